@@ -1,0 +1,51 @@
+"""Every error the project raises on purpose.
+
+    KronosError
+    ├── InvalidCandles        candles or a table cannot be used (also a ValueError)
+    ├── InvalidRequest        a parameter is outside its range (also a ValueError)
+    ├── CheckpointError
+    │   ├── CheckpointInvalid       parameters missing, misshapen or unknown
+    │   ├── CheckpointCorrupt       bytes do not match the pinned SHA-256
+    │   └── CheckpointUnavailable   not cached here and the hub cannot give it
+    ├── ForecastCancelled     the caller asked to stop
+    └── Busy                  the queue is full; nothing was started
+
+A message says what was wrong, what was found, and what to do about it. Adapters raise these
+`from` the library's own error.
+"""
+
+
+class KronosError(Exception):
+    """Base of all errors raised on purpose by this project."""
+
+
+class InvalidCandles(KronosError, ValueError):
+    """Candles or a table that cannot be used; the message names the row and column."""
+
+
+class InvalidRequest(KronosError, ValueError):
+    """A parameter outside its range, or parameters that contradict each other."""
+
+
+class CheckpointError(KronosError):
+    """A checkpoint cannot be used."""
+
+
+class CheckpointInvalid(CheckpointError):
+    """Parameters are missing, have another shape, or are unknown to the model."""
+
+
+class CheckpointCorrupt(CheckpointError):
+    """The bytes on disk do not match the pinned SHA-256."""
+
+
+class CheckpointUnavailable(CheckpointError):
+    """The checkpoint is not on this machine and could not be fetched."""
+
+
+class ForecastCancelled(KronosError):
+    """The caller asked to stop; nothing of the forecast is kept."""
+
+
+class Busy(KronosError):
+    """The queue is full; the request was not started."""

@@ -1,0 +1,193 @@
+"""The distribution a forecast is: every sampled path, and what can be read off it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kronos.errors import InvalidRequest
+
+COLUMNS = ("open", "high", "low", "close", "volume", "amount")
+DEFAULT_LEVELS = (0.10, 0.25, 0.50, 0.75, 0.90)
+
+Progress = Callable[[int, int], None]
+"""Called as progress(done, total) after every sampled step. Raising stops the forecast."""
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParameters:
+    """How futures are drawn.
+
+    Attributes:
+        T: Temperature; 1 is the model's own distribution, 0 the most likely token (greedy).
+        top_p: Nucleus mass kept, in (0, 1]; 1 keeps all.
+        top_k: Number of most likely tokens kept; 0 keeps all.
+        sample_count: Number of paths N.
+        seed: Seed of the draws; path i depends on (seed, i) alone.
+    """
+
+    T: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    sample_count: int = 100
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.T) and 0.0 <= self.T <= 10.0):
+            raise InvalidRequest(f"T must be between 0 (greedy) and 10, found {self.T}.")
+        if not 0.0 < self.top_p <= 1.0:
+            raise InvalidRequest(
+                f"top_p must be above 0 and at most 1, found {self.top_p}; 1 keeps every token."
+            )
+        if isinstance(self.top_k, bool) or int(self.top_k) != self.top_k or self.top_k < 0:
+            raise InvalidRequest(
+                f"top_k must be a whole number of at least 0, found {self.top_k}; 0 keeps all."
+            )
+        if int(self.sample_count) != self.sample_count or not 1 <= self.sample_count <= 10_000:
+            raise InvalidRequest(
+                f"sample_count must be a whole number from 1 to 10,000, found {self.sample_count}."
+            )
+        if int(self.seed) != self.seed or not 0 <= self.seed < 2**63:
+            raise InvalidRequest(
+                f"seed must be a whole number from 0 to 2^63 - 1, found {self.seed}."
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forecast:
+    """Sampled futures of one instrument from one origin.
+
+    Attributes:
+        paths: (N, H, 6) float64 candles in the units of the data, columns as in `COLUMNS`.
+        timestamps: (H,) open times of the forecast bars.
+        origin: Timestamp of the last context bar.
+        last_close: Close of the last context bar, the level returns are measured from.
+        parameters: How the paths were drawn.
+        model_name: Name the model was loaded by.
+        model_revision: Hub commit, or SHA-256 of the weights for local folders.
+        context_hash: SHA-256 of the context bytes the model read.
+        n_context: Number of bars the model read.
+        anchored: Whether paths were shifted by the reconstruction error of the last bar.
+        seconds: Wall time the forecast took.
+    """
+
+    paths: np.ndarray
+    timestamps: pd.DatetimeIndex
+    origin: pd.Timestamp
+    last_close: float
+    parameters: SamplingParameters
+    model_name: str
+    model_revision: str
+    context_hash: str
+    n_context: int
+    anchored: bool = True
+    seconds: float = field(default=0.0)
+
+    def __post_init__(self) -> None:
+        if self.paths.ndim != 3 or self.paths.shape[2] != len(COLUMNS):
+            raise InvalidRequest(f"paths must be (N, H, 6), found {self.paths.shape}.")
+        if self.paths.shape[1] != len(self.timestamps):
+            raise InvalidRequest(
+                f"{self.paths.shape[1]} forecast bars but {len(self.timestamps)} timestamps."
+            )
+
+    @property
+    def n_paths(self) -> int:
+        return int(self.paths.shape[0])
+
+    @property
+    def horizon(self) -> int:
+        return int(self.paths.shape[1])
+
+    def column(self, name: str) -> np.ndarray:
+        """Every path of one column: (N, H)."""
+        if name not in COLUMNS:
+            raise InvalidRequest(f"Unknown column {name!r}; the columns are {', '.join(COLUMNS)}.")
+        return self.paths[:, :, COLUMNS.index(name)]
+
+    def quantile(
+        self, levels: Sequence[float] = DEFAULT_LEVELS, column: str = "close"
+    ) -> np.ndarray:
+        """Quantiles over paths at every step: (len(levels), H), in the units of the data."""
+        wanted = np.asarray(levels, dtype=float)
+        if wanted.ndim != 1 or not ((wanted >= 0) & (wanted <= 1)).all():
+            raise InvalidRequest(f"Quantile levels lie between 0 and 1, found {wanted.tolist()}.")
+        return np.quantile(self.column(column), wanted, axis=0)
+
+    def mean(self) -> pd.DataFrame:
+        """Mean over paths: (H, 6), the single candle series upstream returns."""
+        return pd.DataFrame(self.paths.mean(axis=0), index=self.timestamps, columns=list(COLUMNS))
+
+    def to_frame(
+        self, levels: Sequence[float] = DEFAULT_LEVELS, column: str = "close"
+    ) -> pd.DataFrame:
+        """Quantiles as a table: one row a step, columns p10, p25, ... and the mean."""
+        table = pd.DataFrame(
+            self.quantile(levels, column).T,
+            index=self.timestamps,
+            columns=[f"p{level * 100:g}" for level in levels],
+        )
+        table["mean"] = self.column(column).mean(axis=0)
+        table.index.name = "timestamp"
+        return table
+
+    def paths_frame(self) -> pd.DataFrame:
+        """Every path as a long table: path, timestamp, open .. amount."""
+        index = pd.MultiIndex.from_product(
+            [range(self.n_paths), self.timestamps], names=["path", "timestamp"]
+        )
+        return pd.DataFrame(
+            self.paths.reshape(-1, len(COLUMNS)), index=index, columns=list(COLUMNS)
+        )
+
+    def log_returns(self) -> np.ndarray:
+        """Log-return of the close from the origin: (N, H)."""
+        return np.log(self.column("close") / self.last_close)
+
+    def probability_up(self) -> np.ndarray:
+        """Share of paths whose close lies above the last close, at every step: (H,)."""
+        return (self.column("close") > self.last_close).mean(axis=0)
+
+    def probability_touch(self, level: float) -> float:
+        """Share of paths whose high-low range reaches `level` at any step."""
+        if not np.isfinite(level):
+            raise InvalidRequest(f"The level to touch must be a number, found {level}.")
+        if level >= self.last_close:
+            touched = (self.column("high") >= level).any(axis=1)
+        else:
+            touched = (self.column("low") <= level).any(axis=1)
+        return float(touched.mean())
+
+    def expected_move(self) -> np.ndarray:
+        """Mean absolute return of the close from the origin, at every step: (H,)."""
+        return np.abs(self.column("close") / self.last_close - 1.0).mean(axis=0)
+
+    def metadata(self) -> dict[str, Any]:
+        """Everything needed to tell what was forecast and to reproduce it; JSON-ready."""
+        return {
+            "model": self.model_name,
+            "model_revision": self.model_revision,
+            "context_sha256": self.context_hash,
+            "n_context": self.n_context,
+            "origin": self.origin.isoformat(),
+            "last_close": self.last_close,
+            "horizon": self.horizon,
+            "anchored": self.anchored,
+            "parameters": asdict(self.parameters),
+        }
+
+    def to_json(self, levels: Sequence[float] = DEFAULT_LEVELS) -> dict[str, Any]:
+        """Metadata, timestamps and close quantiles as one JSON-ready object."""
+        quantiles = self.quantile(levels)
+        return {
+            **self.metadata(),
+            "timestamps": [stamp.isoformat() for stamp in self.timestamps],
+            "close_quantiles": {
+                f"p{level * 100:g}": row.tolist()
+                for level, row in zip(levels, quantiles, strict=True)
+            },
+        }

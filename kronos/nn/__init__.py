@@ -1,0 +1,1 @@
+"""The network itself, in pure torch: quantizer, tokenizer, model and checkpoint files."""

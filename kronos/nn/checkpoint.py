@@ -1,0 +1,154 @@
+"""Checkpoint folders in upstream's format: config.json and model.safetensors, nothing else.
+
+Every learnable parameter must be there with its shape. Buffers that follow from the
+configuration (rotary frequencies, bit weights) are written for upstream's sake, and may be
+missing or present when reading. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from kronos.errors import CheckpointInvalid
+from kronos.nn.layers import Attention, inverse_frequencies
+from kronos.nn.model import Kronos
+from kronos.nn.tokenizer import KronosTokenizer
+
+CONFIG_NAME = "config.json"
+WEIGHTS_NAME = "model.safetensors"
+
+M = TypeVar("M", bound=Kronos | KronosTokenizer)
+
+
+def sha256_of(path: str | Path) -> str:
+    """SHA-256 of a file, as 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_model(folder: str | Path) -> Kronos:
+    """Loads the autoregressive model from a checkpoint folder, in evaluation mode, float32.
+
+    Raises:
+        CheckpointInvalid: A file is missing or unreadable, or parameters do not fit.
+    """
+    return load_checkpoint(Kronos, folder)
+
+
+def load_tokenizer(folder: str | Path) -> KronosTokenizer:
+    """Loads the tokenizer from a checkpoint folder, in evaluation mode, float32.
+
+    Raises:
+        CheckpointInvalid: A file is missing or unreadable, or parameters do not fit.
+    """
+    return load_checkpoint(KronosTokenizer, folder)
+
+
+def save_checkpoint(
+    module: Kronos | KronosTokenizer, folder: str | Path, dtype: torch.dtype = torch.float32
+) -> None:
+    """Writes config.json and model.safetensors so that upstream's code can load them.
+
+    Args:
+        module: What to save.
+        folder: Created when missing.
+        dtype: Storage type of the parameters; float16 halves the file, and every reader
+            widens it again.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        name: tensor.detach().to(device="cpu", dtype=dtype).contiguous()
+        for name, tensor in module.state_dict().items()
+    }
+    text = json.dumps(module.config.to_dict(), indent=2, sort_keys=True) + "\n"
+    (folder / CONFIG_NAME).write_text(text, encoding="utf-8")
+    save_file(tensors | derived_buffers(module), folder / WEIGHTS_NAME)
+
+
+def derived_buffers(module: nn.Module) -> dict[str, Tensor]:
+    """Buffers that upstream stores and that follow from the configuration, by name."""
+    buffers = {
+        f"{name}.rotary.inv_freq": inverse_frequencies(child.head_width)
+        for name, child in module.named_modules()
+        if isinstance(child, Attention)
+    }
+    if isinstance(module, KronosTokenizer):
+        for name, n_bits in (("basis", module.n_bits), ("group_basis", module.config.group_size)):
+            buffers[f"tokenizer.bsq.{name}"] = 1 << torch.arange(n_bits - 1, -1, -1)
+    return buffers
+
+
+def load_checkpoint(kind: type[M], folder: str | Path) -> M:
+    """Loads a checkpoint folder as `kind`, a Kronos or KronosTokenizer class.
+
+    Raises:
+        CheckpointInvalid: A file is missing or unreadable, or parameters do not fit.
+    """
+    folder = Path(folder)
+    config = _read_config(folder)
+    module: M = kind(**config)
+    tensors = _read_tensors(folder)
+    _check_names(module, tensors, folder)
+    state = {name: tensors[name].float() for name in module.state_dict()}
+    module.load_state_dict(state, strict=True)
+    module.eval()
+    return module
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / CONFIG_NAME
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as exc:
+        raise CheckpointInvalid(
+            f"{path} is missing. A checkpoint folder holds {CONFIG_NAME} and {WEIGHTS_NAME}."
+        ) from exc
+    except ValueError as exc:
+        raise CheckpointInvalid(f"{path} is not valid JSON: {exc}.") from exc
+    if not isinstance(config, dict):
+        raise CheckpointInvalid(f"{path} must hold a JSON object, found {type(config).__name__}.")
+    return config
+
+
+def _read_tensors(folder: Path) -> dict[str, Tensor]:
+    path = folder / WEIGHTS_NAME
+    if not path.is_file():
+        pickled = sorted(p.name for p in folder.glob("*") if p.suffix in {".bin", ".pt", ".pth"})
+        found = f" Found {', '.join(pickled)}, which is pickle and is not read." if pickled else ""
+        raise CheckpointInvalid(f"{path} is missing.{found} Convert the weights to safetensors.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as exc:
+        raise CheckpointInvalid(
+            f"{path} cannot be read ({exc}). Copy or download the file again."
+        ) from exc
+
+
+def _check_names(
+    module: Kronos | KronosTokenizer, tensors: dict[str, Tensor], folder: Path
+) -> None:
+    wanted = module.state_dict()
+    derived = derived_buffers(module)
+    faults = [f"missing {name}" for name in wanted if name not in tensors]
+    faults += [f"unknown {name}" for name in tensors if name not in wanted and name not in derived]
+    faults += [
+        f"{name} is {tuple(tensors[name].shape)}, expected {tuple(like.shape)}"
+        for name, like in (wanted | derived).items()
+        if name in tensors and tensors[name].shape != like.shape
+    ]
+    if faults:
+        shown = "; ".join(faults[:6]) + ("; ..." if len(faults) > 6 else "")
+        raise CheckpointInvalid(
+            f"{folder / WEIGHTS_NAME} does not fit its {CONFIG_NAME} ({len(faults)} faults): "
+            f"{shown}. Use the two files of one checkpoint."
+        )

@@ -1,0 +1,170 @@
+"""Hyper-parameters of tokenizer and model, under upstream's names.
+
+A `config.json` of a published checkpoint holds exactly these fields; an unknown field fails.
+Source: the configuration files of the NeoQuasar checkpoints and the paper, arXiv 2508.02739.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from kronos.errors import CheckpointInvalid
+
+
+class _Config:
+    """Reading from and writing to plain mappings."""
+
+    __slots__ = ()
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Builds the configuration from `config.json`.
+
+        Raises:
+            CheckpointInvalid: A field is missing, unknown, or out of range.
+        """
+        known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+        unknown, missing = sorted(set(values) - known), sorted(known - set(values))
+        if unknown or missing:
+            raise CheckpointInvalid(
+                f"{cls.__name__}: unknown fields {unknown or 'none'}, missing fields "
+                f"{missing or 'none'}. Use the config.json that belongs to the weights."
+            )
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)  # type: ignore[call-overload]
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise CheckpointInvalid(message)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerConfig(_Config):
+    """Candle tokenizer.
+
+    Attributes:
+        d_in: Columns of a candle (6).
+        n_enc_layers: Encoder layers as upstream counts them: one more than the blocks built.
+        n_dec_layers: Decoder layers, counted the same way.
+        s1_bits: Bits of the coarse token.
+        s2_bits: Bits of the fine token.
+        beta: Weight of the commitment loss.
+        gamma0: Weight of the per-sample entropy inside the entropy penalty.
+        gamma: Weight of the codebook entropy inside the entropy penalty.
+        zeta: Weight of the entropy penalty.
+        group_size: Bits per group when the codebook entropy is estimated.
+    """
+
+    d_in: int
+    d_model: int
+    n_heads: int
+    ff_dim: int
+    n_enc_layers: int
+    n_dec_layers: int
+    ffn_dropout_p: float
+    attn_dropout_p: float
+    resid_dropout_p: float
+    s1_bits: int
+    s2_bits: int
+    beta: float
+    gamma0: float
+    gamma: float
+    zeta: float
+    group_size: int
+
+    def __post_init__(self) -> None:
+        bits = self.s1_bits + self.s2_bits
+        _require(
+            self.d_model % self.n_heads == 0,
+            f"d_model {self.d_model} is no multiple of n_heads {self.n_heads}.",
+        )
+        _require(
+            bits % self.group_size == 0,
+            f"{bits} bits cannot be split into groups of {self.group_size}.",
+        )
+        _require(
+            self.n_enc_layers >= 1 and self.n_dec_layers >= 1,
+            "n_enc_layers and n_dec_layers must be at least 1.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig(_Config):
+    """Autoregressive model over pairs of tokens.
+
+    Attributes:
+        s1_bits: Bits of the coarse token; its vocabulary is 2**s1_bits.
+        s2_bits: Bits of the fine token.
+        learn_te: Whether the calendar embeddings are learned (else fixed sinusoids).
+    """
+
+    s1_bits: int
+    s2_bits: int
+    n_layers: int
+    d_model: int
+    n_heads: int
+    ff_dim: int
+    ffn_dropout_p: float
+    attn_dropout_p: float
+    resid_dropout_p: float
+    token_dropout_p: float
+    learn_te: bool
+
+    def __post_init__(self) -> None:
+        _require(
+            self.d_model % self.n_heads == 0,
+            f"d_model {self.d_model} is no multiple of n_heads {self.n_heads}.",
+        )
+
+
+def _model(layers: int, width: int, heads: int, ff: int, drop: tuple[float, ...]) -> ModelConfig:
+    ffn, attention, residual, token = drop
+    return ModelConfig(
+        s1_bits=10,
+        s2_bits=10,
+        n_layers=layers,
+        d_model=width,
+        n_heads=heads,
+        ff_dim=ff,
+        ffn_dropout_p=ffn,
+        attn_dropout_p=attention,
+        resid_dropout_p=residual,
+        token_dropout_p=token,
+        learn_te=True,
+    )
+
+
+SIZES: dict[str, ModelConfig] = {
+    "mini": _model(4, 256, 4, 512, (0.2, 0.0, 0.2, 0.0)),
+    "small": _model(8, 512, 8, 1024, (0.25, 0.1, 0.25, 0.1)),
+    "base": _model(12, 832, 16, 2048, (0.2, 0.0, 0.2, 0.0)),
+    "large": _model(18, 1664, 32, 3072, (0.0, 0.0, 0.0, 0.0)),
+}
+"""The published model sizes."""
+
+
+def published_tokenizer(group_size: int = 4) -> TokenizerConfig:
+    """Kronos-Tokenizer-base (group_size 4) or Kronos-Tokenizer-2k (group_size 5)."""
+    return TokenizerConfig(
+        d_in=6,
+        d_model=256,
+        n_heads=4,
+        ff_dim=512,
+        n_enc_layers=4,
+        n_dec_layers=4,
+        ffn_dropout_p=0.0,
+        attn_dropout_p=0.0,
+        resid_dropout_p=0.0,
+        s1_bits=10,
+        s2_bits=10,
+        beta=0.05,
+        gamma0=1.0,
+        gamma=1.1,
+        zeta=0.05,
+        group_size=group_size,
+    )

@@ -1,0 +1,63 @@
+"""Fixtures every part of the suite shares: the tiny golden checkpoint and its vectors."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+# Before torch is first imported: the test models are tiny, and more threads than two only wait
+# for one another on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+import pandas as pd
+import pytest
+from safetensors.torch import load_file
+
+ROOT = Path(__file__).resolve().parent.parent
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout's top folder."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def golden_cases() -> dict:
+    return json.loads((GOLDEN / "cases.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def vectors():
+    return load_file(GOLDEN / "vectors.safetensors")
+
+
+@pytest.fixture
+def model():
+    from kronos.nn.checkpoint import load_model
+
+    return load_model(GOLDEN / "model")
+
+
+@pytest.fixture
+def tokenizer():
+    from kronos.nn.checkpoint import load_tokenizer
+
+    return load_tokenizer(GOLDEN / "tokenizer")
+
+
+@pytest.fixture(scope="session")
+def golden_candles() -> pd.DataFrame:
+    return pd.read_csv(GOLDEN / "candles.csv", parse_dates=["timestamps"])
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of the browser: the one `make test` names in CHROMIUM, else one on the path."""
+    names = (os.environ.get("CHROMIUM"), "chromium", "google-chrome", "google-chrome-stable")
+    found = next((path for name in names if name and (path := shutil.which(name))), None)
+    if found is None:
+        pytest.fail("No Chromium was found. `make test` finds or installs one; or set CHROMIUM.")
+    return found

@@ -1,0 +1,63 @@
+"""Reading the project's own source for the tests that state laws about it."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LIBRARIES = ("kronos", "data_sources")
+SHELL = ("app.py", "pages")
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import statement, wherever it stands: top level, function or TYPE_CHECKING block."""
+
+    file: Path
+    line: int
+    name: str
+
+    @property
+    def package(self) -> str:
+        """Top-level name of what is imported."""
+        return self.name.partition(".")[0]
+
+    def __str__(self) -> str:
+        return f"{self.file.relative_to(ROOT)}:{self.line} imports {self.name}"
+
+
+def python_files(*tops: str) -> list[Path]:
+    """Python files below the given folders (or the files themselves) of the checkout."""
+    found: list[Path] = []
+    for top in tops:
+        path = ROOT / top
+        found += [path] if path.is_file() else sorted(path.rglob("*.py"))
+    return found
+
+
+def module_name(file: Path) -> str:
+    """Dotted name of a file: kronos/nn/__init__.py is kronos.nn."""
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def syntax(file: Path) -> ast.Module:
+    """The parsed file."""
+    return ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+
+
+def imports(file: Path) -> Iterator[Import]:
+    """Every import of a file, as absolute dotted names of modules or of names in them."""
+    for node in ast.walk(syntax(file)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(file, node.lineno, alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                package = file.relative_to(ROOT).parent.parts
+                above = package[: len(package) - node.level + 1]
+                base = ".".join((*above, base)).rstrip(".")
+            for alias in node.names:
+                yield Import(file, node.lineno, f"{base}.{alias.name}")

@@ -1,0 +1,178 @@
+"""Imports point down only, and importing the library costs next to nothing."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.source_tree import LIBRARIES, ROOT, Import, imports, module_name, python_files
+
+# What each part of kronos may use of the other parts. A new part is entered here first.
+MAY_USE = {
+    "errors": set(),
+    "assets": set(),
+    "intervals": {"errors"},
+    "forecast": {"errors"},
+    "calendars": {"errors", "intervals"},
+    "candles": {"calendars", "errors", "forecast", "intervals"},
+    "evaluation": {"calendars", "candles", "errors", "forecast", "intervals"},
+    "hub": {"errors"},
+    "nn": {"errors"},
+    "inference": {"errors", "forecast", "nn"},
+    "predictor": {"candles", "errors", "forecast", "inference", "nn"},
+    "zoo": {"assets", "errors", "hub", "nn", "predictor"},
+    "pretrained": {"errors", "hub", "nn", "predictor", "zoo"},
+    "training": {
+        "candles", "errors", "evaluation", "forecast", "inference", "intervals", "nn", "predictor",
+    },
+}  # fmt: skip
+WITHOUT_TORCH = {
+    "assets", "calendars", "candles", "errors", "evaluation", "forecast", "hub", "intervals",
+}  # fmt: skip
+# The command line stands above everything, like the pages.
+COMMANDS = {"cli", "__main__"}
+DATA_SOURCES_MAY_USE = {"assets", "calendars", "candles", "errors", "intervals"}
+INTERFACE = {"streamlit", "plotly", "altair", "matplotlib", "pages", "app"}
+NETWORK = {
+    "aiohttp", "ftplib", "http", "httpx", "httpx2", "huggingface_hub", "requests", "smtplib",
+    "socket", "socketserver", "urllib", "urllib3", "websockets",
+}  # fmt: skip
+
+
+def part_of(name: str) -> str:
+    """The part of kronos a dotted name belongs to; "" for the package itself."""
+    pieces = name.split(".")
+    return pieces[1] if len(pieces) > 1 else ""
+
+
+def listing(broken: list[Import]) -> str:
+    return "\n".join(map(str, broken))
+
+
+KRONOS_FILES = python_files("kronos")
+LIBRARY_FILES = python_files(*LIBRARIES)
+PARTS = sorted({part_of(module_name(file)) for file in KRONOS_FILES} - {"", *COMMANDS})
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_parts_of_kronos_import_only_what_lies_below_them(part):
+    assert part in MAY_USE, f"kronos.{part} is new: enter what it may use in MAY_USE."
+    broken = [
+        found
+        for file in KRONOS_FILES
+        if part_of(module_name(file)) == part
+        for found in imports(file)
+        if found.package == "kronos" and part_of(found.name) not in MAY_USE[part] | {part}
+    ]
+    assert not broken, listing(broken)
+
+
+def test_the_table_of_parts_has_no_cycle():
+    order: list[str] = []
+
+    def visit(part: str, above: tuple[str, ...]) -> None:
+        assert part not in above, f"cycle: {' -> '.join((*above, part))}"
+        if part not in order:
+            for below in sorted(MAY_USE[part]):
+                visit(below, (*above, part))
+            order.append(part)
+
+    for part in MAY_USE:
+        visit(part, ())
+    assert set(order) == set(MAY_USE)
+
+
+def test_the_neural_network_is_torch_and_nothing_else():
+    allowed = {"torch", "safetensors", "kronos"} | sys.stdlib_module_names
+    broken = [
+        found
+        for file in python_files("kronos/nn")
+        for found in imports(file)
+        if found.package not in allowed
+    ]
+    assert not broken, listing(broken)
+
+
+def test_libraries_know_nothing_of_the_interface():
+    broken = [
+        found
+        for file in LIBRARY_FILES
+        for found in imports(file)
+        if found.package in INTERFACE or found.package == "tests"
+    ]
+    assert not broken, listing(broken)
+
+
+def test_only_the_command_line_joins_kronos_and_data_sources():
+    broken = [
+        found
+        for file in KRONOS_FILES
+        if part_of(module_name(file)) not in COMMANDS
+        for found in imports(file)
+        if found.package == "data_sources"
+    ]
+    assert not broken, listing(broken)
+
+
+def test_data_sources_use_the_schema_and_no_model():
+    broken = [
+        found
+        for file in python_files("data_sources")
+        for found in imports(file)
+        if (found.package == "kronos" and part_of(found.name) not in DATA_SOURCES_MAY_USE)
+        or found.package in {"torch", "safetensors"}
+    ]
+    assert not broken, listing(broken)
+
+
+def test_parts_that_need_no_model_import_no_torch():
+    broken = [
+        found
+        for file in KRONOS_FILES
+        if part_of(module_name(file)) in WITHOUT_TORCH
+        for found in imports(file)
+        if found.package in {"torch", "safetensors"}
+    ]
+    assert not broken, listing(broken)
+
+
+def test_only_the_hub_part_of_kronos_uses_the_network():
+    broken = [
+        found
+        for file in KRONOS_FILES
+        if part_of(module_name(file)) != "hub"
+        for found in imports(file)
+        # urllib.parse takes addresses apart and opens nothing.
+        if found.package in NETWORK and not found.name.startswith("urllib.parse")
+    ]
+    assert not broken, listing(broken)
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Top-level packages a fresh interpreter holds after a statement."""
+    script = f"{statement}\nimport json, sys\nprint(json.dumps([*sys.modules]))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return {name.partition(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
+
+
+def test_importing_kronos_loads_no_other_package():
+    extra = loaded_by("import kronos") - loaded_by("pass") - sys.stdlib_module_names - {"kronos"}
+    assert not extra
+
+
+def test_reading_candles_loads_neither_torch_nor_the_hub_client():
+    loaded = loaded_by("import kronos.candles, kronos.forecast, kronos.errors, data_sources")
+    assert not loaded & {"torch", "safetensors", "huggingface_hub", "streamlit", "plotly"}
+
+
+def test_public_names_are_importable_and_listed():
+    import kronos
+
+    for name in kronos.__all__:
+        assert getattr(kronos, name) is not None
+        assert name in dir(kronos)
+    with pytest.raises(AttributeError, match="no attribute 'missing'"):
+        kronos.missing  # noqa: B018

@@ -1,0 +1,226 @@
+"""Laws of the tree as a whole: what it may contain, and what it declares."""
+
+import ast
+import importlib.metadata as metadata
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from kronos.assets import asset_path
+from tests.source_tree import LIBRARIES, ROOT, SHELL, imports, module_name, python_files, syntax
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PACKAGE_FILES = python_files(*LIBRARIES)
+PRODUCT_FILES = [*PACKAGE_FILES, *python_files(*SHELL, "benchmarks")]
+TEXT_ENDINGS = {".cfg", ".css", ".html", ".json", ".md", ".py", ".toml", ".txt", ".yml", ".yaml"}
+TOPS = (
+    ".ci", ".streamlit", "app.py", "assets", "benchmarks", "data_sources", "docs", "kronos",
+    "pages", "tests", "CHANGELOG.md", "Makefile", "README.md", "constraints.txt", "pyproject.toml",
+)  # fmt: skip
+
+
+def text_files():
+    for top in TOPS:
+        path = ROOT / top
+        for file in [path] if path.is_file() else sorted(path.rglob("*")):
+            if file.is_file() and (file.suffix in TEXT_ENDINGS or file.parent.name == ".ci"):
+                yield file
+    yield ROOT / "Makefile"
+
+
+def pins() -> dict[str, str]:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = [line for line in lines if line and not line.startswith("#")]
+    return {
+        canonicalize_name(name): version
+        for name, _, version in (line.partition("==") for line in pinned)
+    }
+
+
+def requirements(*groups: str) -> list[Requirement]:
+    found = list(PROJECT["dependencies"])
+    for group in groups:
+        found += PROJECT["optional-dependencies"][group]
+    return [Requirement(line) for line in found]
+
+
+def installed_closure(wanted: list[Requirement]) -> set[str]:
+    """Canonical names of everything the requirements bring in, in this environment."""
+    seen: set[str] = set()
+    queue = list(wanted)
+    while queue:
+        requirement = queue.pop()
+        name = canonicalize_name(requirement.name)
+        if requirement.marker and not any(
+            requirement.marker.evaluate({"extra": extra}) for extra in (*requirement.extras, "")
+        ):
+            continue
+        if name in seen:
+            continue
+        seen.add(name)
+        for line in metadata.requires(name) or []:
+            below = Requirement(line)
+            if below.marker is None or below.marker.evaluate({"extra": ""}):
+                queue.append(below)
+    return seen
+
+
+def test_no_machine_paths():
+    places = "home|Users|root|tmp|work|mnt|data"
+    pattern = re.compile(rf"""(?<![\w.~*\]{{}}/:-])/({places})/[\w.-]+""")
+    broken = [
+        f"{file.relative_to(ROOT)}:{number}: {match.group()}"
+        for file in text_files()
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1)
+        if (match := pattern.search(line))
+    ]
+    assert not broken, "\n".join(broken)
+
+
+def test_nothing_is_pickled():
+    """A checkpoint or an upload that is unpickled runs whatever its author wrote into it."""
+    modules = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
+    calls = {"torch.load", "torch.save", "pd.read_pickle", "pandas.read_pickle"}
+    broken = []
+    for file in PRODUCT_FILES:
+        broken += [str(found) for found in imports(file) if found.package in modules]
+        for node in ast.walk(syntax(file)):
+            where = f"{file.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in calls:
+                broken.append(f"{where} calls {ast.unparse(node.func)}")
+            if isinstance(node, ast.Attribute) and node.attr == "to_pickle":
+                broken.append(f"{where} uses to_pickle")
+            if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+                broken.append(f"{where} passes allow_pickle")
+    assert not broken, "\n".join(broken)
+
+
+def test_uploads_are_never_drawn_as_html():
+    # The name in two pieces, so that this file does not contain what it forbids.
+    flag = "unsafe_allow" + "_html"
+    broken = [file.name for file in PRODUCT_FILES if flag in file.read_text()]
+    assert not broken
+
+
+def test_every_public_module_says_what_it_is():
+    silent = [
+        module_name(file)
+        for file in PACKAGE_FILES
+        if not any(part.startswith("_") for part in module_name(file).split("."))
+        and not ast.get_docstring(syntax(file))
+    ]
+    assert not silent
+
+
+def test_every_package_folder_is_a_package():
+    folders = {file.parent for file in PACKAGE_FILES}
+    assert not [folder for folder in folders if not (folder / "__init__.py").is_file()]
+
+
+def test_no_unfinished_work():
+    words = re.compile("TO" + "DO|FIX" + r"ME|XX" + r"X\b|raise NotImplemented" + "Error")
+    broken = [file.name for file in PRODUCT_FILES if words.search(file.read_text())]
+    assert not broken
+
+
+def test_constraints_are_exact_versions_in_order():
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = [line for line in lines if line and not line.startswith("#")]
+    exact = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*==[0-9]+(\.[0-9a-z]+)*")
+    assert not [line for line in pinned if not exact.fullmatch(line)]
+    assert pinned == sorted(set(pinned))
+    assert pins()["torch"] == "2.13.0"
+
+
+def test_constraints_pin_everything_that_is_installed_for_the_project():
+    needed = installed_closure(requirements("dev"))
+    assert not needed - set(pins())
+
+
+def test_pins_satisfy_the_declared_bounds():
+    for requirement in requirements("dev"):
+        version = pins()[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(version), f"{requirement} against {version}"
+
+
+# pandas reads Parquet and holds text through it; nothing here imports it by name.
+LOADED_BY_PANDAS = {"pyarrow"}
+
+
+def declared(*groups: str) -> set[str]:
+    return {canonicalize_name(requirement.name) for requirement in requirements(*groups)}
+
+
+def distributions(files) -> set[str]:
+    """Canonical names of the installed distributions the files import."""
+    homes = metadata.packages_distributions()
+    found = set()
+    for file in files:
+        for name in {item.package for item in imports(file)} - sys.stdlib_module_names:
+            if name not in {*LIBRARIES, "pages", "app", "benchmarks", "tests", "__future__"}:
+                found.add(canonicalize_name(homes.get(name, [name])[0]))
+    return found
+
+
+def test_every_import_is_declared_and_every_declaration_imported():
+    used = distributions(PRODUCT_FILES)
+    assert used - declared() == set()
+    assert declared() - used == LOADED_BY_PANDAS - used
+
+
+def test_tests_import_only_what_is_declared():
+    used = distributions(python_files("tests"))
+    assert not used - declared("dev")
+
+
+@pytest.mark.parametrize("outside", [("..", "secret"), ("/etc",), ("samples", "..", "..", "x")])
+def test_asset_paths_stay_inside_the_assets(outside):
+    with pytest.raises(ValueError, match="below assets/"):
+        asset_path(*outside)
+
+
+def test_a_wheel_carries_packages_and_assets_and_nothing_else(tmp_path):
+    options = "--quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index"
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", *options.split(), "--wheel-dir", tmp_path, ROOT],
+        check=True,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    place = tmp_path / "installed"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(place)
+    tops = {path.name for path in place.iterdir() if path.suffix != ".dist-info"}
+    assert tops == set(LIBRARIES)
+    # -P and another folder: what is imported is the wheel's copy, not the checkout.
+    script = (
+        f"import sys; sys.path.insert(0, {str(place)!r})\n"
+        "from kronos.assets import asset_path; print(asset_path('samples', 'GOOG_1d.csv'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    printed = done.stdout.strip()
+    assert printed == str(place.resolve() / "kronos/_assets/samples/GOOG_1d.csv")
+    source = asset_path("samples", "GOOG_1d.csv")
+    assert (place / "kronos/_assets/samples/GOOG_1d.csv").read_bytes() == source.read_bytes()
+
+
+def test_the_example_in_the_readme_runs(monkeypatch, capsys):
+    """With the tiny test checkpoint in place of the bundled one, so that it takes no time."""
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert 'kronos.load("bundled")' in example
+    monkeypatch.chdir(ROOT)
+    names: dict[str, object] = {}
+    exec(example.replace('"bundled"', '"tests/golden"'), names)
+    assert names["forecast"].paths.shape == (100, 12, 6)
+    assert "p90" in capsys.readouterr().out
