@@ -1,0 +1,1 @@
+"""Drawing futures: sampling, the shared-prefix cache, generation, and the runner."""
