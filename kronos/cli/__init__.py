@@ -1,0 +1,82 @@
+"""The `kronos` command.
+
+Each subcommand is a module of this package with two functions: `add_parser(subparsers)`, which
+describes its arguments and ends in `parser.set_defaults(run=run)`, and `run(args) -> int`, which
+does the work and returns the exit code. Its name here in `COMMANDS` registers it. Modules import
+torch and the like inside `run`, so that --help is instant.
+
+Exit codes: 0 done, 1 the reader of the output went away, 2 a mistake or a failure that one line
+on stderr explains, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import kronos
+from kronos.errors import KronosError
+
+__all__ = ["COMMANDS", "main", "parser"]
+
+COMMANDS = ("forecast", "models", "train", "evaluate")
+"""Modules of this package, in the order --help lists them."""
+
+_DESCRIPTION = """\
+Forecasts OHLCV candles with the Kronos foundation model: not one line into the future, but many
+sampled paths, and from them how wide the future is."""
+
+_EPILOG = """\
+examples:
+  kronos forecast bars.csv                      the next 24 bars, quantiles as CSV
+  kronos forecast bars.csv --format json -o f.json
+  kronos models                                 which models there are, and which are here
+  kronos evaluate --data bars/                  scores on held-out series against a plain cone
+  kronos forecast --help                        everything about one command
+
+Forecasts are samples of a statistical model, not advice. Bars before July 2024 may have been
+part of what the published models were trained on: scores on them say nothing."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command, every subcommand included."""
+    top = argparse.ArgumentParser(
+        prog="kronos",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"kronos {kronos.__version__}")
+    subparsers = top.add_subparsers(metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        import_module(f"kronos.cli.{name}").add_parser(subparsers)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command.
+
+    Args:
+        argv: Arguments without the program's name; None takes those of the process.
+
+    Returns:
+        The exit code.
+    """
+    args = parser().parse_args(argv)
+    try:
+        code = int(args.run(args))
+        sys.stdout.flush()
+        return code
+    except KronosError as error:
+        print("kronos: " + " ".join(str(error).split()), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("kronos: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # `kronos ... | head`: keep the interpreter from complaining when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1

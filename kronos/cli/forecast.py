@@ -1,0 +1,160 @@
+"""`kronos forecast`: a CSV of candles in, quantiles of its future out."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from kronos.cli.terminal import ProgressLine, write_text
+from kronos.errors import InvalidRequest
+from kronos.zoo import load
+
+__all__ = ["add_parser", "run"]
+
+_EPILOG = """\
+The file needs a column of times and open, high, low, close; volume and amount are used if there.
+Column names, separators, date formats and the exchange's calendar are recognised, and what was
+understood is told on stderr (--quiet hides it). Nothing is sent anywhere.
+
+Output: one row per future bar with the quantiles p10 to p90 and the mean of the close over all
+paths. As JSON also everything needed to repeat the forecast. With --origin in the past, the
+closes that really followed stand beside them.
+
+examples:
+  kronos forecast bars.csv
+  kronos forecast bars.csv --horizon 48 --paths 200 --seed 7 -o forecast.csv
+  kronos forecast bars.csv --model small --format json | jq .close_quantiles.p50
+  kronos forecast bars.csv --zone America/New_York --calendar XNYS --interval 1h
+  kronos forecast bars.csv --origin "2024-11-01 15:30" --paths-out paths.csv
+  curl -s https://example.com/bars.csv | kronos forecast - --symbol BTCUSD --calendar 24/7
+
+Forecasts are samples of a statistical model, not advice."""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Describes the command; see `kronos.cli`."""
+    parser = subparsers.add_parser(
+        "forecast",
+        help="forecast the candles of a CSV file",
+        description="Samples futures of the candles in a CSV file.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("file", metavar="FILE.csv", help="the candles; - reads standard input")
+    model = parser.add_argument_group("model")
+    model.add_argument(
+        "--model",
+        default="bundled",
+        metavar="NAME",
+        help="bundled, mini, small, base, or a folder (default: bundled, which needs no network)",
+    )
+    model.add_argument("--device", help="cpu, cuda, mps, ... (default: a GPU if there is one)")
+    _add_data_options(parser.add_argument_group("data (default: read off the file)"))
+    _add_sampling_options(parser.add_argument_group("sampling"))
+    _add_output_options(parser.add_argument_group("output"))
+
+
+def _add_data_options(group: Any) -> None:
+    group.add_argument("--interval", help="width of a bar, such as 5m, 1h, 1d")
+    group.add_argument("--zone", help="the exchange's clock, such as America/New_York")
+    group.add_argument("--calendar", help="24/7, fx, weekdays or an exchange code such as XNYS")
+    group.add_argument("--symbol", help="name of the instrument")
+    group.add_argument(
+        "--day-first",
+        action=argparse.BooleanOptionalAction,
+        help="03/04/2024 is the third of April (or, with --no-day-first, the fourth of March)",
+    )
+    group.add_argument(
+        "--origin",
+        metavar="TIME",
+        help="forecast as if the last bar were the one at or before this time, on the exchange's "
+        "clock unless it names another (default: the last bar)",
+    )
+
+
+def _add_sampling_options(group: Any) -> None:
+    group.add_argument(
+        "--horizon", type=int, default=24, metavar="H", help="bars to forecast (default: 24)"
+    )
+    group.add_argument(
+        "--lookback",
+        type=int,
+        metavar="T",
+        help="bars the model reads (default: what suits the model)",
+    )
+    group.add_argument(
+        "-T",
+        "--temperature",
+        type=float,
+        default=1.0,
+        dest="T",
+        metavar="T",
+        help="below 1 narrower, above 1 wider, 0 the single most likely path (default: 1)",
+    )
+    group.add_argument(
+        "--top-p",
+        type=float,
+        default=1.0,
+        metavar="P",
+        help="keep the likeliest tokens up to this mass (default: 1, all)",
+    )
+    group.add_argument(
+        "--top-k",
+        type=int,
+        default=0,
+        metavar="K",
+        help="keep the K likeliest tokens (default: 0, all)",
+    )
+    group.add_argument(
+        "--paths", type=int, default=100, metavar="N", help="futures to sample (default: 100)"
+    )
+    group.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="same seed, same paths (default: 0)"
+    )
+
+
+def _add_output_options(group: Any) -> None:
+    group.add_argument(
+        "--format", choices=("csv", "json"), default="csv", help="of the output (default: csv)"
+    )
+    group.add_argument("-o", "--output", metavar="OUT", help="file to write (default: stdout)")
+    group.add_argument(
+        "--paths-out", metavar="FILE", help="also write every candle of every path, as CSV"
+    )
+    group.add_argument(
+        "-q", "--quiet", action="store_true", help="do not tell how the file was understood"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Does what was asked; see `kronos.cli`."""
+    # pandas takes a second to import, which --help need not wait for.
+    from kronos.cli.forecast_input import read_request
+    from kronos.cli.forecast_output import as_csv, as_json, paths_csv
+    from kronos.forecast import SamplingParameters
+
+    # Mistakes in the options are told before the file is read or the model loaded.
+    sampling = SamplingParameters(args.T, args.top_p, args.top_k, args.paths, args.seed)
+    if args.horizon < 1:
+        raise InvalidRequest(f"--horizon must be at least 1, found {args.horizon}.")
+    request = read_request(args)
+    with ProgressLine(f"loading {args.model}", in_bytes=True) as progress:
+        predictor = load(args.model, device=args.device, progress=progress)
+    with ProgressLine("forecasting, step") as progress:
+        forecast = predictor.forecast(
+            request.context,
+            y_timestamp=request.future,
+            T=sampling.T,
+            top_p=sampling.top_p,
+            top_k=sampling.top_k,
+            sample_count=sampling.sample_count,
+            seed=sampling.seed,
+            lookback=args.lookback,
+            progress=progress,
+        )
+    render = as_json if args.format == "json" else as_csv
+    if args.paths_out:
+        write_text(args.paths_out, paths_csv(forecast))
+    write_text(args.output, render(forecast, request))
+    return 0

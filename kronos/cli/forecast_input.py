@@ -1,0 +1,96 @@
+"""What `kronos forecast` is asked to forecast: the bars of the file, cut at the origin."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from kronos.calendars import calendar_note, future_timestamps
+from kronos.candles import Candles
+from kronos.cli.terminal import read_bytes
+from kronos.errors import InvalidRequest
+
+__all__ = ["Request", "read_request"]
+
+_MIN_BARS = 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Request:
+    """What is forecast.
+
+    Attributes:
+        candles: The bars of the file.
+        context: Bars up to the origin, indexed on the exchange's clock.
+        future: (H,) times to forecast, on the exchange's clock.
+        actual: Closes that followed the origin, by time; empty at the end of the file.
+    """
+
+    candles: Candles
+    context: pd.DataFrame
+    future: pd.DatetimeIndex
+    actual: pd.Series
+
+
+def read_request(args: argparse.Namespace) -> Request:
+    """Reads the file and tells on stderr how it was understood, unless --quiet.
+
+    Raises:
+        InvalidCandles: The file cannot be used; the message names the row and column.
+        InvalidRequest: An option is wrong, or the origin leaves nothing to read.
+    """
+    # The command is the one place in `kronos` that may use data_sources: like the pages of the
+    # application it stands above both. The library below never imports it.
+    from data_sources.csv_file import MAX_BYTES, CsvChoices, read_csv
+
+    name = "standard input" if args.file == "-" else Path(args.file).name
+    choices = CsvChoices(
+        zone=args.zone,
+        day_first=args.day_first,
+        symbol=args.symbol,
+        calendar=args.calendar,
+        interval=args.interval,
+    )
+    # One byte more than is allowed, so that the reader can refuse what is larger.
+    reading = read_csv(read_bytes(args.file, limit=MAX_BYTES + 1), name, choices=choices)
+    candles = reading.candles
+    bars = candles.frame.tz_convert(candles.zone)
+    origin = bars.index[-1] if args.origin is None else _origin(args.origin, candles)
+    stamps = pd.DatetimeIndex(bars.index)
+    context, later = bars[stamps <= origin], bars[stamps > origin]
+    if len(context) < _MIN_BARS:
+        raise InvalidRequest(
+            f"--origin {args.origin} leaves {len(context)} bars of {name} to read; the first bar "
+            f"is at {bars.index[0]}. Choose a later time."
+        )
+    future = future_timestamps(
+        stamps[stamps <= origin],
+        args.horizon,
+        interval=candles.interval,
+        calendar=candles.calendar,
+        zone=candles.zone,
+    )
+    notes = reading.report.lines()
+    if note := calendar_note(candles.calendar, future[-1]):
+        notes.append(note)
+    if not args.quiet:
+        print("\n".join(notes), file=sys.stderr)
+    return Request(candles, context, future.tz_convert(candles.zone), later["close"])
+
+
+def _origin(text: str, candles: Candles) -> pd.Timestamp:
+    try:
+        moment = pd.Timestamp(text)
+    except ValueError as exc:
+        raise InvalidRequest(
+            f'--origin must be a time such as "2024-11-01 15:30", found {text!r}.'
+        ) from exc
+    if pd.isna(moment):
+        raise InvalidRequest(f"--origin must be a time, found {text!r}.")
+    if moment.tzinfo is None:
+        return moment.tz_localize(candles.zone, ambiguous=False, nonexistent="shift_forward")
+    return moment.tz_convert(candles.zone)

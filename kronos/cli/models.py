@@ -1,0 +1,99 @@
+"""`kronos models`: list, download, delete and verify models."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from kronos import zoo
+from kronos.cli.terminal import ProgressLine, megabytes, write_text
+
+__all__ = ["add_parser", "run"]
+
+_EPILOG = """\
+states:
+  bundled       ships with the package and needs no network
+  cached        downloaded to this machine; loads without any request
+  downloadable  not here yet; the first use downloads it
+  broken        here, but unusable; the list says why
+
+examples:
+  kronos models                      what there is
+  kronos models download small       fetch it ahead of time
+  kronos models verify small         hash every file again
+  HF_ENDPOINT=https://hub.example kronos models download base     by way of a mirror
+
+Models come from the Hugging Face hub at pinned revisions. Every file is checked against a pinned
+SHA-256 before it is used. They lie in the hub's own cache (HF_HUB_CACHE, or hub/ below HF_HOME)."""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Describes the command; see `kronos.cli`."""
+    parser = subparsers.add_parser(
+        "models",
+        help="list, download, delete or verify models",
+        description="Which models there are, which of them are on this machine, and managing them.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run, action="list", json=False)
+    actions = parser.add_subparsers(metavar="ACTION")
+    listing = actions.add_parser("list", help="all models with state and size (the default)")
+    listing.add_argument("--json", action="store_true", help="as JSON, for programs")
+    listing.set_defaults(action="list")
+    for action, text in (
+        ("download", "fetch a model and its tokenizer into the cache"),
+        ("delete", "remove a downloaded model from the cache"),
+        ("verify", "hash every file of a model; a damaged download is removed"),
+    ):
+        sub = actions.add_parser(action, help=text, description=text.capitalize() + ".")
+        sub.add_argument("name", metavar="NAME", help=f"one of {', '.join(zoo.PUBLISHED)}")
+        sub.set_defaults(action=action)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Does what was asked; see `kronos.cli`."""
+    if args.action == "list":
+        entries = zoo.available()
+        if args.json:
+            write_text(None, json.dumps([asdict(entry) for entry in entries], indent=2) + "\n")
+        else:
+            write_text(None, _table(entries))
+        return 0
+    if args.action == "download":
+        with ProgressLine(f"downloading {args.name}", in_bytes=True) as progress:
+            zoo.download(args.name, progress)
+        done = f"{args.name} is on this machine, verified."
+    elif args.action == "verify":
+        zoo.verify(args.name)
+        done = f"{args.name}: every file has the bytes it should have."
+    else:
+        done = f"{args.name} deleted, {megabytes(zoo.delete(args.name))} freed."
+    print(done, file=sys.stderr)
+    return 0
+
+
+def _table(entries: list[zoo.Entry]) -> str:
+    rows = [("NAME", "STATE", "SIZE", "PARAMETERS", "CONTEXT", "LICENCE", "REVISION")]
+    rows += [
+        (
+            entry.name,
+            entry.state,
+            megabytes(entry.n_bytes) if entry.n_bytes else "-",
+            f"{entry.n_parameters:,}" if entry.n_parameters else "-",
+            str(entry.max_context or "-"),
+            entry.licence,
+            entry.revision[:12] or "-",
+        )
+        for entry in entries
+    ]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    lines += [f"\n{entry.name}: {entry.problem}" for entry in entries if entry.problem]
+    return "\n".join(lines) + "\n"

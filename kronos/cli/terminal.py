@@ -1,0 +1,114 @@
+"""What the commands share: progress on a terminal, tables as CSV, files read and written."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from kronos.errors import InvalidRequest
+
+__all__ = ["ProgressLine", "csv_text", "megabytes", "read_bytes", "write_text"]
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+class ProgressLine:
+    """One line on stderr that is redrawn as work goes on; nothing when that is no terminal.
+
+    A context manager, and a callback progress(done, total). The line is gone afterwards.
+    """
+
+    def __init__(self, label: str, *, in_bytes: bool = False, stream: TextIO | None = None) -> None:
+        self._label = label
+        self._in_bytes = in_bytes
+        self._stream = stream or sys.stderr
+        self._visible = self._stream.isatty()
+        self._drawn = 0.0
+        self._width = 0
+
+    def __enter__(self) -> ProgressLine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._width:
+            self._stream.write("\r" + " " * self._width + "\r")
+            self._stream.flush()
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if not self._visible or (now - self._drawn < 0.1 and done < total):
+            return
+        self._drawn = now
+        text = f"{self._label}: {self._amount(done, total)}"
+        self._stream.write("\r" + text.ljust(self._width))
+        self._stream.flush()
+        self._width = max(self._width, len(text))
+
+    def _amount(self, done: int, total: int) -> str:
+        if not total:
+            return "asking the hub"
+        if self._in_bytes:
+            return f"{megabytes(done)} of {megabytes(total)} ({100 * done // total}%)"
+        return f"{done} of {total}"
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table as CSV with Unix line ends.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe in front, which shows
+    it as the text it is. Numbers are left alone.
+    """
+    opened = io.StringIO()
+    writer = csv.writer(opened, lineterminator="\n")
+    writer.writerow([_harmless(cell) for cell in header])
+    writer.writerows([_harmless(cell) for cell in row] for row in rows)
+    return opened.getvalue()
+
+
+def _harmless(cell: object) -> object:
+    is_formula = isinstance(cell, str) and cell.startswith(_FORMULA_STARTS)
+    return f"'{cell}" if is_formula else cell
+
+
+def megabytes(n_bytes: int) -> str:
+    return f"{n_bytes / 1e6:,.1f} MB"
+
+
+def read_bytes(name: str, *, limit: int) -> bytes:
+    """The first `limit` bytes of a file, or of standard input for "-".
+
+    Raises:
+        InvalidRequest: It cannot be read.
+    """
+    if name == "-":
+        return sys.stdin.buffer.read(limit)
+    try:
+        with Path(name).open("rb") as opened:
+            return opened.read(limit)
+    except OSError as exc:
+        raise InvalidRequest(
+            f"{name} cannot be read: {exc.strerror}. Give the path of a CSV file, or - for "
+            "standard input."
+        ) from exc
+
+
+def write_text(name: str | None, text: str) -> None:
+    """Writes to a file, or to standard output for None or "-".
+
+    Raises:
+        InvalidRequest: The file cannot be written.
+    """
+    if name in {None, "-"}:
+        sys.stdout.write(text)
+        return
+    try:
+        Path(str(name)).write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise InvalidRequest(
+            f"{name} cannot be written: {exc.strerror}. Choose another file."
+        ) from exc

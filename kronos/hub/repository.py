@@ -1,0 +1,79 @@
+"""What is wanted from the hub: a repository, its pinned revision, and the files in it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+__all__ = ["CONFIG_NAME", "WEIGHTS_NAME", "RemoteFile", "Repository", "repository"]
+
+CONFIG_NAME = "config.json"
+WEIGHTS_NAME = "model.safetensors"
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """One file of a repository.
+
+    Attributes:
+        name: Its name at the top of the repository.
+        size: Bytes, or None when not known beforehand.
+        sha256: Digest its bytes must have, 64 hexadecimal digits. None leaves it to the digest
+            the hub reports.
+    """
+
+    name: str
+    size: int | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A model repository at one commit.
+
+    Attributes:
+        repo_id: Owner and name, such as "NeoQuasar/Kronos-small".
+        revision: The commit, 40 hexadecimal digits. A branch or tag would not be a pin.
+        files: All that is ever downloaded of it.
+    """
+
+    repo_id: str
+    revision: str
+    files: tuple[RemoteFile, ...]
+
+    def __post_init__(self) -> None:
+        if not _COMMIT.fullmatch(self.revision):
+            raise ValueError(
+                f"{self.repo_id} must be pinned to a commit of 40 hexadecimal digits, "
+                f"found {self.revision!r}."
+            )
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files whose size is known beforehand."""
+        return sum(file.size or 0 for file in self.files)
+
+
+def repository(
+    repo_id: str,
+    revision: str,
+    *,
+    config: tuple[int, str] | None = None,
+    weights: tuple[int, str] | None = None,
+) -> Repository:
+    """A checkpoint repository: its configuration and its weights, nothing else.
+
+    Args:
+        repo_id: Owner and name.
+        revision: The pinned commit.
+        config: Size in bytes and SHA-256 of config.json, where known.
+        weights: Size in bytes and SHA-256 of model.safetensors, where known.
+    """
+    files = ((CONFIG_NAME, config), (WEIGHTS_NAME, weights))
+    return Repository(
+        repo_id=repo_id,
+        revision=revision,
+        files=tuple(RemoteFile(name, *(facts or (None, None))) for name, facts in files),
+    )

@@ -1,0 +1,31 @@
+"""Models by name: where each one comes from, and loading it ready to forecast.
+
+    table.py      the published models: revisions, digests, sizes
+    folders.py    checkpoint folders on disk, the bundled one among them
+    loading.py    load(): name or folder in, KronosPredictor out
+    inventory.py  what is here, what can be fetched, and fetching and deleting it
+
+Importing this package imports neither torch nor the hub client.
+"""
+
+from __future__ import annotations
+
+from kronos.zoo.folders import describe_bundle
+from kronos.zoo.inventory import Entry, available, delete, download, verify
+from kronos.zoo.loading import checkpoint_folder, checkpoint_pair, load
+from kronos.zoo.table import BUNDLED, PUBLISHED, PublishedModel
+
+__all__ = [
+    "BUNDLED",
+    "PUBLISHED",
+    "Entry",
+    "PublishedModel",
+    "available",
+    "checkpoint_folder",
+    "checkpoint_pair",
+    "delete",
+    "describe_bundle",
+    "download",
+    "load",
+    "verify",
+]

@@ -1,0 +1,231 @@
+"""A Hugging Face hub on loopback, speaking the real protocol, with faults to order.
+
+It answers what the official client asks when it downloads a pinned file: HEAD and GET of
+`/OWNER/NAME/resolve/COMMIT/FILE`, with the commit and digest headers, redirects of large files
+to a second origin (the CDN, with byte ranges), and the error codes of missing repositories,
+revisions and files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+_RESOLVE = re.compile(r"/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<name>.+)")
+
+
+@dataclass
+class Faults:
+    """What goes wrong; the default is nothing.
+
+    Attributes:
+        hang: Take requests and never answer them.
+        statuses: Answer the next requests with these codes, one each.
+        retry_after: Header value sent along with them.
+        no_commit: Leave out the commit header.
+        other_commit: Name another commit than the one asked for.
+        no_etag: Leave out the digests.
+        strange_etag: Send this instead of the digest.
+        no_length: Leave out the length; the end of the connection ends the body.
+        corrupt: Change the last bytes of the weights.
+        cuts: Drop the connection in the middle of this many bodies.
+        stall: Stop sending in the middle of a body, the connection staying open.
+        claimed_size: Size that HEAD reports for the weights.
+        slow: Seconds to wait between pieces of a body.
+    """
+
+    hang: bool = False
+    statuses: list[int] = field(default_factory=list)
+    retry_after: str = ""
+    no_commit: bool = False
+    other_commit: bool = False
+    no_etag: bool = False
+    strange_etag: str = ""
+    no_length: bool = False
+    corrupt: bool = False
+    cuts: int = 0
+    stall: bool = False
+    claimed_size: int | None = None
+    slow: float = 0.0
+
+
+class LoopbackHub:
+    """Two servers on loopback, the hub and its CDN; a context manager.
+
+    Attributes:
+        faults: Set its fields at any time.
+        requests: Every request taken, as "METHOD path", the CDN's with a "cdn" in front.
+        headers: The headers of those requests.
+        ranges: Values of the Range headers seen.
+    """
+
+    def __init__(self) -> None:
+        self.faults = Faults()
+        self.requests: list[str] = []
+        self.headers: list[dict[str, str]] = []
+        self.ranges: list[str] = []
+        self.released = threading.Event()
+        self._files: dict[tuple[str, str, str], bytes] = {}
+        self._blobs: dict[str, bytes] = {}
+        self._servers: list[ThreadingHTTPServer] = []
+
+    def publish(self, repo: str, revision: str, folder: Path) -> None:
+        """Offers the files of a folder as one commit of a repository."""
+        for path in folder.iterdir():
+            content = path.read_bytes()
+            self._files[repo, revision, path.name] = content
+            self._blobs[hashlib.sha256(content).hexdigest()] = content
+
+    def withdraw(self, repo: str, revision: str, name: str) -> None:
+        del self._files[repo, revision, name]
+
+    @property
+    def url(self) -> str:
+        return self._address(0)
+
+    def n_requests(self, text: str) -> int:
+        """How many requests contain this text."""
+        return sum(text in request for request in self.requests)
+
+    def __enter__(self) -> LoopbackHub:
+        for _ in range(2):
+            server = _Server(("127.0.0.1", 0), _Handler)
+            server.hub, server.is_cdn = self, bool(self._servers)
+            self._servers.append(server)
+            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.released.set()
+        for server in self._servers:
+            server.shutdown()
+            server.server_close()
+
+    def _address(self, index: int) -> str:
+        return f"http://127.0.0.1:{self._servers[index].server_address[1]}"
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    hub: LoopbackHub
+    is_cdn: bool
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away is part of the tests."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def log_message(self, *_: object) -> None:
+        """Requests are kept in `LoopbackHub.requests` instead."""
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        hub = self.server.hub
+        where = "cdn " if self.server.is_cdn else ""
+        hub.requests.append(f"{where}{self.command} {self.path}")
+        hub.headers.append(dict(self.headers))
+        if hub.faults.hang:
+            hub.released.wait(30)
+            self.close_connection = True
+        elif hub.faults.statuses:
+            extra = {"Retry-After": hub.faults.retry_after} if hub.faults.retry_after else {}
+            self._refuse(hub.faults.statuses.pop(0), "", extra)
+        elif self.server.is_cdn:
+            self._send_bytes(hub._blobs[self.path.lstrip("/")], {})
+        else:
+            self._resolve(hub)
+
+    def _resolve(self, hub: LoopbackHub) -> None:
+        match = _RESOLVE.fullmatch(self.path)
+        if match is None or not any(match["repo"] == repo for repo, _, _ in hub._files):
+            self._refuse(404, "RepoNotFound")
+        elif not any((match["repo"], match["revision"]) == key[:2] for key in hub._files):
+            self._refuse(404, "RevisionNotFound")
+        elif (content := hub._files.get((match["repo"], match["revision"], match["name"]))) is None:
+            self._refuse(404, "EntryNotFound", {"X-Repo-Commit": match["revision"]})
+        else:
+            self._send_file(content, match["revision"], is_large=match["name"] != "config.json")
+
+    def _send_file(self, content: bytes, revision: str, *, is_large: bool) -> None:
+        faults = self.server.hub.faults
+        headers = {}
+        if not faults.no_commit:
+            headers["X-Repo-Commit"] = "f" * 40 if faults.other_commit else revision
+        digest = (
+            hashlib.sha256(content)
+            if is_large
+            else hashlib.sha1(b"blob %d\0" % len(content) + content)
+        ).hexdigest()
+        etag = faults.strange_etag or digest
+        if not is_large:
+            if not faults.no_etag:
+                headers["ETag"] = f'"{etag}"'
+            self._send_bytes(content, headers)
+            return
+        if not faults.no_etag:
+            headers["X-Linked-Etag"] = f'"{etag}"'
+        if not faults.no_length:
+            headers["X-Linked-Size"] = str(faults.claimed_size or len(content))
+        headers["Location"] = f"{self.server.hub._address(1)}/{digest}"
+        self._send(302, b"", headers)
+
+    def _send_bytes(self, content: bytes, headers: dict[str, str]) -> None:
+        faults = self.server.hub.faults
+        if faults.corrupt and self.server.is_cdn:
+            content = content[:-4] + b"XXXX"
+        status, start = 200, 0
+        asked = self.headers.get("Range")
+        if asked and (match := re.fullmatch(r"bytes=(\d+)-", asked)):
+            self.server.hub.ranges.append(asked)
+            status, start = 206, int(match[1])
+            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        self._send(status, content[start:], headers)
+
+    def _refuse(self, status: int, code: str, headers: dict[str, str] | None = None) -> None:
+        body = json.dumps({"error": code or "fault"}).encode()
+        self._send(status, body, {**({"X-Error-Code": code} if code else {}), **(headers or {})})
+
+    def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        hub = self.server.hub
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if hub.faults.no_length and status == 200:
+            self.send_header("Connection", "close")
+            self.close_connection = True
+        else:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        middle = len(body) // 2
+        if self.server.is_cdn and hub.faults.cuts > 0:
+            hub.faults.cuts -= 1
+            self.wfile.write(body[:middle])
+            self.close_connection = True
+        elif self.server.is_cdn and hub.faults.stall:
+            self.wfile.write(body[:middle])
+            self.wfile.flush()
+            hub.released.wait(30)
+            self.close_connection = True
+        elif hub.faults.slow:
+            for piece in range(0, len(body), 1 << 16):
+                self.wfile.write(body[piece : piece + (1 << 16)])
+                self.wfile.flush()
+                hub.released.wait(hub.faults.slow)
+        else:
+            self.wfile.write(body)

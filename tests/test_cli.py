@@ -1,0 +1,311 @@
+"""The `kronos` command, run as a user runs it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from kronos import assets, cli, zoo
+from kronos.cli.terminal import ProgressLine, csv_text
+from kronos.hub.repository import WEIGHTS_NAME, repository
+from tests.loopback_hub import LoopbackHub
+
+ROOT = Path(__file__).parents[1]
+GOLDEN = ROOT / "tests" / "golden"
+SAMPLE = ROOT / "assets" / "samples" / "GOOG_1d.csv"
+QUICK = ["--model", str(GOLDEN), "--device", "cpu", "--paths", "4", "--lookback", "32"]
+
+
+@pytest.fixture
+def bars(tmp_path: Path) -> Path:
+    """The first 60 daily bars of a sample."""
+    lines = SAMPLE.read_text().splitlines()[:61]
+    path = tmp_path / "GOOG_1d.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_forecast_prints_quantiles_in_order(bars: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["forecast", str(bars), "--horizon", "5", *QUICK]) == 0
+    out, err = capsys.readouterr()
+    rows = rows_of(out)
+    assert len(rows) == 5
+    for row in rows:
+        quantiles = [float(row[f"p{level}"]) for level in (10, 25, 50, 75, 90)]
+        assert quantiles == sorted(quantiles)
+        assert row["symbol"] == "GOOG"
+    stamps = [pd.Timestamp(row["timestamp"]) for row in rows]
+    assert all(stamp.day_of_week < 5 for stamp in stamps)
+    assert "60 of 60 rows kept" in err
+    assert "\r" not in err, "progress is for terminals"
+
+
+def test_the_same_seed_gives_the_same_output(
+    bars: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = []
+    for seed in ("1", "1", "2"):
+        cli.main(["forecast", str(bars), "--horizon", "3", "--quiet", "--seed", seed, *QUICK])
+        out, err = capsys.readouterr()
+        assert err == ""
+        texts.append(out)
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_an_origin_in_the_past_shows_what_followed(
+    bars: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    origin = ["--origin", "2004-11-01", "--horizon", "3", "--format", "json"]
+    assert cli.main(["forecast", str(bars), *origin, *QUICK]) == 0
+    result = json.loads(capsys.readouterr().out)
+    frame = pd.read_csv(bars, parse_dates=["timestamp"])
+    after = frame[frame["timestamp"] > "2004-11-01"]["close"].head(3)
+    assert result["actual_close"] == after.tolist()
+    assert result["origin"].startswith("2004-11-01")
+    assert result["parameters"]["sample_count"] == 4
+    assert len(result["close_quantiles"]["p50"]) == 3
+    assert len(result["model_revision"]) == 16
+
+
+def test_output_and_paths_go_to_files(
+    bars: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, paths = tmp_path / "out.csv", tmp_path / "paths.csv"
+    files = ["-o", str(out), "--paths-out", str(paths)]
+    assert cli.main(["forecast", str(bars), "--horizon", "3", *files, *QUICK]) == 0
+    assert capsys.readouterr().out == ""
+    assert len(rows_of(out.read_text())) == 3
+    table = pd.read_csv(paths)
+    assert len(table) == 4 * 3
+    assert (table["high"] >= table[["open", "close"]].max(axis=1)).all()
+
+
+def test_standard_input_and_a_module_run(bars: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "kronos", "forecast", "-", "--horizon", "2", *QUICK],
+        input=bars.read_bytes(),
+        capture_output=True,
+        cwd=ROOT,
+        check=True,
+    )
+    assert len(rows_of(done.stdout.decode())) == 2
+
+
+def test_text_cells_are_never_formulas(bars: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    evil = ["--symbol", "=HYPERLINK(1)", "--calendar", "XNYS"]
+    assert cli.main(["forecast", str(bars), "--horizon", "1", *evil, *QUICK]) == 0
+    assert rows_of(capsys.readouterr().out)[0]["symbol"] == "'=HYPERLINK(1)"
+    for start in "=+-@\t\r\n":
+        assert csv_text(["a"], [[f"{start}x"]]).splitlines()[1].lstrip('"').startswith("'")
+    assert csv_text(["a", "b"], [[-1.5, "x"]]) == "a,b\n-1.5,x\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere.csv"], "cannot be read"),
+        (["{bars}", "--horizon", "0"], "--horizon"),
+        (["{bars}", "--paths", "0"], "sample_count"),
+        (["{bars}", "-T", "-1"], "T must be"),
+        (["{bars}", "--top-p", "2"], "top_p"),
+        (["{bars}", "--model", "huge"], "no model"),
+        (["{bars}", "--model", "large"], "not been published"),
+        (["{bars}", "--zone", "Mars/Olympus"], "Mars/Olympus"),
+        (["{bars}", "--interval", "7m"], "7m"),
+        (["{bars}", "--origin", "yesterday-ish"], "--origin"),
+        (["{bars}", "--origin", "1990-01-01"], "leaves 0 bars"),
+        (["{golden}/cases.json"], "cases.json"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(
+    bars: Path, arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    filled = [text.format(bars=bars, golden=GOLDEN) for text in arguments]
+    model = [] if "--model" in filled else QUICK[:2]
+    assert cli.main(["forecast", *filled, *model, "--quiet"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert words in err
+    assert err.startswith("kronos: ")
+    assert err.count("\n") == 1
+
+
+def test_an_output_that_cannot_be_written(
+    bars: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = str(tmp_path / "none" / "out.csv")
+    assert cli.main(["forecast", str(bars), "--horizon", "1", "-o", target, *QUICK]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [[], ["forecast"], ["models"]])
+def test_help_has_examples(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*command, "--help"])
+    assert ended.value.code == 0
+    assert "examples:\n  kronos " in capsys.readouterr().out
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, kronos.cli; kronos.cli.parser().format_help();"
+        "assert not {'torch', 'pandas', 'huggingface_hub'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_a_usage_error_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in ([], ["frobnicate"], ["forecast"], ["forecast", "x.csv", "--horizon", "few"]):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(arguments)
+        assert ended.value.code == 2
+
+
+def test_models_lists_every_model(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["models"]) == 0
+    table = capsys.readouterr().out
+    for name in ("bundled", "mini", "small", "base", "downloadable", "MIT"):
+        assert name in table
+    assert cli.main(["models", "list", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [entry["name"] for entry in listed] == ["bundled", "mini", "small", "base"]
+
+
+def test_models_download_verify_delete(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = zoo.PublishedModel(
+        name="tiny",
+        model=repository("acme/Kronos-tiny", "a" * 40),
+        tokenizer=repository("acme/Kronos-Tokenizer-tiny", "b" * 40),
+        n_parameters=1,
+        max_context=64,
+    )
+    monkeypatch.setitem(zoo.PUBLISHED, "tiny", tiny)
+    with LoopbackHub() as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        for repo, part in zip(tiny.repositories, ("model", "tokenizer"), strict=True):
+            server.publish(repo.repo_id, repo.revision, GOLDEN / part)
+        assert cli.main(["models", "verify", "tiny"]) == 2
+        assert "kronos models download tiny" in capsys.readouterr().err
+        assert cli.main(["models", "download", "tiny"]) == 0
+        assert cli.main(["models", "verify", "tiny"]) == 0
+    weights = zoo.checkpoint_folder("tiny") / WEIGHTS_NAME
+    with weights.open("ab") as opened:
+        opened.write(b"x")
+    capsys.readouterr()
+    assert cli.main(["models", "verify", "tiny"]) == 2
+    assert "removed" in capsys.readouterr().err
+    assert cli.main(["models", "delete", "tiny"]) == 0
+    assert "freed" in capsys.readouterr().err
+
+
+def test_models_refuses_what_cannot_be(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for action, name, words in (
+        ("download", "large", "not been published"),
+        ("download", "huge", "no model"),
+        ("delete", "bundled", "part of the installation"),
+    ):
+        assert cli.main(["models", action, name]) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_an_unreachable_hub_is_told_within_seconds(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    start = time.monotonic()
+    assert cli.main(["models", "download", "mini"]) == 2
+    assert time.monotonic() - start < 8
+    assert "cannot be reached" in capsys.readouterr().err
+
+
+def test_interrupting_a_download_exits_130(tmp_path: Path) -> None:
+    with LoopbackHub() as server:
+        server.faults.hang = True
+        process = subprocess.Popen(
+            [sys.executable, "-m", "kronos", "models", "download", "mini"],
+            env={**os.environ, "HF_ENDPOINT": server.url, "HF_HUB_CACHE": str(tmp_path)},
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+        )
+        deadline = time.monotonic() + 30
+        while not server.requests and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert err.decode() == "kronos: interrupted\n"
+
+
+def test_a_reader_that_goes_away_is_no_traceback() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "kronos", "models", "list"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
+
+
+def test_the_bundled_model_is_the_default(
+    bars: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    target = tmp_path / "assets" / "bundled"
+    for part in ("model", "tokenizer"):
+        shutil.copytree(GOLDEN / part, target / part)
+    zoo.describe_bundle(target, lookback=40, max_context=64)
+    monkeypatch.setattr(assets, "_INSTALLED", tmp_path / "none")
+    monkeypatch.setattr(assets, "_CHECKOUT", tmp_path / "assets")
+    quick = ["--device", "cpu", "--paths", "2", "--horizon", "2", "--format", "json"]
+    assert cli.main(["forecast", str(bars), *quick]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["model"], result["n_context"]) == ("bundled", 40)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_drawn_on_a_terminal_and_cleaned_up() -> None:
+    stream = Terminal()
+    with ProgressLine("downloading", in_bytes=True, stream=stream) as progress:
+        progress(0, 0)
+        progress(5_000_000, 5_000_000)
+    assert "asking the hub" in stream.getvalue()
+    assert "5.0 MB of 5.0 MB (100%)" in stream.getvalue()
+    assert stream.getvalue().endswith("\r")
+    silent = io.StringIO()
+    with ProgressLine("downloading", stream=silent) as progress:
+        progress(1, 1)
+    assert silent.getvalue() == ""
