@@ -1,0 +1,1 @@
+"""Training tokenizer and model on folders of candle files."""

@@ -1,0 +1,174 @@
+"""Evaluating a checkpoint on windows of series it was not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from kronos.errors import InvalidRequest
+from kronos.evaluation.cone import cone_scale, ewma_volatility
+from kronos.evaluation.scores import FanScores, score_cone, score_paths
+from kronos.forecast import Progress, SamplingParameters
+from kronos.predictor import CLOSE, PRICE_FLOOR, Context, KronosPredictor, anchor_factor
+from kronos.training.corpus import Corpus, SeriesInfo
+
+CONE_BARS = 256
+"""History the cone's volatility is estimated on."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationPlan:
+    """Which windows are scored and how.
+
+    Attributes:
+        lookback: Bars the model reads.
+        horizon: Steps scored, 1 .. H.
+        windows_per_series: Origins drawn in each series.
+        sample_count: Paths per forecast.
+        batch: Forecasts sampled together.
+        seed: Seed of origins and paths.
+        intervals: Intervals scored; empty for all.
+    """
+
+    lookback: int
+    horizon: int = 24
+    windows_per_series: int = 3
+    sample_count: int = 100
+    batch: int = 16
+    seed: int = 0
+    intervals: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One origin in one series: the bars before `origin` are read, those from it scored."""
+
+    series: SeriesInfo
+    origin: int
+    sigma: float
+
+
+def draw_windows(corpus: Corpus, plan: EvaluationPlan) -> list[Window]:
+    """Origins spread at random over every series, the same for every model.
+
+    The history kept before an origin is max(lookback, 256) bars, so that models of different
+    lookback and the cone are scored on the same windows. Windows without any movement in that
+    history have no scale and are left out.
+    """
+    rng = np.random.default_rng(plan.seed)
+    history = max(plan.lookback, CONE_BARS)
+    windows = []
+    for series in corpus.series:
+        room = series.n_bars - history - plan.horizon
+        if room < 0 or (plan.intervals and series.interval not in plan.intervals):
+            continue
+        count = min(plan.windows_per_series, room + 1)
+        for offset in sorted(rng.choice(room + 1, count, replace=False)):
+            origin = series.start + history + int(offset)
+            sigma = ewma_volatility(corpus.values[origin - CONE_BARS : origin, CLOSE])
+            if sigma > 0:
+                windows.append(Window(series, origin, sigma))
+    if not windows:
+        raise InvalidRequest(
+            f"No series has the {history + plan.horizon} bars that a window needs."
+        )
+    return windows
+
+
+def evaluate(
+    predictor: KronosPredictor,
+    corpus: Corpus,
+    plan: EvaluationPlan,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Scores a checkpoint and the cone on the same windows.
+
+    Returns:
+        One row per window and step: series, interval, group, step, and crps, inside and width
+        of `raw` (as sampled), `anchored` and `cone`.
+    """
+    windows = draw_windows(corpus, plan)
+    sampling = SamplingParameters(sample_count=plan.sample_count, seed=plan.seed)
+    tables = []
+    for first in range(0, len(windows), plan.batch):
+        chunk = windows[first : first + plan.batch]
+        contexts = [_context(corpus, w, plan.lookback) for w in chunk]
+        futures = [corpus.stamps[_future(w, plan)].astype(np.int64) for w in chunk]
+        paths, last = predictor.sample(contexts, futures, sampling)
+        for window, series_paths, final in zip(chunk, paths, last, strict=True):
+            tables.append(_scored(corpus, window, plan, series_paths[..., CLOSE], final[CLOSE]))
+        if progress:
+            progress(min(first + plan.batch, len(windows)), len(windows))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _context(corpus: Corpus, window: Window, lookback: int) -> Context:
+    rows = slice(window.origin - lookback, window.origin)
+    return Context(corpus.values[rows].astype(np.float64), corpus.stamps[rows].astype(np.int64))
+
+
+def _future(window: Window, plan: EvaluationPlan) -> slice:
+    return slice(window.origin, window.origin + plan.horizon)
+
+
+def _scored(
+    corpus: Corpus, window: Window, plan: EvaluationPlan, closes: np.ndarray, decoded: float
+) -> pd.DataFrame:
+    last_close = float(corpus.values[window.origin - 1, CLOSE])
+    actual = np.log(corpus.values[_future(window, plan), CLOSE].astype(np.float64) / last_close)
+    scale = cone_scale(window.sigma, plan.horizon)
+    table = pd.DataFrame(
+        {
+            "series": window.series.name,
+            "interval": window.series.interval,
+            "group": window.series.group,
+            "step": np.arange(1, plan.horizon + 1),
+        }
+    )
+    for name, scores in _forecasters(actual, closes, last_close, decoded, scale):
+        table[f"{name}_crps"] = scores.crps
+        table[f"{name}_inside"] = scores.inside
+        table[f"{name}_width"] = scores.width
+    return table
+
+
+def _forecasters(
+    actual: np.ndarray, closes: np.ndarray, last_close: float, decoded: float, scale: np.ndarray
+) -> Iterator[tuple[str, FanScores]]:
+    floor = PRICE_FLOOR * last_close
+    for name, factor in (("raw", 1.0), ("anchored", anchor_factor(last_close, decoded))):
+        returns = np.log(np.maximum(closes * factor, floor) / last_close)
+        yield name, score_paths(actual, returns, scale)
+    yield "cone", score_cone(actual, scale)
+
+
+def summarise(scores: pd.DataFrame, by: str | None = None) -> pd.DataFrame:
+    """Figures of the evaluation table, over all windows or by a column.
+
+    Columns: windows, series; for raw and anchored: CRPS pooled over the cone's pooled CRPS
+    (`pooled`), the median of that ratio over series (`median`), 80% coverage; the cone's
+    coverage; and CRPS ratios at the first step.
+    """
+    if by is None:
+        return summarise(scores.assign(all="all"), "all")
+    rows = {}
+    for key, part in scores.groupby(by, sort=True):
+        per_series = part.groupby("series")[["raw_crps", "anchored_crps", "cone_crps"]].mean()
+        first = part[part["step"] == 1]
+        row = {
+            "windows": len(first),
+            "series": len(per_series),
+            "cone_crps": part["cone_crps"].mean(),
+            "cone_coverage": part["cone_inside"].mean(),
+        }
+        for name in ("raw", "anchored"):
+            crps = f"{name}_crps"
+            row[f"{name}_pooled"] = part[crps].mean() / part["cone_crps"].mean()
+            row[f"{name}_median"] = (per_series[crps] / per_series["cone_crps"]).median()
+            row[f"{name}_coverage"] = part[f"{name}_inside"].mean()
+            row[f"{name}_step1"] = first[crps].mean() / first["cone_crps"].mean()
+        rows[key] = row
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(by)

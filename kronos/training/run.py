@@ -1,0 +1,149 @@
+"""Training runs from a folder of candle files to a checkpoint folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import nn
+
+from kronos.nn.checkpoint import load_model, load_tokenizer, save_checkpoint
+from kronos.nn.config import ModelConfig, TokenizerConfig
+from kronos.nn.model import Kronos
+from kronos.nn.tokenizer import KronosTokenizer
+from kronos.training.corpus import Corpus, Holdout, load_corpus
+from kronos.training.loop import LoopConfig, Losses, Process, process_group, train
+from kronos.training.objectives import ModelObjective, TokenizerObjective
+from kronos.training.windows import Batch, WindowPlan, WindowSampler
+
+VALIDATION_BATCHES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class DataConfig:
+    """Which bars a run learns from.
+
+    Attributes:
+        folder: Candle files.
+        manifest: What is known of them, or None.
+        holdout: Families kept out.
+        until: Only bars before this time are learned.
+    """
+
+    folder: Path
+    manifest: Path | None = None
+    holdout: Holdout = field(default_factory=Holdout)
+    until: pd.Timestamp | None = None
+
+    def load(self, *, held_out: bool, min_bars: int) -> Corpus:
+        return load_corpus(
+            self.folder,
+            manifest=self.manifest,
+            holdout=self.holdout,
+            held_out=held_out,
+            until=None if held_out else self.until,
+            min_bars=min_bars,
+        )
+
+
+def train_tokenizer(
+    data: DataConfig,
+    plan: WindowPlan,
+    loop: LoopConfig,
+    objective: TokenizerObjective,
+    out: Path,
+    *,
+    config: TokenizerConfig,
+    start_from: Path | None = None,
+    device: str | None = None,
+) -> Path:
+    """Trains a tokenizer; returns its checkpoint folder, out/tokenizer.
+
+    Args:
+        data: What to learn from.
+        plan: How windows are drawn.
+        loop: Steps and rates.
+        objective: What is minimised.
+        out: Folder of the run; a run found there is resumed.
+        config: Size of a tokenizer trained from scratch.
+        start_from: Checkpoint folder to start from instead.
+        device: "cpu" or "cuda"; the best there is when None.
+    """
+    torch.manual_seed(loop.seed)
+    tokenizer = load_tokenizer(start_from) if start_from else KronosTokenizer(**config.to_dict())
+    with process_group(device) as process:
+        _run(tokenizer, objective, data, plan, loop, out / "tokenizer-run", process)
+        if process.is_main:
+            save_checkpoint(tokenizer, out / "tokenizer")
+    return out / "tokenizer"
+
+
+def train_model(
+    data: DataConfig,
+    plan: WindowPlan,
+    loop: LoopConfig,
+    objective: ModelObjective,
+    out: Path,
+    *,
+    tokenizer: Path,
+    config: ModelConfig,
+    start_from: Path | None = None,
+    device: str | None = None,
+) -> Path:
+    """Trains the autoregressive model on a tokenizer's tokens; returns out/model.
+
+    Args:
+        tokenizer: Checkpoint folder of the (frozen) tokenizer.
+        config: Size of a model trained from scratch.
+
+    The other arguments are those of `train_tokenizer`.
+    """
+    torch.manual_seed(loop.seed)
+    model = load_model(start_from) if start_from else Kronos(**config.to_dict())
+    frozen = load_tokenizer(tokenizer)
+    with process_group(device) as process:
+        losses = objective.with_tokenizer(frozen.to(process.device))
+        _run(model, losses, data, plan, loop, out / "model-run", process)
+        if process.is_main:
+            save_checkpoint(model, out / "model")
+    return out / "model"
+
+
+def _run(
+    module: nn.Module,
+    losses: Callable[[nn.Module, Batch], Losses],
+    data: DataConfig,
+    plan: WindowPlan,
+    loop: LoopConfig,
+    out: Path,
+    process: Process,
+) -> None:
+    min_bars = min(plan.contexts) + plan.future
+    corpus = data.load(held_out=False, min_bars=min_bars)
+    sampler = WindowSampler(
+        corpus, plan, seed=_seed(loop.seed, "train"), rank=process.rank, world=process.world
+    )
+    validate = None
+    if process.is_main and data.holdout.share > 0:
+        validation = WindowSampler(
+            data.load(held_out=True, min_bars=min_bars), plan, seed=_seed(loop.seed, "validation")
+        )
+
+        @torch.no_grad()
+        def validate() -> dict[str, float]:
+            sums: dict[str, float] = {}
+            for i in range(VALIDATION_BATCHES):
+                for name, value in losses(module, validation.batch(i).to(process.device)).items():
+                    sums[name] = sums.get(name, 0.0) + float(value) / VALIDATION_BATCHES
+            return {name: round(value, 5) for name, value in sums.items()}
+
+    train(module, losses, sampler, loop, out, process, validate=validate)
+
+
+def _seed(seed: int, purpose: str) -> int:
+    digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
+    return int.from_bytes(digest[:4], "big")

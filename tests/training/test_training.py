@@ -1,0 +1,180 @@
+"""Training learns, resumes exactly, and writes checkpoints everything else can read."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from kronos.errors import InvalidRequest
+from kronos.nn.config import ModelConfig, TokenizerConfig
+from kronos.nn.model import S2Attention
+from kronos.training import loop as loop_module
+from kronos.training.corpus import Holdout
+from kronos.training.loop import LoopConfig, learning_rate, process_group, train
+from kronos.training.objectives import ModelObjective, TokenizerObjective
+from kronos.training.run import DataConfig, train_model, train_tokenizer
+from kronos.training.windows import WindowPlan, WindowSampler
+
+PLAN = WindowPlan(contexts=(32,), future=16, bars_per_batch=768)
+TINY_TOKENIZER = TokenizerConfig(6, 32, 4, 64, 2, 2, 0.0, 0.0, 0.0, 4, 4, 0.05, 1.0, 1.1, 0.05, 4)
+TINY_MODEL = ModelConfig(4, 4, 1, 32, 4, 64, 0.1, 0.0, 0.1, 0.0, True)
+
+
+def loop(steps, **kwargs):
+    return LoopConfig(steps=steps, lr=3e-3, log_every=5, **({"save_every": 10} | kwargs))
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def trained(bars_folder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run")
+    data = DataConfig(bars_folder, holdout=Holdout(0.3))
+    train_tokenizer(data, PLAN, loop(40), TokenizerObjective(), out, config=TINY_TOKENIZER)
+    train_model(
+        data, PLAN, loop(40), ModelObjective(), out, tokenizer=out / "tokenizer", config=TINY_MODEL
+    )
+    return out
+
+
+@pytest.mark.parametrize("stage", ["tokenizer", "model"])
+def test_losses_fall_on_training_and_held_out_windows(trained, stage):
+    log = lines(trained / f"{stage}-run/log.jsonl")
+    losses = [entry["loss"] for entry in log if "loss" in entry]
+    validation = [entry["val_loss"] for entry in log if "val_loss" in entry]
+    assert losses[-1] < losses[0]
+    assert validation[-1] < validation[0]
+
+
+def test_a_trained_folder_loads_and_forecasts(trained):
+    from kronos.zoo import load
+    from tests.training.conftest import made_up_bars
+
+    bars = made_up_bars(60, seed=3).set_index("timestamp")
+    future = bars.index[-5:] + (bars.index[-1] - bars.index[0])
+    forecast = load(str(trained), device="cpu").forecast(
+        bars, y_timestamp=future, sample_count=3, lookback=32
+    )
+    assert forecast.paths.shape == (3, 5, 6)
+
+
+class Stopped(Exception):
+    """Stands in for a kill between two checkpoints."""
+
+
+def test_a_run_stopped_anywhere_ends_as_if_it_never_was(corpus, tmp_path, monkeypatch):
+    """Dropout is on: resuming must also repeat the noise."""
+    from kronos.nn.model import Kronos
+    from kronos.nn.tokenizer import KronosTokenizer
+
+    torch.manual_seed(0)
+    frozen = KronosTokenizer(**TINY_TOKENIZER.to_dict()).eval()
+    losses = ModelObjective().with_tokenizer(frozen)
+    sampler = WindowSampler(corpus, PLAN, seed=1)
+
+    def run(out):
+        torch.manual_seed(5)
+        model = Kronos(**TINY_MODEL.to_dict())
+        with process_group("cpu") as process:
+            return train(model, losses, sampler, loop(12, save_every=4), out, process)
+
+    whole = run(tmp_path / "whole")
+    original = loop_module.learning_rate
+
+    def stop_at_ten(step, config):
+        if step == 9:
+            raise Stopped
+        return original(step, config)
+
+    monkeypatch.setattr(loop_module, "learning_rate", stop_at_ten)
+    with pytest.raises(Stopped):
+        run(tmp_path / "stopped")
+    monkeypatch.setattr(loop_module, "learning_rate", original)
+    resumed = run(tmp_path / "stopped")
+    for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_resuming_under_other_settings_is_refused(corpus, tmp_path):
+    from kronos.nn.tokenizer import KronosTokenizer
+
+    tokenizer = KronosTokenizer(**TINY_TOKENIZER.to_dict())
+    sampler = WindowSampler(corpus, PLAN, seed=1)
+    with process_group("cpu") as process:
+        train(tokenizer, TokenizerObjective(), sampler, loop(2), tmp_path, process)
+        with pytest.raises(InvalidRequest, match="written with other settings \\(steps\\)"):
+            train(tokenizer, TokenizerObjective(), sampler, loop(3), tmp_path, process)
+
+
+def test_learning_rate_rises_then_falls():
+    config = LoopConfig(steps=100, lr=1.0, warmup=0.1, final_lr=0.02)
+    rates = [learning_rate(step, config) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == pytest.approx(1.0)
+    assert rates[9] == pytest.approx(1.0)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] == pytest.approx(0.02, abs=0.01)
+
+
+def test_context_weight_one_is_upstreams_loss(corpus, model, tokenizer):
+    """Weights of one give the plain mean that the golden vectors hold."""
+    batch = WindowSampler(corpus, PLAN, seed=2).batch(0)
+    everywhere = type(batch)(
+        batch.x, batch.stamp, batch.n_context, torch.ones_like(batch.inside), batch.bar_sigma
+    )
+    losses = ModelObjective().with_tokenizer(tokenizer)(model, everywhere)
+    s1, s2 = tokenizer.encode(batch.x)
+    logits = model(
+        s1[:, :-1],
+        s2[:, :-1],
+        batch.stamp[:, :-1],
+        s1_targets=s1[:, 1:],
+        s2_attention=S2Attention.ROTATED,
+    )
+    expected = torch.nn.functional.cross_entropy(logits[0].flatten(0, 1), s1[:, 1:].flatten())
+    torch.testing.assert_close(losses["s1"], expected)
+
+
+def test_price_weight_counts_errors_in_bars(corpus, tokenizer):
+    batch = WindowSampler(corpus, PLAN, seed=2).batch(0)
+    plain = TokenizerObjective()(tokenizer, batch)
+    weighted = TokenizerObjective(price_weight=0.5)(tokenizer, batch)
+    assert weighted["loss"] > plain["loss"]
+    assert weighted["error_in_sigmas"] == plain["error_in_sigmas"]
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_with_their_batches_together(bars_folder, tmp_path, root):
+    """torchrun with two CPU processes runs end to end and both agree on the weights."""
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--master-port",
+        "29611",
+        "-m",
+        "kronos",
+        "train",
+        "tokenizer",
+        "--data",
+        str(bars_folder),
+        "--out",
+        str(tmp_path),
+        "--steps",
+        "3",
+        "--bars-per-batch",
+        "512",
+        "--device",
+        "cpu",
+    ]
+    environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "tokenizer/model.safetensors").is_file()
