@@ -1,0 +1,1 @@
+"""Where candles come from: files, bundled samples, and later vendors and exchanges."""

@@ -1,0 +1,252 @@
+"""Candles from a CSV file, and a report of what was understood.
+
+The reader takes what exports and vendors write, says what it took it for, and refuses with
+line and column when it cannot tell. It never guesses silently: what the file leaves open
+stands in `CsvReport.assumptions`, and the user can settle it with `CsvChoices`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath, PureWindowsPath
+
+import numpy as np
+import pandas as pd
+
+from data_sources.csv_numbers import is_blank, read_numbers
+from data_sources.csv_report import CsvReport
+from data_sources.csv_rows import repair_ranges, settle_order, without_blank_prices
+from data_sources.csv_table import Table, read_table
+from data_sources.csv_text import MAX_BYTES, MAX_COLUMNS, MAX_ROWS, decode
+from data_sources.csv_times import TimeReading, parse_times
+from kronos.calendars import place_bars
+from kronos.candles import COLUMNS, PRICES, Candles, fill_volume, infer_interval
+from kronos.errors import InvalidCandles
+
+__all__ = [
+    "MAX_BYTES",
+    "MAX_COLUMNS",
+    "MAX_ROWS",
+    "MIN_ROWS",
+    "CsvChoices",
+    "CsvReading",
+    "read_csv",
+]
+
+MIN_ROWS = 32
+"""Fewer bars than this are no context to forecast from."""
+
+
+@dataclass(frozen=True, slots=True)
+class CsvChoices:
+    """What the user says about a file; None leaves it to the reader.
+
+    Attributes:
+        zone: IANA name of the clock that the timestamps are written on.
+        day_first: Whether 03/04/2024 is the third of April.
+        symbol: Ticker.
+        calendar: "24/7", "fx", "weekdays" or an exchange code.
+        interval: Width of a bar.
+    """
+
+    zone: str | None = None
+    day_first: bool | None = None
+    symbol: str | None = None
+    calendar: str | None = None
+    interval: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CsvReading:
+    """Candles and how they were read."""
+
+    candles: Candles
+    report: CsvReport
+
+
+def read_csv(
+    data: bytes, file_name: str, *, choices: CsvChoices | None = None, source: str | None = None
+) -> CsvReading:
+    """Read candles from the bytes of a CSV file.
+
+    Args:
+        data: The file, at most 20 MB, 64 columns and 500,000 rows.
+        file_name: Its name, for messages and to find the symbol; no file of that name is read.
+        choices: What the user says about it.
+        source: Where the bars came from; default "CSV file NAME".
+
+    Raises:
+        InvalidCandles: The file cannot be used; the message names line and column.
+    """
+    choices = choices or CsvChoices()
+    name = PurePosixPath(PureWindowsPath(file_name).name).name[:120] or "the file"
+    report = CsvReport(name)
+    text = decode(data, name)
+    report.encoding = text.encoding
+    table = read_table(text, report)
+    values = without_blank_prices(_numbers(table, report), report)
+    _require_rows(values, report)
+    symbol = choices.symbol or _symbol(table) or _symbol_in_name(name)
+    table = _only(table, values.index)
+    times = _times(table, choices, report)
+    values = settle_order(values, times.moments, report)
+    values = repair_ranges(values, report)
+    _require_rows(values, report)
+    kept = pd.Index(table.lines).get_indexer(values.index)
+    candles = _placed(values, times, kept, symbol, choices, report)
+    return CsvReading(replace(candles, source=source or f"CSV file {name}"), report)
+
+
+def _placed(
+    values: pd.DataFrame,
+    times: TimeReading,
+    kept: np.ndarray,
+    symbol: str | None,
+    choices: CsvChoices,
+    report: CsvReport,
+) -> Candles:
+    """Candles of sorted rows; `kept` are their positions in `times`."""
+    index = times.moments[kept]
+    interval = choices.interval or infer_interval(index)
+    placed = place_bars(
+        index,
+        interval=interval,
+        written=times.written[kept],
+        symbol=symbol,
+        zone=choices.zone,
+        calendar=choices.calendar,
+    )
+    frame = fill_volume(values)
+    frame.index = pd.DatetimeIndex(placed.index, name="timestamp").as_unit("ns")
+    frame = _without_clock_collisions(frame, values.index, report)
+    report.interval, report.zone, report.clock = interval, placed.zone, placed.clock
+    report.calendar = placed.reason
+    report.rows_kept = len(frame)
+    if times.utc is None and choices.zone is None:
+        report.assumptions.append(
+            f"timestamps carry no time zone and are read on the clock {placed.clock}"
+        )
+    return Candles(
+        frame,
+        interval,
+        placed.zone,
+        placed.calendar,
+        symbol or PurePosixPath(report.file_name).stem,
+        "",
+    )
+
+
+def _numbers(table: Table, report: CsvReport) -> pd.DataFrame:
+    """Prices, volume and amount as float64, indexed by line number."""
+    titles = {
+        name: table.columns.readings[table.columns.position[name]].name
+        for name in COLUMNS
+        if name in table.cells
+    }
+    values, style = read_numbers(
+        {titles[name]: table.cells[name] for name in titles},
+        lines=table.lines,
+        delimiter=table.delimiter,
+        scaled=frozenset(title for name, title in titles.items() if name not in PRICES),
+    )
+    report.number_format = str(style)
+    if style.is_assumed:
+        report.assumptions.append(f"numbers such as 1,234 are written with {style}")
+    frame = pd.DataFrame(
+        {name: values[title] for name, title in titles.items()}, index=pd.Index(table.lines)
+    )
+    return _known_volumes(frame, report)
+
+
+def _known_volumes(frame: pd.DataFrame, report: CsvReport) -> pd.DataFrame:
+    for name in COLUMNS[4:]:
+        if name not in frame:
+            continue
+        column = frame[name]
+        if (column < 0).any():
+            line = column.index[column < 0][0]
+            raise InvalidCandles(
+                f"Line {line}, column {name}: must be at least 0, found {column[line]:g}."
+            )
+        if column.isna().all():
+            frame = frame.drop(columns=name)
+        elif column.isna().any():
+            meaning = "read as 0" if name == "volume" else "estimated from volume and prices"
+            report.repair(f"no {name}; {meaning}", column.index[column.isna()].tolist())
+    if "volume" not in frame:
+        report.assumptions.append("there is no volume; the model reads it as 0")
+    elif "amount" not in frame:
+        report.assumptions.append("there is no amount; it is volume times the mean price")
+    return frame
+
+
+def _require_rows(values: pd.DataFrame, report: CsvReport) -> None:
+    if len(values) >= MIN_ROWS:
+        return
+    dropped = "; ".join(str(group) for group in report.dropped)
+    raise InvalidCandles(
+        f"{report.file_name} has {len(values)} usable rows of {report.rows_read}; at least "
+        f"{MIN_ROWS} are needed." + (f" Left out: {dropped}." if dropped else "")
+    )
+
+
+def _only(table: Table, lines: pd.Index) -> Table:
+    """The table without the rows that were dropped."""
+    if len(lines) == len(table.lines):
+        return table
+    keep = np.flatnonzero(np.isin(table.lines, lines))
+    cells = {name: [column[i] for i in keep] for name, column in table.cells.items()}
+    return Table(
+        table.columns, cells, [table.lines[i] for i in keep], table.delimiter, table.symbol
+    )
+
+
+def _times(table: Table, choices: CsvChoices, report: CsvReport) -> TimeReading:
+    position = table.columns.position["timestamp"]
+    times = parse_times(
+        table.cells["timestamp"],
+        clock_cells=table.cells.get("time of day"),
+        column=table.columns.readings[position].name,
+        lines=table.lines,
+        day_first=choices.day_first,
+    )
+    report.time_format = times.description
+    report.assumptions += times.assumptions
+    return times
+
+
+def _symbol(table: Table) -> str | None:
+    """The ticker in the file, if it holds exactly one."""
+    if "symbol" not in table.cells:
+        return table.symbol
+    found = {cell.strip() for cell in set(table.cells["symbol"]) if not is_blank(cell)}
+    if len(found) > 1:
+        shown = ", ".join(repr(name[:20]) for name in sorted(found)[:5])
+        column = table.columns.readings[table.columns.position["symbol"]].name
+        raise InvalidCandles(
+            f"Column {column} holds {len(found)} symbols ({shown}"
+            f"{', ...' if len(found) > 5 else ''}). A file must hold one instrument."
+        )
+    return found.pop()[:40] if found else table.symbol
+
+
+def _symbol_in_name(name: str) -> str | None:
+    """A ticker at the start of a file name such as BTCUSDT-1h.csv or VOD.L_daily.csv."""
+    stem = re.sub(r"\.(csv|txt|tsv|dat)$", "", name, flags=re.IGNORECASE)
+    token = re.split(r"[_\s,()]|-(?=\d)|-(?=[a-z])", stem, maxsplit=1)[0]
+    if re.fullmatch(r"\^?(?=[^a-z]*[A-Z])[A-Z0-9.=\-]{1,15}", token) and token not in (
+        *("DATA", "OHLC", "OHLCV", "CSV", "EXPORT", "BARS", "CANDLES", "PRICES"),
+    ):
+        return token
+    return None
+
+
+def _without_clock_collisions(
+    frame: pd.DataFrame, lines: pd.Index, report: CsvReport
+) -> pd.DataFrame:
+    """Bars that a clock change put on, or before, the bar before them are dropped."""
+    moments = pd.DatetimeIndex(frame.index).asi8
+    ahead = np.append(True, moments[1:] > np.maximum.accumulate(moments)[:-1])
+    report.drop("falls into the hour that a clock change repeats", lines[~ahead].tolist())
+    return frame[ahead]

@@ -1,0 +1,29 @@
+"""Market calendars: which one bars keep, and when their next bars open."""
+
+from kronos.calendars.exchanges import (
+    ALWAYS_OPEN,
+    EXCHANGES,
+    FX,
+    WEEKDAYS,
+    calendar_title,
+    calendar_zone,
+)
+from kronos.calendars.future import MAX_HORIZON, calendar_note, future_timestamps
+from kronos.calendars.infer import CalendarChoice, infer_calendar
+from kronos.calendars.placement import Placement, place_bars
+
+__all__ = [
+    "ALWAYS_OPEN",
+    "EXCHANGES",
+    "FX",
+    "MAX_HORIZON",
+    "WEEKDAYS",
+    "CalendarChoice",
+    "Placement",
+    "calendar_note",
+    "calendar_title",
+    "calendar_zone",
+    "future_timestamps",
+    "infer_calendar",
+    "place_bars",
+]

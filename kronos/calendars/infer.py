@@ -1,0 +1,212 @@
+"""Which calendar an instrument keeps: from its symbol, checked against the bars themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from kronos.calendars.evidence import (
+    holiday_agreement,
+    local_stamps,
+    match_hours,
+    weekday_shares,
+)
+from kronos.calendars.exchanges import (
+    ALWAYS_OPEN,
+    FX,
+    WEEKDAYS,
+    calendar_title,
+    calendar_zone,
+)
+from kronos.calendars.fx_week import NEW_YORK, best_fx_clock
+from kronos.calendars.symbols import calendar_of_symbol
+from kronos.intervals import interval_width, is_intraday
+
+__all__ = ["CalendarChoice", "infer_calendar"]
+
+_DEFAULT = "XNYS"
+# Tried in turn when New York's holidays do not fit daily bars.
+_ALTERNATIVES = ("XLON", "XETR", "XSHG", "XHKG", "XTKS", "XBOM", "XASX", "XTSE")
+# How well the days without bars must fit holidays (F1): to take another exchange at once, to
+# take it after trying all, to stay with the first guess, and below which a guess is refuted.
+_SURE, _CLEAR, _GOOD, _POOR = 0.9, 0.75, 0.6, 0.3
+# Share of bars on Saturdays that means 24/7 (a seventh is usual; night sessions of futures reach
+# a twentieth), and on Sundays that means an open Sunday evening, for intraday and daily bars.
+_WEEKEND_SHARE = (0.10, 0.005, 0.05)
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarChoice:
+    """A calendar and the reason for it.
+
+    Attributes:
+        calendar: "24/7", "fx", "weekdays" or an exchange code.
+        zone: IANA name of the clock that calendar features are read on.
+        clock: For naive timestamps, the clock they were written on: an IANA name or
+            `fx_week.BROKER_CLOCK`.
+        reason: One sentence to show.
+    """
+
+    calendar: str
+    zone: str
+    clock: str
+    reason: str
+
+
+def infer_calendar(
+    index: pd.DatetimeIndex, *, interval: str, symbol: str | None = None
+) -> CalendarChoice:
+    """Calendar of bars.
+
+    Bars on Saturdays mean 24/7. Bars on Sundays only mean the FX week (or CME futures, where
+    the hour before 17:00 Chicago is missing). Otherwise the symbol decides if the bars do not
+    contradict it, then the hours and holidays that the bars keep. Daily weekday bars without
+    any sign of another exchange are taken to be New York's; bars that keep no calendar's
+    holidays get "weekdays".
+
+    Args:
+        index: Sorted bar open times. Aware, or naive if their clock is unknown.
+        interval: Name of the bar width.
+        symbol: Ticker, if known.
+    """
+    width = interval_width(interval)
+    hint = calendar_of_symbol(symbol) if symbol else None
+    if interval == "1w":
+        return _weekly(hint)
+    wall = index if is_intraday(interval) else _daily_dates(index)
+    saturday, sunday = weekday_shares(wall)[[5, 6]]
+    if saturday >= _WEEKEND_SHARE[0]:
+        return _choice(ALWAYS_OPEN, f"the bars run through weekends ({saturday:.0%} on Saturdays)")
+    if hint is not None and hint[0] == FX:
+        return _fx(index, interval, f"{hint[1]}")
+    if hint is not None and (len(wall) < 10 or hint[0] == ALWAYS_OPEN):
+        if hint[0] == ALWAYS_OPEN and _spans_saturday(index):
+            return _choice(WEEKDAYS, f"{hint[1]}, but there are no weekend bars")
+        return _choice(*hint)
+    has_sundays = sunday >= _WEEKEND_SHARE[1 if is_intraday(interval) else 2]
+    if has_sundays and _is_round_the_clock(index, width, interval):
+        if sunday >= _WEEKEND_SHARE[0] and is_intraday(interval) and not _spans_saturday(index):
+            return _choice(ALWAYS_OPEN, "the bars run through a whole Sunday")
+        if is_intraday(interval) and _has_daily_pause(index, width):
+            return _choice("CMES", "bars from Sunday evening with a daily pause at 16:00 Chicago")
+        return _fx(index, interval, "the bars run round the clock from Sunday evening to Friday")
+    if is_intraday(interval):
+        return _intraday(index, interval, hint)
+    return _daily(wall, hint)
+
+
+def _choice(calendar: str, reason: str, clock: str | None = None) -> CalendarChoice:
+    zone = calendar_zone(calendar)
+    text = f"Calendar: {calendar_title(calendar)}; {reason}."
+    return CalendarChoice(calendar, zone, clock or zone, text)
+
+
+def _weekly(hint: tuple[str, str] | None) -> CalendarChoice:
+    if hint is not None:
+        return _choice(*hint)
+    return _choice(_DEFAULT, "assumed, weekly bars do not show it")
+
+
+def _daily_dates(index: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    """Calendar dates of daily bars: aware stamps are read where they fall on midnight."""
+    if index.tz is None:
+        return index.normalize()
+    for zone in ("UTC", *(calendar_zone(code) for code in (_DEFAULT, *_ALTERNATIVES))):
+        wall = local_stamps(index, zone)
+        if (wall == wall.normalize()).all():
+            return wall
+    return local_stamps(index, "UTC").normalize()
+
+
+def _spans_saturday(index: pd.DatetimeIndex) -> bool:
+    """Whether a whole Saturday lies between the first and the last bar."""
+    days_to_saturday = (5 - index[0].day_of_week) % 7 or 7
+    saturday = index[0].normalize() + pd.Timedelta(days=days_to_saturday)
+    return bool(index[-1] >= saturday + pd.Timedelta(days=1))
+
+
+def _is_round_the_clock(index: pd.DatetimeIndex, width: pd.Timedelta, interval: str) -> bool:
+    if not is_intraday(interval):
+        return True
+    per_day = pd.Timedelta(days=1) / max(width, pd.Timedelta(hours=1))
+    return index.hour.nunique() >= 0.9 * per_day
+
+
+def _has_daily_pause(index: pd.DatetimeIndex, width: pd.Timedelta) -> bool:
+    """Whether the hour from 17:00 New York is (nearly) always empty."""
+    if width > pd.Timedelta(hours=1) or index.tz is None:
+        return False
+    hours = index.tz_convert(NEW_YORK).hour
+    return bool((hours == 17).sum() < 0.1 * (hours == 15).sum())
+
+
+def _fx(index: pd.DatetimeIndex, interval: str, reason: str) -> CalendarChoice:
+    if index.tz is not None or not is_intraday(interval):
+        return _choice(FX, reason)
+    clock, _ = best_fx_clock(index, interval_width(interval))
+    return _choice(FX, f"{reason}; clock of the file: {clock}", clock)
+
+
+def _intraday(
+    index: pd.DatetimeIndex, interval: str, hint: tuple[str, str] | None
+) -> CalendarChoice:
+    width = interval_width(interval)
+    if hint is not None:
+        calendar, reason = hint
+        zone = calendar_zone(calendar)
+        fitting = match_hours(index, width, only=calendar)
+        clock = fitting[0].clock if fitting else zone
+        return _checked(_dates(index, clock, zone), calendar, reason, clock)
+    # Several exchanges share hours; the first whose holidays fit too is taken.
+    for match in match_hours(index, width)[:4]:
+        zone = calendar_zone(match.calendar)
+        dates = _dates(index, match.clock, zone)
+        choice = _checked(dates, match.calendar, "the bars keep its hours", match.clock)
+        if choice.calendar != WEEKDAYS:
+            return choice
+    return _choice(WEEKDAYS, "the bars fit hours and holidays of no exchange that is known here")
+
+
+def _dates(index: pd.DatetimeIndex, clock: str, zone: str) -> pd.DatetimeIndex:
+    if index.tz is None and clock == zone:
+        return index.normalize()
+    aware = index if index.tz is not None else index.tz_localize("UTC")
+    return local_stamps(aware, zone).normalize()
+
+
+def _daily(dates: pd.DatetimeIndex, hint: tuple[str, str] | None) -> CalendarChoice:
+    if hint is not None:
+        return _checked(dates, hint[0], hint[1], None)
+    score, n_holidays = holiday_agreement(dates, _DEFAULT, calendar_zone(_DEFAULT))
+    if score >= _GOOD or (n_holidays < 2 and score >= _POOR):
+        seen = "assumed, and" if n_holidays else "assumed:"
+        return _choice(_DEFAULT, f"{seen} the days without bars fit {n_holidays} of its holidays")
+    best, best_score = _DEFAULT, score
+    for code in _ALTERNATIVES:
+        other, _ = holiday_agreement(dates, code, calendar_zone(code))
+        if other > best_score:
+            best, best_score = code, other
+        if other >= _SURE:
+            break
+    if best != _DEFAULT and best_score >= _CLEAR:
+        return _choice(best, "the days without bars fit its holidays")
+    if score >= _POOR:
+        return _choice(_DEFAULT, "assumed; the days without bars fit its holidays in part")
+    return _choice(WEEKDAYS, "the days without bars fit the holidays of no known exchange")
+
+
+def _checked(
+    dates: pd.DatetimeIndex, calendar: str, reason: str, clock: str | None
+) -> CalendarChoice:
+    """The calendar, unless its holidays have nothing to do with the bars."""
+    score, n_holidays = holiday_agreement(dates, calendar, calendar_zone(calendar))
+    if n_holidays >= 3 and score < _POOR:
+        why = f"{reason}, but the bars do not keep the holidays of {calendar}"
+        return CalendarChoice(
+            WEEKDAYS,
+            calendar_zone(calendar),
+            clock or calendar_zone(calendar),
+            f"Calendar: {calendar_title(WEEKDAYS)}; {why}.",
+        )
+    return _choice(calendar, reason, clock)

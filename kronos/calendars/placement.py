@@ -1,0 +1,114 @@
+"""Timestamps as people write them, placed in UTC on the right market's clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from kronos.calendars.evidence import match_hours
+from kronos.calendars.exchanges import FX, calendar_title, calendar_zone, check_zone
+from kronos.calendars.fx_week import BROKER_CLOCK, best_fx_clock, from_broker_clock
+from kronos.calendars.infer import CalendarChoice, infer_calendar
+from kronos.intervals import interval_width, is_intraday
+
+__all__ = ["Placement", "place_bars", "to_utc"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placement:
+    """Where bars lie in time.
+
+    Attributes:
+        index: (T,) open times in UTC, in the order given.
+        calendar: "24/7", "fx", "weekdays" or an exchange code.
+        zone: IANA name of the market's clock.
+        clock: What naive timestamps were read on, for showing.
+        reason: Why this calendar, as one sentence.
+    """
+
+    index: pd.DatetimeIndex
+    calendar: str
+    zone: str
+    clock: str
+    reason: str
+
+
+def place_bars(
+    index: pd.DatetimeIndex,
+    *,
+    interval: str,
+    written: pd.DatetimeIndex | None = None,
+    symbol: str | None = None,
+    zone: str | None = None,
+    calendar: str | None = None,
+) -> Placement:
+    """Find calendar and clock of bars, and put their timestamps in UTC.
+
+    Daily and weekly bars written as dates (midnights) are labels, not moments: they are put at
+    midnight of that date on the market's clock, whatever offset was written beside them.
+
+    Args:
+        index: Sorted open times; naive where their clock is unknown.
+        interval: Name of the bar width.
+        written: For aware timestamps, the naive wall clock as it was written; default: as the
+            zone of `index` shows it.
+        symbol: Ticker, if known.
+        zone: The market's clock, and that of naive timestamps, if known.
+        calendar: Calendar, if known.
+
+    Raises:
+        InvalidCandles: Unknown interval, zone or calendar.
+    """
+    if calendar is None:
+        choice = infer_calendar(index, interval=interval, symbol=symbol)
+    else:
+        choice = _chosen(index, interval, calendar)
+    market = check_zone(zone) if zone else choice.zone
+    clock = zone or choice.clock
+    if written is None:
+        written = index if index.tz is None else index.tz_localize(None)
+    are_dates = not is_intraday(interval) and bool((written == written.normalize()).all())
+    if are_dates:
+        return Placement(
+            to_utc(written, market), choice.calendar, market, f"{market} (dates)", choice.reason
+        )
+    if index.tz is not None:
+        return Placement(
+            index.tz_convert("UTC"), choice.calendar, market, "as written", choice.reason
+        )
+    return Placement(to_utc(index, clock), choice.calendar, market, clock, choice.reason)
+
+
+def to_utc(wall: pd.DatetimeIndex, clock: str) -> pd.DatetimeIndex:
+    """Naive wall-clock timestamps in UTC.
+
+    An hour that a clock change repeats is told apart by the order of the bars; where it
+    appears only once, summer time is taken. Times that a clock change skips move forward.
+
+    Args:
+        wall: Naive timestamps.
+        clock: IANA name, or `BROKER_CLOCK` for the clock many FX brokers run.
+    """
+    if clock == BROKER_CLOCK:
+        return from_broker_clock(wall)
+    check_zone(clock)
+    try:
+        local = wall.tz_localize(clock, ambiguous="infer", nonexistent="shift_forward")
+    except ValueError:  # the repeated hour appears once only, or out of order
+        local = wall.tz_localize(clock, ambiguous=True, nonexistent="shift_forward")
+    return local.tz_convert("UTC")
+
+
+def _chosen(index: pd.DatetimeIndex, interval: str, calendar: str) -> CalendarChoice:
+    """The calendar that was asked for, and the clock naive bars fit it on."""
+    zone = clock = calendar_zone(calendar)
+    if index.tz is None and is_intraday(interval):
+        width = interval_width(interval)
+        if calendar == FX:
+            clock = best_fx_clock(index, width)[0]
+        elif found := match_hours(index, width, only=calendar):
+            clock = found[0].clock
+    return CalendarChoice(
+        calendar, zone, clock, f"Calendar: {calendar_title(calendar)}; as chosen."
+    )
