@@ -1,0 +1,186 @@
+"""The real server and a real browser, on this machine alone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 60.0
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@dataclass
+class Server:
+    """A running server.
+
+    Attributes:
+        url: Its address.
+        log: File it writes to.
+    """
+
+    url: str
+    log: Path
+
+
+@dataclass
+class Visit:
+    """A page and everything it complained about.
+
+    Attributes:
+        page: The browser's page.
+        complaints: Console errors, page errors and failed requests so far.
+    """
+
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _environment(home: Path) -> dict[str, str]:
+    """The process's own, with every user folder below `home` and no way to a hub."""
+    folders = {
+        "HOME": home,
+        "XDG_CACHE_HOME": home / "cache",
+        "XDG_CONFIG_HOME": home / "config",
+        "XDG_DATA_HOME": home / "data",
+        "HF_HOME": home / "hub",
+    }
+    closed = f"http://127.0.0.1:{_free_port()}"
+    return {
+        **os.environ,
+        **{name: str(path) for name, path in folders.items()},
+        "HF_ENDPOINT": closed,
+        "NO_PROXY": "127.0.0.1,localhost",
+        "PYTHONPATH": str(ROOT),
+    }
+
+
+def start_server(home: Path) -> tuple[Server, subprocess.Popen[bytes]]:
+    """The application on a free loopback port, answering."""
+    port = _free_port()
+    log = home / "server.log"
+    command = [sys.executable, "-m", "streamlit", "run", "app.py"]
+    options = {"port": port, "address": "127.0.0.1", "headless": "true"}
+    command += [f"--server.{name}={value}" for name, value in options.items()]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=_environment(home), stdout=output, stderr=subprocess.STDOUT
+        )
+    server = Server(f"http://127.0.0.1:{port}", log)
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{server.url}/_stcore/health", timeout=1) as answer:
+                if answer.status == 200:
+                    return server, process
+        except OSError:
+            time.sleep(0.1)
+    stop_server(process)
+    raise RuntimeError(f"The server did not start:\n{log.read_text()}")
+
+
+def stop_server(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for all tests that do not need a fresh one."""
+    server, process = start_server(tmp_path_factory.mktemp("home"))
+    yield server
+    stop_server(process)
+
+
+@pytest.fixture
+def cold_server(tmp_path: Path) -> Iterator[Server]:
+    """A server that nobody has visited yet."""
+    server, process = start_server(tmp_path)
+    yield server
+    stop_server(process)
+
+
+def find_chromium() -> str | None:
+    """A Chromium on this machine, or None to take the one Playwright installed."""
+    named = os.environ.get("KRONOS_CHROMIUM")
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    return named or next(filter(None, map(shutil.which, names)), None)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
+    """Opens an address in a session of its own: visit(url, width=, scheme=)."""
+    contexts = []
+
+    def open_page(
+        url: str, *, width: int = 1400, height: int = 1000, scheme: str = "light"
+    ) -> Visit:
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme, locale="en-GB"
+        )
+        contexts.append(context)
+        opened = Visit(context.new_page())
+        page, complaints = opened.page, opened.complaints
+        page.set_default_timeout(60_000)
+        page.on("pageerror", lambda error: complaints.append(f"page error: {error}"))
+        page.on(
+            "console",
+            lambda message: (
+                complaints.append(f"console: {message.text} {message.location.get('url')}")
+                if message.type == "error"
+                else None
+            ),
+        )
+        page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
+        page.goto(url)
+        return opened
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="session")
+def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where pictures of the page go: KRONOS_SCREENSHOTS, or pytest's own folder."""
+    named = os.environ.get("KRONOS_SCREENSHOTS")
+    folder = Path(named) if named else tmp_path_factory.mktemp("screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,173 @@
+"""The forecast page as a visitor meets it."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from data_sources.samples import SAMPLES
+from kronos.assets import asset_path
+from pages.ui.source import UPLOAD
+
+pytestmark = pytest.mark.browser
+expect.set_options(timeout=60_000)
+
+# On a deep link Streamlit looks for its server below the page's own path before the root.
+PROBES = ("/forecast/_stcore/health", "/forecast/_stcore/host-config")
+GOOGLE = list(SAMPLES.values())[3].title.replace(" ", "+").replace(",", "%2C")
+
+
+def wait_for_fan(page: Page) -> None:
+    """Until the read-outs and the chart of a finished forecast are there."""
+    page.get_by_text("Expected move").first.wait_for()
+    page.locator(".js-plotly-plot .main-svg").first.wait_for()
+    page.locator(".js-plotly-plot .annotation-text", has_text="p50").first.wait_for()
+    # The page is still being drawn while Streamlit marks the app as running.
+    page.locator('[data-test-script-state="notRunning"]').first.wait_for()
+
+
+def real_complaints(visit) -> list[str]:
+    return [text for text in visit.complaints if not any(probe in text for probe in PROBES)]
+
+
+def set_number(page: Page, label: str, value: int) -> None:
+    field = page.get_by_label(label, exact=True)
+    field.fill(str(value))
+    field.press("Enter")
+
+
+def press_run(page: Page) -> None:
+    page.get_by_test_id("stSidebar").get_by_role("button", name="Run").click()
+
+
+@pytest.mark.parametrize("path", ["/", "/forecast"])
+def test_a_cold_first_visit_shows_a_forecast_without_a_click(cold_server, visit, path):
+    begun = time.monotonic()
+    seen = visit(cold_server.url + path)
+    wait_for_fan(seen.page)
+    seconds = time.monotonic() - begun
+    expect(seen.page.get_by_role("heading", level=1)).to_have_text(
+        re.compile(r"BTCUSD: next 24 bars of 30m")
+    )
+    assert seen.page.get_by_text("Page not found").count() == 0
+    assert not real_complaints(seen)
+    print(f"forecast on screen after {seconds:.1f} s")
+
+
+def test_a_file_is_uploaded_and_forecast(server, visit):
+    seen = visit(f"{server.url}/?data={UPLOAD.replace(' ', '+')}&horizon=5&paths=20")
+    page = seen.page
+    page.get_by_text("Upload a CSV file of candles").wait_for()
+    lines = asset_path("samples", "ETHUSD_1h.csv").read_bytes().splitlines(keepends=True)
+    page.locator('input[type="file"]').set_input_files(
+        {"name": "ETHUSD.csv", "mimeType": "text/csv", "buffer": b"".join(lines[:400])}
+    )
+    page.get_by_text("Press Run to forecast these candles.").wait_for()
+    page.get_by_text("What was understood of the file").click()
+    page.get_by_text("399 of 399 rows kept").wait_for()
+    press_run(page)
+    wait_for_fan(page)
+    expect(page.get_by_role("heading", level=1)).to_contain_text("next 5 bars of 1h")
+    assert not real_complaints(seen)
+
+
+def test_a_bad_file_gets_a_clear_message(server, visit):
+    seen = visit(f"{server.url}/?data={UPLOAD.replace(' ', '+')}")
+    page = seen.page
+    page.get_by_text("Upload a CSV file of candles").wait_for()
+    rows = "\n".join(f"2024-01-{day:02d},10,11,9,what,1" for day in range(1, 31))
+    page.locator('input[type="file"]').set_input_files(
+        {
+            "name": "bad.csv",
+            "mimeType": "text/csv",
+            "buffer": f"date,open,high,low,close,volume\n{rows}".encode(),
+        }
+    )
+    message = page.get_by_test_id("stAlert")
+    expect(message).to_contain_text("These candles cannot be used")
+    expect(message).to_contain_text("close")
+    assert not real_complaints(seen)
+
+
+def test_settings_are_changed_run_and_cancelled(server, visit):
+    seen = visit(server.url)
+    page = seen.page
+    wait_for_fan(page)
+    set_number(page, "Horizon (bars)", 6)
+    page.get_by_text("Settings changed: press Run.").wait_for()
+    press_run(page)
+    expect(page.get_by_role("heading", level=1)).to_contain_text("next 6 bars")
+    wait_for_fan(page)
+    assert "horizon=6" in page.url
+
+    set_number(page, "Horizon (bars)", 240)
+    set_number(page, "Paths", 500)
+    press_run(page)
+    page.get_by_role("button", name="Cancel").click()
+    cancelled = page.get_by_text("Cancelled. Press Run to start again.")
+    cancelled.wait_for()
+    page.wait_for_timeout(1500)
+    assert cancelled.is_visible(), "a cancelled forecast stays cancelled"
+    assert page.get_by_role("button", name="Cancel").count() == 0
+    expect(page.get_by_role("heading", level=1)).to_contain_text("next 6 bars")
+    assert not real_complaints(seen)
+
+
+def test_two_sessions_with_one_request_compute_once(server, visit):
+    link = f"{server.url}/?seed={time.time_ns() % 2**31}&horizon=8"
+    visits = [visit(link), visit(link)]
+    times = []
+    for seen in visits:
+        wait_for_fan(seen.page)
+        seen.page.get_by_role("tab", name="How it was made").click()
+        fact = seen.page.get_by_text(re.compile(r"^\d+\.\d\d s$"))
+        times.append(fact.first.inner_text())
+        assert not real_complaints(seen)
+    assert times[0] == times[1]
+
+    page = visits[0].page
+    plot = page.locator(".js-plotly-plot").first
+    plot.evaluate("plot => { plot.dataset.mark = 'kept'; }")
+    set_number(page, "Touches the level", 9000)
+    page.get_by_text(re.compile("of 100 paths")).first.wait_for()
+    page.wait_for_timeout(500)
+    assert plot.get_attribute("data-mark") == "kept", "the figure was mounted anew"
+
+
+def test_a_model_that_cannot_be_fetched_says_so_within_seconds(server, visit):
+    seen = visit(f"{server.url}/?model=Kronos-mini")
+    page = seen.page
+    page.get_by_text("Press Run to forecast these candles.").wait_for()
+    begun = time.monotonic()
+    press_run(page)
+    page.get_by_text("The model could not be fetched.").wait_for()
+    assert time.monotonic() - begun < 20
+    assert not real_complaints(seen)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("name", "width", "height"), [("wide", 1400, 1250), ("narrow", 390, 1500)])
+def test_nothing_overflows_in_any_look(server, visit, screenshots, scheme, name, width, height):
+    seen = visit(server.url, width=width, height=height, scheme=scheme)
+    page = seen.page
+    wait_for_fan(page)
+    page.get_by_test_id("stDataFrame").wait_for()
+    page.wait_for_timeout(1500)
+    page.screenshot(path=screenshots / f"forecast_{name}_{scheme}.png")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    chart = page.locator(".js-plotly-plot").first.bounding_box()
+    assert chart["x"] >= 0
+    assert chart["x"] + chart["width"] <= width
+    assert not real_complaints(seen)
+
+
+def test_the_past_is_compared_with_what_came(server, visit, screenshots):
+    seen = visit(f"{server.url}/forecast?data={GOOGLE}&origin=2010-06-01")
+    wait_for_fan(seen.page)
+    seen.page.get_by_text(re.compile("What came:")).wait_for()
+    seen.page.wait_for_timeout(1500)
+    seen.page.screenshot(path=screenshots / "past_wide_light.png")
+    assert not real_complaints(seen)

@@ -1,0 +1,58 @@
+"""Scores against what their definitions say."""
+
+import numpy as np
+import pytest
+
+from kronos.errors import InvalidCandles
+from kronos.evaluation.cone import cone_scale, ewma_volatility
+from kronos.evaluation.scores import score_cone, score_paths
+
+
+def test_ewma_volatility_of_constant_moves_is_the_move():
+    closes = 100 * np.exp(0.01 * np.cumsum(np.tile([1, -1], 60)))
+    assert ewma_volatility(closes) == pytest.approx(0.01)
+
+
+def test_ewma_volatility_forgets():
+    rng = np.random.default_rng(0)
+    returns = np.r_[rng.normal(0, 0.05, 200), rng.normal(0, 0.01, 200)]
+    assert ewma_volatility(np.exp(np.cumsum(returns))) == pytest.approx(0.01, rel=0.3)
+
+
+def test_volatility_needs_history():
+    with pytest.raises(InvalidCandles, match="needs 21 closes, found 5"):
+        ewma_volatility(np.ones(5))
+
+
+def test_cone_widens_with_the_square_root_of_time():
+    np.testing.assert_allclose(cone_scale(0.02, 4), [0.02, 0.02 * 2**0.5, 0.02 * 3**0.5, 0.04])
+
+
+def test_paths_from_the_cone_score_like_the_cone():
+    """The sampled and the closed-form scores agree, and neither depends on the scale."""
+    rng = np.random.default_rng(1)
+    for sigma in (0.001, 0.5):
+        scale = cone_scale(sigma, 6)
+        actual = rng.normal(size=6) * scale
+        sampled = score_paths(actual, rng.normal(size=(20_000, 6)) * scale, scale)
+        exact = score_cone(actual, scale)
+        np.testing.assert_allclose(sampled.crps, exact.crps, atol=0.02)
+        np.testing.assert_allclose(sampled.width, exact.width, rtol=0.05)
+        assert (sampled.inside == exact.inside).mean() >= 5 / 6
+
+
+def test_crps_is_fair_to_small_ensembles():
+    """The mean score of few paths equals that of many, in expectation."""
+    rng = np.random.default_rng(2)
+    scale = np.ones(4000)
+    actual = rng.normal(size=4000)
+    few = score_paths(actual, rng.normal(size=(5, 4000)), scale).crps.mean()
+    many = score_paths(actual, rng.normal(size=(200, 4000)), scale).crps.mean()
+    assert few == pytest.approx(many, abs=0.03)
+
+
+def test_outcomes_inside_the_band_are_counted():
+    paths = np.linspace(-1, 1, 101)[:, None] * np.ones(3)
+    scores = score_paths(np.array([0.0, 0.79, 0.81]), paths, np.ones(3))
+    assert scores.inside.tolist() == [True, True, False]
+    np.testing.assert_allclose(scores.width, 1.6)

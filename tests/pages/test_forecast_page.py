@@ -1,0 +1,250 @@
+"""The forecast page by Streamlit's own test driver: what it says and does, without a browser."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from data_sources.samples import SAMPLES
+from kronos import zoo
+from kronos.assets import asset_path
+from kronos.errors import Busy, CheckpointUnavailable
+from pages.ui import services
+from pages.ui.source import UPLOAD
+
+APP = Path(__file__).parents[2] / "app.py"
+PATIENCE = 60.0
+SAMPLE_TITLES = [sample.title for sample in SAMPLES.values()]
+
+
+def run_until(app: AppTest, is_reached: Callable[[AppTest], bool]) -> AppTest:
+    """Rerun as the page's own poll does until a state is reached."""
+    deadline = time.monotonic() + PATIENCE
+    while not is_reached(app):
+        assert not app.exception, app.exception
+        assert time.monotonic() < deadline, words(app)
+        time.sleep(0.05)
+        app.run()
+    return app
+
+
+def words(app: AppTest) -> str:
+    """Everything the page says, with the escapes of Markdown removed."""
+    kinds = (app.title, app.info, app.error, app.warning, app.markdown, app.caption)
+    return "\n".join(element.value for kind in kinds for element in kind).replace("\\", "")
+
+
+def has_forecast(app: AppTest) -> bool:
+    return "Expected move" in words(app)
+
+
+def new_session() -> AppTest:
+    return AppTest.from_file(APP, default_timeout=PATIENCE)
+
+
+@pytest.fixture
+def app() -> AppTest:
+    return new_session()
+
+
+@pytest.fixture
+def gate(fresh_seed):
+    """Occupies the worker, so that what the page asks for has to wait."""
+    opened = threading.Event()
+
+    def work(control):
+        while not opened.wait(0.01):
+            control.check()
+
+    key = f"gate {fresh_seed}"
+    services.forecasts().submit(key, work, owner="gate keeper")
+    yield opened
+    opened.set()
+    services.forecasts().leave(key, owner="gate keeper")
+
+
+@pytest.fixture
+def fresh_seed() -> str:
+    """A seed that no other test has used, so that no kept result answers at once."""
+    return str(time.time_ns() % 2**31)
+
+
+@pytest.fixture(scope="module")
+def small() -> dict[str, object]:
+    """Settings of a forecast that takes next to no time."""
+    return {"horizon": 4, "paths": 10}
+
+
+def choose(app: AppTest, settings: dict[str, object]) -> AppTest:
+    for name, value in settings.items():
+        app.number_input(key=name).set_value(value)
+    return app
+
+
+def press_run(app: AppTest) -> AppTest:
+    return app.button(key="run").click().run()
+
+
+def test_first_visit_shows_a_forecast_without_a_click(app):
+    app.run()
+    assert app.get("plotly_chart"), "candles are on the page before the forecast is"
+    run_until(app, has_forecast)
+    assert "BTCUSD: next 24 bars of 30m" in words(app)
+    assert "from 100 paths" in words(app)
+    assert not app.error
+
+
+def test_changed_settings_ask_for_run_and_run_obeys(app):
+    run_until(app.run(), has_forecast)
+    assert "Settings changed" not in words(app)
+    app.number_input(key="horizon").set_value(5)
+    app.run()
+    assert "Settings changed: press Run." in words(app)
+    assert "next 24 bars" in words(app), "the old forecast stays until the new one is there"
+    press_run(app)
+    run_until(app, lambda app: "next 5 bars" in words(app))
+    assert "Settings changed" not in words(app)
+
+
+def test_another_sample_shows_its_candles_and_waits_for_run(app, small):
+    run_until(app.run(), has_forecast)
+    app.selectbox(key="data").select(SAMPLE_TITLES[3]).run()
+    assert app.title[0].value == "GOOG"
+    assert "Press Run to forecast these candles." in words(app)
+    assert app.get("plotly_chart")
+    press_run(choose(app, small))
+    run_until(app, lambda app: "GOOG: next 4 bars" in words(app))
+    assert "XNYS" in words(app)
+
+
+def test_upload_is_read_explained_and_forecast(app, small):
+    run_until(app.run(), has_forecast)
+    app.selectbox(key="data").select(UPLOAD).run()
+    assert "Upload a CSV file" in words(app)
+    lines = asset_path("samples", "ETHUSD_1h.csv").read_bytes().splitlines(keepends=True)
+    data = b"".join(lines[:400])
+    app.file_uploader(key="upload").upload("<b>ETH.csv", data, "text/csv").run()
+    assert not app.error
+    text = words(app)
+    assert "399 bars of 1h" in text
+    assert "399 of 399 rows kept" in text
+    press_run(choose(app, small))
+    run_until(app, lambda app: "next 4 bars of 1h" in words(app))
+
+
+def test_a_bad_file_is_refused_with_line_and_column(app):
+    run_until(app.run(), has_forecast)
+    app.selectbox(key="data").select(UPLOAD).run()
+    rows = [f"2024-01-{day:02d},10,11,9,10.5,100" for day in range(1, 31)]
+    rows[6] = "2024-01-07,10,11,9,broken,100"
+    data = "\n".join(["date,open,high,low,close,volume", *rows]).encode()
+    app.file_uploader(key="upload").upload("bars.csv", data, "text/csv").run()
+    assert len(app.error) == 1
+    text = app.error[0].value.replace("\\", "")
+    assert "These candles cannot be used" in text
+    assert "8" in text
+    assert "close" in text
+    assert not app.get("plotly_chart")
+
+
+def test_cancel_stops_and_nothing_starts_again(app, gate, fresh_seed):
+    app.query_params["seed"] = fresh_seed
+    app.run()
+    asked = app.session_state["asked"]
+    assert asked.runner.status(asked.key).state == "queued"
+    app.button(key="cancel").click().run()
+    run_until(app, lambda app: "Cancelled. Press Run to start again." in words(app))
+    gate.set()
+    for _ in range(3):
+        app.run()
+    assert asked.runner.status(asked.key).state == "cancelled"
+    assert not has_forecast(app)
+    press_run(app)
+    run_until(app, has_forecast)
+
+
+def fill_the_queue(name: str) -> None:
+    with contextlib.suppress(Busy):
+        for n in range(100):
+            owner = f"filler {n} {name}"
+            services.forecasts().submit(owner, lambda control: None, owner=owner)
+
+
+def test_a_full_server_says_so(app, gate, fresh_seed):
+    fill_the_queue(fresh_seed)
+    app.query_params["seed"] = fresh_seed
+    app.run()
+    assert len(app.warning) == 1, words(app)
+    assert "yours would be number" in app.warning[0].value
+    gate.set()
+
+
+def test_two_sessions_share_one_computation(fresh_seed):
+    seconds = []
+    for _ in range(2):
+        app = new_session()
+        app.query_params["seed"] = fresh_seed
+        run_until(app.run(), has_forecast)
+        key = app.session_state["shown"].key
+        seconds.append(services.forecasts().status(key).result.seconds)
+    assert seconds[0] == seconds[1]
+
+
+def test_a_past_origin_is_compared_with_what_came(app, small):
+    app.query_params["data"] = SAMPLE_TITLES[3]
+    app.query_params["origin"] = "2010-06-01"
+    app.query_params["horizon"] = "6"
+    run_until(app.run(), has_forecast)
+    assert "What came:" in words(app)
+    assert "6 of 6" in words(app)
+    asked = app.session_state["asked"].request
+    assert f"{asked.origin.tz_convert('America/New_York'):%Y-%m-%d}" == "2010-06-01"
+
+
+def test_a_link_carries_the_settings(app):
+    app.query_params.update(
+        {"horizon": "7", "paths": "20", "T": "0.8", "seed": "5", "view": "Log price"}
+    )
+    run_until(app.run(), has_forecast)
+    request = app.session_state["shown"]
+    assert (request.horizon, request.sampling.sample_count) == (7, 20)
+    assert (request.sampling.T, request.sampling.seed) == (0.8, 5)
+    assert "T = 0.8" in words(app)
+    assert "narrower" in words(app)
+
+
+@pytest.mark.parametrize(
+    "link", [{"horizon": "99999"}, {"T": "nan"}, {"model": "../../etc"}, {"origin": "1850-01-01"}]
+)
+def test_a_link_with_impossible_settings_falls_back(app, link):
+    app.query_params.update(link)
+    app.run()
+    assert not app.exception
+    assert not app.error
+    request = app.session_state["asked"].request
+    assert (request.horizon, request.sampling.T, request.model) == (24, 1.0, zoo.BUNDLED)
+
+
+def test_a_link_does_not_start_a_download(app):
+    app.query_params["model"] = "Kronos-mini"
+    app.run()
+    assert "asked" not in app.session_state
+    assert "will be downloaded" in str(app.radio(key="model").proto.captions)
+
+
+def test_a_failed_download_is_told(app, monkeypatch):
+    def refuse(name, progress=None):
+        raise CheckpointUnavailable(f"{name}: the hub cannot be reached.")
+
+    monkeypatch.setattr(zoo, "download", refuse)
+    app.query_params["model"] = "Kronos-mini"
+    press_run(app.run())
+    run_until(app, lambda app: bool(app.error))
+    assert "The model could not be fetched" in app.error[0].value
+    assert "hub cannot be reached" in words(app)

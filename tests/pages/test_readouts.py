@@ -1,0 +1,116 @@
+"""The numbers beside the chart."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kronos.forecast import SamplingParameters
+from pages.ui import readouts
+
+
+@given(st.floats(0, 1), st.integers(1, 10_000))
+def test_sampling_error_is_that_of_a_share(p, n):
+    error = readouts.sampling_error(p, n)
+    assert error == pytest.approx(np.sqrt(p * (1 - p) / n))
+    assert error <= 0.5 / np.sqrt(n) + 1e-12
+
+
+def test_a_share_tells_its_error():
+    assert readouts.share_text(0.5, 100) == ("50%", "± 5.0 points from 100 paths")
+    assert readouts.share_text(0.0, 100) == ("0%", "none of 100 paths")
+
+
+def test_main_readouts_are_read_at_the_horizon(simulate):
+    candles, forecast = simulate()
+    up, span, median, move = readouts.main_readouts(candles, forecast)
+    assert up.value == f"{forecast.probability_up()[-1]:.0%}"
+    low, high = forecast.quantile((0.1, 0.9))[:, -1]
+    assert span.value == f"{low:,.2f} to {high:,.2f}"
+    assert median.value == f"{forecast.quantile((0.5,))[0, -1]:,.2f}"
+    assert move.value == f"{forecast.expected_move()[-1]:.2%}"
+
+
+def test_a_farther_level_is_touched_less(simulate):
+    _, forecast = simulate()
+    levels = forecast.last_close * np.array([1.0, 1.005, 1.01, 1.02, 10.0])
+    shares = [int(readouts.touch_readout(forecast, x).value.rstrip("%")) for x in levels]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[-1] == 0
+
+
+def with_actual_close(candles, forecast, level):
+    """Candles whose real bars all lie flat at a level."""
+    frame = candles.frame.copy()
+    frame.loc[frame.index > forecast.origin, ["open", "high", "low", "close"]] = level
+    return dataclasses.replace(candles, frame=frame)
+
+
+def test_outcome_says_hit_or_miss(simulate):
+    candles, forecast = simulate(n_known=24)
+    median = float(forecast.quantile((0.5,))[0, -1])
+    hit = readouts.outcome_text(with_actual_close(candles, forecast, median), forecast)
+    assert "inside the 80% band: a hit" in hit
+    high = float(forecast.column("close").max()) * 1.1
+    miss = readouts.outcome_text(with_actual_close(candles, forecast, high), forecast)
+    assert "outside the 80% band: a miss" in miss
+    assert "100% of the paths closed below it" in miss
+    assert "0 of 24 closes lie inside" in miss
+
+
+def test_no_outcome_without_real_bars(simulate):
+    assert readouts.outcome_text(*simulate(n_known=0)) is None
+
+
+@pytest.mark.parametrize(
+    ("age", "text"),
+    [
+        ("20s", "less than a minute old"),
+        ("1min", "1 minute old"),
+        ("5h", "5 hours old"),
+        ("2608D", "2,608 days old"),
+        ("-1h", "in the future"),
+    ],
+)
+def test_age(age, text):
+    now = pd.Timestamp("2026-11-20", tz="UTC")
+    assert readouts.age_text(now - pd.Timedelta(age), now) == text
+
+
+def test_narrowing_settings_are_pointed_out(simulate):
+    candles, honest = simulate()
+    assert not readouts.cautions(candles, honest, is_published=False)
+    _, narrow = simulate(parameters=SamplingParameters(T=0.6, top_p=0.9, sample_count=60))
+    (note,) = readouts.cautions(candles, narrow, is_published=False)
+    assert "T = 0.6 and top-p = 0.9" in note
+    assert "narrower" in note
+
+
+@pytest.mark.parametrize(
+    ("begin", "phrase"), [("2019-07-30", "proves nothing"), ("2025-02-03", "unknown to the model")]
+)
+def test_published_models_are_judged_by_their_cut_off(simulate, begin, phrase):
+    candles, forecast = simulate(begin=begin)
+    (note,) = readouts.cautions(candles, forecast, is_published=True)
+    assert "June 2024" in note
+    assert phrase in note
+
+
+def test_provenance_is_enough_to_repeat_a_forecast(simulate):
+    candles, forecast = simulate()
+    facts = readouts.provenance(candles, forecast, "because")
+    text = " ".join(f"{f.label} {f.value} {f.remark}" for f in facts)
+    for part in ("bundled", "0123456789ab", "seed 0", "T 1", "256 bars", "24/7, UTC", "because"):
+        assert part in text
+
+
+def test_table_has_a_row_a_bar_with_rising_quantiles(simulate):
+    table, scene = readouts.quantile_table(*simulate())
+    assert table["time"].tolist() == scene.labels[-24:]
+    assert (np.diff(table[["p10", "p25", "p50", "p75", "p90"]].to_numpy(), axis=1) >= 0).all()
+    assert table["P(up)"].between(0, 100).all()
