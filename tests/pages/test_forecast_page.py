@@ -248,3 +248,24 @@ def test_a_failed_download_is_told(app, monkeypatch):
     run_until(app, lambda app: bool(app.error))
     assert "The model could not be fetched" in app.error[0].value
     assert "hub cannot be reached" in words(app)
+
+
+def test_settings_that_a_new_choice_rules_out_are_dropped(app):
+    app.query_params.update({"model": "Kronos-mini", "data": SAMPLE_TITLES[3]})
+    app.query_params.update({"lookback": "1500", "origin": "2010-06-01"})
+    app.run()
+    assert app.number_input(key="lookback").value == 1500
+    app.radio(key="model").set_value("Kronos-small").run()
+    assert not app.exception
+    assert (app.number_input(key="lookback").value or 0) <= 512
+    app.selectbox(key="data").select(SAMPLE_TITLES[0]).run()
+    assert not app.exception
+    assert app.date_input(key="origin").value is None
+
+
+def test_an_intraday_origin_takes_a_time(app):
+    link = {"horizon": "4", "paths": "10", "origin": "2019-09-02", "origin_time": "10:00"}
+    app.query_params.update(link)
+    run_until(app.run(), has_forecast)
+    assert str(app.session_state["shown"].origin) == "2019-09-02 10:00:00+00:00"
+    assert "What came:" in words(app)

@@ -1,0 +1,50 @@
+"""The forecast page: choose candles, set a forecast up, see the fan."""
+
+import streamlit as st
+
+from kronos.errors import InvalidRequest
+from pages.ui import asked, controls, progress, results
+from pages.ui import source as candle_source
+from pages.ui.messages import DISCLAIMER, show_error
+from pages.ui.shell import require_shell
+
+require_shell()
+
+with st.sidebar:
+    st.header("Kronos Fan", anchor=False)
+    source = candle_source.choose_candles()
+
+if source is None:
+    asked.greet()
+    candle_source.show_no_candles()
+    st.stop()
+
+with st.sidebar:
+    try:
+        request = controls.choose_request(source)
+    except InvalidRequest as error:
+        show_error(error)
+        st.stop()
+    run = st.button(
+        "Run",
+        key="run",
+        type="primary",
+        icon=":material/play_arrow:",
+        width="stretch",
+        shortcut="Ctrl+Enter",
+    )
+    st.caption(DISCLAIMER)
+
+refusal = asked.respond(request, source.candles, pressed=run)
+status = asked.advance(source.candles, source.data_id)
+shown = asked.shown_forecast(source.data_id)
+
+results.show_heading(source.candles, shown)
+progress.show_state(request, source, status, refusal)
+if shown is not None:
+    results.show_readouts(source.candles, shown)
+results.show_chart(source.candles, shown)
+if shown is not None:
+    results.show_cautions(source, shown)
+    results.show_details(source, shown)
+candle_source.show_reading(source)

@@ -1,0 +1,1 @@
+"""What pages are made of: shell, services, controls, charts, read-outs, exports and messages."""

@@ -1,0 +1,149 @@
+"""What this session has asked for, and how far it is.
+
+Session state holds keys and requests only; results stay with the runner.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import streamlit as st
+
+from kronos.candles import Candles
+from kronos.errors import Busy
+from kronos.forecast import Forecast
+from kronos.inference.jobs import JobStatus
+from kronos.inference.runner import Runner
+from pages.ui import services
+from pages.ui.request import ForecastRequest
+from pages.ui.work import download_work, forecast_work
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request of this session.
+
+    Attributes:
+        request: What was asked for.
+        phase: Which worker has it.
+        is_cancelled: Whether the user took it back.
+    """
+
+    request: ForecastRequest
+    phase: Literal["download", "forecast"]
+    is_cancelled: bool = False
+
+    @property
+    def key(self) -> str:
+        return self.request.key if self.phase == "forecast" else f"download {self.request.model}"
+
+    @property
+    def runner(self) -> Runner:
+        return services.forecasts() if self.phase == "forecast" else services.downloads()
+
+
+def owner() -> str:
+    """A name for this session that only it knows."""
+    return st.session_state.setdefault("owner", secrets.token_hex(16))
+
+
+def asked() -> Asked | None:
+    """What was asked for last."""
+    return st.session_state.get("asked")
+
+
+def ask(request: ForecastRequest, candles: Candles) -> None:
+    """Start a request, or join the one that is already computing the same.
+
+    Raises:
+        Busy: the queue is full; what was asked for before goes on.
+    """
+    new = Asked(request, "download" if _needs_download(request) else "forecast")
+    before = asked()
+    _submit(new, candles)
+    if before is not None and before.runner is not new.runner:
+        before.runner.leave(before.key, owner=owner())
+    st.session_state["asked"] = new
+
+
+def respond(request: ForecastRequest, candles: Candles, *, pressed: bool) -> Busy | None:
+    """Start what was asked for: by a press of Run, or unasked on the first visit of a session.
+
+    The first visit counts once, so that nothing starts again after a Cancel. It downloads
+    nothing: a link must not make this machine fetch a model that nobody here chose.
+
+    Returns:
+        The reason why nothing could be started, if that is so.
+    """
+    is_first = not st.session_state.get("greeted")
+    greet()
+    if not pressed and not (is_first and not _needs_download(request)):
+        return None
+    try:
+        ask(request, candles)
+    except Busy as error:
+        return error
+    return None
+
+
+def greet() -> None:
+    """From now on only a click starts a forecast."""
+    st.session_state["greeted"] = True
+
+
+def cancel() -> None:
+    """Take the current request back; it does not start again by itself."""
+    current = asked()
+    if current is not None:
+        current.runner.leave(current.key, owner=owner())
+        st.session_state["asked"] = replace(current, is_cancelled=True)
+
+
+def advance(candles: Candles, data_id: str) -> JobStatus | None:
+    """State of the current request; after its download, its forecast is started.
+
+    Returns:
+        None if nothing was asked for these candles, it was cancelled, or its result is no
+        longer kept.
+    """
+    current = asked()
+    if current is None or current.is_cancelled or current.request.data_id != data_id:
+        return None
+    status = current.runner.status(current.key, owner=owner())
+    if current.phase == "download" and status is not None and status.state == "done":
+        services.models.clear()
+        current = replace(current, phase="forecast")
+        try:
+            status = _submit(current, candles)
+        except Busy as error:
+            return JobStatus(key=current.key, state="failed", error=error)
+        st.session_state["asked"] = current
+    if status is not None and status.state == "done":
+        st.session_state["shown"] = current.request
+    return status
+
+
+def shown_forecast(data_id: str) -> Forecast | None:
+    """The last finished forecast of this session, if it was made from these candles."""
+    request: ForecastRequest | None = st.session_state.get("shown")
+    if request is None or request.data_id != data_id:
+        return None
+    status = services.forecasts().status(request.key)
+    if status is None or status.state != "done":
+        return None
+    return status.result
+
+
+def _submit(new: Asked, candles: Candles) -> JobStatus:
+    if new.phase == "download":
+        work = download_work(new.request.model)
+    else:
+        work = forecast_work(candles, new.request, services.shelf())
+    return new.runner.submit(new.key, work, owner=owner())
+
+
+def _needs_download(request: ForecastRequest) -> bool:
+    states = {entry.name: entry.state for entry in services.models()}
+    return states.get(request.model) == "downloadable"

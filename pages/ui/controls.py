@@ -1,0 +1,148 @@
+"""The settings of a forecast: widgets in, a checked request out."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pandas as pd
+import streamlit as st
+
+from kronos import zoo
+from kronos.candles import Candles
+from kronos.forecast import SamplingParameters
+from kronos.intervals import is_intraday
+from pages.ui import services
+from pages.ui.request import MAX_HORIZON, MAX_PATHS, MIN_CONTEXT, ForecastRequest
+from pages.ui.source import ChosenCandles
+
+DEFAULT_HORIZON = 24
+DEFAULT_PATHS = 100
+LARGEST_SEED = 2**31 - 1
+MINUTE = pd.Timedelta(minutes=1)
+
+
+def choose_request(source: ChosenCandles) -> ForecastRequest:
+    """The settings as they stand now.
+
+    Raises:
+        InvalidRequest: a value is out of range, which widgets prevent and links may not.
+    """
+    model = _choose_model()
+    horizon = st.number_input(
+        "Horizon (bars)", 1, MAX_HORIZON, DEFAULT_HORIZON, key="horizon", bind="query-params"
+    )
+    paths = st.number_input(
+        "Paths", 10, MAX_PATHS, DEFAULT_PATHS, 10, key="paths", bind="query-params",
+        help="Simulated futures. More paths make smoother, better known probabilities.",
+    )  # fmt: skip
+    origin = _choose_origin(source.candles)
+    with st.expander("Sampling", icon=":material/tune:"):
+        lookback = _choose_lookback(model)
+        sampling = _choose_sampling(int(paths))
+    return ForecastRequest(
+        data_id=source.data_id,
+        model=model.name,
+        revision=model.revision,
+        horizon=int(horizon),
+        sampling=sampling,
+        origin=origin,
+        lookback=lookback,
+    )
+
+
+def model_state(entry: zoo.Entry) -> str:
+    """Size of a model and whether it is here, in a few words."""
+    size = f"{entry.n_bytes / 1e6:,.0f} MB"
+    where = {
+        "bundled": "ships with the app",
+        "cached": "cached on this machine",
+        "downloadable": f"will be downloaded: {size}",
+        "broken": "cannot be used as it is",
+    }[entry.state]
+    if not entry.n_parameters:
+        return where
+    return f"{entry.n_parameters / 1e6:,.1f} million parameters, {where}"
+
+
+def _choose_model() -> zoo.Entry:
+    entries = {entry.title: entry for entry in services.models()}
+    title = st.radio(
+        "Model",
+        list(entries),
+        captions=[model_state(entry) for entry in entries.values()],
+        key="model",
+        bind="query-params",
+    )
+    return entries[title]
+
+
+def _choose_lookback(model: zoo.Entry) -> int | None:
+    advised = f"{model.lookback}" if model.lookback else "as many as fit"
+    lookback = st.number_input(
+        "Lookback (bars)", MIN_CONTEXT, max(model.max_context, MIN_CONTEXT), None, 16,
+        key="lookback", bind="query-params", placeholder=f"Recommended: {advised}",
+        help=f"Bars the model reads before the origin, at most {model.max_context}. Left empty, "
+        "the model's recommendation is taken.",
+    )  # fmt: skip
+    return None if lookback is None else int(lookback)
+
+
+def _choose_sampling(paths: int) -> SamplingParameters:
+    temperature = st.slider(
+        "Temperature T", 0.0, 2.0, 1.0, 0.05, key="T", bind="query-params",
+        help="1 is the model's own distribution. Below 1 the fan becomes too narrow, above 1 too "
+        "wide; 0 always takes the likeliest step.",
+    )  # fmt: skip
+    top_p = st.slider(
+        "Top-p", 0.05, 1.0, 1.0, 0.05, key="top_p", bind="query-params",
+        help="Keeps only the likeliest steps that make up this share. 1 keeps all.",
+    )  # fmt: skip
+    top_k = st.number_input(
+        "Top-k", 0, 1024, 0, key="top_k", bind="query-params",
+        help="Keeps only so many of the likeliest steps. 0 keeps all.",
+    )  # fmt: skip
+    seed = st.number_input(
+        "Seed", 0, LARGEST_SEED, 0, key="seed", bind="query-params",
+        help="The same seed gives the same paths.",
+    )  # fmt: skip
+    return SamplingParameters(
+        T=round(float(temperature), 4),
+        top_p=round(float(top_p), 4),
+        top_k=int(top_k),
+        sample_count=paths,
+        seed=int(seed),
+    )
+
+
+def _choose_origin(candles: Candles) -> pd.Timestamp:
+    """The last bar, or the last one up to a date (and time) on the exchange's clock."""
+    clock = candles.local_index
+    first, last = clock[min(MIN_CONTEXT, len(clock)) - 1].date(), clock[-1].date()
+    _drop_unless_within("origin", first, last)
+    day = st.date_input(
+        "Forecast origin", None, first, last, key="origin", bind="query-params",
+        format="YYYY-MM-DD",
+        help="The last day the model may see. Empty: the last bar. With a past day, the bars "
+        "that really came are drawn over the fan.",
+    )  # fmt: skip
+    if day is None:
+        return pd.Timestamp(candles.frame.index[-1])
+    end = pd.Timestamp(day) + pd.Timedelta(days=1)
+    if is_intraday(candles.interval):
+        time = st.time_input(
+            "Origin time", None, key="origin_time", bind="query-params",
+            step=min(max(candles.width, MINUTE), 60 * MINUTE).to_pytimedelta(),
+            help=f"On the clock of {candles.zone}. Empty: the day's last bar.",
+        )  # fmt: skip
+        if time is not None:
+            end = pd.Timestamp.combine(day, time) + pd.Timedelta(minutes=1)
+    wall = clock.tz_localize(None)
+    position = max(int(wall.searchsorted(end, side="left")) - 1, MIN_CONTEXT - 1)
+    return pd.Timestamp(candles.frame.index[min(position, len(wall) - 1)])
+
+
+def _drop_unless_within(key: str, first: dt.date, last: dt.date) -> None:
+    """Clear a remembered date that this series does not have."""
+    day = st.session_state.get(key)
+    if isinstance(day, dt.date) and not first <= day <= last:
+        st.session_state[key] = None

@@ -1,0 +1,78 @@
+"""How far the current request is, polled apart from the rest of the page."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from kronos.candles import Candles
+from kronos.errors import Busy
+from kronos.inference.jobs import JobStatus
+from pages.ui import asked
+from pages.ui.messages import show_error
+from pages.ui.request import ForecastRequest
+from pages.ui.source import ChosenCandles
+
+POLL_SECONDS = 0.5
+
+
+def show_state(
+    request: ForecastRequest, source: ChosenCandles, status: JobStatus | None, refusal: Busy | None
+) -> None:
+    """One line about the current request: running, failed, cancelled, or out of date."""
+    current = asked.asked()
+    if refusal is not None:
+        show_error(refusal)
+    if current is None or current.request.data_id != source.data_id:
+        st.info("Press Run to forecast these candles.", icon=":material/play_arrow:")
+    elif current.is_cancelled:
+        st.info("Cancelled. Press Run to start again.", icon=":material/cancel:")
+    elif status is None:
+        st.info("This forecast is no longer kept. Press Run.", icon=":material/history:")
+    elif status.error is not None:
+        show_error(status.error)
+    elif status.state == "cancelled":
+        st.info("This forecast was stopped. Press Run to start again.", icon=":material/cancel:")
+    elif not status.is_final:
+        show_progress(source.candles, source.data_id)
+    elif current.request != request:
+        st.info("Settings changed: press Run.", icon=":material/sync:")
+
+
+@st.fragment(run_every=POLL_SECONDS)
+def show_progress(candles: Candles, data_id: str) -> None:
+    """Steps and time left, with Cancel. Reruns the page once the request has ended.
+
+    It stands outside the chart: a figure that is drawn anew loses its zoom.
+    """
+    status = asked.advance(candles, data_id)
+    if status is None or status.is_final:
+        st.rerun()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.progress(progress_share(status), progress_text(status))
+        st.button(
+            "Cancel", key="cancel", on_click=asked.cancel, icon=":material/close:", width="content"
+        )
+
+
+def progress_share(status: JobStatus) -> float:
+    """Finished part of the stage, 0 to 1."""
+    return min(status.done / status.total, 1.0) if status.total > 0 else 0.0
+
+
+def progress_text(status: JobStatus) -> str:
+    """What is going on, in one line."""
+    if status.state == "queued":
+        return f"Waiting for the server: number {status.position} in the queue"
+    if not status.total:
+        return status.stage or "Starting"
+    if status.stage == "Sampling":
+        text = f"Step {status.done} of {status.total}"
+    else:
+        text = f"{status.stage}: {status.done / 1e6:,.0f} of {status.total / 1e6:,.0f} MB"
+    if status.seconds_left is None or status.seconds_left < 1:
+        return text
+    return f"{text}, about {_duration(status.seconds_left)} left"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,172 @@
+"""The numbers beside the chart, each with what is needed to judge it. Pure: no page in here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from kronos.calendars import calendar_note
+from kronos.candles import Candles
+from kronos.forecast import Forecast
+from kronos.intervals import is_intraday
+from pages.ui.chart_scene import Scene, build_scene
+
+CUT_OFF = pd.Timestamp("2024-06-30", tz="UTC")
+"""End of the bars that the published models were trained on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readout:
+    """One number: its name, its value and a remark, all plain text."""
+
+    label: str
+    value: str
+    remark: str = ""
+
+
+def sampling_error(probability: float, n_paths: int) -> float:
+    """Standard error of a share of n paths: sqrt(p (1 - p) / n)."""
+    return float(np.sqrt(probability * (1.0 - probability) / n_paths))
+
+
+def share_text(probability: float, n_paths: int) -> tuple[str, str]:
+    """A probability and its sampling error, in percent."""
+    if probability in (0.0, 1.0):
+        return f"{probability:.0%}", f"{'all' if probability else 'none'} of {n_paths} paths"
+    error = 100.0 * sampling_error(probability, n_paths)
+    return f"{probability:.0%}", f"± {error:.1f} points from {n_paths} paths"
+
+
+def main_readouts(candles: Candles, forecast: Forecast) -> list[Readout]:
+    """P(up), 80% range, median and expected move, all at the horizon."""
+    scene = build_scene(candles, forecast, view="price")
+    up, error = share_text(float(forecast.probability_up()[-1]), forecast.n_paths)
+    low, median, high = (float(scene.quantiles()[level][-1]) for level in (0.10, 0.50, 0.90))
+    move = float(forecast.expected_move()[-1])
+    return [
+        Readout(f"P(up) at bar {forecast.horizon}", up, error),
+        Readout(
+            "80% range",
+            f"{scene.price_text(low)} to {scene.price_text(high)}",
+            f"{scene.percent_text(low, 1)} to {scene.percent_text(high, 1)}",
+        ),
+        Readout("Median close", scene.price_text(median), scene.percent_text(median)),
+        Readout("Expected move", f"{move:.2%}", "mean size, up or down"),
+    ]
+
+
+def touch_readout(forecast: Forecast, level: float) -> Readout:
+    """P(high-low range reaches a level within the horizon)."""
+    share, error = share_text(forecast.probability_touch(level), forecast.n_paths)
+    return Readout("Touches the level", share, error)
+
+
+def outcome_text(candles: Candles, forecast: Forecast) -> str | None:
+    """How the forecast fared, where its horizon has real bars; None where it has none."""
+    scene = build_scene(candles, forecast, view="price")
+    if scene.actual is None:
+        return None
+    closes = scene.actual["close"].to_numpy(dtype=float)
+    known = np.flatnonzero(np.isfinite(closes))
+    low, high = forecast.quantile((0.10, 0.90))
+    n_inside = int(((closes >= low) & (closes <= high))[known].sum())
+    last = int(known[-1])
+    close = float(closes[last])
+    rank = float((forecast.column("close")[:, last] < close).mean())
+    is_inside = bool(low[last] <= close <= high[last])
+    verdict = "inside the 80% band: a hit" if is_inside else "outside the 80% band: a miss"
+    return (
+        f"What came: {scene.price_text(close)} ({scene.percent_text(close)}) at bar "
+        f"{last + 1} of {forecast.horizon}, {verdict}; {rank:.0%} of the paths closed below it. "
+        f"{n_inside} of {len(known)} closes lie inside the band, where about "
+        f"{0.8 * len(known):.0f} would be expected."
+    )
+
+
+def moment_text(moment: pd.Timestamp, candles: Candles) -> str:
+    """A bar's time on the exchange's clock; a day or week is a date."""
+    pattern = "%d %b %Y %H:%M" if is_intraday(candles.interval) else "%d %b %Y"
+    return moment.tz_convert(candles.zone).strftime(pattern)
+
+
+def age_text(origin: pd.Timestamp, now: pd.Timestamp) -> str:
+    """How old the newest bar is, in the unit that says it best."""
+    age = now - origin
+    if age < pd.Timedelta(0):
+        return "in the future"
+    for width, name in (("1D", "day"), ("1h", "hour"), ("1min", "minute")):
+        count = age // pd.Timedelta(width)
+        if count >= 1:
+            return f"{count:,} {name}{'' if count == 1 else 's'} old"
+    return "less than a minute old"
+
+
+def cautions(candles: Candles, forecast: Forecast, *, is_published: bool) -> list[str]:
+    """What a reader of this fan must know and could not see."""
+    notes = []
+    sampling = forecast.parameters
+    narrowing = [f"T = {sampling.T:g}"] if sampling.T < 1 else []
+    narrowing += [f"top-p = {sampling.top_p:g}"] if sampling.top_p < 1 else []
+    narrowing += [f"top-k = {sampling.top_k}"] if sampling.top_k > 0 else []
+    if narrowing:
+        notes.append(
+            f"{' and '.join(narrowing)} leaves out unlikely steps: the fan is narrower than what "
+            "the model believes, and its probabilities are too sure."
+        )
+    if sampling.T > 1:
+        notes.append(f"T = {sampling.T:g} makes the fan wider than what the model believes.")
+    if is_published and forecast.origin <= CUT_OFF:
+        notes.append(
+            "The published models were trained on bars up to June 2024. This forecast starts "
+            "before, so the model may have seen what came: a hit here proves nothing."
+        )
+    if is_published and forecast.origin > CUT_OFF:
+        notes.append(
+            "The origin lies after June 2024, where the published models' training data ends: "
+            "what came was unknown to the model."
+        )
+    note = calendar_note(candles.calendar, forecast.timestamps[-1])
+    if note is not None:
+        notes.append(note)
+    if forecast.n_context < 64:
+        notes.append(f"The model read only {forecast.n_context} bars; more would help it.")
+    return notes
+
+
+def provenance(candles: Candles, forecast: Forecast, calendar_reason: str) -> list[Readout]:
+    """How the forecast was made: enough to repeat it."""
+    sampling = forecast.parameters
+    origin = forecast.origin
+    return [
+        Readout("Model", forecast.model_name, f"revision {forecast.model_revision[:12]}"),
+        Readout(
+            "Origin",
+            moment_text(origin, candles),
+            "last bar "
+            + age_text(pd.Timestamp(candles.frame.index[-1]), pd.Timestamp.now(tz="UTC")),
+        ),
+        Readout("Context", f"{forecast.n_context} bars", f"SHA-256 {forecast.context_hash[:12]}"),
+        Readout(
+            "Sampling",
+            f"{forecast.n_paths} paths, seed {sampling.seed}",
+            f"T {sampling.T:g}, top-p {sampling.top_p:g}, top-k {sampling.top_k or 'all'}",
+        ),
+        Readout("Calendar", f"{candles.calendar}, {candles.zone}", calendar_reason),
+        Readout(
+            "Computed in",
+            f"{forecast.seconds:.2f} s",
+            "anchored at the last close" if forecast.anchored else "not anchored",
+        ),
+    ]
+
+
+def quantile_table(candles: Candles, forecast: Forecast) -> tuple[pd.DataFrame, Scene]:
+    """One row a bar: time, quantiles, mean and P(above the last close) in percent."""
+    scene = build_scene(candles, forecast, view="price")
+    table = forecast.to_frame()
+    table.insert(0, "bar", np.arange(1, forecast.horizon + 1))
+    table["P(up)"] = 100.0 * forecast.probability_up()
+    table.insert(0, "time", scene.fan_labels[1:])
+    return table.reset_index(drop=True), scene

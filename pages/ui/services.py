@@ -1,0 +1,60 @@
+"""What all sessions share. The only place that caches."""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+
+import streamlit as st
+
+from data_sources.csv_file import CsvChoices, CsvReading, read_csv
+from data_sources.samples import load_sample
+from kronos import zoo
+from kronos.candles import Candles
+from kronos.inference.runner import Runner
+from pages.ui.work import ModelShelf
+
+
+@st.cache_resource(show_spinner=False)
+def forecasts() -> Runner:
+    """The one worker that samples forecasts."""
+    return _until_exit(Runner(name="forecasts"))
+
+
+@st.cache_resource(show_spinner=False)
+def downloads() -> Runner:
+    """A second worker for downloads, so that a slow network never delays a forecast."""
+    return _until_exit(Runner(name="downloads", max_results=8))
+
+
+@st.cache_resource(show_spinner=False)
+def shelf() -> ModelShelf:
+    """The loaded models, for the forecast worker."""
+    return ModelShelf()
+
+
+@st.cache_resource(show_spinner=False)
+def sample_candles(key: str) -> Candles:
+    """The bars of a bundled sample; shared, never changed."""
+    return load_sample(key)
+
+
+@st.cache_data(show_spinner=False, ttl=5)
+def models() -> list[zoo.Entry]:
+    """Every model and whether it is on this machine, looked up again every few seconds."""
+    return zoo.available()
+
+
+def read_upload(content: bytes, name: str, choices: CsvChoices) -> CsvReading:
+    """An uploaded file as candles; kept for this session alone."""
+    return _read_upload(hashlib.sha256(content).hexdigest(), name, choices, content)
+
+
+@st.cache_resource(show_spinner="Reading the file", scope="session", max_entries=3)
+def _read_upload(digest: str, name: str, choices: CsvChoices, _content: bytes) -> CsvReading:
+    return read_csv(_content, name, choices=choices)
+
+
+def _until_exit(runner: Runner) -> Runner:
+    atexit.register(runner.close)
+    return runner

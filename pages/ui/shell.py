@@ -1,0 +1,47 @@
+"""The frame around every page: its configuration, navigation and style."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from kronos.assets import asset_path
+
+SIDEBAR_PIXELS = 330
+_FLAG = "shell_built"
+# Plotly draws a white ground under its hover line where a chart is transparent.
+_STYLE = """<style>
+.js-plotly-plot .spikeline:not([stroke-dasharray]) { display: none; }
+</style>"""
+
+
+def build_shell() -> st.Page:
+    """Configure the page and the navigation; returns the page to run."""
+    st.set_page_config(
+        page_title="Kronos Fan",
+        page_icon=str(asset_path("icon.svg")),
+        layout="wide",
+        initial_sidebar_state=SIDEBAR_PIXELS,
+    )
+    st.session_state[_FLAG] = True
+    page = st.navigation(
+        [
+            st.Page("pages/forecast.py", title="Forecast", url_path="home", default=True),
+            # The same page under its own name, so that /forecast is a link that works.
+            st.Page(
+                "pages/forecast.py", title="Forecast", url_path="forecast", visibility="hidden"
+            ),
+        ]
+    )
+    st.html(_STYLE)
+    return page
+
+
+def require_shell() -> None:
+    """Rerun through app.py if this page was started without it.
+
+    On a fresh server Streamlit runs a file in pages/ by itself when its address is the first
+    that is visited, until a navigation has been built.
+    """
+    if not st.session_state.get(_FLAG):
+        build_shell()
+        st.rerun()
