@@ -40,6 +40,7 @@ _NAMES = {
 _MEANINGS = {
     name.strip(): meaning for meaning, names in _NAMES.items() for name in names.split(",")
 }
+_PRICES = ("open", "high", "low", "close")
 _TIME_ORDER = ("epoch", "timestamp", "date", "time")
 
 
@@ -51,11 +52,14 @@ class Columns:
         position: Of timestamp, time of day, open, high, low, close, volume, amount, symbol.
         readings: One a column, in file order.
         assumptions: What was decided between several candidates.
+        copies: Positions of columns with the title of a used one, and the meaning of that one.
+            Their cells must be the same, or nobody can tell which is meant.
     """
 
     position: dict[str, int] = field(default_factory=dict)
     readings: list[ColumnReading] = field(default_factory=list)
     assumptions: list[str] = field(default_factory=list)
+    copies: dict[int, str] = field(default_factory=dict)
 
 
 def known_meaning(cell: str) -> str | None:
@@ -73,7 +77,7 @@ def known_meaning(cell: str) -> str | None:
     # "Volume BTC", "Close USD": a unit without brackets.
     if re.fullmatch(r"[a-z]{3,5}", unit) and head in _MEANINGS and unit not in _MEANINGS:
         meaning = _MEANINGS[head]
-        return meaning if meaning in ("open", "high", "low", "close", "volume", "amount") else None
+        return meaning if meaning in (*_PRICES, "volume", "amount") else None
     return None
 
 
@@ -93,9 +97,14 @@ def read_header(cells: list[str]) -> Columns:
             instruments side by side).
     """
     found: dict[str, list[int]] = {}
+    first: dict[str, int] = {}
+    repeats: list[tuple[int, int]] = []
     for i, cell in enumerate(cells):
         meaning = known_meaning(cell)
-        if meaning:
+        original = first.setdefault(cell.strip().casefold(), i)
+        if meaning and original != i and meaning not in _PRICES:
+            repeats.append((i, original))
+        elif meaning:
             found.setdefault(meaning, []).append(i)
     columns = Columns()
     chosen: dict[int, tuple[str, str]] = {}
@@ -105,6 +114,8 @@ def read_header(cells: list[str]) -> Columns:
     if "symbol" in found:
         columns.position["symbol"] = found["symbol"][0]
         chosen[found["symbol"][0]] = ("symbol", "")
+    used = {position: meaning for meaning, position in columns.position.items()}
+    columns.copies = {i: used[original] for i, original in repeats if original in used}
     for i, cell in enumerate(cells):
         name = cell.strip() or f"column {i + 1}"
         meaning, why = chosen.get(i, (None, ""))
@@ -159,16 +170,17 @@ def _choose_prices(
                     f"{cells[found['close'][0]].strip()!r} is taken as the close"
                 )
                 break
-    missing = [name for name in ("open", "high", "low", "close") if name not in found]
+    missing = [name for name in _PRICES if name not in found]
     if missing:
         raise InvalidCandles(
             f"There is no column for {', '.join(missing)}. Candles need open, high, low and "
             f"close; the columns are {_listed(cells)}."
         )
-    for name in ("open", "high", "low", "close"):
+    for name in _PRICES:
         if len(found[name]) > 1:
             raise InvalidCandles(
-                f"Several columns hold the {name} ({_listed([cells[i] for i in found[name]])}): "
+                f"Several columns hold the {name} ({_listed([cells[i] for i in found[name]])}, "
+                f"columns {', '.join(str(i + 1) for i in found[name])}): "
                 "the file seems to hold several instruments side by side. Keep one instrument."
             )
         columns.position[name] = found[name][0]

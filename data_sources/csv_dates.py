@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["MONTHS", "OFFSETS", "DateText", "split_stamp"]
+__all__ = ["MONTHS", "DateText", "offset_minutes", "split_stamp"]
 
 MONTHS = {
     name: i + 1
@@ -14,7 +14,17 @@ MONTHS = {
     )
 }
 # Abbreviations that mean one offset only in market data; IST or CST mean several and are refused.
-OFFSETS = {"Z": 0, "UTC": 0, "GMT": 0, "EST": -300, "EDT": -240, "CET": 60, "CEST": 120, "JST": 540}
+_OFFSETS = {
+    "Z": 0,
+    "UTC": 0,
+    "GMT": 0,
+    "EST": -300,
+    "EDT": -240,
+    "CET": 60,
+    "CEST": 120,
+    "JST": 540,
+}
+_WIDEST_OFFSET = 14 * 60  # minutes, the Line Islands
 
 _CLOCK = (
     r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?"
@@ -113,3 +123,15 @@ def split_stamp(text: str, *, has_date: bool = True) -> tuple[DateText | None, i
     fraction = int((match["fraction"] or "0").ljust(6, "0")[:6])
     micros = ((hour * 60 + minute) * 60 + second) * 1_000_000 + fraction
     return date, micros, match["zone"] or ""
+
+
+def offset_minutes(text: str) -> int | None:
+    """Minutes east of UTC of a zone text such as Z, EST or UTC+05:30; None if no clock has it."""
+    if text in _OFFSETS:
+        return _OFFSETS[text]
+    digits = re.sub(r"\D", "", text).ljust(4, "0")
+    hours, minutes = int(digits[:2]), int(digits[2:])
+    if minutes > 59 or hours * 60 + minutes > _WIDEST_OFFSET:
+        return None
+    sign = -1 if "-" in text or "\u2212" in text else 1
+    return sign * (hours * 60 + minutes)

@@ -7,21 +7,22 @@ stands in `CsvReport.assumptions`, and the user can settle it with `CsvChoices`.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath, PureWindowsPath
 
 import numpy as np
 import pandas as pd
 
-from data_sources.csv_numbers import is_blank, read_numbers
+from data_sources.csv_interval import settle_interval
+from data_sources.csv_numbers import read_numbers
 from data_sources.csv_report import CsvReport
 from data_sources.csv_rows import repair_ranges, settle_order, without_blank_prices
+from data_sources.csv_symbol import symbol_in_cells, symbol_in_name
 from data_sources.csv_table import Table, read_table
 from data_sources.csv_text import MAX_BYTES, MAX_COLUMNS, MAX_ROWS, decode
 from data_sources.csv_times import TimeReading, parse_times
-from kronos.calendars import place_bars
-from kronos.candles import COLUMNS, PRICES, Candles, fill_volume, infer_interval
+from kronos.calendars import Placement, place_bars
+from kronos.candles import COLUMNS, PRICES, Candles, fill_volume
 from kronos.errors import InvalidCandles
 
 __all__ = [
@@ -43,14 +44,15 @@ class CsvChoices:
     """What the user says about a file; None leaves it to the reader.
 
     Attributes:
-        zone: IANA name of the clock that the timestamps are written on.
+        clock: IANA name of the clock on which timestamps without an offset are read. The clock
+            of the market, `Candles.zone`, follows from the calendar.
         day_first: Whether 03/04/2024 is the third of April.
         symbol: Ticker.
         calendar: "24/7", "fx", "weekdays" or an exchange code.
-        interval: Width of a bar.
+        interval: Width of a bar; refused where it contradicts the spacing of the rows.
     """
 
-    zone: str | None = None
+    clock: str | None = None
     day_first: bool | None = None
     symbol: str | None = None
     calendar: str | None = None
@@ -87,7 +89,7 @@ def read_csv(
     table = read_table(text, report)
     values = without_blank_prices(_numbers(table, report), report)
     _require_rows(values, report)
-    symbol = choices.symbol or _symbol(table) or _symbol_in_name(name)
+    symbol = choices.symbol or symbol_in_cells(table) or symbol_in_name(name)
     table = _only(table, values.index)
     times = _times(table, choices, report)
     values = settle_order(values, times.moments, report)
@@ -108,13 +110,13 @@ def _placed(
 ) -> Candles:
     """Candles of sorted rows; `kept` are their positions in `times`."""
     index = times.moments[kept]
-    interval = choices.interval or infer_interval(index)
+    interval, width_note = settle_interval(index, choices.interval)
     placed = place_bars(
         index,
         interval=interval,
         written=times.written[kept],
         symbol=symbol,
-        zone=choices.zone,
+        clock=choices.clock,
         calendar=choices.calendar,
     )
     frame = fill_volume(values)
@@ -123,10 +125,8 @@ def _placed(
     report.interval, report.zone, report.clock = interval, placed.zone, placed.clock
     report.calendar = placed.reason
     report.rows_kept = len(frame)
-    if times.utc is None and choices.zone is None:
-        report.assumptions.append(
-            f"timestamps carry no time zone and are read on the clock {placed.clock}"
-        )
+    notes = (width_note, _clock_note(placed, choices.clock, has_offsets=times.utc is not None))
+    report.assumptions += [note for note in notes if note]
     return Candles(
         frame,
         interval,
@@ -137,25 +137,39 @@ def _placed(
     )
 
 
+def _clock_note(placed: Placement, chosen: str | None, *, has_offsets: bool) -> str:
+    """What was assumed of the clock of the timestamps; "" where the file or the user says it."""
+    if chosen is None:
+        return (
+            ""
+            if has_offsets
+            else f"timestamps carry no time zone and are read on the clock {placed.clock}"
+        )
+    if chosen in (placed.clock, placed.zone):
+        return ""
+    why = (
+        "the timestamps carry their offset from UTC"
+        if has_offsets
+        else f"dates are whole days of the market ({placed.zone})"
+    )
+    return f"the chosen clock {chosen} is not needed: {why}"
+
+
 def _numbers(table: Table, report: CsvReport) -> pd.DataFrame:
     """Prices, volume and amount as float64, indexed by line number."""
-    titles = {
-        name: table.columns.readings[table.columns.position[name]].name
-        for name in COLUMNS
-        if name in table.cells
-    }
+    cells = {name: table.cells[name] for name in COLUMNS if name in table.cells}
+    columns = table.columns
     values, style = read_numbers(
-        {titles[name]: table.cells[name] for name in titles},
+        cells,
+        titles={name: columns.readings[columns.position[name]].name for name in cells},
         lines=table.lines,
         delimiter=table.delimiter,
-        scaled=frozenset(title for name, title in titles.items() if name not in PRICES),
+        scaled=frozenset(cells) - frozenset(PRICES),
     )
     report.number_format = str(style)
     if style.is_assumed:
         report.assumptions.append(f"numbers such as 1,234 are written with {style}")
-    frame = pd.DataFrame(
-        {name: values[title] for name, title in titles.items()}, index=pd.Index(table.lines)
-    )
+    frame = pd.DataFrame({name: values[name] for name in cells}, index=pd.Index(table.lines))
     return _known_volumes(frame, report)
 
 
@@ -214,32 +228,6 @@ def _times(table: Table, choices: CsvChoices, report: CsvReport) -> TimeReading:
     report.time_format = times.description
     report.assumptions += times.assumptions
     return times
-
-
-def _symbol(table: Table) -> str | None:
-    """The ticker in the file, if it holds exactly one."""
-    if "symbol" not in table.cells:
-        return table.symbol
-    found = {cell.strip() for cell in set(table.cells["symbol"]) if not is_blank(cell)}
-    if len(found) > 1:
-        shown = ", ".join(repr(name[:20]) for name in sorted(found)[:5])
-        column = table.columns.readings[table.columns.position["symbol"]].name
-        raise InvalidCandles(
-            f"Column {column} holds {len(found)} symbols ({shown}"
-            f"{', ...' if len(found) > 5 else ''}). A file must hold one instrument."
-        )
-    return found.pop()[:40] if found else table.symbol
-
-
-def _symbol_in_name(name: str) -> str | None:
-    """A ticker at the start of a file name such as BTCUSDT-1h.csv or VOD.L_daily.csv."""
-    stem = re.sub(r"\.(csv|txt|tsv|dat)$", "", name, flags=re.IGNORECASE)
-    token = re.split(r"[_\s,()]|-(?=\d)|-(?=[a-z])", stem, maxsplit=1)[0]
-    if re.fullmatch(r"\^?(?=[^a-z]*[A-Z])[A-Z0-9.=\-]{1,15}", token) and token not in (
-        *("DATA", "OHLC", "OHLCV", "CSV", "EXPORT", "BARS", "CANDLES", "PRICES"),
-    ):
-        return token
-    return None
 
 
 def _without_clock_collisions(

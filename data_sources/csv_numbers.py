@@ -53,6 +53,7 @@ def is_blank(cell: str) -> bool:
 def read_numbers(
     columns: Mapping[str, Sequence[str]],
     *,
+    titles: Mapping[str, str],
     lines: Sequence[int],
     delimiter: str,
     scaled: frozenset[str],
@@ -60,13 +61,14 @@ def read_numbers(
     """Columns of text as float64, NaN where blank.
 
     Args:
-        columns: Cells by the column's name in the file.
+        columns: Cells by the column's meaning; titles need not differ.
+        titles: The columns' names in the file, by meaning, for messages.
         lines: Line number of each row, for messages.
         delimiter: A semicolon makes a comma that could be either a decimal one.
-        scaled: Columns in which 12.3M means 12,300,000.
+        scaled: Meanings of columns in which 12.3M means 12,300,000.
 
     Returns:
-        (T,) values by name, and the number format shared by all columns.
+        (T,) values by meaning, and the number format shared by all columns.
 
     Raises:
         InvalidCandles: A cell is text, or decimal points and commas are mixed; names line and
@@ -77,13 +79,15 @@ def read_numbers(
     if len(done) == len(columns):
         return done, NumberFormat(".")
     shapes = {name: _shapes(cells) for name, cells in columns.items()}
-    style = _detect(columns, shapes, lines, delimiter)
+    style = _detect(columns, shapes, titles, lines, delimiter)
     values = {}
     for name, cells in columns.items():
         if style.decimal == "." and name in done:
             values[name] = done[name]
         else:
-            values[name] = _parse(cells, shapes[name], name, lines, style.decimal, name in scaled)
+            values[name] = _parse(
+                cells, shapes[name], titles[name], lines, style.decimal, name in scaled
+            )
     return values, style
 
 
@@ -109,6 +113,7 @@ def _shapes(cells: Sequence[str]) -> list[str]:
 def _detect(
     columns: Mapping[str, Sequence[str]],
     shapes: Mapping[str, list[str]],
+    titles: Mapping[str, str],
     lines: Sequence[int],
     delimiter: str,
 ) -> NumberFormat:
@@ -121,7 +126,7 @@ def _detect(
                 has_open_comma |= "," in shape
             elif sign not in seen:
                 row = column.index(shape)
-                seen[sign] = (name, lines[row], columns[name][row])
+                seen[sign] = (titles[name], lines[row], columns[name][row])
     if len(seen) == 2:
         (name_a, line_a, cell_a), (name_b, line_b, cell_b) = seen["."], seen[","]
         raise InvalidCandles(
@@ -155,7 +160,7 @@ def _decimal_sign(shape: str) -> str | None:
 def _parse(
     cells: Sequence[str],
     shapes: list[str],
-    name: str,
+    title: str,
     lines: Sequence[int],
     decimal: str,
     is_scaled: bool,
@@ -174,7 +179,7 @@ def _parse(
             values[row] = _number(cell, decimal, is_scaled)
         except ValueError:
             raise InvalidCandles(
-                f"Line {lines[row]}, column {name}: {cell.strip()[:40]!r} is not a number."
+                f"Line {lines[row]}, column {title}: {cell.strip()[:40]!r} is not a number."
             ) from None
     return values
 

@@ -79,8 +79,10 @@ def read_table(text: Text, report: CsvReport) -> Table:
     columns = read_header(header)
     report.columns = columns.readings
     report.assumptions += columns.assumptions
-    regular = _collect_regular(text.lines, body, delimiter, header, columns)
-    cells, lines = regular or _collect(chain([first], rows), header, columns, report)
+    wanted = {**columns.position, **{_copy_key(i): i for i in columns.copies}}
+    regular = _collect_regular(text.lines, body, delimiter, header, wanted)
+    cells, lines = regular or _collect(chain([first], rows), header, wanted, report)
+    _check_copies(cells, lines, columns, report)
     report.rows_read = report.rows_read or len(lines)
     return Table(columns, cells, lines, delimiter, symbol)
 
@@ -105,14 +107,14 @@ def _rows(lines: list[str], body: int, delimiter: str) -> Iterator[tuple[int, li
 
 
 def _collect_regular(
-    lines: list[str], body: int, delimiter: str, header: list[str], columns: Columns
+    lines: list[str], body: int, delimiter: str, header: list[str], wanted: dict[str, int]
 ) -> tuple[dict[str, list[str]], list[int]] | None:
     """The quick way for files in which every line is a bar; None if any line is not."""
     end = len(lines)
     while end > body and not lines[end - 1].strip():
         end -= 1
-    close = columns.position["close"]
-    taken: dict[str, list[str]] = {meaning: [] for meaning in columns.position}
+    close = wanted["close"]
+    taken: dict[str, list[str]] = {meaning: [] for meaning in wanted}
     for start in range(body, end, _CHUNK):
         chunk = lines[start : min(start + _CHUNK, end)]
         joined = "".join(chunk)
@@ -124,7 +126,7 @@ def _collect_regular(
         by_column = list(zip(*rows, strict=True))
         if header[close] in by_column[close] or not all(map(str.strip, by_column[close])):
             return None
-        for meaning, position in columns.position.items():
+        for meaning, position in wanted.items():
             taken[meaning].extend(by_column[position])
     return taken, list(range(body + 1, end + 1))
 
@@ -132,14 +134,14 @@ def _collect_regular(
 def _collect(
     rows: Iterator[tuple[int, list[str]]],
     header: list[str],
-    columns: Columns,
+    wanted: dict[str, int],
     report: CsvReport,
 ) -> tuple[dict[str, list[str]], list[int]]:
-    """Cells of the used columns, without lines that are no bars."""
-    meanings = list(columns.position)
-    used = itemgetter(*columns.position.values())
-    prices = [columns.position[name] for name in ("open", "high", "low", "close")]
-    width, close, title = len(header), columns.position["close"], header[columns.position["close"]]
+    """Cells of the wanted columns, without lines that are no bars."""
+    meanings = list(wanted)
+    used = itemgetter(*wanted.values())
+    prices = [wanted[name] for name in ("open", "high", "low", "close")]
+    width, close, title = len(header), wanted["close"], header[wanted["close"]]
     taken: list[tuple[str, ...]] = []
     lines: list[int] = []
     no_prices: list[int] = []
@@ -161,6 +163,31 @@ def _collect(
     by_meaning = zip(*taken, strict=True) if taken else ([] for _ in meanings)
     cells = {m: list(column) for m, column in zip(meanings, by_meaning, strict=True)}
     return cells, lines
+
+
+def _copy_key(position: int) -> str:
+    return f"copy in column {position + 1}"
+
+
+def _check_copies(
+    cells: dict[str, list[str]], lines: list[int], columns: Columns, report: CsvReport
+) -> None:
+    """Takes columns with the title of a used one out of `cells`, if they say the same."""
+    for position, meaning in columns.copies.items():
+        used = columns.position[meaning]
+        title = columns.readings[used].name
+        pairs = zip(cells[meaning], cells.pop(_copy_key(position)), lines, strict=True)
+        for a, b, line in pairs:
+            if a.strip() != b.strip():
+                raise InvalidCandles(
+                    f"Columns {used + 1} and {position + 1} are both named {title!r} but differ: "
+                    f"line {line} holds {a.strip()[:40]!r} and {b.strip()[:40]!r}. Rename or "
+                    f"delete the one that is not the {meaning}."
+                )
+        report.assumptions.append(
+            f"columns {used + 1} and {position + 1}, both named {title!r}, hold the same cells; "
+            "one is used"
+        )
 
 
 def _fitted(row: list[str], width: int, line: int) -> list[str]:

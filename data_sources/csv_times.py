@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from data_sources.csv_dates import OFFSETS, DateText, split_stamp
+from data_sources.csv_dates import DateText, offset_minutes, split_stamp
 from data_sources.csv_order import day_comes_first
 from kronos.errors import InvalidCandles
 
@@ -241,12 +241,15 @@ def _offsets(zones: np.ndarray, lines: Sequence[int]) -> np.ndarray | None:
             f"Line {lines[bare]} has no offset from UTC but other lines have one. Write it "
             "everywhere or nowhere."
         )
-    return np.array([_minutes(text) for text in texts])[codes]
+    rows = _first_rows(codes, len(texts))
+    minutes = [_minutes(text, lines[row]) for text, row in zip(texts, rows, strict=True)]
+    return np.array(minutes)[codes]
 
 
-def _minutes(text: str) -> int:
-    if text in OFFSETS:
-        return OFFSETS[text]
-    digits = re.sub(r"\D", "", text).ljust(4, "0")
-    sign = -1 if "-" in text or "\u2212" in text else 1
-    return sign * (int(digits[:2]) * 60 + int(digits[2:]))
+def _minutes(text: str, line: int) -> int:
+    minutes = offset_minutes(text)
+    if minutes is None:
+        raise InvalidCandles(
+            f"Line {line}: {text!r} is no offset from UTC; offsets run from -14:00 to +14:00."
+        )
+    return minutes

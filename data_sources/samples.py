@@ -112,7 +112,7 @@ def load_sample(key: str) -> Candles:
             "application again."
         ) from exc
     choices = CsvChoices(
-        zone=sample.zone, symbol=sample.symbol, calendar=sample.calendar, interval=sample.interval
+        clock=sample.zone, symbol=sample.symbol, calendar=sample.calendar, interval=sample.interval
     )
     return read_csv(data, path.name, choices=choices, source=sample.credit).candles
 

@@ -7,6 +7,7 @@
     │   ├── CheckpointInvalid       parameters missing, misshapen or unknown
     │   ├── CheckpointCorrupt       bytes do not match the pinned SHA-256
     │   └── CheckpointUnavailable   not cached here and the hub cannot give it
+    ├── TrainingDiverged      a training run can no longer learn
     ├── ForecastCancelled     the caller asked to stop
     └── Busy                  the queue is full; nothing was started
 
@@ -41,6 +42,10 @@ class CheckpointCorrupt(CheckpointError):
 
 class CheckpointUnavailable(CheckpointError):
     """The checkpoint is not on this machine and could not be fetched."""
+
+
+class TrainingDiverged(KronosError):
+    """Losses or gradients are no finite numbers any more."""
 
 
 class ForecastCancelled(KronosError):

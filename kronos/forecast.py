@@ -37,24 +37,39 @@ class SamplingParameters:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.T) and 0.0 <= self.T <= 10.0):
+        for name in ("T", "top_p"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+                raise InvalidRequest(f"{name} must be a number, found {value!r}.")
+        if not 0.0 <= self.T <= 10.0:
             raise InvalidRequest(f"T must be between 0 (greedy) and 10, found {self.T}.")
         if not 0.0 < self.top_p <= 1.0:
             raise InvalidRequest(
                 f"top_p must be above 0 and at most 1, found {self.top_p}; 1 keeps every token."
             )
-        if isinstance(self.top_k, bool) or int(self.top_k) != self.top_k or self.top_k < 0:
-            raise InvalidRequest(
-                f"top_k must be a whole number of at least 0, found {self.top_k}; 0 keeps all."
-            )
-        if int(self.sample_count) != self.sample_count or not 1 <= self.sample_count <= 10_000:
-            raise InvalidRequest(
-                f"sample_count must be a whole number from 1 to 10,000, found {self.sample_count}."
-            )
-        if int(self.seed) != self.seed or not 0 <= self.seed < 2**63:
-            raise InvalidRequest(
-                f"seed must be a whole number from 0 to 2^63 - 1, found {self.seed}."
-            )
+        for name, low, high, hint in (
+            ("top_k", 0, 2**20, "; 0 keeps all"),
+            ("sample_count", 1, 10_000, ""),
+            ("seed", 0, 2**63 - 1, ""),
+        ):
+            value = whole_number(getattr(self, name), name)
+            if not low <= value <= high:
+                raise InvalidRequest(f"{name} must be from {low} to {high:,}, found {value}{hint}.")
+            object.__setattr__(self, name, value)
+
+
+def whole_number(value: Any, name: str) -> int:
+    """A whole number of any numeric type as int; 3.0 counts, True and 2.5 do not.
+
+    Raises:
+        InvalidRequest: It is none; the message calls it `name`.
+    """
+    try:
+        if isinstance(value, bool | str) or int(value) != value:
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidRequest(f"{name} must be a whole number, found {value!r}.") from None
+    return int(value)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +86,8 @@ class Forecast:
         model_revision: Hub commit, or SHA-256 of the weights for local folders.
         context_hash: SHA-256 of the context bytes the model read.
         n_context: Number of bars the model read.
-        anchored: Whether paths were shifted by the reconstruction error of the last bar.
+        anchor_factor: What the prices were multiplied by so that the decoded last close is the
+            true one; 1 when not anchored.
         seconds: Wall time the forecast took.
     """
 
@@ -84,7 +100,7 @@ class Forecast:
     model_revision: str
     context_hash: str
     n_context: int
-    anchored: bool = True
+    anchor_factor: float = 1.0
     seconds: float = field(default=0.0)
 
     def __post_init__(self) -> None:
@@ -94,6 +110,10 @@ class Forecast:
             raise InvalidRequest(
                 f"{self.paths.shape[1]} forecast bars but {len(self.timestamps)} timestamps."
             )
+
+    @property
+    def anchored(self) -> bool:
+        return self.anchor_factor != 1.0
 
     @property
     def n_paths(self) -> int:
@@ -176,7 +196,7 @@ class Forecast:
             "origin": self.origin.isoformat(),
             "last_close": self.last_close,
             "horizon": self.horizon,
-            "anchored": self.anchored,
+            "anchor_factor": self.anchor_factor,
             "parameters": asdict(self.parameters),
         }
 

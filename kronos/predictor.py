@@ -6,128 +6,35 @@ of the paths). `forecast` returns every path.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
 
-from kronos.errors import InvalidCandles, InvalidRequest
-from kronos.forecast import COLUMNS, Forecast, Progress, SamplingParameters
-from kronos.inference.generate import TokenContext, decode_paths, generate
+from kronos.context import (
+    CLOSE,
+    PRICES,
+    VOLUME,
+    Context,
+    Stamps,
+    as_times,
+    calendar_fields,
+    future_times,
+    read_context,
+    require_positive_prices,
+)
+from kronos.errors import InvalidRequest
+from kronos.forecast import COLUMNS, Forecast, Progress, SamplingParameters, whole_number
+from kronos.inference.decode import decode_paths
+from kronos.inference.generate import TokenContext, generate
 from kronos.inference.sampling import path_uniforms
 from kronos.nn.model import Kronos
 from kronos.nn.tokenizer import KronosTokenizer
 
-PRICES = slice(0, 4)
-CLOSE, VOLUME = 3, 4
-STD_FLOOR = 1e-5
 PRICE_FLOOR = 1e-3
 """Lowest price a forecast may show, as a share of the last close."""
-
-Stamps = pd.Index | pd.Series
-"""Times, as an index or a column."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Context:
-    """What the model reads of one series.
-
-    Attributes:
-        values: (T, 6) float64 candles in the units of the data.
-        fields: (T, 5) calendar fields of the bars, as from `calendar_fields`.
-    """
-
-    values: np.ndarray
-    fields: np.ndarray
-
-    @property
-    def has_volume(self) -> bool:
-        return bool(self.values[:, VOLUME].any())
-
-    @property
-    def mean(self) -> np.ndarray:
-        return self.values.mean(axis=0)
-
-    @property
-    def scale(self) -> np.ndarray:
-        return self.values.std(axis=0) + STD_FLOOR
-
-    def sha256(self) -> str:
-        """Digest of the exact bytes the model reads."""
-        digest = hashlib.sha256(np.ascontiguousarray(self.values, dtype="<f8").tobytes())
-        digest.update(np.ascontiguousarray(self.fields, dtype="<i8").tobytes())
-        return digest.hexdigest()
-
-
-def calendar_fields(stamps: pd.DatetimeIndex) -> np.ndarray:
-    """Minute, hour, weekday, day and month of each stamp's wall clock: (T, 5) int64."""
-    fields = (stamps.minute, stamps.hour, stamps.day_of_week, stamps.day, stamps.month)
-    return np.stack([np.asarray(field, dtype=np.int64) for field in fields], axis=1)
-
-
-def _as_index(stamps: Stamps, what: str) -> pd.DatetimeIndex:
-    try:
-        index = pd.DatetimeIndex(stamps)
-    except (TypeError, ValueError) as exc:
-        raise InvalidCandles(f"{what} must hold times, found {stamps!r:.80}: {exc}.") from exc
-    if index.hasnans:
-        row = int(np.flatnonzero(index.isna())[0])
-        raise InvalidCandles(f"{what} has no time in row {row}; remove or fill the row.")
-    return index
-
-
-def read_context(df: pd.DataFrame, stamps: Stamps | None, lookback: int | None = None) -> Context:
-    """Takes the last `lookback` bars of a frame as the model's context.
-
-    Without volume, volume and amount are 0; without amount, it is volume times the mean of
-    open, high, low and close. A frame with amount but no volume keeps its amount unread, as
-    upstream does.
-
-    Raises:
-        InvalidCandles: A column is missing, a value is not a finite number, or the times do
-            not match the rows.
-    """
-    if not isinstance(df, pd.DataFrame):
-        raise InvalidCandles(f"Candles must be a pandas DataFrame, found {type(df).__name__}.")
-    missing = [name for name in COLUMNS[PRICES] if name not in df.columns]
-    if missing:
-        raise InvalidCandles(
-            f"Price columns {missing} not found; the frame has {list(map(str, df.columns))[:12]}."
-        )
-    index = _as_index(df.index if stamps is None else stamps, "x_timestamp")
-    if len(index) != len(df):
-        raise InvalidCandles(f"{len(df)} candles but {len(index)} times in x_timestamp.")
-    if lookback is not None:
-        df, index = df.iloc[-lookback:], index[-lookback:]
-    if len(df) < 2:
-        raise InvalidCandles(f"A context needs at least 2 candles, found {len(df)}.")
-    values = np.zeros((len(df), len(COLUMNS)))
-    present = list(COLUMNS[: VOLUME + 1]) if "volume" in df.columns else list(COLUMNS[PRICES])
-    if "volume" in df.columns and "amount" in df.columns:
-        present = list(COLUMNS)
-    for name in present:
-        try:
-            values[:, COLUMNS.index(name)] = df[name].to_numpy(dtype=np.float64)
-        except (TypeError, ValueError) as exc:
-            raise InvalidCandles(f"Column {name!r} holds something not a number: {exc}.") from exc
-    if "volume" in present and "amount" not in present:
-        values[:, 5] = values[:, VOLUME] * values[:, PRICES].mean(axis=1)
-    _require_finite(values)
-    return Context(values, calendar_fields(index))
-
-
-def _require_finite(values: np.ndarray) -> None:
-    bad = np.argwhere(~np.isfinite(values))
-    if len(bad):
-        row, column = bad[0]
-        raise InvalidCandles(
-            f"Input DataFrame contains NaN or infinite values: row {row} of column "
-            f"{COLUMNS[column]!r} is {values[row, column]}. Drop or fill such rows."
-        )
 
 
 class KronosPredictor:
@@ -154,6 +61,9 @@ class KronosPredictor:
         name: Name shown with forecasts.
         revision: Hub commit or weights digest shown with forecasts.
         lookback: Context length recommended for this checkpoint; None for all that fits.
+
+        Raises:
+            InvalidRequest: Model and tokenizer do not belong together.
         """
         bits = (model.config.s1_bits, model.config.s2_bits)
         wanted = (tokenizer.config.s1_bits, tokenizer.config.s2_bits)
@@ -220,42 +130,40 @@ class KronosPredictor:
         """
         started = time.perf_counter()
         sampling = SamplingParameters(T, top_p, top_k, sample_count, seed)
-        future = _as_index(y_timestamp, "y_timestamp")
+        times = as_times(df.index if x_timestamp is None else x_timestamp, "x_timestamp")
+        future = future_times(y_timestamp, after=times)
         bars = self.context_length(len(df), len(future), lookback)
-        context = read_context(df, x_timestamp, bars)
-        origin = _as_index(df.index if x_timestamp is None else x_timestamp, "x_timestamp")[-1]
-        if not (context.values[:, PRICES] > 0).all():
-            row, column = np.argwhere(context.values[:, PRICES] <= 0)[0]
-            raise InvalidCandles(
-                f"Prices must be above 0: row {row} of column {COLUMNS[column]!r} is "
-                f"{context.values[row, column]}. Remove the row."
-            )
+        context = read_context(df, times, bars)
+        require_positive_prices(context)
         paths, last = self.sample([context], [calendar_fields(future)], sampling, progress)
         values = paths[0]
         last_close = float(context.values[-1, CLOSE])
-        if anchor:
-            values[..., PRICES] *= anchor_factor(last_close, float(last[0, CLOSE]))
+        factor = anchor_factor(last_close, float(last[0, CLOSE])) if anchor else 1.0
+        values[..., PRICES] *= factor
         return Forecast(
-            paths=_valid_candles(values, last_close, context.has_volume),
+            paths=_valid_candles(values, context),
             timestamps=future,
-            origin=origin,
+            origin=times[-1],
             last_close=last_close,
             parameters=sampling,
             model_name=self.name,
             model_revision=self.revision,
             context_hash=context.sha256(),
             n_context=len(context.values),
-            anchored=anchor,
+            anchor_factor=factor,
             seconds=time.perf_counter() - started,
         )
 
     def context_length(self, n_bars: int, horizon: int, lookback: int | None = None) -> int:
-        """Number of bars `forecast` reads of `n_bars`, for a horizon and an optional wish."""
-        if horizon < 1:
-            raise InvalidRequest("y_timestamp is empty: give the times of the bars to forecast.")
+        """Number of bars `forecast` reads of `n_bars`, for a horizon and an optional wish.
+
+        Raises:
+            InvalidRequest: The wish is no whole number from 2 to max_context.
+        """
         if lookback is None:
             room = max(2, self.max_context - horizon)
             lookback = min(self.lookback or room, room)
+        lookback = whole_number(lookback, "lookback")
         if not 2 <= lookback <= self.max_context:
             raise InvalidRequest(
                 f"lookback must be from 2 to {self.max_context} bars for {self.name}, "
@@ -279,8 +187,10 @@ class KronosPredictor:
     ) -> pd.DataFrame:
         """Upstream's `predict`: the mean of the paths as one frame indexed by y_timestamp.
 
-        The values are upstream's, neither anchored nor repaired. Bars older than max_context
-        are not read at all. `verbose` shows a progress bar on stderr; `seed` makes the draws
+        The values are upstream's, neither anchored nor repaired, for up to max_context bars;
+        older bars are not read at all, while upstream lets them shape the normalisation. An
+        amount column without a volume column is read. Prices are in the units of the data.
+        `verbose` shows a progress bar on stderr; `seed` makes the draws
         repeatable (None takes a new one).
         """
         return self.predict_batch(
@@ -310,7 +220,14 @@ class KronosPredictor:
         *,
         seed: int | None = None,
     ) -> list[pd.DataFrame]:
-        """Upstream's `predict_batch`; series may have different lengths."""
+        """Upstream's `predict_batch`: B frames in, B frames (pred_len, 6) out.
+
+        Series may have different lengths. See `predict` for the arguments.
+
+        Raises:
+            InvalidCandles: Candles or times cannot be used.
+            InvalidRequest: A parameter is out of range, or the lists differ in length.
+        """
         if not len(df_list) == len(x_timestamp_list) == len(y_timestamp_list):
             raise InvalidRequest(
                 f"df_list, x_timestamp_list and y_timestamp_list must have one length, found "
@@ -323,8 +240,9 @@ class KronosPredictor:
         sampling = SamplingParameters(T, top_p, top_k, sample_count, seed)
         contexts, futures = [], []
         for df, x_stamps, y_stamps in zip(df_list, x_timestamp_list, y_timestamp_list, strict=True):
-            contexts.append(read_context(df, x_stamps, self.max_context))
-            future = _as_index(y_stamps, "y_timestamp")
+            times = as_times(x_stamps, "x_timestamp")
+            contexts.append(read_context(df, times, self.max_context))
+            future = as_times(y_stamps, "y_timestamp")
             if len(future) != pred_len:
                 raise InvalidRequest(f"pred_len is {pred_len} but y_timestamp has {len(future)}.")
             futures.append(calendar_fields(future))
@@ -353,6 +271,9 @@ class KronosPredictor:
         Returns:
             Paths (B, N, H, 6) and the reconstructed last context candles (B, 6), float64 in
             the units of the data.
+
+        Raises:
+            InvalidRequest: A context is longer than max_context.
         """
         tokens = self._tokenize(contexts, futures)
         noise = path_uniforms(sampling.seed, sampling.sample_count, tokens.horizon)
@@ -367,12 +288,17 @@ class KronosPredictor:
         z, z_last = decode_paths(self.tokenizer, tokens, s1, s2, max_context=self.max_context)
         mean = np.stack([context.mean for context in contexts])
         scale = np.stack([context.scale for context in contexts])
-        paths = z.double().cpu().numpy() * scale[:, None, None] + mean[:, None, None]
-        return paths, z_last.double().cpu().numpy() * scale + mean
+        paths = z.cpu().double().numpy() * scale[:, None, None] + mean[:, None, None]
+        return paths, z_last.cpu().double().numpy() * scale + mean
 
     @torch.inference_mode()
     def _tokenize(self, contexts: Sequence[Context], futures: Sequence[np.ndarray]) -> TokenContext:
         lengths = torch.tensor([len(context.values) for context in contexts])
+        if int(lengths.max()) > self.max_context:
+            raise InvalidRequest(
+                f"A context of {int(lengths.max())} bars was given, but {self.name} reads at most "
+                f"{self.max_context}. Cut it to the last {self.max_context}."
+            )
         B, T = len(contexts), int(lengths.max())
         x = torch.zeros(B, T, len(COLUMNS))
         stamp = torch.zeros(B, T, 5, dtype=torch.long)
@@ -400,16 +326,13 @@ def anchor_factor(last_close: float, decoded: float) -> float:
     return factor if 0.5 < factor < 2.0 else 1.0
 
 
-def _valid_candles(paths: np.ndarray, last_close: float, has_volume: bool) -> np.ndarray:
+def _valid_candles(paths: np.ndarray, context: Context) -> np.ndarray:
     """Repairs candles in place where needed: (N, H, 6); see `KronosPredictor.forecast`."""
     prices: np.ndarray = paths[..., PRICES]
-    np.maximum(prices, PRICE_FLOOR * last_close, out=prices)
-    high, low = prices.max(axis=-1), prices.min(axis=-1)
-    paths[..., 1], paths[..., 2] = high, low
-    if has_volume:
-        np.maximum(paths[..., VOLUME:], 0.0, out=paths[..., VOLUME:])
-    else:
-        paths[..., VOLUME:] = 0.0
+    np.maximum(prices, PRICE_FLOOR * context.values[-1, CLOSE], out=prices)
+    paths[..., 1], paths[..., 2] = prices.max(axis=-1), prices.min(axis=-1)
+    traded = context.values[:, VOLUME:].any(axis=0)
+    paths[..., VOLUME:] = np.where(traded, np.maximum(paths[..., VOLUME:], 0.0), 0.0)
     return paths
 
 

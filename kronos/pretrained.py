@@ -11,43 +11,32 @@ from typing import Self
 from kronos.nn import checkpoint, model, tokenizer
 
 
-def _folder_of(name_or_path: str | Path) -> Path:
-    if Path(name_or_path).is_dir():
-        return Path(name_or_path)
-    from kronos.zoo import checkpoint_folder
+class Pretrained:
+    """Loading from and saving to checkpoint folders."""
 
-    return checkpoint_folder(str(name_or_path))
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | Path) -> Self:
+        """Loads from a checkpoint folder, or from the hub by repository name.
+
+        Raises:
+            InvalidRequest: There is no such model.
+            CheckpointError: See `kronos.errors`.
+        """
+        folder = Path(name_or_path)
+        if not folder.is_dir():
+            from kronos.zoo import checkpoint_folder
+
+            folder = checkpoint_folder(str(name_or_path))
+        return checkpoint.load_checkpoint(cls, folder)  # type: ignore[type-var]
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes config.json and model.safetensors into a folder, created when missing."""
+        checkpoint.save_checkpoint(self, folder)  # type: ignore[arg-type]
 
 
-class Kronos(model.Kronos):
+class Kronos(Pretrained, model.Kronos):
     """The autoregressive model."""
 
-    @classmethod
-    def from_pretrained(cls, name_or_path: str | Path) -> Self:
-        """Loads from a checkpoint folder, or from the hub by repository name.
 
-        Raises:
-            CheckpointError: See `kronos.errors`.
-        """
-        return checkpoint.load_checkpoint(cls, _folder_of(name_or_path))
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Writes config.json and model.safetensors."""
-        checkpoint.save_checkpoint(self, folder)
-
-
-class KronosTokenizer(tokenizer.KronosTokenizer):
+class KronosTokenizer(Pretrained, tokenizer.KronosTokenizer):
     """The candle tokenizer."""
-
-    @classmethod
-    def from_pretrained(cls, name_or_path: str | Path) -> Self:
-        """Loads from a checkpoint folder, or from the hub by repository name.
-
-        Raises:
-            CheckpointError: See `kronos.errors`.
-        """
-        return checkpoint.load_checkpoint(cls, _folder_of(name_or_path))
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Writes config.json and model.safetensors."""
-        checkpoint.save_checkpoint(self, folder)

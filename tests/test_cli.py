@@ -132,7 +132,7 @@ def test_text_cells_are_never_formulas(bars: Path, capsys: pytest.CaptureFixture
         (["{bars}", "--top-p", "2"], "top_p"),
         (["{bars}", "--model", "huge"], "no model"),
         (["{bars}", "--model", "large"], "not been published"),
-        (["{bars}", "--zone", "Mars/Olympus"], "Mars/Olympus"),
+        (["{bars}", "--clock", "Mars/Olympus"], "Mars/Olympus"),
         (["{bars}", "--interval", "7m"], "7m"),
         (["{bars}", "--origin", "yesterday-ish"], "--origin"),
         (["{bars}", "--origin", "1990-01-01"], "leaves 0 bars"),

@@ -20,19 +20,22 @@ MAY_USE = {
     "hub": {"errors"},
     "nn": {"errors"},
     "inference": {"errors", "forecast", "nn"},
-    "predictor": {"candles", "errors", "forecast", "inference", "nn"},
+    "context": {"errors", "forecast"},
+    "predictor": {"candles", "context", "errors", "forecast", "inference", "nn"},
     "zoo": {"assets", "errors", "hub", "nn", "predictor"},
     "pretrained": {"errors", "hub", "nn", "predictor", "zoo"},
     "training": {
-        "candles", "errors", "evaluation", "forecast", "inference", "intervals", "nn", "predictor",
+        "candles", "context", "errors", "evaluation", "forecast", "inference", "intervals", "nn",
+        "predictor",
     },
 }  # fmt: skip
 WITHOUT_TORCH = {
-    "assets", "calendars", "candles", "errors", "evaluation", "forecast", "hub", "intervals",
+    "assets", "calendars", "candles", "context", "errors", "evaluation", "forecast", "hub",
+    "intervals",
 }  # fmt: skip
 # The command line stands above everything, like the pages.
 COMMANDS = {"cli", "__main__"}
-DATA_SOURCES_MAY_USE = {"assets", "calendars", "candles", "errors", "intervals"}
+DATA_SOURCES_MAY_USE = {"assets", "calendars", "candles", "context", "errors", "intervals"}
 INTERFACE = {"streamlit", "plotly", "altair", "matplotlib", "pages", "app"}
 NETWORK = {
     "aiohttp", "ftplib", "http", "httpx", "httpx2", "huggingface_hub", "requests", "smtplib",

@@ -130,10 +130,15 @@ def test_calendar_is_read_off_the_wall_clock_given(predictor, df, future):
         ({"T": float("nan")}, "T must be between 0"),
         ({"top_p": 0.0}, "top_p must be above 0"),
         ({"top_p": 1.5}, "top_p must be above 0"),
-        ({"top_k": -1}, "top_k must be a whole number"),
+        ({"top_k": -1}, "top_k must be from 0"),
         ({"top_k": 2.5}, "top_k must be a whole number"),
-        ({"sample_count": 0}, "sample_count must be a whole number"),
-        ({"seed": -1}, "seed must be a whole number"),
+        ({"top_k": float("inf")}, "top_k must be a whole number"),
+        ({"sample_count": 0}, "sample_count must be from 1"),
+        ({"sample_count": float("nan")}, "sample_count must be a whole number"),
+        ({"seed": -1}, "seed must be from 0"),
+        ({"seed": "7"}, "seed must be a whole number"),
+        ({"T": None}, "T must be a number"),
+        ({"lookback": 10.5}, "lookback must be a whole number"),
         ({"lookback": 1}, "lookback must be from 2 to 64"),
         ({"lookback": 65}, "lookback must be from 2 to 64"),
     ],
@@ -157,6 +162,54 @@ def test_unusable_candles_are_refused_with_row_and_column(predictor, df, future)
         predictor.forecast(df, y_timestamp=future, x_timestamp=df.index[:-1])
     with pytest.raises(InvalidRequest, match="y_timestamp is empty"):
         predictor.forecast(df, y_timestamp=future[:0])
+
+
+def test_times_must_be_times_and_lie_ahead(predictor, df, future):
+    with pytest.raises(InvalidCandles, match="x_timestamp holds numbers"):
+        predictor.forecast(df.reset_index(drop=True), y_timestamp=future)
+    with pytest.raises(InvalidCandles, match="y_timestamp holds numbers"):
+        predictor.forecast(df, y_timestamp=pd.Index([80, 81]))
+    with pytest.raises(InvalidCandles, match="must increase"):
+        predictor.forecast(df, y_timestamp=future[::-1])
+    with pytest.raises(InvalidCandles, match="must begin after the last candle"):
+        predictor.forecast(df, y_timestamp=df.index[-3:])
+    with pytest.raises(InvalidCandles, match="both have a time zone"):
+        predictor.forecast(df, y_timestamp=future.tz_localize("UTC"))
+
+
+def test_amount_without_volume_is_read(predictor, df, future):
+    bars = df.drop(columns="volume")
+    paths = predictor.forecast(bars, y_timestamp=future, sample_count=5).paths
+    assert not paths[..., 4].any()
+    assert paths[..., 5].any()
+
+
+def test_contexts_longer_than_the_model_reads_are_refused(predictor, df, future):
+    from kronos.context import calendar_fields, read_context
+    from kronos.forecast import SamplingParameters
+
+    context = read_context(df, df.index, 70)
+    with pytest.raises(InvalidRequest, match="A context of 70 bars was given"):
+        predictor.sample([context], [calendar_fields(future)], SamplingParameters())
+
+
+def test_valid_candles_are_left_as_decoded(predictor, df, future):
+    """Only candles that are invalid are touched, and only where they are."""
+    from kronos.context import calendar_fields, read_context
+    from kronos.forecast import SamplingParameters
+
+    context = read_context(df, df.index, 56)
+    sampling = SamplingParameters(sample_count=30, seed=4)
+    raw = predictor.sample([context], [calendar_fields(future)], sampling)[0][0]
+    shown = predictor.forecast(
+        df, y_timestamp=future, sample_count=30, seed=4, lookback=56, anchor=False
+    ).paths
+    o, h, low, c, volume, _ = np.moveaxis(raw, -1, 0)
+    valid = (h >= np.maximum(o, c)) & (low <= np.minimum(o, c)) & (low > 0.1)
+    assert 0 < valid.sum() < valid.size
+    assert np.array_equal(raw[valid][:, :4], shown[valid][:, :4])
+    assert np.array_equal(raw[..., [0, 3]], shown[..., [0, 3]])
+    assert np.array_equal(volume[volume > 0], shown[..., 4][volume > 0])
 
 
 def test_horizon_must_match_the_times(predictor, df, future):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from kronos.calendars.evidence import match_hours
-from kronos.calendars.exchanges import FX, calendar_title, calendar_zone, check_zone
+from kronos.calendars.exchanges import FX, WEEKDAYS, calendar_title, calendar_zone, check_zone
 from kronos.calendars.fx_week import BROKER_CLOCK, best_fx_clock, from_broker_clock
 from kronos.calendars.infer import CalendarChoice, infer_calendar
 from kronos.intervals import interval_width, is_intraday
@@ -40,6 +40,7 @@ def place_bars(
     interval: str,
     written: pd.DatetimeIndex | None = None,
     symbol: str | None = None,
+    clock: str | None = None,
     zone: str | None = None,
     calendar: str | None = None,
 ) -> Placement:
@@ -54,30 +55,42 @@ def place_bars(
         written: For aware timestamps, the naive wall clock as it was written; default: as the
             zone of `index` shows it.
         symbol: Ticker, if known.
-        zone: The market's clock, and that of naive timestamps, if known.
+        clock: IANA name of the clock of naive timestamps, if known.
+        zone: The market's clock, if known; also that of naive timestamps where `clock` is not
+            given. Default: the calendar's clock. The calendar "weekdays" has none and takes
+            `clock`.
         calendar: Calendar, if known.
 
     Raises:
         InvalidCandles: Unknown interval, zone or calendar.
     """
+    for name in filter(None, (clock, zone)):
+        check_zone(name)
+    if written is None:
+        written = index if index.tz is None else index.tz_localize(None)
+    clock = clock or zone
+    is_naive = index.tz is None
+    if is_naive and clock and is_intraday(interval):
+        # A known clock makes them moments, so that the calendar is not sought on another clock.
+        index = to_utc(index, clock)
     if calendar is None:
         choice = infer_calendar(index, interval=interval, symbol=symbol)
     else:
         choice = _chosen(index, interval, calendar)
-    market = check_zone(zone) if zone else choice.zone
-    clock = zone or choice.clock
-    if written is None:
-        written = index if index.tz is None else index.tz_localize(None)
+    has_own_clock = choice.calendar != WEEKDAYS or choice.zone != calendar_zone(WEEKDAYS)
+    market = zone or (choice.zone if has_own_clock else clock or choice.zone)
     are_dates = not is_intraday(interval) and bool((written == written.normalize()).all())
     if are_dates:
         return Placement(
             to_utc(written, market), choice.calendar, market, f"{market} (dates)", choice.reason
         )
-    if index.tz is not None:
+    if not is_naive:
         return Placement(
             index.tz_convert("UTC"), choice.calendar, market, "as written", choice.reason
         )
-    return Placement(to_utc(index, clock), choice.calendar, market, clock, choice.reason)
+    clock = clock or choice.clock
+    moments = to_utc(index, clock) if index.tz is None else index
+    return Placement(moments, choice.calendar, market, clock, choice.reason)
 
 
 def to_utc(wall: pd.DatetimeIndex, clock: str) -> pd.DatetimeIndex:

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from kronos.cli.terminal import ProgressLine, write_text
-from kronos.cli.train import add_data_arguments, data_config
+from kronos.cli.train import add_data_arguments, data_config, date_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +23,7 @@ columns:
   pooled     the same over all windows together
   coverage   share of outcomes between p10 and p90 (80% would be perfect)
   step1      the pooled ratio at the first bar alone
+  widening   the band's width at the last bar over that at the first, the median over windows
   raw_*      as sampled;  anchored_*: as the application shows it, starting at the last close
 
 examples:
@@ -55,8 +56,6 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Scores and prints the table; see `kronos.cli`."""
-    import pandas as pd
-
     from kronos.training.corpus import load_corpus
     from kronos.training.held_out import EvaluationPlan, evaluate
     from kronos.zoo import load
@@ -76,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         manifest=data.manifest,
         holdout=data.holdout if data.holdout.share else None,
         held_out=True,
-        since=pd.Timestamp(args.since) if args.since else None,
+        since=date_of(args.since, "--since"),
     )
     with ProgressLine("scoring windows") as progress:
         scores = evaluate(predictor, corpus, plan, progress)
@@ -87,18 +86,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def table_text(scores: pd.DataFrame) -> str:
-    """The evaluation table in Markdown: all windows, by interval, by asset class."""
+    """The evaluation table in Markdown: all windows, by interval, by asset class, by both."""
     import pandas as pd
 
     from kronos.training.held_out import summarise
 
     asset = scores["group"].str.split("/").str[0]
-    parts = [
-        summarise(scores),
-        summarise(scores, "interval"),
-        summarise(scores.assign(asset=asset), "asset") if asset.nunique() > 1 else None,
-    ]
-    table = pd.concat([part for part in parts if part is not None])
+    parts = [summarise(scores), summarise(scores, "interval")]
+    if asset.nunique() > 1:
+        parts += [summarise(scores.assign(asset=asset), "asset"), summarise(scores, "group")]
+    table = pd.concat(parts)
     counts = ("windows", "series")
     header = ["", *table.columns]
     lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]

@@ -24,7 +24,7 @@ examples:
   kronos forecast bars.csv
   kronos forecast bars.csv --horizon 48 --paths 200 --seed 7 -o forecast.csv
   kronos forecast bars.csv --model small --format json | jq .close_quantiles.p50
-  kronos forecast bars.csv --zone America/New_York --calendar XNYS --interval 1h
+  kronos forecast bars.csv --clock UTC --calendar XNYS --interval 1h
   kronos forecast bars.csv --origin "2024-11-01 15:30" --paths-out paths.csv
   curl -s https://example.com/bars.csv | kronos forecast - --symbol BTCUSD --calendar 24/7
 
@@ -57,7 +57,12 @@ def add_parser(subparsers: Any) -> None:
 
 def _add_data_options(group: Any) -> None:
     group.add_argument("--interval", help="width of a bar, such as 5m, 1h, 1d")
-    group.add_argument("--zone", help="the exchange's clock, such as America/New_York")
+    group.add_argument(
+        "--clock",
+        metavar="ZONE",
+        help="clock on which times without an offset are read, such as UTC or America/New_York; "
+        "the exchange's own clock follows from the calendar",
+    )
     group.add_argument("--calendar", help="24/7, fx, weekdays or an exchange code such as XNYS")
     group.add_argument("--symbol", help="name of the instrument")
     group.add_argument(

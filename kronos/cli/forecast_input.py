@@ -49,7 +49,7 @@ def read_request(args: argparse.Namespace) -> Request:
 
     name = "standard input" if args.file == "-" else Path(args.file).name
     choices = CsvChoices(
-        zone=args.zone,
+        clock=args.clock,
         day_first=args.day_first,
         symbol=args.symbol,
         calendar=args.calendar,

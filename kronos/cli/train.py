@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from kronos.errors import InvalidRequest
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from kronos.training.run import DataConfig
 
-__all__ = ["add_data_arguments", "add_parser", "data_config", "run"]
+__all__ = ["add_data_arguments", "add_parser", "data_config", "date_of", "run"]
 
 _EPILOG = """\
 A run has two stages, as upstream's: first the tokenizer, then the model on its tokens. Both write
@@ -45,25 +47,34 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=1 / 12,
         metavar="SHARE",
-        help="share of families held out, chosen by the hash of their name (default 1/12)",
+        help="share of families held out, chosen by the hash of their name (default 1/12); "
+        "0 trains on, or scores, every series",
     )
+
+
+def date_of(text: str | None, option: str) -> pd.Timestamp | None:
+    """A date given on the command line.
+
+    Raises:
+        InvalidRequest: It is none.
+    """
+    import pandas as pd
+
+    try:
+        return pd.Timestamp(text) if text else None
+    except ValueError as exc:
+        raise InvalidRequest(f"{option} {text!r} is not a date, such as 2025-10-01.") from exc
 
 
 def data_config(args: argparse.Namespace) -> DataConfig:
     """The data arguments as a `DataConfig`."""
-    import pandas as pd
-
     from kronos.training.corpus import Holdout
     from kronos.training.run import DataConfig
 
     folder = Path(args.data)
     if not folder.is_dir():
         raise InvalidRequest(f"--data {folder} is not a folder. Give the folder of candle files.")
-    until = getattr(args, "until", None)
-    try:
-        stop = pd.Timestamp(until) if until else None
-    except ValueError as exc:
-        raise InvalidRequest(f"--until {until!r} is not a date, such as 2025-10-01.") from exc
+    stop = date_of(getattr(args, "until", None), "--until")
     manifest = Path(args.manifest) if args.manifest else None
     if manifest is not None and not manifest.is_file():
         raise InvalidRequest(f"--manifest {manifest} is not there.")

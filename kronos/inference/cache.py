@@ -20,18 +20,23 @@ class SharedPrefixCache:
     (B, N, H, S, E), is stored per path. Entries are addressed by layer number.
     """
 
-    def __init__(self, lengths: Tensor, n_paths: int, capacity: int) -> None:
+    def __init__(self, lengths: Tensor, capacity: int) -> None:
         """Args:
         lengths: (B,) true context lengths; later positions are padding.
-        n_paths: N.
         capacity: Most positions a path will append.
         """
         self.lengths = lengths
-        self.n_paths = n_paths
         self.capacity = capacity
         self._prefix: dict[int, tuple[Tensor, Tensor]] = {}
         self._suffix: dict[int, tuple[Tensor, Tensor]] = {}
         self._n_suffix: dict[int, int] = {}
+
+    def fork(self) -> SharedPrefixCache:
+        """A cache with the same prefix, and a suffix of its own for other paths."""
+        other = SharedPrefixCache(self.lengths, self.capacity)
+        other._prefix = self._prefix
+        other._n_suffix = dict.fromkeys(self._prefix, 0)
+        return other
 
     def reading(self, layer: int) -> Attend:
         """Attention for the context: causal, and remembered as the prefix of `layer`."""

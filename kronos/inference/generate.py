@@ -18,7 +18,9 @@ from kronos.inference.cache import SharedPrefixCache
 from kronos.inference.sampling import draw, filtered_probabilities
 from kronos.nn.layers import Rotation
 from kronos.nn.model import Kronos
-from kronos.nn.tokenizer import KronosTokenizer
+
+CHUNK_TOKENS = 1 << 15
+"""Most tokens read at once when every path needs a window of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ def generate(
         series = context.series(b)
         n_cached = min(H, max_context - int(series.lengths) + 1) if use_cache else 0
         done = b * H
-        s1 = s2 = torch.empty(1, sampling.sample_count, 0, dtype=torch.long)
+        s1 = s2 = series.s1.new_empty(1, sampling.sample_count, 0)
         if n_cached:
             continuation = _Continuation(model, series, sampling, uniforms)
             s1, s2 = continuation.run(n_cached, progress, done, total)
@@ -113,7 +115,7 @@ class _Continuation:
         self.context = context
         self.sampling = sampling
         self.uniforms = uniforms
-        self.cache = SharedPrefixCache(context.lengths, sampling.sample_count, context.horizon)
+        self.cache = SharedPrefixCache(context.lengths, context.horizon)
         self.dependency = len(model.transformer)  # the cache's layer number after the blocks
 
     def run(
@@ -133,7 +135,7 @@ class _Continuation:
         return torch.stack([s1 for s1, _ in ids], -1), torch.stack([s2 for _, s2 in ids], -1)
 
     def _draw(self, logits: Tensor, j: int, which: int) -> Tensor:
-        noise = self.uniforms[:, j, which].to(logits.device).expand(logits.shape[:-1])
+        noise = self.uniforms[:, j, which].expand(logits.shape[:-1])
         return _draw(logits, noise, self.sampling)
 
     def _read_context(self) -> Tensor:
@@ -198,86 +200,29 @@ def _reread(
     s2: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """One step that reads the last max_context tokens of every path anew; appends the draw."""
-    N, j = sampling.sample_count, s1.shape[-1]
-    full = slice(-max_context, None)
-    tokens = [
-        torch.cat((past.expand(N, -1), drawn[0].to(past.device)), -1)[:, full]
-        for past, drawn in ((series.s1, s1), (series.s2, s2))
-    ]
-    stamp = torch.cat((series.stamp, series.future_stamp[:, :j]), 1)[:, full].expand(N, -1, -1)
-    hidden = model.hidden(tokens[0], tokens[1], stamp)
-    noise = uniforms.to(hidden.device)
-    next_s1 = _draw(model.s1_logits(hidden[:, -1]), noise[:, 0], sampling)
-    next_s2 = _draw(model.s2_logits_last(hidden, next_s1), noise[:, 1], sampling)
-    return (
-        torch.cat((s1.to(next_s1.device), next_s1[None, :, None]), -1),
-        torch.cat((s2.to(next_s2.device), next_s2[None, :, None]), -1),
-    )
+    j = s1.shape[-1]
+    window = slice(-max_context, None)
+    stamp = torch.cat((series.stamp, series.future_stamp[:, :j]), 1)[:, window]
+    drawn: list[tuple[Tensor, Tensor]] = []
+    # Noise belongs to the path, so the chunk a path is read in does not change it.
+    for paths in path_chunks(sampling.sample_count, stamp.shape[1]):
+        past_s1 = continued(series.s1, s1[0, paths])[:, window]
+        past_s2 = continued(series.s2, s2[0, paths])[:, window]
+        hidden = model.hidden(past_s1, past_s2, stamp.expand(len(past_s1), -1, -1))
+        next_s1 = _draw(model.s1_logits(hidden[:, -1]), uniforms[paths, 0], sampling)
+        next_s2 = _draw(model.s2_logits_last(hidden, next_s1), uniforms[paths, 1], sampling)
+        drawn.append((next_s1, next_s2))
+    next_s1 = torch.cat([chunk[0] for chunk in drawn])[None, :, None]
+    next_s2 = torch.cat([chunk[1] for chunk in drawn])[None, :, None]
+    return torch.cat((s1, next_s1), -1), torch.cat((s2, next_s2), -1)
 
 
-@torch.inference_mode()
-def decode_paths(
-    tokenizer: KronosTokenizer,
-    context: TokenContext,
-    s1: Tensor,
-    s2: Tensor,
-    *,
-    max_context: int,
-) -> tuple[Tensor, Tensor]:
-    """Token paths to normalised candles.
-
-    The decoder is causal: its memory of the context is computed once per series and shared.
-    When context and horizon exceed max_context, each path decodes its last max_context tokens
-    (at least the horizon and the bar before it), as upstream does.
-
-    Args:
-        tokenizer: In evaluation mode.
-        context: What the paths continue.
-        s1: (B, N, H) coarse ids.
-        s2: (B, N, H) fine ids.
-        max_context: Most tokens decoded at once.
-
-    Returns:
-        Candles of the paths (B, N, H, 6), and the reconstruction of the last context candle
-        (B, 6).
-    """
-    if bool((context.lengths + context.horizon <= max_context).all()):
-        return _decode_shared(tokenizer, context, s1, s2)
-    paths, last = [], []
-    for b in range(len(context.lengths)):
-        series = context.series(b)
-        H, length = context.horizon, int(series.lengths)
-        if length + H <= max_context:
-            candles, final = _decode_shared(tokenizer, series, s1[b : b + 1], s2[b : b + 1])
-        else:
-            window = slice(-max(max_context, H + 1), None)
-            N = s1.shape[1]
-            tokens = [
-                torch.cat((past.expand(N, -1), drawn[b]), -1)[:, window]
-                for past, drawn in ((series.s1, s1), (series.s2, s2))
-            ]
-            decoded = tokenizer.decode(tokens[0], tokens[1])
-            candles, final = decoded[None, :, -H:], decoded[:1, -H - 1]
-        paths.append(candles)
-        last.append(final)
-    return torch.cat(paths), torch.cat(last)
+def path_chunks(n_paths: int, window: int) -> list[slice]:
+    """Slices of paths whose windows together hold at most `CHUNK_TOKENS` tokens."""
+    size = max(1, CHUNK_TOKENS // window)
+    return [slice(start, min(start + size, n_paths)) for start in range(0, n_paths, size)]
 
 
-def _decode_shared(
-    tokenizer: KronosTokenizer, context: TokenContext, s1: Tensor, s2: Tensor
-) -> tuple[Tensor, Tensor]:
-    n_layers = len(tokenizer.decoder)
-    cache = SharedPrefixCache(context.lengths, s1.shape[1], context.horizon)
-    prefix = tokenizer.embed_ids(context.s1, context.s2)
-    reading = [cache.reading(i) for i in range(n_layers)]
-    observed = tokenizer.decode_hidden(prefix, attend=reading)
-    rows = torch.arange(len(context.lengths), device=observed.device)
-    last = observed[rows, context.lengths.to(observed.device) - 1]
-
-    H = context.horizon
-    positions = context.lengths[:, None] + torch.arange(H)
-    cos, sin = tokenizer.rotation(int(positions.max()) + 1, observed.device)
-    index = positions.to(observed.device)
-    rotation = (cos[index][:, None, None], sin[index][:, None, None])
-    continuing = [cache.continuing(i) for i in range(n_layers)]
-    return tokenizer.decode_hidden(tokenizer.embed_ids(s1, s2), rotation, continuing), last
+def continued(context: Tensor, drawn: Tensor) -> Tensor:
+    """Context ids (1, T) before the ids of each path (N, S): (N, T + S)."""
+    return torch.cat((context.expand(len(drawn), -1), drawn), dim=-1)

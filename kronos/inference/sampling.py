@@ -26,7 +26,8 @@ def filtered_probabilities(
     if T == 0.0:
         top = logits.argmax(dim=-1, keepdim=True)
         return torch.zeros_like(logits).scatter_(-1, top, 1.0)
-    logits = logits / T
+    # Measured from the largest: the division cannot overflow, however small T is.
+    logits = (logits - logits.amax(dim=-1, keepdim=True)) / T
     if 0 < top_k < logits.shape[-1]:
         threshold = logits.topk(top_k, dim=-1).values[..., -1:]
         logits = logits.masked_fill(logits < threshold, float("-inf"))
@@ -44,15 +45,19 @@ def filtered_probabilities(
 def draw(probabilities: Tensor, uniforms: Tensor) -> Tensor:
     """Inverse-CDF draws: probabilities (..., V) and uniforms (...,) in [0, 1) -> ids (...,).
 
-    Sums run in float64, so that rounding of the sum itself never moves a draw.
+    Sums run in float64, so that rounding of the sum itself never moves a draw. The result is on
+    the device of the probabilities.
     """
+    home = probabilities.device
+    if home.type == "mps":  # which has no float64
+        probabilities = probabilities.cpu()
     cumulative = probabilities.double().cumsum(-1)
-    target = uniforms.double().unsqueeze(-1) * cumulative[..., -1:]
+    target = uniforms.to(cumulative).unsqueeze(-1) * cumulative[..., -1:]
     ids = torch.searchsorted(cumulative, target, right=True).squeeze(-1)
     # A uniform next to 1 can land on the flat end of the sum, where no token has mass.
     V = probabilities.shape[-1]
     last = ((probabilities > 0) * torch.arange(V, device=probabilities.device)).amax(-1)
-    return torch.minimum(ids, last)
+    return torch.minimum(ids, last).to(home)
 
 
 def path_uniforms(seed: int, n_paths: int, horizon: int) -> Tensor:

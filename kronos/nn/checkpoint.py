@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -70,8 +71,12 @@ def save_checkpoint(
         for name, tensor in module.state_dict().items()
     }
     text = json.dumps(module.config.to_dict(), indent=2, sort_keys=True) + "\n"
-    (folder / CONFIG_NAME).write_text(text, encoding="utf-8")
-    save_file(tensors | derived_buffers(module), folder / WEIGHTS_NAME)
+    partial = folder / f"{WEIGHTS_NAME}.partial"
+    save_file(tensors | derived_buffers(module), partial)
+    (folder / f"{CONFIG_NAME}.partial").write_text(text, encoding="utf-8")
+    # Only complete files ever bear the names that are read.
+    os.replace(partial, folder / WEIGHTS_NAME)
+    os.replace(folder / f"{CONFIG_NAME}.partial", folder / CONFIG_NAME)
 
 
 def derived_buffers(module: nn.Module) -> dict[str, Tensor]:

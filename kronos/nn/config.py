@@ -43,6 +43,28 @@ def _require(condition: bool, message: str) -> None:
         raise CheckpointInvalid(message)
 
 
+def _check_common(config: TokenizerConfig | ModelConfig, counts: tuple[str, ...]) -> None:
+    """Types and ranges of the fields that both configurations have."""
+    for name in ("d_model", "n_heads", "ff_dim", "s1_bits", "s2_bits", *counts):
+        value = getattr(config, name)
+        is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+        _require(is_count, f"{name} must be a whole number from 1, found {value!r}.")
+    for name in ("s1_bits", "s2_bits"):
+        value = getattr(config, name)
+        _require(value <= 16, f"{name} must be at most 16, found {value}.")
+    for name in ("ffn_dropout_p", "attn_dropout_p", "resid_dropout_p"):
+        value = getattr(config, name)
+        _require(
+            isinstance(value, int | float) and 0 <= value < 1,
+            f"{name} must be from 0 to below 1, found {value!r}.",
+        )
+    _require(
+        config.d_model % (2 * config.n_heads) == 0,
+        f"d_model {config.d_model} must be a multiple of twice n_heads {config.n_heads}: rotary "
+        "positions turn pairs of channels.",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class TokenizerConfig(_Config):
     """Candle tokenizer.
@@ -78,18 +100,11 @@ class TokenizerConfig(_Config):
     group_size: int
 
     def __post_init__(self) -> None:
+        _check_common(self, ("d_in", "n_enc_layers", "n_dec_layers", "group_size"))
         bits = self.s1_bits + self.s2_bits
-        _require(
-            self.d_model % self.n_heads == 0,
-            f"d_model {self.d_model} is no multiple of n_heads {self.n_heads}.",
-        )
         _require(
             bits % self.group_size == 0,
             f"{bits} bits cannot be split into groups of {self.group_size}.",
-        )
-        _require(
-            self.n_enc_layers >= 1 and self.n_dec_layers >= 1,
-            "n_enc_layers and n_dec_layers must be at least 1.",
         )
 
 
@@ -116,9 +131,10 @@ class ModelConfig(_Config):
     learn_te: bool
 
     def __post_init__(self) -> None:
+        _check_common(self, ("n_layers",))
         _require(
-            self.d_model % self.n_heads == 0,
-            f"d_model {self.d_model} is no multiple of n_heads {self.n_heads}.",
+            self.d_model % 8 == 0,
+            f"d_model {self.d_model} is no multiple of 8: the dependency-aware layer has 4 heads.",
         )
 
 

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from kronos.context import calendar_fields
 from kronos.errors import InvalidCandles, InvalidRequest
 from kronos.forecast import COLUMNS
-from kronos.predictor import calendar_fields
 
 GAP_LIMITS = {
     "1m": 0.10,
@@ -187,16 +187,23 @@ def _read_bars(folder: Path, row: dict[str, str]) -> pd.DataFrame:
     path = folder / row["file"]
     try:
         frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    except (OSError, ValueError) as exc:
-        raise InvalidCandles(f"{path} cannot be read as candles: {exc}.") from exc
-    frame = frame.rename(columns={"timestamps": "timestamp", "date": "timestamp"})
-    missing = [c for c in ("timestamp", *COLUMNS[:4]) if c not in frame.columns]
-    if missing:
-        raise InvalidCandles(f"{path} lacks the columns {missing}; found {list(frame.columns)}.")
-    frame = frame.assign(timestamp=pd.to_datetime(frame["timestamp"]))
+        frame = frame.rename(columns=lambda name: str(name).strip().lower())
+        frame = frame.rename(columns=dict.fromkeys(("timestamps", "date", "datetime"), "timestamp"))
+        missing = [c for c in ("timestamp", *COLUMNS[:4]) if c not in frame.columns]
+        if missing:
+            raise InvalidCandles(f"{path} lacks the columns {missing}; found {[*frame.columns]}.")
+        if pd.api.types.is_numeric_dtype(frame["timestamp"]):
+            raise InvalidCandles(f"{path} has numbers for times; write dates and times instead.")
+        frame = frame.assign(timestamp=pd.to_datetime(frame["timestamp"]))
+        frame[list(COLUMNS[:4])] = frame[list(COLUMNS[:4])].astype(float)
+    except InvalidCandles:
+        raise
+    except (OSError, TypeError, ValueError) as exc:
+        raise InvalidCandles(f"{path} cannot be read as candles: {exc}") from exc
     frame = frame.sort_values("timestamp").drop_duplicates("timestamp", keep="last")
     frame = frame.reindex(columns=["timestamp", *COLUMNS]).dropna(subset=list(COLUMNS[:4]))
-    frame = frame[(frame[list(COLUMNS[:4])] > 0).all(axis=1)]
+    prices = frame[list(COLUMNS[:4])]
+    frame = frame[((prices > 0) & np.isfinite(prices)).all(axis=1)]
     frame["volume"] = frame["volume"].astype(float).fillna(0.0).clip(lower=0.0)
     typical = frame[list(COLUMNS[:4])].astype(float).mean(axis=1)
     frame["amount"] = frame["amount"].astype(float).fillna(frame["volume"] * typical)
@@ -206,11 +213,13 @@ def _read_bars(folder: Path, row: dict[str, str]) -> pd.DataFrame:
 def _between(
     times: pd.Series, since: pd.Timestamp | None, until: pd.Timestamp | None
 ) -> np.ndarray:
-    inside = np.ones(len(times), dtype=bool)
+    index = pd.DatetimeIndex(times)
+    wall = index if index.tz is None else index.tz_localize(None)
+    inside = np.ones(len(wall), dtype=bool)
     if since is not None:
-        inside &= (times >= since).to_numpy()
+        inside &= wall >= since
     if until is not None:
-        inside &= (times < until).to_numpy()
+        inside &= wall < until
     return inside
 
 
@@ -227,9 +236,10 @@ def _gapless(frame: pd.DataFrame, limit: float, min_bars: int) -> Iterator[pd.Da
 def _local_fields(times: pd.Series, clock: str, zone: str) -> np.ndarray:
     index = pd.DatetimeIndex(times)
     if index.tz is None and clock and zone and clock != zone:
-        index = index.tz_localize(clock, ambiguous="NaT", nonexistent="shift_forward")
-        # The repeated hour of a clock change is the same hour of the day either way.
-        index = index.where(index.notna(), index[0]).tz_convert(zone)
+        # Which of the two repeated hours of a clock change is meant moves one hour a year.
+        standard = np.zeros(len(index), dtype=bool)
+        index = index.tz_localize(clock, ambiguous=standard, nonexistent="shift_forward")
+        index = index.tz_convert(zone)
     elif index.tz is not None and zone:
         index = index.tz_convert(zone)
     return calendar_fields(index).astype(np.int8)

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from kronos.context import CLOSE, Context
 from kronos.errors import InvalidRequest
 from kronos.evaluation.cone import cone_scale, ewma_volatility
 from kronos.evaluation.scores import FanScores, score_cone, score_paths
 from kronos.forecast import Progress, SamplingParameters
-from kronos.predictor import CLOSE, PRICE_FLOOR, Context, KronosPredictor, anchor_factor
+from kronos.predictor import PRICE_FLOOR, KronosPredictor, anchor_factor
 from kronos.training.corpus import Corpus, SeriesInfo
 
 CONE_BARS = 256
@@ -41,6 +42,17 @@ class EvaluationPlan:
     seed: int = 0
     intervals: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        for name, low in (
+            ("lookback", 2),
+            ("horizon", 1),
+            ("windows_per_series", 1),
+            ("sample_count", 2),
+            ("batch", 1),
+        ):
+            if getattr(self, name) < low:
+                raise InvalidRequest(f"{name} must be at least {low}, found {getattr(self, name)}.")
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -52,11 +64,10 @@ class Window:
 
 
 def draw_windows(corpus: Corpus, plan: EvaluationPlan) -> list[Window]:
-    """Origins spread at random over every series, the same for every model.
+    """Origins spread at random over every series, the same for every lookback up to 256 bars.
 
-    The history kept before an origin is max(lookback, 256) bars, so that models of different
-    lookback and the cone are scored on the same windows. Windows without any movement in that
-    history have no scale and are left out.
+    The history kept before an origin is max(lookback, 256) bars: the cone has its 256.
+    Windows without any movement in that history have no scale and are left out.
     """
     rng = np.random.default_rng(plan.seed)
     history = max(plan.lookback, CONE_BARS)
@@ -149,8 +160,10 @@ def summarise(scores: pd.DataFrame, by: str | None = None) -> pd.DataFrame:
     """Figures of the evaluation table, over all windows or by a column.
 
     Columns: windows, series; for raw and anchored: CRPS pooled over the cone's pooled CRPS
-    (`pooled`), the median of that ratio over series (`median`), 80% coverage; the cone's
-    coverage; and CRPS ratios at the first step.
+    (`pooled`), the median of that ratio over series (`median`), 80% coverage, and the CRPS ratio
+    at the first step (`step1`); the cone's CRPS and coverage; and `widening`, the median over
+    windows of the band's width at the last step over that at the first (the cone's is the square
+    root of the horizon).
     """
     if by is None:
         return summarise(scores.assign(all="all"), "all")
@@ -170,5 +183,8 @@ def summarise(scores: pd.DataFrame, by: str | None = None) -> pd.DataFrame:
             row[f"{name}_median"] = (per_series[crps] / per_series["cone_crps"]).median()
             row[f"{name}_coverage"] = part[f"{name}_inside"].mean()
             row[f"{name}_step1"] = first[crps].mean() / first["cone_crps"].mean()
+        last = part[part["step"] == part["step"].max()]
+        grown = last["raw_width"].to_numpy() / first["raw_width"].to_numpy()
+        row["widening"] = float(np.median(grown)) * np.sqrt(part["step"].max())
         rows[key] = row
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(by)

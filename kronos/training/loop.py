@@ -7,7 +7,6 @@ gives the result the run would have given without the interruption.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import time
@@ -19,16 +18,12 @@ from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from kronos.errors import InvalidRequest
+from kronos.errors import InvalidRequest, TrainingDiverged
+from kronos.training.state import Log, Losses, RunningMean, load_state, save_state
 from kronos.training.windows import Batch, WindowSampler
-
-Losses = dict[str, Tensor]
-"""Named scalars; "loss" is the one minimised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +111,7 @@ def train(
     process: Process,
     *,
     validate: Callable[[], dict[str, float]] | None = None,
+    facts: dict[str, Any] | None = None,
 ) -> nn.Module:
     """Trains `module` in place and returns it in evaluation mode.
 
@@ -127,12 +123,19 @@ def train(
         out: Folder of log.jsonl and the resumable state.
         process: From `process_group`.
         validate: Called at every checkpoint on the main process; its figures are logged.
+        facts: What else the result depends on (data, objective); a run resumes only under equal
+            settings and facts. JSON-ready.
+
+    Raises:
+        InvalidRequest: A state in `out` was written under other settings.
+        TrainingDiverged: The gradient is no finite number; the last state is kept.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     module.to(process.device).train()
     optimizers = make_optimizers(module, config)
-    start = load_state(out, module, optimizers, config)
+    settings = asdict(config) | (facts or {})
+    start = load_state(out, module, optimizers, settings)
     wrapped = DistributedDataParallel(module) if process.world > 1 else module
     log = Log(out / "log.jsonl", process.is_main)
     began, mean = time.perf_counter(), RunningMean()
@@ -148,7 +151,12 @@ def train(
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
         values["loss"].backward()
-        nn.utils.clip_grad_norm_(module.parameters(), config.grad_clip)
+        norm = nn.utils.clip_grad_norm_(module.parameters(), config.grad_clip)
+        if not torch.isfinite(norm):
+            raise TrainingDiverged(
+                f"The gradient at step {step + 1} is {float(norm)}. The last state in {out} is "
+                "kept; start a new run with a lower --lr."
+            )
         for optimizer in optimizers:
             optimizer.step()
         mean.add(values)
@@ -157,7 +165,7 @@ def train(
             seconds = time.perf_counter() - began
             log.write(step=done, lr=rate, seconds=round(seconds, 1), **mean.take())
         if (done % config.save_every == 0 or done == config.steps) and process.is_main:
-            save_state(out, done, module, optimizers, config)
+            save_state(out, done, module, optimizers, settings)
             if validate:
                 module.eval()
                 log.write(step=done, **{f"val_{k}": v for k, v in validate().items()})
@@ -206,87 +214,3 @@ def make_optimizers(module: nn.Module, config: LoopConfig) -> list[torch.optim.O
             )
         )
     return optimizers
-
-
-class RunningMean:
-    """Means of named losses since they were last taken."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, float] = {}
-        self._n = 0
-
-    def add(self, values: Losses) -> None:
-        self._n += 1
-        for name, value in values.items():
-            self._sums[name] = self._sums.get(name, 0.0) + float(value.detach())
-
-    def take(self) -> dict[str, float]:
-        means = {name: round(total / self._n, 5) for name, total in self._sums.items()}
-        self._sums, self._n = {}, 0
-        return means
-
-
-class Log:
-    """Appends JSON lines; silent on all processes but the main one."""
-
-    def __init__(self, path: Path, enabled: bool) -> None:
-        self._path, self._enabled = path, enabled
-
-    def write(self, **values: Any) -> None:
-        if self._enabled:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(values) + "\n")
-
-
-def save_state(
-    out: Path,
-    step: int,
-    module: nn.Module,
-    optimizers: list[torch.optim.Optimizer],
-    config: LoopConfig,
-) -> None:
-    """Writes everything a resumed run needs as one safetensors file, replaced atomically."""
-    tensors = {f"module/{name}": tensor for name, tensor in module.state_dict().items()}
-    for o, optimizer in enumerate(optimizers):
-        for i, state in optimizer.state_dict()["state"].items():
-            for name, value in state.items():
-                tensors[f"optimizer/{o}/{i}/{name}"] = torch.as_tensor(value)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    partial = out / "state.safetensors.partial"
-    metadata = {"step": str(step), "config": json.dumps(asdict(config))}
-    save_file(tensors, partial, metadata=metadata)
-    os.replace(partial, out / "state.safetensors")
-
-
-def load_state(
-    out: Path, module: nn.Module, optimizers: list[torch.optim.Optimizer], config: LoopConfig
-) -> int:
-    """Restores the last state in `out`; returns the step to go on from (0 when there is none).
-
-    Raises:
-        InvalidRequest: The state was written under other settings.
-    """
-    path = out / "state.safetensors"
-    if not path.is_file():
-        return 0
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    saved = json.loads(metadata["config"])
-    changed = {k for k, v in asdict(config).items() if saved.get(k) != v}
-    if changed - {"log_every", "save_every"}:
-        raise InvalidRequest(
-            f"{path} was written with other settings ({', '.join(sorted(changed))}). Resume with "
-            "the same settings or choose another output folder."
-        )
-    module.load_state_dict(
-        {n.removeprefix("module/"): t for n, t in tensors.items() if n.startswith("module/")}
-    )
-    for o, optimizer in enumerate(optimizers):
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            if name.startswith(f"optimizer/{o}/"):
-                _, _, index, field = name.split("/")
-                state.setdefault(int(index), {})[field] = tensor
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-    return int(metadata["step"])

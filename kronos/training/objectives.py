@@ -1,7 +1,8 @@
 """What is minimised: upstream's losses, with the weights that a small model needs.
 
-The defaults are upstream's objectives. `price_weight` and `context_weight` depart from them;
-the model card of a checkpoint trained with them says so.
+The defaults are upstream's objectives, up to one thing: bars behind the first whose price was
+clipped do not count for the model (Batch.inside). `price_weight` and `context_weight` depart from
+upstream; the model card of a checkpoint trained with them says so.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from kronos.nn.model import S2Attention, token_loss
 from kronos.nn.tokenizer import KronosTokenizer
-from kronos.training.loop import Losses
+from kronos.training.state import Losses
 from kronos.training.windows import Batch
 
 
@@ -72,7 +73,8 @@ class ModelObjective:
         """The losses of a model that reads this (frozen) tokenizer's tokens."""
 
         def losses(model: nn.Module, batch: Batch) -> Losses:
-            with torch.no_grad():
+            # In full precision whatever the loop uses: inference reads fp32 tokens.
+            with torch.no_grad(), torch.autocast(batch.x.device.type, enabled=False):
                 s1, s2 = tokenizer.encode(batch.x)
             logits = model(
                 s1[:, :-1],

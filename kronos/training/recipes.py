@@ -8,43 +8,26 @@ layer is trained as the sampler computes it (S2Attention.UNROTATED).
 
 from __future__ import annotations
 
-from kronos.nn.config import ModelConfig, TokenizerConfig
+from dataclasses import replace
+
+from kronos.nn.config import SIZES, published_tokenizer
 from kronos.nn.model import S2Attention
 from kronos.training.loop import LoopConfig
 from kronos.training.objectives import ModelObjective, TokenizerObjective
 from kronos.training.windows import WindowPlan
 
-BUNDLED_TOKENIZER = TokenizerConfig(
-    d_in=6,
-    d_model=128,
-    n_heads=4,
-    ff_dim=256,
-    n_enc_layers=3,
-    n_dec_layers=3,
-    ffn_dropout_p=0.0,
-    attn_dropout_p=0.0,
-    resid_dropout_p=0.0,
-    s1_bits=10,
-    s2_bits=10,
-    beta=0.05,
-    gamma0=1.0,
-    gamma=1.1,
-    zeta=0.05,
-    group_size=4,
+BUNDLED_TOKENIZER = replace(
+    published_tokenizer(), d_model=128, ff_dim=256, n_enc_layers=3, n_dec_layers=3
 )
 
-BUNDLED_MODEL = ModelConfig(
-    s1_bits=10,
-    s2_bits=10,
+BUNDLED_MODEL = replace(
+    SIZES["mini"],
     n_layers=4,
     d_model=192,
     n_heads=4,
     ff_dim=384,
     ffn_dropout_p=0.0,
-    attn_dropout_p=0.0,
     resid_dropout_p=0.0,
-    token_dropout_p=0.0,
-    learn_te=True,
 )
 
 BUNDLED_WINDOWS = WindowPlan(contexts=(64, 96, 128, 128, 192, 448), bars_per_batch=6144)
@@ -57,7 +40,7 @@ BUNDLED_MODEL_OBJECTIVE = ModelObjective(context_weight=0.1, s2_attention=S2Atte
 
 BUNDLED_TOKENIZER_LOOP = LoopConfig(steps=2600, lr=2e-3, weight_decay=0.01, grad_clip=2.0)
 
-BUNDLED_MODEL_LOOP = LoopConfig(steps=3000, lr=2e-3)
+BUNDLED_MODEL_LOOP = LoopConfig(steps=2000, lr=2e-3)
 
 UPSTREAM_TOKENIZER_LOOP = LoopConfig(steps=2000, lr=2e-4)
 

@@ -6,18 +6,26 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import nn
 
-from kronos.nn.checkpoint import load_model, load_tokenizer, save_checkpoint
+from kronos.nn.checkpoint import (
+    WEIGHTS_NAME,
+    load_model,
+    load_tokenizer,
+    save_checkpoint,
+    sha256_of,
+)
 from kronos.nn.config import ModelConfig, TokenizerConfig
 from kronos.nn.model import Kronos
 from kronos.nn.tokenizer import KronosTokenizer
 from kronos.training.corpus import Corpus, Holdout, load_corpus
-from kronos.training.loop import LoopConfig, Losses, Process, process_group, train
+from kronos.training.loop import LoopConfig, Process, process_group, train
 from kronos.training.objectives import ModelObjective, TokenizerObjective
+from kronos.training.state import Losses
 from kronos.training.windows import Batch, WindowPlan, WindowSampler
 
 VALIDATION_BATCHES = 8
@@ -40,6 +48,7 @@ class DataConfig:
     until: pd.Timestamp | None = None
 
     def load(self, *, held_out: bool, min_bars: int) -> Corpus:
+        """The bars learned from, or those of the families held out (at all dates)."""
         return load_corpus(
             self.folder,
             manifest=self.manifest,
@@ -76,7 +85,8 @@ def train_tokenizer(
     torch.manual_seed(loop.seed)
     tokenizer = load_tokenizer(start_from) if start_from else KronosTokenizer(**config.to_dict())
     with process_group(device) as process:
-        _run(tokenizer, objective, data, plan, loop, out / "tokenizer-run", process)
+        facts = _facts(data, plan, objective, start_from)
+        _run(tokenizer, objective, data, plan, loop, out / "tokenizer-run", process, facts)
         if process.is_main:
             save_checkpoint(tokenizer, out / "tokenizer")
     return out / "tokenizer"
@@ -107,7 +117,8 @@ def train_model(
     frozen = load_tokenizer(tokenizer)
     with process_group(device) as process:
         losses = objective.with_tokenizer(frozen.to(process.device))
-        _run(model, losses, data, plan, loop, out / "model-run", process)
+        facts = _facts(data, plan, objective, start_from, tokenizer)
+        _run(model, losses, data, plan, loop, out / "model-run", process, facts)
         if process.is_main:
             save_checkpoint(model, out / "model")
     return out / "model"
@@ -121,12 +132,11 @@ def _run(
     loop: LoopConfig,
     out: Path,
     process: Process,
+    facts: dict[str, str],
 ) -> None:
     min_bars = min(plan.contexts) + plan.future
     corpus = data.load(held_out=False, min_bars=min_bars)
-    sampler = WindowSampler(
-        corpus, plan, seed=_seed(loop.seed, "train"), rank=process.rank, world=process.world
-    )
+    sampler = WindowSampler(corpus, plan, seed=_seed(loop.seed, "train"), rank=process.rank)
     validate = None
     if process.is_main and data.holdout.share > 0:
         validation = WindowSampler(
@@ -141,7 +151,20 @@ def _run(
                     sums[name] = sums.get(name, 0.0) + float(value) / VALIDATION_BATCHES
             return {name: round(value, 5) for name, value in sums.items()}
 
-    train(module, losses, sampler, loop, out, process, validate=validate)
+    train(module, losses, sampler, loop, out, process, validate=validate, facts=facts)
+
+
+def _facts(
+    data: DataConfig, plan: WindowPlan, objective: Any, *weights: Path | None
+) -> dict[str, str]:
+    """What a run depends on beside its loop: data, windows, objective, weights it starts from."""
+    manifest = sha256_of(data.manifest) if data.manifest else ""
+    return {
+        "data": f"{data.folder.resolve()} {manifest} {data.holdout} {data.until}",
+        "windows": repr(plan),
+        "objective": repr(objective),
+        "weights": " ".join(sha256_of(w / WEIGHTS_NAME) for w in weights if w is not None),
+    }
 
 
 def _seed(seed: int, purpose: str) -> int:

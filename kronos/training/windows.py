@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kronos.context import STD_FLOOR
 from kronos.errors import InvalidRequest
-from kronos.predictor import STD_FLOOR
 from kronos.training.corpus import Corpus
 
 
@@ -67,6 +67,7 @@ class Batch:
     bar_sigma: Tensor
 
     def to(self, device: torch.device) -> Batch:
+        """The same windows on a device."""
         return Batch(
             self.x.to(device),
             self.stamp.to(device),
@@ -79,12 +80,10 @@ class Batch:
 class WindowSampler:
     """Draws batches from a corpus."""
 
-    def __init__(
-        self, corpus: Corpus, plan: WindowPlan, *, seed: int, rank: int = 0, world: int = 1
-    ) -> None:
+    def __init__(self, corpus: Corpus, plan: WindowPlan, *, seed: int, rank: int = 0) -> None:
         self.corpus = corpus
         self.plan = plan
-        self.seed, self.rank, self.world = seed, rank, world
+        self.seed, self.rank = seed, rank
         starts = np.array([s.start for s in corpus.series])
         lengths = np.array([s.n_bars for s in corpus.series])
         weights = _series_weights(corpus, lengths, plan.group_power)

@@ -97,13 +97,15 @@ def _uploaded() -> ChosenCandles | None:
 def _choose_reading() -> CsvChoices:
     """What a file may leave open, for the user to settle."""
     with st.expander("How the file is read", icon=":material/rule:"):
-        zone = st.selectbox(
+        clock = st.selectbox(
             "Clock of the timestamps",
             ZONES,
             None,
-            key="upload_zone",
+            key="upload_clock",
             placeholder="Found out from the file",
             on_change=_forget_origin,
+            help="On which times without an offset are read. The exchange's own clock follows from "
+            "its calendar.",
         )
         order = st.selectbox(
             "03/04/2024 is",
@@ -113,7 +115,7 @@ def _choose_reading() -> CsvChoices:
             placeholder="Found out from the file",
             on_change=_forget_origin,
         )
-    return CsvChoices(zone=zone, day_first=None if order is None else DATE_ORDERS[order])
+    return CsvChoices(clock=clock, day_first=None if order is None else DATE_ORDERS[order])
 
 
 def _forget_origin() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import time
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_sources.csv_file import CsvChoices, CsvReading, read_csv
+from data_sources.csv_file import MAX_BYTES, CsvChoices, CsvReading, read_csv
 from kronos.candles import COLUMNS
 from kronos.errors import InvalidCandles
 
@@ -314,16 +316,102 @@ class TestTime:
             assert (candles.calendar, candles.zone) == ("XNYS", "America/New_York")
             assert candles.local_index.tz_localize(None).tolist() == days.tolist()
 
-    def test_a_chosen_zone_is_the_clock_of_the_file(self) -> None:
+    def test_a_chosen_clock_is_that_of_the_file_and_not_of_the_market(self) -> None:
         frame = bars(24 * 14)
-        candles = read(written(frame), zone="Asia/Tokyo").candles
+        candles = read(written(frame), clock="Asia/Tokyo").candles
+        assert (candles.calendar, candles.zone) == ("24/7", "UTC")
+        moments = frame.index.tz_localize("Asia/Tokyo").tz_convert("UTC")
+        assert candles.frame.index.tolist() == moments.tolist()
+
+    @pytest.mark.parametrize("clock", ["UTC", "America/New_York", "Asia/Tokyo"])
+    def test_session_bars_are_read_on_the_market_clock(self, clock: str) -> None:
+        days = pd.bdate_range("2024-01-02", "2024-06-28").drop(
+            pd.DatetimeIndex([f"2024-{day}" for day in HOLIDAYS_2024 if day < "07"])
+        )
+        wall = pd.DatetimeIndex(
+            [day + pd.Timedelta(minutes=570 + 60 * i) for day in days for i in range(7)]
+        )
+        stamps = wall.tz_localize("America/New_York").tz_convert(clock).tz_localize(None)
+        frame = bars(len(wall)).set_axis(stamps)
+        for choices in ({"clock": clock}, {"clock": clock, "calendar": "XNYS"}):
+            reading = read(written(frame), name="bars.csv", **choices)
+            candles = reading.candles
+            assert (candles.calendar, candles.zone) == ("XNYS", "America/New_York")
+            assert candles.local_index.tz_localize(None).tolist() == wall.tolist()
+            assert reading.report.clock == clock
+            assert not any("clock" in note for note in reading.report.assumptions)
+
+    def test_a_clock_stands_in_for_that_of_an_unknown_market(self) -> None:
+        candles = read(written(bars(24 * 14)), clock="Asia/Tokyo", calendar="weekdays").candles
         assert candles.zone == "Asia/Tokyo"
-        assert candles.local_index.tz_localize(None).tolist() == frame.index.tolist()
+
+    def test_a_clock_that_is_not_needed_is_said(self) -> None:
+        frame = bars(24 * 14)
+        reading = read(written(frame.tz_localize("UTC")), clock="Asia/Tokyo")
+        assert_holds(reading, frame)
+        assert any("Asia/Tokyo is not needed" in note for note in reading.report.assumptions)
+
+    @pytest.mark.parametrize(
+        ("offset", "minutes"), [("+14:00", 840), ("-0930", -570), ("+05:45", 345), ("+03", 180)]
+    )
+    def test_offsets_up_to_14_hours_are_followed(self, offset: str, minutes: int) -> None:
+        frame = bars(24 * 14)
+        there = frame.set_axis(
+            (frame.index + pd.Timedelta(minutes=minutes)).strftime("%Y-%m-%d %H:%M") + offset
+        )
+        assert_holds(read(written(there.rename_axis("timestamp"))), frame)
+
+    @pytest.mark.parametrize("offset", ["+99:99", "+14:01", "-15:00", "+01:60", "UTC+2400"])
+    def test_offsets_that_no_clock_has_are_refused(self, offset: str) -> None:
+        table = bars().reset_index().astype(str)
+        table["timestamp"] += "+00:00"
+        table.loc[10, "timestamp"] = f"2024-03-04 10:00:00{offset}"
+        with pytest.raises(InvalidCandles, match=r"Line 12: .* is no offset from UTC"):
+            read(table.to_csv(index=False))
+
+    @pytest.mark.parametrize(
+        ("freq", "chosen", "found"),
+        [
+            *(("D", "5m", "1d"), ("D", "1w", "1d"), ("h", "45m", "1h"), ("h", "30m", "1h")),
+            *(("30min", "1h", "30m"), ("h", "1d", "1h")),
+        ],
+    )
+    def test_an_interval_that_contradicts_the_bars_is_refused(
+        self, freq: str, chosen: str, found: str
+    ) -> None:
+        with pytest.raises(InvalidCandles, match=rf"{chosen} was chosen.* Choose {found} or"):
+            read(written(bars(24 * 10, freq)), interval=chosen)
+
+    def test_an_interval_that_agrees_changes_nothing(self) -> None:
+        data = written(bars(24 * 10))
+        assert read(data, interval="1h").report.lines() == read(data).report.lines()
+
+    def test_sparse_bars_keep_the_interval_chosen_and_it_is_said(self) -> None:
+        dense = bars(3000, "5min")
+        frame = dense[np.random.default_rng(5).random(3000) < 0.15]
+        reading = read(written(frame), interval="5m")
+        assert_holds(reading, frame)
+        assert any("taken for missing bars" in note for note in reading.report.assumptions)
+
+    def test_sessions_that_no_whole_number_of_bars_fills_keep_the_interval_chosen(self) -> None:
+        stamps = pd.DatetimeIndex(
+            [
+                day + pd.Timedelta(minutes=minute)
+                for day in pd.bdate_range("2024-03-04", periods=20)
+                for minute in (570, 780)
+            ]
+        )
+        data = written(bars(40).set_axis(stamps))
+        with pytest.raises(InvalidCandles):
+            read(data)
+        reading = read(data, interval="2h")
+        assert reading.candles.interval == "2h"
+        assert any("does not show it" in note for note in reading.report.assumptions)
 
     def test_the_hour_that_is_repeated_in_autumn_is_kept_twice(self) -> None:
         utc = bars(24 * 14, start="2024-10-28").tz_localize("UTC")
         wall = utc.tz_convert("America/New_York").tz_localize(None)
-        candles = read(written(wall), zone="America/New_York", calendar="24/7").candles
+        candles = read(written(wall), clock="America/New_York", calendar="24/7").candles
         assert len(candles) >= len(utc) - 1
 
 
@@ -391,11 +479,33 @@ class TestRefusals:
         with pytest.raises(InvalidCandles, match="2 symbols \\('A', 'B'\\)"):
             read(written(table))
         wide = pd.concat([bars(), bars()], axis=1)
-        with pytest.raises(InvalidCandles, match="several instruments side by side"):
+        with pytest.raises(InvalidCandles, match=r"columns 2, 7.*several instruments side by side"):
             read(written(wide))
         top = "Price,Open,High,Low,Close,Volume\nTicker,A,B,A,B,A\nDate,,,,,\n"
         with pytest.raises(InvalidCandles, match="several symbols \\(A, B\\)"):
             read(top + bars(60, "D").to_csv(header=False))
+
+    @pytest.mark.parametrize("is_ragged", [False, True])
+    def test_two_columns_of_one_title_must_say_the_same(self, is_ragged: bool) -> None:
+        end = "\nEnd\n" if is_ragged else ""
+        frame = bars()
+        frame["volume"] = 5.0
+        twice = frame.set_axis(["Open", "High", "Low", "Close", "Volume"], axis=1)
+        twice.insert(5, "volume ", frame["volume"])
+        reading = read(twice.to_csv() + end)
+        assert_holds(reading, frame)
+        assert any("columns 6 and 7" in note for note in reading.report.assumptions)
+        twice.iloc[10, 5] = 7.0
+        with pytest.raises(InvalidCandles, match=r"Columns 6 and 7 .*'Volume'.* line 12 .*'7\.0'"):
+            read(twice.to_csv() + end)
+
+    @pytest.mark.parametrize("title", ["timestamp", "amount", "symbol"])
+    def test_any_used_title_may_stand_only_once(self, title: str) -> None:
+        table = bars().reset_index().astype(str).assign(amount="1", symbol="A")
+        other = table[title].where(table.index != 3, table[title].iloc[4] + "0")
+        table.insert(len(table.columns), title, other, allow_duplicates=True)
+        with pytest.raises(InvalidCandles, match=f"both named '{title}' but differ: line 5"):
+            read(table.to_csv(index=False))
 
     def test_numbers_that_break_the_row_are_explained(self) -> None:
         text = bars().to_csv().splitlines()
@@ -449,6 +559,12 @@ class TestRefusals:
 )
 def test_symbols_are_found_in_file_names(name: str, symbol: str) -> None:
     assert read(written(bars(24 * 10)), name=name).candles.symbol == symbol
+
+
+def test_the_page_takes_uploads_as_large_as_the_reader_does() -> None:
+    settings_file = Path(__file__).parents[2] / ".streamlit" / "config.toml"
+    server = tomllib.loads(settings_file.read_text())["server"]
+    assert server["maxUploadSize"] * 2**20 == MAX_BYTES
 
 
 def test_a_hundred_thousand_rows_are_quick() -> None:

@@ -5,8 +5,10 @@ import torch
 
 from kronos.errors import ForecastCancelled
 from kronos.forecast import SamplingParameters
+from kronos.inference import generate as generation
 from kronos.inference.cache import SharedPrefixCache
-from kronos.inference.generate import TokenContext, decode_paths, generate
+from kronos.inference.decode import decode_paths
+from kronos.inference.generate import TokenContext, generate
 from kronos.inference.sampling import path_uniforms
 
 
@@ -141,9 +143,47 @@ def test_a_horizon_longer_than_the_window_decodes(model, tokenizer):
 
 
 def test_the_prefix_is_stored_once_whatever_the_number_of_paths():
-    cache = SharedPrefixCache(torch.tensor([5]), n_paths=1000, capacity=2)
+    cache = SharedPrefixCache(torch.tensor([5]), capacity=2)
     k = torch.randn(1, 4, 5, 8)
     cache.store_prefix(0, k, k)
     assert cache._prefix[0][0].data_ptr() == k.data_ptr()
     out = cache.attend(0, torch.randn(1, 1000, 4, 1, 8))
     assert out.shape == (1, 1000, 4, 1, 8)
+
+
+def test_reading_paths_in_chunks_changes_nothing(model, tokenizer, monkeypatch):
+    context = make_context([24, 17], 12)
+
+    def everything():
+        s1, s2 = run(model, context, n_paths=7, max_context=24)
+        return s1, s2, decode_paths(tokenizer, context, s1, s2, max_context=24)[0]
+
+    at_once = everything()
+    monkeypatch.setattr(generation, "CHUNK_TOKENS", 50)
+    in_chunks = everything()
+    assert torch.equal(at_once[0], in_chunks[0])
+    assert torch.equal(at_once[1], in_chunks[1])
+    torch.testing.assert_close(at_once[2], in_chunks[2], rtol=1e-4, atol=1e-5)
+
+
+def test_decoding_shared_contexts_in_chunks_changes_nothing(tokenizer, monkeypatch):
+    context = make_context([21, 14], 6)
+    g = torch.Generator().manual_seed(4)
+    s1, s2 = (torch.randint(1024, (2, 9, 6), generator=g) for _ in range(2))
+    at_once, _ = decode_paths(tokenizer, context, s1, s2, max_context=64)
+    monkeypatch.setattr(generation, "CHUNK_TOKENS", 30)
+    in_chunks, _ = decode_paths(tokenizer, context, s1, s2, max_context=64)
+    torch.testing.assert_close(at_once, in_chunks, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.gpu
+def test_cuda_gives_the_tokens_of_the_cpu(model, tokenizer):
+    context = make_context([24, 17], 12)
+    expected = run(model, context, n_paths=20)
+    moved = TokenContext(
+        *(getattr(context, n).cuda() for n in ("s1", "s2", "stamp", "future_stamp")),
+        context.lengths,
+    )
+    drawn = run(model.cuda(), moved, n_paths=20)
+    # Rounding differs between devices: a draw next to a boundary may fall on the other side.
+    assert (drawn[0].cpu() == expected[0]).float().mean() > 0.98

@@ -152,3 +152,13 @@ def test_configuration_refuses_unknown_and_missing_fields():
     del values["d_model"]
     with pytest.raises(CheckpointInvalid, match="missing fields \\['d_model'\\]"):
         ModelConfig.from_dict(values)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("n_heads", 0), ("d_model", "16"), ("n_layers", -1), ("s1_bits", 60), ("ff_dim", True),
+     ("ffn_dropout_p", 1.0), ("d_model", 260)],
+)  # fmt: skip
+def test_configuration_refuses_values_out_of_range(field, value):
+    with pytest.raises(CheckpointInvalid, match=field):
+        ModelConfig.from_dict(SIZES["mini"].to_dict() | {field: value})

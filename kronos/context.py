@@ -1,0 +1,164 @@
+"""What a model reads of a series: checked values, and the calendar of their times."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kronos.errors import InvalidCandles, InvalidRequest
+from kronos.forecast import COLUMNS
+
+PRICES = slice(0, 4)
+CLOSE, VOLUME, AMOUNT = 3, 4, 5
+STD_FLOOR = 1e-5
+"""Added to the standard deviation when values are normalised."""
+
+Stamps = pd.Index | pd.Series
+"""Times, as an index or a column."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Context:
+    """What the model reads of one series.
+
+    Attributes:
+        values: (T, 6) float64 candles in the units of the data.
+        fields: (T, 5) calendar fields of the bars, as from `calendar_fields`.
+    """
+
+    values: np.ndarray
+    fields: np.ndarray
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean of every column: (6,)."""
+        return self.values.mean(axis=0)
+
+    @property
+    def scale(self) -> np.ndarray:
+        """What every column is divided by: (6,), above 0."""
+        return self.values.std(axis=0) + STD_FLOOR
+
+    def sha256(self) -> str:
+        """Digest of the exact bytes the model reads."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.values, dtype="<f8").tobytes())
+        digest.update(np.ascontiguousarray(self.fields, dtype="<i8").tobytes())
+        return digest.hexdigest()
+
+
+def calendar_fields(stamps: pd.DatetimeIndex) -> np.ndarray:
+    """Minute, hour, weekday, day and month of each stamp's wall clock: (T, 5) int64."""
+    fields = (stamps.minute, stamps.hour, stamps.day_of_week, stamps.day, stamps.month)
+    return np.stack([np.asarray(field, dtype=np.int64) for field in fields], axis=1)
+
+
+def as_times(stamps: Stamps, what: str) -> pd.DatetimeIndex:
+    """Times as a DatetimeIndex.
+
+    Raises:
+        InvalidCandles: They are numbers, no times, or some are missing.
+    """
+    index: Any = pd.Index(stamps)
+    if not isinstance(index, pd.DatetimeIndex):
+        if pd.api.types.is_numeric_dtype(index.dtype):
+            raise InvalidCandles(
+                f"{what} holds numbers, found {index[:3].tolist()}. Convert them to times with "
+                "pd.to_datetime(..., unit=...), or pass the column of times."
+            )
+        try:
+            index = pd.DatetimeIndex(index)
+        except (TypeError, ValueError) as exc:
+            found = index[:3].tolist()
+            raise InvalidCandles(f"{what} must hold times, found {found}: {exc}.") from exc
+    if index.hasnans:
+        row = int(np.flatnonzero(index.isna())[0])
+        raise InvalidCandles(f"{what} has no time in row {row}; remove or fill the row.")
+    return pd.DatetimeIndex(index)
+
+
+def future_times(stamps: Stamps, *, after: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    """Times of the bars to forecast.
+
+    Raises:
+        InvalidCandles: They are no times, or not increasing behind the last bar read.
+        InvalidRequest: There are none.
+    """
+    future = as_times(stamps, "y_timestamp")
+    if not len(future):
+        raise InvalidRequest("y_timestamp is empty: give the times of the bars to forecast.")
+    if not len(after):
+        raise InvalidCandles("There are no candles to read.")
+    if (future.tz is None) != (after.tz is None):
+        raise InvalidCandles(
+            "x_timestamp and y_timestamp must both have a time zone or both have none, found "
+            f"{after.tz} and {future.tz}."
+        )
+    if not (future.is_monotonic_increasing and future.is_unique):
+        raise InvalidCandles("y_timestamp must increase from bar to bar.")
+    if future[0] <= after[-1]:
+        raise InvalidCandles(
+            f"y_timestamp must begin after the last candle, {after[-1]}; found {future[0]}."
+        )
+    return future
+
+
+def read_context(df: pd.DataFrame, times: pd.DatetimeIndex, lookback: int) -> Context:
+    """Takes the last `lookback` bars of a frame as the model's context.
+
+    Without a volume column volume is 0. Without an amount column amount is volume times the
+    mean of open, high, low and close.
+
+    Raises:
+        InvalidCandles: A column is missing, a value is not a finite number, or the times do
+            not match the rows.
+    """
+    if not isinstance(df, pd.DataFrame):
+        raise InvalidCandles(f"Candles must be a pandas DataFrame, found {type(df).__name__}.")
+    missing = [name for name in COLUMNS[PRICES] if name not in df.columns]
+    if missing:
+        raise InvalidCandles(
+            f"Price columns {missing} not found; the frame has {list(map(str, df.columns))[:12]}."
+        )
+    if len(times) != len(df):
+        raise InvalidCandles(f"{len(df)} candles but {len(times)} times in x_timestamp.")
+    df, times = df.iloc[-lookback:], times[-lookback:]
+    if len(df) < 2:
+        raise InvalidCandles(f"A context needs at least 2 candles, found {len(df)}.")
+    values = np.zeros((len(df), len(COLUMNS)))
+    for i, name in enumerate(COLUMNS):
+        if name in df.columns:
+            try:
+                values[:, i] = df[name].to_numpy(dtype=np.float64)
+            except (TypeError, ValueError) as exc:
+                raise InvalidCandles(
+                    f"Column {name!r} holds something not a number: {exc}."
+                ) from exc
+    if "amount" not in df.columns:
+        values[:, AMOUNT] = values[:, VOLUME] * values[:, PRICES].mean(axis=1)
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        row, column = bad[0]
+        raise InvalidCandles(
+            f"Input DataFrame contains NaN or infinite values: row {row} of column "
+            f"{COLUMNS[column]!r} is {values[row, column]}. Drop or fill such rows."
+        )
+    return Context(values, calendar_fields(times))
+
+
+def require_positive_prices(context: Context) -> None:
+    """Refuses prices of 0 and below, from which no return can be measured.
+
+    Raises:
+        InvalidCandles: The message names row and column.
+    """
+    bad = np.argwhere(context.values[:, PRICES] <= 0)
+    if len(bad):
+        row, column = bad[0]
+        raise InvalidCandles(
+            f"Prices must be above 0: row {row} of column {COLUMNS[column]!r} is "
+            f"{context.values[row, column]}. Remove the row."
+        )
