@@ -3,10 +3,10 @@
     python benchmarks/bundled_table.py CORPUS_FOLDER [MANIFEST] [OPTION ...]
 
 Scores the bundled checkpoint on the families it was not trained on (see
-`kronos.training.corpus.Holdout`), against a driftless random walk with EWMA volatility: 3 windows
-per series, 24 steps, 100 paths at T = 1 and top_p = 1. Further options are those of
-`kronos evaluate`, such as --windows 5 or --since 2025-10-01. The manifest is made by
-corpus_manifest.py.
+`kronos.training.corpus.Holdout`), against a driftless random walk with EWMA volatility: at least
+3 windows per series and 200 per interval, 24 steps, 100 paths at T = 1 and top_p = 1. Further
+options are those of `kronos evaluate`, such as --windows 5 or --since 2025-10-01. The manifest is
+made by corpus_manifest.py.
 """
 
 from __future__ import annotations

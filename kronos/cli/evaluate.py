@@ -44,7 +44,15 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--model", default="bundled", help="name or folder (default bundled)")
     parser.add_argument("--lookback", type=int, help="bars read (default: the model's own)")
     parser.add_argument("--horizon", type=int, default=24, help="steps scored (default 24)")
-    parser.add_argument("--windows", type=int, default=3, help="windows per series (default 3)")
+    parser.add_argument(
+        "--windows", type=int, default=3, help="windows per series, at least (default 3)"
+    )
+    parser.add_argument(
+        "--per-interval",
+        type=int,
+        default=200,
+        help="windows wanted of every interval; few series give more each (default 200)",
+    )
     parser.add_argument("--paths", type=int, default=100, help="paths per window (default 100)")
     parser.add_argument("--seed", type=int, default=0, help="seed of windows and paths")
     parser.add_argument("--since", metavar="DATE", help="score only bars from this date on")
@@ -65,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
         lookback=args.lookback or predictor.context_length(10**9, args.horizon),
         horizon=args.horizon,
         windows_per_series=args.windows,
+        windows_per_interval=args.per_interval,
         sample_count=args.paths,
         seed=args.seed,
         intervals=tuple(args.intervals),

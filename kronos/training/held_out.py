@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -27,7 +28,9 @@ class EvaluationPlan:
     Attributes:
         lookback: Bars the model reads.
         horizon: Steps scored, 1 .. H.
-        windows_per_series: Origins drawn in each series.
+        windows_per_series: Origins drawn in each series, at least.
+        windows_per_interval: Origins wanted of every interval; where few series have it, each
+            gives more of them.
         sample_count: Paths per forecast.
         batch: Forecasts sampled together.
         seed: Seed of origins and paths.
@@ -37,6 +40,7 @@ class EvaluationPlan:
     lookback: int
     horizon: int = 24
     windows_per_series: int = 3
+    windows_per_interval: int = 0
     sample_count: int = 100
     batch: int = 16
     seed: int = 0
@@ -71,12 +75,18 @@ def draw_windows(corpus: Corpus, plan: EvaluationPlan) -> list[Window]:
     """
     rng = np.random.default_rng(plan.seed)
     history = max(plan.lookback, CONE_BARS)
+    usable = [
+        series
+        for series in corpus.series
+        if series.n_bars >= history + plan.horizon
+        and (not plan.intervals or series.interval in plan.intervals)
+    ]
+    n_series = Counter(series.interval for series in usable)
     windows = []
-    for series in corpus.series:
+    for series in usable:
         room = series.n_bars - history - plan.horizon
-        if room < 0 or (plan.intervals and series.interval not in plan.intervals):
-            continue
-        count = min(plan.windows_per_series, room + 1)
+        share = -(-plan.windows_per_interval // n_series[series.interval])
+        count = min(max(plan.windows_per_series, share), room + 1)
         for offset in sorted(rng.choice(room + 1, count, replace=False)):
             origin = series.start + history + int(offset)
             sigma = ewma_volatility(corpus.values[origin - CONE_BARS : origin, CLOSE])

@@ -1,6 +1,7 @@
 """Evaluating a checkpoint on held-out windows."""
 
 import dataclasses
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -23,6 +24,13 @@ def test_windows_are_the_same_for_every_lookback(corpus):
     long = draw_windows(corpus, dataclasses.replace(PLAN, lookback=200))
     assert [w.origin for w in short] == [w.origin for w in long]
     assert all(w.series.start + 256 <= w.origin <= w.series.stop - 4 for w in short)
+
+
+def test_intervals_of_few_series_give_more_windows_each(corpus):
+    plan = dataclasses.replace(PLAN, windows_per_interval=18)
+    counts = Counter(w.series.name for w in draw_windows(corpus, plan))
+    assert counts.pop("daily/day.parquet") == 18
+    assert set(counts.values()) == {3}
 
 
 def test_scores_have_a_row_per_window_and_step(predictor, corpus):
@@ -67,8 +75,9 @@ def test_too_short_series_are_refused(corpus):
 
 def test_the_command_prints_the_table(bars_folder, root, capsys):
     code = main(
-        ["evaluate", "--data", str(bars_folder), "--holdout", "0.3", "--windows", "1", "--horizon",
-         "3", "--paths", "5", "--lookback", "32", "--model", str(root / "tests/golden")]
+        ["evaluate", "--data", str(bars_folder), "--holdout", "0.3", "--windows", "1",
+         "--per-interval", "0", "--horizon", "3", "--paths", "5", "--lookback", "32",
+         "--model", str(root / "tests/golden")]
     )  # fmt: skip
     out = capsys.readouterr().out
     assert code == 0
