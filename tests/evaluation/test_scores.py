@@ -51,6 +51,14 @@ def test_crps_is_fair_to_small_ensembles():
     assert few == pytest.approx(many, abs=0.03)
 
 
+def test_crps_is_the_fair_estimator():
+    rng = np.random.default_rng(3)
+    paths, actual = rng.normal(size=(7, 4)), rng.normal(size=4)
+    pairs = np.abs(paths[:, None] - paths[None]).sum((0, 1)) / (7 * 6)
+    expected = np.abs(paths - actual).mean(0) - pairs / 2
+    np.testing.assert_allclose(score_paths(actual, paths, np.ones(4)).crps, expected)
+
+
 def test_outcomes_inside_the_band_are_counted():
     paths = np.linspace(-1, 1, 101)[:, None] * np.ones(3)
     scores = score_paths(np.array([0.0, 0.79, 0.81]), paths, np.ones(3))
