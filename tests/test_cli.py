@@ -250,6 +250,8 @@ def test_interrupting_a_download_exits_130(tmp_path: Path) -> None:
             env={**os.environ, "HF_ENDPOINT": server.url, "HF_HUB_CACHE": str(tmp_path)},
             cwd=ROOT,
             stderr=subprocess.PIPE,
+            # A suite started in the background of a shell hands down SIGINT ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         deadline = time.monotonic() + 30
         while not server.requests and time.monotonic() < deadline:

@@ -193,23 +193,29 @@ def test_contexts_longer_than_the_model_reads_are_refused(predictor, df, future)
         predictor.sample([context], [calendar_fields(future)], SamplingParameters())
 
 
-def test_valid_candles_are_left_as_decoded(predictor, df, future):
-    """Only candles that are invalid are touched, and only where they are."""
-    from kronos.context import calendar_fields, read_context
-    from kronos.forecast import SamplingParameters
+def test_only_invalid_candles_are_repaired(df):
+    from kronos.context import read_context
+    from kronos.predictor import _valid_candles
 
     context = read_context(df, df.index, 56)
-    sampling = SamplingParameters(sample_count=30, seed=4)
-    raw = predictor.sample([context], [calendar_fields(future)], sampling)[0][0]
-    shown = predictor.forecast(
-        df, y_timestamp=future, sample_count=30, seed=4, lookback=56, anchor=False
-    ).paths
-    o, h, low, c, volume, _ = np.moveaxis(raw, -1, 0)
-    valid = (h >= np.maximum(o, c)) & (low <= np.minimum(o, c)) & (low > 0.1)
-    assert 0 < valid.sum() < valid.size
-    assert np.array_equal(raw[valid][:, :4], shown[valid][:, :4])
-    assert np.array_equal(raw[..., [0, 3]], shown[..., [0, 3]])
-    assert np.array_equal(volume[volume > 0], shown[..., 4][volume > 0])
+    valid = df.iloc[:20].to_numpy(dtype=float).reshape(4, 5, 6)
+    assert np.array_equal(_valid_candles(valid.copy(), context), valid)
+
+    broken = valid.copy()
+    broken[0, 0, 1] = broken[0, 0, 2] - 1  # high below everything
+    broken[1, 2, 2] = broken[1, 2, 1] + 1  # low above everything
+    broken[2, 3, 4:] = -5.0
+    broken[3, 4, :4] = -2.0
+    repaired = _valid_candles(broken.copy(), context)
+    assert repaired[0, 0, 1] == max(broken[0, 0, :4])
+    assert repaired[1, 2, 2] == min(broken[1, 2, :4])
+    assert (repaired[2, 3, 4:] == 0).all()
+    assert (repaired[3, 4, :4] == context.values[-1, 3] / 1000).all()
+    # Open and close of positive prices are never touched, nor any candle that was valid.
+    untouched = np.ones((4, 5), dtype=bool)
+    untouched[[0, 1, 2, 3], [0, 2, 3, 4]] = False
+    assert np.array_equal(repaired[untouched], valid[untouched])
+    assert np.array_equal(repaired[0, 0, [0, 3]], broken[0, 0, [0, 3]])
 
 
 def test_horizon_must_match_the_times(predictor, df, future):
