@@ -12,6 +12,7 @@ from tests.source_tree import LIBRARIES, ROOT, Import, imports, module_name, pyt
 MAY_USE = {
     "errors": set(),
     "assets": set(),
+    "digest": set(),
     "intervals": {"errors"},
     "forecast": {"errors"},
     "calendars": {"errors", "intervals"},
@@ -22,16 +23,16 @@ MAY_USE = {
     "inference": {"errors", "forecast", "nn"},
     "context": {"errors", "forecast"},
     "predictor": {"candles", "context", "errors", "forecast", "inference", "nn"},
-    "zoo": {"assets", "errors", "hub", "nn", "predictor"},
+    "zoo": {"assets", "digest", "errors", "hub", "nn", "predictor"},
     "pretrained": {"errors", "hub", "nn", "predictor", "zoo"},
     "training": {
-        "candles", "context", "errors", "evaluation", "forecast", "inference", "intervals", "nn",
-        "predictor",
+        "candles", "context", "digest", "errors", "evaluation", "forecast", "inference",
+        "intervals", "nn", "predictor",
     },
 }  # fmt: skip
 WITHOUT_TORCH = {
-    "assets", "calendars", "candles", "context", "errors", "evaluation", "forecast", "hub",
-    "intervals",
+    "assets", "calendars", "candles", "context", "digest", "errors", "evaluation", "forecast",
+    "hub", "intervals",
 }  # fmt: skip
 # The command line stands above everything, like the pages.
 COMMANDS = {"cli", "__main__"}

@@ -12,12 +12,12 @@ import pandas as pd
 import torch
 from torch import nn
 
+from kronos.digest import sha256_of
 from kronos.nn.checkpoint import (
     WEIGHTS_NAME,
     load_model,
     load_tokenizer,
     save_checkpoint,
-    sha256_of,
 )
 from kronos.nn.config import ModelConfig, TokenizerConfig
 from kronos.nn.model import Kronos

@@ -12,13 +12,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kronos.assets import asset_path
+from kronos.digest import sha256_of
 from kronos.errors import CheckpointCorrupt, CheckpointInvalid, CheckpointUnavailable
 from kronos.hub.repository import CONFIG_NAME, WEIGHTS_NAME
 
@@ -74,7 +74,7 @@ class Card:
         """
         for name, expected in self.sha256.items():
             path = folder / name
-            found = _sha256(path) if path.is_file() else "missing"
+            found = sha256_of(path) if path.is_file() else "missing"
             if found != expected:
                 raise CheckpointCorrupt(
                     f"{path} does not match {CARD_NAME}: SHA-256 is {found}, expected {expected}. "
@@ -135,7 +135,7 @@ def pair_of(folder: Path, tokenizer: Path | None) -> tuple[Path, Path]:
 
 def weights_digest(*folders: Path) -> str:
     """Short digest that tells checkpoints apart: 16 hexadecimal digits over all weights."""
-    digests = [_sha256(folder / WEIGHTS_NAME) for folder in folders]
+    digests = [sha256_of(folder / WEIGHTS_NAME) for folder in folders]
     return hashlib.sha256("".join(digests).encode()).hexdigest()[:16]
 
 
@@ -153,7 +153,7 @@ def describe_bundle(folder: str | Path, *, lookback: int, max_context: int) -> C
     folder = Path(folder)
     pair_of(folder, None)
     names = [f"{part}/{name}" for part in _PARTS for name in (CONFIG_NAME, WEIGHTS_NAME)]
-    card = Card(lookback, max_context, {name: _sha256(folder / name) for name in names})
+    card = Card(lookback, max_context, {name: sha256_of(folder / name) for name in names})
     facts = {"lookback": lookback, "max_context": max_context, "sha256": card.sha256}
     (folder / CARD_NAME).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     return card
@@ -225,8 +225,3 @@ def _digests(value: object, path: Path) -> dict[str, str]:
             f"{path}: sha256 must map {', '.join(sorted(allowed))} to 64 hexadecimal digits."
         )
     return value
-
-
-def _sha256(path: str | os.PathLike[str]) -> str:
-    with open(path, "rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
