@@ -37,7 +37,7 @@ help:  ## Show this list
 setup: $(RUNTIME)  ## Install the application and its dependencies into .venv
 
 run: $(RUNTIME)  ## Start the application and print its address
-	@exec $(PY) -m streamlit run app.py --server.showEmailPrompt=false \
+	@exec $(PY) -m pages.ui.serve --server.showEmailPrompt=false \
 		--server.address="$(or $(HOST),localhost)" $(if $(PORT),--server.port="$(PORT)")
 
 test: $(DEVELOP) lint  ## Run every check: linter, formatter, types, tests

@@ -25,8 +25,10 @@ _SIGNS = re.compile(r"^[$€£¥₿₹]|[$€£¥₿₹]$|^(?:usd|eur|gbp)|(?:us
 _SCALES = {"k": 1e3, "m": 1e6, "b": 1e9, "bn": 1e9, "t": 1e12}
 _SCALED = re.compile(r"^(.*[\d.,])\s*(k|m|bn|b|t)$", re.IGNORECASE)
 _TO_SHAPE = str.maketrans("12345678", "99999999")
-# Decoded text holds no NUL, so it can stand between cells.
+# Decoded text holds neither NUL, so it can stand between cells, nor half of a surrogate pair, so
+# that can mark zeros for a moment.
 _BETWEEN = "\x00"
+_ZERO = "\ud800"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +108,8 @@ def _plain(cells: Sequence[str]) -> np.ndarray | None:
 def _shapes(cells: Sequence[str]) -> list[str]:
     """Every digit as 9, save a single 0 before the first sign: (T,)."""
     text = _BETWEEN.join(cells).translate(_TO_SHAPE)
-    text = re.sub(r"(?<![\d.,'])0(?=[.,])", "z", text)
-    return text.replace("0", "9").replace("z", "0").split(_BETWEEN)
+    text = re.sub(r"(?<![\d.,'])0(?=[.,])", _ZERO, text)
+    return text.replace("0", "9").replace(_ZERO, "0").split(_BETWEEN)
 
 
 def _detect(

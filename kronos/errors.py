@@ -9,6 +9,9 @@
     │   └── CheckpointUnavailable   not cached here and the hub cannot give it
     ├── TrainingDiverged      a training run can no longer learn
     ├── ForecastCancelled     the caller asked to stop
+    ├── DeadlineExceeded      the answer came too late to be of use, so it was given up
+    ├── NotFinished           waiting has ended before the job (also a TimeoutError)
+    ├── OutOfMemory           the machine's memory is not enough (also a MemoryError)
     └── Busy                  the queue is full; nothing was started
 
 A message says what was wrong, what was found, and what to do about it. Adapters raise these
@@ -52,5 +55,26 @@ class ForecastCancelled(KronosError):
     """The caller asked to stop; nothing of the forecast is kept."""
 
 
+class DeadlineExceeded(KronosError):
+    """No answer was ready by the deadline of the request; nothing of it is kept."""
+
+
+class NotFinished(KronosError, TimeoutError):
+    """The time allowed for waiting is over; the job itself goes on."""
+
+
+class OutOfMemory(KronosError, MemoryError):
+    """The memory of the machine or of its GPU is not enough, even for small portions."""
+
+
 class Busy(KronosError):
-    """The queue is full; the request was not started."""
+    """The queue is full; the request was not started.
+
+    Attributes:
+        position: Number in line the request would have had, 1 being next; None where there is
+            no line, because the queue is closed.
+    """
+
+    def __init__(self, message: str, *, position: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position

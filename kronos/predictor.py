@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
 
+from kronos.candle_paths import anchor_factor, make_valid
 from kronos.context import (
     CLOSE,
     PRICES,
-    VOLUME,
     Context,
     Stamps,
     as_times,
@@ -28,13 +29,30 @@ from kronos.context import (
 from kronos.errors import InvalidRequest
 from kronos.forecast import COLUMNS, Forecast, Progress, SamplingParameters, whole_number
 from kronos.inference.decode import decode_paths
-from kronos.inference.generate import TokenContext, generate
-from kronos.inference.sampling import path_uniforms
+from kronos.inference.generate import Continuation, Decoder, Drawing, generate
+from kronos.inference.graphs import StaticDecoder
+from kronos.inference.tokens import TokenContext
 from kronos.nn.model import Kronos
 from kronos.nn.tokenizer import KronosTokenizer
 
-PRICE_FLOOR = 1e-3
-"""Lowest price a forecast may show, as a share of the last close."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """A checked request for one forecast, which needs nothing but the model any more.
+
+    Attributes:
+        context: What is read.
+        origin: Open time of the last bar read.
+        future: (H,) times of the bars to forecast.
+        sampling: How futures are drawn.
+        anchor: Whether the fan is moved to the last close.
+    """
+
+    context: Context
+    origin: pd.Timestamp
+    future: pd.DatetimeIndex
+    sampling: SamplingParameters
+    anchor: bool
 
 
 class KronosPredictor:
@@ -51,6 +69,7 @@ class KronosPredictor:
         name: str = "local",
         revision: str = "",
         lookback: int | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         """Args:
         model: The autoregressive model.
@@ -61,6 +80,8 @@ class KronosPredictor:
         name: Name shown with forecasts.
         revision: Hub commit or weights digest shown with forecasts.
         lookback: Context length recommended for this checkpoint; None for all that fits.
+        dtype: What the model computes in; None leaves it as it is. The tokenizer, whose ids must
+            be exact, stays in float32.
 
         Raises:
             InvalidRequest: Model and tokenizer do not belong together.
@@ -74,9 +95,10 @@ class KronosPredictor:
             )
         if max_context < 2:
             raise InvalidRequest(f"max_context must be at least 2, found {max_context}.")
-        self.device = torch.device(device) if device is not None else _best_device()
-        self.model = model.to(self.device).eval()
+        self.device = torch.device(device) if device is not None else best_device()
+        self.model = model.to(self.device, dtype).eval()
         self.tokenizer = tokenizer.to(self.device).eval()
+        self.decoder = (StaticDecoder if self.device.type == "cuda" else Decoder)(self.model)
         self.max_context = max_context
         self.clip = clip
         self.name = name
@@ -129,23 +151,62 @@ class KronosPredictor:
             InvalidRequest: A parameter is out of range.
         """
         started = time.perf_counter()
-        sampling = SamplingParameters(T, top_p, top_k, sample_count, seed)
+        prepared = self.prepare(
+            df,
+            y_timestamp=y_timestamp,
+            x_timestamp=x_timestamp,
+            sampling=SamplingParameters(T, top_p, top_k, sample_count, seed),
+            lookback=lookback,
+            anchor=anchor,
+        )
+        drawing = self.begin(prepared, started)
+        generate(self.decoder, drawing.series, progress)
+        return drawing.finish()
+
+    def prepare(
+        self,
+        df: pd.DataFrame,
+        *,
+        y_timestamp: Stamps,
+        x_timestamp: Stamps | None = None,
+        sampling: SamplingParameters,
+        lookback: int | None = None,
+        anchor: bool = True,
+    ) -> Prepared:
+        """The first part of `forecast`: checks candles and times, computes nothing."""
         times = as_times(df.index if x_timestamp is None else x_timestamp, "x_timestamp")
         future = future_times(y_timestamp, after=times)
-        bars = self.context_length(len(df), len(future), lookback)
-        context = read_context(df, times, bars)
+        context = read_context(df, times, self.context_length(len(df), len(future), lookback))
         require_positive_prices(context)
-        paths, last = self.sample([context], [calendar_fields(future)], sampling, progress)
-        values = paths[0]
+        return Prepared(context, times[-1], future, sampling, anchor)
+
+    def begin(self, prepared: Prepared, started: float | None = None) -> Drawing:
+        """The second part: the context as tokens, whose paths are to be drawn.
+
+        Args:
+            prepared: From `prepare`.
+            started: When the forecast began, by time.perf_counter; None for now.
+
+        Returns:
+            One series, and a finish that returns a `Forecast`.
+        """
+        started = time.perf_counter() if started is None else started
+        fields = calendar_fields(prepared.future)
+        continuation = self._continuation(prepared.context, fields, prepared.sampling)
+        return Drawing([continuation], lambda: self._forecast(prepared, continuation, started))
+
+    def _forecast(self, prepared: Prepared, continuation: Continuation, started: float) -> Forecast:
+        context = prepared.context
+        values, last = self._candles(context, continuation)
         last_close = float(context.values[-1, CLOSE])
-        factor = anchor_factor(last_close, float(last[0, CLOSE])) if anchor else 1.0
+        factor = anchor_factor(last_close, float(last[CLOSE])) if prepared.anchor else 1.0
         values[..., PRICES] *= factor
         return Forecast(
-            paths=_valid_candles(values, context),
-            timestamps=future,
-            origin=times[-1],
+            paths=make_valid(values, context),
+            timestamps=prepared.future,
+            origin=prepared.origin,
             last_close=last_close,
-            parameters=sampling,
+            parameters=prepared.sampling,
             model_name=self.name,
             model_revision=self.revision,
             context_hash=context.sha256(),
@@ -275,65 +336,80 @@ class KronosPredictor:
         Raises:
             InvalidRequest: A context is longer than max_context.
         """
-        tokens = self._tokenize(contexts, futures)
-        noise = path_uniforms(sampling.seed, sampling.sample_count, tokens.horizon)
-        s1, s2 = generate(
-            self.model,
-            tokens,
-            sampling,
-            noise,
-            max_context=self.max_context,
-            progress=progress,
-        )
-        z, z_last = decode_paths(self.tokenizer, tokens, s1, s2, max_context=self.max_context)
-        mean = np.stack([context.mean for context in contexts])
-        scale = np.stack([context.scale for context in contexts])
-        paths = z.cpu().double().numpy() * scale[:, None, None] + mean[:, None, None]
-        return paths, z_last.cpu().double().numpy() * scale + mean
+        drawing = self.begin_samples(contexts, futures, sampling)
+        generate(self.decoder, drawing.series, progress)
+        return drawing.finish()
+
+    def begin_samples(
+        self,
+        contexts: Sequence[Context],
+        futures: Sequence[np.ndarray],
+        sampling: SamplingParameters,
+    ) -> Drawing:
+        """The first part of `sample`: series to draw, and a finish that returns its answer."""
+        series = [
+            self._continuation(context, fields, sampling)
+            for context, fields in zip(contexts, futures, strict=True)
+        ]
+
+        def finish() -> tuple[np.ndarray, np.ndarray]:
+            candles = [self._candles(*pair) for pair in zip(contexts, series, strict=True)]
+            return np.stack([p for p, _ in candles]), np.stack([last for _, last in candles])
+
+        return Drawing(series, finish)
+
+    def begin_warm_up(self) -> Drawing:
+        """A small forecast of nothing, which makes the first real one as fast as all others."""
+        rows = np.linspace(1.0, 2.0, 32)[:, None].repeat(len(COLUMNS), axis=1)
+        context = Context(rows, np.zeros((len(rows), 5), dtype=np.int64))
+        fields = [np.zeros((2, 5), dtype=np.int64)]
+        return self.begin_samples([context], fields, SamplingParameters(sample_count=8))
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory of the weights of model and tokenizer."""
+        parameters = (*self.model.parameters(), *self.tokenizer.parameters())
+        return sum(p.numel() * p.element_size() for p in parameters)
 
     @torch.inference_mode()
-    def _tokenize(self, contexts: Sequence[Context], futures: Sequence[np.ndarray]) -> TokenContext:
-        lengths = torch.tensor([len(context.values) for context in contexts])
-        if int(lengths.max()) > self.max_context:
+    def _continuation(
+        self, context: Context, future: np.ndarray, sampling: SamplingParameters
+    ) -> Continuation:
+        if len(context.values) > self.max_context:
             raise InvalidRequest(
-                f"A context of {int(lengths.max())} bars was given, but {self.name} reads at most "
-                f"{self.max_context}. Cut it to the last {self.max_context}."
+                f"A context of {len(context.values)} bars was given, but {self.name} reads at "
+                f"most {self.max_context}. Cut it to the last {self.max_context}."
             )
-        B, T = len(contexts), int(lengths.max())
-        x = torch.zeros(B, T, len(COLUMNS))
-        stamp = torch.zeros(B, T, 5, dtype=torch.long)
-        for b, context in enumerate(contexts):
-            z = (context.values - context.mean) / context.scale
-            n = len(z)
-            x[b, :n] = torch.from_numpy(np.clip(z, -self.clip, self.clip))
-            stamp[b, :n] = torch.from_numpy(context.fields)
-        future = torch.from_numpy(np.stack(futures))
-        s1, s2 = self.tokenizer.encode(x.to(self.device))
-        return TokenContext(s1, s2, stamp.to(self.device), future.to(self.device), lengths)
+        z = np.clip((context.values - context.mean) / context.scale, -self.clip, self.clip)
+        x = torch.from_numpy(z).to(self.device, self.tokenizer.head.weight.dtype)
+        s1, s2 = self.tokenizer.encode(x[None])
+        stamp, future_stamp = (
+            torch.from_numpy(np.ascontiguousarray(fields)).to(self.device)
+            for fields in (context.fields, future)
+        )
+        tokens = TokenContext(s1[0], s2[0], stamp, future_stamp)
+        return Continuation(tokens, sampling, max_context=self.max_context)
+
+    def _candles(
+        self, context: Context, continuation: Continuation
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Paths (N, H, 6) and the reconstructed last candle (6,), in the units of the data."""
+        z, z_last = decode_paths(
+            self.tokenizer,
+            continuation.context,
+            continuation.s1,
+            continuation.s2,
+            max_context=self.max_context,
+        )
+        paths, last = (part.double().cpu().numpy() for part in (z, z_last))
+        return paths * context.scale + context.mean, last * context.scale + context.mean
 
 
-def _best_device() -> torch.device:
+def best_device() -> torch.device:
+    """A CUDA or Apple GPU when there is one, else the CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def anchor_factor(last_close: float, decoded: float) -> float:
-    """What prices are multiplied by so that the decoded last close becomes the true one."""
-    # A decoded close far off says that the tokenizer failed on this bar; moving the whole fan
-    # by that error would only spread it.
-    factor = last_close / decoded if decoded > 0 else 1.0
-    return factor if 0.5 < factor < 2.0 else 1.0
-
-
-def _valid_candles(paths: np.ndarray, context: Context) -> np.ndarray:
-    """Repairs candles in place where needed: (N, H, 6); see `KronosPredictor.forecast`."""
-    prices: np.ndarray = paths[..., PRICES]
-    np.maximum(prices, PRICE_FLOOR * context.values[-1, CLOSE], out=prices)
-    paths[..., 1], paths[..., 2] = prices.max(axis=-1), prices.min(axis=-1)
-    traded = context.values[:, VOLUME:].any(axis=0)
-    paths[..., VOLUME:] = np.where(traded, np.maximum(paths[..., VOLUME:], 0.0), 0.0)
-    return paths
 
 
 class _ProgressBar:

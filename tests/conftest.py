@@ -5,9 +5,9 @@ import os
 import shutil
 from pathlib import Path
 
-# Before torch is first imported: the test models are tiny, and more threads than two only wait
-# for one another on a busy machine.
-os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
+# Before torch is first imported, here and in what the tests start: the test models are tiny, and
+# more threads than one only wait for one another, by spinning, on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import pandas as pd

@@ -1,8 +1,8 @@
 """Reading the project's own source for the tests that state laws about it."""
 
 import ast
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,22 +42,24 @@ def module_name(file: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@cache
 def syntax(file: Path) -> ast.Module:
     """The parsed file."""
     return ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
 
 
-def imports(file: Path) -> Iterator[Import]:
+@cache
+def imports(file: Path) -> tuple[Import, ...]:
     """Every import of a file, as absolute dotted names of modules or of names in them."""
+    found: list[Import] = []
     for node in ast.walk(syntax(file)):
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield Import(file, node.lineno, alias.name)
+            found += [Import(file, node.lineno, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
                 package = file.relative_to(ROOT).parent.parts
                 above = package[: len(package) - node.level + 1]
                 base = ".".join((*above, base)).rstrip(".")
-            for alias in node.names:
-                yield Import(file, node.lineno, f"{base}.{alias.name}")
+            found += [Import(file, node.lineno, f"{base}.{alias.name}") for alias in node.names]
+    return tuple(found)

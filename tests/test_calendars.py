@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import exchange_calendars
 import numpy as np
 import pandas as pd
 import pytest
@@ -199,6 +200,31 @@ class TestFuture:
         naive = pd.Timestamp("2024-01-01")
         with pytest.raises(InvalidCandles, match="time zone"):
             future_timestamps(naive, 1, interval="1d", calendar="24/7", zone="UTC")
+
+
+class TestRecords:
+    @pytest.mark.parametrize("calendar", ["XNYS", "XSHG", "XTKS", "CMES"])
+    def test_sessions_are_those_of_the_calendar_library(self, calendar: str) -> None:
+        first, last = pd.Timestamp("2014-12-30"), pd.Timestamp("2026-01-05")
+        library = exchange_calendars.get_calendar(calendar, start=first, end=last).schedule
+        for years in (pd.Timestamp("2015-06-01"), last), (first, last):
+            ours = schedule(calendar, *years, zone="UTC")
+            pd.testing.assert_frame_equal(
+                ours, library.loc[years[0] : years[1], list(ours.columns)], check_freq=False
+            )
+
+    @pytest.mark.parametrize("year", [1990, 2000, 2010, 2020, 2030])
+    def test_the_holiday_that_opens_a_decade_is_no_session(self, year: int) -> None:
+        days = schedule(
+            "XNYS", pd.Timestamp(year - 1, 12, 30), pd.Timestamp(year, 1, 4), zone="UTC"
+        )
+        assert pd.Timestamp(year, 1, 1) not in days.index
+
+    def test_before_and_after_the_records_every_weekday_is_a_session(self) -> None:
+        for first, last in (("1985-03-04", "1985-03-15"), ("2095-03-07", "2095-03-18")):
+            days = schedule("XSHG", pd.Timestamp(first), pd.Timestamp(last), zone="UTC")
+            assert days.index.tolist() == pd.bdate_range(first, last).tolist()
+            assert (days["close"] > days["open"]).all()
 
 
 class TestInference:

@@ -31,7 +31,6 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Loopback
     for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "HF_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(transfer, "PROBE_SECONDS", 0.5)
     monkeypatch.setattr(waiting, "FIRST_PAUSE_SECONDS", 0.05)
     with LoopbackHub() as running:
         running.publish(MODEL.repo_id, MODEL.revision, GOLDEN / "model")
@@ -137,7 +136,10 @@ def test_unknown_host_is_unreachable(server: LoopbackHub, monkeypatch: pytest.Mo
     unavailable("hub.invalid", "cannot be reached")
 
 
-def test_a_hub_that_never_answers_fails_within_seconds(server: LoopbackHub) -> None:
+def test_a_hub_that_never_answers_fails_within_seconds(
+    server: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "PROBE_SECONDS", 0.3)
     server.faults.hang = True
     unavailable("cannot be reached", "did not answer in time")
 

@@ -12,6 +12,7 @@ from tests.source_tree import LIBRARIES, ROOT, Import, imports, module_name, pyt
 MAY_USE = {
     "errors": set(),
     "assets": set(),
+    "collector": set(),
     "digest": set(),
     "intervals": {"errors"},
     "forecast": {"errors"},
@@ -22,17 +23,20 @@ MAY_USE = {
     "nn": {"errors"},
     "inference": {"errors", "forecast", "nn"},
     "context": {"errors", "forecast"},
-    "predictor": {"candles", "context", "errors", "forecast", "inference", "nn"},
-    "zoo": {"assets", "digest", "errors", "hub", "nn", "predictor"},
+    "candle_paths": {"context"},
+    "predictor": {"candle_paths", "context", "errors", "forecast", "inference", "nn"},
+    "zoo": {"assets", "collector", "digest", "errors", "hub", "inference", "nn", "predictor"},
     "pretrained": {"errors", "hub", "nn", "predictor", "zoo"},
     "training": {
-        "candles", "context", "digest", "errors", "evaluation", "forecast", "inference",
-        "intervals", "nn", "predictor",
+        "candle_paths", "candles", "context", "digest", "errors", "evaluation", "forecast",
+        "inference", "intervals", "nn", "predictor",
     },
+    "torch_setup": {"collector"},
+    "service": {"forecast", "inference", "predictor", "torch_setup", "zoo"},
 }  # fmt: skip
 WITHOUT_TORCH = {
-    "assets", "calendars", "candles", "context", "digest", "errors", "evaluation", "forecast",
-    "hub", "intervals",
+    "assets", "calendars", "candle_paths", "candles", "collector", "context", "digest", "errors",
+    "evaluation", "forecast", "hub", "intervals",
 }  # fmt: skip
 # The command line stands above everything, like the pages.
 COMMANDS = {"cli", "__main__"}
@@ -170,6 +174,18 @@ def test_importing_kronos_loads_no_other_package():
 def test_reading_candles_loads_neither_torch_nor_the_hub_client():
     loaded = loaded_by("import kronos.candles, kronos.forecast, kronos.errors, data_sources")
     assert not loaded & {"torch", "safetensors", "huggingface_hub", "streamlit", "plotly"}
+
+
+def test_the_help_of_the_command_loads_no_other_package():
+    said = "from kronos.cli import parser; parser().format_help()"
+    assert not loaded_by(said) - loaded_by("pass") - sys.stdlib_module_names - {"kronos"}
+
+
+def test_bars_that_keep_no_exchange_load_no_calendar_library():
+    said = "from data_sources.samples import load_sample; load_sample('BTCUSD_30m').future(24)"
+    assert not loaded_by(said) & {
+        "exchange_calendars", "huggingface_hub", "plotly", "scoringrules", "streamlit", "torch",
+    }  # fmt: skip
 
 
 def test_public_names_are_importable_and_listed():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kronos.errors import InvalidCandles
@@ -12,6 +12,7 @@ from kronos.intervals import INTERVALS, infer_interval
 
 
 @pytest.mark.parametrize("name", INTERVALS)
+@settings(max_examples=25)
 @given(missing=st.sets(st.integers(0, 99), max_size=30), start=st.integers(0, 10**9))
 def test_missing_bars_never_change_the_interval(name: str, missing: set[int], start: int) -> None:
     index = pd.Timestamp(start, unit="s") + INTERVALS[name] * pd.Series(range(100))

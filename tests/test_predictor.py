@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 import torch
 
+from kronos.candle_paths import anchor_factor, make_valid
 from kronos.errors import InvalidCandles, InvalidRequest
-from kronos.predictor import KronosPredictor, anchor_factor
+from kronos.predictor import KronosPredictor
 
 
 @pytest.fixture
@@ -195,18 +196,17 @@ def test_contexts_longer_than_the_model_reads_are_refused(predictor, df, future)
 
 def test_only_invalid_candles_are_repaired(df):
     from kronos.context import read_context
-    from kronos.predictor import _valid_candles
 
     context = read_context(df, df.index, 56)
     valid = df.iloc[:20].to_numpy(dtype=float).reshape(4, 5, 6)
-    assert np.array_equal(_valid_candles(valid.copy(), context), valid)
+    assert np.array_equal(make_valid(valid.copy(), context), valid)
 
     broken = valid.copy()
     broken[0, 0, 1] = broken[0, 0, 2] - 1  # high below everything
     broken[1, 2, 2] = broken[1, 2, 1] + 1  # low above everything
     broken[2, 3, 4:] = -5.0
     broken[3, 4, :4] = -2.0
-    repaired = _valid_candles(broken.copy(), context)
+    repaired = make_valid(broken.copy(), context)
     assert repaired[0, 0, 1] == max(broken[0, 0, :4])
     assert repaired[1, 2, 2] == min(broken[1, 2, :4])
     assert (repaired[2, 3, 4:] == 0).all()

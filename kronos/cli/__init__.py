@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 import kronos
+from kronos.collector import leave_without_collecting
 from kronos.errors import KronosError
 
 __all__ = ["COMMANDS", "main", "parser"]
@@ -66,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     args = parser().parse_args(argv)
+    if argv is None:
+        leave_without_collecting()
     try:
         code = int(args.run(args))
         sys.stdout.flush()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 from kronos.cli.terminal import ProgressLine, write_text
+from kronos.collector import collector_paused
 from kronos.errors import InvalidRequest
-from kronos.zoo import load
+
+if TYPE_CHECKING:
+    from kronos.inference.jobs import JobStatus
 
 __all__ = ["add_parser", "run"]
 
@@ -135,29 +139,32 @@ def _add_output_options(group: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Does what was asked; see `kronos.cli`."""
     # pandas takes a second to import, which --help need not wait for.
-    from kronos.cli.forecast_input import read_request
-    from kronos.cli.forecast_output import as_csv, as_json, paths_csv
-    from kronos.forecast import SamplingParameters
+    with collector_paused():
+        from kronos.cli.forecast_input import read_request
+        from kronos.cli.forecast_output import as_csv, as_json, paths_csv
+        from kronos.forecast import SamplingParameters
+        from kronos.inference.engine import SAMPLING
+        from kronos.service import forecast_request, new_engine
 
     # Mistakes in the options are told before the file is read or the model loaded.
     sampling = SamplingParameters(args.T, args.top_p, args.top_k, args.paths, args.seed)
     if args.horizon < 1:
         raise InvalidRequest(f"--horizon must be at least 1, found {args.horizon}.")
     request = read_request(args)
-    with ProgressLine(f"loading {args.model}", in_bytes=True) as progress:
-        predictor = load(args.model, device=args.device, progress=progress)
-    with ProgressLine("forecasting, step") as progress:
-        forecast = predictor.forecast(
-            request.context,
-            y_timestamp=request.future,
-            T=sampling.T,
-            top_p=sampling.top_p,
-            top_k=sampling.top_k,
-            sample_count=sampling.sample_count,
-            seed=sampling.seed,
-            lookback=args.lookback,
-            progress=progress,
-        )
+    asked = forecast_request(
+        args.model, request.context, request.future, sampling, lookback=args.lookback
+    )
+    with (
+        closing(new_engine(args.device)) as engine,
+        ProgressLine(f"loading {args.model}", in_bytes=True) as loading,
+        ProgressLine("forecasting, step") as drawing,
+    ):
+
+        def watch(status: JobStatus) -> None:
+            line = drawing if status.stage == SAMPLING else loading
+            line(status.done, status.total)
+
+        forecast = engine.run("forecast", asked, owner="command line", watch=watch)
     render = as_json if args.format == "json" else as_csv
     if args.paths_out:
         write_text(args.paths_out, paths_csv(forecast))

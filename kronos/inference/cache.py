@@ -1,7 +1,7 @@
 """Keys and values of a context, kept once for all paths that continue it.
 
-Axes: B series, N paths per series, H heads, T context positions (right-padded to the longest
-series), S positions generated so far, E width of a head.
+Axes: N paths, T context positions, H heads, E width of a head, S positions generated so far,
+t positions asked about at once.
 """
 
 from __future__ import annotations
@@ -14,18 +14,16 @@ from kronos.nn.layers import Attend
 
 
 class SharedPrefixCache:
-    """Attention memory of N continuations of each of B series.
+    """Attention memory of N continuations of one series.
 
-    The prefix (B, H, T, E) is stored once per series; only what a path generated itself,
-    (B, N, H, S, E), is stored per path. Entries are addressed by layer number.
+    The prefix is stored once; only what a path generated itself is stored per path. Entries are
+    addressed by layer number.
     """
 
-    def __init__(self, lengths: Tensor, capacity: int) -> None:
+    def __init__(self, capacity: int) -> None:
         """Args:
-        lengths: (B,) true context lengths; later positions are padding.
         capacity: Most positions a path will append.
         """
-        self.lengths = lengths
         self.capacity = capacity
         self._prefix: dict[int, tuple[Tensor, Tensor]] = {}
         self._suffix: dict[int, tuple[Tensor, Tensor]] = {}
@@ -33,41 +31,48 @@ class SharedPrefixCache:
 
     def fork(self) -> SharedPrefixCache:
         """A cache with the same prefix, and a suffix of its own for other paths."""
-        other = SharedPrefixCache(self.lengths, self.capacity)
+        other = SharedPrefixCache(self.capacity)
         other._prefix = self._prefix
-        other._n_suffix = dict.fromkeys(self._prefix, 0)
         return other
 
+    @property
+    def n_bytes(self) -> int:
+        """Bytes held, the prefix included."""
+        kept = [*self._prefix.values(), *self._suffix.values()]
+        return sum(t.numel() * t.element_size() for pair in kept for t in pair)
+
     def reading(self, layer: int) -> Attend:
-        """Attention for the context: causal, and remembered as the prefix of `layer`."""
+        """Attention for the context (1, H, T, E): causal, remembered as the prefix of `layer`."""
 
         def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            self.store_prefix(layer, k, v)
-            # Right padding comes after every real position, so causality alone hides it.
+            self.store_prefix(layer, k[0], v[0])
             return F.scaled_dot_product_attention(q, k, v, is_causal=True)
 
         return attend
 
     def continuing(self, layer: int) -> Attend:
-        """Attention for new positions (B, N, H, t, E): appended first, then attended to."""
+        """Attention for all new positions (N, H, t, E) at once: appended, then attended to."""
 
         def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            self.append(layer, k, v)
+            self.append(layer, k, v, 0)
             return self.attend(layer, q)
 
         return attend
 
-    def store_prefix(self, layer: int, k: Tensor, v: Tensor) -> None:
-        """Keeps keys and values of the context, each (B, H, T, E)."""
-        self._prefix[layer] = (k, v)
-        self._n_suffix[layer] = 0
+    def prefix(self, layer: int) -> tuple[Tensor, Tensor]:
+        """Keys (H, E, T) and values (H, T, E) of the context."""
+        return self._prefix[layer]
 
-    def append(self, layer: int, k: Tensor, v: Tensor) -> None:
-        """Adds positions of every path, each (B, N, H, t, E)."""
+    def store_prefix(self, layer: int, k: Tensor, v: Tensor) -> None:
+        """Keeps keys and values of the context, each (H, T, E)."""
+        # Keys lie as the product with the queries wants them, which is half of its time.
+        self._prefix[layer] = (k.transpose(-2, -1).contiguous(), v.contiguous())
+
+    def append(self, layer: int, k: Tensor, v: Tensor, start: int) -> None:
+        """Puts t positions of every path, each (N, H, t, E), behind the first `start`."""
         if layer not in self._suffix:
-            shape = (*k.shape[:3], self.capacity, k.shape[-1])
+            shape = (*k.shape[:2], self.capacity, k.shape[-1])
             self._suffix[layer] = (k.new_empty(shape), v.new_empty(shape))
-        start = self._n_suffix[layer]
         stop = start + k.shape[-2]
         keys, values = self._suffix[layer]
         keys[..., start:stop, :] = k
@@ -75,29 +80,19 @@ class SharedPrefixCache:
         self._n_suffix[layer] = stop
 
     def attend(self, layer: int, q: Tensor) -> Tensor:
-        """Queries of the last t positions (B, N, H, t, E) against prefix and suffix."""
-        B, N, H, t, E = q.shape
+        """Queries of the last t positions (N, H, t, E) against prefix and suffix."""
+        N, H, t, E = q.shape
         k, v = self._prefix[layer]
-        T, S = k.shape[-2], self._n_suffix[layer]
-        # All paths of a series ask the same prefix: one matrix product per head.
-        by_head = q.transpose(1, 2).reshape(B, H, N * t, E)
-        prefix_scores = (by_head @ k.transpose(-2, -1)).view(B, H, N, t, T).transpose(1, 2)
-        prefix_scores = self._mask_padding(prefix_scores, T)
-        scores = [prefix_scores]
+        T, S = v.shape[-2], self._n_suffix.get(layer, 0)
+        # All paths ask the same prefix: one matrix product per head.
+        scores = (q.transpose(0, 1).reshape(H, N * t, E) @ k).view(H, N, t, T)
         if S:
             keys, values = (kept[..., :S, :] for kept in self._suffix[layer])
-            own = q @ keys.transpose(-2, -1)
+            own = (q @ keys.transpose(-2, -1)).transpose(0, 1)
             if t > 1:
                 later = torch.ones(t, S, dtype=torch.bool, device=q.device).triu(S - t + 1)
                 own = own.masked_fill(later, float("-inf"))
-            scores.append(own)
-        weights = torch.softmax(torch.cat(scores, -1).float() * E**-0.5, dim=-1).type_as(q)
-        shared = weights[..., :T].transpose(1, 2).reshape(B, H, N * t, T) @ v
-        mixed = shared.view(B, H, N, t, E).transpose(1, 2)
-        return mixed + weights[..., T:] @ values if S else mixed
-
-    def _mask_padding(self, scores: Tensor, T: int) -> Tensor:
-        if bool((self.lengths == T).all()):
-            return scores
-        padding = torch.arange(T, device=scores.device) >= self.lengths.to(scores.device)[:, None]
-        return scores.masked_fill(padding[:, None, None, None, :], float("-inf"))
+            scores = torch.cat((scores, own), -1)
+        weights = torch.softmax(scores.float().mul_(E**-0.5), dim=-1).type_as(q)
+        shared = (weights[..., :T].reshape(H, N * t, T) @ v).view(H, N, t, E).transpose(0, 1)
+        return shared + weights[..., T:].transpose(0, 1) @ values if S else shared

@@ -1,228 +1,323 @@
-"""Generating token paths: the context is read once, every path continues it.
+"""Drawing token paths: the context of a series is read once, every path continues it.
 
 While context and path fit into max_context, decoding is cached. Beyond it the published
-behaviour is kept: at every step the last max_context tokens are read anew.
+behaviour is kept: at every step the last max_context tokens of every path are read anew.
 
-Axes: B series, N paths, T context positions, H horizon.
+Axes: N paths, T context positions, H horizon, R rows (paths of several series).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from kronos.forecast import Progress, SamplingParameters
 from kronos.inference.cache import SharedPrefixCache
-from kronos.inference.sampling import draw, filtered_probabilities
-from kronos.nn.layers import Rotation
+from kronos.inference.sampling import RowFilters, draw, path_uniforms
+from kronos.inference.step import TILE, DecodingStep, row_list, rows_of, tiles
+from kronos.inference.tokens import TokenContext, continued, path_chunks
 from kronos.nn.model import Kronos
 
-CHUNK_TOKENS = 1 << 15
-"""Most tokens read at once when every path needs a window of its own."""
+if TYPE_CHECKING:
+    from kronos.inference.graphs import StaticBatch
+
+MAX_ROWS = 256
+"""Paths that are drawn at once. Their attention memory is what bounds a forecast's memory."""
+
+
+_KeptFilters = tuple[tuple[tuple[SamplingParameters, int], ...], list[RowFilters], list[RowFilters]]
+
+
+class Continuation:
+    """The paths of one series while they are drawn.
+
+    More than `MAX_ROWS` paths are drawn one portion after another, all from one reading of the
+    context.
+    """
+
+    def __init__(
+        self,
+        context: TokenContext,
+        sampling: SamplingParameters,
+        *,
+        max_context: int,
+        use_cache: bool = True,
+    ) -> None:
+        """Args:
+        context: What has been observed; at most max_context tokens.
+        sampling: How futures are drawn.
+        max_context: Most tokens the model reads at once.
+        use_cache: False reads the whole window at every step, for checking.
+        """
+        self.context = context
+        self.sampling = sampling
+        self.max_context = max_context
+        N, H = sampling.sample_count, context.horizon
+        self.n_cached = min(H, max_context - len(context) + 1) if use_cache else 0
+        device = context.s1.device
+        self.s1 = torch.zeros(N, H, dtype=torch.long, device=device)
+        self.s2 = torch.zeros(N, H, dtype=torch.long, device=device)
+        self.noise = path_uniforms(sampling.seed, N, H)
+        if device.type == "cuda":
+            self.noise = self.noise.to(device)
+        self.portion = MAX_ROWS
+        self.rows = slice(0, min(N, MAX_ROWS))
+        self.n_drawn = 0
+        self.observed: tuple[SharedPrefixCache, Tensor] | None = None
+        self.cache: SharedPrefixCache | None = None
+        self.hidden: Tensor | None = None
+        """(R, D) of the rows in progress after the last pair drawn."""
+        self.batch: StaticBatch | None = None
+        self.first_row = 0
+        """Where the rows in progress lie in the batch."""
+
+    @property
+    def n_rows(self) -> int:
+        """Paths in progress."""
+        return self.rows.stop - self.rows.start
+
+    @property
+    def slides(self) -> bool:
+        """Whether the next step has to read a window anew."""
+        return self.n_drawn >= self.n_cached
+
+    @property
+    def is_done(self) -> bool:
+        return self.rows.start >= self.sampling.sample_count
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of all portions together."""
+        return self.context.horizon * -(-self.sampling.sample_count // self.portion)
+
+    @property
+    def n_steps_done(self) -> int:
+        if self.is_done:
+            return self.n_steps
+        return self.context.horizon * -(-self.rows.start // self.portion) + self.n_drawn
+
+    def record(self, s1: Tensor, s2: Tensor) -> None:
+        """Keeps a drawn pair of every row, each (R,)."""
+        self.s1[self.rows, self.n_drawn] = s1
+        self.s2[self.rows, self.n_drawn] = s2
+        self.count_step()
+
+    def count_step(self) -> None:
+        """Counts a step whose pairs are kept; begins the next portion after the last."""
+        self.n_drawn += 1
+        if self.n_drawn == self.context.horizon:
+            self._begin_portion(self.rows.stop)
+
+    def shrink(self) -> bool:
+        """Draws the portion in progress anew with half of its rows; False if they are too few.
+
+        For a machine whose memory does not suffice. Noise belongs to the path, so the paths
+        stay the same.
+        """
+        if self.n_rows <= TILE:
+            return False
+        # Half of the rows, in whole tiles; portions done so far stay counted as they were.
+        self.portion = -(-self.n_rows // (2 * TILE)) * TILE
+        self._begin_portion(self.rows.start)
+        return True
+
+    def _begin_portion(self, start: int) -> None:
+        self.rows = slice(start, min(start + self.portion, self.sampling.sample_count))
+        self.n_drawn = 0
+        self.hidden = self.cache = self.batch = None
+        if self.is_done:
+            self.observed = None
+
+    def last_pair(self) -> tuple[Tensor, Tensor]:
+        """The pair every row drew last, each (R,)."""
+        return self.s1[self.rows, self.n_drawn - 1], self.s2[self.rows, self.n_drawn - 1]
 
 
 @dataclass(frozen=True, slots=True)
-class TokenContext:
-    """Tokens of B series, right-padded to the longest.
+class Drawing:
+    """Series whose paths are to be drawn, and what to make of them.
 
     Attributes:
-        s1: (B, T) coarse ids.
-        s2: (B, T) fine ids.
-        stamp: (B, T, 5) calendar fields of the context.
-        future_stamp: (B, H, 5) calendar fields of the horizon.
-        lengths: (B,) true lengths, each at least 1 and at most max_context.
+        series: Fresh ones.
+        finish: Called once all are done; returns the answer.
     """
 
-    s1: Tensor
-    s2: Tensor
-    stamp: Tensor
-    future_stamp: Tensor
-    lengths: Tensor
+    series: list[Continuation]
+    finish: Callable[[], Any]
 
-    @property
-    def horizon(self) -> int:
-        return self.future_stamp.shape[1]
 
-    def series(self, b: int) -> TokenContext:
-        """Series b alone, without padding."""
-        n = int(self.lengths[b])
-        row = slice(b, b + 1)
-        return TokenContext(
-            self.s1[row, :n],
-            self.s2[row, :n],
-            self.stamp[row, :n],
-            self.future_stamp[row],
-            self.lengths[row],
+class Decoder:
+    """Draws the paths of many series with one model, a step at a time."""
+
+    gathers = False
+    """Whether series cost less when they begin in the same step."""
+
+    def __init__(self, model: Kronos) -> None:
+        self.step_of = DecodingStep(model)
+        self.model = model
+        self._kept_filters: _KeptFilters | None = None
+
+    @torch.inference_mode()
+    def step(self, continuations: Sequence[Continuation]) -> None:
+        """Draws the next pair of every path of these unfinished series.
+
+        A step that fails, say for want of memory, can be repeated: nothing counts as drawn, and
+        memory of it is overwritten.
+        """
+        cached = []
+        for continuation in continuations:
+            if continuation.slides:
+                self._reread(continuation)
+            else:
+                cached.append(continuation)
+        ongoing = [c for c in cached if c.n_drawn]
+        for continuation in cached:
+            if not continuation.n_drawn:
+                self._begin(continuation)
+        if ongoing:
+            self._advance(ongoing)
+        if cached:
+            self._draw(cached)
+
+    def _begin(self, c: Continuation) -> None:
+        prefix, last_hidden = self._read(c)
+        c.cache = prefix.fork()
+        c.hidden = last_hidden.expand(c.n_rows, -1)
+
+    def _read(self, c: Continuation) -> tuple[SharedPrefixCache, Tensor]:
+        """The context's keys and values, and the hidden state (D,) it ends in; read once."""
+        if c.observed is None:
+            prefix, context = SharedPrefixCache(c.n_cached), c.context
+            last = self.step_of.read_context(context.s1, context.s2, context.stamp, prefix)
+            c.observed = (prefix, last)
+        return c.observed
+
+    def _advance(self, cs: Sequence[Continuation]) -> None:
+        """Reads the pair every row drew last; leaves the hidden state it leads to."""
+        step, counts = self.step_of, [c.n_rows for c in cs]
+        device = cs[0].s1.device
+        pairs = [c.last_pair() for c in cs]
+        stamps = [c.context.future_stamp[c.n_drawn - 1].expand(c.n_rows, -1) for c in cs]
+        x = [
+            step.embed(*read)
+            for read in zip(
+                tiles(p[0] for p in pairs), tiles(p[1] for p in pairs), tiles(stamps), strict=True
+            )
+        ]
+        positions = [len(c.context) + c.n_drawn - 1 for c in cs]
+        cos, sin = self.model.rotation(max(positions) + 1, device)
+        at = torch.tensor(row_list(positions, counts), device=device)
+        # One (32, 1, 1, E) pair a tile: rows, then queries and keys, then heads.
+        turns = [
+            (c[:, None, None], s[:, None, None])
+            for c, s in zip(tiles([cos[at]]), tiles([sin[at]]), strict=True)
+        ]
+        for layer, block in enumerate(step.blocks):
+            projected = [block.heads(t, turn) for t, turn in zip(x, turns, strict=True)]
+            q, k, v = (rows_of(part, counts) for part in zip(*projected, strict=True))
+            attended = []
+            for i, c in enumerate(cs):
+                assert c.cache is not None
+                c.cache.append(layer, k[i].unsqueeze(2), v[i].unsqueeze(2), c.n_drawn - 1)
+                attended.append(c.cache.attend(layer, q[i].unsqueeze(2)).flatten(1))
+            x = [block.output(t, a) for t, a in zip(x, tiles(attended), strict=True)]
+        hidden = [self.model.norm(t) for t in x]
+        kv = rows_of([step.dependency_heads(t) for t in hidden], counts)
+        for c, rows, pair in zip(cs, rows_of(hidden, counts), kv, strict=True):
+            assert c.cache is not None
+            c.hidden = rows
+            keys, values = pair.unsqueeze(3).unbind(1)
+            c.cache.append(step.dependency, keys, values, c.n_drawn - 1)
+
+    def _draw(self, cs: Sequence[Continuation]) -> None:
+        step, counts = self.step_of, [c.n_rows for c in cs]
+        hidden = tiles(c.hidden for c in cs if c.hidden is not None)
+        noise = tiles(c.noise[c.rows, c.n_drawn] for c in cs)
+        s1_filters, s2_filters = self._filters(tuple((c.sampling, c.n_rows) for c in cs))
+
+        s1 = [
+            draw(f.probabilities(step.s1_logits(t)), u[:, 0])
+            for t, u, f in zip(hidden, noise, s1_filters, strict=True)
+        ]
+        queries = rows_of([step.s2_queries(t) for t in s1], counts)
+        attended = []
+        for c, q in zip(cs, queries, strict=True):
+            assert c.cache is not None
+            attended.append(c.cache.attend(step.dependency, q.unsqueeze(2)).flatten(1))
+        s2 = [
+            draw(f.probabilities(step.s2_logits(t, a)), u[:, 1])
+            for t, a, u, f in zip(hidden, tiles(attended), noise, s2_filters, strict=True)
+        ]
+        for c, first, second in zip(cs, rows_of(s1, counts), rows_of(s2, counts), strict=True):
+            c.record(first, second)
+
+    def _filters(
+        self, rows: tuple[tuple[SamplingParameters, int], ...]
+    ) -> tuple[list[RowFilters], list[RowFilters]]:
+        """Filters of every tile, for s1 and for s2; those of the last call are kept."""
+        if self._kept_filters is None or self._kept_filters[0] != rows:
+            settings = row_list((s for s, _ in rows), (n for _, n in rows))
+            settings += [SamplingParameters()] * (-len(settings) % TILE)
+            config, device = self.model.config, self.model.norm.weight.device
+            s1, s2 = (
+                [
+                    RowFilters.of(settings[i : i + TILE], 1 << bits, device)
+                    for i in range(0, len(settings), TILE)
+                ]
+                for bits in (config.s1_bits, config.s2_bits)
+            )
+            # One assignment: other threads see the old ones or the new ones.
+            self._kept_filters = (rows, s1, s2)
+            return s1, s2
+        return self._kept_filters[1:]
+
+    def _reread(self, c: Continuation) -> None:
+        """Reads the last max_context tokens of every row anew, and draws the next pair."""
+        j, window, model = c.n_drawn, slice(-c.max_context, None), self.model
+        stamp = torch.cat((c.context.stamp, c.context.future_stamp[:j]))[window]
+        s1, s2, noise = c.s1[c.rows, :j], c.s2[c.rows, :j], c.noise[c.rows, j]
+        config, device = model.config, stamp.device
+        s1_filter, s2_filter = (
+            RowFilters.of([c.sampling], 1 << bits, device)
+            for bits in (config.s1_bits, config.s2_bits)
         )
+        drawn: list[tuple[Tensor, Tensor]] = []
+        # Noise belongs to the path, so the chunk a path is read in does not change it.
+        for paths in path_chunks(c.n_rows, len(stamp)):
+            past_s1 = continued(c.context.s1, s1[paths])[:, window]
+            past_s2 = continued(c.context.s2, s2[paths])[:, window]
+            hidden = model.hidden(past_s1, past_s2, stamp.expand(len(past_s1), -1, -1))
+            logits = model.s1_logits(hidden[:, -1])
+            next_s1 = draw(s1_filter.probabilities(logits), noise[paths, 0])
+            logits = model.s2_logits_last(hidden, next_s1)
+            next_s2 = draw(s2_filter.probabilities(logits), noise[paths, 1])
+            drawn.append((next_s1, next_s2))
+        c.record(torch.cat([pair[0] for pair in drawn]), torch.cat([pair[1] for pair in drawn]))
 
 
-@torch.inference_mode()
 def generate(
-    model: Kronos,
-    context: TokenContext,
-    sampling: SamplingParameters,
-    uniforms: Tensor,
-    *,
-    max_context: int,
-    use_cache: bool = True,
+    decoder: Decoder,
+    continuations: Sequence[Continuation],
     progress: Progress | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Draws N token paths for each series.
+) -> None:
+    """Draws all paths of these series, as many series at once as `MAX_ROWS` allows.
 
     Args:
-        model: In evaluation mode.
-        context: What has been observed.
-        sampling: Temperature and filters; its sample_count is N.
-        uniforms: (N, H, 2) noise of `path_uniforms`, the same for every series.
-        max_context: Most tokens the model reads at once.
-        use_cache: False reads the whole window at every step, for checking.
-        progress: Called with steps done and steps in all.
-
-    Returns:
-        Coarse and fine ids, each (B, N, H) int64.
+        decoder: Of the model that wrote the contexts' tokens' future.
+        continuations: Fresh ones; finished afterwards.
+        progress: Called after every step with steps done and steps in all.
     """
-    H = context.horizon
-    fits = context.lengths + H - 1 <= max_context
-    if bool(fits.all()) and use_cache:
-        return _Continuation(model, context, sampling, uniforms).run(H, progress, 0, H)
-    # Windows that slide do so at different steps: one series at a time.
-    parts, total = [], H * len(fits)
-    for b in range(len(fits)):
-        series = context.series(b)
-        n_cached = min(H, max_context - int(series.lengths) + 1) if use_cache else 0
-        done = b * H
-        s1 = s2 = series.s1.new_empty(1, sampling.sample_count, 0)
-        if n_cached:
-            continuation = _Continuation(model, series, sampling, uniforms)
-            s1, s2 = continuation.run(n_cached, progress, done, total)
-        for j in range(n_cached, H):
-            s1, s2 = _reread(model, series, sampling, uniforms[:, j], max_context, s1, s2)
-            if progress:
-                progress(done + j + 1, total)
-        parts.append((s1, s2))
-    return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
-
-
-class _Continuation:
-    """Cached decoding of all paths of a batch, one step at a time."""
-
-    def __init__(
-        self, model: Kronos, context: TokenContext, sampling: SamplingParameters, uniforms: Tensor
-    ) -> None:
-        self.model = model
-        self.context = context
-        self.sampling = sampling
-        self.uniforms = uniforms
-        self.cache = SharedPrefixCache(context.lengths, context.horizon)
-        self.dependency = len(model.transformer)  # the cache's layer number after the blocks
-
-    def run(
-        self, n_steps: int, progress: Progress | None, done: int, total: int
-    ) -> tuple[Tensor, Tensor]:
-        """Reads the context and draws `n_steps` pairs per path."""
-        ids: list[tuple[Tensor, Tensor]] = []
-        hidden = self._read_context()
-        for j in range(n_steps):
-            s1 = self._draw(self.model.s1_logits(hidden), j, 0)
-            s2 = self._draw(self._s2_logits(hidden, s1), j, 1)
-            ids.append((s1, s2))
-            if progress:
-                progress(done + j + 1, total)
-            if j + 1 < n_steps:
-                hidden = self._advance(s1, s2, j)
-        return torch.stack([s1 for s1, _ in ids], -1), torch.stack([s2 for _, s2 in ids], -1)
-
-    def _draw(self, logits: Tensor, j: int, which: int) -> Tensor:
-        noise = self.uniforms[:, j, which].expand(logits.shape[:-1])
-        return _draw(logits, noise, self.sampling)
-
-    def _read_context(self) -> Tensor:
-        """Fills the prefix; returns the last hidden state for every path: (B, N, D)."""
-        c, model = self.context, self.model
-        x = model.embed(c.s1, c.s2, c.stamp)
-        attend = [self.cache.reading(i) for i in range(self.dependency)]
-        hidden = model.run_blocks(x, model.rotation(x.shape[1], x.device), attend)
-        layer = model.dep_layer.cross_attn
-        self.cache.store_prefix(
-            self.dependency,
-            layer.heads(layer.k_proj(hidden)),
-            layer.heads(layer.v_proj(hidden)),
-        )
-        rows = torch.arange(len(c.lengths), device=hidden.device)
-        last = hidden[rows, c.lengths.to(hidden.device) - 1]
-        return last.unsqueeze(1).expand(-1, self.sampling.sample_count, -1)
-
-    def _s2_logits(self, hidden: Tensor, s1: Tensor) -> Tensor:
-        """The published sampling-time dependency layer: one unrotated query over the history."""
-        layer, model = self.model.dep_layer.cross_attn, self.model
-        q = layer.heads(layer.q_proj(model.embedding.emb_s1(s1)).unsqueeze(-2))
-        mixed = layer.output(self.cache.attend(self.dependency, q)).squeeze(-2)
-        return model.head.proj_s2(model.dep_layer.norm(hidden + mixed))
-
-    def _advance(self, s1: Tensor, s2: Tensor, j: int) -> Tensor:
-        """Reads the pair drawn at step j: (B, N) ids -> hidden (B, N, D)."""
-        c, model = self.context, self.model
-        x = model.embedding(s1, s2) + model.time_emb(c.future_stamp[:, j]).unsqueeze(1)
-        attend = [self.cache.continuing(i) for i in range(self.dependency)]
-        hidden = model.run_blocks(x.unsqueeze(-2), self._rotation_at(j, x.device), attend)
-        layer = model.dep_layer.cross_attn
-        self.cache.append(
-            self.dependency,
-            layer.heads(layer.k_proj(hidden)),
-            layer.heads(layer.v_proj(hidden)),
-        )
-        return hidden.squeeze(-2)
-
-    def _rotation_at(self, j: int, device: torch.device) -> Rotation:
-        positions = self.context.lengths + j
-        cos, sin = self.model.rotation(int(positions.max()) + 1, device)
-        index = positions.to(device)
-        return cos[index][:, None, None, None, :], sin[index][:, None, None, None, :]
-
-
-def _draw(logits: Tensor, noise: Tensor, sampling: SamplingParameters) -> Tensor:
-    """Filtered inverse-CDF draws: logits (..., V), noise (...,) -> ids (...,)."""
-    probabilities = filtered_probabilities(
-        logits, T=sampling.T, top_k=sampling.top_k, top_p=sampling.top_p
-    )
-    return draw(probabilities, noise)
-
-
-def _reread(
-    model: Kronos,
-    series: TokenContext,
-    sampling: SamplingParameters,
-    uniforms: Tensor,
-    max_context: int,
-    s1: Tensor,
-    s2: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """One step that reads the last max_context tokens of every path anew; appends the draw."""
-    j = s1.shape[-1]
-    window = slice(-max_context, None)
-    stamp = torch.cat((series.stamp, series.future_stamp[:, :j]), 1)[:, window]
-    drawn: list[tuple[Tensor, Tensor]] = []
-    # Noise belongs to the path, so the chunk a path is read in does not change it.
-    for paths in path_chunks(sampling.sample_count, stamp.shape[1]):
-        past_s1 = continued(series.s1, s1[0, paths])[:, window]
-        past_s2 = continued(series.s2, s2[0, paths])[:, window]
-        hidden = model.hidden(past_s1, past_s2, stamp.expand(len(past_s1), -1, -1))
-        next_s1 = _draw(model.s1_logits(hidden[:, -1]), uniforms[paths, 0], sampling)
-        next_s2 = _draw(model.s2_logits_last(hidden, next_s1), uniforms[paths, 1], sampling)
-        drawn.append((next_s1, next_s2))
-    next_s1 = torch.cat([chunk[0] for chunk in drawn])[None, :, None]
-    next_s2 = torch.cat([chunk[1] for chunk in drawn])[None, :, None]
-    return torch.cat((s1, next_s1), -1), torch.cat((s2, next_s2), -1)
-
-
-def path_chunks(n_paths: int, window: int) -> list[slice]:
-    """Slices of paths whose windows together hold at most `CHUNK_TOKENS` tokens."""
-    size = max(1, CHUNK_TOKENS // window)
-    return [slice(start, min(start + size, n_paths)) for start in range(0, n_paths, size)]
-
-
-def continued(context: Tensor, drawn: Tensor) -> Tensor:
-    """Context ids (1, T) before the ids of each path (N, S): (N, T + S)."""
-    return torch.cat((context.expand(len(drawn), -1), drawn), dim=-1)
+    total = sum(c.n_steps for c in continuations)
+    waiting = list(reversed(continuations))
+    active: list[Continuation] = []
+    while waiting or active:
+        while waiting and sum(c.n_rows for c in active) + waiting[-1].n_rows <= MAX_ROWS:
+            active.append(waiting.pop())
+        decoder.step(active)
+        active = [c for c in active if not c.is_done]
+        if progress:
+            progress(sum(c.n_steps_done for c in continuations), total)

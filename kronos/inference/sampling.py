@@ -1,45 +1,110 @@
-"""Turning logits into draws: temperature, top-k, top-p, and noise that belongs to a path."""
+"""Turning logits into draws: temperature, top-k, top-p, and noise that belongs to a path.
+
+Axes: R rows (paths of any number of series), V tokens.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from kronos.forecast import SamplingParameters
+
+
+@dataclass(frozen=True, slots=True)
+class RowFilters:
+    """Temperature and filters, one of each for every row of logits, or one for all rows.
+
+    Attributes:
+        T: (R, 1) or (1, 1) float32 temperature; 1 where greedy.
+        top_k: (R, 1) int64, from 1 to V.
+        top_p: (R, 1) float32; infinite where everything is kept.
+        greedy: (R, 1) bool, true where the temperature is 0.
+        sorts: Whether any row needs its logits in order. The result of a row does not depend
+            on it: sorting for a neighbour removes nothing here.
+    """
+
+    T: Tensor
+    top_k: Tensor
+    top_p: Tensor
+    greedy: Tensor
+    sorts: bool
+
+    @classmethod
+    def of(
+        cls,
+        parameters: Sequence[SamplingParameters],
+        n_tokens: int,
+        device: torch.device | str = "cpu",
+        *,
+        sorts: bool | None = None,
+    ) -> RowFilters:
+        """Filters of rows with these parameters (one: of all rows), for logits over `n_tokens`.
+
+        `sorts` says that logits are put in order in any case; None that it is done when needed.
+        """
+        ks = [p.top_k if 0 < p.top_k < n_tokens else n_tokens for p in parameters]
+        # A running sum of float32 can exceed 1 by rounding; nothing exceeds infinity.
+        ps = [p.top_p if p.top_p < 1.0 else float("inf") for p in parameters]
+        return cls(
+            T=torch.tensor([[p.T or 1.0] for p in parameters], device=device),
+            top_k=torch.tensor([[k] for k in ks], device=device),
+            top_p=torch.tensor([[p] for p in ps], device=device),
+            greedy=torch.tensor([[p.T == 0.0] for p in parameters], device=device),
+            sorts=sorts or any(k < n_tokens for k in ks) or any(p != float("inf") for p in ps),
+        )
+
+    def copy_(self, other: RowFilters) -> None:
+        """Takes the numbers of filters for as many rows, in the memory there is."""
+        for name in ("T", "top_k", "top_p", "greedy"):
+            getattr(self, name).copy_(getattr(other, name))
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Probabilities after temperature, then top-k, then top-p, each renormalising.
+
+        Ties with the k-th most likely token are kept. Of top-p the smallest set of most likely
+        tokens that reaches the mass is kept, and always the first. Greedy rows put all mass on
+        the largest logit, the first of equals.
+
+        Args:
+            logits: (R, V); left unchanged.
+
+        Returns:
+            (R, V) float32.
+        """
+        logits = logits.float()
+        top = logits.argmax(dim=-1, keepdim=True)
+        # Measured from the largest: the division cannot overflow, however small T is.
+        scaled = (logits - logits.gather(-1, top)) / self.T
+        if self.sorts:
+            scaled = self._without_tail(scaled)
+        greedy = torch.zeros_like(scaled).scatter_(-1, top, 1.0)
+        return torch.where(self.greedy, greedy, scaled.softmax(-1))
+
+    def _without_tail(self, scaled: Tensor) -> Tensor:
+        removed = float("-inf")
+        ordered, order = scaled.sort(dim=-1, descending=True)
+        threshold = ordered.gather(-1, (self.top_k - 1).expand(len(ordered), 1))
+        ordered = ordered.masked_fill(ordered < threshold, removed)
+        mass = ordered.softmax(-1).cumsum(-1)
+        # A token goes when the tokens before it already exceed top_p; the first one never does.
+        exceeded = torch.zeros_like(mass, dtype=torch.bool)
+        exceeded[..., 1:] = mass[..., :-1] > self.top_p
+        return torch.empty_like(scaled).scatter_(-1, order, ordered.masked_fill(exceeded, removed))
+
 
 def filtered_probabilities(
     logits: Tensor, *, T: float = 1.0, top_k: int = 0, top_p: float = 1.0
 ) -> Tensor:
-    """Probabilities after temperature, then top-k, then top-p; each renormalises what is left.
-
-    Args:
-        logits: (..., V); left unchanged.
-        T: Temperature; 0 puts all mass on the largest logit (the first of equals).
-        top_k: Tokens kept; ties with the k-th are kept too. 0 or at least V keeps all.
-        top_p: The smallest set of most likely tokens that reaches this mass is kept, and
-            always the first one. 1 keeps all.
-
-    Returns:
-        (..., V) float32.
-    """
-    logits = logits.float()
-    if T == 0.0:
-        top = logits.argmax(dim=-1, keepdim=True)
-        return torch.zeros_like(logits).scatter_(-1, top, 1.0)
-    # Measured from the largest: the division cannot overflow, however small T is.
-    logits = (logits - logits.amax(dim=-1, keepdim=True)) / T
-    if 0 < top_k < logits.shape[-1]:
-        threshold = logits.topk(top_k, dim=-1).values[..., -1:]
-        logits = logits.masked_fill(logits < threshold, float("-inf"))
-    if top_p < 1.0:
-        ordered, order = logits.sort(dim=-1, descending=True)
-        mass = ordered.softmax(-1).cumsum(-1)
-        # A token goes when the tokens before it already exceed top_p; the first one never does.
-        exceeded = torch.zeros_like(mass, dtype=torch.bool)
-        exceeded[..., 1:] = mass[..., :-1] > top_p
-        removed = torch.zeros_like(exceeded).scatter_(-1, order, exceeded)
-        logits = logits.masked_fill(removed, float("-inf"))
-    return logits.softmax(-1)
+    """`RowFilters.probabilities` with one setting for all rows: (..., V) -> (..., V)."""
+    rows = logits.reshape(-1, logits.shape[-1])
+    sampling = SamplingParameters(T=T, top_k=top_k, top_p=top_p)
+    filters = RowFilters.of([sampling], logits.shape[-1], logits.device)
+    return filters.probabilities(rows).view(logits.shape)
 
 
 def draw(probabilities: Tensor, uniforms: Tensor) -> Tensor:

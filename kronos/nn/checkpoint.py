@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from kronos.errors import CheckpointInvalid
 from kronos.nn.layers import Attention, inverse_frequencies
@@ -93,13 +94,33 @@ def load_checkpoint(kind: type[M], folder: str | Path) -> M:
     """
     folder = Path(folder)
     config = _read_config(folder)
-    module: M = kind(**config)
+    with _WithoutRandomWeights():
+        module: M = kind(**config)
     tensors = _read_tensors(folder)
     _check_names(module, tensors, folder)
-    state = {name: tensors[name].float() for name in module.state_dict()}
-    module.load_state_dict(state, strict=True)
+    # Values are copied into the module's own float32 memory: half precision widens on the way,
+    # and nothing goes on reading the file, which may be replaced.
+    module.load_state_dict({name: tensors[name] for name in module.state_dict()}, strict=True)
     module.eval()
     return module
+
+
+class _WithoutRandomWeights(TorchFunctionMode):
+    """Leaves out the random draws of modules built inside it: every weight is about to be read.
+
+    Drawing takes longer than reading, and would move the caller's random state on.
+    """
+
+    # Some initialisers offer themselves to the mode, the others only their draw does.
+    _DRAWS = frozenset(
+        {nn.init.kaiming_uniform_, nn.init.normal_, nn.init.uniform_}
+        | {Tensor.normal_, Tensor.uniform_}
+    )
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        return None if func in self._DRAWS else func(*args, **(kwargs or {}))
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,11 @@ class Card:
             sha256=_digests(facts.get("sha256", {}), path),
         )
 
-    def check(self, folder: Path) -> None:
+    def check(self, folder: Path) -> dict[Path, str]:
         """Compares every file of the card with its digest.
+
+        Returns:
+            The SHA-256 of each file compared, so that nobody need hash it again.
 
         Raises:
             CheckpointCorrupt: A file is missing or has other bytes.
@@ -80,6 +84,7 @@ class Card:
                     f"{path} does not match {CARD_NAME}: SHA-256 is {found}, expected {expected}. "
                     "Restore the file from the release or the repository."
                 )
+        return {folder / name: digest for name, digest in self.sha256.items()}
 
 
 def bundled_folder() -> Path:
@@ -133,9 +138,16 @@ def pair_of(folder: Path, tokenizer: Path | None) -> tuple[Path, Path]:
     return model, tokenizer
 
 
-def weights_digest(*folders: Path) -> str:
-    """Short digest that tells checkpoints apart: 16 hexadecimal digits over all weights."""
-    digests = [sha256_of(folder / WEIGHTS_NAME) for folder in folders]
+def weights_digest(*folders: Path, known: Mapping[Path, str] | None = None) -> str:
+    """Short digest that tells checkpoints apart: 16 hexadecimal digits over all weights.
+
+    Args:
+        folders: The folders that hold the weights.
+        known: SHA-256 of files that have been hashed already.
+    """
+    known = known or {}
+    files = [folder / WEIGHTS_NAME for folder in folders]
+    digests = [known.get(path) or sha256_of(path) for path in files]
     return hashlib.sha256("".join(digests).encode()).hexdigest()[:16]
 
 

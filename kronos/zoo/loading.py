@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from kronos import hub
+from kronos.collector import collector_paused
 from kronos.errors import InvalidRequest
 from kronos.hub import Progress, Repository
 from kronos.zoo.folders import Card, bundled_folder, pair_of, weights_digest
@@ -39,6 +40,7 @@ def load(
     device: str | torch.device | None = None,
     tokenizer: str | os.PathLike[str] | None = None,
     max_context: int | None = None,
+    dtype: torch.dtype | Literal["fastest"] | None = None,
     progress: Progress | None = None,
 ) -> KronosPredictor:
     """Loads a model with its tokenizer.
@@ -58,6 +60,8 @@ def load(
         tokenizer: For a model folder without one: the tokenizer's folder or its hub name.
         max_context: Most bars to read at once; None takes what the checkpoint was trained for
             (512 for a folder that does not say).
+        dtype: What the model computes in; None is float32, "fastest" is bfloat16 where a short
+            check says that this machine is much faster with it (see kronos.inference.precision).
         progress: Called as progress(done_bytes, total_bytes) while downloading, in the calling
             thread; raising stops the download.
 
@@ -73,13 +77,21 @@ def load(
     """
     source = _locate(name_or_path, tokenizer, progress)
     # torch takes seconds to import: last, so that every mistake above is told at once.
-    from kronos.nn.checkpoint import load_model, load_tokenizer
-    from kronos.predictor import KronosPredictor
+    with collector_paused():
+        import torch
 
+        from kronos.inference.precision import fastest_dtype
+        from kronos.nn.checkpoint import load_model, load_tokenizer
+        from kronos.predictor import KronosPredictor, best_device
+
+    model = load_model(source.model)
+    if dtype == "fastest":
+        dtype = fastest_dtype(model, torch.device(device) if device else best_device())
     return KronosPredictor(
-        load_model(source.model),
+        model,
         load_tokenizer(source.tokenizer),
         device=device,
+        dtype=dtype,
         max_context=max_context or source.max_context,
         name=source.name,
         revision=source.revision,
@@ -143,9 +155,9 @@ def _locate(
 def _bundled() -> _Source:
     folder = bundled_folder()
     card = Card.read(folder) or Card()
-    card.check(folder)
+    checked = card.check(folder)
     model, tokenizer = pair_of(folder, None)
-    revision = weights_digest(model, tokenizer)
+    revision = weights_digest(model, tokenizer, known=checked)
     return _Source(BUNDLED, revision, model, tokenizer, card.max_context, card.lookback)
 
 
@@ -155,10 +167,10 @@ def _local(
     given = None if tokenizer is None else _tokenizer_folder(tokenizer, progress)
     model, tokenizer_folder = pair_of(folder, given)
     card = Card.read(folder) or Card()
-    card.check(folder)
+    checked = card.check(folder)
     return _Source(
         name=folder.resolve().name,
-        revision=weights_digest(model, tokenizer_folder),
+        revision=weights_digest(model, tokenizer_folder, known=checked),
         model=model,
         tokenizer=tokenizer_folder,
         max_context=card.max_context,

@@ -12,11 +12,16 @@ from kronos.candles import Candles
 from kronos.forecast import SamplingParameters
 from kronos.intervals import is_intraday
 from pages.ui import services
-from pages.ui.request import MAX_HORIZON, MAX_PATHS, MIN_CONTEXT, ForecastRequest
+from pages.ui.request import (
+    DEFAULT_HORIZON,
+    DEFAULT_PATHS,
+    MAX_HORIZON,
+    MAX_PATHS,
+    MIN_CONTEXT,
+    ForecastRequest,
+)
 from pages.ui.source import ChosenCandles
 
-DEFAULT_HORIZON = 24
-DEFAULT_PATHS = 100
 LARGEST_SEED = 2**31 - 1
 MINUTE = pd.Timedelta(minutes=1)
 

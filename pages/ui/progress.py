@@ -6,6 +6,7 @@ import streamlit as st
 
 from kronos.candles import Candles
 from kronos.errors import Busy
+from kronos.inference.engine import SAMPLING
 from kronos.inference.jobs import JobStatus
 from pages.ui import asked
 from pages.ui.messages import show_error
@@ -65,7 +66,7 @@ def progress_text(status: JobStatus) -> str:
         return f"Waiting for the server: number {status.position} in the queue"
     if not status.total:
         return status.stage or "Starting"
-    if status.stage == "Sampling":
+    if status.stage == SAMPLING:
         text = f"Step {status.done} of {status.total}"
     else:
         text = f"{status.stage}: {status.done / 1e6:,.0f} of {status.total / 1e6:,.0f} MB"

@@ -12,6 +12,8 @@ from kronos.candles import Candles
 from kronos.errors import InvalidRequest
 from kronos.forecast import SamplingParameters
 
+DEFAULT_HORIZON = 24
+DEFAULT_PATHS = 100
 MIN_CONTEXT = 32
 MAX_HORIZON = 240
 MAX_PATHS = 500

@@ -11,26 +11,22 @@ from data_sources.csv_file import CsvChoices, CsvReading, read_csv
 from data_sources.samples import load_sample
 from kronos import zoo
 from kronos.candles import Candles
+from kronos.inference.engine import Engine
 from kronos.inference.runner import Runner
-from pages.ui.work import ModelShelf
+from kronos.service import engine
 
 
-@st.cache_resource(show_spinner=False)
-def forecasts() -> Runner:
-    """The one worker that samples forecasts."""
-    return _until_exit(Runner(name="forecasts"))
+def forecasts() -> Engine:
+    """The engine that samples forecasts for everybody."""
+    return engine()
 
 
 @st.cache_resource(show_spinner=False)
 def downloads() -> Runner:
     """A second worker for downloads, so that a slow network never delays a forecast."""
-    return _until_exit(Runner(name="downloads", max_results=8))
-
-
-@st.cache_resource(show_spinner=False)
-def shelf() -> ModelShelf:
-    """The loaded models, for the forecast worker."""
-    return ModelShelf()
+    runner = Runner(name="downloads", max_results=8)
+    atexit.register(runner.close)
+    return runner
 
 
 @st.cache_resource(show_spinner=False)
@@ -53,8 +49,3 @@ def read_upload(content: bytes, name: str, choices: CsvChoices) -> CsvReading:
 @st.cache_resource(show_spinner="Reading the file", scope="session", max_entries=3)
 def _read_upload(digest: str, name: str, choices: CsvChoices, _content: bytes) -> CsvReading:
     return read_csv(_content, name, choices=choices)
-
-
-def _until_exit(runner: Runner) -> Runner:
-    atexit.register(runner.close)
-    return runner

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -12,12 +11,15 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0
+# Long, because a busy machine may need it: a page that is broken fails once, in `first_visit`.
+PATIENCE_MS = 100_000
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -113,12 +115,37 @@ def stop_server(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
+def wait_for_fan(page: Page) -> None:
+    """Until the read-outs and the chart of a finished forecast are there."""
+    page.get_by_text("Expected move").first.wait_for()
+    page.locator(".js-plotly-plot .main-svg").first.wait_for()
+    page.locator(".js-plotly-plot .annotation-text", has_text="p50").first.wait_for()
+    # The page is still being drawn while Streamlit marks the app as running.
+    page.locator('[data-test-script-state="notRunning"]').first.wait_for()
+
+
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for all tests that do not need a fresh one."""
+def first_visit(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Server, Visit]]:
+    """The server that most tests share, and the page of its very first visitor, kept open.
+
+    A page that shows no forecast ends here every test that shares the server, at once.
+    """
     server, process = start_server(tmp_path_factory.mktemp("home"))
-    yield server
-    stop_server(process)
+    try:
+        context, seen = open_page(browser, server.url)
+        wait_for_fan(seen.page)
+        yield server, seen
+        context.close()
+    finally:
+        stop_server(process)
+
+
+@pytest.fixture(scope="session")
+def server(first_visit: tuple[Server, Visit]) -> Server:
+    """One server for all tests that do not need a fresh one."""
+    return first_visit[0]
 
 
 @pytest.fixture
@@ -129,50 +156,54 @@ def cold_server(tmp_path: Path) -> Iterator[Server]:
     stop_server(process)
 
 
-def find_chromium() -> str | None:
-    """A Chromium on this machine, or None to take the one Playwright installed."""
-    named = os.environ.get("KRONOS_CHROMIUM")
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    return named or next(filter(None, map(shutil.which, names)), None)
+def open_page(
+    browser: Browser,
+    url: str,
+    *,
+    width: int = 1400,
+    height: int = 1000,
+    scheme: Literal["light", "dark"] = "light",
+) -> tuple[BrowserContext, Visit]:
+    """Opens an address in a session of its own, whose context the caller closes."""
+    context = browser.new_context(
+        viewport={"width": width, "height": height}, color_scheme=scheme, locale="en-GB"
+    )
+    opened = Visit(context.new_page())
+    page, complaints = opened.page, opened.complaints
+    page.set_default_timeout(PATIENCE_MS)
+    page.on("pageerror", lambda error: complaints.append(f"page error: {error}"))
+    page.on(
+        "console",
+        lambda message: (
+            complaints.append(f"console: {message.text} {message.location.get('url')}")
+            if message.type == "error"
+            else None
+        ),
+    )
+    page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
+    page.goto(url)
+    return context, opened
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browser(chromium: str) -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         yield browser
         browser.close()
 
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
-    """Opens an address in a session of its own: visit(url, width=, scheme=)."""
+    """Opens addresses for one test: visit(url, width=, height=, scheme=)."""
     contexts = []
 
-    def open_page(
-        url: str, *, width: int = 1400, height: int = 1000, scheme: str = "light"
-    ) -> Visit:
-        context = browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme, locale="en-GB"
-        )
+    def visit(url: str, **options: Any) -> Visit:
+        context, opened = open_page(browser, url, **options)
         contexts.append(context)
-        opened = Visit(context.new_page())
-        page, complaints = opened.page, opened.complaints
-        page.set_default_timeout(60_000)
-        page.on("pageerror", lambda error: complaints.append(f"page error: {error}"))
-        page.on(
-            "console",
-            lambda message: (
-                complaints.append(f"console: {message.text} {message.location.get('url')}")
-                if message.type == "error"
-                else None
-            ),
-        )
-        page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
-        page.goto(url)
         return opened
 
-    yield open_page
+    yield visit
     for context in contexts:
         context.close()
 

@@ -451,6 +451,7 @@ class TestRefusals:
         ("column", "value", "says"),
         [
             ("close", "abc", "Line 12, column close: 'abc' is not a number"),
+            ("close", "z", "Line 12, column close: 'z' is not a number"),
             ("high", "=1+1", "Line 12, column high: '=1\\+1' is not a number"),
             ("close", "-5", "Line 12, column close: prices must be above 0"),
             ("open", "0", "Line 12, column open: prices must be above 0"),

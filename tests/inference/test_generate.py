@@ -1,107 +1,197 @@
 """Laws of generation on the golden checkpoint's random weights."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from kronos.errors import ForecastCancelled
 from kronos.forecast import SamplingParameters
 from kronos.inference import generate as generation
-from kronos.inference.cache import SharedPrefixCache
+from kronos.inference import tokens
 from kronos.inference.decode import decode_paths
-from kronos.inference.generate import TokenContext, generate
-from kronos.inference.sampling import path_uniforms
+from kronos.inference.generate import Continuation, Decoder, generate
+from kronos.inference.tokens import TokenContext
 
 
-def make_context(lengths, horizon, seed=0):
+def make_context(length, horizon, seed=0):
     g = torch.Generator().manual_seed(seed)
-    B, T = len(lengths), max(lengths)
 
     def random(high, *shape):
         return torch.randint(high, shape, generator=g)
 
     return TokenContext(
-        random(1024, B, T),
-        random(1024, B, T),
-        random(7, B, T, 5),
-        random(7, B, horizon, 5),
-        torch.tensor(lengths),
+        random(1024, length), random(1024, length), random(7, length, 5), random(7, horizon, 5)
     )
 
 
-def run(model, context, n_paths=4, max_context=64, **kwargs):
-    sampling = SamplingParameters(sample_count=n_paths, seed=11)
-    noise = path_uniforms(11, n_paths, context.horizon)
-    return generate(model, context, sampling, noise, max_context=max_context, **kwargs)
+def begun(context, n_paths=4, max_context=64, use_cache=True, **sampling):
+    settings = SamplingParameters(**({"sample_count": n_paths, "seed": 11} | sampling))
+    return Continuation(context, settings, max_context=max_context, use_cache=use_cache)
 
 
-def test_cached_logits_equal_uncached_ones(model):
+def run(model, *continuations, progress=None):
+    generate(Decoder(model), continuations, progress)
+    assert all(c.is_done for c in continuations)
+    drawn = [torch.stack((c.s1, c.s2)) for c in continuations]
+    return drawn if len(drawn) > 1 else drawn[0]
+
+
+def window(c, path, j):
+    """All tokens of one path before step j, and their calendar: (1, T + j) twice, (1, T + j, 5)."""
+    s1 = torch.cat((c.context.s1, c.s1[path, :j]))[None]
+    s2 = torch.cat((c.context.s2, c.s2[path, :j]))[None]
+    return s1, s2, torch.cat((c.context.stamp, c.context.future_stamp[:j]))[None]
+
+
+@pytest.mark.parametrize("n_paths", [3, 40])
+def test_cached_logits_equal_uncached_ones(model, monkeypatch, n_paths):
     """Step by step against reading everything anew, to 1e-5 of the logits' size."""
-    from kronos.inference.generate import _Continuation
+    decoder = Decoder(model)
+    seen = {"s1": [], "s2": []}
+    for which in seen:
+        compute = getattr(decoder.step_of, f"{which}_logits")
 
-    context = make_context([20, 13], 6)
-    sampling = SamplingParameters(sample_count=3, seed=1)
-    with torch.inference_mode():
-        continuation = _Continuation(model, context, sampling, path_uniforms(1, 3, 6))
-        hidden = continuation._read_context()
-        drawn = []
-        for j in range(6):
-            s1 = torch.randint(1024, (2, 3), generator=torch.Generator().manual_seed(j))
-            s2 = torch.randint(1024, (2, 3), generator=torch.Generator().manual_seed(90 + j))
-            cached = (model.s1_logits(hidden), continuation._s2_logits(hidden, s1))
-            for b, n in enumerate(context.lengths.tolist()):
-                for path in range(3):
-                    past = [
-                        torch.stack([d[i][b, path] for d in drawn])
-                        if drawn
-                        else torch.empty(0, dtype=torch.long)
-                        for i in range(2)
-                    ]
-                    stamp = torch.cat((context.stamp[b, :n], context.future_stamp[b, :j]))
-                    full = model.hidden(
-                        torch.cat((context.s1[b, :n], past[0]))[None],
-                        torch.cat((context.s2[b, :n], past[1]))[None],
-                        stamp[None],
-                    )
-                    plain = (
-                        model.s1_logits(full[:, -1]),
-                        model.s2_logits_last(full, s1[b, path : path + 1]),
-                    )
-                    for one, other in zip(cached, plain, strict=True):
-                        error = (one[b, path] - other[0]).abs().max()
-                        assert error <= 1e-5 * other.abs().max()
-            drawn.append((s1, s2))
-            hidden = continuation._advance(s1, s2, j)
+        def watched(*args, which=which, compute=compute):
+            seen[which].append(compute(*args))
+            return seen[which][-1]
+
+        monkeypatch.setattr(decoder.step_of, f"{which}_logits", watched)
+    pair = [begun(make_context(n, 5, n), n_paths) for n in (20, 13)]
+    generate(decoder, pair)
+
+    n_tiles = -(-2 * n_paths // 32)
+    for j in range(5):
+        of_step = slice(j * n_tiles, (j + 1) * n_tiles)
+        cached = [torch.cat(seen[which][of_step]) for which in seen]
+        for row, (c, path) in enumerate((c, path) for c in pair for path in range(n_paths)):
+            if path % 7:
+                continue
+            hidden = model.hidden(*window(c, path, j))
+            plain = (
+                model.s1_logits(hidden[:, -1]),
+                model.s2_logits_last(hidden, c.s1[path : path + 1, j]),
+            )
+            for ours, expected in zip(cached, plain, strict=True):
+                assert (ours[row] - expected[0]).abs().max() <= 1e-5 * expected.abs().max()
 
 
 @pytest.mark.parametrize("max_context", [64, 30, 24])
-def test_cache_changes_no_token_even_when_the_window_slides(model, max_context):
-    context = make_context([24, 17], 12)
-    cached = run(model, context, max_context=max_context)
-    plain = run(model, context, max_context=max_context, use_cache=False)
-    assert torch.equal(cached[0], plain[0])
-    assert torch.equal(cached[1], plain[1])
+def test_the_cache_changes_no_token_even_when_the_window_slides(model, max_context):
+    context = make_context(24, 12)
+    cached = run(model, begun(context, max_context=max_context))
+    plain = run(model, begun(context, max_context=max_context, use_cache=False))
+    assert torch.equal(cached, plain)
 
 
-def test_a_path_does_not_depend_on_its_batch(model):
-    context = make_context([24, 9, 17], 8)
-    together = run(model, context, n_paths=7)
-    for b in range(3):
-        alone = run(model, context.series(b), n_paths=7)
-        fewer = run(model, context.series(b), n_paths=2)
-        for i in range(2):
-            assert torch.equal(together[i][b], alone[i][0])
-            assert torch.equal(alone[i][0, :2], fewer[i][0])
+def test_hidden_states_are_bitwise_the_same_alone_and_in_any_company(model):
+    """Not only the draws: nothing that a path computes depends on who shares its tiles."""
+
+    def states(decoder, *company, n_steps=4):
+        c = begun(make_context(21, 8, 3), 30)
+        hidden = []
+        for _ in range(n_steps):
+            decoder.step([*company[:1], c, *company[1:]])
+            hidden.append(c.hidden.clone())
+        return torch.stack(hidden)
+
+    decoder = Decoder(model)
+    alone = states(decoder)
+    beside_one = states(decoder, begun(make_context(9, 8, 5), 7, T=0.5, top_p=0.6))
+    in_a_crowd = states(
+        decoder,
+        begun(make_context(40, 8, 6), 45, seed=3),
+        begun(make_context(17, 8, 7), 1, T=0.0),
+        begun(make_context(33, 8, 8), 64, top_k=5),
+    )
+    assert torch.equal(alone, beside_one)
+    assert torch.equal(alone, in_a_crowd)
+
+
+def test_every_row_keeps_its_own_parameters(model):
+    settings = [
+        {"T": 0.0},
+        {"T": 0.7, "top_p": 0.8},
+        {"T": 1.3, "top_k": 4, "seed": 5},
+        {"T": 1.0, "top_k": 20, "top_p": 0.5, "n_paths": 50},
+    ]
+    make = [lambda s=s, i=i: begun(make_context(12 + i, 6, i), **s) for i, s in enumerate(settings)]
+    together = run(model, *(c() for c in make))
+    for c, expected in zip(make, together, strict=True):
+        assert torch.equal(run(model, c()), expected)
+    greedy = together[0]
+    assert (greedy == greedy[:, :1]).all()
+
+
+def test_a_series_that_joins_later_draws_the_same_paths(model):
+    decoder = Decoder(model)
+    expected = run(model, begun(make_context(15, 6, 1), 10))
+    first, second = begun(make_context(20, 9, 2), 10), begun(make_context(15, 6, 1), 10)
+    for _ in range(3):
+        decoder.step([first])
+    generate(decoder, [first, second])
+    assert torch.equal(torch.stack((second.s1, second.s2)), expected)
+
+
+def test_a_path_does_not_depend_on_the_number_of_paths(model):
+    context = make_context(24, 8)
+    assert torch.equal(
+        run(model, begun(context, n_paths=40))[:, :2], run(model, begun(context, n_paths=2))
+    )
 
 
 def test_a_longer_horizon_begins_with_the_shorter_one(model):
-    long = make_context([20], 12)
-    short = TokenContext(long.s1, long.s2, long.stamp, long.future_stamp[:, :5], long.lengths)
-    assert torch.equal(run(model, long)[0][..., :5], run(model, short)[0])
+    long = make_context(20, 12)
+    short = replace(long, future_stamp=long.future_stamp[:5])
+    assert torch.equal(run(model, begun(long))[..., :5], run(model, begun(short)))
+
+
+@pytest.mark.parametrize("max_context", [64, 24])
+def test_paths_drawn_in_portions_are_the_same(model, monkeypatch, max_context):
+    context = make_context(22, 6)
+    at_once = run(model, begun(context, 70, max_context=max_context))
+    monkeypatch.setattr(generation, "MAX_ROWS", 32)
+    steps = []
+    in_portions = run(
+        model,
+        begun(context, 70, max_context=max_context),
+        progress=lambda done, total: steps.append((done, total)),
+    )
+    assert torch.equal(at_once, in_portions)
+    assert steps == [(i, 18) for i in range(1, 19)]
+
+
+def test_a_portion_that_shrinks_is_drawn_anew(model):
+    context = make_context(22, 6)
+    expected = run(model, begun(context, 100))
+    decoder, c = Decoder(model), begun(context, 100)
+    for _ in range(4):
+        decoder.step([c])
+    assert c.shrink()
+    assert (c.n_rows, c.n_drawn) == (64, 0)
+    generate(decoder, [c])
+    assert torch.equal(torch.stack((c.s1, c.s2)), expected)
+    assert not begun(context, 32).shrink()
+
+
+def test_a_step_that_failed_can_be_repeated(model, monkeypatch):
+    context = make_context(22, 6)
+    expected = run(model, begun(context))
+    decoder, c = Decoder(model), begun(context)
+    decoder.step([c])
+    last = decoder.step_of.blocks[-1]
+    output = last.output
+    monkeypatch.setattr(last, "output", lambda *_: (_ for _ in ()).throw(MemoryError))
+    with pytest.raises(MemoryError):
+        decoder.step([c])
+    monkeypatch.setattr(last, "output", output)
+    generate(decoder, [c])
+    assert torch.equal(torch.stack((c.s1, c.s2)), expected)
 
 
 def test_progress_counts_every_step_and_can_stop(model):
     steps = []
-    run(model, make_context([20], 5), progress=lambda done, total: steps.append((done, total)))
+    run(model, begun(make_context(20, 5)), progress=lambda *done: steps.append(done))
     assert steps == [(i, 5) for i in range(1, 6)]
 
     def stop(done, total):
@@ -109,81 +199,41 @@ def test_progress_counts_every_step_and_can_stop(model):
             raise ForecastCancelled("stopped")
 
     with pytest.raises(ForecastCancelled):
-        run(model, make_context([20], 5), progress=stop)
+        run(model, begun(make_context(20, 5)), progress=stop)
 
 
-def test_progress_of_sliding_series_reaches_the_total(model):
+def test_progress_of_several_series_reaches_the_total(model):
     steps = []
-    context = make_context([30, 20], 6)
-    run(model, context, max_context=30, progress=lambda done, total: steps.append((done, total)))
-    assert steps == [(i, 12) for i in range(1, 13)]
+    series = [begun(make_context(30, 6), max_context=30), begun(make_context(20, 4))]
+    run(model, *series, progress=lambda *done: steps.append(done))
+    assert steps[-1] == (10, 10)
+    assert sorted(steps) == steps
 
 
-def test_decoding_with_a_shared_context_equals_decoding_whole_sequences(tokenizer):
-    context = make_context([21, 14], 6)
-    g = torch.Generator().manual_seed(4)
-    s1 = torch.randint(1024, (2, 3, 6), generator=g)
-    s2 = torch.randint(1024, (2, 3, 6), generator=g)
-    paths, last = decode_paths(tokenizer, context, s1, s2, max_context=64)
-    for b, n in enumerate((21, 14)):
-        whole = tokenizer.decode(
-            torch.cat((context.s1[b, :n].expand(3, -1), s1[b]), 1),
-            torch.cat((context.s2[b, :n].expand(3, -1), s2[b]), 1),
-        )
-        torch.testing.assert_close(paths[b], whole[:, n:], rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(last[b], whole[0, n - 1], rtol=1e-4, atol=1e-5)
-
-
-def test_a_horizon_longer_than_the_window_decodes(model, tokenizer):
-    context = make_context([10], 20)
-    s1, s2 = run(model, context, max_context=12)
-    paths, last = decode_paths(tokenizer, context, s1, s2, max_context=12)
-    assert paths.shape == (1, 4, 20, 6)
-    assert last.shape == (1, 6)
-
-
-def test_the_prefix_is_stored_once_whatever_the_number_of_paths():
-    cache = SharedPrefixCache(torch.tensor([5]), capacity=2)
-    k = torch.randn(1, 4, 5, 8)
-    cache.store_prefix(0, k, k)
-    assert cache._prefix[0][0].data_ptr() == k.data_ptr()
-    out = cache.attend(0, torch.randn(1, 1000, 4, 1, 8))
-    assert out.shape == (1, 1000, 4, 1, 8)
+def test_more_series_than_fit_at_once_are_drawn_in_turn(model, monkeypatch):
+    make = [lambda i=i: begun(make_context(10 + i, 3 + i, i), 5) for i in range(6)]
+    at_once = run(model, *(c() for c in make))
+    monkeypatch.setattr(generation, "MAX_ROWS", 11)
+    widest = []
+    step = Decoder.step
+    monkeypatch.setattr(
+        Decoder, "step", lambda self, cs: (widest.append(sum(c.n_rows for c in cs)), step(self, cs))
+    )
+    in_turn = run(model, *(c() for c in make))
+    assert max(widest) == 10
+    assert all(torch.equal(a, b) for a, b in zip(at_once, in_turn, strict=True))
 
 
 def test_reading_paths_in_chunks_changes_nothing(model, tokenizer, monkeypatch):
-    context = make_context([24, 17], 12)
+    context = make_context(24, 12)
 
     def everything():
-        s1, s2 = run(model, context, n_paths=7, max_context=24)
+        s1, s2 = run(model, begun(context, 7, max_context=24))
         return s1, s2, decode_paths(tokenizer, context, s1, s2, max_context=24)[0]
 
     at_once = everything()
-    monkeypatch.setattr(generation, "CHUNK_TOKENS", 50)
+    monkeypatch.setattr(tokens, "CHUNK_TOKENS", 50)
     in_chunks = everything()
     assert torch.equal(at_once[0], in_chunks[0])
     assert torch.equal(at_once[1], in_chunks[1])
     torch.testing.assert_close(at_once[2], in_chunks[2], rtol=1e-4, atol=1e-5)
-
-
-def test_decoding_shared_contexts_in_chunks_changes_nothing(tokenizer, monkeypatch):
-    context = make_context([21, 14], 6)
-    g = torch.Generator().manual_seed(4)
-    s1, s2 = (torch.randint(1024, (2, 9, 6), generator=g) for _ in range(2))
-    at_once, _ = decode_paths(tokenizer, context, s1, s2, max_context=64)
-    monkeypatch.setattr(generation, "CHUNK_TOKENS", 30)
-    in_chunks, _ = decode_paths(tokenizer, context, s1, s2, max_context=64)
-    torch.testing.assert_close(at_once, in_chunks, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.gpu
-def test_cuda_gives_the_tokens_of_the_cpu(model, tokenizer):
-    context = make_context([24, 17], 12)
-    expected = run(model, context, n_paths=20)
-    moved = TokenContext(
-        *(getattr(context, n).cuda() for n in ("s1", "s2", "stamp", "future_stamp")),
-        context.lengths,
-    )
-    drawn = run(model.cuda(), moved, n_paths=20)
-    # Rounding differs between devices: a draw next to a boundary may fall on the other side.
-    assert (drawn[0].cpu() == expected[0]).float().mean() > 0.98

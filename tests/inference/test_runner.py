@@ -153,8 +153,9 @@ def test_full_queue_is_refused_with_the_position_and_changes_nothing(runner):
     assert running.begun.wait(PATIENCE)
     runner.submit("w1", waiting, owner="o1")
     assert runner.submit("w2", waiting, owner="o2").position == 2
-    with pytest.raises(Busy, match="number 4"):
+    with pytest.raises(Busy, match="number 3") as refusal:
         runner.submit("w3", waiting, owner="o3")
+    assert refusal.value.position == 3
     with pytest.raises(Busy):
         runner.submit("w3", waiting, owner="o0")  # o0's running job must survive the refusal
     assert runner.status("running").state == "running"
@@ -183,10 +184,10 @@ def test_failure_is_kept_and_the_worker_lives_on(runner):
 def test_results_are_dropped_least_recently_used_first(runner):
     for key in "abc":
         runner.submit(key, lambda control: 1, owner="me")
-        wait_final(runner, key)
+        wait_final(runner, key, "me")
     runner.status("a")
     runner.submit("d", lambda control: 1, owner="me")
-    wait_final(runner, "d")
+    wait_final(runner, "d", "me")
     assert runner.status("b") is None
     assert all(runner.status(key).state == "done" for key in "acd")
 

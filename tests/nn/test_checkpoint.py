@@ -48,6 +48,13 @@ def test_derived_buffers_may_be_missing(folder, part, load):
     load(folder / part)
 
 
+@pytest.mark.parametrize(("part", "load"), [("model", load_model), ("tokenizer", load_tokenizer)])
+def test_loading_draws_no_random_numbers(folder, part, load):
+    before = torch.get_rng_state()
+    load(folder / part)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def damage(folder, change):
     path = folder / "model" / WEIGHTS
     tensors = load_file(path)

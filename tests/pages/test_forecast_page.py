@@ -15,7 +15,10 @@ from data_sources.samples import SAMPLES
 from kronos import zoo
 from kronos.assets import asset_path
 from kronos.errors import Busy, CheckpointUnavailable
+from kronos.inference.engine import Request
+from kronos.inference.generate import Drawing
 from pages.ui import services
+from pages.ui.progress import POLL_SECONDS
 from pages.ui.source import UPLOAD
 
 APP = Path(__file__).parents[2] / "app.py"
@@ -29,9 +32,25 @@ def run_until(app: AppTest, is_reached: Callable[[AppTest], bool]) -> AppTest:
     while not is_reached(app):
         assert not app.exception, app.exception
         assert time.monotonic() < deadline, words(app)
-        time.sleep(0.05)
+        wait_for_worker(app)
         app.run()
     return app
+
+
+def wait_for_worker(app: AppTest) -> None:
+    """Until the next poll is due, or what was asked for has ended.
+
+    Page and worker share this process: a page that reruns all the time only slows the worker.
+    """
+    due = time.monotonic() + POLL_SECONDS
+    if "asked" not in app.session_state:
+        return
+    asked = app.session_state["asked"]
+    while time.monotonic() < due:
+        status = asked.worker.status(asked.key)
+        if status is None or status.is_final:
+            return
+        time.sleep(0.02)
 
 
 def words(app: AppTest) -> str:
@@ -55,15 +74,18 @@ def app() -> AppTest:
 
 @pytest.fixture
 def gate(fresh_seed):
-    """Occupies the worker, so that what the page asks for has to wait."""
-    opened = threading.Event()
+    """Occupies the engine, so that what the page asks for has to wait."""
+    entered, opened = threading.Event(), threading.Event()
 
-    def work(control):
-        while not opened.wait(0.01):
-            control.check()
+    def begin(predictor):
+        entered.set()
+        opened.wait(PATIENCE)
+        return Drawing([], lambda: None)
 
     key = f"gate {fresh_seed}"
-    services.forecasts().submit(key, work, owner="gate keeper")
+    services.forecasts().submit(key, Request("bundled", begin), owner="gate keeper")
+    # Before it is at work it fills a place in the queue.
+    assert entered.wait(PATIENCE)
     yield opened
     opened.set()
     services.forecasts().leave(key, owner="gate keeper")
@@ -103,8 +125,7 @@ def test_first_visit_shows_a_forecast_without_a_click(app):
 def test_changed_settings_ask_for_run_and_run_obeys(app):
     run_until(app.run(), has_forecast)
     assert "Settings changed" not in words(app)
-    app.number_input(key="horizon").set_value(5)
-    app.run()
+    choose(app, {"horizon": 5, "paths": 10}).run()
     assert "Settings changed: press Run." in words(app)
     assert "next 24 bars" in words(app), "the old forecast stays until the new one is there"
     press_run(app)
@@ -154,16 +175,16 @@ def test_a_bad_file_is_refused_with_line_and_column(app):
 
 
 def test_cancel_stops_and_nothing_starts_again(app, gate, fresh_seed):
-    app.query_params["seed"] = fresh_seed
+    app.query_params.update({"seed": fresh_seed, "horizon": "4", "paths": "10"})
     app.run()
     asked = app.session_state["asked"]
-    assert asked.runner.status(asked.key).state == "queued"
+    assert asked.worker.status(asked.key).state == "queued"
     app.button(key="cancel").click().run()
     run_until(app, lambda app: "Cancelled. Press Run to start again." in words(app))
     gate.set()
     for _ in range(3):
         app.run()
-    assert asked.runner.status(asked.key).state == "cancelled"
+    assert asked.worker.status(asked.key).state == "cancelled"
     assert not has_forecast(app)
     press_run(app)
     run_until(app, has_forecast)
@@ -173,7 +194,8 @@ def fill_the_queue(name: str) -> None:
     with contextlib.suppress(Busy):
         for n in range(100):
             owner = f"filler {n} {name}"
-            services.forecasts().submit(owner, lambda control: None, owner=owner)
+            nothing = Request("bundled", lambda predictor: Drawing([], lambda: None))
+            services.forecasts().submit(owner, nothing, owner=owner)
 
 
 def test_a_full_server_says_so(app, gate, fresh_seed):
@@ -189,7 +211,7 @@ def test_two_sessions_share_one_computation(fresh_seed):
     seconds = []
     for _ in range(2):
         app = new_session()
-        app.query_params["seed"] = fresh_seed
+        app.query_params.update({"seed": fresh_seed, "horizon": "4", "paths": "10"})
         run_until(app.run(), has_forecast)
         key = app.session_state["shown"].key
         seconds.append(services.forecasts().status(key).result.seconds)

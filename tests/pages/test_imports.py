@@ -5,28 +5,30 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 
-def modules_after(code: str) -> set[str]:
-    """Names of all modules loaded by a fresh interpreter that ran `code`."""
+DRAWING = "chart", "exports", "readouts", "request", "work"
+PAGES = "asked", "controls", "progress", "results", "services", "shell", "source"
+
+
+@pytest.fixture(scope="module")
+def loaded() -> list[set[str]]:
+    """Modules a fresh interpreter holds after importing DRAWING, and after PAGES on top."""
+    code = ["import sys"]
+    for names in (DRAWING, PAGES):
+        code += [f"import pages.ui.{name}" for name in names]
+        code += ["print(*sys.modules)"]
     done = subprocess.run(
-        [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    return set(done.stdout.split())
-
-
-def test_importing_the_pages_imports_no_torch():
-    loaded = modules_after(
-        "import pages.ui.asked, pages.ui.controls, pages.ui.progress, pages.ui.results, "
-        "pages.ui.services, pages.ui.shell, pages.ui.source"
+        [sys.executable, "-c", "\n".join(code)], check=True, capture_output=True, text=True
     )
-    assert "streamlit" in loaded
-    assert not {"torch", "huggingface_hub", "exchange_calendars"} & loaded
+    return [set(line.split()) for line in done.stdout.splitlines()]
 
 
-def test_charts_and_read_outs_need_no_web_server():
-    loaded = modules_after(
-        "import pages.ui.chart, pages.ui.exports, pages.ui.readouts, pages.ui.request, "
-        "pages.ui.work"
-    )
-    assert not {"torch", "streamlit"} & loaded
+def test_charts_and_read_outs_need_no_web_server(loaded):
+    assert "plotly" in loaded[0]
+    assert not {"torch", "streamlit"} & loaded[0]
+
+
+def test_importing_the_pages_imports_no_torch(loaded):
+    assert "streamlit" in loaded[1]
+    assert not {"torch", "huggingface_hub", "exchange_calendars"} & loaded[1]

@@ -41,10 +41,13 @@ def lines(path):
 def trained(bars_folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("run")
     data = DataConfig(bars_folder, holdout=Holdout(0.3))
-    train_tokenizer(data, PLAN, loop(40), TokenizerObjective(), out, config=TINY_TOKENIZER)
-    train_model(
-        data, PLAN, loop(40), ModelObjective(), out, tokenizer=out / "tokenizer", config=TINY_MODEL
-    )
+    steps = loop(20)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_module, "VALIDATION_BATCHES", 2)
+        train_tokenizer(data, PLAN, steps, TokenizerObjective(), out, config=TINY_TOKENIZER)
+        train_model(
+            data, PLAN, steps, ModelObjective(), out, tokenizer=out / "tokenizer", config=TINY_MODEL
+        )
     return out
 
 
