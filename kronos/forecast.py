@@ -36,6 +36,11 @@ class SamplingParameters:
     sample_count: int = 100
     seed: int = 0
 
+    @property
+    def narrows(self) -> bool:
+        """Whether some tokens cannot be drawn: greedy, or filtered by top-k or top-p."""
+        return self.T == 0.0 or self.top_k > 0 or self.top_p < 1.0
+
     def __post_init__(self) -> None:
         for name in ("T", "top_p"):
             value = getattr(self, name)

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from kronos.forecast import Progress, SamplingParameters
 from kronos.inference.cache import SharedPrefixCache
+from kronos.inference.columns import TILE, ColumnStep, PathMemory, tiled, untiled
+from kronos.inference.joined import JoinedModel
 from kronos.inference.sampling import RowFilters, draw, path_uniforms
-from kronos.inference.step import TILE, DecodingStep, row_list, rows_of, tiles
 from kronos.inference.tokens import TokenContext, continued, path_chunks
 from kronos.nn.model import Kronos
 
@@ -68,9 +69,10 @@ class Continuation:
         self.rows = slice(0, min(N, MAX_ROWS))
         self.n_drawn = 0
         self.observed: tuple[SharedPrefixCache, Tensor] | None = None
-        self.cache: SharedPrefixCache | None = None
+        self.calendar: Tensor | None = None
+        self.memory: PathMemory | None = None
         self.hidden: Tensor | None = None
-        """(R, D) of the rows in progress after the last pair drawn."""
+        """(D, R) of the rows in progress after the last pair drawn."""
         self.batch: StaticBatch | None = None
         self.first_row = 0
         """Where the rows in progress lie in the batch."""
@@ -128,9 +130,14 @@ class Continuation:
     def _begin_portion(self, start: int) -> None:
         self.rows = slice(start, min(start + self.portion, self.sampling.sample_count))
         self.n_drawn = 0
-        self.hidden = self.cache = self.batch = None
+        self.hidden = self.memory = self.batch = None
         if self.is_done:
             self.observed = None
+
+    def last_calendar(self) -> Tensor:
+        """Embedding (D, 1) of the time of the pair drawn last."""
+        assert self.calendar is not None
+        return self.calendar[self.n_drawn - 1, :, None]
 
     def last_pair(self) -> tuple[Tensor, Tensor]:
         """The pair every row drew last, each (R,)."""
@@ -157,8 +164,9 @@ class Decoder:
     """Whether series cost less when they begin in the same step."""
 
     def __init__(self, model: Kronos) -> None:
-        self.step_of = DecodingStep(model)
         self.model = model
+        self.weights = JoinedModel(model)
+        self.columns = ColumnStep(self.weights)
         self._kept_filters: _KeptFilters | None = None
 
     @torch.inference_mode()
@@ -185,74 +193,67 @@ class Decoder:
 
     def _begin(self, c: Continuation) -> None:
         prefix, last_hidden = self._read(c)
-        c.cache = prefix.fork()
-        c.hidden = last_hidden.expand(c.n_rows, -1)
+        c.memory = PathMemory(prefix, c.n_cached)
+        c.hidden = last_hidden[:, None].expand(-1, c.n_rows)
+        if c.calendar is None:
+            c.calendar = self.model.time_emb(c.context.future_stamp)
 
     def _read(self, c: Continuation) -> tuple[SharedPrefixCache, Tensor]:
         """The context's keys and values, and the hidden state (D,) it ends in; read once."""
         if c.observed is None:
             prefix, context = SharedPrefixCache(c.n_cached), c.context
-            last = self.step_of.read_context(context.s1, context.s2, context.stamp, prefix)
+            last = self.weights.read_context(context.s1, context.s2, context.stamp, prefix)
             c.observed = (prefix, last)
         return c.observed
 
     def _advance(self, cs: Sequence[Continuation]) -> None:
         """Reads the pair every row drew last; leaves the hidden state it leads to."""
-        step, counts = self.step_of, [c.n_rows for c in cs]
-        device = cs[0].s1.device
+        step, counts = self.columns, [c.n_rows for c in cs]
         pairs = [c.last_pair() for c in cs]
-        stamps = [c.context.future_stamp[c.n_drawn - 1].expand(c.n_rows, -1) for c in cs]
-        x = [
-            step.embed(*read)
-            for read in zip(
-                tiles(p[0] for p in pairs), tiles(p[1] for p in pairs), tiles(stamps), strict=True
-            )
-        ]
-        positions = [len(c.context) + c.n_drawn - 1 for c in cs]
-        cos, sin = self.model.rotation(max(positions) + 1, device)
-        at = torch.tensor(row_list(positions, counts), device=device)
-        # One (32, 1, 1, E) pair a tile: rows, then queries and keys, then heads.
-        turns = [
-            (c[:, None, None], s[:, None, None])
-            for c, s in zip(tiles([cos[at]]), tiles([sin[at]]), strict=True)
-        ]
-        for layer, block in enumerate(step.blocks):
-            projected = [block.heads(t, turn) for t, turn in zip(x, turns, strict=True)]
-            q, k, v = (rows_of(part, counts) for part in zip(*projected, strict=True))
+        memories = [c.memory for c in cs if c.memory is not None]
+        calendar = tiled([c.last_calendar().expand(-1, c.n_rows) for c in cs])
+        s1, s2 = (tiled([pair[i] for pair in pairs]) for i in range(2))
+        x = [step.embed(*pair).add_(t) for *pair, t in zip(s1, s2, calendar, strict=True)]
+        positions = _repeated([len(c.context) + c.n_drawn - 1 for c in cs], counts, 0)
+        turns = [step.turns(positions[i : i + TILE]) for i in range(0, len(positions), TILE)]
+        for layer, block in enumerate(self.weights.blocks):
+            projected = [step.heads(block, t, turn) for t, turn in zip(x, turns, strict=True)]
+            parts = [untiled(part, counts) for part in zip(*projected, strict=True)]
             attended = []
-            for i, c in enumerate(cs):
-                assert c.cache is not None
-                c.cache.append(layer, k[i].unsqueeze(2), v[i].unsqueeze(2), c.n_drawn - 1)
-                attended.append(c.cache.attend(layer, q[i].unsqueeze(2)).flatten(1))
-            x = [block.output(t, a) for t, a in zip(x, tiles(attended), strict=True)]
-        hidden = [self.model.norm(t) for t in x]
-        kv = rows_of([step.dependency_heads(t) for t in hidden], counts)
-        for c, rows, pair in zip(cs, rows_of(hidden, counts), kv, strict=True):
-            assert c.cache is not None
-            c.hidden = rows
-            keys, values = pair.unsqueeze(3).unbind(1)
-            c.cache.append(step.dependency, keys, values, c.n_drawn - 1)
+            for c, memory, q, k, v in zip(cs, memories, *parts, strict=True):
+                memory.keep(layer, k, v, c.n_drawn - 1)
+                attended.append(memory.attend(layer, q, c.n_drawn).flatten(0, 1))
+            x = [step.output(block, t, a) for t, a in zip(x, tiled(attended), strict=True)]
+        hidden = [step.hidden(t) for t in x]
+        kept = zip(*(step.dependency_heads(t) for t in hidden), strict=True)
+        keys, values = (untiled(part, counts) for part in kept)
+        for c, memory, h, k, v in zip(
+            cs, memories, untiled(hidden, counts), keys, values, strict=True
+        ):
+            c.hidden = h
+            memory.keep(self.weights.dependency, k, v, c.n_drawn - 1)
 
     def _draw(self, cs: Sequence[Continuation]) -> None:
-        step, counts = self.step_of, [c.n_rows for c in cs]
-        hidden = tiles(c.hidden for c in cs if c.hidden is not None)
-        noise = tiles(c.noise[c.rows, c.n_drawn] for c in cs)
+        step, counts = self.columns, [c.n_rows for c in cs]
+        hidden = tiled([c.hidden for c in cs if c.hidden is not None])
+        noise = tiled([c.noise[c.rows, c.n_drawn].t() for c in cs])
         s1_filters, s2_filters = self._filters(tuple((c.sampling, c.n_rows) for c in cs))
 
         s1 = [
-            draw(f.probabilities(step.s1_logits(t)), u[:, 0])
+            draw(f.probabilities(step.s1_logits(t)), u[0])
             for t, u, f in zip(hidden, noise, s1_filters, strict=True)
         ]
-        queries = rows_of([step.s2_queries(t) for t in s1], counts)
-        attended = []
-        for c, q in zip(cs, queries, strict=True):
-            assert c.cache is not None
-            attended.append(c.cache.attend(step.dependency, q.unsqueeze(2)).flatten(1))
-        s2 = [
-            draw(f.probabilities(step.s2_logits(t, a)), u[:, 1])
-            for t, a, u, f in zip(hidden, tiles(attended), noise, s2_filters, strict=True)
+        queries = untiled([step.s2_queries(t) for t in s1], counts)
+        attended = [
+            c.memory.attend(self.weights.dependency, q, c.n_drawn).flatten(0, 1)
+            for c, q in zip(cs, queries, strict=True)
+            if c.memory is not None
         ]
-        for c, first, second in zip(cs, rows_of(s1, counts), rows_of(s2, counts), strict=True):
+        s2 = [
+            draw(f.probabilities(step.s2_logits(t, a)), u[1])
+            for t, a, u, f in zip(hidden, tiled(attended), noise, s2_filters, strict=True)
+        ]
+        for c, first, second in zip(cs, untiled(s1, counts), untiled(s2, counts), strict=True):
             c.record(first, second)
 
     def _filters(
@@ -260,8 +261,7 @@ class Decoder:
     ) -> tuple[list[RowFilters], list[RowFilters]]:
         """Filters of every tile, for s1 and for s2; those of the last call are kept."""
         if self._kept_filters is None or self._kept_filters[0] != rows:
-            settings = row_list((s for s, _ in rows), (n for _, n in rows))
-            settings += [SamplingParameters()] * (-len(settings) % TILE)
+            settings = _repeated([s for s, _ in rows], [n for _, n in rows], SamplingParameters())
             config, device = self.model.config, self.model.norm.weight.device
             s1, s2 = (
                 [
@@ -297,6 +297,12 @@ class Decoder:
             next_s2 = draw(s2_filter.probabilities(logits), noise[paths, 1])
             drawn.append((next_s1, next_s2))
         c.record(torch.cat([pair[0] for pair in drawn]), torch.cat([pair[1] for pair in drawn]))
+
+
+def _repeated(values: Sequence[Any], counts: Sequence[int], fill: Any) -> list[Any]:
+    """Each value for the columns it stands for, filled up to whole tiles."""
+    columns = [v for v, n in zip(values, counts, strict=True) for _ in range(n)]
+    return columns + [fill] * (-len(columns) % TILE)
 
 
 def generate(

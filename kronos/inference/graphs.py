@@ -25,8 +25,8 @@ from torch import Tensor
 
 from kronos.forecast import SamplingParameters
 from kronos.inference.generate import Continuation, Decoder
+from kronos.inference.rows import RowStep
 from kronos.inference.sampling import RowFilters, draw
-from kronos.inference.step import DecodingStep
 from kronos.nn.model import Kronos
 
 LANE = 32
@@ -44,7 +44,7 @@ class Shape:
     n_lanes: int
     n_prefix: int
     n_steps: int
-    sorts: bool
+    filters: bool
 
     @classmethod
     def holding(cls, continuations: Sequence[Continuation]) -> Shape:
@@ -53,7 +53,7 @@ class Shape:
             n_lanes=_rounded(sum(n_lanes(c) for c in continuations), 1),
             n_prefix=_rounded(max(len(c.context) for c in continuations), 64),
             n_steps=_rounded(max(c.n_cached for c in continuations), 8),
-            sorts=any(c.sampling.top_k > 0 or c.sampling.top_p < 1 for c in continuations),
+            filters=any(c.sampling.narrows for c in continuations),
         )
 
 
@@ -71,7 +71,7 @@ def _rounded(n: int, least: int) -> int:
 class StaticBatch:
     """Memory of one shape, and the steps of the series that are in it."""
 
-    def __init__(self, step: DecodingStep, shape: Shape) -> None:
+    def __init__(self, step: RowStep, shape: Shape) -> None:
         self.step_of = step
         self.shape = shape
         self.members: list[weakref.ref[Continuation]] = []
@@ -80,7 +80,7 @@ class StaticBatch:
         weight = model.norm.weight
         L, R = shape.n_lanes, shape.n_lanes * LANE
         S, C = shape.n_steps, shape.n_prefix + shape.n_steps * LANE
-        heads = [config.n_heads] * step.dependency + [step.n_dependency_heads]
+        heads = step.weights.n_heads
 
         def ids(*size: int) -> Tensor:
             return torch.zeros(size, dtype=torch.long, device=weight.device)
@@ -108,7 +108,7 @@ class StaticBatch:
     def _filters(self, rows: list[SamplingParameters], which: int) -> RowFilters:
         config = self.step_of.model.config
         bits = (config.s1_bits, config.s2_bits)[which]
-        return RowFilters.of(rows, 1 << bits, self.hidden.device, sorts=self.shape.sorts)
+        return RowFilters.of(rows, 1 << bits, self.hidden.device, prepared=self.shape.filters)
 
     @property
     def is_free(self) -> bool:
@@ -150,7 +150,7 @@ class StaticBatch:
         step, at = self.step_of, self.j
         noise = self.noise.index_select(1, at).squeeze(1)
         s1 = draw(self.filters[0].probabilities(step.s1_logits(self.hidden)), noise[:, 0])
-        attended = self._attend(step.dependency, step.s2_queries(s1), self._mask())
+        attended = self._attend(step.weights.dependency, step.s2_queries(s1), self._mask())
         logits = step.s2_logits(self.hidden, attended)
         s2 = draw(self.filters[1].probabilities(logits), noise[:, 1])
         self.s1.index_copy_(1, at, s1[:, None])
@@ -169,12 +169,12 @@ class StaticBatch:
         cos, sin = step.model.rotation(n_positions, x.device)
         rotation = (cos[positions][:, None, None], sin[positions][:, None, None])
         mask = self._mask()
-        for layer, block in enumerate(step.blocks):
-            q, k, v = block.heads(x, rotation)
-            self._keep(layer, torch.stack((k, v), 1), before)
-            x = block.output(x, self._attend(layer, q, mask))
+        for layer, block in enumerate(step.weights.blocks):
+            q, kv = step.heads(block, x, rotation)
+            self._keep(layer, kv, before)
+            x = step.output(block, x, self._attend(layer, q, mask))
         hidden = step.model.norm(x)
-        self._keep(step.dependency, step.dependency_heads(hidden), before)
+        self._keep(step.weights.dependency, step.dependency_heads(hidden), before)
         self.hidden.copy_(hidden)
 
     def _keep(self, layer: int, kv: Tensor, step: Tensor) -> None:
@@ -246,6 +246,7 @@ class StaticDecoder(Decoder):
 
     def __init__(self, model: Kronos) -> None:
         super().__init__(model)
+        self.rows = RowStep(self.weights)
         self._batches: OrderedDict[Shape, list[StaticBatch]] = OrderedDict()
         self._captures = model.norm.weight.is_cuda
         self._lock = threading.Lock()
@@ -289,7 +290,7 @@ class StaticDecoder(Decoder):
             free = [batch for batch in self._batches[other] if batch.is_free]
             if other != shape and len(self._batches) > KEPT_BATCHES and free:
                 del self._batches[other]
-        batch = StaticBatch(self.step_of, shape)
+        batch = StaticBatch(self.rows, shape)
         if self._captures:
             batch.capture()
         of_shape.append(batch)

@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from kronos.inference.step import TILE, project
+from kronos.inference.columns import TILE
 from kronos.nn.layers import TransformerBlock
 from kronos.nn.model import Kronos
 
@@ -39,18 +39,18 @@ def fastest_dtype(model: Kronos, device: torch.device) -> torch.dtype:
 def _pays(model: Kronos) -> bool:
     block = cast("TransformerBlock", model.transformer[0])
     weight = block.ffn.w1.weight.float()
-    x = torch.randn(TILE, weight.shape[1], generator=torch.Generator().manual_seed(0))
-    exact, half = project(x, weight), project(x.bfloat16(), weight.bfloat16()).float()
+    x = torch.randn(weight.shape[1], TILE, generator=torch.Generator().manual_seed(0))
+    exact, half = weight @ x, (weight.bfloat16() @ x.bfloat16()).float()
     if (half - exact).norm() > MOST_ERROR * exact.norm():
         return False
-    return _seconds(x, weight) > LEAST_GAIN * _seconds(x.bfloat16(), weight.bfloat16())
+    return _seconds(weight, x) > LEAST_GAIN * _seconds(weight.bfloat16(), x.bfloat16())
 
 
-def _seconds(x: Tensor, weight: Tensor) -> float:
+def _seconds(weight: Tensor, x: Tensor) -> float:
     best = float("inf")
     for _ in range(TRIALS):
         started = time.perf_counter()
         for _ in range(4):
-            project(x, weight)
+            torch.mm(weight, x)
         best = min(best, time.perf_counter() - started)
     return best

@@ -26,6 +26,7 @@ class RowFilters:
         greedy: (R, 1) bool, true where the temperature is 0.
         sorts: Whether any row needs its logits in order. The result of a row does not depend
             on it: sorting for a neighbour removes nothing here.
+        any_greedy: Whether any row is greedy.
     """
 
     T: Tensor
@@ -33,6 +34,7 @@ class RowFilters:
     top_p: Tensor
     greedy: Tensor
     sorts: bool
+    any_greedy: bool
 
     @classmethod
     def of(
@@ -41,11 +43,11 @@ class RowFilters:
         n_tokens: int,
         device: torch.device | str = "cpu",
         *,
-        sorts: bool | None = None,
+        prepared: bool = False,
     ) -> RowFilters:
         """Filters of rows with these parameters (one: of all rows), for logits over `n_tokens`.
 
-        `sorts` says that logits are put in order in any case; None that it is done when needed.
+        `prepared` ones are for rows yet unknown: they do all work, whether needed or not.
         """
         ks = [p.top_k if 0 < p.top_k < n_tokens else n_tokens for p in parameters]
         # A running sum of float32 can exceed 1 by rounding; nothing exceeds infinity.
@@ -55,7 +57,8 @@ class RowFilters:
             top_k=torch.tensor([[k] for k in ks], device=device),
             top_p=torch.tensor([[p] for p in ps], device=device),
             greedy=torch.tensor([[p.T == 0.0] for p in parameters], device=device),
-            sorts=sorts or any(k < n_tokens for k in ks) or any(p != float("inf") for p in ps),
+            sorts=prepared or any(k < n_tokens for k in ks) or any(p < 1.0 for p in ps),
+            any_greedy=prepared or any(p.T == 0.0 for p in parameters),
         )
 
     def copy_(self, other: RowFilters) -> None:
@@ -77,13 +80,16 @@ class RowFilters:
             (R, V) float32.
         """
         logits = logits.float()
-        top = logits.argmax(dim=-1, keepdim=True)
         # Measured from the largest: the division cannot overflow, however small T is.
-        scaled = (logits - logits.gather(-1, top)) / self.T
+        scaled = (logits - logits.amax(dim=-1, keepdim=True)).div_(self.T)
         if self.sorts:
             scaled = self._without_tail(scaled)
+        probabilities = scaled.softmax(-1)
+        if not self.any_greedy:
+            return probabilities
+        top = logits.argmax(dim=-1, keepdim=True)
         greedy = torch.zeros_like(scaled).scatter_(-1, top, 1.0)
-        return torch.where(self.greedy, greedy, scaled.softmax(-1))
+        return torch.where(self.greedy, greedy, probabilities)
 
     def _without_tail(self, scaled: Tensor) -> Tensor:
         removed = float("-inf")
@@ -116,13 +122,13 @@ def draw(probabilities: Tensor, uniforms: Tensor) -> Tensor:
     home = probabilities.device
     if home.type == "mps":  # which has no float64
         probabilities = probabilities.cpu()
-    cumulative = probabilities.double().cumsum(-1)
-    target = uniforms.to(cumulative).unsqueeze(-1) * cumulative[..., -1:]
-    ids = torch.searchsorted(cumulative, target, right=True).squeeze(-1)
-    # A uniform next to 1 can land on the flat end of the sum, where no token has mass.
-    V = probabilities.shape[-1]
-    last = ((probabilities > 0) * torch.arange(V, device=probabilities.device)).amax(-1)
-    return torch.minimum(ids, last).to(home)
+    cumulative = probabilities.cumsum(-1, dtype=torch.float64)
+    total = cumulative[..., -1:]
+    # A product with a uniform next to 1 can be rounded up to the whole sum, which the flat end of
+    # tokens without mass reaches too; just below it lies the last token that has some.
+    below = torch.nextafter(total, torch.zeros_like(total))
+    target = torch.minimum(uniforms.to(cumulative).unsqueeze(-1) * total, below)
+    return torch.searchsorted(cumulative, target, right=True).squeeze(-1).to(home)
 
 
 def path_uniforms(seed: int, n_paths: int, horizon: int) -> Tensor:

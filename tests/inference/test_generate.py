@@ -50,13 +50,13 @@ def test_cached_logits_equal_uncached_ones(model, monkeypatch, n_paths):
     decoder = Decoder(model)
     seen = {"s1": [], "s2": []}
     for which in seen:
-        compute = getattr(decoder.step_of, f"{which}_logits")
+        compute = getattr(decoder.columns, f"{which}_logits")
 
         def watched(*args, which=which, compute=compute):
             seen[which].append(compute(*args))
             return seen[which][-1]
 
-        monkeypatch.setattr(decoder.step_of, f"{which}_logits", watched)
+        monkeypatch.setattr(decoder.columns, f"{which}_logits", watched)
     pair = [begun(make_context(n, 5, n), n_paths) for n in (20, 13)]
     generate(decoder, pair)
 
@@ -179,12 +179,11 @@ def test_a_step_that_failed_can_be_repeated(model, monkeypatch):
     expected = run(model, begun(context))
     decoder, c = Decoder(model), begun(context)
     decoder.step([c])
-    last = decoder.step_of.blocks[-1]
-    output = last.output
-    monkeypatch.setattr(last, "output", lambda *_: (_ for _ in ()).throw(MemoryError))
+    hidden = decoder.columns.hidden
+    monkeypatch.setattr(decoder.columns, "hidden", lambda _: (_ for _ in ()).throw(MemoryError))
     with pytest.raises(MemoryError):
         decoder.step([c])
-    monkeypatch.setattr(last, "output", output)
+    monkeypatch.setattr(decoder.columns, "hidden", hidden)
     generate(decoder, [c])
     assert torch.equal(torch.stack((c.s1, c.s2)), expected)
 

@@ -77,7 +77,7 @@ def test_close_sizes_share_a_shape():
     shapes = {Shape.holding([c]) for c in series}
     assert len(shapes) == 1
     (shape,) = shapes
-    assert shape == Shape(n_lanes=1, n_prefix=64, n_steps=24, sorts=False)
+    assert shape == Shape(n_lanes=1, n_prefix=64, n_steps=24, filters=False)
 
 
 @pytest.mark.gpu

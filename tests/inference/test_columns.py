@@ -1,11 +1,12 @@
-"""The products of a decoding step: fused, tiled, and independent of a row's company."""
+"""The products of a decoding step: joined, tiled, and independent of a column's company."""
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
+from kronos.inference.columns import TILE, ColumnStep, tiled, untiled
 from kronos.inference.generate import Decoder
-from kronos.inference.step import TILE, joined, project, rows_of, tiles
+from kronos.inference.joined import JoinedModel, joined
+from kronos.inference.rows import RowStep
 from kronos.nn.checkpoint import load_model, save_checkpoint
 
 
@@ -13,23 +14,34 @@ def random(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def test_a_row_of_a_tile_is_rounded_the_same_wherever_it_stands():
+def test_a_column_of_a_tile_is_rounded_the_same_wherever_it_stands():
     """The reason why products run over tiles of one size."""
     for K, n in ((64, 192), (256, 768), (832, 2496), (2048, 832)):
-        weight, x = random(n, K), random(TILE, K, seed=1)
-        bias = random(n, seed=2)
-        expected = project(x, weight, bias)
+        weight, x, bias = random(n, K), random(K, TILE, seed=1), random(n, 1, seed=2)
+        expected = torch.addmm(bias, weight, x)
         order = torch.randperm(TILE, generator=torch.Generator().manual_seed(3))
-        assert torch.equal(project(x[order], weight, bias), expected[order])
-        other = random(TILE, K, seed=4)
-        other[5] = x[9]
-        assert torch.equal(project(other, weight, bias)[5], expected[9])
+        assert torch.equal(torch.addmm(bias, weight, x[:, order].contiguous()), expected[:, order])
+        other = random(K, TILE, seed=4)
+        other[:, 5] = x[:, 9]
+        assert torch.equal(torch.addmm(bias, weight, other)[:, 5], expected[:, 9])
 
 
-def test_project_is_linear_up_to_rounding():
-    x, weight, bias = random(TILE, 64), random(96, 64, seed=1), random(96, seed=2)
-    torch.testing.assert_close(project(x, weight, bias), F.linear(x, weight, bias))
-    torch.testing.assert_close(project(x, weight), F.linear(x, weight))
+def test_columns_and_rows_compute_the_same_layers(model):
+    weights = JoinedModel(model)
+    columns, rows = ColumnStep(weights), RowStep(weights)
+    x, attended = random(48, TILE), random(48, TILE, seed=1)
+    positions = [i % 11 for i in range(TILE)]
+    rotation = [t[positions][:, None, None] for t in model.rotation(11, x.device)]
+    scale = columns.head_width**-0.5
+    with torch.no_grad():
+        for block in weights.blocks:
+            q, k, v = columns.heads(block, x, columns.turns(positions))
+            expected_q, kv = rows.heads(block, x.t(), rotation)
+            torch.testing.assert_close(q.permute(2, 0, 1), expected_q * scale)
+            torch.testing.assert_close(torch.stack((k, v)).permute(3, 0, 1, 2), kv)
+            torch.testing.assert_close(
+                columns.output(block, x, attended).t(), rows.output(block, x.t(), attended.t())
+            )
 
 
 def test_joined_layers_share_memory_and_keep_their_values():
@@ -71,10 +83,10 @@ def test_a_model_that_decodes_can_still_be_saved_and_trained(model, tmp_path):
     assert model.transformer[0].self_attn.k_proj.weight.grad.abs().sum() > 0
 
 
-def test_tiles_and_rows_are_inverse():
-    parts = [random(n, 4, seed=n) for n in (5, 40, 1)]
-    tiled = tiles(parts, fill=7)
-    assert [len(t) for t in tiled] == [TILE, TILE]
-    assert (tiled[-1][46 - TILE :] == 7).all()
-    for part, back in zip(parts, rows_of(tiled, [5, 40, 1]), strict=True):
+def test_tiled_and_untiled_are_inverse():
+    parts = [random(4, n, seed=n) for n in (5, 40, 1)]
+    tiles = tiled(parts, fill=7)
+    assert [t.shape for t in tiles] == [(4, TILE), (4, TILE)]
+    assert (tiles[-1][:, 46 - TILE :] == 7).all()
+    for part, back in zip(parts, untiled(tiles, [5, 40, 1]), strict=True):
         assert torch.equal(part, back)
