@@ -28,7 +28,8 @@ TILE = 32
 """Columns of one matrix product."""
 
 Turn = tuple[Tensor, Tensor]
-"""Cosines and signed sines (2, 1, E, R) of the columns' positions, for queries and for keys."""
+"""Cosines and signed sines of the columns' positions, for queries and for keys: each (2, 1, E, R),
+or (2, 1, E, 1) where all positions are the same."""
 
 
 class PathMemory:
@@ -41,15 +42,17 @@ class PathMemory:
         """
         self.prefix = prefix
         self.n_steps = n_steps
-        self._own: dict[int, Tensor] = {}
+        self._own: dict[int, tuple[Tensor, Tensor]] = {}
 
     def keep(self, layer: int, k: Tensor, v: Tensor, step: int) -> None:
         """Keeps keys and values, each (H, E, N), of one position."""
         if layer not in self._own:
             # A position after the other: what is appended and what is read lie in one piece.
-            self._own[layer] = k.new_empty(2, self.n_steps, *k.shape)
-        self._own[layer][0, step] = k
-        self._own[layer][1, step] = v
+            shape = (self.n_steps, *k.shape)
+            self._own[layer] = (k.new_empty(shape), v.new_empty(shape))
+        keys, values = self._own[layer]
+        keys[step].copy_(k)
+        values[step].copy_(v)
 
     def attend(self, layer: int, q: Tensor, n_own: int) -> Tensor:
         """Scaled queries (H, E, N) against prefix and the first `n_own` positions: (H, E, N)."""
@@ -60,7 +63,7 @@ class PathMemory:
         if not n_own:
             weights = torch.softmax(scores.float(), -1).type_as(q)
             return torch.bmm(weights, v).transpose(1, 2)
-        keys, values = self._own[layer][:, :n_own]
+        keys, values = (kept[:n_own] for kept in self._own[layer])
         own = (keys * q).sum(2).permute(1, 2, 0)
         weights = torch.softmax(torch.cat((scores, own), -1).float(), -1).type_as(q)
         shared = torch.bmm(weights[..., :T], v)
@@ -94,6 +97,9 @@ class ColumnStep:
             # Queries are scaled here, once for all that attention would have to scale.
             both = torch.tensor([self.head_width**-0.5, 1.0], device=cos.device)[:, None, None]
             self._turns = (cos * both, sin * both)
+        if min(positions) == longest - 1:
+            cos, sin = (t[:, longest - 1, None, :, None] for t in self._turns)
+            return cos, sin
         at = torch.tensor(positions, device=self._turns[0].device)
         cos, sin = (t[:, at].transpose(1, 2).unsqueeze(1).contiguous() for t in self._turns)
         return cos, sin
@@ -153,7 +159,8 @@ def _product(weight: Tensor, x: Tensor, bias: Tensor | None) -> Tensor:
 def _norm(norm: RMSNorm, x: Tensor) -> Tensor:
     """`RMSNorm` of columns (D, R), in float32 as there."""
     wide = x.float()
-    scale = wide.square().mean(0).add_(norm.eps).rsqrt_()
+    square = torch.linalg.vecdot(wide, wide, dim=0)
+    scale = square.div_(len(x)).add_(norm.eps).rsqrt_()
     return (wide * scale).type_as(x).mul_(norm.weight.unsqueeze(1))
 
 

@@ -214,7 +214,8 @@ class Decoder:
         calendar = tiled([c.last_calendar().expand(-1, c.n_rows) for c in cs])
         s1, s2 = (tiled([pair[i] for pair in pairs]) for i in range(2))
         x = [step.embed(*pair).add_(t) for *pair, t in zip(s1, s2, calendar, strict=True)]
-        positions = _repeated([len(c.context) + c.n_drawn - 1 for c in cs], counts, 0)
+        last = [len(c.context) + c.n_drawn - 1 for c in cs]
+        positions = _repeated(last, counts, last[-1])
         turns = [step.turns(positions[i : i + TILE]) for i in range(0, len(positions), TILE)]
         for layer, block in enumerate(self.weights.blocks):
             projected = [step.heads(block, t, turn) for t, turn in zip(x, turns, strict=True)]
