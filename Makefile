@@ -8,6 +8,9 @@ PY := $(VENV)/bin/python
 # -qq: errors only.
 PIP := $(PY) -m pip --disable-pip-version-check --no-input -qq
 TORCH := $(shell grep '^torch==' constraints.txt)
+# Two test processes: much of the suite waits for servers, browsers and other interpreters. A file
+# stays in one process, so that its tests share what they start.
+PARALLEL := --numprocesses 2 --dist loadfile
 HATCHLING := $(shell grep '^hatchling==' constraints.txt)
 
 # Stamps, inside .venv so that they go with it. A stamp is newer than what it was made from.
@@ -41,7 +44,7 @@ run: $(RUNTIME)  ## Start the application and print its address
 		--server.address="$(or $(HOST),localhost)" $(if $(PORT),--server.port="$(PORT)")
 
 test: $(DEVELOP) lint  ## Run every check: linter, formatter, types, tests
-	@browser="$$(.ci/browser $(PY))" && CHROMIUM="$$browser" $(PY) -m pytest $(PYTEST_ARGS)
+	@browser="$$(.ci/browser $(PY))" && CHROMIUM="$$browser" $(PY) -m pytest $(PARALLEL) $(PYTEST_ARGS)
 
 lint: $(DEVELOP)  ## Run the linter, the formatter's check and the type checker
 	@$(PY) -m ruff check .

@@ -358,13 +358,6 @@ class KronosPredictor:
 
         return Drawing(series, finish)
 
-    def begin_warm_up(self) -> Drawing:
-        """A small forecast of nothing, which makes the first real one as fast as all others."""
-        rows = np.linspace(1.0, 2.0, 32)[:, None].repeat(len(COLUMNS), axis=1)
-        context = Context(rows, np.zeros((len(rows), 5), dtype=np.int64))
-        fields = [np.zeros((2, 5), dtype=np.int64)]
-        return self.begin_samples([context], fields, SamplingParameters(sample_count=8))
-
     @property
     def n_bytes(self) -> int:
         """Memory of the weights of model and tokenizer."""

@@ -6,21 +6,27 @@ Pages and commands go through here, so that one thread owns the models whoever a
 from __future__ import annotations
 
 import atexit
+import sys
 import threading
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from kronos import zoo
 from kronos.forecast import Progress, SamplingParameters
 from kronos.inference.engine import Engine, Request
+from kronos.inference.jobs import Priority
 from kronos.torch_setup import prepare_torch
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
+    from kronos.context import Context
     from kronos.inference.generate import Drawing
     from kronos.predictor import KronosPredictor
 
-__all__ = ["engine", "forecast_request", "new_engine", "warm_up_request"]
+__all__ = ["engine", "engine_sample", "forecast_request", "longest_context", "new_engine"]
 
 _lock = threading.Lock()
 _engine: Engine | None = None
@@ -81,6 +87,27 @@ def forecast_request(
     return Request(model, begin, revision)
 
 
-def warm_up_request(model: str, revision: str = "") -> Request:
-    """A request that has a model loaded, and its first slow calls made."""
-    return Request(model, lambda predictor: predictor.begin_warm_up(), revision)
+def longest_context(engine: Engine, model: str, horizon: int) -> int:
+    """Bars that a model reads before a horizon, of a series long enough."""
+
+    def begin(predictor: KronosPredictor) -> Drawing:
+        from kronos.inference.generate import Drawing  # torch is loaded by now
+
+        return Drawing([], lambda: predictor.context_length(sys.maxsize, horizon))
+
+    return engine.run(f"context of {model}", Request(model, begin), owner="evaluation")
+
+
+def engine_sample(engine: Engine, model: str) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
+    """`KronosPredictor.sample` by way of the engine, behind everybody who waits."""
+
+    def sample(
+        contexts: Sequence[Context], futures: Sequence[np.ndarray], sampling: SamplingParameters
+    ) -> tuple[np.ndarray, np.ndarray]:
+        def begin(predictor: KronosPredictor) -> Drawing:
+            return predictor.begin_samples(contexts, futures, sampling)
+
+        request = Request(model, begin)
+        return engine.run(uuid4().hex, request, owner="evaluation", priority=Priority.BATCH)
+
+    return sample

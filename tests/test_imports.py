@@ -32,7 +32,7 @@ MAY_USE = {
         "inference", "intervals", "nn", "predictor",
     },
     "torch_setup": {"collector"},
-    "service": {"forecast", "inference", "predictor", "torch_setup", "zoo"},
+    "service": {"context", "forecast", "inference", "predictor", "torch_setup", "zoo"},
 }  # fmt: skip
 WITHOUT_TORCH = {
     "assets", "calendars", "candle_paths", "candles", "collector", "context", "digest", "errors",

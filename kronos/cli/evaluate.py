@@ -64,13 +64,13 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Scores and prints the table; see `kronos.cli`."""
+    from kronos.service import engine, engine_sample, longest_context
     from kronos.training.corpus import load_corpus
     from kronos.training.held_out import EvaluationPlan, evaluate
-    from kronos.zoo import load
 
-    predictor = load(args.model)
+    lookback = args.lookback or longest_context(engine(), args.model, args.horizon)
     plan = EvaluationPlan(
-        lookback=args.lookback or predictor.context_length(10**9, args.horizon),
+        lookback=lookback,
         horizon=args.horizon,
         windows_per_series=args.windows,
         windows_per_interval=args.per_interval,
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         since=date_of(args.since, "--since"),
     )
     with ProgressLine("scoring windows") as progress:
-        scores = evaluate(predictor, corpus, plan, progress)
+        scores = evaluate(engine_sample(engine(), args.model), corpus, plan, progress)
     if args.scores:
         write_text(args.scores, scores.to_csv(index=False))
     write_text(args.output, table_text(scores))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,6 @@ from kronos.errors import InvalidRequest
 from kronos.evaluation.cone import cone_scale, ewma_volatility
 from kronos.evaluation.scores import FanScores, score_cone, score_paths
 from kronos.forecast import Progress, SamplingParameters
-from kronos.predictor import KronosPredictor
 from kronos.training.corpus import Corpus, SeriesInfo
 
 CONE_BARS = 256
@@ -57,6 +56,13 @@ class EvaluationPlan:
         ):
             if getattr(self, name) < low:
                 raise InvalidRequest(f"{name} must be at least {low}, found {getattr(self, name)}.")
+
+
+Sample = Callable[
+    [Sequence[Context], Sequence[np.ndarray], SamplingParameters], tuple[np.ndarray, np.ndarray]
+]
+"""Contexts and the calendar fields (H, 5) of their futures -> paths (B, N, H, 6) and decoded last
+candles (B, 6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +107,18 @@ def draw_windows(corpus: Corpus, plan: EvaluationPlan) -> list[Window]:
 
 
 def evaluate(
-    predictor: KronosPredictor,
+    sample: Sample,
     corpus: Corpus,
     plan: EvaluationPlan,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Scores a checkpoint and the cone on the same windows.
+
+    Args:
+        sample: Draws many series at once, as `KronosPredictor.sample` does.
+        corpus: The held-out series.
+        plan: Which windows, and how many paths.
+        progress: Called with windows done and windows in all.
 
     Returns:
         One row per window and step: series, interval, group, step, and crps, inside and width
@@ -119,7 +131,7 @@ def evaluate(
         chunk = windows[first : first + plan.batch]
         contexts = [_context(corpus, w, plan.lookback) for w in chunk]
         futures = [corpus.stamps[_future(w, plan)].astype(np.int64) for w in chunk]
-        paths, last = predictor.sample(contexts, futures, sampling)
+        paths, last = sample(contexts, futures, sampling)
         for window, series_paths, final in zip(chunk, paths, last, strict=True):
             tables.append(_scored(corpus, window, plan, series_paths[..., CLOSE], final[CLOSE]))
         if progress:

@@ -18,6 +18,7 @@ from kronos.errors import Busy, CheckpointUnavailable
 from kronos.inference.engine import Request
 from kronos.inference.generate import Drawing
 from pages.ui import services
+from pages.ui.opening import opening_request
 from pages.ui.progress import POLL_SECONDS
 from pages.ui.source import UPLOAD
 
@@ -120,6 +121,8 @@ def test_first_visit_shows_a_forecast_without_a_click(app):
     assert "BTCUSD: next 24 bars of 30m" in words(app)
     assert "from 100 paths" in words(app)
     assert not app.error
+    # What the server prepares before anybody comes is what this page asked for.
+    assert app.session_state["shown"] == opening_request()[1]
 
 
 def test_changed_settings_ask_for_run_and_run_obeys(app):

@@ -35,7 +35,9 @@ def test_intervals_of_few_series_give_more_windows_each(corpus):
 
 def test_scores_have_a_row_per_window_and_step(predictor, corpus):
     seen = []
-    scores = evaluate(predictor, corpus, PLAN, lambda done, total: seen.append((done, total)))
+    scores = evaluate(
+        predictor.sample, corpus, PLAN, lambda done, total: seen.append((done, total))
+    )
     windows = draw_windows(corpus, PLAN)
     assert len(scores) == 4 * len(windows)
     assert seen[-1] == (len(windows), len(windows))
@@ -52,8 +54,8 @@ def test_scores_never_read_past_the_horizon(predictor, corpus):
     values = corpus.values.copy()
     last = windows[-1].origin + PLAN.horizon
     values[last : windows[-1].series.stop] *= 5
-    before = evaluate(predictor, corpus, PLAN)
-    after = evaluate(predictor, dataclasses.replace(corpus, values=values), PLAN)
+    before = evaluate(predictor.sample, corpus, PLAN)
+    after = evaluate(predictor.sample, dataclasses.replace(corpus, values=values), PLAN)
     series = [w for w in windows if w.series == windows[-1].series]
     rows = slice(-len(series) * PLAN.horizon, None)
     np.testing.assert_array_equal(
@@ -62,7 +64,7 @@ def test_scores_never_read_past_the_horizon(predictor, corpus):
 
 
 def test_summary_is_by_the_column_asked_for(predictor, corpus):
-    scores = evaluate(predictor, corpus, PLAN)
+    scores = evaluate(predictor.sample, corpus, PLAN)
     table = summarise(scores, "interval")
     assert table.index.tolist() == ["1d", "1h"]
     assert table["windows"].sum() == len(draw_windows(corpus, PLAN))
