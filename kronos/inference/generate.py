@@ -30,7 +30,7 @@ MAX_ROWS = 256
 """Paths that are drawn at once. Their attention memory is what bounds a forecast's memory."""
 
 
-_KeptFilters = tuple[tuple[tuple[SamplingParameters, int], ...], list[RowFilters], list[RowFilters]]
+_KeptFilters = tuple[tuple[tuple[SamplingParameters, int], ...], RowFilters, RowFilters]
 
 
 class Continuation:
@@ -213,24 +213,19 @@ class Decoder:
         memories = [c.memory for c in cs if c.memory is not None]
         calendar = tiled([c.last_calendar().expand(-1, c.n_rows) for c in cs])
         s1, s2 = (tiled([pair[i] for pair in pairs]) for i in range(2))
-        x = [step.embed(*pair).add_(t) for *pair, t in zip(s1, s2, calendar, strict=True)]
+        x = step.embed(s1, s2).add_(calendar)
         last = [len(c.context) + c.n_drawn - 1 for c in cs]
-        positions = _repeated(last, counts, last[-1])
-        turns = [step.turns(positions[i : i + TILE]) for i in range(0, len(positions), TILE)]
+        turn = step.turns(_repeated(last, counts, last[-1]))
         for layer, block in enumerate(self.weights.blocks):
-            projected = [step.heads(block, t, turn) for t, turn in zip(x, turns, strict=True)]
-            parts = [untiled(part, counts) for part in zip(*projected, strict=True)]
+            parts = (untiled(part, counts) for part in step.heads(block, x, turn))
             attended = []
             for c, memory, q, k, v in zip(cs, memories, *parts, strict=True):
                 memory.keep(layer, k, v, c.n_drawn - 1)
                 attended.append(memory.attend(layer, q, c.n_drawn).flatten(0, 1))
-            x = [step.output(block, t, a) for t, a in zip(x, tiled(attended), strict=True)]
-        hidden = [step.hidden(t) for t in x]
-        kept = zip(*(step.dependency_heads(t) for t in hidden), strict=True)
-        keys, values = (untiled(part, counts) for part in kept)
-        for c, memory, h, k, v in zip(
-            cs, memories, untiled(hidden, counts), keys, values, strict=True
-        ):
+            x = step.output(block, x, tiled(attended))
+        hidden = step.hidden(x)
+        kept = (untiled(part, counts) for part in step.dependency_heads(hidden))
+        for c, memory, h, k, v in zip(cs, memories, untiled(hidden, counts), *kept, strict=True):
             c.hidden = h
             memory.keep(self.weights.dependency, k, v, c.n_drawn - 1)
 
@@ -240,35 +235,27 @@ class Decoder:
         noise = tiled([c.noise[c.rows, c.n_drawn].t() for c in cs])
         s1_filters, s2_filters = self._filters(tuple((c.sampling, c.n_rows) for c in cs))
 
-        s1 = [
-            draw(f.probabilities(step.s1_logits(t)), u[0])
-            for t, u, f in zip(hidden, noise, s1_filters, strict=True)
-        ]
-        queries = untiled([step.s2_queries(t) for t in s1], counts)
+        probabilities = s1_filters.probabilities(step.s1_logits(hidden))
+        s1 = draw(probabilities, noise[:, 0].flatten()).view(-1, TILE)
         attended = [
             c.memory.attend(self.weights.dependency, q, c.n_drawn).flatten(0, 1)
-            for c, q in zip(cs, queries, strict=True)
+            for c, q in zip(cs, untiled(step.s2_queries(s1), counts), strict=True)
             if c.memory is not None
         ]
-        s2 = [
-            draw(f.probabilities(step.s2_logits(t, a)), u[1])
-            for t, a, u, f in zip(hidden, tiled(attended), noise, s2_filters, strict=True)
-        ]
+        probabilities = s2_filters.probabilities(step.s2_logits(hidden, tiled(attended)))
+        s2 = draw(probabilities, noise[:, 1].flatten()).view(-1, TILE)
         for c, first, second in zip(cs, untiled(s1, counts), untiled(s2, counts), strict=True):
             c.record(first, second)
 
     def _filters(
         self, rows: tuple[tuple[SamplingParameters, int], ...]
-    ) -> tuple[list[RowFilters], list[RowFilters]]:
-        """Filters of every tile, for s1 and for s2; those of the last call are kept."""
+    ) -> tuple[RowFilters, RowFilters]:
+        """Filters of all columns, for s1 and for s2; those of the last call are kept."""
         if self._kept_filters is None or self._kept_filters[0] != rows:
             settings = _repeated([s for s, _ in rows], [n for _, n in rows], SamplingParameters())
             config, device = self.model.config, self.model.norm.weight.device
             s1, s2 = (
-                [
-                    RowFilters.of(settings[i : i + TILE], 1 << bits, device)
-                    for i in range(0, len(settings), TILE)
-                ]
+                RowFilters.of(settings, 1 << bits, device)
                 for bits in (config.s1_bits, config.s2_bits)
             )
             # One assignment: other threads see the old ones or the new ones.

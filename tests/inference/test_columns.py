@@ -29,19 +29,25 @@ def test_a_column_of_a_tile_is_rounded_the_same_wherever_it_stands():
 def test_columns_and_rows_compute_the_same_layers(model):
     weights = JoinedModel(model)
     columns, rows = ColumnStep(weights), RowStep(weights)
-    x, attended = random(48, TILE), random(48, TILE, seed=1)
-    positions = [i % 11 for i in range(TILE)]
+    x, attended = random(2, 48, TILE), random(2, 48, TILE, seed=1)
+    positions = [i % 11 for i in range(2 * TILE)]
     rotation = [t[positions][:, None, None] for t in model.rotation(11, x.device)]
     scale = columns.head_width**-0.5
     with torch.no_grad():
         for block in weights.blocks:
             q, k, v = columns.heads(block, x, columns.turns(positions))
-            expected_q, kv = rows.heads(block, x.t(), rotation)
-            torch.testing.assert_close(q.permute(2, 0, 1), expected_q * scale)
-            torch.testing.assert_close(torch.stack((k, v)).permute(3, 0, 1, 2), kv)
+            expected_q, kv = rows.heads(block, as_rows(x), rotation)
+            torch.testing.assert_close(as_rows(q), expected_q * scale)
+            torch.testing.assert_close(torch.stack((as_rows(k), as_rows(v)), 1), kv)
             torch.testing.assert_close(
-                columns.output(block, x, attended).t(), rows.output(block, x.t(), attended.t())
+                as_rows(columns.output(block, x, attended)),
+                rows.output(block, as_rows(x), as_rows(attended)),
             )
+
+
+def as_rows(x):
+    """Columns (B, ..., R) as rows (B * R, ...)."""
+    return x.movedim(-1, 1).flatten(0, 1)
 
 
 def test_joined_layers_share_memory_and_keep_their_values():
@@ -86,7 +92,7 @@ def test_a_model_that_decodes_can_still_be_saved_and_trained(model, tmp_path):
 def test_tiled_and_untiled_are_inverse():
     parts = [random(4, n, seed=n) for n in (5, 40, 1)]
     tiles = tiled(parts, fill=7)
-    assert [t.shape for t in tiles] == [(4, TILE), (4, TILE)]
+    assert tiles.shape == (2, 4, TILE)
     assert (tiles[-1][:, 46 - TILE :] == 7).all()
     for part, back in zip(parts, untiled(tiles, [5, 40, 1]), strict=True):
         assert torch.equal(part, back)
