@@ -9,13 +9,19 @@ from kronos.collector import collector_paused
 __all__ = ["prepare_torch"]
 
 
-def prepare_torch() -> None:
-    """Imports torch, with threads that sleep while they wait for one another.
+# GNU's OpenMP counts turns of its loop (about half a millisecond here), LLVM's milliseconds.
+_SPIN = {"GOMP_SPINCOUNT": "10000", "KMP_BLOCKTIME": "1"}
 
-    By default they spin, and on a machine whose processors also serve pages a step of
-    milliseconds then takes seconds. OpenMP reads the setting once, when torch is loaded; one that
-    the user has set is left alone.
+
+def prepare_torch() -> None:
+    """Imports torch, with threads that soon go to sleep while they wait for one another.
+
+    By default they spin for so long that on a machine whose processors also serve pages a step
+    of milliseconds takes seconds; with no spinning at all every product pays for waking them.
+    OpenMP reads the settings once, when torch is loaded; what the user has set is left alone.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        for name, value in _SPIN.items():
+            os.environ.setdefault(name, value)
     with collector_paused():
         import torch  # noqa: F401

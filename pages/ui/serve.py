@@ -6,18 +6,24 @@ visitor sees. `streamlit run app.py` works as well, and does this when the first
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import logging
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
-from streamlit import runtime
+from streamlit import config, runtime
 from streamlit.web import cli
 
 from kronos.errors import KronosError
+from kronos.torch_setup import prepare_torch
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
+SERVER_PATIENCE = 5.0
+"""Seconds after which a server that answers elsewhere, by TLS say, is taken to be up."""
 logger = logging.getLogger(__name__)
 
 
@@ -28,9 +34,9 @@ def main() -> None:
 
 
 def _prepare() -> None:
-    while not runtime.exists():
-        time.sleep(0.05)
-    # Imported only now: they would hold the server up.
+    _await_server()
+    # Only now, for imports would hold the server up. torch's take the longest: they begin first.
+    threading.Thread(target=prepare_torch, name="torch", daemon=True).start()
     from pages.ui.opening import prepare_opening
 
     try:
@@ -38,6 +44,22 @@ def _prepare() -> None:
     except KronosError as error:
         # The page will say the same to whoever asks for this forecast.
         logger.warning("The opening forecast could not be prepared: %s", error)
+
+
+def _await_server() -> None:
+    """Until the server says that it is healthy, or is not to be reached this way."""
+    host = config.get_option("server.address") or "localhost"
+    end = time.monotonic() + SERVER_PATIENCE
+    while time.monotonic() < end:
+        time.sleep(0.05)
+        if not runtime.exists():
+            continue
+        port = config.get_option("server.port")
+        connection = http.client.HTTPConnection(host, port, timeout=1)
+        with contextlib.suppress(OSError, http.client.HTTPException), closing(connection):
+            connection.request("GET", "/_stcore/health")
+            if connection.getresponse().status == 200:
+                return
 
 
 if __name__ == "__main__":
