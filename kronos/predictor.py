@@ -28,8 +28,9 @@ from kronos.context import (
 )
 from kronos.errors import InvalidRequest
 from kronos.forecast import COLUMNS, Forecast, Progress, SamplingParameters, whole_number
+from kronos.inference.continuation import Continuation, Drawing
 from kronos.inference.decode import decode_paths
-from kronos.inference.generate import Continuation, Decoder, Drawing, generate
+from kronos.inference.generate import Decoder, generate
 from kronos.inference.graphs import StaticDecoder
 from kronos.inference.tokens import TokenContext
 from kronos.nn.model import Kronos

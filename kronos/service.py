@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from kronos.context import Context
-    from kronos.inference.generate import Drawing
+    from kronos.inference.continuation import Drawing
     from kronos.predictor import KronosPredictor
 
 __all__ = ["engine", "engine_sample", "forecast_request", "longest_context", "new_engine"]
@@ -91,7 +91,7 @@ def longest_context(engine: Engine, model: str, horizon: int) -> int:
     """Bars that a model reads before a horizon, of a series long enough."""
 
     def begin(predictor: KronosPredictor) -> Drawing:
-        from kronos.inference.generate import Drawing  # torch is loaded by now
+        from kronos.inference.continuation import Drawing  # torch is loaded by now
 
         return Drawing([], lambda: predictor.context_length(sys.maxsize, horizon))
 

@@ -20,7 +20,8 @@ from benchmarks.speed.memory import MemoryGrowth
 from benchmarks.speed.workload import Workload
 from kronos.context import Context, as_times, calendar_fields, read_context
 from kronos.forecast import Progress, SamplingParameters
-from kronos.inference.generate import Continuation, Decoder, generate
+from kronos.inference.continuation import Continuation
+from kronos.inference.generate import Decoder, generate
 from kronos.inference.tokens import TokenContext
 from kronos.nn.checkpoint import CONFIG_NAME, WEIGHTS_NAME, load_model, load_tokenizer
 from kronos.predictor import KronosPredictor

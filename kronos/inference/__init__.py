@@ -1,1 +1,25 @@
-"""Drawing futures: sampling, the shared-prefix cache, generation, and the runner."""
+"""Drawing futures.
+
+To be read in this order:
+
+    sampling.py    logits to draws, and the noise that belongs to a path
+    tokens.py      what generation reads
+    cache.py       keys and values of a context, kept once for all paths
+    joined.py      a model's weights as decoding uses them
+    columns.py     one decoding step on a processor
+    continuation.py  the paths of one series while they are drawn
+    generate.py    paths of many series, step by step
+    decode.py      token paths back to candles
+    rows.py        one decoding step on a GPU
+    graphs.py      memory of fixed shape and captured CUDA graphs
+    precision.py   bfloat16 where it pays
+
+and the engine that serves everybody:
+
+    jobs.py        a job, and what outsiders may see of it
+    queue.py       who is next; its bookkeeping in ledger.py, waiting_line.py, finished_jobs.py,
+                   kept_errors.py and refusals.py
+    models.py      loaded models within a budget of memory
+    engine.py      one thread that steps all requests together
+    runner.py      one thread for anything else, such as downloads
+"""

@@ -21,7 +21,8 @@ from kronos.inference.models import Load, ModelShelf, Predictor, is_out_of_memor
 from kronos.inference.queue import JobQueue
 
 if TYPE_CHECKING:
-    from kronos.inference.generate import Continuation, Decoder, Drawing
+    from kronos.inference.continuation import Continuation, Drawing
+    from kronos.inference.generate import Decoder
 
 __all__ = ["SAMPLING", "Engine", "Request"]
 

@@ -8,153 +8,23 @@ Axes: N paths, T context positions, H horizon, R rows (paths of several series).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from kronos.forecast import Progress, SamplingParameters
+from kronos.inference import continuation as portions
 from kronos.inference.cache import SharedPrefixCache
 from kronos.inference.columns import TILE, ColumnStep, PathMemory, tiled, untiled
+from kronos.inference.continuation import Continuation
 from kronos.inference.joined import JoinedModel
-from kronos.inference.sampling import RowFilters, draw, path_uniforms
-from kronos.inference.tokens import TokenContext, continued, path_chunks
+from kronos.inference.sampling import RowFilters, draw
+from kronos.inference.tokens import continued, path_chunks
 from kronos.nn.model import Kronos
 
-if TYPE_CHECKING:
-    from kronos.inference.graphs import StaticBatch
-
-MAX_ROWS = 256
-"""Paths that are drawn at once. Their attention memory is what bounds a forecast's memory."""
-
-
 _KeptFilters = tuple[tuple[tuple[SamplingParameters, int], ...], RowFilters, RowFilters]
-
-
-class Continuation:
-    """The paths of one series while they are drawn.
-
-    More than `MAX_ROWS` paths are drawn one portion after another, all from one reading of the
-    context.
-    """
-
-    def __init__(
-        self,
-        context: TokenContext,
-        sampling: SamplingParameters,
-        *,
-        max_context: int,
-        use_cache: bool = True,
-    ) -> None:
-        """Args:
-        context: What has been observed; at most max_context tokens.
-        sampling: How futures are drawn.
-        max_context: Most tokens the model reads at once.
-        use_cache: False reads the whole window at every step, for checking.
-        """
-        self.context = context
-        self.sampling = sampling
-        self.max_context = max_context
-        N, H = sampling.sample_count, context.horizon
-        self.n_cached = min(H, max_context - len(context) + 1) if use_cache else 0
-        device = context.s1.device
-        self.s1 = torch.zeros(N, H, dtype=torch.long, device=device)
-        self.s2 = torch.zeros(N, H, dtype=torch.long, device=device)
-        self.noise = path_uniforms(sampling.seed, N, H)
-        if device.type == "cuda":
-            self.noise = self.noise.to(device)
-        self.portion = MAX_ROWS
-        self.rows = slice(0, min(N, MAX_ROWS))
-        self.n_drawn = 0
-        self.observed: tuple[SharedPrefixCache, Tensor] | None = None
-        self.calendar: Tensor | None = None
-        self.memory: PathMemory | None = None
-        self.hidden: Tensor | None = None
-        """(D, R) of the rows in progress after the last pair drawn."""
-        self.batch: StaticBatch | None = None
-        self.first_row = 0
-        """Where the rows in progress lie in the batch."""
-
-    @property
-    def n_rows(self) -> int:
-        """Paths in progress."""
-        return self.rows.stop - self.rows.start
-
-    @property
-    def slides(self) -> bool:
-        """Whether the next step has to read a window anew."""
-        return self.n_drawn >= self.n_cached
-
-    @property
-    def is_done(self) -> bool:
-        return self.rows.start >= self.sampling.sample_count
-
-    @property
-    def n_steps(self) -> int:
-        """Steps of all portions together."""
-        return self.context.horizon * -(-self.sampling.sample_count // self.portion)
-
-    @property
-    def n_steps_done(self) -> int:
-        if self.is_done:
-            return self.n_steps
-        return self.context.horizon * -(-self.rows.start // self.portion) + self.n_drawn
-
-    def record(self, s1: Tensor, s2: Tensor) -> None:
-        """Keeps a drawn pair of every row, each (R,)."""
-        self.s1[self.rows, self.n_drawn] = s1
-        self.s2[self.rows, self.n_drawn] = s2
-        self.count_step()
-
-    def count_step(self) -> None:
-        """Counts a step whose pairs are kept; begins the next portion after the last."""
-        self.n_drawn += 1
-        if self.n_drawn == self.context.horizon:
-            self._begin_portion(self.rows.stop)
-
-    def shrink(self) -> bool:
-        """Draws the portion in progress anew with half of its rows; False if they are too few.
-
-        For a machine whose memory does not suffice. Noise belongs to the path, so the paths
-        stay the same.
-        """
-        if self.n_rows <= TILE:
-            return False
-        # Half of the rows, in whole tiles; portions done so far stay counted as they were.
-        self.portion = -(-self.n_rows // (2 * TILE)) * TILE
-        self._begin_portion(self.rows.start)
-        return True
-
-    def _begin_portion(self, start: int) -> None:
-        self.rows = slice(start, min(start + self.portion, self.sampling.sample_count))
-        self.n_drawn = 0
-        self.hidden = self.memory = self.batch = None
-        if self.is_done:
-            self.observed = None
-
-    def last_calendar(self) -> Tensor:
-        """Embedding (D, 1) of the time of the pair drawn last."""
-        assert self.calendar is not None
-        return self.calendar[self.n_drawn - 1, :, None]
-
-    def last_pair(self) -> tuple[Tensor, Tensor]:
-        """The pair every row drew last, each (R,)."""
-        return self.s1[self.rows, self.n_drawn - 1], self.s2[self.rows, self.n_drawn - 1]
-
-
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """Series whose paths are to be drawn, and what to make of them.
-
-    Attributes:
-        series: Fresh ones.
-        finish: Called once all are done; returns the answer.
-    """
-
-    series: list[Continuation]
-    finish: Callable[[], Any]
 
 
 class Decoder:
@@ -298,7 +168,7 @@ def generate(
     continuations: Sequence[Continuation],
     progress: Progress | None = None,
 ) -> None:
-    """Draws all paths of these series, as many series at once as `MAX_ROWS` allows.
+    """Draws all paths of these series, as many series at once as MAX_ROWS paths allow.
 
     Args:
         decoder: Of the model that wrote the contexts' tokens' future.
@@ -309,7 +179,7 @@ def generate(
     waiting = list(reversed(continuations))
     active: list[Continuation] = []
     while waiting or active:
-        while waiting and sum(c.n_rows for c in active) + waiting[-1].n_rows <= MAX_ROWS:
+        while waiting and sum(c.n_rows for c in active) + waiting[-1].n_rows <= portions.MAX_ROWS:
             active.append(waiting.pop())
         decoder.step(active)
         active = [c for c in active if not c.is_done]

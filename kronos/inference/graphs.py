@@ -24,7 +24,8 @@ import torch
 from torch import Tensor
 
 from kronos.forecast import SamplingParameters
-from kronos.inference.generate import Continuation, Decoder
+from kronos.inference.continuation import Continuation
+from kronos.inference.generate import Decoder
 from kronos.inference.rows import RowStep
 from kronos.inference.sampling import RowFilters, draw
 from kronos.nn.model import Kronos

@@ -12,7 +12,7 @@ from kronos.service import forecast_request
 from pages.ui.request import ForecastRequest, context_of
 
 if TYPE_CHECKING:
-    from kronos.inference.generate import Drawing
+    from kronos.inference.continuation import Drawing
     from kronos.predictor import KronosPredictor
 
 

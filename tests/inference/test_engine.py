@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from kronos.errors import Busy, DeadlineExceeded, ForecastCancelled, InvalidRequest, OutOfMemory
+from kronos.inference.continuation import Drawing
 from kronos.inference.engine import SAMPLING, Engine, Request
-from kronos.inference.generate import Decoder, Drawing, generate
+from kronos.inference.generate import Decoder, generate
 from kronos.inference.jobs import Priority
 from tests.inference.test_generate import begun, make_context
 

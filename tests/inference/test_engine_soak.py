@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from kronos.errors import Busy, ForecastCancelled
+from kronos.inference.continuation import Continuation
 from kronos.inference.engine import Engine, Request
-from kronos.inference.generate import Continuation, Decoder, generate
+from kronos.inference.generate import Decoder, generate
 from kronos.inference.jobs import Priority
 from tests.inference.test_engine import request
 

@@ -15,8 +15,8 @@ from data_sources.samples import SAMPLES
 from kronos import zoo
 from kronos.assets import asset_path
 from kronos.errors import Busy, CheckpointUnavailable
+from kronos.inference.continuation import Drawing
 from kronos.inference.engine import Request
-from kronos.inference.generate import Drawing
 from pages.ui import services
 from pages.ui.opening import opening_request
 from pages.ui.progress import POLL_SECONDS
