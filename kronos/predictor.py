@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -27,7 +26,7 @@ from kronos.context import (
     require_positive_prices,
 )
 from kronos.errors import InvalidRequest
-from kronos.forecast import COLUMNS, Forecast, Progress, SamplingParameters, whole_number
+from kronos.forecast import Forecast, Progress, SamplingParameters, whole_number
 from kronos.inference.continuation import Continuation, Drawing
 from kronos.inference.decode import decode_paths
 from kronos.inference.generate import Decoder, generate
@@ -35,28 +34,10 @@ from kronos.inference.graphs import StaticDecoder
 from kronos.inference.tokens import TokenContext
 from kronos.nn.model import Kronos
 from kronos.nn.tokenizer import KronosTokenizer
+from kronos.upstream_calls import UpstreamCalls
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Prepared:
-    """A checked request for one forecast, which needs nothing but the model any more.
-
-    Attributes:
-        context: What is read.
-        origin: Open time of the last bar read.
-        future: (H,) times of the bars to forecast.
-        sampling: How futures are drawn.
-        anchor: Whether the fan is moved to the last close.
-    """
-
-    context: Context
-    origin: pd.Timestamp
-    future: pd.DatetimeIndex
-    sampling: SamplingParameters
-    anchor: bool
-
-
-class KronosPredictor:
+class KronosPredictor(UpstreamCalls):
     """A model, its tokenizer and a device, ready to forecast candles."""
 
     def __init__(
@@ -151,8 +132,7 @@ class KronosPredictor:
             InvalidCandles: The candles or times cannot be used.
             InvalidRequest: A parameter is out of range.
         """
-        started = time.perf_counter()
-        prepared = self.prepare(
+        drawing = self.begin(
             df,
             y_timestamp=y_timestamp,
             x_timestamp=x_timestamp,
@@ -160,11 +140,10 @@ class KronosPredictor:
             lookback=lookback,
             anchor=anchor,
         )
-        drawing = self.begin(prepared, started)
         generate(self.decoder, drawing.series, progress)
         return drawing.finish()
 
-    def prepare(
+    def begin(
         self,
         df: pd.DataFrame,
         *,
@@ -173,48 +152,39 @@ class KronosPredictor:
         sampling: SamplingParameters,
         lookback: int | None = None,
         anchor: bool = True,
-    ) -> Prepared:
-        """The first part of `forecast`: checks candles and times, computes nothing."""
+    ) -> Drawing:
+        """The first part of `forecast`: what is asked, checked, and the context as tokens.
+
+        Returns:
+            One series to draw, and a finish that returns the `Forecast`.
+        """
+        started = time.perf_counter()
         times = as_times(df.index if x_timestamp is None else x_timestamp, "x_timestamp")
         future = future_times(y_timestamp, after=times)
         context = read_context(df, times, self.context_length(len(df), len(future), lookback))
         require_positive_prices(context)
-        return Prepared(context, times[-1], future, sampling, anchor)
+        continuation = self._continuation(context, calendar_fields(future), sampling)
 
-    def begin(self, prepared: Prepared, started: float | None = None) -> Drawing:
-        """The second part: the context as tokens, whose paths are to be drawn.
+        def finish() -> Forecast:
+            values, last = self._candles(context, continuation)
+            last_close = float(context.values[-1, CLOSE])
+            factor = anchor_factor(last_close, float(last[CLOSE])) if anchor else 1.0
+            values[..., PRICES] *= factor
+            return Forecast(
+                paths=make_valid(values, context),
+                timestamps=future,
+                origin=times[-1],
+                last_close=last_close,
+                parameters=sampling,
+                model_name=self.name,
+                model_revision=self.revision,
+                context_hash=context.sha256(),
+                n_context=len(context.values),
+                anchor_factor=factor,
+                seconds=time.perf_counter() - started,
+            )
 
-        Args:
-            prepared: From `prepare`.
-            started: When the forecast began, by time.perf_counter; None for now.
-
-        Returns:
-            One series, and a finish that returns a `Forecast`.
-        """
-        started = time.perf_counter() if started is None else started
-        fields = calendar_fields(prepared.future)
-        continuation = self._continuation(prepared.context, fields, prepared.sampling)
-        return Drawing([continuation], lambda: self._forecast(prepared, continuation, started))
-
-    def _forecast(self, prepared: Prepared, continuation: Continuation, started: float) -> Forecast:
-        context = prepared.context
-        values, last = self._candles(context, continuation)
-        last_close = float(context.values[-1, CLOSE])
-        factor = anchor_factor(last_close, float(last[CLOSE])) if prepared.anchor else 1.0
-        values[..., PRICES] *= factor
-        return Forecast(
-            paths=make_valid(values, context),
-            timestamps=prepared.future,
-            origin=prepared.origin,
-            last_close=last_close,
-            parameters=prepared.sampling,
-            model_name=self.name,
-            model_revision=self.revision,
-            context_hash=context.sha256(),
-            n_context=len(context.values),
-            anchor_factor=factor,
-            seconds=time.perf_counter() - started,
-        )
+        return Drawing([continuation], finish)
 
     def context_length(self, n_bars: int, horizon: int, lookback: int | None = None) -> int:
         """Number of bars `forecast` reads of `n_bars`, for a horizon and an optional wish.
@@ -232,88 +202,6 @@ class KronosPredictor:
                 f"found {lookback}."
             )
         return min(lookback, n_bars)
-
-    def predict(
-        self,
-        df: pd.DataFrame,
-        x_timestamp: Stamps,
-        y_timestamp: Stamps,
-        pred_len: int,
-        T: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 0.9,
-        sample_count: int = 1,
-        verbose: bool = True,
-        *,
-        seed: int | None = None,
-    ) -> pd.DataFrame:
-        """Upstream's `predict`: the mean of the paths as one frame indexed by y_timestamp.
-
-        The values are upstream's, neither anchored nor repaired, for up to max_context bars;
-        older bars are not read at all, while upstream lets them shape the normalisation. An
-        amount column without a volume column is read. Prices are in the units of the data.
-        `verbose` shows a progress bar on stderr; `seed` makes the draws
-        repeatable (None takes a new one).
-        """
-        return self.predict_batch(
-            [df],
-            [x_timestamp],
-            [y_timestamp],
-            pred_len,
-            T,
-            top_k,
-            top_p,
-            sample_count,
-            verbose,
-            seed=seed,
-        )[0]
-
-    def predict_batch(
-        self,
-        df_list: Sequence[pd.DataFrame],
-        x_timestamp_list: Sequence[Stamps],
-        y_timestamp_list: Sequence[Stamps],
-        pred_len: int,
-        T: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 0.9,
-        sample_count: int = 1,
-        verbose: bool = True,
-        *,
-        seed: int | None = None,
-    ) -> list[pd.DataFrame]:
-        """Upstream's `predict_batch`: B frames in, B frames (pred_len, 6) out.
-
-        Series may have different lengths. See `predict` for the arguments.
-
-        Raises:
-            InvalidCandles: Candles or times cannot be used.
-            InvalidRequest: A parameter is out of range, or the lists differ in length.
-        """
-        if not len(df_list) == len(x_timestamp_list) == len(y_timestamp_list):
-            raise InvalidRequest(
-                f"df_list, x_timestamp_list and y_timestamp_list must have one length, found "
-                f"{len(df_list)}, {len(x_timestamp_list)} and {len(y_timestamp_list)}."
-            )
-        if not len(df_list):
-            return []
-        if seed is None:
-            seed = int(np.random.SeedSequence().generate_state(1)[0])
-        sampling = SamplingParameters(T, top_p, top_k, sample_count, seed)
-        contexts, futures = [], []
-        for df, x_stamps, y_stamps in zip(df_list, x_timestamp_list, y_timestamp_list, strict=True):
-            times = as_times(x_stamps, "x_timestamp")
-            contexts.append(read_context(df, times, self.max_context))
-            future = as_times(y_stamps, "y_timestamp")
-            if len(future) != pred_len:
-                raise InvalidRequest(f"pred_len is {pred_len} but y_timestamp has {len(future)}.")
-            futures.append(calendar_fields(future))
-        with _ProgressBar(pred_len, visible=verbose) as bar:
-            paths, _ = self.sample(contexts, futures, sampling, bar.update)
-        return [
-            pd.DataFrame(series.mean(axis=0), columns=list(COLUMNS), index=y_stamps)
-            for series, y_stamps in zip(paths, y_timestamp_list, strict=True)
-        ]
 
     def sample(
         self,
@@ -404,22 +292,3 @@ def best_device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-class _ProgressBar:
-    """Upstream's `verbose` bar."""
-
-    def __init__(self, total: int, visible: bool) -> None:
-        from tqdm import tqdm
-
-        self._bar = tqdm(total=total, disable=not visible)
-
-    def __enter__(self) -> _ProgressBar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
-
-    def update(self, done: int, total: int) -> None:
-        self._bar.total = total
-        self._bar.update(done - self._bar.n)

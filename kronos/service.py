@@ -79,10 +79,9 @@ def forecast_request(
     """
 
     def begin(predictor: KronosPredictor) -> Drawing:
-        prepared = predictor.prepare(
+        return predictor.begin(
             bars, x_timestamp=times, y_timestamp=future, sampling=sampling, lookback=lookback
         )
-        return predictor.begin(prepared)
 
     return Request(model, begin, revision)
 

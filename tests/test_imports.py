@@ -24,7 +24,10 @@ MAY_USE = {
     "inference": {"errors", "forecast", "nn"},
     "context": {"errors", "forecast"},
     "candle_paths": {"context"},
-    "predictor": {"candle_paths", "context", "errors", "forecast", "inference", "nn"},
+    "upstream_calls": {"context", "errors", "forecast"},
+    "predictor": {
+        "candle_paths", "context", "errors", "forecast", "inference", "nn", "upstream_calls",
+    },
     "zoo": {"assets", "collector", "digest", "errors", "hub", "inference", "nn", "predictor"},
     "pretrained": {"errors", "hub", "nn", "predictor", "zoo"},
     "training": {
@@ -36,7 +39,7 @@ MAY_USE = {
 }  # fmt: skip
 WITHOUT_TORCH = {
     "assets", "calendars", "candle_paths", "candles", "collector", "context", "digest", "errors",
-    "evaluation", "forecast", "hub", "intervals",
+    "evaluation", "forecast", "hub", "intervals", "upstream_calls",
 }  # fmt: skip
 # The command line stands above everything, like the pages.
 COMMANDS = {"cli", "__main__"}

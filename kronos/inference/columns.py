@@ -21,12 +21,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kronos.inference.cache import SharedPrefixCache
+from kronos.inference.batch import TILE
+from kronos.inference.cache import PrefixCache
 from kronos.inference.joined import JoinedBlock, JoinedModel
 from kronos.nn.layers import RMSNorm
-
-TILE = 32
-"""Columns of one matrix product."""
 
 Turn = tuple[Tensor, Tensor]
 """Cosines and signed sines of the columns' positions, for queries and for keys: each
@@ -36,7 +34,7 @@ Turn = tuple[Tensor, Tensor]
 class PathMemory:
     """Keys and values that the N paths of a series generated, beside its shared prefix."""
 
-    def __init__(self, prefix: SharedPrefixCache, n_steps: int) -> None:
+    def __init__(self, prefix: PrefixCache, n_steps: int) -> None:
         """Args:
         prefix: Of the context.
         n_steps: Most positions a path will append.

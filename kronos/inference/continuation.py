@@ -13,16 +13,15 @@ import torch
 from torch import Tensor
 
 from kronos.forecast import SamplingParameters
-from kronos.inference.cache import SharedPrefixCache
-from kronos.inference.columns import TILE, PathMemory
+from kronos.inference import batch
+from kronos.inference.batch import TILE
+from kronos.inference.cache import PrefixCache
+from kronos.inference.columns import PathMemory
 from kronos.inference.sampling import path_uniforms
 from kronos.inference.tokens import TokenContext
 
 if TYPE_CHECKING:
-    from kronos.inference.graphs import StaticBatch
-
-MAX_ROWS = 256
-"""Paths that are drawn at once. Their attention memory is what bounds a forecast's memory."""
+    from kronos.inference.static_batch import StaticBatch
 
 
 class Continuation:
@@ -57,10 +56,10 @@ class Continuation:
         self.noise = path_uniforms(sampling.seed, N, H)
         if device.type == "cuda":
             self.noise = self.noise.to(device)
-        self.portion = MAX_ROWS
-        self.rows = slice(0, min(N, MAX_ROWS))
+        self.portion = batch.MAX_ROWS
+        self.rows = slice(0, min(N, self.portion))
         self.n_drawn = 0
-        self.observed: tuple[SharedPrefixCache, Tensor] | None = None
+        self.observed: tuple[PrefixCache, Tensor] | None = None
         self.calendar: Tensor | None = None
         self.memory: PathMemory | None = None
         self.hidden: Tensor | None = None

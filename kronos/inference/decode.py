@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kronos.inference.cache import SharedPrefixCache
+from kronos.inference.cache import PrefixCache
 from kronos.inference.tokens import TokenContext, continued, path_chunks
 from kronos.nn.tokenizer import KronosTokenizer
 
@@ -59,18 +59,17 @@ def _decode_shared(
     tokenizer: KronosTokenizer, context: TokenContext, s1: Tensor, s2: Tensor
 ) -> tuple[Tensor, Tensor]:
     n_layers, H, T = len(tokenizer.decoder), s1.shape[-1], len(context)
-    cache = SharedPrefixCache(H)
+    cache = PrefixCache()
     prefix = tokenizer.embed_ids(context.s1, context.s2)[None]
     reading = [cache.reading(i) for i in range(n_layers)]
     last = tokenizer.decode_hidden(prefix, attend=reading)[0, -1]
 
     cos, sin = tokenizer.rotation(T + H, last.device)
     rotation = (cos[T:], sin[T:])
+    continuing = [cache.continuing(i) for i in range(n_layers)]
     parts = []
     # Attention scores grow with N * H * T: only so many paths at a time.
     for paths in path_chunks(len(s1), T + H):
-        own = cache.fork()
         inputs = tokenizer.embed_ids(s1[paths], s2[paths])
-        continuing = [own.continuing(i) for i in range(n_layers)]
         parts.append(tokenizer.decode_hidden(inputs, rotation, continuing))
     return torch.cat(parts), last

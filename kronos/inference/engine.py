@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import itertools
 import logging
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kronos.errors import ForecastCancelled, InvalidRequest, NotFinished, OutOfMemory
+from kronos.inference.batch import MAX_ROWS
 from kronos.inference.jobs import Job, JobStatus, Priority
+from kronos.inference.limits import Limits
 from kronos.inference.models import Load, ModelShelf, Predictor, is_out_of_memory
-from kronos.inference.queue import JobQueue
+from kronos.inference.worker import Worker
 
 if TYPE_CHECKING:
     from kronos.inference.continuation import Continuation, Drawing
@@ -28,8 +29,6 @@ __all__ = ["SAMPLING", "Engine", "Request"]
 
 logger = logging.getLogger(__name__)
 
-ROWS_AT_ONCE = 256
-"""Paths in progress above which nothing more of the same priority is begun."""
 SAMPLING = "Sampling"
 """Stage in which progress counts steps; in other stages it counts bytes."""
 WATCHED_EVERY = 0.05
@@ -67,7 +66,7 @@ class _Running:
         """Series to step next: as many as fit into one batch, but always one."""
         waiting = [c for c in self.drawing.series if not c.is_done]
         rows = itertools.accumulate(c.n_rows for c in waiting)
-        n = sum(total <= ROWS_AT_ONCE for total in rows)
+        n = sum(total <= MAX_ROWS for total in rows)
         return waiting[: max(1, n)]
 
     @property
@@ -80,74 +79,25 @@ class _Running:
         self.job.done = sum(c.n_steps_done for c in series)
 
 
-class Engine:
-    """Forecasts for everybody who asks, from one worker thread.
-
-    Args:
-        load: Loads a model by name.
-        budget: Bytes of weights kept in memory; None for half of the machine's.
-        max_queued: Requests of each priority that may wait; beyond it `Busy` is raised at once.
-        max_results: Finished results kept, least recently used dropped first.
-        abandon_after: Seconds of silence after which an owner counts as gone.
-        name: Name of the thread.
-    """
+class Engine(Worker):
+    """Forecasts for everybody who asks, from one worker thread."""
 
     def __init__(
-        self,
-        load: Load,
-        *,
-        budget: int | None = None,
-        max_queued: int = 8,
-        max_results: int = 32,
-        abandon_after: float = 300.0,
-        name: str = "kronos-engine",
+        self, load: Load, *, budget: int | None = None, limits: Limits | None = None
     ) -> None:
-        self._queue = JobQueue(
-            max_queued=max_queued, max_results=max_results, abandon_after=abandon_after
-        )
+        """Args:
+        load: Loads a model by name.
+        budget: Bytes of weights kept in memory; None for half of the machine's.
+        limits: Of the queue.
+        """
         self._models = ModelShelf(load, budget)
         self._running: list[_Running] = []
-        self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
-        self._thread.start()
+        super().__init__("kronos-engine", limits)
 
     @property
     def loaded(self) -> list[str]:
         """Names of the models in memory."""
         return self._models.names
-
-    def submit(
-        self,
-        key: str,
-        request: Request,
-        *,
-        owner: str,
-        priority: Priority = Priority.PERSON,
-        deadline: float | None = None,
-        supersede: bool = True,
-        wait: bool = False,
-    ) -> JobStatus:
-        """Have a request answered under `key`; returns at once. See `JobQueue.submit`."""
-        return self._queue.submit(
-            key,
-            request,
-            owner=owner,
-            priority=priority,
-            deadline=deadline,
-            supersede=supersede,
-            wait=wait,
-        )
-
-    def status(self, key: str, *, owner: str | None = None) -> JobStatus | None:
-        """How far a request is; naming its owner says that it still waits."""
-        return self._queue.status(key, owner=owner)
-
-    def leave(self, key: str, *, owner: str) -> None:
-        """Stop waiting for a request; it is cancelled within a step once nobody waits for it."""
-        self._queue.leave(key, owner=owner)
-
-    def result(self, key: str, *, owner: str, timeout: float | None = None) -> Any:
-        """Block until a request is answered. See `JobQueue.result`."""
-        return self._queue.result(key, owner=owner, timeout=timeout)
 
     def run(
         self,
@@ -173,7 +123,7 @@ class Engine:
         Raises:
             Exception: What the request raised.
         """
-        self.submit(
+        self.queue.submit(
             key,
             request,
             owner=owner,
@@ -182,26 +132,21 @@ class Engine:
             supersede=False,
             wait=True,
         )
+        look_every = WATCHED_EVERY if watch else None
         try:
             while True:
                 try:
-                    return self.result(key, owner=owner, timeout=WATCHED_EVERY if watch else None)
+                    return self.queue.result(key, owner=owner, timeout=look_every)
                 except NotFinished:
-                    status = self.status(key, owner=owner)
+                    status = self.queue.status(key, owner=owner)
                     if watch and status is not None and not status.is_final:
                         watch(status)
         finally:
-            self.leave(key, owner=owner)
-
-    def close(self, timeout: float = 5.0) -> bool:
-        """Refuse and cancel everything, end the thread; True if it ended in time."""
-        self._queue.close()
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+            self.queue.leave(key, owner=owner)
 
     # The rest runs in the engine's thread.
 
-    def _loop(self) -> None:
+    def _serve(self) -> None:
         while True:
             if not self._admit():
                 break
@@ -210,7 +155,7 @@ class Engine:
                 self._step(predictor.decoder, members)
             self._settle()
         for running in self._running:
-            self._queue.cancel(running.job)
+            self.queue.cancel(running.job)
         self._running.clear()
         self._models.clear()
 
@@ -219,17 +164,17 @@ class Engine:
         linger = 0.0 if self._running else LINGER
         while self._has_room():
             gathers = any(r.predictor.decoder.gathers for r in self._running)
-            job = self._queue.take(None if not self._running else linger if gathers else 0.0)
+            job = self.queue.take(None if not self._running else linger if gathers else 0.0)
             if job is None:
                 break
             self._begin(job)
-        return not self._queue.is_closed
+        return not self.queue.is_closed
 
     def _has_room(self) -> bool:
         """Whether a waiting job may begin beside those of its own and of better priority."""
-        waiting = self._queue.peek_priority()
+        waiting = self.queue.peek_priority()
         reach = Priority.BATCH if waiting is None else waiting
-        return sum(r.n_rows for r in self._running if r.job.priority <= reach) < ROWS_AT_ONCE
+        return sum(r.n_rows for r in self._running if r.job.priority <= reach) < MAX_ROWS
 
     def _begin(self, job: Job) -> None:
         request: Request = job.payload
@@ -240,7 +185,7 @@ class Engine:
             running.report()
             self._running.append(running)
         except ForecastCancelled:
-            self._queue.cancel(job)
+            self.queue.cancel(job)
         # The boundary of the thread: what one request raises becomes its answer, because an
         # error that escaped would end the only worker and leave everybody waiting.
         except Exception as error:  # noqa: BLE001
@@ -253,16 +198,16 @@ class Engine:
 
         def progress(done: int, total: int) -> None:
             job.done, job.total = done, total
-            if not self._queue.is_wanted(job):
+            if not self.queue.is_wanted(job):
                 raise ForecastCancelled("The forecast was cancelled; nothing of it is kept.")
 
         return self._models.get(key, progress, [r.predictor for r in self._running])
 
     def _drop_unwanted(self) -> None:
         for running in list(self._running):
-            if not self._queue.is_wanted(running.job):
+            if not self.queue.is_wanted(running.job):
                 self._running.remove(running)
-                self._queue.cancel(running.job)
+                self.queue.cancel(running.job)
 
     def _next_batch(self) -> dict[Predictor, list[Continuation]]:
         """Series to step now, by model: those of the best priority alone."""
@@ -307,7 +252,7 @@ class Engine:
             error = told
         if not isinstance(error, InvalidRequest):
             logger.warning("The request %s failed.", job.key[:16], exc_info=error)
-        self._queue.fail(job, error)
+        self.queue.fail(job, error)
 
     def _settle(self) -> None:
         """Reports progress, and answers what is finished."""
@@ -317,6 +262,6 @@ class Engine:
                 continue
             self._running.remove(running)
             try:
-                self._queue.finish(running.job, running.drawing.finish())
+                self.queue.finish(running.job, running.drawing.finish())
             except Exception as error:  # noqa: BLE001 (as in _begin)
                 self._fail(running.job, error)

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from kronos.forecast import Progress, SamplingParameters
-from kronos.inference import continuation as portions
-from kronos.inference.cache import SharedPrefixCache
-from kronos.inference.columns import TILE, ColumnStep, PathMemory, tiled, untiled
+from kronos.inference import batch
+from kronos.inference.batch import TILE
+from kronos.inference.cache import PrefixCache
+from kronos.inference.columns import ColumnStep, PathMemory, tiled, untiled
 from kronos.inference.continuation import Continuation
 from kronos.inference.joined import JoinedModel
 from kronos.inference.sampling import RowFilters, draw
@@ -68,10 +69,10 @@ class Decoder:
         if c.calendar is None:
             c.calendar = self.model.time_emb(c.context.future_stamp)
 
-    def _read(self, c: Continuation) -> tuple[SharedPrefixCache, Tensor]:
+    def _read(self, c: Continuation) -> tuple[PrefixCache, Tensor]:
         """The context's keys and values, and the hidden state (D,) it ends in; read once."""
         if c.observed is None:
-            prefix, context = SharedPrefixCache(c.n_cached), c.context
+            prefix, context = PrefixCache(), c.context
             last = self.weights.read_context(context.s1, context.s2, context.stamp, prefix)
             c.observed = (prefix, last)
         return c.observed
@@ -179,7 +180,7 @@ def generate(
     waiting = list(reversed(continuations))
     active: list[Continuation] = []
     while waiting or active:
-        while waiting and sum(c.n_rows for c in active) + waiting[-1].n_rows <= portions.MAX_ROWS:
+        while waiting and sum(c.n_rows for c in active) + waiting[-1].n_rows <= batch.MAX_ROWS:
             active.append(waiting.pop())
         decoder.step(active)
         active = [c for c in active if not c.is_done]

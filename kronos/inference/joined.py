@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from kronos.inference.cache import SharedPrefixCache
+from kronos.inference.cache import PrefixCache
 from kronos.nn.layers import TransformerBlock
 from kronos.nn.model import Kronos
 
@@ -43,16 +43,14 @@ class JoinedModel:
         """Attention heads of every layer that is cached."""
         return [*(block.n_heads for block in self.blocks), self.n_dependency_heads]
 
-    def read_context(
-        self, s1: Tensor, s2: Tensor, stamp: Tensor, cache: SharedPrefixCache
-    ) -> Tensor:
+    def read_context(self, s1: Tensor, s2: Tensor, stamp: Tensor, cache: PrefixCache) -> Tensor:
         """Fills the prefix of a cache: ids (T,), fields (T, 5) -> last hidden state (D,)."""
         model = self.model
         x = model.embed(s1[None], s2[None], stamp[None])
         attend = [cache.reading(i) for i in range(self.dependency)]
         hidden = model.run_blocks(x, model.rotation(x.shape[1], x.device), attend)
         layer = model.dep_layer.cross_attn
-        cache.store_prefix(
+        cache.store(
             self.dependency,
             layer.heads(layer.k_proj(hidden))[0],
             layer.heads(layer.v_proj(hidden))[0],

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from kronos.errors import InvalidRequest
 from kronos.inference.finished_jobs import FinishedJobs
 from kronos.inference.jobs import Job, JobStatus, Priority, State, Watcher
+from kronos.inference.limits import Limits
 from kronos.inference.refusals import too_late
 from kronos.inference.waiting_line import WaitingLine
 
@@ -26,36 +26,17 @@ class JobLedger:
 
     Args:
         lock: The lock of the queue.
-        max_queued: Jobs of each priority that may wait.
-        max_results: Ended jobs kept of each kind.
-        abandon_after: Seconds of silence after which an owner counts as gone.
+        limits: Of the queue.
         clock: Seconds that only ever grow.
-
-    Raises:
-        InvalidRequest: there is no room for even one job or result.
     """
 
-    def __init__(
-        self,
-        lock: threading.RLock,
-        *,
-        max_queued: int,
-        max_results: int,
-        abandon_after: float,
-        clock: Callable[[], float],
-    ) -> None:
-        if max_queued < 1 or max_results < 1:
-            raise InvalidRequest(
-                "A queue needs room for at least one waiting job and one result, found "
-                f"max_queued={max_queued} and max_results={max_results}."
-            )
+    def __init__(self, lock: threading.RLock, limits: Limits, clock: Callable[[], float]) -> None:
         self.line = WaitingLine(lock)
-        self._max_queued = max_queued
-        self._abandon_after = abandon_after
+        self._limits = limits
         self._clock = clock
         self._active: dict[str, Job] = {}
         self._watched: dict[str, dict[str, Job]] = {}
-        self._finished = FinishedJobs(max_results)
+        self._finished = FinishedJobs(limits.max_results)
 
     def find(self, key: str) -> Job | None:
         """The active job of a key, else the one kept since its end."""
@@ -75,7 +56,7 @@ class JobLedger:
         return job
 
     def has_room(self, priority: Priority) -> bool:
-        return self.line.length(priority) < self._max_queued
+        return self.line.length(priority) < self._limits.max_queued
 
     def refusal(self, key: str, priority: Priority, superseding: str | None) -> int | None:
         """Number in line a request would have had in a full class; None if there is room.
@@ -91,7 +72,7 @@ class JobLedger:
             for job in self._watched.get(superseding or "", {}).values()
             if job.state == "queued" and len(job.watchers) == 1 and job.key != key
         ]
-        if self.line.length(priority) - vacated.count(priority) < self._max_queued:
+        if self.line.length(priority) - vacated.count(priority) < self._limits.max_queued:
             return None
         return self.line.n_ahead(priority) - sum(other <= priority for other in vacated) + 1
 
@@ -154,7 +135,7 @@ class JobLedger:
                 job.ended.notify_all()
 
     def is_unwanted(self, job: Job) -> bool:
-        return job.is_unwanted(self._clock(), self._abandon_after)
+        return job.is_unwanted(self._clock(), self._limits.abandon_after)
 
     def end_if_unwanted(self, job: Job) -> bool:
         """End a waiting job that is too late or was abandoned by everybody; whether that was so."""
@@ -192,7 +173,7 @@ class JobLedger:
             self._finished.add(job, now)
         else:
             self._dismiss(job)
-        for overdue in self._finished.overdue(now - self._abandon_after):
+        for overdue in self._finished.overdue(now - self._limits.abandon_after):
             self._dismiss(overdue)
             self._finished.settle(overdue)
 

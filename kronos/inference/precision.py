@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from kronos.inference.columns import TILE
+from kronos.inference.batch import TILE
 from kronos.nn.layers import TransformerBlock
 from kronos.nn.model import Kronos
 

@@ -15,6 +15,7 @@ from typing import Any
 from kronos.inference.jobs import Job, JobStatus, Priority
 from kronos.inference.kept_errors import raisable, release_frames
 from kronos.inference.ledger import JobLedger, needs_place
+from kronos.inference.limits import Limits
 from kronos.inference.refusals import cancelled, closed, full, not_finished, too_late, unknown
 
 __all__ = ["Job", "JobQueue", "JobStatus", "Priority"]
@@ -24,40 +25,24 @@ class JobQueue:
     """A bounded queue with priorities, deadlines, shared jobs and kept results.
 
     An owner is a name for one who asks. It counts as gone when it has been silent for
-    `abandon_after` seconds; submit and status say that it is there, and so does being blocked in
-    result. What an owner asked for is kept until it has seen the end, has left, or is gone; beyond
-    that `max_results` results are kept, least recently used dropped first.
+    `Limits.abandon_after` seconds; submit and status say that it is there, and so does being
+    blocked in result. What an owner asked for is kept until it has seen the end, has left, or is
+    gone; beyond that, results are kept as the limits say.
 
     Args:
-        max_queued: Jobs of each priority that may wait beside those that run.
-        max_results: Finished results kept, and as many failed or cancelled jobs.
-        abandon_after: Seconds of silence after which an owner counts as gone.
+        limits: How much is held.
         clock: Seconds that only ever grow.
-
-    Raises:
-        InvalidRequest: there is no room for even one job or result.
     """
 
     def __init__(
-        self,
-        *,
-        max_queued: int = 8,
-        max_results: int = 32,
-        abandon_after: float = 300.0,
-        clock: Callable[[], float] = time.monotonic,
+        self, limits: Limits | None = None, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         # One lock, but a condition for each thing waited for: a change wakes only those whom it
         # concerns, be it the worker, one who waits for room, or those who wait for this one job.
         self._lock = threading.RLock()
         self._clock = clock
         self._is_closed = False
-        self._ledger = JobLedger(
-            self._lock,
-            max_queued=max_queued,
-            max_results=max_results,
-            abandon_after=abandon_after,
-            clock=clock,
-        )
+        self._ledger = JobLedger(self._lock, limits or Limits(), clock)
 
     @property
     def is_closed(self) -> bool:

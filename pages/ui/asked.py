@@ -14,9 +14,9 @@ import streamlit as st
 from kronos.candles import Candles
 from kronos.errors import Busy
 from kronos.forecast import Forecast
-from kronos.inference.engine import Engine
-from kronos.inference.jobs import JobStatus
-from kronos.inference.runner import Runner
+from kronos.inference.engine import Request
+from kronos.inference.jobs import JobStatus, Work
+from kronos.inference.queue import JobQueue
 from pages.ui import services
 from pages.ui.request import ForecastRequest
 from pages.ui.work import download_work, forecast_work
@@ -41,7 +41,7 @@ class Asked:
         return self.request.key if self.phase == "forecast" else f"download {self.request.model}"
 
     @property
-    def worker(self) -> Engine | Runner:
+    def queue(self) -> JobQueue:
         return services.forecasts() if self.phase == "forecast" else services.downloads()
 
 
@@ -64,8 +64,8 @@ def ask(request: ForecastRequest, candles: Candles) -> None:
     new = Asked(request, "download" if _needs_download(request) else "forecast")
     before = asked()
     _submit(new, candles)
-    if before is not None and before.worker is not new.worker:
-        before.worker.leave(before.key, owner=owner())
+    if before is not None and before.queue is not new.queue:
+        before.queue.leave(before.key, owner=owner())
     st.session_state["asked"] = new
 
 
@@ -98,7 +98,7 @@ def cancel() -> None:
     """Take the current request back; it does not start again by itself."""
     current = asked()
     if current is not None:
-        current.worker.leave(current.key, owner=owner())
+        current.queue.leave(current.key, owner=owner())
         st.session_state["asked"] = replace(current, is_cancelled=True)
 
 
@@ -112,7 +112,7 @@ def advance(candles: Candles, data_id: str) -> JobStatus | None:
     current = asked()
     if current is None or current.is_cancelled or current.request.data_id != data_id:
         return None
-    status = current.worker.status(current.key, owner=owner())
+    status = current.queue.status(current.key, owner=owner())
     if current.phase == "download" and status is not None and status.state == "done":
         services.models.clear()
         current = replace(current, phase="forecast")
@@ -138,10 +138,12 @@ def shown_forecast(data_id: str) -> Forecast | None:
 
 
 def _submit(new: Asked, candles: Candles) -> JobStatus:
-    if new.phase == "download":
-        work = download_work(new.request.model)
-        return services.downloads().submit(new.key, work, owner=owner())
-    return services.forecasts().submit(new.key, forecast_work(candles, new.request), owner=owner())
+    work: Work | Request = (
+        download_work(new.request.model)
+        if new.phase == "download"
+        else forecast_work(candles, new.request)
+    )
+    return new.queue.submit(new.key, work, owner=owner())
 
 
 def _needs_download(request: ForecastRequest) -> bool:

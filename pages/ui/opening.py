@@ -30,7 +30,7 @@ def opening_request() -> tuple[Candles, ForecastRequest]:
 def prepare_opening() -> None:
     """Has the opening forecast computed; a visitor who comes meanwhile joins it."""
     candles, request = opening_request()
-    engine().submit(
+    engine().queue.submit(
         request.key,
         forecast_work(candles, request),
         owner="opening",

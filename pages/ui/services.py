@@ -11,22 +11,22 @@ from data_sources.csv_file import CsvChoices, CsvReading, read_csv
 from data_sources.samples import load_sample
 from kronos import zoo
 from kronos.candles import Candles
-from kronos.inference.engine import Engine
+from kronos.inference.queue import JobQueue
 from kronos.inference.runner import Runner
 from kronos.service import engine
 
 
-def forecasts() -> Engine:
-    """The engine that samples forecasts for everybody."""
-    return engine()
+def forecasts() -> JobQueue:
+    """Where forecasts are asked of the engine that samples them for everybody."""
+    return engine().queue
 
 
 @st.cache_resource(show_spinner=False)
-def downloads() -> Runner:
-    """A second worker for downloads, so that a slow network never delays a forecast."""
-    runner = Runner(name="downloads", max_results=8)
+def downloads() -> JobQueue:
+    """Where downloads are asked of a second worker: a slow network never delays a forecast."""
+    runner = Runner("downloads")
     atexit.register(runner.close)
-    return runner
+    return runner.queue
 
 
 @st.cache_resource(show_spinner=False)

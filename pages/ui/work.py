@@ -8,7 +8,6 @@ from kronos import zoo
 from kronos.candles import Candles
 from kronos.inference.engine import Request
 from kronos.inference.jobs import JobControl, Work
-from kronos.service import forecast_request
 from pages.ui.request import ForecastRequest, context_of
 
 if TYPE_CHECKING:
@@ -22,15 +21,13 @@ def forecast_work(candles: Candles, request: ForecastRequest) -> Request:
     def begin(predictor: KronosPredictor) -> Drawing:
         # In the engine's thread: a calendar that is built for the first time takes a while.
         context = context_of(candles, request.origin)
-        asked = forecast_request(
-            request.model,
+        return predictor.begin(
             context.frame,
-            context.future(request.horizon).tz_convert(candles.zone),
-            request.sampling,
-            times=context.local_index,
+            x_timestamp=context.local_index,
+            y_timestamp=context.future(request.horizon).tz_convert(candles.zone),
+            sampling=request.sampling,
             lookback=request.lookback,
         )
-        return asked.begin(predictor)
 
     return Request(request.model, begin, request.revision)
 

@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from kronos.inference.columns import TILE, ColumnStep, tiled, untiled
+from kronos.inference.batch import TILE
+from kronos.inference.columns import ColumnStep, tiled, untiled
 from kronos.inference.generate import Decoder
 from kronos.inference.joined import JoinedModel, joined
 from kronos.inference.rows import RowStep

@@ -11,6 +11,7 @@ from kronos.inference.continuation import Drawing
 from kronos.inference.engine import SAMPLING, Engine, Request
 from kronos.inference.generate import Decoder, generate
 from kronos.inference.jobs import Priority
+from kronos.inference.limits import Limits
 from tests.inference.test_generate import begun, make_context
 
 
@@ -91,7 +92,7 @@ def test_requests_of_many_threads_share_steps_and_get_their_own_answers(engine, 
     threads = [threading.Thread(target=ask, args=(key,)) for key in asked]
     for thread in threads:
         thread.start()
-    until(lambda: all(engine.status(key) for key in asked))
+    until(lambda: all(engine.queue.status(key) for key in asked))
     loaded.gate.set()
     for thread in threads:
         thread.join(20)
@@ -103,49 +104,49 @@ def test_requests_of_many_threads_share_steps_and_get_their_own_answers(engine, 
 def test_one_computation_serves_all_who_ask_the_same(engine, loaded):
     loaded.gate.clear()
     for i in range(20):
-        engine.submit("same", request(), owner=f"o{i}")
+        engine.queue.submit("same", request(), owner=f"o{i}")
     loaded.gate.set()
-    answers = [engine.result("same", owner=f"o{i}", timeout=10) for i in range(20)]
+    answers = [engine.queue.result("same", owner=f"o{i}", timeout=10) for i in range(20)]
     assert all(torch.equal(answers[0], other) for other in answers)
     assert len(loaded.steps) == 4
 
 
 def test_a_person_pauses_work_in_the_background_at_the_next_step(engine, model, loaded):
-    engine.submit("batch", request(1, horizon=30), owner="b", priority=Priority.BATCH)
+    engine.queue.submit("batch", request(1, horizon=30), owner="b", priority=Priority.BATCH)
     until(lambda: len(loaded.steps) >= 3)
     loaded.gate.clear()
-    engine.submit("person", request(2, horizon=5), owner="p")
+    engine.queue.submit("person", request(2, horizon=5), owner="p")
     seen = len(loaded.steps)
     loaded.gate.set()
     assert torch.equal(
-        engine.result("person", owner="p", timeout=10), expected(model, request(2, horizon=5))
+        engine.queue.result("person", owner="p", timeout=10), expected(model, request(2, horizon=5))
     )
     assert all(len(series) == 1 for series in loaded.steps)
     of_person = [i for i, (c,) in enumerate(loaded.steps) if c.context.horizon == 5]
     # At most one step of the other, the one in flight, came before; none in between.
     assert of_person == list(range(of_person[0], of_person[0] + 5))
     assert of_person[0] <= seen + 1
-    batch = engine.result("batch", owner="b", timeout=20)
+    batch = engine.queue.result("batch", owner="b", timeout=20)
     assert torch.equal(batch, expected(model, request(1, horizon=30)))
 
 
 def test_a_cancelled_request_ends_within_a_step(engine, loaded):
     loaded.before_step = lambda series: loaded.gate.clear()
-    engine.submit("gone", request(horizon=40), owner="o")
+    engine.queue.submit("gone", request(horizon=40), owner="o")
     until(lambda: len(loaded.steps) == 1)
-    engine.leave("gone", owner="o")
+    engine.queue.leave("gone", owner="o")
     loaded.gate.set()
-    until(lambda: engine.status("gone").state == "cancelled")
+    until(lambda: engine.queue.status("gone").state == "cancelled")
     assert len(loaded.steps) <= 2
     with pytest.raises(ForecastCancelled):
-        engine.result("gone", owner="o")
+        engine.queue.result("gone", owner="o")
 
 
 def test_a_deadline_gives_a_request_up(engine, loaded):
     loaded.before_step = lambda series: time.sleep(0.03)
     with pytest.raises(DeadlineExceeded):
         engine.run("late", request(horizon=40), owner="o", deadline=0.1)
-    until(lambda: engine.status("late").state == "failed")
+    until(lambda: engine.queue.status("late").state == "failed")
     assert len(loaded.steps) < 40
 
 
@@ -153,11 +154,13 @@ def test_what_is_wrong_with_a_request_is_its_answer_alone(engine, model):
     def begin(predictor):
         raise InvalidRequest("no such thing")
 
-    engine.submit("wrong", Request("tiny", begin), owner="o", supersede=False)
-    engine.submit("right", request(3), owner="o", supersede=False)
+    engine.queue.submit("wrong", Request("tiny", begin), owner="o", supersede=False)
+    engine.queue.submit("right", request(3), owner="o", supersede=False)
     with pytest.raises(InvalidRequest, match="no such thing"):
-        engine.result("wrong", owner="o", timeout=10)
-    assert torch.equal(engine.result("right", owner="o", timeout=10), expected(model, request(3)))
+        engine.queue.result("wrong", owner="o", timeout=10)
+    assert torch.equal(
+        engine.queue.result("right", owner="o", timeout=10), expected(model, request(3))
+    )
 
 
 def test_a_request_that_breaks_a_batch_is_found_and_the_others_go_on(engine, model, loaded):
@@ -170,14 +173,14 @@ def test_a_request_that_breaks_a_batch_is_found_and_the_others_go_on(engine, mod
     loaded.before_step = fail
     loaded.gate.clear()
     for i in range(8):
-        engine.submit(f"k{i}", request(i), owner="o", supersede=False)
+        engine.queue.submit(f"k{i}", request(i), owner="o", supersede=False)
     loaded.gate.set()
     for i in range(8):
         if i == 5:
             with pytest.raises(ValueError, match="a bad series"):
-                engine.result("k5", owner="o", timeout=10)
+                engine.queue.result("k5", owner="o", timeout=10)
         else:
-            found = engine.result(f"k{i}", owner="o", timeout=10)
+            found = engine.queue.result(f"k{i}", owner="o", timeout=10)
             assert torch.equal(found, expected(model, request(i)))
 
 
@@ -202,14 +205,14 @@ def test_memory_that_never_suffices_is_told_clearly(engine, loaded):
 
 
 def test_a_full_queue_says_so_at_once(make_engine, loaded):
-    engine = make_engine(lambda name, progress: loaded, max_queued=2)
+    engine = make_engine(lambda name, progress: loaded, limits=Limits(max_queued=2))
     loaded.gate.clear()
-    engine.submit("running", request(0, n_paths=256), owner="a")
-    until(lambda: engine.status("running").state == "running")
+    engine.queue.submit("running", request(0, n_paths=256), owner="a")
+    until(lambda: engine.queue.status("running").state == "running")
     for i in range(2):
-        engine.submit(f"w{i}", request(i), owner=f"w{i}")
+        engine.queue.submit(f"w{i}", request(i), owner=f"w{i}")
     with pytest.raises(Busy) as refused:
-        engine.submit("more", request(9), owner="m")
+        engine.queue.submit("more", request(9), owner="m")
     assert refused.value.position == 3
     loaded.gate.set()
 
@@ -232,7 +235,7 @@ def test_an_interrupted_caller_leaves(engine, loaded):
 
     with pytest.raises(KeyboardInterrupt):
         engine.run("k", request(horizon=50), owner="o", watch=interrupt)
-    until(lambda: engine.status("k").state == "cancelled")
+    until(lambda: engine.queue.status("k").state == "cancelled")
 
 
 def test_models_are_unloaded_least_recently_used_first(make_engine, model):
@@ -298,9 +301,9 @@ def test_a_job_of_many_series_runs_within_the_row_limit(engine, model, loaded):
 def test_close_cancels_and_refuses(make_engine, loaded):
     engine = make_engine(lambda name, progress: loaded)
     loaded.before_step = lambda series: time.sleep(0.01)
-    engine.submit("k", request(horizon=40), owner="o")
+    engine.queue.submit("k", request(horizon=40), owner="o")
     until(lambda: len(loaded.steps) >= 1)
     assert engine.close()
-    assert engine.status("k").state == "cancelled"
+    assert engine.queue.status("k").state == "cancelled"
     with pytest.raises(Busy):
-        engine.submit("late", request(), owner="o")
+        engine.queue.submit("late", request(), owner="o")

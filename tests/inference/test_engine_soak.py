@@ -16,6 +16,7 @@ from kronos.inference.continuation import Continuation
 from kronos.inference.engine import Engine, Request
 from kronos.inference.generate import Decoder
 from kronos.inference.jobs import Priority
+from kronos.inference.limits import Limits
 from tests.inference.test_engine import expected, request
 
 N_REQUESTS, N_THREADS, N_KINDS = 20_000, 32, 40
@@ -80,7 +81,7 @@ def test_soak(model, monkeypatch):
         decoder = Decoder(model)
         n_bytes = 1
 
-    engine = Engine(lambda name, progress: Tiny, max_queued=6, max_results=16)
+    engine = Engine(lambda name, progress: Tiny, limits=Limits(max_queued=6, max_results=16))
     outcomes, wrong, lock = Counter(), [], threading.Lock()
     memory = []
 
@@ -94,13 +95,13 @@ def test_soak(model, monkeypatch):
             priority = rng.choice(list(Priority))
             outcome = "done"
             try:
-                engine.submit(
+                engine.queue.submit(
                     key, asked[i], owner=owner, priority=priority, wait=rng.random() < 0.9
                 )
                 if rng.random() < 0.25:
                     time.sleep(rng.random() * 0.002)
-                    engine.leave(key, owner=owner)
-                answer = engine.result(key, owner=owner, timeout=60)
+                    engine.queue.leave(key, owner=owner)
+                answer = engine.queue.result(key, owner=owner, timeout=60)
                 if right[i] is None or not torch.equal(answer, right[i]):
                     wrong.append((key, answer))
             except ForecastCancelled:

@@ -7,7 +7,7 @@ import torch
 
 from kronos.errors import ForecastCancelled
 from kronos.forecast import SamplingParameters
-from kronos.inference import continuation, tokens
+from kronos.inference import batch, tokens
 from kronos.inference.continuation import Continuation
 from kronos.inference.decode import decode_paths
 from kronos.inference.generate import Decoder, generate
@@ -148,7 +148,7 @@ def test_a_longer_horizon_begins_with_the_shorter_one(model):
 def test_paths_drawn_in_portions_are_the_same(model, monkeypatch, max_context):
     context = make_context(22, 6)
     at_once = run(model, begun(context, 70, max_context=max_context))
-    monkeypatch.setattr(continuation, "MAX_ROWS", 32)
+    monkeypatch.setattr(batch, "MAX_ROWS", 32)
     steps = []
     in_portions = run(
         model,
@@ -210,7 +210,7 @@ def test_progress_of_several_series_reaches_the_total(model):
 def test_more_series_than_fit_at_once_are_drawn_in_turn(model, monkeypatch):
     make = [lambda i=i: begun(make_context(10 + i, 3 + i, i), 5) for i in range(6)]
     at_once = run(model, *(c() for c in make))
-    monkeypatch.setattr(continuation, "MAX_ROWS", 11)
+    monkeypatch.setattr(batch, "MAX_ROWS", 11)
     widest = []
     step = Decoder.step
     monkeypatch.setattr(

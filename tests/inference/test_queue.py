@@ -14,21 +14,11 @@ from kronos.errors import (
     InvalidRequest,
     NotFinished,
 )
+from kronos.inference.limits import Limits
 from kronos.inference.queue import JobQueue, Priority
+from tests.inference.asking import submit
 
 PATIENCE = 20.0
-
-
-@pytest.fixture
-def queue():
-    queue = JobQueue(max_queued=2, max_results=3)
-    yield queue
-    queue.close()
-
-
-def submit(queue, *keys, **options):
-    for key in keys:
-        queue.submit(key, f"payload of {key}", **({"owner": f"owner of {key}"} | options))
 
 
 def test_many_run_at_once_and_end_in_any_order(queue):
@@ -82,7 +72,7 @@ def test_waiting_for_room_ends_at_the_deadline(queue):
 @pytest.mark.parametrize("deadline", [5.0, None])
 def test_jobs_that_nobody_wants_any_more_make_room(deadline):
     now = 0.0
-    queue = JobQueue(max_queued=2, abandon_after=10.0, clock=lambda: now)
+    queue = JobQueue(Limits(max_queued=2, abandon_after=10.0), clock=lambda: now)
     submit(queue, "a", "b", deadline=deadline)
     now = 11.0
     submit(queue, "c")
@@ -101,7 +91,7 @@ def test_an_owner_of_many_keeps_them_and_finds_every_result(queue):
 
 def test_results_of_owners_who_went_silent_are_let_go():
     now = 0.0
-    queue = JobQueue(max_results=1, abandon_after=10.0, clock=lambda: now)
+    queue = JobQueue(Limits(max_results=1, abandon_after=10.0), clock=lambda: now)
     for key in "abc":
         queue.submit(key, None, owner=key)
         queue.finish(queue.take(0), key)
@@ -152,7 +142,7 @@ def test_a_running_job_lasts_until_the_latest_deadline(queue):
 
 
 def test_a_job_found_unwanted_is_not_joined():
-    queue = JobQueue(abandon_after=0.01)
+    queue = JobQueue(Limits(abandon_after=0.01))
     submit(queue, "a", owner="gone")
     former = queue.take(0)
     time.sleep(0.02)
@@ -173,7 +163,7 @@ def test_a_result_nobody_knows_of_is_refused(queue):
 @pytest.mark.parametrize("room", [{"max_queued": 0}, {"max_results": 0}])
 def test_refuses_room_for_nothing(room):
     with pytest.raises(InvalidRequest, match="=0"):
-        JobQueue(**room)
+        Limits(**room)
 
 
 def test_does_not_import_torch():

@@ -7,19 +7,7 @@ import weakref
 
 import pytest
 
-from kronos.inference.queue import JobQueue
-
-
-@pytest.fixture
-def queue():
-    queue = JobQueue(max_queued=2, max_results=3)
-    yield queue
-    queue.close()
-
-
-def submit(queue, *keys, **options):
-    for key in keys:
-        queue.submit(key, f"payload of {key}", **({"owner": f"owner of {key}"} | options))
+from tests.inference.asking import submit
 
 
 def test_errors_are_raised_to_each_owner_as_a_copy(queue):

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kronos.errors import Busy, DeadlineExceeded
+from kronos.inference.limits import Limits
 from kronos.inference.queue import Job, JobQueue, Priority
 
 MAX_QUEUED = 3
@@ -66,9 +67,7 @@ class QueueBesideItsModel:
     def __init__(self) -> None:
         self.now = 1000.0
         self.queue = JobQueue(
-            max_queued=MAX_QUEUED,
-            max_results=100,
-            abandon_after=ABANDON_AFTER,
+            Limits(max_queued=MAX_QUEUED, max_results=100, abandon_after=ABANDON_AFTER),
             clock=lambda: self.now,
         )
         self.latest: dict[str, Expected] = {}

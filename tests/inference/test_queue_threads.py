@@ -12,7 +12,9 @@ from kronos.errors import (
     Busy,
     ForecastCancelled,
 )
+from kronos.inference.limits import Limits
 from kronos.inference.queue import JobQueue, Priority
+from tests.inference.asking import submit
 
 PATIENCE = 20.0
 N_THREADS, N_REQUESTS, N_KEYS = 8, 400, 40
@@ -43,18 +45,6 @@ class Call:
         if self.error is not None:
             raise self.error
         return self.result
-
-
-@pytest.fixture
-def queue():
-    queue = JobQueue(max_queued=2, max_results=3)
-    yield queue
-    queue.close()
-
-
-def submit(queue, *keys, **options):
-    for key in keys:
-        queue.submit(key, f"payload of {key}", **({"owner": f"owner of {key}"} | options))
 
 
 def test_result_waits_for_the_end(queue):
@@ -99,7 +89,7 @@ def test_room_is_passed_on_by_one_who_needs_none(queue):
 
 
 def test_a_blocked_owner_is_never_abandoned():
-    queue = JobQueue(abandon_after=0.02)
+    queue = JobQueue(Limits(abandon_after=0.02))
     submit(queue, "a")
     call = Call(queue.result, "a", owner="owner of a")
     assert call.is_blocked
@@ -150,7 +140,7 @@ def test_closing_wakes_everybody(queue):
 
 def test_nothing_is_lost_among_threads():
     """Whoever does not leave gets the answer to its own key, in spite of all who do."""
-    queue = JobQueue(max_queued=5, max_results=4)
+    queue = JobQueue(Limits(max_queued=5, max_results=4))
     wrong, n_answers = [], [0] * N_THREADS
 
     def work():

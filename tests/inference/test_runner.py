@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kronos.errors import Busy, ForecastCancelled, InvalidRequest
-from kronos.inference.runner import JobControl, JobStatus, Runner
+from kronos.errors import Busy, ForecastCancelled
+from kronos.inference.jobs import JobControl, JobStatus
+from kronos.inference.limits import Limits
+from kronos.inference.runner import Runner
 
 PATIENCE = 10.0
 
@@ -37,7 +39,7 @@ class Gate:
 def wait_final(runner: Runner, key: str, owner: str | None = None) -> JobStatus:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        status = runner.status(key, owner=owner)
+        status = runner.queue.status(key, owner=owner)
         assert status is not None
         if status.is_final:
             return status
@@ -47,18 +49,18 @@ def wait_final(runner: Runner, key: str, owner: str | None = None) -> JobStatus:
 
 @pytest.fixture
 def runner():
-    runner = Runner(max_queued=2, max_results=3)
+    runner = Runner("runner", Limits(max_queued=2, max_results=3))
     yield runner
     assert runner.close(PATIENCE)
 
 
 def test_result_and_progress_are_reported(runner):
     gate = Gate(result="fan")
-    assert runner.submit("a", gate, owner="me").state in ("queued", "running")
+    assert runner.queue.submit("a", gate, owner="me").state in ("queued", "running")
     assert gate.begun.wait(PATIENCE)
     while gate.steps < 3:
         time.sleep(0.001)
-    running = runner.status("a", owner="me")
+    running = runner.queue.status("a", owner="me")
     assert running.state == "running"
     assert running.done >= 1
     assert running.total == 10_000_000
@@ -75,11 +77,11 @@ def test_stage_restarts_progress(runner):
         control.stage("sampling")
         return gate(control)
 
-    runner.submit("a", work, owner="me")
+    runner.queue.submit("a", work, owner="me")
     assert gate.begun.wait(PATIENCE)
     while gate.steps < 1:
         time.sleep(0.001)
-    status = runner.status("a")
+    status = runner.queue.status("a")
     assert status.stage == "sampling"
     assert status.total == 10_000_000
     gate.open.set()
@@ -94,20 +96,20 @@ def test_equal_keys_compute_once(runner):
         return gate(control)
 
     for owner in ("a", "b", "c", "a"):
-        runner.submit("same", work, owner=owner)
-    assert runner.status("same").watchers == 3
+        runner.queue.submit("same", work, owner=owner)
+    assert runner.queue.status("same").watchers == 3
     gate.open.set()
     result = wait_final(runner, "same").result
-    assert runner.submit("same", work, owner="late").result is result
+    assert runner.queue.submit("same", work, owner="late").result is result
     assert calls == [1]
 
 
 def test_cancel_stops_within_a_step_and_does_not_restart(runner):
     gate = Gate()
-    runner.submit("a", gate, owner="me")
+    runner.queue.submit("a", gate, owner="me")
     assert gate.begun.wait(PATIENCE)
     begun = time.monotonic()
-    runner.leave("a", owner="me")
+    runner.queue.leave("a", owner="me")
     assert wait_final(runner, "a").state == "cancelled"
     assert time.monotonic() - begun < 1.0
     steps = gate.steps
@@ -117,29 +119,29 @@ def test_cancel_stops_within_a_step_and_does_not_restart(runner):
 
 def test_a_job_goes_on_while_someone_still_waits(runner):
     gate = Gate(result=1)
-    runner.submit("a", gate, owner="me")
-    runner.submit("a", gate, owner="you")
-    runner.leave("a", owner="me")
+    runner.queue.submit("a", gate, owner="me")
+    runner.queue.submit("a", gate, owner="you")
+    runner.queue.leave("a", owner="me")
     gate.open.set()
     assert wait_final(runner, "a").result == 1
 
 
 def test_a_cancelled_key_can_be_run_again_at_once(runner):
     first, second = Gate(result=1), Gate(result=2)
-    runner.submit("a", first, owner="me")
+    runner.queue.submit("a", first, owner="me")
     assert first.begun.wait(PATIENCE)
-    runner.leave("a", owner="me")
+    runner.queue.leave("a", owner="me")
     second.open.set()
-    runner.submit("a", second, owner="me")
+    runner.queue.submit("a", second, owner="me")
     assert wait_final(runner, "a").result == 2
 
 
 def test_newest_request_of_an_owner_supersedes_the_older(runner):
     first, second, other = Gate(), Gate(result=2), Gate(result=3)
-    runner.submit("first", first, owner="me")
+    runner.queue.submit("first", first, owner="me")
     assert first.begun.wait(PATIENCE)
-    runner.submit("other", other, owner="you")
-    runner.submit("second", second, owner="me")
+    runner.queue.submit("other", other, owner="you")
+    runner.queue.submit("second", second, owner="me")
     second.open.set()
     other.open.set()
     assert wait_final(runner, "first").state == "cancelled"
@@ -149,20 +151,20 @@ def test_newest_request_of_an_owner_supersedes_the_older(runner):
 
 def test_full_queue_is_refused_with_the_position_and_changes_nothing(runner):
     running, waiting = Gate(), Gate()
-    runner.submit("running", running, owner="o0")
+    runner.queue.submit("running", running, owner="o0")
     assert running.begun.wait(PATIENCE)
-    runner.submit("w1", waiting, owner="o1")
-    assert runner.submit("w2", waiting, owner="o2").position == 2
+    runner.queue.submit("w1", waiting, owner="o1")
+    assert runner.queue.submit("w2", waiting, owner="o2").position == 2
     with pytest.raises(Busy, match="number 3") as refusal:
-        runner.submit("w3", waiting, owner="o3")
+        runner.queue.submit("w3", waiting, owner="o3")
     assert refusal.value.position == 3
     with pytest.raises(Busy):
-        runner.submit("w3", waiting, owner="o0")  # o0's running job must survive the refusal
-    assert runner.status("running").state == "running"
-    assert runner.status("w3") is None
+        runner.queue.submit("w3", waiting, owner="o0")  # o0's running job must survive the refusal
+    assert runner.queue.status("running").state == "running"
+    assert runner.queue.status("w3") is None
     # One's own waiting request makes room for its successor, and joining needs none.
-    assert runner.submit("w4", waiting, owner="o2").position == 2
-    assert runner.submit("w1", waiting, owner="o9").watchers == 2
+    assert runner.queue.submit("w4", waiting, owner="o2").position == 2
+    assert runner.queue.submit("w1", waiting, owner="o9").watchers == 2
     running.open.set()
     waiting.open.set()
 
@@ -171,38 +173,38 @@ def test_failure_is_kept_and_the_worker_lives_on(runner):
     def fail(control):
         raise ZeroDivisionError("boom")
 
-    runner.submit("bad", fail, owner="me")
+    runner.queue.submit("bad", fail, owner="me")
     status = wait_final(runner, "bad")
     assert status.state == "failed"
     assert isinstance(status.error, ZeroDivisionError)
-    runner.submit("good", lambda control: 7, owner="me")
+    runner.queue.submit("good", lambda control: 7, owner="me")
     assert wait_final(runner, "good").result == 7
-    runner.submit("bad", lambda control: 8, owner="me")
+    runner.queue.submit("bad", lambda control: 8, owner="me")
     assert wait_final(runner, "bad").result == 8
 
 
 def test_results_are_dropped_least_recently_used_first(runner):
     for key in "abc":
-        runner.submit(key, lambda control: 1, owner="me")
+        runner.queue.submit(key, lambda control: 1, owner="me")
         wait_final(runner, key, "me")
-    runner.status("a")
-    runner.submit("d", lambda control: 1, owner="me")
+    runner.queue.status("a")
+    runner.queue.submit("d", lambda control: 1, owner="me")
     wait_final(runner, "d", "me")
-    assert runner.status("b") is None
-    assert all(runner.status(key).state == "done" for key in "acd")
+    assert runner.queue.status("b") is None
+    assert all(runner.queue.status(key).state == "done" for key in "acd")
 
 
 def test_a_job_whose_owners_went_silent_is_stopped():
-    runner = Runner(abandon_after=0.05)
+    runner = Runner("runner", Limits(abandon_after=0.05))
     try:
         gate = Gate()
-        runner.submit("a", gate, owner="closed tab")
+        runner.queue.submit("a", gate, owner="closed tab")
         assert wait_final(runner, "a").state == "cancelled"
         kept = Gate(result=1)
-        runner.submit("b", kept, owner="open tab")
+        runner.queue.submit("b", kept, owner="open tab")
         for _ in range(20):
             time.sleep(0.01)
-            assert runner.status("b", owner="open tab").state != "cancelled"
+            assert runner.queue.status("b", owner="open tab").state != "cancelled"
         kept.open.set()
         assert wait_final(runner, "b").result == 1
     finally:
@@ -210,21 +212,16 @@ def test_a_job_whose_owners_went_silent_is_stopped():
 
 
 def test_close_cancels_and_refuses():
-    runner = Runner()
+    runner = Runner("runner")
     gate = Gate()
-    runner.submit("a", gate, owner="me")
-    runner.submit("b", gate, owner="you")
+    runner.queue.submit("a", gate, owner="me")
+    runner.queue.submit("b", gate, owner="you")
     assert gate.begun.wait(PATIENCE)
     assert runner.close(PATIENCE)
-    assert runner.status("a").state == "cancelled"
-    assert runner.status("b").state == "cancelled"
+    assert runner.queue.status("a").state == "cancelled"
+    assert runner.queue.status("b").state == "cancelled"
     with pytest.raises(Busy, match="shutting down"):
-        runner.submit("c", gate, owner="me")
-
-
-def test_refuses_room_for_nothing():
-    with pytest.raises(InvalidRequest, match="max_queued=0"):
-        Runner(max_queued=0)
+        runner.queue.submit("c", gate, owner="me")
 
 
 def test_does_not_import_torch_or_streamlit():
@@ -250,7 +247,7 @@ actions = st.lists(
 @given(actions)
 def test_any_sequence_of_requests(sequence):
     """Never two jobs at once; the last request of every owner is answered with its own result."""
-    runner = Runner(max_queued=2, max_results=10)
+    runner = Runner("runner", Limits(max_queued=2, max_results=10))
     at_work, most_at_work = [], []
 
     def work_on(key):
@@ -273,12 +270,12 @@ def test_any_sequence_of_requests(sequence):
     try:
         for action, owner, key in sequence:
             if action == "leave":
-                runner.leave(key, owner=owner)
+                runner.queue.leave(key, owner=owner)
                 if wanted.get(owner) == key:
                     del wanted[owner]
                 continue
             try:
-                status = runner.submit(key, work_on(key), owner=owner)
+                status = runner.queue.submit(key, work_on(key), owner=owner)
             except Busy:
                 continue
             wanted[owner] = key

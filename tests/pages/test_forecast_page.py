@@ -48,7 +48,7 @@ def wait_for_worker(app: AppTest) -> None:
         return
     asked = app.session_state["asked"]
     while time.monotonic() < due:
-        status = asked.worker.status(asked.key)
+        status = asked.queue.status(asked.key)
         if status is None or status.is_final:
             return
         time.sleep(0.02)
@@ -181,13 +181,13 @@ def test_cancel_stops_and_nothing_starts_again(app, gate, fresh_seed):
     app.query_params.update({"seed": fresh_seed, "horizon": "4", "paths": "10"})
     app.run()
     asked = app.session_state["asked"]
-    assert asked.worker.status(asked.key).state == "queued"
+    assert asked.queue.status(asked.key).state == "queued"
     app.button(key="cancel").click().run()
     run_until(app, lambda app: "Cancelled. Press Run to start again." in words(app))
     gate.set()
     for _ in range(3):
         app.run()
-    assert asked.worker.status(asked.key).state == "cancelled"
+    assert asked.queue.status(asked.key).state == "cancelled"
     assert not has_forecast(app)
     press_run(app)
     run_until(app, has_forecast)
