@@ -75,6 +75,8 @@ $(RUNTIME): $(CREATED) pyproject.toml constraints.txt
 	@echo "Installing the application"
 	@$(PIP) install -c constraints.txt $(HATCHLING)
 	@$(PIP) install -c constraints.txt --no-build-isolation -e .
+	@echo "Computing the first forecast"
+	@$(PY) -m pages.ui.opening || echo "It will be computed when the application starts."
 	@touch $@
 
 $(DEVELOP): $(RUNTIME)

@@ -26,7 +26,14 @@ if TYPE_CHECKING:
     from kronos.inference.continuation import Drawing
     from kronos.predictor import KronosPredictor
 
-__all__ = ["engine", "engine_sample", "forecast_request", "longest_context", "new_engine"]
+__all__ = [
+    "ask_model",
+    "engine",
+    "engine_sample",
+    "forecast_request",
+    "longest_context",
+    "new_engine",
+]
 
 _lock = threading.Lock()
 _engine: Engine | None = None
@@ -86,15 +93,28 @@ def forecast_request(
     return Request(model, begin, revision)
 
 
-def longest_context(engine: Engine, model: str, horizon: int) -> int:
-    """Bars that a model reads before a horizon, of a series long enough."""
+def ask_model(
+    engine: Engine,
+    model: str,
+    question: Callable[[KronosPredictor], Any],
+    *,
+    revision: str = "",
+    priority: Priority = Priority.PERSON,
+) -> Any:
+    """What a loaded model answers to a question that needs no sampling; loads it if need be."""
 
     def begin(predictor: KronosPredictor) -> Drawing:
         from kronos.inference.continuation import Drawing  # torch is loaded by now
 
-        return Drawing([], lambda: predictor.context_length(sys.maxsize, horizon))
+        return Drawing([], lambda: question(predictor))
 
-    return engine.run(f"context of {model}", Request(model, begin), owner="evaluation")
+    request = Request(model, begin, revision)
+    return engine.run(uuid4().hex, request, owner="question", priority=priority)
+
+
+def longest_context(engine: Engine, model: str, horizon: int) -> int:
+    """Bars that a model reads before a horizon, of a series long enough."""
+    return ask_model(engine, model, lambda p: p.context_length(sys.maxsize, horizon))
 
 
 def engine_sample(engine: Engine, model: str) -> Callable[..., tuple[np.ndarray, np.ndarray]]:

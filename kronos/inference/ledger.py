@@ -89,6 +89,13 @@ class JobLedger:
             self.line.add(job, priority)
         return job
 
+    def offer(self, key: str, result: Any) -> None:
+        """Keep a result under a key of which nothing is known."""
+        if self.find(key) is None:
+            job = Job(key, None, self._clock())
+            job.state, job.result = "done", result
+            self._finished.add(job, self._clock())
+
     def watch(self, job: Job, owner: str, deadline: float) -> Watcher:
         """Count `owner` as waiting for a job; an ended one is then kept until it was seen."""
         now = self._clock()

@@ -95,6 +95,14 @@ class JobQueue:
                 if wait and self._ledger.has_room(priority):
                     self._ledger.line.room[priority].notify()
 
+    def offer(self, key: str, result: Any) -> None:
+        """Keep a result that is known already, as of a job that nobody has to do.
+
+        A key that is known keeps what it has.
+        """
+        with self._lock:
+            self._ledger.offer(key, result)
+
     def status(self, key: str, *, owner: str | None = None) -> JobStatus | None:
         """The job's state now, or None for a key never seen or no longer kept.
 

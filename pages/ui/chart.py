@@ -191,6 +191,7 @@ def _set_layout(
         font={"family": FONT, "size": 12.5},
         paper_bgcolor=colour.CLEAR,
         plot_bgcolor=colour.CLEAR,
+        modebar={"bgcolor": colour.CLEAR, "color": colour.NEUTRAL, "activecolor": colour.FAN},
         hovermode="x",
         hoverdistance=12,
         hoverlabel={"align": "left", "font": {"family": FONT, "size": 12.5}},

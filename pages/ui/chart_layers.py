@@ -12,6 +12,8 @@ from pages.ui import chart_colours as colour
 from pages.ui.chart_scene import Scene
 
 N_SAMPLE_PATHS = 24
+UNSEEN = {"width": 0, "color": colour.NEUTRAL}
+"""A line that only carries the hover: one element, where markers would be one a bar."""
 
 
 def add_zone(figure: go.Figure, scene: Scene) -> None:
@@ -75,7 +77,7 @@ def add_sample_paths(figure: go.Figure, scene: Scene) -> None:
 
 
 def add_candles(figure: go.Figure, scene: Scene) -> None:
-    """History: hollow up, filled down; one invisible point a bar carries the hover."""
+    """History: hollow up, filled down; an invisible line carries the hover."""
     bars = scene.history
     figure.add_trace(_candlestick(scene, scene.history_labels, bars, opacity=1.0), row=1, col=1)
     price = f",.{scene.decimals}f"
@@ -84,8 +86,8 @@ def add_candles(figure: go.Figure, scene: Scene) -> None:
         go.Scatter(
             x=scene.history_labels,
             y=_rounded(scene.scaled(bars["close"])),
-            mode="markers",
-            marker={"size": 1, "opacity": 0},
+            mode="lines",
+            line=UNSEEN,
             showlegend=False,
             name="",
             customdata=bars[["open", "high", "low", "close", "volume"]].to_numpy().round(10),
@@ -124,8 +126,8 @@ def add_median(figure: go.Figure, scene: Scene) -> None:
         go.Scatter(
             x=scene.fan_labels[1:],
             y=_rounded(median[1:]),
-            mode="markers",
-            marker={"size": 1, "opacity": 0},
+            mode="lines",
+            line=UNSEEN,
             showlegend=False,
             name="",
             customdata=np.column_stack(columns)[1:].round(10),

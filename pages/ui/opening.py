@@ -1,15 +1,27 @@
-"""The forecast that a first visitor sees, computed before anybody comes."""
+"""The forecast that a first visitor sees, computed before anybody comes and kept for later starts.
+
+`python -m pages.ui.opening` computes and keeps it, which `make setup` does once.
+"""
 
 from __future__ import annotations
+
+import time
+from contextlib import closing
 
 from data_sources.samples import SAMPLES, load_sample
 from kronos import zoo
 from kronos.candles import Candles
 from kronos.forecast import SamplingParameters
+from kronos.inference.engine import Engine
 from kronos.inference.jobs import Priority
-from kronos.service import engine
+from kronos.service import ask_model, engine, new_engine
+from pages.ui.kept import keep, offer_kept
 from pages.ui.request import DEFAULT_HORIZON, DEFAULT_PATHS, ForecastRequest, data_id
 from pages.ui.work import forecast_work
+
+WARM_UP_AFTER = 20.0
+"""Seconds after which a server that had nothing to compute loads the model. Until then the
+processor is left to the first visitor and his browser."""
 
 
 def opening_request() -> tuple[Candles, ForecastRequest]:
@@ -27,12 +39,44 @@ def opening_request() -> tuple[Candles, ForecastRequest]:
     return candles, request
 
 
-def prepare_opening() -> None:
-    """Has the opening forecast computed; a visitor who comes meanwhile joins it."""
+def prepare_opening(engine: Engine) -> bool:
+    """Has the opening forecast at hand: the kept one, or a new one, which is then kept.
+
+    A visitor who comes meanwhile joins the computation.
+
+    Returns:
+        Whether it had to be computed.
+    """
     candles, request = opening_request()
-    engine().queue.submit(
-        request.key,
-        forecast_work(candles, request),
-        owner="opening",
+    offer_kept(engine.queue)
+    if engine.queue.status(request.key) is not None:
+        return False
+    engine.run(
+        request.key, forecast_work(candles, request), owner="opening", priority=Priority.BATCH
+    )
+    keep(request.key, engine.queue)
+    return True
+
+
+def warm_up(engine: Engine) -> None:
+    """Loads the model of the opening forecast, so that the first press of Run need not."""
+    model = zoo.available()[0]
+    ask_model(
+        engine,
+        model.name,
+        lambda _: None,
+        revision=model.revision,
         priority=Priority.BATCH,
     )
+
+
+def serve_opening() -> None:
+    """Prepares the engine of this process for the first visitor."""
+    if not prepare_opening(engine()):
+        time.sleep(WARM_UP_AFTER)
+        warm_up(engine())
+
+
+if __name__ == "__main__":
+    with closing(new_engine()) as own:
+        prepare_opening(own)

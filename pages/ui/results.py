@@ -82,19 +82,24 @@ def show_cautions(source: ChosenCandles, forecast: Forecast) -> None:
         st.caption(f":material/info: {plain(note)}")
 
 
+@st.fragment
 def show_details(source: ChosenCandles, forecast: Forecast) -> None:
-    """Quantile table, downloads and provenance, one tab each."""
-    table_tab, download_tab, made_tab = st.tabs(["Quantiles", "Download", "How it was made"])
-    with table_tab:
-        _show_table(source.candles, forecast)
-    with download_tab:
-        _show_downloads(source.candles, forecast)
-    with made_tab, st.container(horizontal=True, gap="medium"):
-        reason = calendar_title(source.candles.calendar)
-        if source.report is not None and source.report.calendar:
-            reason = source.report.calendar
-        for fact in readouts.provenance(source.candles, forecast, reason):
-            _show(fact)
+    """Provenance, quantile table and downloads, one tab each; only the open one is made."""
+    titles = ["How it was made", "Quantiles", "Download"]
+    made_tab, table_tab, download_tab = st.tabs(titles, key="details", bind="query-params")
+    if made_tab.open:
+        with made_tab, st.container(horizontal=True, gap="medium"):
+            reason = calendar_title(source.candles.calendar)
+            if source.report is not None and source.report.calendar:
+                reason = source.report.calendar
+            for fact in readouts.provenance(source.candles, forecast, reason):
+                _show(fact)
+    elif table_tab.open:
+        with table_tab:
+            _show_table(source.candles, forecast)
+    else:
+        with download_tab:
+            _show_downloads(source.candles, forecast)
 
 
 def _show(number: readouts.Readout) -> None:

@@ -1,7 +1,8 @@
 """The application as a server: `python -m pages.ui.serve`, with the options of `streamlit run`.
 
-Once the server answers, the engine loads the bundled model and computes the forecast that a first
-visitor sees. `streamlit run app.py` works as well, and does this when the first visitor comes.
+Once the server answers, the forecast that a first visitor sees is prepared: the kept one, or else
+one that the engine computes. `streamlit run app.py` works as well, and does this when the first
+visitor comes.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from streamlit.web import cli
 
 from kronos.errors import KronosError
 from kronos.torch_setup import prepare_torch
+from pages.ui.kept import has_kept
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
 SERVER_PATIENCE = 5.0
@@ -35,12 +37,14 @@ def main() -> None:
 
 def _prepare() -> None:
     _await_server()
-    # Only now, for imports would hold the server up. torch's take the longest: they begin first.
-    threading.Thread(target=prepare_torch, name="torch", daemon=True).start()
-    from pages.ui.opening import prepare_opening
+    # Only now, for imports would hold the server up. torch's take the longest: they begin first,
+    # but not where the forecast is at hand and they would only be in the first visitor's way.
+    if not has_kept():
+        threading.Thread(target=prepare_torch, name="torch", daemon=True).start()
+    from pages.ui.opening import serve_opening
 
     try:
-        prepare_opening()
+        serve_opening()
     except KronosError as error:
         # The page will say the same to whoever asks for this forecast.
         logger.warning("The opening forecast could not be prepared: %s", error)

@@ -14,11 +14,15 @@ from kronos.candles import Candles
 from kronos.inference.queue import JobQueue
 from kronos.inference.runner import Runner
 from kronos.service import engine
+from pages.ui.kept import offer_kept
 
 
+@st.cache_resource(show_spinner=False)
 def forecasts() -> JobQueue:
     """Where forecasts are asked of the engine that samples them for everybody."""
-    return engine().queue
+    queue = engine().queue
+    offer_kept(queue)
+    return queue
 
 
 @st.cache_resource(show_spinner=False)

@@ -8,9 +8,12 @@ from kronos.assets import asset_path
 
 SIDEBAR_PIXELS = 330
 _FLAG = "shell_built"
-# Plotly draws a white ground under its hover line where a chart is transparent.
+# Plotly draws a white ground under its hover line where a chart is transparent. And what shimmers
+# in the place of a chart to come is repainted sixty times a second, by the very processor that
+# the chart and the forecast wait for.
 _STYLE = """<style>
 .js-plotly-plot .spikeline:not([stroke-dasharray]) { display: none; }
+[data-testid="stSkeleton"] { animation: none !important; }
 </style>"""
 
 

@@ -166,6 +166,7 @@ def test_nothing_overflows_in_any_look(server, visit, screenshots, scheme, name,
     seen = visit(server.url, width=width, height=height, scheme=scheme)
     page = seen.page
     wait_for_fan(page)
+    page.get_by_role("tab", name="Quantiles").click()
     page.get_by_test_id("stDataFrame").wait_for()
     wait_until_still(page)
     page.screenshot(path=screenshots / f"forecast_{name}_{scheme}.png")

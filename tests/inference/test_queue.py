@@ -155,6 +155,22 @@ def test_a_job_found_unwanted_is_not_joined():
     assert queue.result("a", owner="new") == 1
 
 
+def test_an_offered_result_answers_whoever_asks_for_it(queue):
+    queue.offer("a", "known before")
+    assert queue.submit("a", None, owner="me").result == "known before"
+    assert queue.take(0) is None
+    assert queue.result("a", owner="me") == "known before"
+
+
+def test_an_offer_changes_nothing_that_is_known(queue):
+    submit(queue, "a")
+    queue.offer("a", "older")
+    assert queue.status("a").state == "queued"
+    queue.finish(queue.take(0), "newer")
+    queue.offer("a", "older")
+    assert queue.result("a", owner="owner of a") == "newer"
+
+
 def test_a_result_nobody_knows_of_is_refused(queue):
     with pytest.raises(InvalidRequest, match="submit it first"):
         queue.result("never", owner="me")
