@@ -36,6 +36,11 @@ from kronos.nn.model import Kronos
 from kronos.nn.tokenizer import KronosTokenizer
 from kronos.upstream_calls import UpstreamCalls
 
+COMPILED_FROM = 3_000_000
+"""Parameters from which decoding on a processor is compiled. The compiler takes most of a second
+to import: a smaller model has answered by then. The choice depends on the model alone, because two
+decoders round differently, and a seed gives the same paths on every run."""
+
 
 class KronosPredictor(UpstreamCalls):
     """A model, its tokenizer and a device, ready to forecast candles."""
@@ -80,7 +85,7 @@ class KronosPredictor(UpstreamCalls):
         self.device = torch.device(device) if device is not None else best_device()
         self.model = model.to(self.device, dtype).eval()
         self.tokenizer = tokenizer.to(self.device).eval()
-        self.decoder = (StaticDecoder if self.device.type == "cuda" else Decoder)(self.model)
+        self.decoder = _decoder(self.model)
         self.max_context = max_context
         self.clip = clip
         self.name = name
@@ -285,6 +290,20 @@ class KronosPredictor(UpstreamCalls):
         )
         paths, last = (part.double().cpu().numpy() for part in (z, z_last))
         return paths * context.scale + context.mean, last * context.scale + context.mean
+
+
+def _decoder(model: Kronos) -> Decoder:
+    """The decoder that suits a model where it is."""
+    weight = model.norm.weight
+    if weight.is_cuda:
+        return StaticDecoder(model)
+    n_parameters = sum(p.numel() for p in model.parameters())
+    is_plain = weight.device.type == "cpu" and weight.dtype == torch.float32
+    if is_plain and n_parameters >= COMPILED_FROM:
+        from kronos.inference.tiles import TileDecoder
+
+        return TileDecoder(model)
+    return Decoder(model)
 
 
 def best_device() -> torch.device:

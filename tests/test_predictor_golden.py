@@ -6,13 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kronos import predictor as predictor_module
 from kronos.predictor import KronosPredictor
 
 CASES = json.loads((Path(__file__).parent / "golden/cases.json").read_text())["predict_cases"]
 
 
+@pytest.mark.parametrize("compiled_from", [0, 10**9], ids=["compiled", "plain"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
-def test_predict_gives_upstreams_forecast(model, tokenizer, golden_candles, vectors, case):
+def test_predict_gives_upstreams_forecast(
+    model, tokenizer, golden_candles, vectors, case, compiled_from, monkeypatch
+):
+    monkeypatch.setattr(predictor_module, "COMPILED_FROM", compiled_from)
     n, pred_len = case["context"], case["pred_len"]
     predictor = KronosPredictor(model, tokenizer, "cpu", max_context=case["max_context"])
     frame = predictor.predict(

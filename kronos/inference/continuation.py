@@ -22,6 +22,7 @@ from kronos.inference.tokens import TokenContext
 
 if TYPE_CHECKING:
     from kronos.inference.static_batch import StaticBatch
+    from kronos.inference.tiles import Tile
 
 
 class Continuation:
@@ -62,6 +63,8 @@ class Continuation:
         self.observed: tuple[PrefixCache, Tensor] | None = None
         self.calendar: Tensor | None = None
         self.memory: PathMemory | None = None
+        self.tiles: list[Tile] = []
+        """Of the rows in progress, where a decoder keeps them so."""
         self.hidden: Tensor | None = None
         """(D, R) of the rows in progress after the last pair drawn."""
         self.batch: StaticBatch | None = None
@@ -122,6 +125,7 @@ class Continuation:
         self.rows = slice(start, min(start + self.portion, self.sampling.sample_count))
         self.n_drawn = 0
         self.hidden = self.memory = self.batch = None
+        self.tiles = []
         if self.is_done:
             self.observed = None
 

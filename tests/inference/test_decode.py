@@ -5,6 +5,7 @@ import torch
 
 from kronos.inference import tokens
 from kronos.inference.decode import decode_paths
+from kronos.inference.generate import Decoder
 from tests.inference.test_generate import begun, make_context, run
 
 
@@ -34,7 +35,7 @@ def test_decoding_in_chunks_changes_nothing(tokenizer, monkeypatch):
 
 def test_a_horizon_longer_than_the_window_decodes(model, tokenizer):
     context = make_context(10, 20)
-    s1, s2 = run(model, begun(context, max_context=12))
+    s1, s2 = run(Decoder(model), begun(context, max_context=12))
     paths, last = decode_paths(tokenizer, context, s1, s2, max_context=12)
     assert paths.shape == (4, 20, 6)
     assert last.shape == (6,)

@@ -11,6 +11,7 @@ from kronos.inference import batch, tokens
 from kronos.inference.continuation import Continuation
 from kronos.inference.decode import decode_paths
 from kronos.inference.generate import Decoder, generate
+from kronos.inference.tiles import TileDecoder
 from kronos.inference.tokens import TokenContext
 
 
@@ -30,8 +31,13 @@ def begun(context, n_paths=4, max_context=64, use_cache=True, **sampling):
     return Continuation(context, settings, max_context=max_context, use_cache=use_cache)
 
 
-def run(model, *continuations, progress=None):
-    generate(Decoder(model), continuations, progress)
+@pytest.fixture(params=[Decoder, TileDecoder])
+def decoder(request, model):
+    return request.param(model)
+
+
+def run(decoder, *continuations, progress=None):
+    generate(decoder, continuations, progress)
     assert all(c.is_done for c in continuations)
     drawn = [torch.stack((c.s1, c.s2)) for c in continuations]
     return drawn if len(drawn) > 1 else drawn[0]
@@ -44,11 +50,28 @@ def window(c, path, j):
     return s1, s2, torch.cat((c.context.stamp, c.context.future_stamp[:j]))[None]
 
 
-@pytest.mark.parametrize("n_paths", [3, 40])
-def test_cached_logits_equal_uncached_ones(model, monkeypatch, n_paths):
-    """Step by step against reading everything anew, to 1e-5 of the logits' size."""
-    decoder = Decoder(model)
+def watch_logits(decoder, monkeypatch):
+    """Logits (rows, V) of every step to come, by head."""
     seen = {"s1": [], "s2": []}
+    if isinstance(decoder, TileDecoder):
+        parts = {"s1": [], "s2": []}
+        choose, draw = decoder._choose, decoder._draw
+
+        def chosen(head, hidden, c, uniforms, ids):
+            choose(head, hidden, c, uniforms, ids)
+            which = "s1" if head is decoder.model.head.proj_s1 else "s2"
+            logits = decoder._scratch("logits", head.out_features, batch.TILE)
+            parts[which].append(logits.tensor[:, : len(ids)].t().clone())
+
+        def drawn(cs):
+            draw(cs)
+            for which, found in parts.items():
+                seen[which].append(torch.cat(found))
+                found.clear()
+
+        monkeypatch.setattr(decoder, "_choose", chosen)
+        monkeypatch.setattr(decoder, "_draw", drawn)
+        return seen
     for which in seen:
         compute = getattr(decoder.columns, f"{which}_logits")
 
@@ -57,6 +80,20 @@ def test_cached_logits_equal_uncached_ones(model, monkeypatch, n_paths):
             return seen[which][-1]
 
         monkeypatch.setattr(decoder.columns, f"{which}_logits", watched)
+    return seen
+
+
+def hidden_of(c):
+    """Hidden states (D, R) of the rows in progress."""
+    if c.tiles:
+        return torch.cat([tile.hidden.tensor[:, : tile.n_rows] for tile in c.tiles], 1)
+    return c.hidden.clone()
+
+
+@pytest.mark.parametrize("n_paths", [3, 40])
+def test_cached_logits_equal_uncached_ones(decoder, model, monkeypatch, n_paths):
+    """Step by step against reading everything anew, to 1e-5 of the logits' size."""
+    seen = watch_logits(decoder, monkeypatch)
     pair = [begun(make_context(n, 5, n), n_paths) for n in (20, 13)]
     generate(decoder, pair)
 
@@ -75,14 +112,14 @@ def test_cached_logits_equal_uncached_ones(model, monkeypatch, n_paths):
 
 
 @pytest.mark.parametrize("max_context", [64, 30, 24])
-def test_the_cache_changes_no_token_even_when_the_window_slides(model, max_context):
+def test_the_cache_changes_no_token_even_when_the_window_slides(decoder, max_context):
     context = make_context(24, 12)
-    cached = run(model, begun(context, max_context=max_context))
-    plain = run(model, begun(context, max_context=max_context, use_cache=False))
+    cached = run(decoder, begun(context, max_context=max_context))
+    plain = run(decoder, begun(context, max_context=max_context, use_cache=False))
     assert torch.equal(cached, plain)
 
 
-def test_hidden_states_are_bitwise_the_same_alone_and_in_any_company(model):
+def test_hidden_states_are_bitwise_the_same_alone_and_in_any_company(decoder):
     """Not only the draws: nothing that a path computes depends on who shares its tiles."""
 
     def states(decoder, *company, n_steps=4):
@@ -90,10 +127,9 @@ def test_hidden_states_are_bitwise_the_same_alone_and_in_any_company(model):
         hidden = []
         for _ in range(n_steps):
             decoder.step([*company[:1], c, *company[1:]])
-            hidden.append(c.hidden.clone())
+            hidden.append(hidden_of(c))
         return torch.stack(hidden)
 
-    decoder = Decoder(model)
     alone = states(decoder)
     beside_one = states(decoder, begun(make_context(9, 8, 5), 7, T=0.5, top_p=0.6))
     in_a_crowd = states(
@@ -106,7 +142,7 @@ def test_hidden_states_are_bitwise_the_same_alone_and_in_any_company(model):
     assert torch.equal(alone, in_a_crowd)
 
 
-def test_every_row_keeps_its_own_parameters(model):
+def test_every_row_keeps_its_own_parameters(decoder):
     settings = [
         {"T": 0.0},
         {"T": 0.7, "top_p": 0.8},
@@ -114,16 +150,15 @@ def test_every_row_keeps_its_own_parameters(model):
         {"T": 1.0, "top_k": 20, "top_p": 0.5, "n_paths": 50},
     ]
     make = [lambda s=s, i=i: begun(make_context(12 + i, 6, i), **s) for i, s in enumerate(settings)]
-    together = run(model, *(c() for c in make))
+    together = run(decoder, *(c() for c in make))
     for c, expected in zip(make, together, strict=True):
-        assert torch.equal(run(model, c()), expected)
+        assert torch.equal(run(decoder, c()), expected)
     greedy = together[0]
     assert (greedy == greedy[:, :1]).all()
 
 
-def test_a_series_that_joins_later_draws_the_same_paths(model):
-    decoder = Decoder(model)
-    expected = run(model, begun(make_context(15, 6, 1), 10))
+def test_a_series_that_joins_later_draws_the_same_paths(decoder):
+    expected = run(decoder, begun(make_context(15, 6, 1), 10))
     first, second = begun(make_context(20, 9, 2), 10), begun(make_context(15, 6, 1), 10)
     for _ in range(3):
         decoder.step([first])
@@ -131,27 +166,27 @@ def test_a_series_that_joins_later_draws_the_same_paths(model):
     assert torch.equal(torch.stack((second.s1, second.s2)), expected)
 
 
-def test_a_path_does_not_depend_on_the_number_of_paths(model):
+def test_a_path_does_not_depend_on_the_number_of_paths(decoder):
     context = make_context(24, 8)
     assert torch.equal(
-        run(model, begun(context, n_paths=40))[:, :2], run(model, begun(context, n_paths=2))
+        run(decoder, begun(context, n_paths=40))[:, :2], run(decoder, begun(context, n_paths=2))
     )
 
 
-def test_a_longer_horizon_begins_with_the_shorter_one(model):
+def test_a_longer_horizon_begins_with_the_shorter_one(decoder):
     long = make_context(20, 12)
     short = replace(long, future_stamp=long.future_stamp[:5])
-    assert torch.equal(run(model, begun(long))[..., :5], run(model, begun(short)))
+    assert torch.equal(run(decoder, begun(long))[..., :5], run(decoder, begun(short)))
 
 
 @pytest.mark.parametrize("max_context", [64, 24])
-def test_paths_drawn_in_portions_are_the_same(model, monkeypatch, max_context):
+def test_paths_drawn_in_portions_are_the_same(decoder, monkeypatch, max_context):
     context = make_context(22, 6)
-    at_once = run(model, begun(context, 70, max_context=max_context))
+    at_once = run(decoder, begun(context, 70, max_context=max_context))
     monkeypatch.setattr(batch, "MAX_ROWS", 32)
     steps = []
     in_portions = run(
-        model,
+        decoder,
         begun(context, 70, max_context=max_context),
         progress=lambda done, total: steps.append((done, total)),
     )
@@ -159,10 +194,10 @@ def test_paths_drawn_in_portions_are_the_same(model, monkeypatch, max_context):
     assert steps == [(i, 18) for i in range(1, 19)]
 
 
-def test_a_portion_that_shrinks_is_drawn_anew(model):
+def test_a_portion_that_shrinks_is_drawn_anew(decoder):
     context = make_context(22, 6)
-    expected = run(model, begun(context, 100))
-    decoder, c = Decoder(model), begun(context, 100)
+    expected = run(decoder, begun(context, 100))
+    c = begun(context, 100)
     for _ in range(4):
         decoder.step([c])
     assert c.shrink()
@@ -172,23 +207,23 @@ def test_a_portion_that_shrinks_is_drawn_anew(model):
     assert not begun(context, 32).shrink()
 
 
-def test_a_step_that_failed_can_be_repeated(model, monkeypatch):
+def test_a_step_that_failed_can_be_repeated(decoder, monkeypatch):
     context = make_context(22, 6)
-    expected = run(model, begun(context))
-    decoder, c = Decoder(model), begun(context)
+    expected = run(decoder, begun(context))
+    c = begun(context)
     decoder.step([c])
-    hidden = decoder.columns.hidden
-    monkeypatch.setattr(decoder.columns, "hidden", lambda _: (_ for _ in ()).throw(MemoryError))
+    record = c.record
+    c.record = lambda s1, s2: (_ for _ in ()).throw(MemoryError)
     with pytest.raises(MemoryError):
         decoder.step([c])
-    monkeypatch.setattr(decoder.columns, "hidden", hidden)
+    c.record = record
     generate(decoder, [c])
     assert torch.equal(torch.stack((c.s1, c.s2)), expected)
 
 
-def test_progress_counts_every_step_and_can_stop(model):
+def test_progress_counts_every_step_and_can_stop(decoder):
     steps = []
-    run(model, begun(make_context(20, 5)), progress=lambda *done: steps.append(done))
+    run(decoder, begun(make_context(20, 5)), progress=lambda *done: steps.append(done))
     assert steps == [(i, 5) for i in range(1, 6)]
 
     def stop(done, total):
@@ -196,36 +231,36 @@ def test_progress_counts_every_step_and_can_stop(model):
             raise ForecastCancelled("stopped")
 
     with pytest.raises(ForecastCancelled):
-        run(model, begun(make_context(20, 5)), progress=stop)
+        run(decoder, begun(make_context(20, 5)), progress=stop)
 
 
-def test_progress_of_several_series_reaches_the_total(model):
+def test_progress_of_several_series_reaches_the_total(decoder):
     steps = []
     series = [begun(make_context(30, 6), max_context=30), begun(make_context(20, 4))]
-    run(model, *series, progress=lambda *done: steps.append(done))
+    run(decoder, *series, progress=lambda *done: steps.append(done))
     assert steps[-1] == (10, 10)
     assert sorted(steps) == steps
 
 
-def test_more_series_than_fit_at_once_are_drawn_in_turn(model, monkeypatch):
+def test_more_series_than_fit_at_once_are_drawn_in_turn(decoder, monkeypatch):
     make = [lambda i=i: begun(make_context(10 + i, 3 + i, i), 5) for i in range(6)]
-    at_once = run(model, *(c() for c in make))
+    at_once = run(decoder, *(c() for c in make))
     monkeypatch.setattr(batch, "MAX_ROWS", 11)
     widest = []
     step = Decoder.step
     monkeypatch.setattr(
         Decoder, "step", lambda self, cs: (widest.append(sum(c.n_rows for c in cs)), step(self, cs))
     )
-    in_turn = run(model, *(c() for c in make))
+    in_turn = run(decoder, *(c() for c in make))
     assert max(widest) == 10
     assert all(torch.equal(a, b) for a, b in zip(at_once, in_turn, strict=True))
 
 
-def test_reading_paths_in_chunks_changes_nothing(model, tokenizer, monkeypatch):
+def test_reading_paths_in_chunks_changes_nothing(decoder, tokenizer, monkeypatch):
     context = make_context(24, 12)
 
     def everything():
-        s1, s2 = run(model, begun(context, 7, max_context=24))
+        s1, s2 = run(decoder, begun(context, 7, max_context=24))
         return s1, s2, decode_paths(tokenizer, context, s1, s2, max_context=24)[0]
 
     at_once = everything()

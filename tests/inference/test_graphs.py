@@ -40,7 +40,7 @@ def test_static_memory_draws_the_tokens_of_plain_decoding(model):
 def test_static_memory_hands_over_to_the_sliding_window(model, max_context):
     make = lambda: begun(make_context(22, 9), 35, max_context=max_context)  # noqa: E731
     (found,) = drawn(StaticDecoder(model), make())
-    assert torch.equal(found, run(model, make()))
+    assert torch.equal(found, run(Decoder(model), make()))
 
 
 def test_portions_and_many_series_go_through_the_lanes_in_turn(model, monkeypatch):

@@ -1,0 +1,307 @@
+"""What lies between the matrix products of a decoding step on a processor, compiled by Numba.
+
+A step of a small model is some four hundred operations on arrays that fit into a cache; each of
+them alone takes longer to begin than to run. Here what belongs together is one loop nest.
+
+Every kernel works on one tile of `TILE` columns, a path being a column, so its loops have the same
+shape whoever shares the batch. Arrays are float32 and contiguous; D width, H heads, E = D / H.
+Kernels are compiled once per machine and kept beside this file.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from kronos.inference.batch import TILE
+
+Array = np.ndarray
+R = 32
+"""`TILE`, as a number in this file: a change of another file would not have Numba compile anew."""
+assert R == TILE
+_OPTIONS: dict[str, Any] = {
+    "fastmath": True,
+    "nogil": True,
+    "boundscheck": False,
+    "error_model": "numpy",
+}
+# Where sums decide on a draw, in the order in which they are written.
+_EXACT: dict[str, Any] = {"nogil": True, "boundscheck": False, "error_model": "numpy"}
+# Powers of two are put together from bits: exp(x) = 2**n * exp(r), |r| <= ln(2) / 2. The
+# polynomial is Cephes' for float32, exact to two units in the last place.
+_LOG2_E = np.float32(1.44269504)
+_LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
+_P0, _P1, _P2 = (
+    np.float32(1.9875691500e-4),
+    np.float32(1.3981999507e-3),
+    np.float32(8.3334519073e-3),
+)
+_P3, _P4, _P5 = (
+    np.float32(4.1665795894e-2),
+    np.float32(1.6666665459e-1),
+    np.float32(5.0000001201e-1),
+)
+_LEAST, _HALF, _ONE = np.float32(-87.0), np.float32(0.5), np.float32(1.0)
+
+
+@njit(inline="always", **_OPTIONS)
+def _exp(x: Any) -> Any:
+    x = max(x, _LEAST)
+    n = np.floor(x * _LOG2_E + _HALF)
+    r = x - n * _LN2_HIGH - n * _LN2_LOW
+    p = ((((_P0 * r + _P1) * r + _P2) * r + _P3) * r + _P4) * r + _P5
+    p = p * r * r + r + _ONE
+    return p * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+
+
+@njit(cache=True, **_OPTIONS)
+def embed_pairs(
+    s1: Array, s2: Array, of_s1: Array, of_s2: Array, calendar: Array, x: Array
+) -> None:
+    """x (D, R) = rows s1 and s2 (R,) of two tables (V, D), plus the calendar (D,) of all."""
+    for r in range(R):
+        a, b = of_s1[s1[r]], of_s2[s2[r]]
+        for d in range(x.shape[0]):
+            x[d, r] = a[d] + b[d] + calendar[d]
+
+
+@njit(cache=True, **_OPTIONS)
+def gather(ids: Array, table: Array, out: Array) -> None:
+    """out (D, R) = rows (R,) of a table (V, D)."""
+    for r in range(R):
+        row = table[ids[r]]
+        for d in range(out.shape[0]):
+            out[d, r] = row[d]
+
+
+@njit(cache=True, **_OPTIONS)
+def add_and_normalise(x: Array, bias: Array, weight: Array, eps: float, out: Array) -> None:
+    """x (D, R) += bias (D,); out = RMS norm of x over D, times weight (D,)."""
+    D = x.shape[0]
+    scale = np.zeros(R, np.float32)
+    for d in range(D):
+        for r in range(R):
+            x[d, r] += bias[d]
+            scale[r] += x[d, r] * x[d, r]
+    for r in range(R):
+        scale[r] = _ONE / np.sqrt(scale[r] / np.float32(D) + eps)
+    for d in range(D):
+        for r in range(R):
+            out[d, r] = x[d, r] * scale[r] * weight[d]
+
+
+@njit(cache=True, **_OPTIONS)
+def rotate_and_keep(
+    qkv: Array,
+    bias: Array,
+    n_heads: int,
+    cos: Array,
+    sin: Array,
+    scale: float,
+    step: int,
+    keys: Array,
+    values: Array,
+) -> None:
+    """Adds the bias (3 D,) to qkv (3 D, R), turns queries and keys to a position.
+
+    Queries are scaled and stay in qkv; keys and values go to [step] of (S, D, R). cos and sin
+    are (E / 2,) of the one position of all columns.
+    """
+    D = qkv.shape[0] // 3
+    E = D // n_heads
+    half = E // 2
+    for h in range(n_heads):
+        for e in range(half):
+            i, j = h * E + e, h * E + half + e
+            c, s = cos[e], sin[e]
+            for r in range(R):
+                a, b = qkv[i, r] + bias[i], qkv[j, r] + bias[j]
+                qkv[i, r] = (a * c - b * s) * scale
+                qkv[j, r] = (b * c + a * s) * scale
+            for r in range(R):
+                a, b = qkv[D + i, r] + bias[D + i], qkv[D + j, r] + bias[D + j]
+                keys[step, i, r] = a * c - b * s
+                keys[step, j, r] = b * c + a * s
+    for d in range(D):
+        for r in range(R):
+            values[step, d, r] = qkv[2 * D + d, r] + bias[2 * D + d]
+
+
+@njit(cache=True, **_OPTIONS)
+def keep(kv: Array, bias: Array, step: int, keys: Array, values: Array) -> None:
+    """Adds the bias (2 D,) to kv (2 D, R); keeps it as [step] of keys and values (S, D, R)."""
+    D = keys.shape[1]
+    for d in range(D):
+        for r in range(R):
+            keys[step, d, r] = kv[d, r] + bias[d]
+            values[step, d, r] = kv[D + d, r] + bias[D + d]
+
+
+@njit(cache=True, **_OPTIONS)
+def weigh(
+    q: Array, n_own: int, keys: Array, scores: Array, largest: Array, own: Array, total: Array
+) -> None:
+    """Softmax weights of the context and of the first n_own generated positions, not yet divided.
+
+    Args:
+        q: (D, R) scaled queries.
+        n_own: Generated positions.
+        keys: (S, D, R) generated keys.
+        scores: (H, R, T) of the context; becomes its weights.
+        largest: (H, R) of these scores.
+        own: (H, S, R) becomes the weights of generated positions.
+        total: (H, R) becomes the sum of all weights.
+    """
+    n_heads, E = scores.shape[0], q.shape[0] // scores.shape[0]
+    column = np.empty(R, np.float32)
+    for h in range(n_heads):
+        queries, most = q[h * E : h * E + E], largest[h]
+        for s in range(n_own):
+            _dot(queries, keys[s, h * E : h * E + E], column)
+            for r in range(R):
+                own[h, s, r] = column[r]
+                most[r] = max(most[r], column[r])
+        for r in range(R):
+            row, weights = scores[h, r], np.float32(0)
+            for t in range(row.shape[0]):
+                w = _exp(row[t] - most[r])
+                row[t] = w
+                weights += w
+            total[h, r] = weights
+        for s in range(n_own):
+            for r in range(R):
+                w = _exp(own[h, s, r] - most[r])
+                own[h, s, r] = w
+                total[h, r] += w
+
+
+@njit(inline="always", **_OPTIONS)
+def _dot(a: Array, b: Array, out: Array) -> None:
+    """out (R,) = sum over E of a (E, R) times b (E, R); E is even."""
+    for r in range(R):
+        out[r] = np.float32(0)
+    for e in range(0, a.shape[0], 2):
+        for r in range(R):
+            out[r] += a[e, r] * b[e, r] + a[e + 1, r] * b[e + 1, r]
+
+
+@njit(cache=True, **_OPTIONS)
+def mix(mixed: Array, n_own: int, values: Array, own: Array, total: Array, out: Array) -> None:
+    """out (D, R) = what the queries saw: of the context (H, R, E), and of generated positions."""
+    n_heads, E = mixed.shape[0], mixed.shape[2]
+    weight, other = np.empty(R, np.float32), np.empty(R, np.float32)
+    for h in range(n_heads):
+        seen = out[h * E : h * E + E]
+        for r in range(R):
+            for e in range(E):
+                seen[e, r] = mixed[h, r, e]
+        for s in range(n_own - 1, -1, -2):
+            # Two positions at a time; of an odd number the first one counts with a twin of none.
+            before = max(s - 1, 0)
+            for r in range(R):
+                weight[r] = own[h, s, r]
+                other[r] = own[h, before, r] if s else np.float32(0)
+            a, b = values[s, h * E : h * E + E], values[before, h * E : h * E + E]
+            for e in range(E):
+                for r in range(R):
+                    seen[e, r] += weight[r] * a[e, r] + other[r] * b[e, r]
+        for r in range(R):
+            weight[r] = _ONE / total[h, r]
+        for e in range(E):
+            for r in range(R):
+                seen[e, r] *= weight[r]
+
+
+@njit(cache=True, **_OPTIONS)
+def gate(gate_up: Array, out: Array) -> None:
+    """out (F, R) = silu(first half) * second half of gate_up (2 F, R)."""
+    F = out.shape[0]
+    for f in range(F):
+        for r in range(R):
+            g = gate_up[f, r]
+            out[f, r] = g / (_ONE + _exp(-g)) * gate_up[F + f, r]
+
+
+@njit(cache=True, **_OPTIONS)
+def rows_of(logits: Array, bias: Array, temperature: float, rows: Array) -> None:
+    """rows (R, V) = logits (V, R) + bias (V,), less the largest of a path, over a temperature."""
+    V = logits.shape[0]
+    largest = np.full(R, -np.inf, np.float32)
+    for v in range(V):
+        for r in range(R):
+            logits[v, r] += bias[v]
+            largest[r] = max(largest[r], logits[v, r])
+    for r in range(R):
+        for v in range(V):
+            rows[r, v] = (logits[v, r] - largest[r]) / temperature
+
+
+@njit(cache=True, **_OPTIONS)
+def powers(rows: Array) -> None:
+    """rows (n, V) become their exponentials."""
+    for i in range(rows.shape[0]):
+        row = rows[i]
+        for v in range(row.shape[0]):
+            row[v] = _exp(row[v])
+
+
+@njit(cache=True, **_EXACT)
+def least_kept(ordered: Array, top_k: int, top_p: float) -> float:
+    """The smallest power that top-k, then top-p, keep of a row (V,) of powers ordered upwards."""
+    V = len(ordered)
+    first = V - top_k
+    while first > 0 and ordered[first - 1] == ordered[first]:  # ties with the last one stay
+        first -= 1
+    whole = 0.0
+    for v in range(first, V):
+        whole += ordered[v]
+    mass = 0.0
+    for v in range(V - 1, first, -1):
+        mass += ordered[v]
+        if mass > top_p * whole:
+            return ordered[v]
+    return ordered[first]
+
+
+@njit(cache=True, **_EXACT)
+def draw_row(row: Array, least: float, uniform: float, cumulative: Array) -> int:
+    """The token at a uniform in [0, 1) of the powers (V,) that are not below `least`.
+
+    `cumulative` (V,) float64 is scratch. As in `kronos.inference.sampling.draw`, sums run in
+    float64 and in the order of the tokens, and the largest uniform still finds one with mass.
+    """
+    V = len(row)
+    total: Any = 0.0
+    for v in range(V):
+        total += row[v] if row[v] >= least else np.float32(0)
+        cumulative[v] = total
+    target = min(uniform * total, np.nextafter(total, 0.0))
+    low, high = 0, V - 1
+    while low < high:
+        middle = (low + high) // 2
+        if cumulative[middle] > target:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+@njit(cache=True, **_EXACT)
+def draw_tile(
+    rows: Array,
+    ordered: Array,
+    top_k: int,
+    top_p: float,
+    uniforms: Array,
+    cumulative: Array,
+    ids: Array,
+) -> None:
+    """ids (n,) drawn from powers `rows` (n, V) by uniforms (n,).
+
+    `ordered` holds the same powers upwards, row by row; where it has no rows, all are kept.
+    """
+    for r in range(len(ids)):
+        least = least_kept(ordered[r], top_k, top_p) if len(ordered) else np.float32(0)
+        ids[r] = draw_row(rows[r], least, uniforms[r], cumulative)

@@ -1,0 +1,221 @@
+"""Decoding on a processor in float32: products by torch, all else by compiled kernels.
+
+Every path is a column of a tile, and a tile belongs to one series. With few paths the weights as
+the left factor are the faster order of a product, twice as fast as the usual one for 32 columns.
+
+A result must not depend on who shares the batch, and rounding depends on the shape of a product.
+So every product has the shape of one tile, whatever else there is.
+
+Axes: D width, R = TILE columns, H heads, E width of a head, T context positions, S steps.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kronos.inference import kernels
+from kronos.inference.batch import TILE
+from kronos.inference.continuation import Continuation
+from kronos.inference.generate import Decoder
+from kronos.inference.tables import TokenTables
+from kronos.nn.layers import RMSNorm
+from kronos.nn.model import Kronos
+
+
+class Plane:
+    """One piece of float32 memory, for torch and for the kernels."""
+
+    __slots__ = ("array", "tensor")
+
+    def __init__(self, *shape: int) -> None:
+        self.array = np.empty(shape, np.float32)
+        self.tensor = torch.from_numpy(self.array)
+
+
+class Tile:
+    """Up to `TILE` paths of one series: where they stand, and what they generated.
+
+    Attributes:
+        rows: The paths.
+        x: (D, R) the residual stream of a step.
+        hidden: (D, R) normalised hidden states after the last pair drawn.
+        s1: (R,) the coarse ids drawn last; 0 in columns without a path.
+        s2: (R,) the fine ids drawn last.
+    """
+
+    def __init__(self, rows: slice, n_layers: int, n_steps: int, width: int) -> None:
+        self.rows = rows
+        self.x, self.hidden = Plane(width, TILE), Plane(width, TILE)
+        self.s1, self.s2 = np.zeros(TILE, np.int64), np.zeros(TILE, np.int64)
+        # In one piece: the system then gives it out in large pages, and in time to be written.
+        self._own = np.empty((n_layers, 2, n_steps, width, TILE), np.float32)
+
+    @property
+    def n_rows(self) -> int:
+        return self.rows.stop - self.rows.start
+
+    def recall(self, c: Continuation) -> None:
+        """Takes the pair drawn last from what is kept: a step that failed drew another one."""
+        s1, s2 = c.last_pair()
+        rows = slice(self.rows.start - c.rows.start, self.rows.stop - c.rows.start)
+        self.s1[: self.n_rows], self.s2[: self.n_rows] = s1[rows].numpy(), s2[rows].numpy()
+
+    def own(self, layer: int) -> tuple[np.ndarray, np.ndarray]:
+        """Keys and values of the generated positions of a layer: two (S, D, R)."""
+        return self._own[layer, 0], self._own[layer, 1]
+
+
+class _Scratch(threading.local):
+    """Memory that all tiles use in turn; every thread has its own."""
+
+    def __init__(self) -> None:
+        self._planes: dict[tuple[Any, ...], Plane] = {}
+
+    def __call__(self, name: str, *shape: int) -> Plane:
+        if (name, shape) not in self._planes:
+            if len(self._planes) >= 64:  # contexts of ever new lengths
+                self._planes.clear()
+            self._planes[name, shape] = Plane(*shape)
+        return self._planes[name, shape]
+
+
+class TileDecoder(Decoder):
+    """Draws the paths of many series with one float32 model on a processor."""
+
+    def __init__(self, model: Kronos) -> None:
+        super().__init__(model)
+        self._scratch = _Scratch()
+        self._tables = TokenTables(model)
+        self._no_bias = np.zeros(model.config.d_model, np.float32)
+
+    def _begin(self, c: Continuation) -> None:
+        _, last_hidden = self._read(c)
+        if c.calendar is None:
+            c.calendar = self.model.time_emb(c.context.future_stamp)
+        c.tiles, n_layers = [], self.weights.dependency + 1
+        for start in range(c.rows.start, c.rows.stop, TILE):
+            rows = slice(start, min(start + TILE, c.rows.stop))
+            tile = Tile(rows, n_layers, c.n_cached, self.model.config.d_model)
+            tile.hidden.array[:] = last_hidden.numpy()[:, None]
+            c.tiles.append(tile)
+
+    def _advance(self, cs: Sequence[Continuation]) -> None:
+        tables, model, weights = self._tables.current(), self.model, self.weights
+        pairs = [(c, tile) for c in cs for tile in c.tiles]
+        for c, tile in pairs:
+            tile.recall(c)
+            calendar = c.last_calendar().flatten().numpy()
+            kernels.embed_pairs(tile.s1, tile.s2, *tables.pair, calendar, tile.x.array)
+        # Layer by layer: the weights of one are still in the cache for the next tile.
+        for layer in range(weights.dependency):
+            for c, tile in pairs:
+                self._block(layer, c, tile)
+        for c, tile in pairs:
+            self._normalise(model.norm, tile.x, None, tile.hidden)
+            kv = self._scratch("kv", 2 * model.config.d_model, TILE)
+            torch.mm(weights.dependency_kv, tile.hidden.tensor, out=kv.tensor)
+            bias = _array(weights.dependency_kv_bias)
+            kernels.keep(kv.array, bias, c.n_drawn - 1, *tile.own(weights.dependency))
+
+    def _block(self, layer: int, c: Continuation, tile: Tile) -> None:
+        block, D = self.weights.blocks[layer], self.model.config.d_model
+        normed, qkv = self._scratch("normed", D, TILE), self._scratch("qkv", 3 * D, TILE)
+        self._normalise(block.norm1, tile.x, None, normed)
+        torch.mm(block.qkv, normed.tensor, out=qkv.tensor)
+        cos, sin = self._turn(len(c.context) + c.n_drawn - 1)
+        kernels.rotate_and_keep(
+            qkv.array, _array(block.qkv_bias), block.n_heads, cos, sin,
+            np.float32((D // block.n_heads) ** -0.5), c.n_drawn - 1, *tile.own(layer),
+        )  # fmt: skip
+        seen = self._attend(layer, qkv.tensor[:D], c, tile)
+        tile.x.tensor.addmm_(block.out.weight, seen.tensor)
+        self._normalise(block.norm2, tile.x, block.out.bias, normed)
+        n_hidden = block.down.shape[1]
+        gate_up = self._scratch("gate and up", 2 * n_hidden, TILE)
+        gated = self._scratch("gated", n_hidden, TILE)
+        torch.mm(block.gate_up, normed.tensor, out=gate_up.tensor)
+        kernels.gate(gate_up.array, gated.array)
+        tile.x.tensor.addmm_(block.down, gated.tensor)
+
+    def _attend(self, layer: int, q: Tensor, c: Continuation, tile: Tile) -> Plane:
+        """Scaled queries (D, R) against the context and what the tile generated: (D, R)."""
+        assert c.observed is not None
+        k, v = c.observed[0].prefix(layer)
+        H, E, T = k.shape
+        keys, values = tile.own(layer)
+        scores, mixed = self._scratch("scores", H, TILE, T), self._scratch("mixed", H, TILE, E)
+        own, total = self._scratch("own", H, len(keys), TILE), self._scratch("total", H, TILE)
+        torch.bmm(q.view(H, E, TILE).transpose(1, 2), k, out=scores.tensor)
+        largest = scores.array.max(axis=2)
+        kernels.weigh(q.numpy(), c.n_drawn, keys, scores.array, largest, own.array, total.array)
+        torch.bmm(scores.tensor, v, out=mixed.tensor)
+        out = self._scratch("seen", H * E, TILE)
+        kernels.mix(mixed.array, c.n_drawn, values, own.array, total.array, out.array)
+        return out
+
+    def _draw(self, cs: Sequence[Continuation]) -> None:
+        tables, model, D = self._tables.current(), self.model, self.model.config.d_model
+        for c in cs:
+            noise = c.noise.numpy()
+            for tile in c.tiles:
+                n, uniforms = tile.n_rows, noise[tile.rows, c.n_drawn]
+                self._choose(model.head.proj_s1, tile.hidden, c, uniforms[:, 0], tile.s1[:n])
+
+                queries, mixed = self._scratch("normed", D, TILE), self._scratch("mix", D, TILE)
+                kernels.gather(tile.s1, tables.queries, queries.array)
+                seen = self._attend(self.weights.dependency, queries.tensor, c, tile)
+                layer = model.dep_layer
+                out = layer.cross_attn.out_proj
+                torch.addmm(tile.hidden.tensor, out.weight, seen.tensor, out=mixed.tensor)
+                self._normalise(layer.norm, mixed, out.bias, queries)
+                self._choose(model.head.proj_s2, queries, c, uniforms[:, 1], tile.s2[:n])
+            s1 = np.concatenate([tile.s1 for tile in c.tiles])[: c.n_rows]
+            s2 = np.concatenate([tile.s2 for tile in c.tiles])[: c.n_rows]
+            c.record(torch.from_numpy(s1), torch.from_numpy(s2))
+
+    def _choose(
+        self, head: torch.nn.Linear, hidden: Plane, c: Continuation, uniforms: np.ndarray,
+        ids: np.ndarray,
+    ) -> None:  # fmt: skip
+        """Draws ids (n,) from the logits of hidden states (D, R)."""
+        n_tokens, sampling = head.out_features, c.sampling
+        logits, rows = (
+            self._scratch("logits", n_tokens, TILE),
+            self._scratch("rows", TILE, n_tokens),
+        )
+        torch.mm(head.weight, hidden.tensor, out=logits.tensor)
+        bias = _array(head.bias)
+        kernels.rows_of(logits.array, bias, np.float32(sampling.T or 1.0), rows.array)
+        drawn = rows.array[: len(ids)]
+        if sampling.T == 0.0:
+            ids[:] = drawn.argmax(axis=1)
+            return
+        kernels.powers(drawn)
+        keeps_all = not sampling.narrows
+        top_k = sampling.top_k if 0 < sampling.top_k < n_tokens else n_tokens
+        ordered = drawn[:0] if keeps_all else np.sort(drawn, axis=1)
+        cumulative = np.empty(n_tokens)
+        kernels.draw_tile(drawn, ordered, top_k, sampling.top_p, uniforms, cumulative, ids)
+
+    def _normalise(self, norm: RMSNorm, x: Plane, bias: Tensor | None, out: Plane) -> None:
+        added = self._no_bias if bias is None else _array(bias)
+        kernels.add_and_normalise(
+            x.array, added, _array(norm.weight), np.float32(norm.eps), out.array
+        )
+
+    def _turn(self, position: int) -> tuple[np.ndarray, np.ndarray]:
+        """Cosines and sines of a position: (E / 2,) each."""
+        cos, sin = self.model.rotation(position + 1, torch.device("cpu"))
+        half = cos.shape[1] // 2
+        return cos[position, :half].numpy(), sin[position, :half].numpy()
+
+
+def _array(parameter: Tensor | None) -> np.ndarray:
+    assert parameter is not None, "every projection that is read this way has a bias"
+    return parameter.detach().numpy()
