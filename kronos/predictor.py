@@ -71,7 +71,8 @@ class KronosPredictor(UpstreamCalls):
             be exact, stays in float32.
 
         Raises:
-            InvalidRequest: Model and tokenizer do not belong together.
+            InvalidRequest: Model and tokenizer do not belong together, or there is no such
+                device.
         """
         bits = (model.config.s1_bits, model.config.s2_bits)
         wanted = (tokenizer.config.s1_bits, tokenizer.config.s2_bits)
@@ -82,7 +83,7 @@ class KronosPredictor(UpstreamCalls):
             )
         if max_context < 2:
             raise InvalidRequest(f"max_context must be at least 2, found {max_context}.")
-        self.device = torch.device(device) if device is not None else best_device()
+        self.device = best_device() if device is None else usable_device(device)
         self.model = model.to(self.device, dtype).eval()
         self.tokenizer = tokenizer.to(self.device).eval()
         self.decoder = _decoder(self.model)
@@ -304,6 +305,32 @@ def _decoder(model: Kronos) -> Decoder:
 
         return TileDecoder(model)
     return Decoder(model)
+
+
+def usable_device(device: str | torch.device) -> torch.device:
+    """The device of a name.
+
+    Raises:
+        InvalidRequest: There is none on this machine that this PyTorch could use.
+    """
+    try:
+        wanted = torch.device(device)
+    except RuntimeError as exc:
+        raise InvalidRequest(
+            f'There is no device {str(device)!r}; give "cpu", "cuda", "cuda:1" or "mps".'
+        ) from exc
+    n_found = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
+        "mps": int(torch.backends.mps.is_available()),
+    }.get(wanted.type, 0)
+    if (wanted.index or 0) >= n_found:
+        raise InvalidRequest(
+            f"The device {str(device)!r} was asked for, but PyTorch {torch.__version__} finds "
+            f"{n_found} of that kind on this machine. Leave the device out to take the best one; "
+            "a GPU needs its driver and a PyTorch that was built for it."
+        )
+    return wanted
 
 
 def best_device() -> torch.device:

@@ -40,9 +40,11 @@ status = asked.advance(source.candles, source.data_id)
 shown = asked.shown_forecast(source.data_id)
 
 results.show_heading(source.candles, shown)
-progress.show_state(request, source, status, refusal)
+candle_source.show_link_problem()
+progress.show_state(request, source, status, refusal, shown)
 if shown is not None:
     results.show_readouts(source.candles, shown)
+    results.show_outcome(source.candles, shown)
 results.show_chart(source.candles, shown)
 if shown is not None:
     results.show_cautions(source, shown)

@@ -35,6 +35,16 @@ examples:
 Forecasts are samples of a statistical model, not advice."""
 
 
+_OPTIONS = {
+    "T": "--temperature",
+    "top_p": "--top-p",
+    "top_k": "--top-k",
+    "sample_count": "--paths",
+    "seed": "--seed",
+}
+"""What the parameters of sampling are called here."""
+
+
 def add_parser(subparsers: Any) -> None:
     """Describes the command; see `kronos.cli`."""
     parser = subparsers.add_parser(
@@ -140,6 +150,7 @@ def run(args: argparse.Namespace) -> int:
     """Does what was asked; see `kronos.cli`."""
     # pandas takes a second to import, which --help need not wait for.
     with collector_paused():
+        from kronos.calendars.future import MAX_HORIZON
         from kronos.cli.forecast_input import read_request
         from kronos.cli.forecast_output import as_csv, as_json, paths_csv
         from kronos.forecast import SamplingParameters
@@ -147,9 +158,13 @@ def run(args: argparse.Namespace) -> int:
         from kronos.service import forecast_request, new_engine
 
     # Mistakes in the options are told before the file is read or the model loaded.
-    sampling = SamplingParameters(args.T, args.top_p, args.top_k, args.paths, args.seed)
-    if args.horizon < 1:
-        raise InvalidRequest(f"--horizon must be at least 1, found {args.horizon}.")
+    try:
+        sampling = SamplingParameters(args.T, args.top_p, args.top_k, args.paths, args.seed)
+    except InvalidRequest as error:
+        name, _, rest = str(error).partition(" ")
+        raise InvalidRequest(f"{_OPTIONS[name]} {rest}") from None
+    if not 1 <= args.horizon <= MAX_HORIZON:
+        raise InvalidRequest(f"--horizon must be from 1 to {MAX_HORIZON:,}, found {args.horizon}.")
     request = read_request(args)
     asked = forecast_request(
         args.model, request.context, request.future, sampling, lookback=args.lookback

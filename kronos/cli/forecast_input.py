@@ -61,6 +61,11 @@ def read_request(args: argparse.Namespace) -> Request:
     bars = candles.frame.tz_convert(candles.zone)
     origin = bars.index[-1] if args.origin is None else _origin(args.origin, candles)
     stamps = pd.DatetimeIndex(bars.index)
+    if origin > stamps[-1]:
+        raise InvalidRequest(
+            f"--origin {args.origin} lies behind the last bar of {name}, {stamps[-1]}. Leave it "
+            "out to forecast from there."
+        )
     context, later = bars[stamps <= origin], bars[stamps > origin]
     if len(context) < _MIN_BARS:
         raise InvalidRequest(

@@ -13,9 +13,9 @@ __all__ = ["disk_full", "explain", "not_a_hub", "offline", "unreachable"]
 
 def _way_out() -> str:
     return (
-        "Check the network and proxy, set HF_ENDPOINT to a mirror, or run `kronos models download` "
-        f"on a connected machine and copy its hub cache to {cache_folder()}. The model `bundled` "
-        "needs no network."
+        'The model "bundled" needs no network. For this one check the network and proxy, set '
+        'HF_ENDPOINT to a mirror, or run "kronos models download" on a connected machine and copy '
+        f"its hub cache to {cache_folder()}."
     )
 
 
@@ -31,7 +31,7 @@ def offline(repo: Repository) -> CheckpointUnavailable:
     """Requests are forbidden and the cache lacks the files."""
     return CheckpointUnavailable(
         f"{repo.repo_id} at {repo.revision[:8]} is not in {cache_folder()} and HF_HUB_OFFLINE "
-        "forbids asking the hub. Unset HF_HUB_OFFLINE, or use the model `bundled`."
+        'forbids asking the hub. Unset HF_HUB_OFFLINE, or use the model "bundled".'
     )
 
 
@@ -40,7 +40,7 @@ def not_a_hub(repo: Repository, found: str) -> CheckpointUnavailable:
     return CheckpointUnavailable(
         f"{endpoint()} answered for {repo.repo_id}, but {found}. That is a login page, a proxy or "
         "a mirror that is no faithful copy of the hub. Check HF_ENDPOINT and the proxy settings, "
-        "or use the model `bundled`."
+        'or use the model "bundled".'
     )
 
 
@@ -114,11 +114,11 @@ def _refused(status: int, error: BaseException, repo: Repository) -> CheckpointU
     elif status == 429:
         text = (
             f"{at} limits the rate of requests (HTTP 429) and did not relent. Wait some minutes "
-            "and try again, or use the model `bundled`."
+            'and try again, or use the model "bundled".'
         )
     else:
         text = (
             f"{at} failed with HTTP {status} for {repo.repo_id}. Try again later, set HF_ENDPOINT "
-            "to a mirror, or use the model `bundled`."
+            'to a mirror, or use the model "bundled".'
         )
     return CheckpointUnavailable(text)

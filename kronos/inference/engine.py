@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kronos.errors import ForecastCancelled, InvalidRequest, NotFinished, OutOfMemory
+from kronos.errors import ForecastCancelled, KronosError, NotFinished, OutOfMemory
 from kronos.inference.batch import MAX_ROWS
 from kronos.inference.jobs import Job, JobStatus, Priority
 from kronos.inference.limits import Limits
@@ -250,7 +250,9 @@ class Engine(Worker):
             )
             told.__cause__ = error
             error = told
-        if not isinstance(error, InvalidRequest):
+        if isinstance(error, KronosError):
+            logger.info("The request %s failed: %s", job.key[:16], error)
+        else:
             logger.warning("The request %s failed.", job.key[:16], exc_info=error)
         self.queue.fail(job, error)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 
-from kronos.errors import ForecastCancelled
+from kronos.errors import ForecastCancelled, KronosError
 from kronos.inference.jobs import Job, JobControl
 from kronos.inference.worker import Worker
 
@@ -33,7 +33,10 @@ class Runner(Worker):
         # The boundary of the thread: whatever one job raises becomes that job's error, because an
         # exception that escaped would end the only worker and leave every later caller waiting.
         except Exception as error:
-            logger.exception("The job %s failed.", job.key[:16])
+            if isinstance(error, KronosError):
+                logger.info("The job %s failed: %s", job.key[:16], error)
+            else:
+                logger.warning("The job %s failed.", job.key[:16], exc_info=error)
             self.queue.fail(job, error)
         else:
             self.queue.finish(job, result)

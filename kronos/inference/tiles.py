@@ -17,15 +17,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kronos.inference import kernels
 from kronos.inference.batch import TILE
 from kronos.inference.continuation import Continuation
 from kronos.inference.generate import Decoder
+from kronos.inference.joined import JoinedBlock
 from kronos.inference.tables import TokenTables
 from kronos.nn.layers import RMSNorm
 from kronos.nn.model import Kronos
+
+Turn = tuple[np.ndarray, np.ndarray]
+"""Cosines and sines of one position: (E / 2,) each."""
 
 
 class Plane:
@@ -85,6 +89,41 @@ class _Scratch(threading.local):
         return self._planes[name, shape]
 
 
+class _Norm:
+    """What a normalisation adds to its input, and its own weight: (D,) arrays."""
+
+    __slots__ = ("bias", "eps", "weight")
+
+    def __init__(self, norm: RMSNorm, bias: Tensor | None = None) -> None:
+        self.weight, self.eps = _array(norm.weight), np.float32(norm.eps)
+        self.bias = np.zeros_like(self.weight) if bias is None else _array(bias)
+
+    def __call__(self, x: Plane, out: Plane) -> None:
+        kernels.add_and_normalise(x.array, self.bias, self.weight, self.eps, out.array)
+
+
+class _Block:
+    """A block's weights, for torch where they are factors and for the kernels elsewhere.
+
+    They are views of the parameters, and so follow them when they are trained in place.
+    """
+
+    def __init__(self, block: JoinedBlock) -> None:
+        self.n_heads = block.n_heads
+        self.scale = np.float32((block.qkv.shape[1] // block.n_heads) ** -0.5)
+        self.norm1, self.norm2 = _Norm(block.norm1), _Norm(block.norm2, block.out.bias)
+        self.qkv, self.qkv_bias = block.qkv.detach(), _array(block.qkv_bias)
+        self.out = block.out.weight.detach()
+        self.gate_up, self.down = block.gate_up.detach(), block.down.detach()
+
+
+class _Head:
+    """A head's weights, likewise."""
+
+    def __init__(self, head: nn.Linear) -> None:
+        self.weight, self.bias = head.weight.detach(), _array(head.bias)
+
+
 class TileDecoder(Decoder):
     """Draws the paths of many series with one float32 model on a processor."""
 
@@ -92,7 +131,13 @@ class TileDecoder(Decoder):
         super().__init__(model)
         self._scratch = _Scratch()
         self._tables = TokenTables(model)
-        self._no_bias = np.zeros(model.config.d_model, np.float32)
+        self._blocks = [_Block(block) for block in self.weights.blocks]
+        self._norm = _Norm(model.norm)
+        out = model.dep_layer.cross_attn.out_proj
+        self._dependency_out = out.weight.detach()
+        self._dependency_norm = _Norm(model.dep_layer.norm, out.bias)
+        self._dependency_bias = _array(self.weights.dependency_kv_bias)
+        self._s1_head, self._s2_head = _Head(model.head.proj_s1), _Head(model.head.proj_s2)
 
     def _begin(self, c: Continuation) -> None:
         _, last_hidden = self._read(c)
@@ -106,36 +151,36 @@ class TileDecoder(Decoder):
             c.tiles.append(tile)
 
     def _advance(self, cs: Sequence[Continuation]) -> None:
-        tables, model, weights = self._tables.current(), self.model, self.weights
+        tables, weights = self._tables.current(), self.weights
         pairs = [(c, tile) for c in cs for tile in c.tiles]
         for c, tile in pairs:
             tile.recall(c)
             calendar = c.last_calendar().flatten().numpy()
             kernels.embed_pairs(tile.s1, tile.s2, *tables.pair, calendar, tile.x.array)
         # Layer by layer: the weights of one are still in the cache for the next tile.
+        turns = [self._turn(len(c.context) + c.n_drawn - 1) for c, _ in pairs]
         for layer in range(weights.dependency):
-            for c, tile in pairs:
-                self._block(layer, c, tile)
+            for (c, tile), turn in zip(pairs, turns, strict=True):
+                self._block(layer, c, tile, turn)
         for c, tile in pairs:
-            self._normalise(model.norm, tile.x, None, tile.hidden)
-            kv = self._scratch("kv", 2 * model.config.d_model, TILE)
+            self._norm(tile.x, tile.hidden)
+            kv = self._scratch("kv", len(weights.dependency_kv), TILE)
             torch.mm(weights.dependency_kv, tile.hidden.tensor, out=kv.tensor)
-            bias = _array(weights.dependency_kv_bias)
-            kernels.keep(kv.array, bias, c.n_drawn - 1, *tile.own(weights.dependency))
+            own = tile.own(weights.dependency)
+            kernels.keep(kv.array, self._dependency_bias, c.n_drawn - 1, *own)
 
-    def _block(self, layer: int, c: Continuation, tile: Tile) -> None:
-        block, D = self.weights.blocks[layer], self.model.config.d_model
+    def _block(self, layer: int, c: Continuation, tile: Tile, turn: Turn) -> None:
+        block, D = self._blocks[layer], self.model.config.d_model
         normed, qkv = self._scratch("normed", D, TILE), self._scratch("qkv", 3 * D, TILE)
-        self._normalise(block.norm1, tile.x, None, normed)
+        block.norm1(tile.x, normed)
         torch.mm(block.qkv, normed.tensor, out=qkv.tensor)
-        cos, sin = self._turn(len(c.context) + c.n_drawn - 1)
         kernels.rotate_and_keep(
-            qkv.array, _array(block.qkv_bias), block.n_heads, cos, sin,
-            np.float32((D // block.n_heads) ** -0.5), c.n_drawn - 1, *tile.own(layer),
+            qkv.array, block.qkv_bias, block.n_heads, *turn, block.scale, c.n_drawn - 1,
+            *tile.own(layer),
         )  # fmt: skip
         seen = self._attend(layer, qkv.tensor[:D], c, tile)
-        tile.x.tensor.addmm_(block.out.weight, seen.tensor)
-        self._normalise(block.norm2, tile.x, block.out.bias, normed)
+        tile.x.tensor.addmm_(block.out, seen.tensor)
+        block.norm2(tile.x, normed)
         n_hidden = block.down.shape[1]
         gate_up = self._scratch("gate and up", 2 * n_hidden, TILE)
         gated = self._scratch("gated", n_hidden, TILE)
@@ -160,38 +205,36 @@ class TileDecoder(Decoder):
         return out
 
     def _draw(self, cs: Sequence[Continuation]) -> None:
-        tables, model, D = self._tables.current(), self.model, self.model.config.d_model
+        queries_of, D = self._tables.current().queries, self.model.config.d_model
         for c in cs:
             noise = c.noise.numpy()
             for tile in c.tiles:
                 n, uniforms = tile.n_rows, noise[tile.rows, c.n_drawn]
-                self._choose(model.head.proj_s1, tile.hidden, c, uniforms[:, 0], tile.s1[:n])
+                self._choose(self._s1_head, tile.hidden, c, uniforms[:, 0], tile.s1[:n])
 
                 queries, mixed = self._scratch("normed", D, TILE), self._scratch("mix", D, TILE)
-                kernels.gather(tile.s1, tables.queries, queries.array)
+                kernels.gather(tile.s1, queries_of, queries.array)
                 seen = self._attend(self.weights.dependency, queries.tensor, c, tile)
-                layer = model.dep_layer
-                out = layer.cross_attn.out_proj
-                torch.addmm(tile.hidden.tensor, out.weight, seen.tensor, out=mixed.tensor)
-                self._normalise(layer.norm, mixed, out.bias, queries)
-                self._choose(model.head.proj_s2, queries, c, uniforms[:, 1], tile.s2[:n])
+                hidden = tile.hidden.tensor
+                torch.addmm(hidden, self._dependency_out, seen.tensor, out=mixed.tensor)
+                self._dependency_norm(mixed, queries)
+                self._choose(self._s2_head, queries, c, uniforms[:, 1], tile.s2[:n])
             s1 = np.concatenate([tile.s1 for tile in c.tiles])[: c.n_rows]
             s2 = np.concatenate([tile.s2 for tile in c.tiles])[: c.n_rows]
             c.record(torch.from_numpy(s1), torch.from_numpy(s2))
 
     def _choose(
-        self, head: torch.nn.Linear, hidden: Plane, c: Continuation, uniforms: np.ndarray,
+        self, head: _Head, hidden: Plane, c: Continuation, uniforms: np.ndarray,
         ids: np.ndarray,
     ) -> None:  # fmt: skip
         """Draws ids (n,) from the logits of hidden states (D, R)."""
-        n_tokens, sampling = head.out_features, c.sampling
+        n_tokens, sampling = len(head.bias), c.sampling
         logits, rows = (
             self._scratch("logits", n_tokens, TILE),
             self._scratch("rows", TILE, n_tokens),
         )
         torch.mm(head.weight, hidden.tensor, out=logits.tensor)
-        bias = _array(head.bias)
-        kernels.rows_of(logits.array, bias, np.float32(sampling.T or 1.0), rows.array)
+        kernels.rows_of(logits.array, head.bias, np.float32(sampling.T or 1.0), rows.array)
         drawn = rows.array[: len(ids)]
         if sampling.T == 0.0:
             ids[:] = drawn.argmax(axis=1)
@@ -203,13 +246,7 @@ class TileDecoder(Decoder):
         cumulative = np.empty(n_tokens)
         kernels.draw_tile(drawn, ordered, top_k, sampling.top_p, uniforms, cumulative, ids)
 
-    def _normalise(self, norm: RMSNorm, x: Plane, bias: Tensor | None, out: Plane) -> None:
-        added = self._no_bias if bias is None else _array(bias)
-        kernels.add_and_normalise(
-            x.array, added, _array(norm.weight), np.float32(norm.eps), out.array
-        )
-
-    def _turn(self, position: int) -> tuple[np.ndarray, np.ndarray]:
+    def _turn(self, position: int) -> Turn:
         """Cosines and sines of a position: (E / 2,) each."""
         cos, sin = self.model.rotation(position + 1, torch.device("cpu"))
         half = cos.shape[1] // 2

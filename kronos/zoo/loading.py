@@ -70,7 +70,7 @@ def load(
         folders, a digest over both files of weights.
 
     Raises:
-        InvalidRequest: There is no such model.
+        InvalidRequest: There is no such model, or no such device.
         CheckpointUnavailable: Not on this machine, and the hub cannot be reached or refuses.
         CheckpointCorrupt: Bytes do not match their digest.
         CheckpointInvalid: A file is missing or does not fit.
@@ -78,19 +78,18 @@ def load(
     source = _locate(name_or_path, tokenizer, progress)
     # torch takes seconds to import: last, so that every mistake above is told at once.
     with collector_paused():
-        import torch
-
         from kronos.inference.precision import fastest_dtype
         from kronos.nn.checkpoint import load_model, load_tokenizer
-        from kronos.predictor import KronosPredictor, best_device
+        from kronos.predictor import KronosPredictor, best_device, usable_device
 
+    where = best_device() if device is None else usable_device(device)
     model = load_model(source.model)
     if dtype == "fastest":
-        dtype = fastest_dtype(model, torch.device(device) if device else best_device())
+        dtype = fastest_dtype(model, where)
     return KronosPredictor(
         model,
         load_tokenizer(source.tokenizer),
-        device=device,
+        device=where,
         dtype=dtype,
         max_context=max_context or source.max_context,
         name=source.name,

@@ -6,10 +6,11 @@ import streamlit as st
 
 from kronos.candles import Candles
 from kronos.errors import Busy
+from kronos.forecast import Forecast
 from kronos.inference.engine import SAMPLING
 from kronos.inference.jobs import JobStatus
 from pages.ui import asked
-from pages.ui.messages import show_error
+from pages.ui.messages import plain, show_error
 from pages.ui.request import ForecastRequest
 from pages.ui.source import ChosenCandles
 
@@ -17,26 +18,46 @@ POLL_SECONDS = 0.5
 
 
 def show_state(
-    request: ForecastRequest, source: ChosenCandles, status: JobStatus | None, refusal: Busy | None
+    request: ForecastRequest,
+    source: ChosenCandles,
+    status: JobStatus | None,
+    refusal: Busy | None,
+    shown: Forecast | None,
 ) -> None:
-    """One line about the current request: running, failed, cancelled, or out of date."""
+    """One line about the current request: running, failed, cancelled, or out of date.
+
+    Where an older forecast is still shown below, that is said too.
+    """
+    older = f" Below is the forecast before: {_settings(shown)}." if shown else ""
     current = asked.asked()
     if refusal is not None:
         show_error(refusal)
     if current is None or current.request.data_id != source.data_id:
         st.info("Press Run to forecast these candles.", icon=":material/play_arrow:")
     elif current.is_cancelled:
-        st.info("Cancelled. Press Run to start again.", icon=":material/cancel:")
+        st.info(f"Cancelled. Press Run to start again.{older}", icon=":material/cancel:")
     elif status is None:
         st.info("This forecast is no longer kept. Press Run.", icon=":material/history:")
     elif status.error is not None:
         show_error(status.error)
+        if shown:
+            st.caption(older.strip())
     elif status.state == "cancelled":
-        st.info("This forecast was stopped. Press Run to start again.", icon=":material/cancel:")
+        text = f"This forecast was stopped. Press Run to start again.{older}"
+        st.info(text, icon=":material/cancel:")
     elif not status.is_final:
         show_progress(source.candles, source.data_id)
+        if shown:
+            st.caption(older.strip())
     elif current.request != request:
-        st.info("Settings changed: press Run.", icon=":material/sync:")
+        st.info(f"Settings changed: press Run.{older}", icon=":material/sync:")
+
+
+def _settings(forecast: Forecast) -> str:
+    return plain(
+        f"{forecast.model_name}, {forecast.horizon} bars, {forecast.n_paths} paths, "
+        f"seed {forecast.parameters.seed}"
+    )
 
 
 @st.fragment(run_every=POLL_SECONDS)
@@ -67,7 +88,7 @@ def progress_text(status: JobStatus) -> str:
     if not status.total:
         return status.stage or "Starting"
     if status.stage == SAMPLING:
-        text = f"Step {status.done} of {status.total}"
+        text = f"Sampling: {100 * status.done // status.total}%"
     else:
         text = f"{status.stage}: {status.done / 1e6:,.0f} of {status.total / 1e6:,.0f} MB"
     if status.seconds_left is None or status.seconds_left < 1:

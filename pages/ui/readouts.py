@@ -60,7 +60,7 @@ def main_readouts(candles: Candles, forecast: Forecast) -> list[Readout]:
 def touch_readout(forecast: Forecast, level: float) -> Readout:
     """P(high-low range reaches a level within the horizon)."""
     share, error = share_text(forecast.probability_touch(level), forecast.n_paths)
-    return Readout("Touches the level", share, error)
+    return Readout("Touches the level", share, error.partition(" from ")[0])
 
 
 def outcome_text(candles: Candles, forecast: Forecast) -> str | None:
@@ -144,8 +144,7 @@ def provenance(candles: Candles, forecast: Forecast, calendar_reason: str) -> li
         Readout(
             "Origin",
             moment_text(origin, candles),
-            "last bar "
-            + age_text(pd.Timestamp(candles.frame.index[-1]), pd.Timestamp.now(tz="UTC")),
+            _origin_remark(candles, forecast),
         ),
         Readout("Context", f"{forecast.n_context} bars", f"SHA-256 {forecast.context_hash[:12]}"),
         Readout(
@@ -160,6 +159,14 @@ def provenance(candles: Candles, forecast: Forecast, calendar_reason: str) -> li
             "anchored at the last close" if forecast.anchored else "not anchored",
         ),
     ]
+
+
+def _origin_remark(candles: Candles, forecast: Forecast) -> str:
+    index = candles.frame.index
+    n_later = int((index > forecast.origin).sum())
+    if n_later:
+        return f"{n_later:,} bar{'' if n_later == 1 else 's'} before the last one"
+    return f"the last bar, {age_text(pd.Timestamp(index[-1]), pd.Timestamp.now(tz='UTC'))}"
 
 
 def quantile_table(candles: Candles, forecast: Forecast) -> tuple[pd.DataFrame, Scene]:

@@ -56,7 +56,8 @@ def show_chart(candles: Candles, forecast: Forecast | None) -> None:
         alt=chart_description(candles, forecast),
         config={
             "displaylogo": False,
-            "scrollZoom": True,
+            # The wheel scrolls the page, of which the chart fills most; the buttons zoom.
+            "scrollZoom": False,
             "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
             "toImageButtonOptions": {"filename": "fan-chart", "scale": 2},
         },
@@ -65,12 +66,16 @@ def show_chart(candles: Candles, forecast: Forecast | None) -> None:
         st.caption("Bands: 80% (p10 to p90) and 50% (p25 to p75) of paths. Thick line: median.")
 
 
-def show_cautions(source: ChosenCandles, forecast: Forecast) -> None:
-    """The outcome where it is known, and what limits the reading of the fan."""
-    outcome = readouts.outcome_text(source.candles, forecast)
+def show_outcome(candles: Candles, forecast: Forecast) -> None:
+    """Hit or miss, where it is known."""
+    outcome = readouts.outcome_text(candles, forecast)
     if outcome is not None:
         icon = ":material/check_circle:" if "a hit" in outcome else ":material/cancel:"
         st.info(plain(outcome), icon=icon)
+
+
+def show_cautions(source: ChosenCandles, forecast: Forecast) -> None:
+    """What limits the reading of the fan."""
     is_published = forecast.model_name != zoo.BUNDLED
     notes = readouts.cautions(source.candles, forecast, is_published=is_published)
     if not is_published and source.report is None:
@@ -121,7 +126,8 @@ def _show_touch(candles: Candles, forecast: Forecast) -> None:
             step=10.0**-scene_decimals,
             format=f"%.{scene_decimals}f",
             key=f"level {forecast.context_hash} {forecast.horizon}",
-            help="Share of paths whose high-low range reaches this price within the horizon.",
+            help="Share of paths whose high-low range reaches this price within the horizon. It "
+            "begins with p90 at the horizon.",
         )
         number = readouts.touch_readout(forecast, float(level))
         st.markdown(f"**{plain(number.value)}** :small[{plain(number.remark)}]")

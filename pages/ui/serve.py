@@ -52,12 +52,13 @@ def _prepare() -> None:
 
 def _await_server() -> None:
     """Until the server says that it is healthy, or is not to be reached this way."""
-    host = config.get_option("server.address") or "localhost"
     end = time.monotonic() + SERVER_PATIENCE
     while time.monotonic() < end:
         time.sleep(0.05)
         if not runtime.exists():
             continue
+        # Not before: reading an option early makes Streamlit read its settings twice, and say so.
+        host = config.get_option("server.address") or "localhost"
         port = config.get_option("server.port")
         connection = http.client.HTTPConnection(host, port, timeout=1)
         with contextlib.suppress(OSError, http.client.HTTPException), closing(connection):

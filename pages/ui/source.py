@@ -57,6 +57,7 @@ class ChosenCandles:
 def choose_candles() -> ChosenCandles | None:
     """The data controls. None, with a message on the page, while there is nothing to show."""
     titles = {sample.title: sample for sample in SAMPLES.values()}
+    _note_unknown([*titles, UPLOAD])
     chosen = st.selectbox(
         "Data",
         [*titles, UPLOAD],
@@ -73,13 +74,13 @@ def choose_candles() -> ChosenCandles | None:
 
 def _uploaded() -> ChosenCandles | None:
     file = st.file_uploader(
-        "CSV file with open, high, low, close and a time column",
+        "CSV file of candles",
         type=["csv", "txt", "tsv"],
         key="upload",
         max_upload_size=MAX_UPLOAD_MB,
         on_change=_forget_origin,
-        help="Comma, semicolon or tab; volume and amount are optional. The file stays in this "
-        "session.",
+        help="A time column, open, high, low and close; volume and amount are optional. Comma, "
+        "semicolon or tab. The file stays in this session.",
     )
     choices = _choose_reading()
     if file is None:
@@ -118,8 +119,27 @@ def _choose_reading() -> CsvChoices:
     return CsvChoices(clock=clock, day_first=None if order is None else DATE_ORDERS[order])
 
 
+def _note_unknown(titles: list[str]) -> None:
+    """A link may name data of another version of the application, or be mistyped."""
+    named = st.query_params.get("data")
+    if named is not None and named not in titles:
+        st.session_state["unknown_data"] = named
+
+
+def show_link_problem() -> None:
+    """Say that the link asked for other candles than these."""
+    named = st.session_state.get("unknown_data")
+    if named is not None:
+        st.warning(
+            f"The link asks for the data {plain(repr(named[:60]))}, which are not here. These are "
+            "others: choose what you want in the sidebar.",
+            icon=":material/link_off:",
+        )
+
+
 def _forget_origin() -> None:
     """Another series has other dates: start again from its last bar."""
+    st.session_state.pop("unknown_data", None)
     for key in ("origin", "origin_time"):
         if key in st.session_state:
             st.session_state[key] = None
@@ -131,7 +151,7 @@ def show_no_candles() -> None:
     problem = st.session_state.get("source_problem")
     if problem is not None:
         show_error(problem)
-        st.caption("Mend the file and upload it again, or choose a sample.")
+        st.caption("Correct the file and upload it again, or choose a sample.")
     else:
         st.info("Upload a CSV file of candles in the sidebar.", icon=":material/upload_file:")
     st.markdown(
@@ -151,6 +171,9 @@ def show_reading(source: ChosenCandles) -> None:
     first, last = candles.local_index[0], candles.local_index[-1]
     if source.report is not None:
         title, lines = "What was understood of the file", source.report.lines()
+        n_left_out = source.report.rows_read - source.report.rows_kept
+        if n_left_out:
+            title += f": {n_left_out:,} of {source.report.rows_read:,} rows were left out"
     else:
         title = "About these bars"
         lines = [f"Source: {candles.source}.", f"Calendar: {calendar_title(candles.calendar)}."]

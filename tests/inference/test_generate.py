@@ -59,8 +59,8 @@ def watch_logits(decoder, monkeypatch):
 
         def chosen(head, hidden, c, uniforms, ids):
             choose(head, hidden, c, uniforms, ids)
-            which = "s1" if head is decoder.model.head.proj_s1 else "s2"
-            logits = decoder._scratch("logits", head.out_features, batch.TILE)
+            which = "s1" if head is decoder._s1_head else "s2"
+            logits = decoder._scratch("logits", len(head.bias), batch.TILE)
             parts[which].append(logits.tensor[:, : len(ids)].t().clone())
 
         def drawn(cs):
