@@ -10,7 +10,8 @@ To be read in this order:
     continuation.py  the paths of one series while they are drawn
     generate.py    paths of many series, step by step
     decode.py      token paths back to candles
-    tiles.py       decoding on a processor with compiled loops: kernels.py, and tables.py
+    tiles.py       decoding on a processor with compiled loops: kernels.py, tables.py and
+                   tile_memory.py
     rows.py        one decoding step on a GPU
     static_batch.py  memory of fixed shape, and captured CUDA graphs
     graphs.py      which series share such memory

@@ -22,7 +22,7 @@ from kronos.inference.tokens import TokenContext
 
 if TYPE_CHECKING:
     from kronos.inference.static_batch import StaticBatch
-    from kronos.inference.tiles import Tile
+    from kronos.inference.tile_memory import Tile
 
 
 class Continuation:

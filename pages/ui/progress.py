@@ -28,7 +28,7 @@ def show_state(
 
     Where an older forecast is still shown below, that is said too.
     """
-    older = f" Below is the forecast before: {_settings(shown)}." if shown else ""
+    older = f" Below is the previous forecast: {_settings(shown)}." if shown else ""
     current = asked.asked()
     if refusal is not None:
         show_error(refusal)

@@ -131,8 +131,8 @@ def show_link_problem() -> None:
     named = st.session_state.get("unknown_data")
     if named is not None:
         st.warning(
-            f"The link asks for the data {plain(repr(named[:60]))}, which are not here. These are "
-            "others: choose what you want in the sidebar.",
+            f"The link asks for the data {plain(repr(named[:60]))}, which are not here; another "
+            "series is shown instead. Choose the data in the sidebar.",
             icon=":material/link_off:",
         )
 

@@ -131,7 +131,7 @@ def test_changed_settings_ask_for_run_and_run_obeys(app):
     choose(app, {"horizon": 5, "paths": 10}).run()
     assert "Settings changed: press Run." in words(app)
     assert "next 24 bars" in words(app), "the old forecast stays until the new one is there"
-    assert "Below is the forecast before: bundled, 24 bars, 100 paths" in words(app)
+    assert "Below is the previous forecast: bundled, 24 bars, 100 paths" in words(app)
     press_run(app)
     run_until(app, lambda app: "next 5 bars" in words(app))
     assert "Settings changed" not in words(app)
@@ -282,7 +282,7 @@ def test_a_failed_download_is_told(app, monkeypatch):
     run_until(app, lambda app: bool(app.error))
     assert "The model could not be fetched" in app.error[0].value
     assert "hub cannot be reached" in words(app)
-    assert "Below is the forecast before" not in words(app), "there is none"
+    assert "Below is the previous forecast" not in words(app), "there is none"
 
 
 def test_settings_that_a_new_choice_rules_out_are_dropped(app):
