@@ -88,7 +88,7 @@ def progress_text(status: JobStatus) -> str:
     if not status.total:
         return status.stage or "Starting"
     if status.stage == SAMPLING:
-        text = f"Sampling: {100 * status.done // status.total}%"
+        text = f"Sampling: step {status.done} of {status.total}"
     else:
         text = f"{status.stage}: {status.done / 1e6:,.0f} of {status.total / 1e6:,.0f} MB"
     if status.seconds_left is None or status.seconds_left < 1:

@@ -54,13 +54,13 @@ def status(**options):
         (status(stage="Loading the model"), "Loading the model"),
         (
             status(stage="Sampling", done=7, total=24, seconds_left=3.2),
-            "Sampling: 29%, about 3 s left",
+            "Sampling: step 7 of 24, about 3 s left",
         ),
         (
             status(stage="Downloading", done=12_000_000, total=115_000_000, seconds_left=300),
             "Downloading: 12 of 115 MB, about 5 min left",
         ),
-        (status(stage="Sampling", done=24, total=24, seconds_left=0.0), "Sampling: 100%"),
+        (status(stage="Sampling", done=24, total=24, seconds_left=0.0), "Sampling: step 24 of 24"),
     ],
 )
 def test_progress_in_one_line(job, words):
