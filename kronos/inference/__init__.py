@@ -8,6 +8,7 @@ To be read in this order:
     joined.py      a model's weights as decoding uses them
     columns.py     one decoding step on a processor, in torch operations
     continuation.py  the paths of one series while they are drawn
+    windows.py     windows that slide, read anew at every step
     generate.py    paths of many series, step by step
     decode.py      token paths back to candles
     tiles.py       decoding on a processor with compiled loops: kernels.py, tables.py and

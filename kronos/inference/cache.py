@@ -1,6 +1,7 @@
 """Keys and values of a context, kept once for all paths that continue it.
 
-Axes: N paths, T context positions, H heads, E width of a head, t positions that continue.
+Axes: N paths, T context positions, H heads, E width of a head, S positions that continue a path, t
+of them asked about.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ class PrefixCache:
         return self._prefix[layer]
 
     def continuing(self, layer: int) -> Attend:
-        """Attention for all t positions of the paths (N, H, t, E) at once: causal, prefix first."""
+        """Attention of the paths' last t positions (N, H, t, E) to the prefix and all S of theirs.
+
+        Causal: of the S keys (N, H, S, E) that follow the prefix, the last query sees all.
+        """
         prefix_k, prefix_v = self._prefix[layer]
         T = prefix_v.shape[-2]
 
@@ -46,7 +50,8 @@ class PrefixCache:
             # All paths ask the same prefix: one matrix product per head.
             shared = (q.transpose(0, 1).reshape(H, N * t, E) @ prefix_k).view(H, N, t, T)
             own = (q @ k.transpose(-2, -1)).transpose(0, 1)
-            later = torch.ones(t, t, dtype=torch.bool, device=q.device).triu(1)
+            S = k.shape[-2]
+            later = torch.ones(t, S, dtype=torch.bool, device=q.device).triu(S - t + 1)
             scores = torch.cat((shared, own.masked_fill(later, float("-inf"))), -1)
             weights = torch.softmax(scores.float().mul_(E**-0.5), dim=-1).type_as(q)
             mixed = (weights[..., :T].reshape(H, N * t, T) @ prefix_v).view(H, N, t, E)

@@ -44,11 +44,12 @@ class Continuation:
         context: What has been observed; at most max_context tokens.
         sampling: How futures are drawn.
         max_context: Most tokens the model reads at once.
-        use_cache: False reads the whole window at every step, for checking.
+        use_cache: False reads the whole window of every path at every step, for checking.
         """
         self.context = context
         self.sampling = sampling
         self.max_context = max_context
+        self.use_cache = use_cache
         N, H = sampling.sample_count, context.horizon
         self.n_cached = min(H, max_context - len(context) + 1) if use_cache else 0
         device = context.s1.device

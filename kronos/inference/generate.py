@@ -1,14 +1,15 @@
 """Drawing token paths: the context of a series is read once, every path continues it.
 
 While context and path fit into max_context, decoding is cached. Beyond it the published
-behaviour is kept: at every step the last max_context tokens of every path are read anew.
+behaviour is kept: at every step the last max_context tokens of every path are read anew, what
+the paths have in common once.
 
 Axes: N paths, T context positions, H horizon, R rows (paths of several series).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from kronos.inference.continuation import Continuation
 from kronos.inference.joined import JoinedModel
 from kronos.inference.sampling import RowFilters, draw
 from kronos.inference.tokens import continued, path_chunks
+from kronos.inference.windows import SharedWindow
 from kronos.nn.model import Kronos
 
 _KeptFilters = tuple[tuple[tuple[SamplingParameters, int], ...], RowFilters, RowFilters]
@@ -136,16 +138,37 @@ class Decoder:
 
     def _reread(self, c: Continuation) -> None:
         """Reads the last max_context tokens of every row anew, and draws the next pair."""
+        config, device = self.model.config, c.s1.device
+        filters = [
+            RowFilters.of([c.sampling], 1 << bits, device)
+            for bits in (config.s1_bits, config.s2_bits)
+        ]
+        shares = c.use_cache and c.n_drawn < c.max_context
+        draw_all = self._draw_shared if shares else self._draw_apart
+        # Noise belongs to the path, so the chunk a path is read in does not change it.
+        pairs = list(draw_all(c, *filters))
+        c.record(torch.cat([s1 for s1, _ in pairs]), torch.cat([s2 for _, s2 in pairs]))
+
+    def _draw_shared(
+        self, c: Continuation, s1_filter: RowFilters, s2_filter: RowFilters
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """The next pairs, chunk by chunk, from windows whose observed part is read once."""
+        j, window = c.n_drawn, SharedWindow(self.weights, c)
+        s1, s2, noise = c.s1[c.rows, :j], c.s2[c.rows, :j], c.noise[c.rows, j]
+        for paths in window.chunks(c.n_rows):
+            hidden, last = window.read(s1[paths], s2[paths])
+            logits = self.model.s1_logits(last)
+            next_s1 = draw(s1_filter.probabilities(logits), noise[paths, 0])
+            logits = window.s2_logits(hidden, last, next_s1)
+            yield next_s1, draw(s2_filter.probabilities(logits), noise[paths, 1])
+
+    def _draw_apart(
+        self, c: Continuation, s1_filter: RowFilters, s2_filter: RowFilters
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """The next pairs from windows of which every path reads its own, as published."""
         j, window, model = c.n_drawn, slice(-c.max_context, None), self.model
         stamp = torch.cat((c.context.stamp, c.context.future_stamp[:j]))[window]
         s1, s2, noise = c.s1[c.rows, :j], c.s2[c.rows, :j], c.noise[c.rows, j]
-        config, device = model.config, stamp.device
-        s1_filter, s2_filter = (
-            RowFilters.of([c.sampling], 1 << bits, device)
-            for bits in (config.s1_bits, config.s2_bits)
-        )
-        drawn: list[tuple[Tensor, Tensor]] = []
-        # Noise belongs to the path, so the chunk a path is read in does not change it.
         for paths in path_chunks(c.n_rows, len(stamp)):
             past_s1 = continued(c.context.s1, s1[paths])[:, window]
             past_s2 = continued(c.context.s2, s2[paths])[:, window]
@@ -153,9 +176,7 @@ class Decoder:
             logits = model.s1_logits(hidden[:, -1])
             next_s1 = draw(s1_filter.probabilities(logits), noise[paths, 0])
             logits = model.s2_logits_last(hidden, next_s1)
-            next_s2 = draw(s2_filter.probabilities(logits), noise[paths, 1])
-            drawn.append((next_s1, next_s2))
-        c.record(torch.cat([pair[0] for pair in drawn]), torch.cat([pair[1] for pair in drawn]))
+            yield next_s1, draw(s2_filter.probabilities(logits), noise[paths, 1])
 
 
 def _repeated(values: Sequence[Any], counts: Sequence[int], fill: Any) -> list[Any]:

@@ -7,7 +7,7 @@ import torch
 
 from kronos.errors import ForecastCancelled
 from kronos.forecast import SamplingParameters
-from kronos.inference import batch, tokens
+from kronos.inference import batch, tokens, windows
 from kronos.inference.continuation import Continuation
 from kronos.inference.decode import decode_paths
 from kronos.inference.generate import Decoder, generate
@@ -117,6 +117,20 @@ def test_the_cache_changes_no_token_even_when_the_window_slides(decoder, max_con
     cached = run(decoder, begun(context, max_context=max_context))
     plain = run(decoder, begun(context, max_context=max_context, use_cache=False))
     assert torch.equal(cached, plain)
+
+
+def test_a_window_full_of_drawn_tokens_is_read_like_any_other(decoder):
+    context = make_context(10, 20)
+    whole = run(decoder, begun(context, max_context=12, use_cache=False))
+    assert torch.equal(run(decoder, begun(context, max_context=12)), whole)
+
+
+def test_windows_read_in_small_chunks_are_the_same(decoder, monkeypatch):
+    context = make_context(24, 12)
+    at_once = run(decoder, begun(context, 9, max_context=24))
+    monkeypatch.setattr(windows, "SCORES", 1)
+    monkeypatch.setattr(tokens, "CHUNK_TOKENS", 24)
+    assert torch.equal(run(decoder, begun(context, 9, max_context=24)), at_once)
 
 
 def test_hidden_states_are_bitwise_the_same_alone_and_in_any_company(decoder):
