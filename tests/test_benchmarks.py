@@ -131,6 +131,6 @@ def test_random_weights_stand_in_for_a_checkpoint_that_is_not_here(tmp_path, mon
 
 def test_speed_refuses_what_does_not_fit(capsys):
     with pytest.raises(SystemExit) as stop:
-        main(["--sizes", str(GOLDEN), "--context", "500", "--horizon", "24"])
+        main(["--sizes", str(GOLDEN), "--context", "513", "--horizon", "24"])
     assert stop.value.code == 2
     assert "reads at most 512 bars" in capsys.readouterr().err

@@ -148,6 +148,11 @@ def notes(results: Sequence[SizeResult], options: argparse.Namespace) -> str:
         "step's own weights and with cold ones the better counts. Products an engine looks up "
         "instead (fusion, the dependency layer's query) count all the same.",
     ]
+    if sliding := [r.workload.checkpoint.name for r in results if _slides(r.workload)]:
+        lines.append(
+            f"{', '.join(sliding)}: context and horizon exceed the window, which every engine "
+            "reads anew at every step from there on; the floor is that of a step that does not."
+        )
     if options.quick:
         lines.insert(0, "A trial (--quick): one repetition, and limits that are not the machine's.")
     return "\n".join(f"- {line}" for line in lines)
@@ -173,7 +178,7 @@ def write_report(options: argparse.Namespace) -> str:
                 options.device,
                 options.dtype,
             )
-            _require_room(workload, longest=options.horizon * (2 if options.scaling else 1))
+            _require_room(workload)
             print(f"{workload.checkpoint.name} ...", file=sys.stderr, flush=True)
             results.append(measure(workload, options))
         if options.scaling:
@@ -189,14 +194,17 @@ def write_report(options: argparse.Namespace) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _require_room(workload: Workload, longest: int) -> None:
+def _require_room(workload: Workload) -> None:
     checkpoint = workload.checkpoint
-    if workload.context + longest > checkpoint.max_context:
+    if workload.context > checkpoint.max_context:
         raise ValueError(
-            f"{checkpoint.name} reads at most {checkpoint.max_context} bars, but the context of "
-            f"{workload.context} and up to {longest} steps are more. Choose a shorter --context "
-            "or --horizon."
+            f"{checkpoint.name} reads at most {checkpoint.max_context} bars, but the context is "
+            f"{workload.context}. Choose a shorter --context."
         )
+
+
+def _slides(workload: Workload) -> bool:
+    return workload.context + workload.horizon - 1 > workload.checkpoint.max_context
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
