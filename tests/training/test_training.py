@@ -23,6 +23,7 @@ from kronos.training.objectives import ModelObjective, TokenizerObjective
 from kronos.training.run import DataConfig, train_model, train_tokenizer
 from kronos.training.state import Log
 from kronos.training.windows import WindowPlan, WindowSampler
+from tests.training.conftest import made_up_bars
 
 PLAN = WindowPlan(contexts=(32,), future=16, bars_per_batch=768)
 TINY_TOKENIZER = TokenizerConfig(6, 32, 4, 64, 2, 2, 0.0, 0.0, 0.0, 4, 4, 0.05, 1.0, 1.1, 0.05, 4)
@@ -62,7 +63,6 @@ def test_losses_fall_on_training_and_held_out_windows(trained, stage):
 
 def test_a_trained_folder_loads_and_forecasts(trained):
     from kronos.zoo import load
-    from tests.training.conftest import made_up_bars
 
     bars = made_up_bars(60, seed=3).set_index("timestamp")
     future = bars.index[-5:] + (bars.index[-1] - bars.index[0])
@@ -206,8 +206,12 @@ def test_price_weight_counts_errors_in_bars(corpus, tokenizer):
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one_on_the_mean_of_their_gradients(bars_folder, tmp_path, root):
+def test_two_processes_train_as_one_on_the_mean_of_their_gradients(tmp_path, root):
     """torchrun with two CPU processes: one step equals one on both batches averaged by hand."""
+    bars_folder = tmp_path / "bars"
+    bars_folder.mkdir()
+    for i in range(4):  # long enough for the longest context of the recipe
+        made_up_bars(600, seed=i).to_csv(bars_folder / f"series{i}.csv", index=False)
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
         "-m", "kronos", "train", "tokenizer", "--data", str(bars_folder), "--out", str(tmp_path),
