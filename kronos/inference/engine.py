@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kronos.errors import ForecastCancelled, KronosError, NotFinished, OutOfMemory
+from kronos.errors import ForecastCancelled, NotFinished, OutOfMemory
 from kronos.inference.batch import MAX_ROWS
 from kronos.inference.jobs import Job, JobStatus, Priority
 from kronos.inference.limits import Limits
@@ -250,11 +250,7 @@ class Engine(Worker):
             )
             told.__cause__ = error
             error = told
-        if isinstance(error, KronosError):
-            logger.info("The request %s failed: %s", job.key[:16], error)
-        else:
-            logger.warning("The request %s failed.", job.key[:16], exc_info=error)
-        self.queue.fail(job, error)
+        super()._fail(job, error)
 
     def _settle(self) -> None:
         """Reports progress, and answers what is finished."""

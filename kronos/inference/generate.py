@@ -9,7 +9,7 @@ Axes: N paths, T context positions, H horizon, R rows (paths of several series).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -23,8 +23,7 @@ from kronos.inference.columns import ColumnStep, PathMemory, tiled, untiled
 from kronos.inference.continuation import Continuation
 from kronos.inference.joined import JoinedModel
 from kronos.inference.sampling import RowFilters, draw
-from kronos.inference.tokens import continued, path_chunks
-from kronos.inference.windows import SharedWindow
+from kronos.inference.windows import OwnWindows, SharedWindow
 from kronos.nn.model import Kronos
 
 _KeptFilters = tuple[tuple[tuple[SamplingParameters, int], ...], RowFilters, RowFilters]
@@ -138,45 +137,23 @@ class Decoder:
 
     def _reread(self, c: Continuation) -> None:
         """Reads the last max_context tokens of every row anew, and draws the next pair."""
-        config, device = self.model.config, c.s1.device
-        filters = [
+        config, device, j = self.model.config, c.s1.device, c.n_drawn
+        s1_filter, s2_filter = (
             RowFilters.of([c.sampling], 1 << bits, device)
             for bits in (config.s1_bits, config.s2_bits)
-        ]
-        shares = c.use_cache and c.n_drawn < c.max_context
-        draw_all = self._draw_shared if shares else self._draw_apart
-        # Noise belongs to the path, so the chunk a path is read in does not change it.
-        pairs = list(draw_all(c, *filters))
-        c.record(torch.cat([s1 for s1, _ in pairs]), torch.cat([s2 for _, s2 in pairs]))
-
-    def _draw_shared(
-        self, c: Continuation, s1_filter: RowFilters, s2_filter: RowFilters
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """The next pairs, chunk by chunk, from windows whose observed part is read once."""
-        j, window = c.n_drawn, SharedWindow(self.weights, c)
+        )
+        shares = c.use_cache and j < c.max_context
+        window = SharedWindow(self.weights, c) if shares else OwnWindows(self.model, c)
         s1, s2, noise = c.s1[c.rows, :j], c.s2[c.rows, :j], c.noise[c.rows, j]
+        drawn: list[tuple[Tensor, Tensor]] = []
+        # Noise belongs to the path, so the chunk a path is read in does not change it.
         for paths in window.chunks(c.n_rows):
             hidden, last = window.read(s1[paths], s2[paths])
             logits = self.model.s1_logits(last)
             next_s1 = draw(s1_filter.probabilities(logits), noise[paths, 0])
             logits = window.s2_logits(hidden, last, next_s1)
-            yield next_s1, draw(s2_filter.probabilities(logits), noise[paths, 1])
-
-    def _draw_apart(
-        self, c: Continuation, s1_filter: RowFilters, s2_filter: RowFilters
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """The next pairs from windows of which every path reads its own, as published."""
-        j, window, model = c.n_drawn, slice(-c.max_context, None), self.model
-        stamp = torch.cat((c.context.stamp, c.context.future_stamp[:j]))[window]
-        s1, s2, noise = c.s1[c.rows, :j], c.s2[c.rows, :j], c.noise[c.rows, j]
-        for paths in path_chunks(c.n_rows, len(stamp)):
-            past_s1 = continued(c.context.s1, s1[paths])[:, window]
-            past_s2 = continued(c.context.s2, s2[paths])[:, window]
-            hidden = model.hidden(past_s1, past_s2, stamp.expand(len(past_s1), -1, -1))
-            logits = model.s1_logits(hidden[:, -1])
-            next_s1 = draw(s1_filter.probabilities(logits), noise[paths, 0])
-            logits = model.s2_logits_last(hidden, next_s1)
-            yield next_s1, draw(s2_filter.probabilities(logits), noise[paths, 1])
+            drawn.append((next_s1, draw(s2_filter.probabilities(logits), noise[paths, 1])))
+        c.record(torch.cat([pair[0] for pair in drawn]), torch.cat([pair[1] for pair in drawn]))
 
 
 def _repeated(values: Sequence[Any], counts: Sequence[int], fill: Any) -> list[Any]:

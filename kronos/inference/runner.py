@@ -7,13 +7,9 @@ Neither torch nor any interface is imported here: work is a plain callable.
 
 from __future__ import annotations
 
-import logging
-
-from kronos.errors import ForecastCancelled, KronosError
+from kronos.errors import ForecastCancelled
 from kronos.inference.jobs import Job, JobControl
 from kronos.inference.worker import Worker
-
-logger = logging.getLogger(__name__)
 
 
 class Runner(Worker):
@@ -32,11 +28,7 @@ class Runner(Worker):
             self.queue.cancel(job)
         # The boundary of the thread: whatever one job raises becomes that job's error, because an
         # exception that escaped would end the only worker and leave every later caller waiting.
-        except Exception as error:
-            if isinstance(error, KronosError):
-                logger.info("The job %s failed: %s", job.key[:16], error)
-            else:
-                logger.warning("The job %s failed.", job.key[:16], exc_info=error)
-            self.queue.fail(job, error)
+        except Exception as error:  # noqa: BLE001
+            self._fail(job, error)
         else:
             self.queue.finish(job, result)

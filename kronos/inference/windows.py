@@ -9,15 +9,42 @@ Axes: N paths, T observed tokens of the window, S tokens a path drew, D width.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from kronos.inference.cache import PrefixCache
 from kronos.inference.continuation import Continuation
 from kronos.inference.joined import JoinedModel
-from kronos.inference.tokens import path_chunks
+from kronos.inference.tokens import continued, path_chunks
+from kronos.nn.model import Kronos
 
 SCORES = 1 << 25
 """Most attention scores held at once: 128 MB in float32."""
+
+
+class OwnWindows:
+    """The windows of one step, of which every path reads its own from end to end."""
+
+    def __init__(self, model: Kronos, c: Continuation) -> None:
+        self._model, self._context = model, c.context
+        self._window = slice(-c.max_context, None)
+        stamp = torch.cat((c.context.stamp, c.context.future_stamp[: c.n_drawn]))
+        self._stamp = stamp[self._window]
+
+    def chunks(self, n_paths: int) -> list[slice]:
+        """Paths to read at a time."""
+        return path_chunks(n_paths, len(self._stamp))
+
+    def read(self, s1: Tensor, s2: Tensor) -> tuple[Tensor, Tensor]:
+        """What paths drew, ids (N, S) -> the hidden states of their windows, and the last ones."""
+        past_s1 = continued(self._context.s1, s1)[:, self._window]
+        past_s2 = continued(self._context.s2, s2)[:, self._window]
+        hidden = self._model.hidden(past_s1, past_s2, self._stamp.expand(len(s1), -1, -1))
+        return hidden, hidden[:, -1]
+
+    def s2_logits(self, hidden: Tensor, last: Tensor, s1: Tensor) -> Tensor:
+        """`Kronos.s2_logits_last` of what `read` returned and the chosen ids (N,): (N, V)."""
+        return self._model.s2_logits_last(hidden, s1)
 
 
 class SharedWindow:

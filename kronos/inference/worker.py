@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from abc import ABC, abstractmethod
 
+from kronos.errors import KronosError
+from kronos.inference.jobs import Job
 from kronos.inference.limits import Limits
 from kronos.inference.queue import JobQueue
+
+logger = logging.getLogger(__name__)
 
 
 class Worker(ABC):
@@ -30,6 +35,14 @@ class Worker(ABC):
         self.queue.close()
         self._thread.join(timeout)
         return not self._thread.is_alive()
+
+    def _fail(self, job: Job, error: Exception) -> None:
+        """Ends a job with an error; the log gets the traceback of what nobody foresaw."""
+        if isinstance(error, KronosError):
+            logger.info("The job %s failed: %s", job.key[:16], error)
+        else:
+            logger.warning("The job %s failed.", job.key[:16], exc_info=error)
+        self.queue.fail(job, error)
 
     @abstractmethod
     def _serve(self) -> None:

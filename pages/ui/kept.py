@@ -55,6 +55,8 @@ def offer_kept(queue: JobQueue) -> None:
     from kronos.forecast_file import load_forecast
 
     for path in folder().glob(f"*{_SUFFIX}"):
+        if queue.status(path.stem) is not None:  # whoever came first has read it
+            continue
         try:
             queue.offer(path.stem, load_forecast(path))
         except InvalidRequest as error:

@@ -72,7 +72,8 @@ def resident_mb():
 @pytest.mark.timeout(1200)
 def test_soak(model, monkeypatch):
     # Thousands of wanted failures: what is told of them would be kept, and count as a leak.
-    monkeypatch.setattr(logging.getLogger("kronos.inference.engine"), "disabled", True)
+    for name in ("engine", "worker"):
+        monkeypatch.setattr(logging.getLogger(f"kronos.inference.{name}"), "disabled", True)
     failures = Counter()
     asked = [kind(i, failures) for i in range(N_KINDS)]
     right = [expected(model, one) if i % 10 else None for i, one in enumerate(asked)]
