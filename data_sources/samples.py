@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from data_sources.csv_file import CsvChoices, read_csv
+from data_sources.source import Bars, Instrument
 from kronos.assets import asset_path
 from kronos.candles import Candles
 from kronos.errors import InvalidCandles, InvalidRequest
@@ -121,18 +122,30 @@ class SampleBars:
     """The bundled series as a `DataSource`: symbols are the samples' tickers."""
 
     name = "samples"
+    title = "Samples"
     intervals = ("30m", "1h", "1d")
+
+    def suggest(self, text: str, limit: int = 10) -> list[Instrument]:
+        """See `DataSource.suggest`."""
+        wanted = text.strip().casefold()
+        return [
+            Instrument(self.name, sample.symbol, sample.title)
+            for sample in SAMPLES.values()
+            if wanted in f"{sample.symbol} {sample.title}".casefold()
+        ][:limit]
 
     def fetch(
         self,
         symbol: str,
         *,
         interval: str,
+        adjusted: bool = True,
         start: pd.Timestamp | None = None,
         end: pd.Timestamp | None = None,
-    ) -> Candles:
+    ) -> Bars:
         """See `DataSource.fetch`."""
-        candles = load_sample(f"{symbol}_{interval}")
+        key = f"{symbol}_{interval}"
+        candles = load_sample(key)
         stamps = pd.DatetimeIndex(candles.frame.index)
         first = 0 if start is None else int(stamps.searchsorted(start, side="left"))
         stop = len(candles) if end is None else int(stamps.searchsorted(end, side="right"))
@@ -141,4 +154,8 @@ class SampleBars:
                 f"The sample {symbol} {interval} has no bars there; it runs from {stamps[0]} to "
                 f"{stamps[-1]}."
             )
-        return candles.slice(first, stop)
+        return Bars(
+            candles=candles.slice(first, stop),
+            instrument=Instrument(self.name, symbol, SAMPLES[key].title),
+            fetched_at=stamps[-1] + candles.width,
+        )

@@ -2,21 +2,64 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import pandas as pd
 
 from kronos.candles import Candles
 
-__all__ = ["DataSource"]
+__all__ = ["Bars", "DataSource", "Instrument"]
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """What is traded.
+
+    Attributes:
+        source: Name of the source that has it.
+        symbol: Ticker as that source spells it.
+        name: What it is called, such as "Apple Inc."; empty where the source does not say.
+        kind: stock, etf, index, currency, future, spot, perpetual, ...; empty where unknown.
+        currency: What prices are quoted in, such as USD or USDT; empty where unknown.
+        decimals: Digits after the point of a price; None where the source does not say.
+    """
+
+    source: str
+    symbol: str
+    name: str = ""
+    kind: str = ""
+    currency: str = ""
+    decimals: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bars:
+    """Candles as a source gave them.
+
+    Attributes:
+        candles: The bars, all of them finished.
+        instrument: What they are of.
+        fetched_at: When the source gave them, UTC.
+        notes: What a reader must know: an unfinished bar left out, a bar dropped; plain text.
+        stale: Why the source could not be asked now, where older bars are given instead; empty
+            otherwise.
+    """
+
+    candles: Candles
+    instrument: Instrument
+    fetched_at: pd.Timestamp
+    notes: tuple[str, ...] = ()
+    stale: str = ""
 
 
 @runtime_checkable
 class DataSource(Protocol):
-    """A place that candles come from.
+    """A place that candles come from. Its methods may be called by any thread.
 
     Attributes:
         name: Short name, unique among sources.
+        title: Name to show.
         intervals: Intervals it can give, narrowest first.
     """
 
@@ -24,26 +67,37 @@ class DataSource(Protocol):
     def name(self) -> str: ...
 
     @property
+    def title(self) -> str: ...
+
+    @property
     def intervals(self) -> tuple[str, ...]: ...
+
+    def suggest(self, text: str, limit: int = 10) -> list[Instrument]:
+        """Instruments whose symbol or name matches what was typed so far, the likeliest first."""
+        ...
 
     def fetch(
         self,
         symbol: str,
         *,
         interval: str,
+        adjusted: bool = True,
         start: pd.Timestamp | None = None,
         end: pd.Timestamp | None = None,
-    ) -> Candles:
+    ) -> Bars:
         """Bars of one instrument, oldest first.
 
         Args:
             symbol: Ticker as the source spells it.
             interval: One of `intervals`.
-            start: Earliest open time (aware), or as far back as the source goes.
+            adjusted: Prices before splits and dividends rescaled to today's; without effect
+                where a source knows no such thing.
+            start: Earliest open time (aware), or as far back as is useful.
             end: Latest open time (aware), or up to now. The unfinished bar is never included.
 
         Raises:
-            InvalidCandles: The source's data cannot be used.
-            InvalidRequest: The symbol or interval is not one it has.
+            InvalidRequest: The interval is not one it has, or the range is empty.
+            InvalidCandles: The bars break the schema in a way that cannot be mended.
+            SourceError: The source could not give them; the kinds are in `kronos.errors`.
         """
         ...

@@ -7,6 +7,13 @@
     │   ├── CheckpointInvalid       parameters missing, misshapen or unknown
     │   ├── CheckpointCorrupt       bytes do not match the pinned SHA-256
     │   └── CheckpointUnavailable   not cached here and the hub cannot give it
+    ├── SourceError           a source of market data gave no bars
+    │   ├── UnknownSymbol           the source has no such instrument, or no bars of it
+    │   ├── IntervalUnavailable     not that interval, or not that far back
+    │   ├── RateLimited             too many requests; says when to come back
+    │   ├── SourceBlocked           the source refuses this address or region
+    │   ├── SourceDown              no answer, or the answer of a broken server
+    │   └── SourceNonsense          an answer that is not in the source's own format
     ├── TrainingDiverged      a training run can no longer learn
     ├── ForecastCancelled     the caller asked to stop
     ├── DeadlineExceeded      the answer came too late to be of use, so it was given up
@@ -45,6 +52,42 @@ class CheckpointCorrupt(CheckpointError):
 
 class CheckpointUnavailable(CheckpointError):
     """The checkpoint is not on this machine and could not be fetched."""
+
+
+class SourceError(KronosError):
+    """A source of market data gave no bars."""
+
+
+class UnknownSymbol(SourceError):
+    """The source has no such instrument, or no bars of it."""
+
+
+class IntervalUnavailable(SourceError):
+    """The source does not have bars of this width, or not that far back."""
+
+
+class RateLimited(SourceError):
+    """The source was asked too often.
+
+    Attributes:
+        retry_after: Seconds until it may be asked again, as far as it said; None where it did not.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class SourceBlocked(SourceError):
+    """The source refuses requests from this address or region."""
+
+
+class SourceDown(SourceError):
+    """The source does not answer, or its servers fail."""
+
+
+class SourceNonsense(SourceError):
+    """The source's answer is not in its own format."""
 
 
 class TrainingDiverged(KronosError):

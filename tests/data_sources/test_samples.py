@@ -61,8 +61,9 @@ def test_samples_are_a_data_source() -> None:
     assert isinstance(source, DataSource)
     start = pd.Timestamp("2010-01-04", tz="America/New_York")
     some = source.fetch("IBM", interval="1d", start=start, end=start + pd.Timedelta(days=11))
-    assert len(some) == 10
-    assert some.frame.index[0] == start
+    assert len(some.candles) == 10
+    assert some.candles.frame.index[0] == start
+    assert some.instrument == source.suggest("ibm")[0]
     with pytest.raises(InvalidRequest, match="no bars there"):
         source.fetch("IBM", interval="1d", start=pd.Timestamp("2020-01-01", tz="UTC"))
     with pytest.raises(InvalidRequest, match="no sample 'IBM_1h'"):
