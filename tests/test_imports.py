@@ -14,6 +14,7 @@ MAY_USE = {
     "assets": set(),
     "collector": set(),
     "digest": set(),
+    "machine": set(),
     "intervals": {"errors"},
     "forecast": {"errors"},
     "forecast_file": {"errors", "forecast"},
@@ -22,7 +23,7 @@ MAY_USE = {
     "evaluation": {"calendars", "candles", "errors", "forecast", "intervals"},
     "hub": {"errors"},
     "nn": {"errors"},
-    "inference": {"errors", "forecast", "nn"},
+    "inference": {"errors", "forecast", "machine", "nn"},
     "context": {"errors", "forecast"},
     "candle_paths": {"context"},
     "upstream_calls": {"context", "errors", "forecast"},
@@ -37,10 +38,14 @@ MAY_USE = {
     },
     "torch_setup": {"collector"},
     "service": {"context", "forecast", "inference", "predictor", "torch_setup", "zoo"},
+    "self_test": {
+        "assets", "candles", "errors", "forecast", "inference", "predictor", "service", "zoo",
+    },
 }  # fmt: skip
 WITHOUT_TORCH = {
     "assets", "calendars", "candle_paths", "candles", "collector", "context", "digest", "errors",
-    "evaluation", "forecast", "forecast_file", "hub", "intervals", "upstream_calls",
+    "evaluation", "forecast", "forecast_file", "hub", "intervals", "machine",
+    "upstream_calls",
 }  # fmt: skip
 # The command line stands above everything, like the pages.
 COMMANDS = {"cli", "__main__"}
