@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 __all__ = ["Outcome", "SelfTest", "Step"]
@@ -37,11 +38,13 @@ class SelfTest:
         model: Name of the model.
         revision: Revision of its weights.
         steps: In the order of `TITLES`.
+        when: When it ended.
     """
 
     model: str
     revision: str
     steps: tuple[Step, ...]
+    when: datetime
 
     @property
     def is_passed(self) -> bool:

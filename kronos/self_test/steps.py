@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -84,7 +85,9 @@ class Run:
                 self._steps.append(Step(title, "skipped", 0.0, reason))
             else:
                 self._steps.append(self._perform(title, check))
-        return SelfTest(self._entry.name, self._entry.revision, tuple(self._steps))
+        return SelfTest(
+            self._entry.name, self._entry.revision, tuple(self._steps), datetime.now(UTC)
+        )
 
     def _perform(self, title: str, check: Callable[[], str]) -> Step:
         started = time.perf_counter()
@@ -141,7 +144,8 @@ class Run:
         placement, n_bytes = self._question(begin)
         where = f"{placement.device} {placement.hardware}".strip()
         if placement.device == "cpu":
-            where += f", {placement.n_threads} threads"
+            n = placement.n_threads
+            where += f", {n} thread{'' if n == 1 else 's'}"
         state = "It was in memory" if was_loaded else "Loaded"
         return f"{state}: {n_bytes / 1e6:,.0f} MB of weights, {placement.dtype}, on {where}."
 
