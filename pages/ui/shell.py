@@ -10,10 +10,12 @@ SIDEBAR_PIXELS = 330
 _FLAG = "shell_built"
 # Plotly draws a white ground under its hover line where a chart is transparent. And what shimmers
 # in the place of a chart to come is repainted sixty times a second, by the very processor that
-# the chart and the forecast wait for.
+# the chart and the forecast wait for. What is chosen of a row of buttons is written in the accent
+# colour, which is too dark for that on a dark page, so that white on it can be read.
 _STYLE = """<style>
 .js-plotly-plot .spikeline:not([stroke-dasharray]) { display: none; }
 [data-testid="stSkeleton"] { animation: none !important; }
+[data-testid="stButtonGroup"] [data-selected="true"] { color: inherit !important; }
 </style>"""
 
 
