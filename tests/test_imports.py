@@ -18,6 +18,7 @@ MAY_USE = {
     "forecast": {"errors"},
     "forecast_file": {"errors", "forecast"},
     "calendars": {"errors", "intervals"},
+    "export": {"candles", "forecast"},
     "candles": {"calendars", "errors", "forecast", "intervals"},
     "evaluation": {"calendars", "candles", "errors", "forecast", "intervals"},
     "hub": {"errors"},
@@ -40,7 +41,7 @@ MAY_USE = {
 }  # fmt: skip
 WITHOUT_TORCH = {
     "assets", "calendars", "candle_paths", "candles", "collector", "context", "digest", "errors",
-    "evaluation", "forecast", "forecast_file", "hub", "intervals", "upstream_calls",
+    "evaluation", "export", "forecast", "forecast_file", "hub", "intervals", "upstream_calls",
 }  # fmt: skip
 # The command line stands above everything, like the pages.
 COMMANDS = {"cli", "__main__"}

@@ -152,7 +152,7 @@ def run(args: argparse.Namespace) -> int:
     with collector_paused():
         from kronos.calendars.future import MAX_HORIZON
         from kronos.cli.forecast_input import read_request
-        from kronos.cli.forecast_output import as_csv, as_json, paths_csv
+        from kronos.export import forecast_json, paths_csv, quantiles_csv
         from kronos.forecast import SamplingParameters
         from kronos.inference.engine import SAMPLING
         from kronos.service import forecast_request, new_engine
@@ -180,8 +180,8 @@ def run(args: argparse.Namespace) -> int:
             line(status.done, status.total)
 
         forecast = engine.run("forecast", asked, owner="command line", watch=watch)
-    render = as_json if args.format == "json" else as_csv
+    render = forecast_json if args.format == "json" else quantiles_csv
     if args.paths_out:
-        write_text(args.paths_out, paths_csv(forecast))
-    write_text(args.output, render(forecast, request))
+        write_text(args.paths_out, paths_csv(request.candles, forecast))
+    write_text(args.output, render(request.candles, forecast))
     return 0

@@ -149,10 +149,7 @@ def build_scene(
 
 def actual_bars(candles: Candles, forecast: Forecast) -> pd.DataFrame | None:
     """(H, 6) real bars at the forecast's timestamps, NaN where there is none; None if all are."""
-    stamps = forecast.timestamps
-    if stamps.tz is None:
-        stamps = stamps.tz_localize(candles.zone, ambiguous="NaT", nonexistent="shift_forward")
-    found = candles.frame.reindex(stamps.tz_convert("UTC"))
+    found = candles.bars_at(forecast.timestamps)
     return None if found["close"].isna().all() else found
 
 

@@ -7,7 +7,7 @@ from typing import get_args
 
 import streamlit as st
 
-from kronos import zoo
+from kronos import export, zoo
 from kronos.calendars import calendar_title
 from kronos.candles import Candles
 from kronos.forecast import Forecast
@@ -151,9 +151,9 @@ def _show_table(candles: Candles, forecast: Forecast) -> None:
 def _show_downloads(candles: Candles, forecast: Forecast) -> None:
     stem = exports.file_stem(candles, forecast)
     files = (
-        ("Quantiles (CSV)", exports.quantiles_csv, f"{stem}_quantiles.csv", "text/csv"),
-        ("Paths (CSV)", exports.paths_csv, f"{stem}_paths.csv", "text/csv"),
-        ("Everything (JSON)", exports.forecast_json, f"{stem}.json", "application/json"),
+        ("Quantiles (CSV)", export.quantiles_csv, f"{stem}_quantiles.csv", "text/csv"),
+        ("Paths (CSV)", export.paths_csv, f"{stem}_paths.csv", "text/csv"),
+        ("Everything (JSON)", export.forecast_json, f"{stem}.json", "application/json"),
     )
     with st.container(horizontal=True):
         for label, build, name, mime in files:
