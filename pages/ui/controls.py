@@ -8,7 +8,6 @@ import pandas as pd
 import streamlit as st
 
 from kronos import zoo
-from kronos.candles import Candles
 from kronos.forecast import SamplingParameters
 from kronos.intervals import is_intraday
 from pages.ui import services
@@ -23,6 +22,7 @@ from pages.ui.request import (
 from pages.ui.source import ChosenCandles
 
 LARGEST_SEED = 2**31 - 1
+EARLIEST_ORIGIN = dt.date(1970, 1, 1)
 MINUTE = pd.Timedelta(minutes=1)
 
 
@@ -40,7 +40,7 @@ def choose_request(source: ChosenCandles) -> ForecastRequest:
         "Paths", 10, MAX_PATHS, DEFAULT_PATHS, 10, key="paths", bind="query-params",
         help="Simulated futures. More paths make smoother, better known probabilities.",
     )  # fmt: skip
-    origin = _choose_origin(source.candles)
+    origin = _choose_origin(source)
     with st.expander("Sampling", icon=":material/tune:"):
         lookback = _choose_lookback(model)
         sampling = _choose_sampling(int(paths))
@@ -119,10 +119,13 @@ def _choose_sampling(paths: int) -> SamplingParameters:
     )
 
 
-def _choose_origin(candles: Candles) -> pd.Timestamp:
+def _choose_origin(source: ChosenCandles) -> pd.Timestamp:
     """The last bar, or the last one up to a date (and time) on the exchange's clock."""
+    candles = source.candles
     clock = candles.local_index
     first, last = clock[min(MIN_CONTEXT, len(clock)) - 1].date(), clock[-1].date()
+    if source.bars is not None:  # what lies before is fetched when it is asked for
+        first, last = EARLIEST_ORIGIN, pd.Timestamp.now(tz=candles.zone).date()
     _drop_unless_within("origin", first, last)
     day = st.date_input(
         "Forecast origin", None, first, last, key="origin", bind="query-params",
