@@ -21,11 +21,11 @@ from kronos.errors import InvalidCandles
 
 MOST_PERSISTENT = 0.999
 """Bound of alpha + beta: with 1 the variance would have no level to return to."""
-FEWEST_FREEDOM = 2.1
-"""Bound of the degrees of freedom, of which a variance needs more than 2."""
-_STARTS = ((0.95, 0.10, 6.0), (0.80, 0.30, 4.0))
-"""Persistence, alpha's share of it, and degrees of freedom that the search begins with."""
-_BOUNDS = ((-2.0, 2.0), (-8.0, 8.0), (-8.0, 8.0), (-3.0, 5.0))
+_STARTS = ((0.95, 0.10, 0.33), (0.80, 0.30, 0.50))
+"""Persistence, alpha's share of it, and 2 / degrees of freedom, with which the search begins."""
+_BOUNDS = ((-8.0, 8.0), (-8.0, 8.0), (-1.4, 1.4), (-6.0, 4.0))
+_BLOCK = 32
+_LAGS = np.arange(_BLOCK)[:, None] - np.arange(_BLOCK)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +36,7 @@ class Garch:
         omega: Constant of the variance, in squared returns.
         alpha: Weight of the last squared return.
         beta: Weight of the last variance.
-        freedom: Degrees of freedom of the shocks.
+        freedom: Degrees of freedom of the shocks, above 2; infinite for normal ones.
         variances: (T + 1,) of every return, and of the one to come.
     """
 
@@ -47,11 +47,14 @@ class Garch:
     variances: np.ndarray
 
 
-def fit_garch(returns: np.ndarray) -> Garch:
+def fit_garch(returns: np.ndarray, *, targeted: bool = False) -> Garch:
     """Fits by maximum likelihood; the mean is taken to be 0.
 
     Args:
         returns: (T,) log-returns.
+        targeted: Whether the long-run variance is that of the returns and the shocks are taken
+            to be normal, which finds the variance whatever the shocks are; else both the
+            long-run variance and the tails of the shocks are fitted too.
 
     Raises:
         InvalidCandles: All returns are 0.
@@ -63,15 +66,16 @@ def fit_garch(returns: np.ndarray) -> Garch:
             "another series, or the random walk."
         )
     squares = np.square(returns / unit)
+    n_searched = 2 if targeted else 4
     found = [
         minimize(
             _loss,
-            (0.0, logit(persistence / MOST_PERSISTENT), logit(share), np.log(nu - FEWEST_FREEDOM)),
+            (logit(persistence / MOST_PERSISTENT), logit(share), 0.0, logit(tail))[:n_searched],
             args=(squares,),
             method="L-BFGS-B",
-            bounds=_BOUNDS,
+            bounds=_BOUNDS[:n_searched],
         )
-        for persistence, share, nu in _STARTS
+        for persistence, share, tail in _STARTS
     ]
     best = min(found, key=lambda result: float(result.fun))
     omega, alpha, beta, freedom = _parameters(best.x)
@@ -91,7 +95,7 @@ def garch_t(history: History, noise: np.ndarray) -> Moves:
 
 def filtered_historical(history: History, noise: np.ndarray) -> Moves:
     """Paths of a fitted GARCH with shocks drawn from those of the past, made standard."""
-    fit = fit_garch(history.returns)
+    fit = fit_garch(history.returns, targeted=True)
     sigmas = np.sqrt(fit.variances[:-1])
     past = history.returns / sigmas
     past = (past - past.mean()) / past.std()
@@ -111,26 +115,41 @@ def _moves(fit: Garch, shocks: np.ndarray, bars: np.ndarray, sigmas: np.ndarray)
 
 
 def _parameters(x: np.ndarray) -> tuple[float, float, float, float]:
-    """omega, alpha, beta and degrees of freedom of a point of the search, which knows no bounds.
+    """omega, alpha, beta and degrees of freedom of a point of the search.
 
-    Its coordinates: log of the long-run variance, persistence, alpha's share of it, freedom.
+    Its coordinates: logits of persistence and of alpha's share of it; then, unless the variance
+    is targeted, log of the long-run variance and logit of 2 / degrees of freedom.
     """
-    persistence = MOST_PERSISTENT * float(expit(x[1]))
-    alpha = persistence * float(expit(x[2]))
-    omega = float(np.exp(x[0])) * (1.0 - persistence)
-    return omega, alpha, persistence - alpha, FEWEST_FREEDOM + float(np.exp(x[3]))
+    persistence = MOST_PERSISTENT * float(expit(x[0]))
+    alpha = persistence * float(expit(x[1]))
+    if len(x) == 2:
+        return 1.0 - persistence, alpha, persistence - alpha, np.inf
+    omega = float(np.exp(x[2])) * (1.0 - persistence)
+    return omega, alpha, persistence - alpha, 2.0 / float(expit(x[3]))
 
 
 def _variances(squares: np.ndarray, omega: float, alpha: float, beta: float) -> np.ndarray:
-    """(T + 1,) variances, from squares (T,) whose mean is 1; the first is that mean."""
-    inputs = (omega + alpha * squares).tolist()
-    return np.array(list(accumulate(inputs, lambda h, add: add + beta * h, initial=1.0)))
+    """(T + 1,) variances, from squares (T,) whose mean is 1; the first is that mean.
+
+    The recursion goes block by block: within one it is a product with powers of beta.
+    """
+    n_blocks = -(-len(squares) // _BLOCK)
+    inputs = np.zeros(n_blocks * _BLOCK)
+    inputs[: len(squares)] = omega + alpha * squares
+    decay = np.where(_LAGS >= 0, beta ** np.abs(_LAGS), 0.0)
+    within = inputs.reshape(n_blocks, _BLOCK) @ decay.T
+    fading = beta ** np.arange(1, _BLOCK + 1)
+    ends = accumulate(within[:-1, -1], lambda h, end: end + fading[-1] * h, initial=1.0)
+    h = within + np.array(list(ends))[:, None] * fading
+    return np.concatenate([[1.0], h.ravel()[: len(squares)]])
 
 
 def _loss(x: np.ndarray, squares: np.ndarray) -> float:
-    """Mean negative log-likelihood."""
+    """Mean negative log-likelihood, without the normal's constant."""
     omega, alpha, beta, nu = _parameters(x)
     h = _variances(squares, omega, alpha, beta)[:-1]
+    if nu == np.inf:
+        return float(np.mean(0.5 * np.log(h) + 0.5 * squares / h))
     constant = gammaln((nu + 1) / 2) - gammaln(nu / 2) - 0.5 * np.log(np.pi * (nu - 2))
     tails = (nu + 1) / 2 * np.log1p(squares / (h * (nu - 2)))
     return float(np.mean(0.5 * np.log(h) + tails) - constant)

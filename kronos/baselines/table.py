@@ -66,7 +66,7 @@ BASELINES: dict[str, Description] = {
             "fhs",
             "Filtered historical simulation",
             "Past shocks, freed of their volatility, under the volatility of a fitted GARCH.",
-            n_estimated=4,
+            n_estimated=3,
             n_needed=101,
         ),
     )

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from data_sources.samples import load_sample
-from kronos.baselines import BASELINES, baseline
+from kronos.baselines import BASELINES, baseline, garch
 from kronos.baselines.garch import fit_garch
 from kronos.context import calendar_fields, read_context
 from kronos.errors import InvalidCandles, InvalidRequest
@@ -235,3 +235,12 @@ def test_an_unknown_name_is_told():
     with pytest.raises(InvalidRequest, match=r"no baseline 'prophet'.*ewma"):
         baseline("prophet")
     assert baseline(" EWMA ").name == "ewma"
+
+
+@pytest.mark.parametrize("n", [1, 31, 32, 33, 100])
+def test_variances_run_block_by_block_as_they_would_one_by_one(n):
+    squares = np.random.default_rng(n).normal(size=n) ** 2
+    one_by_one = [1.0]
+    for square in squares:
+        one_by_one.append(0.1 + 0.2 * square + 0.7 * one_by_one[-1])
+    np.testing.assert_allclose(garch._variances(squares, 0.1, 0.2, 0.7), one_by_one)
