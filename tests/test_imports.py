@@ -22,26 +22,35 @@ MAY_USE = {
     "candles": {"calendars", "errors", "forecast", "intervals"},
     "evaluation": {"calendars", "candles", "errors", "forecast", "intervals"},
     "hub": {"errors"},
+    "noise": set(),
     "nn": {"errors"},
-    "inference": {"errors", "forecast", "nn"},
+    "inference": {"errors", "forecast", "nn", "noise"},
     "context": {"errors", "forecast"},
     "candle_paths": {"context"},
     "upstream_calls": {"context", "errors", "forecast"},
     "predictor": {
         "candle_paths", "context", "errors", "forecast", "inference", "nn", "upstream_calls",
     },
-    "zoo": {"assets", "collector", "digest", "errors", "hub", "inference", "nn", "predictor"},
+    "baselines": {
+        "candle_paths", "context", "digest", "errors", "evaluation", "forecast", "inference",
+        "noise",
+    },
+    "zoo": {
+        "assets", "baselines", "collector", "digest", "errors", "hub", "inference", "nn",
+        "predictor",
+    },
     "pretrained": {"errors", "hub", "nn", "predictor", "zoo"},
     "training": {
         "candle_paths", "candles", "context", "digest", "errors", "evaluation", "forecast",
         "inference", "intervals", "nn", "predictor",
     },
     "torch_setup": {"collector"},
-    "service": {"context", "forecast", "inference", "predictor", "torch_setup", "zoo"},
+    "service": {"baselines", "context", "forecast", "inference", "predictor", "torch_setup", "zoo"},
 }  # fmt: skip
 WITHOUT_TORCH = {
-    "assets", "calendars", "candle_paths", "candles", "collector", "context", "digest", "errors",
-    "evaluation", "export", "forecast", "forecast_file", "hub", "intervals", "upstream_calls",
+    "assets", "baselines", "calendars", "candle_paths", "candles", "collector", "context", "digest",
+    "errors", "evaluation", "export", "forecast", "forecast_file", "hub", "intervals", "noise",
+    "upstream_calls",
 }  # fmt: skip
 # The command line stands above everything, like the pages.
 COMMANDS = {"cli", "__main__"}

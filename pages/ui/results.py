@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from kronos import zoo
+from kronos import baselines, zoo
 from kronos.candles import Candles
 from kronos.forecast import Forecast
 from pages.ui import readouts
@@ -52,15 +52,21 @@ def show_outcome(candles: Candles, forecast: Forecast) -> None:
 
 def show_cautions(source: ChosenCandles, forecast: Forecast) -> None:
     """What limits the reading of the fan."""
-    is_published = forecast.model_name != zoo.BUNDLED
+    for note in caution_notes(source, forecast):
+        st.caption(f":material/info: {plain(note)}")
+
+
+def caution_notes(source: ChosenCandles, forecast: Forecast) -> list[str]:
+    """What a reader of this fan must know, in words."""
+    is_bundled = forecast.model_name == zoo.BUNDLED
+    is_published = not is_bundled and baselines.find(forecast.model_name) is None
     notes = readouts.cautions(source.candles, forecast, is_published=is_published)
-    if not is_published and source.is_sample:
+    if is_bundled and source.is_sample:
         notes.append(
             "The bundled model may have been trained on bars like these samples: a demonstration, "
             "not evidence of skill."
         )
-    for note in notes:
-        st.caption(f":material/info: {plain(note)}")
+    return notes
 
 
 def show_number(number: readouts.Readout) -> None:
