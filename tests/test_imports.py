@@ -19,6 +19,7 @@ MAY_USE = {
     "forecast_file": {"errors", "forecast"},
     "calendars": {"errors", "intervals"},
     "candles": {"calendars", "errors", "forecast", "intervals"},
+    "events": {"assets", "calendars", "candles", "errors", "intervals"},
     "evaluation": {"calendars", "candles", "errors", "forecast", "intervals"},
     "hub": {"errors"},
     "nn": {"errors"},
@@ -40,11 +41,13 @@ MAY_USE = {
 }  # fmt: skip
 WITHOUT_TORCH = {
     "assets", "calendars", "candle_paths", "candles", "collector", "context", "digest", "errors",
-    "evaluation", "forecast", "forecast_file", "hub", "intervals", "upstream_calls",
+    "evaluation", "events", "forecast", "forecast_file", "hub", "intervals", "upstream_calls",
 }  # fmt: skip
 # The command line stands above everything, like the pages.
 COMMANDS = {"cli", "__main__"}
-DATA_SOURCES_MAY_USE = {"assets", "calendars", "candles", "context", "errors", "intervals"}
+DATA_SOURCES_MAY_USE = {
+    "assets", "calendars", "candles", "context", "errors", "events", "intervals",
+}  # fmt: skip
 INTERFACE = {"streamlit", "plotly", "altair", "matplotlib", "pages", "app"}
 NETWORK = {
     "aiohttp", "ftplib", "http", "httpx", "httpx2", "huggingface_hub", "requests", "smtplib",

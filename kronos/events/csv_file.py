@@ -58,7 +58,8 @@ def read_events(data: bytes, file_name: str) -> tuple[Event, ...]:
     rows = _rows(_text(data, file_name), file_name)
     _, header = next(rows, (0, []))
     columns = _columns(header, file_name)
-    events, lines = [], []
+    events: list[Event] = []
+    lines: list[int] = []
     for line, cells in rows:
         if len(events) == MAX_ROWS:
             raise InvalidEvents(f"{file_name} has more than {MAX_ROWS:,} events; split it.")

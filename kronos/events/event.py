@@ -124,9 +124,7 @@ class Event:
         """From when on its date was public, UTC: never after the event itself."""
         if self.announced is not None:
             return min(self.announced, self.time)
-        return self.time - pd.Timedelta(
-            days=_LEAD_DAYS.get(self.kind, _LEAD_DAYS_OF_STATISTICS)
-        )
+        return self.time - pd.Timedelta(days=_LEAD_DAYS.get(self.kind, _LEAD_DAYS_OF_STATISTICS))
 
     @property
     def value_time(self) -> pd.Timestamp:
@@ -175,5 +173,5 @@ def sorted_events(events: Iterable[Event]) -> tuple[Event, ...]:
 def _check_moment(name: str, moment: pd.Timestamp | None) -> None:
     if moment is None and name != "time":
         return
-    if not isinstance(moment, pd.Timestamp) or moment is pd.NaT or str(moment.tz) != "UTC":
+    if not isinstance(moment, pd.Timestamp) or str(moment.tz) != "UTC":  # NaT is no Timestamp
         raise InvalidEvents(f"{name} must be a timestamp in UTC, found {moment!r}.")
