@@ -22,7 +22,6 @@ __all__ = [
     "event_bars",
     "event_channels",
     "events_csv",
-    "events_for",
     "known_at",
     "load_events",
     "merge_events",

@@ -1,10 +1,9 @@
 """One calendar from several tables.
 
-The rule: tables are given from the least to the most trusted (bundled, fetched, the user's own). Two
-rows are the same event when kind, region, symbol and the date on the release's own clock agree,
-and for kinds of which several may fall on one day (rate decisions, news, ...) the name too. Then
-the later table's fields count, and what it leaves missing stays from the earlier one: a user who
-brings a consensus keeps the official actual.
+The rule: tables come from the least to the most trusted: bundled, fetched, the user's own. Two rows
+are the same event when kind, region, symbol and the date on the release's own clock agree, and for
+news and gaps the name too. Then the later table's fields count, and what it leaves missing stays
+from the earlier one: a user who brings a consensus keeps the official actual.
 
 A fetched table is complete over the stretch it covers for a kind, region and symbol. An event of
 an earlier table within that stretch which it does not list, and which has no actual, is dropped:
@@ -21,7 +20,7 @@ from kronos.events.event import Event, sorted_events
 
 __all__ = ["EventTable", "merge_events"]
 
-_ONE_A_DAY = frozenset({"fomc", "cpi", "nfp", "gdp", "pce", "earnings", "split"})
+_SEVERAL_A_DAY = frozenset({"news", "gap"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ def merge_events(tables: Sequence[EventTable]) -> tuple[Event, ...]:
 
 
 def _identity(event: Event) -> tuple[str, ...]:
-    name = "" if event.kind in _ONE_A_DAY else event.name
+    name = event.name if event.kind in _SEVERAL_A_DAY else ""
     return event.kind, event.region, event.symbol.upper(), event.release_day, name
 
 
@@ -91,13 +90,13 @@ def _joined(earlier: Event, later: Event) -> Event:
         and getattr(later, field.name) in (None, "")
         and getattr(earlier, field.name) not in (None, "")
     }
-    if earlier.unit and later.unit and earlier.unit != later.unit:
-        # Figures of two scales must not meet in one event; actual and consensus are compared.
-        if {name for name in ("actual", "consensus", "previous") if name in filled}:
-            raise InvalidEvents(
-                f"{later.title} of {later.release_day}: its figures are in {later.unit}, those "
-                f"known before in {earlier.unit}. Give them in {earlier.unit}."
-            )
+    # Figures of two scales must not meet in one event: actual and consensus are compared.
+    is_rescaled = "" not in (earlier.unit, later.unit) and earlier.unit != later.unit
+    if is_rescaled and filled.keys() & {"actual", "consensus", "previous"}:
+        raise InvalidEvents(
+            f"{later.title} of {later.release_day}: its figures are in {later.unit!r}, those known "
+            f"before in {earlier.unit!r}. Give them in {earlier.unit!r}."
+        )
     if earlier.is_time_exact and not later.is_time_exact:
         filled |= {"time": earlier.time, "is_time_exact": True}
     sources = [part for part in (*earlier.source.split("; "), *later.source.split("; ")) if part]
