@@ -20,6 +20,7 @@ MAY_USE = {
     "calendars": {"errors", "intervals"},
     "export": {"candles", "forecast"},
     "candles": {"calendars", "errors", "forecast", "intervals"},
+    "events": {"assets", "calendars", "candles", "errors", "intervals"},
     "evaluation": {"calendars", "candles", "errors", "forecast", "intervals"},
     "hub": {"errors"},
     "noise": set(),
@@ -49,12 +50,14 @@ MAY_USE = {
 }  # fmt: skip
 WITHOUT_TORCH = {
     "assets", "baselines", "calendars", "candle_paths", "candles", "collector", "context", "digest",
-    "errors", "evaluation", "export", "forecast", "forecast_file", "hub", "intervals", "noise",
-    "upstream_calls",
+    "errors", "evaluation", "events", "export", "forecast", "forecast_file", "hub", "intervals",
+    "noise", "upstream_calls",
 }  # fmt: skip
 # The command line stands above everything, like the pages.
 COMMANDS = {"cli", "__main__"}
-DATA_SOURCES_MAY_USE = {"assets", "calendars", "candles", "context", "errors", "intervals"}
+DATA_SOURCES_MAY_USE = {
+    "assets", "calendars", "candles", "context", "errors", "events", "intervals",
+}  # fmt: skip
 INTERFACE = {"streamlit", "plotly", "altair", "matplotlib", "pages", "app"}
 NETWORK = {
     "aiohttp", "ftplib", "http", "httpx", "httpx2", "huggingface_hub", "requests", "smtplib",
