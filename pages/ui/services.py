@@ -15,6 +15,8 @@ from kronos.inference.queue import JobQueue
 from kronos.inference.runner import Runner
 from kronos.service import engine
 from pages.ui.kept import offer_kept
+from pages.ui.watchlist_desk import WatchDesk
+from pages.ui.watchlist_sources import open_source
 
 
 @st.cache_resource(show_spinner=False)
@@ -31,6 +33,14 @@ def downloads() -> JobQueue:
     runner = Runner("downloads")
     atexit.register(runner.close)
     return runner.queue
+
+
+@st.cache_resource(show_spinner=False)
+def watchlists() -> WatchDesk:
+    """Where runs of watchlists are started and found again."""
+    desk = WatchDesk(forecasts(), open_source)
+    atexit.register(desk.close)
+    return desk
 
 
 @st.cache_resource(show_spinner=False)
