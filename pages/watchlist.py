@@ -20,6 +20,7 @@ with st.sidebar:
     except KronosError as error:
         show_error(error)
         st.stop()
+    controls.remember(st.session_state)
     run_pressed = st.button(
         "Run",
         key="watch_run_button",

@@ -7,7 +7,7 @@ import streamlit as st
 from kronos.errors import Busy
 from kronos.inference.jobs import JobStatus
 from pages.ui import services, watchlist_session
-from pages.ui.asked import owner
+from pages.ui.asked import expect_visit, owner
 from pages.ui.messages import plain, show_error
 from pages.ui.progress import progress_share, progress_text
 from pages.ui.watchlist_links import forecast_query
@@ -92,28 +92,31 @@ def _show_table(run: WatchRun, *, is_final: bool) -> None:
         placeholder="",
         alt=f"Watchlist: forecasts of {len(table)} instruments",
         column_config={
-            "Symbol": st.column_config.TextColumn(pinned=True, width=92),
+            "Symbol": st.column_config.TextColumn(pinned=True, width=88),
             OPEN: st.column_config.ButtonColumn(
-                "", type="tertiary", key="watch_open", width=64,
+                "Forecast", type="tertiary", key="watch_open", width=74,
                 help="Open this line on the Forecast page.",
             ),
             "Fan": st.column_config.ImageColumn(
-                f"Next {horizon} bars", width=158,
+                f"Next {horizon} bars", width=156,
                 help="The last closes, then p10 to p90 of the paths and their median.",
             ),
             "P(up)": number(
-                format="%.0f%%", width=70,
+                format="%.0f%%", width=64,
                 help=f"Share of paths that close above the last close at bar {horizon}.",
             ),
             "±": number(
-                format="%.1f", width=50, help="Sampling error of P(up), in points of percent."
+                format="%.1f", width=46, help="Sampling error of P(up), in points of percent."
             ),
-            "Expected move": number(format="%.2f%%", width=110, help="Mean size, up or down."),
-            "80% low": number(format="%+.2f%%", width=84, help="p10 against the last close."),
-            "80% high": number(format="%+.2f%%", width=84, help="p90 against the last close."),
+            "Expected move": number(
+                "Move", format="%.2f%%", width=66,
+                help="Expected move: its mean size, up or down.",
+            ),
+            "80% low": number(format="%+.2f%%", width=80, help="p10 against the last close."),
+            "80% high": number(format="%+.2f%%", width=80, help="p90 against the last close."),
             "Last close": number(format="%.6g", width=92),
             "Newest bar": st.column_config.DatetimeColumn(
-                "Data age", format="distance", width=110,
+                "Data age", format="distance", width=104,
                 help="When the newest finished bar began.",
             ),
             "Status": st.column_config.TextColumn(width=260),
@@ -131,6 +134,7 @@ def _open_clicked(run: WatchRun) -> None:
     if query is None:
         st.toast("Files have no link: upload this one on the Forecast page.")
     else:
+        expect_visit()
         st.switch_page("pages/forecast.py", query_params=query)
 
 

@@ -22,6 +22,11 @@ from pages.ui.watchlist_symbols import MAX_SYMBOLS, MAX_TEXT, SymbolList, read_s
 
 PREFERRED_INTERVAL = "1d"
 MAX_FOUND = 12
+_BOUND = (
+    *("list_source", "list_interval", "list_model", "list_horizon", "list_paths", "list_seed"),
+    *("symbols", "samples"),
+)
+"""The controls that make up a link."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +66,21 @@ def choose_list() -> ChosenList:
         InvalidRequest: The uploaded files are too many or too large.
         KronosError: The source cannot be used.
     """
+    _restore(st.session_state)
     titles = source_titles()
     source = st.selectbox(
-        "Source", list(titles), format_func=titles.__getitem__, key="source", bind="query-params"
+        "Source",
+        list(titles),
+        format_func=titles.__getitem__,
+        key="list_source",
+        bind="query-params",
     )
     if source == SAMPLES:
         found, interval = _choose_samples(), ""
     else:
         found, interval = _choose_symbols(source)
-    files = choose_files()
+    with st.expander("My own CSV files", icon=":material/upload_file:"):
+        files = choose_files()
     room = MAX_SYMBOLS - len(files)
     notes = found.notes
     if len(found.symbols) > room:
@@ -85,16 +96,17 @@ def choose_settings(chosen: ChosenList) -> WatchRequest | None:
     """
     model = _choose_model()
     horizon = st.number_input(
-        "Horizon (bars)", 1, MAX_HORIZON, DEFAULT_HORIZON, key="horizon", bind="query-params"
+        "Horizon (bars)", 1, MAX_HORIZON, DEFAULT_HORIZON, key="list_horizon", bind="query-params"
     )
     paths = st.number_input(
-        "Paths", 10, MAX_PATHS, DEFAULT_PATHS, 10, key="paths", bind="query-params",
+        "Paths", 10, MAX_PATHS, DEFAULT_PATHS, 10, key="list_paths", bind="query-params",
         help="Simulated futures of every line. P(up) of 100 paths is known to 5 points.",
     )  # fmt: skip
-    seed = st.number_input(
-        "Seed", 0, LARGEST_SEED, 0, key="seed", bind="query-params",
-        help="The same seed gives the same paths.",
-    )  # fmt: skip
+    with st.expander("Sampling", icon=":material/tune:"):
+        seed = st.number_input(
+            "Seed", 0, LARGEST_SEED, 0, key="list_seed", bind="query-params",
+            help="The same seed gives the same paths.",
+        )  # fmt: skip
     if not chosen.entries:
         return None
     return WatchRequest(
@@ -107,6 +119,17 @@ def choose_settings(chosen: ChosenList) -> WatchRequest | None:
     )
 
 
+def remember(state: MutableMapping[str, Any]) -> None:
+    """Keep what the controls say for a session that comes back from another page."""
+    state["list_kept"] = {key: state[key] for key in _BOUND if key in state}
+
+
+def _restore(state: MutableMapping[str, Any]) -> None:
+    """Say again what was said before, unless this page is open already or a link says something."""
+    if not any(key in state for key in _BOUND) and not set(_BOUND) & set(st.query_params):
+        state.update(state.get("list_kept", {}))
+
+
 def add_symbol(state: MutableMapping[str, Any], symbol: str) -> None:
     """Append a symbol to the text of the list, unless it is there."""
     text = str(state.get("symbols") or "").rstrip(" ,;\n")
@@ -116,9 +139,7 @@ def add_symbol(state: MutableMapping[str, Any], symbol: str) -> None:
 
 def _choose_samples() -> SymbolList:
     names = list(sample_intervals())
-    chosen = st.pills(
-        "Samples", names, selection_mode="multi", default=names, key="samples", bind="query-params"
-    )
+    chosen = st.multiselect("Samples", names, names, key="samples", bind="query-params")
     return SymbolList(tuple(name for name in names if name in chosen))
 
 
@@ -133,7 +154,7 @@ def _choose_symbols(name: str) -> tuple[SymbolList, str]:
     intervals = list(source.intervals)
     preferred = PREFERRED_INTERVAL if PREFERRED_INTERVAL in intervals else intervals[-1]
     interval = st.selectbox(
-        "Interval", intervals, intervals.index(preferred), key="interval", bind="query-params"
+        "Interval", intervals, intervals.index(preferred), key="list_interval", bind="query-params"
     )
     return read_symbols(text or ""), interval
 
@@ -163,7 +184,7 @@ def _add_found() -> None:
 
 def _choose_model() -> zoo.Entry:
     entries = {entry.title: entry for entry in services.models()}
-    title = st.selectbox("Model", list(entries), key="model", bind="query-params")
+    title = st.selectbox("Model", list(entries), key="list_model", bind="query-params")
     st.caption(model_state(entries[title]).capitalize())
     return entries[title]
 

@@ -56,13 +56,13 @@ def take_list(state: MutableMapping[str, Any], saved: SavedList) -> str:
     """Put a saved list into the controls; returns what is wrong with it, "" if nothing is."""
     if saved.source not in source_titles():
         return f"Its source {saved.source!r} is not offered here."
-    state["source"] = saved.source
+    state["list_source"] = saved.source
     if saved.source == SAMPLES:
         known = sample_intervals()
         state["samples"] = [name for name in read_symbols(saved.symbols).symbols if name in known]
     else:
         state["symbols"] = saved.symbols
-        state["interval"] = saved.interval
+        state["list_interval"] = saved.interval
     return ""
 
 
@@ -116,6 +116,8 @@ def _take_file() -> None:
     take_list(
         st.session_state,
         SavedList(
-            st.session_state.get("source", SAMPLES), st.session_state.get("interval", ""), text
+            st.session_state.get("list_source", SAMPLES),
+            st.session_state.get("list_interval", ""),
+            text,
         ),
     )

@@ -41,7 +41,7 @@ def status_text(row: Row, *, is_final: bool) -> str:
     if row.summary is None:
         return STOPPED if is_final else STATE_WORDS[row.state]
     stale = (f"Older bars: {row.summary.stale}",) if row.summary.stale else ()
-    return " ".join(("Done.", *stale, *row.summary.notes))
+    return " ".join((*stale, *row.summary.notes)) or "Done"
 
 
 def counts_text(rows: Sequence[Row]) -> str:
@@ -61,6 +61,7 @@ def _line(row: Row, request: WatchRequest, *, is_final: bool) -> dict[str, objec
         **_numbers(summary, request.sampling.sample_count),
         "Newest bar": None if summary is None else summary.newest,
         "Status": status_text(row, is_final=is_final),
+        "Last close": float("nan") if summary is None else summary.last_close,
         "Name": "" if summary is None else summary.name or summary.symbol,
         "Bars": "" if summary is None else summary.interval,
         "Currency": "" if summary is None else summary.currency,
@@ -70,14 +71,17 @@ def _line(row: Row, request: WatchRequest, *, is_final: bool) -> dict[str, objec
 
 def _numbers(summary: Summary | None, n_paths: int) -> dict[str, float]:
     if summary is None:
-        names = ("P(up)", "±", "Expected move", "80% low", "80% high", "Last close")
+        names = ("P(up)", "±", "Expected move", "80% low", "80% high")
         return dict.fromkeys(names, float("nan"))
     low, _, high = summary.moves
     return {
-        "P(up)": 100.0 * summary.probability_up,
-        "±": 100.0 * sampling_error(summary.probability_up, n_paths),
-        "Expected move": 100.0 * summary.expected_move,
-        "80% low": 100.0 * low,
-        "80% high": 100.0 * high,
-        "Last close": summary.last_close,
+        "P(up)": _percent(summary.probability_up),
+        "±": _percent(sampling_error(summary.probability_up, n_paths)),
+        "Expected move": _percent(summary.expected_move),
+        "80% low": _percent(low),
+        "80% high": _percent(high),
     }
+
+
+def _percent(share: float) -> float:
+    return round(100.0 * share, 3)
