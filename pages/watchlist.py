@@ -43,4 +43,5 @@ board.show_state(run, request, refusal)
 if run is not None:
     board.show_board(run)
     board.show_problems(run)
+    board.show_opening(run)
     keeping.show_downloads(run)

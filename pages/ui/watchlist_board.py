@@ -76,6 +76,9 @@ def _share(run: WatchRun, status: JobStatus) -> float:
 def _progress_words(run: WatchRun, status: JobStatus) -> str:
     if status.state == "queued" or status.stage.startswith("Downloading"):
         return progress_text(status)
+    wait = run.seconds_to_wait
+    if wait > 0:
+        return f"{counts_text(run.rows)}; the source was asked too often: on in {wait:.0f} s"
     return counts_text(run.rows)
 
 
@@ -127,13 +130,31 @@ def _show_table(run: WatchRun, *, is_final: bool) -> None:
 
 def _open_clicked(run: WatchRun) -> None:
     click = st.session_state.get("watch_open")
-    if click is None or not 0 <= click.row < len(run.rows):
+    if click is not None and 0 <= click.row < len(run.rows):
+        _open(run, click.row)
+
+
+def show_opening(run: WatchRun) -> None:
+    """What a click on a line does, for those who use no mouse."""
+    names = {
+        f"{row.symbol} ({i + 1})": i
+        for i, row in enumerate(run.rows)
+        if row.state == "done" and not run.request.entries[i].is_file
+    }
+    if any(entry.is_file for entry in run.request.entries):
+        st.caption("Files have no address: to see one alone, upload it on the Forecast page.")
+    if not names:
         return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.selectbox("Line", list(names), key="watch_line", width=220)
+        if st.button("Open in Forecast", key="watch_open_line", icon=":material/open_in_new:"):
+            _open(run, names[name])
+
+
+def _open(run: WatchRun, i: int) -> None:
     titles = {entry.name: entry.title for entry in services.models()}
-    query = forecast_query(run, click.row, titles.get(run.request.model, ""))
-    if query is None:
-        st.toast("Files have no link: upload this one on the Forecast page.")
-    else:
+    query = forecast_query(run, i, titles.get(run.request.model, ""))
+    if query is not None:
         expect_visit()
         st.switch_page("pages/forecast.py", query_params=query)
 

@@ -18,7 +18,7 @@ from pages.ui.watchlist_table import status_text
 
 def watch_csv(run: WatchRun) -> bytes:
     """One row a line; shares as fractions, prices in the currency of the bars, times ISO 8601."""
-    lines = [_cells(row, run) | _settings(run.request) for row in run.rows]
+    lines = [_cells(i, run) | _settings(run.request) for i in range(len(run.rows))]
     columns = dict.fromkeys(name for line in sorted(lines, key=len)[::-1] for name in line)
     text = io.StringIO()
     writer = csv.DictWriter(text, list(columns), lineterminator="\n")
@@ -31,10 +31,7 @@ def watch_csv(run: WatchRun) -> bytes:
 
 def watch_json(run: WatchRun) -> bytes:
     """Every setting and line, with the quantiles of every bar."""
-    rows = [
-        {**_cells(row, run), **_quantiles(row)} if row.summary else _cells(row, run)
-        for row in run.rows
-    ]
+    rows = [_cells(i, run) | _quantiles(row) for i, row in enumerate(run.rows)]
     request = run.request
     facts = {
         **_settings(request),
@@ -52,7 +49,6 @@ def list_text(symbols: Sequence[str]) -> bytes:
 
 def _settings(request: WatchRequest) -> dict[str, object]:
     return {
-        "source": request.source,
         "model": request.model,
         "horizon": request.horizon,
         "paths": request.sampling.sample_count,
@@ -60,10 +56,12 @@ def _settings(request: WatchRequest) -> dict[str, object]:
     }
 
 
-def _cells(row: Row, run: WatchRun) -> dict[str, object]:
+def _cells(i: int, run: WatchRun) -> dict[str, object]:
+    row, entry = run.rows[i], run.request.entries[i]
     summary = row.summary
     cells: dict[str, object] = {
         "symbol": row.symbol,
+        "source": "file" if entry.is_file else run.request.source,
         "state": "stopped" if run.is_final and not row.is_final else row.state,
         "status": status_text(row, is_final=run.is_final),
     }
@@ -91,7 +89,8 @@ def _cells(row: Row, run: WatchRun) -> dict[str, object]:
 
 
 def _quantiles(row: Row) -> dict[str, object]:
-    assert row.summary is not None
+    if row.summary is None:
+        return {}
     return {
         "timestamps": [stamp.isoformat() for stamp in row.summary.timestamps],
         "close_quantiles": {

@@ -69,11 +69,11 @@ class WatchRun:
         self._downloads_model = downloads_model
         self._rows = [Row(entry.symbol) for entry in request.entries]
         self._next = iter(range(len(self._rows)))
-        self._fetching = Fetching(request.source, open_source)
+        self._stopped = threading.Event()
+        self._fetching = Fetching(request.source, open_source, self._stopped)
         self._in_flight: dict[int, _Asked] = {}
         self._lock = threading.Lock()
         self._moved = threading.Event()
-        self._stop = False
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -84,6 +84,11 @@ class WatchRun:
     def n_final(self) -> int:
         """Lines that are done or have failed."""
         return sum(row.is_final for row in self._rows)
+
+    @property
+    def seconds_to_wait(self) -> float:
+        """How long the source is left alone because it was asked too often; 0 if it is not."""
+        return self._fetching.seconds_to_wait
 
     def __call__(self, control: JobControl) -> None:
         """Do it, in the thread of a worker.
@@ -139,7 +144,7 @@ class WatchRun:
 
     def _end(self) -> None:
         with self._lock:
-            self._stop = True
+            self._stopped.set()
             left = dict(self._in_flight)
             self._in_flight.clear()
         for i, asked in left.items():
@@ -162,7 +167,7 @@ class WatchRun:
 
     def _claim(self) -> int | None:
         with self._lock:
-            return None if self._stop else next(self._next, None)
+            return None if self._stopped.is_set() else next(self._next, None)
 
     def _bars(self, i: int) -> Bars:
         entry = self.request.entries[i]
@@ -184,7 +189,7 @@ class WatchRun:
             origin=bars.candles.frame.index[-1],
         )
         self._put(i, replace(self._rows[i], state="forecasting"))
-        if self._stop:
+        if self._stopped.is_set():
             return
         self._forecasts.submit(
             request.key,
@@ -196,7 +201,7 @@ class WatchRun:
             keep=False,
         )
         with self._lock:
-            if not self._stop:
+            if not self._stopped.is_set():
                 self._in_flight[i] = _Asked(request.key, bars)
                 return
         # The run ended while this one waited for room.
@@ -209,5 +214,5 @@ class WatchRun:
         self._put(i, Row(self._rows[i].symbol, "failed", problem=problem_text(error)))
 
     def _put(self, i: int, row: Row) -> None:
-        if not self._stop:
+        if not self._stopped.is_set():
             self._rows[i] = row

@@ -8,7 +8,7 @@ import pandas as pd
 
 from pages.ui.readouts import sampling_error
 from pages.ui.watchlist_fan import fan_image
-from pages.ui.watchlist_request import WatchRequest
+from pages.ui.watchlist_request import Entry, WatchRequest
 from pages.ui.watchlist_rows import Row, RowState, Summary
 
 OPEN = "Open"
@@ -28,7 +28,10 @@ def watch_table(rows: Sequence[Row], request: WatchRequest, *, is_final: bool) -
         request: What they were asked with.
         is_final: Whether nothing moves any more: what is not done then was stopped.
     """
-    lines = [_line(row, request, is_final=is_final) for row in rows]
+    lines = [
+        _line(row, entry, request, is_final=is_final)
+        for row, entry in zip(rows, request.entries, strict=True)
+    ]
     table = pd.DataFrame(lines)
     table["Newest bar"] = pd.to_datetime(table["Newest bar"], utc=True)
     return table
@@ -52,11 +55,12 @@ def counts_text(rows: Sequence[Row]) -> str:
     return f"{n_done} of {len(rows)} done{failed}"
 
 
-def _line(row: Row, request: WatchRequest, *, is_final: bool) -> dict[str, object]:
+def _line(row: Row, entry: Entry, request: WatchRequest, *, is_final: bool) -> dict[str, object]:
     summary = row.summary
+    has_page = summary is not None and not entry.is_file
     line: dict[str, object] = {
         "Symbol": row.symbol,
-        OPEN: OPEN if summary is not None else "",
+        OPEN: OPEN if has_page else "",
         "Fan": None if summary is None else fan_image(summary),
         **_numbers(summary, request.sampling.sample_count),
         "Newest bar": None if summary is None else summary.newest,
