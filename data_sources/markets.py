@@ -100,4 +100,6 @@ def _make(name: str) -> DataSource:
 
 
 def _cached(source: DataSource) -> DataSource:
-    return source
+    from data_sources.bar_cache import CachedBars
+
+    return CachedBars(source)

@@ -31,8 +31,8 @@ def rank(text: str, instruments: Iterable[Instrument], limit: int) -> list[Instr
 
     In this order: the symbol itself, symbols that begin with the text, names in which each word
     of the text begins a word, symbols that contain it, names that contain it. Punctuation does
-    not count: sp500, btcusdt and brk b find S&P 500, BTC/USDT and BRK-B. Among equals the shorter
-    symbol wins, then the given order.
+    not count: sp500, btcusdt and brk b find S&P 500, BTC/USDT and BRK-B. Among equals the given
+    order stays.
 
     Args:
         text: What was typed; with nothing typed, the first instruments as they are given.
@@ -43,14 +43,10 @@ def rank(text: str, instruments: Iterable[Instrument], limit: int) -> list[Instr
     plain = "".join(words)
     if not plain:
         return [] if text.strip() else [*instruments][:limit]
-    found: list[tuple[int, int, int, Instrument]] = []
-    for position, instrument in enumerate(instruments):
-        place = _place(plain, words, text.strip().casefold(), instrument)
-        if place is not None:
-            # In names, length says nothing.
-            length = len(instrument.symbol) if place in {2, 4} else 0
-            found.append((place, length, position, instrument))
-    return [instrument for *_, instrument in sorted(found, key=lambda item: item[:3])[:limit]]
+    typed = text.strip().casefold()
+    placed = ((_place(plain, words, typed, item), item) for item in instruments)
+    found = [(place, item) for place, item in placed if place is not None]
+    return [item for _, item in sorted(found, key=lambda pair: pair[0])[:limit]]
 
 
 def _place(plain: str, words: list[str], typed: str, instrument: Instrument) -> int | None:

@@ -21,7 +21,7 @@ from data_sources.patience import Patience
 from data_sources.resampling import as_half_hours, as_weeks
 from data_sources.source import Bars, Instrument
 from data_sources.symbol_search import bundled_symbols, rank
-from kronos.calendars.symbols import calendar_of_symbol
+from data_sources.yahoo_facts import calendar_of, instrument_of, last_trade_of, opening_of
 from kronos.candles import Candles
 from kronos.errors import IntervalUnavailable, InvalidRequest, SourceNonsense, UnknownSymbol
 from kronos.intervals import interval_width
@@ -45,21 +45,8 @@ _FIRST_DAY = pd.Timestamp("1927-12-30", tz="UTC")  # of the S&P 500, the longest
 _DAY = pd.Timedelta(days=1)
 _SYMBOL = re.compile(r"[A-Za-z0-9.\-=^&_]{1,32}")
 _ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
-_KINDS = {
-    "EQUITY": "stock",
-    "ETF": "etf",
-    "MUTUALFUND": "fund",
-    "INDEX": "index",
-    "CURRENCY": "currency",
-    "CRYPTOCURRENCY": "crypto",
-    "FUTURE": "future",
-}
 # Yahoo gives neither rightly: hours in place of half-hours, and weeks that are adjusted wrongly.
 _PUT_TOGETHER_FROM = {"30m": "15m", "1w": "1d"}
-_CALENDARS = {"CRYPTOCURRENCY": "24/7", "CURRENCY": "fx", "FUTURE": "CMES"}
-_NEW_YORK = frozenset(
-    ("ASE", "BTS", "CBO", "DJI", "NAS", "NCM", "NGM", "NIM", "NMS", "NYQ", "NYS", "PCX", "SNP")
-)
 
 
 class Yahoo:
@@ -232,7 +219,7 @@ def _as_bars(
     if asked.interval == "1w":
         bars = as_weeks(bars)
     elif asked.interval == "30m":
-        bars = as_half_hours(bars, _opening(facts, bars))
+        bars = as_half_hours(bars, opening_of(facts) or pd.Timestamp(bars.index[0]).floor("30min"))
     bars = asked.cut(bars, ticker)
     zone = str(facts.get("exchangeTimezoneName") or pd.DatetimeIndex(bars.index).tz)
     candles = Candles.from_frame(
@@ -240,43 +227,8 @@ def _as_bars(
         symbol=ticker,
         interval=asked.interval,
         zone=zone,
-        calendar=_calendar(ticker, facts),
+        calendar=calendar_of(ticker, facts),
         source=_TITLE,
     )
-    candles, about_open = without_open_bars(candles, now, last_trade=_last_trade(facts))
-    return Bars(candles, _instrument(ticker, facts), now, (*notes, *about_open))
-
-
-def _calendar(ticker: str, facts: Mapping[str, Any]) -> str | None:
-    """Calendar that Yahoo's description points to; None where the bars must tell."""
-    kind = str(facts.get("instrumentType") or "")
-    if kind in _CALENDARS:
-        return _CALENDARS[kind]
-    if hint := calendar_of_symbol(ticker):
-        return hint[0]
-    return "XNYS" if facts.get("exchangeName") in _NEW_YORK else None
-
-
-def _opening(facts: Mapping[str, Any], bars: pd.DataFrame) -> pd.Timestamp:
-    """When a session opened, as Yahoo says."""
-    periods = facts.get("tradingPeriods")
-    if isinstance(periods, pd.DataFrame) and len(periods):
-        return pd.Timestamp(periods["start"].iloc[0])
-    return pd.Timestamp(bars.index[0]).floor("30min")
-
-
-def _last_trade(facts: Mapping[str, Any]) -> pd.Timestamp | None:
-    moment = facts.get("regularMarketTime")
-    return moment.tz_convert("UTC") if isinstance(moment, pd.Timestamp) else None
-
-
-def _instrument(ticker: str, facts: Mapping[str, Any]) -> Instrument:
-    kind, hint = str(facts.get("instrumentType") or ""), facts.get("priceHint")
-    return Instrument(
-        source=Yahoo.name,
-        symbol=ticker,
-        name=str(facts.get("longName") or facts.get("shortName") or ""),
-        kind=_KINDS.get(kind, kind.lower()),
-        currency=str(facts.get("currency") or ""),
-        decimals=hint if isinstance(hint, int) and 0 <= hint <= 12 else None,
-    )
+    candles, about_open = without_open_bars(candles, now, last_trade=last_trade_of(facts))
+    return Bars(candles, instrument_of(ticker, facts), now, (*notes, *about_open))
