@@ -89,6 +89,11 @@ def greet() -> None:
     st.session_state["greeted"] = True
 
 
+def expect_visit() -> None:
+    """The page's next visit counts as a first one: a click elsewhere asked for its forecast."""
+    st.session_state.pop("greeted", None)
+
+
 def cancel() -> None:
     """Take the current request back; it does not start again by itself."""
     current = asked()

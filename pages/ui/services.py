@@ -17,6 +17,8 @@ from kronos.inference.queue import JobQueue
 from kronos.inference.runner import Runner
 from kronos.service import engine
 from pages.ui.kept import offer_kept
+from pages.ui.watchlist_desk import WatchDesk
+from pages.ui.watchlist_sources import open_source
 
 __all__ = [
     "downloads", "fetches", "forecasts", "models", "open_source", "read_upload", "sample_candles",
@@ -53,6 +55,14 @@ def _fetchers() -> tuple[Runner, ...]:
     for runner in runners:
         atexit.register(runner.close)
     return runners
+
+
+@st.cache_resource(show_spinner=False)
+def watchlists() -> WatchDesk:
+    """Where runs of watchlists are started and found again."""
+    desk = WatchDesk(forecasts(), open_source)
+    atexit.register(desk.close)
+    return desk
 
 
 @st.cache_resource(show_spinner=False)

@@ -34,6 +34,7 @@ def build_shell() -> st.Page:
             st.Page(
                 "pages/forecast.py", title="Forecast", url_path="forecast", visibility="hidden"
             ),
+            st.Page("pages/watchlist.py", title="Watchlist", url_path="watchlist"),
         ]
     )
     st.html(_STYLE)
