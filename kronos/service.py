@@ -33,6 +33,7 @@ __all__ = [
     "forecast_request",
     "longest_context",
     "new_engine",
+    "running_engine",
 ]
 
 _lock = threading.Lock()
@@ -62,6 +63,12 @@ def engine() -> Engine:
         if _engine is None:
             _engine = new_engine()
             atexit.register(_engine.close)
+        return _engine
+
+
+def running_engine() -> Engine | None:
+    """The engine of this process if there is one yet; starts none."""
+    with _lock:
         return _engine
 
 

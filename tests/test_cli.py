@@ -241,6 +241,19 @@ def test_models_download_verify_delete(
     assert "freed" in capsys.readouterr().err
 
 
+def test_models_test_reports_every_step(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["models", "test", "bundled", "--device", "cpu"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["passed"] * 6
+
+
+def test_a_failed_models_test_exits_2(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["models", "test", "mini"]) == 2
+    out, err = capsys.readouterr()
+    assert "kronos models download mini" in out
+    assert err == "kronos: mini failed its test: Digests of the files.\n"
+
+
 def test_models_refuses_what_cannot_be(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for action, name, words in (
         ("download", "large", "not been published"),

@@ -14,6 +14,7 @@ MAY_USE = {
     "assets": set(),
     "collector": set(),
     "digest": set(),
+    "machine": set(),
     "intervals": {"errors"},
     "forecast": {"errors"},
     "forecast_file": {"errors", "forecast"},
@@ -25,7 +26,7 @@ MAY_USE = {
     "hub": {"errors"},
     "noise": set(),
     "nn": {"errors"},
-    "inference": {"errors", "forecast", "nn", "noise"},
+    "inference": {"errors", "forecast", "machine", "nn", "noise"},
     "context": {"errors", "forecast"},
     "candle_paths": {"context"},
     "upstream_calls": {"context", "errors", "forecast"},
@@ -47,11 +48,14 @@ MAY_USE = {
     },
     "torch_setup": {"collector"},
     "service": {"baselines", "context", "forecast", "inference", "predictor", "torch_setup", "zoo"},
+    "self_test": {
+        "assets", "candles", "errors", "forecast", "inference", "predictor", "service", "zoo",
+    },
 }  # fmt: skip
 WITHOUT_TORCH = {
     "assets", "baselines", "calendars", "candle_paths", "candles", "collector", "context", "digest",
     "errors", "evaluation", "events", "export", "forecast", "forecast_file", "hub", "intervals",
-    "noise", "upstream_calls",
+    "machine", "noise", "upstream_calls",
 }  # fmt: skip
 # The command line stands above everything, like the pages.
 COMMANDS = {"cli", "__main__"}

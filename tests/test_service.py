@@ -90,5 +90,13 @@ def test_an_unknown_model_is_told(asked, candles):
         asked.run("unknown", request, owner="o")
 
 
+def test_a_loaded_model_says_where_it_computes(asked, bundled):
+    longest_context(asked, "bundled", 24)
+    (found,) = asked.models
+    assert (found.name, found.n_bytes) == ("bundled", bundled.n_bytes)
+    assert (found.placement.device, found.placement.dtype) == ("cpu", "float32")
+    assert found.placement.n_threads >= 1
+
+
 def test_there_is_one_engine_in_a_process():
     assert engine() is engine()

@@ -18,7 +18,13 @@ from kronos.errors import ForecastCancelled, NotFinished, OutOfMemory
 from kronos.inference.batch import MAX_ROWS
 from kronos.inference.jobs import Job, JobStatus, Priority
 from kronos.inference.limits import Limits
-from kronos.inference.models import Load, ModelShelf, Predictor, is_out_of_memory
+from kronos.inference.models import (
+    Load,
+    LoadedModel,
+    ModelShelf,
+    Predictor,
+    is_out_of_memory,
+)
 from kronos.inference.worker import Worker
 
 if TYPE_CHECKING:
@@ -103,7 +109,12 @@ class Engine(Worker):
     @property
     def loaded(self) -> list[str]:
         """Names of the models in memory."""
-        return self._models.names
+        return [model.name for model in self._models.contents]
+
+    @property
+    def models(self) -> tuple[LoadedModel, ...]:
+        """The models in memory, the least recently used first."""
+        return self._models.contents
 
     def run(
         self,

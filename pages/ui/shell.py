@@ -35,6 +35,7 @@ def build_shell() -> st.Page:
                 "pages/forecast.py", title="Forecast", url_path="forecast", visibility="hidden"
             ),
             st.Page("pages/watchlist.py", title="Watchlist", url_path="watchlist"),
+            st.Page("pages/models.py", title="Models", url_path="models"),
         ]
     )
     st.html(_STYLE)
