@@ -27,8 +27,9 @@ from kronos.context import (
 )
 from kronos.errors import InvalidRequest
 from kronos.forecast import Forecast, Progress, SamplingParameters, whole_number
-from kronos.inference.continuation import Continuation, Drawing
+from kronos.inference.continuation import Continuation
 from kronos.inference.decode import decode_paths
+from kronos.inference.drawing import Drawing
 from kronos.inference.generate import Decoder, generate
 from kronos.inference.graphs import StaticDecoder
 from kronos.inference.models import Placement

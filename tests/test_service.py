@@ -7,10 +7,12 @@ import pytest
 
 import kronos
 from data_sources.samples import load_sample
+from kronos.baselines import baseline
 from kronos.context import calendar_fields, read_context
 from kronos.errors import InvalidRequest
 from kronos.forecast import SamplingParameters
 from kronos.service import engine, engine_sample, forecast_request, longest_context, new_engine
+from tests.test_imports import loaded_by
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +55,31 @@ def test_samples_through_the_engine_are_the_library_s_own(asked, bundled, candle
 
 def test_the_longest_context_is_the_model_s(asked, bundled):
     assert longest_context(asked, "bundled", 24) == bundled.context_length(10**9, 24)
+
+
+def test_a_baseline_is_asked_like_a_model(asked, candles):
+    future = candles.future(6)
+    sampling = SamplingParameters(sample_count=20, seed=5)
+    request = forecast_request("ewma", candles.frame, future, sampling)
+    found = asked.run("baseline", request, owner="o")
+    direct = baseline("ewma").forecast(candles.frame, y_timestamp=future, sample_count=20, seed=5)
+    assert np.array_equal(found.paths, direct.paths)
+    assert found.metadata() == direct.metadata()
+    assert longest_context(asked, "garch", 24) == 1000
+
+
+def test_a_baseline_needs_no_torch():
+    said = (
+        "from data_sources.samples import load_sample\n"
+        "from kronos.forecast import SamplingParameters\n"
+        "from kronos.service import forecast_request, new_engine\n"
+        "candles = load_sample('BTCUSD_30m')\n"
+        "asked = forecast_request('fhs', candles.frame, candles.future(3), SamplingParameters())\n"
+        "engine = new_engine()\n"
+        "assert engine.run('k', asked, owner='o').n_paths == 100\n"
+        "engine.close()"
+    )
+    assert "torch" not in loaded_by(said)
 
 
 def test_an_unknown_model_is_told(asked, candles):

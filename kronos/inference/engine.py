@@ -28,7 +28,8 @@ from kronos.inference.models import (
 from kronos.inference.worker import Worker
 
 if TYPE_CHECKING:
-    from kronos.inference.continuation import Continuation, Drawing
+    from kronos.inference.continuation import Continuation
+    from kronos.inference.drawing import Drawing
     from kronos.inference.generate import Decoder
 
 __all__ = ["SAMPLING", "Engine", "Request"]
@@ -78,6 +79,11 @@ class _Running:
     @property
     def n_rows(self) -> int:
         return sum(c.n_rows for c in self.unfinished)
+
+    @property
+    def gathers(self) -> bool:
+        """Whether others that come within a moment are worth waiting for."""
+        return self.predictor.decoder is not None and self.predictor.decoder.gathers
 
     def report(self) -> None:
         series = self.drawing.series
@@ -163,7 +169,8 @@ class Engine(Worker):
                 break
             self._drop_unwanted()
             for predictor, members in self._next_batch().items():
-                self._step(predictor.decoder, members)
+                if predictor.decoder is not None:
+                    self._step(predictor.decoder, members)
             self._settle()
         for running in self._running:
             self.queue.cancel(running.job)
@@ -174,7 +181,7 @@ class Engine(Worker):
         """Begins what there is room for; blocks while there is nothing to do. False at the end."""
         linger = 0.0 if self._running else LINGER
         while self._has_room():
-            gathers = any(r.predictor.decoder.gathers for r in self._running)
+            gathers = any(r.gathers for r in self._running)
             job = self.queue.take(None if not self._running else linger if gathers else 0.0)
             if job is None:
                 break

@@ -91,7 +91,7 @@ class JobLedger:
         """Keep a result under a key of which nothing is known."""
         if self.find(key) is None:
             job = Job(key, None, self._clock())
-            job.state, job.result = "done", result
+            job.state, job.result, job.is_kept = "done", result, True
             self._finished.add(job, self._clock())
 
     def forget(self, key: str) -> None:

@@ -53,9 +53,13 @@ class LoadedModel:
 
 
 class Predictor(Protocol):
-    """What the engine needs of a loaded model."""
+    """What the engine needs of a loaded model.
 
-    decoder: Decoder
+    Attributes:
+        decoder: Takes the steps of its series; None where it draws nothing step by step.
+    """
+
+    decoder: Decoder | None
 
     @property
     def n_bytes(self) -> int:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import zlib
 
 import streamlit as st
 
 from data_sources.csv_file import CsvChoices, CsvReading, read_csv
+from data_sources.markets import open_source
 from data_sources.samples import load_sample
 from kronos import zoo
 from kronos.candles import Candles
@@ -16,6 +18,13 @@ from kronos.inference.queue import JobQueue
 from kronos.inference.runner import Runner
 from kronos.service import engine
 from pages.ui.kept import offer_kept
+from pages.ui.watchlist_desk import WatchDesk
+
+__all__ = [
+    "downloads", "fetches", "forecasts", "models", "open_source", "read_upload", "sample_candles",
+]  # fmt: skip
+
+N_FETCHERS = 4
 
 DOWNLOAD_PATIENCE = 3600.0
 """Seconds after which a download that nobody looks at is given up."""
@@ -47,6 +56,28 @@ def checks() -> JobQueue:
     runner = Runner("checks")
     atexit.register(runner.close)
     return runner.queue
+
+
+def fetches(source: str) -> JobQueue:
+    """Where bars of a source are asked for: one of a few threads, always the same for a source,
+    so that a source that hangs keeps only some others waiting."""
+    return _fetchers()[zlib.crc32(source.encode()) % N_FETCHERS].queue
+
+
+@st.cache_resource(show_spinner=False)
+def _fetchers() -> tuple[Runner, ...]:
+    runners = tuple(Runner(f"fetches-{number}") for number in range(N_FETCHERS))
+    for runner in runners:
+        atexit.register(runner.close)
+    return runners
+
+
+@st.cache_resource(show_spinner=False)
+def watchlists() -> WatchDesk:
+    """Where runs of watchlists are started and found again."""
+    desk = WatchDesk(forecasts(), open_source)
+    atexit.register(desk.close)
+    return desk
 
 
 @st.cache_resource(show_spinner=False)

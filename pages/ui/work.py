@@ -12,7 +12,7 @@ from kronos.inference.jobs import JobControl, Work
 from pages.ui.request import ForecastRequest, context_of
 
 if TYPE_CHECKING:
-    from kronos.inference.continuation import Drawing
+    from kronos.inference.drawing import Drawing
     from kronos.predictor import KronosPredictor
     from kronos.self_test import SelfTest
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from kronos.errors import Busy, DeadlineExceeded, ForecastCancelled, InvalidRequest, OutOfMemory
-from kronos.inference.continuation import Drawing
+from kronos.inference.drawing import Drawing
 from kronos.inference.engine import SAMPLING, Engine, Request
 from kronos.inference.generate import Decoder, generate
 from kronos.inference.jobs import Priority
