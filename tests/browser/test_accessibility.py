@@ -25,14 +25,16 @@ MOST_TABS = 150
 # On a deep link Streamlit looks for its server below the page's own path before the root.
 PROBE = re.compile(r"/[a-z_]+/_stcore/(health|host-config)")
 
-# Nothing is drawn any more, nothing is computed, and nothing has moved for 400 ms.
+# Nothing is computed any more, and for 400 ms nothing has moved or changed its colour.
 IS_READY = """() => {
     const busy = document.querySelector(
         '[data-testid="stSkeleton"], [data-testid="stProgress"], [data-testid="stSpinner"]');
     const state = document.querySelector("[data-test-script-state]")?.dataset.testScriptState;
     const main = document.querySelector('[data-testid="stMain"]');
-    const layout = [main?.innerText, main?.scrollHeight, innerWidth,
-        getComputedStyle(document.querySelector(".stApp")).backgroundColor].join();
+    const colours = [...document.querySelectorAll(".stApp, button, p")]
+        .map(element => getComputedStyle(element))
+        .map(style => style.color + style.backgroundColor);
+    const layout = [main?.innerText, main?.scrollHeight, innerWidth, ...colours].join();
     if (busy || state !== "notRunning" || window.seen?.layout !== layout)
         window.seen = { layout, since: performance.now() };
     return performance.now() - window.seen.since >= 400;
@@ -64,7 +66,8 @@ STEP = """() => {
     return [`${role}: ${name.split("\\n").filter(Boolean).join(" ").slice(0, 60)}`, was];
 }"""
 
-# What can be clicked and was not reached. Of a group of radio buttons or tabs one is enough.
+# What can be clicked and was not reached. Of a group of buttons or tabs one is enough: arrow keys
+# lead to the others.
 MISSED = """() => {
     const controls = document.querySelectorAll(
         '.stApp :is(button, input, select, textarea, summary, a[href], [role="tab"])');
@@ -72,6 +75,7 @@ MISSED = """() => {
         .filter(e => e.checkVisibility({ visibilityProperty: true }))
         .filter(e => !e.dataset.visited && !e.disabled && e.tabIndex >= 0)
         .filter(e => !["radio", "tab"].includes(e.getAttribute("role") || e.type))
+        .filter(e => !e.closest('[data-testid="stButtonGroup"]')?.querySelector("[data-visited]"))
         .map(e => e.outerHTML.slice(0, 160));
 }"""
 
@@ -123,7 +127,7 @@ def bring_out(title: str, page: Page) -> None:
 
 
 def set_horizon(page: Page, bars: int) -> None:
-    field = page.get_by_label("Horizon (bars)")
+    field = page.get_by_label("Horizon (bars)", exact=True)
     field.fill(str(bars))
     field.press("Enter")
 
@@ -144,9 +148,20 @@ def grave_violations(page: Page) -> list[str]:
     ]
 
 
+def go_to_top(page: Page) -> None:
+    """Let the next Tab lead to the first control, whatever was in focus before."""
+    page.evaluate("""() => {
+        const start = document.createElement("span");
+        start.tabIndex = -1;
+        document.body.prepend(start);
+        start.focus();
+        window.focused = null;
+    }""")
+
+
 def walk(page: Page) -> tuple[list[str], list[str]]:
     """Tab from the top to the end of the page: what was in focus, and what did not show it."""
-    page.evaluate("document.activeElement?.blur(); window.focused = null")
+    go_to_top(page)
     names: list[str] = []
     unseen: list[str] = []
     for _ in range(MOST_TABS):
@@ -194,9 +209,22 @@ def test_the_controls_of_a_narrow_page_are_found_without_a_mouse(pages):
     look(page, "light", 1400)
 
 
+def test_the_glossary_is_opened_read_and_closed(pages, screenshots):
+    page = pages["Models"].page
+    page.get_by_role("button", name="Glossary").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("tab", name="Judging it").click()
+    page.get_by_text("Continuous ranked probability score").wait_for()
+    settle(page)
+    page.screenshot(path=screenshots / "glossary.png")
+    assert grave_violations(page) == []
+    page.keyboard.press("Escape")
+    expect(page.get_by_text("Continuous ranked probability score")).to_have_count(0)
+
+
 def test_run_is_reached_and_pressed_without_a_mouse(pages):
     page = pages["Forecast"].page
-    page.evaluate("document.activeElement?.blur()")
+    go_to_top(page)
     for _ in range(MOST_TABS):
         page.keyboard.press("Tab")
         if "Run" in page.evaluate("document.activeElement.innerText || ''").split("\n"):
