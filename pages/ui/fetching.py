@@ -104,7 +104,7 @@ def fetch(wanted: Wanted) -> JobStatus:
     Raises:
         Busy: too many wait for this source.
     """
-    queue = services.fetches(wanted.source)
+    queue = services.fetches()
     status = queue.status(wanted.key, owner=owner())
     if status is not None:
         return status
@@ -120,7 +120,7 @@ def asked_since(slot: str, wanted: Wanted) -> Wanted:
     before: Wanted | None = st.session_state.get(slot)
     if not wanted.is_same(before):
         if before is not None:
-            services.fetches(before.source).leave(before.key, owner=owner())
+            services.fetches().leave(before.key, owner=owner())
         st.session_state[slot] = before = replace(wanted, asked_at=int(time.time()))
     assert before is not None
     return before
@@ -131,7 +131,7 @@ def ask_again(*slots: str) -> None:
     for slot in slots:
         before: Wanted | None = st.session_state.get(slot)
         if before is not None:
-            services.fetches(before.source).leave(before.key, owner=owner())
+            services.fetches().leave(before.key, owner=owner())
             # Not the next minute's key: the same minute's answer is what should be replaced.
             st.session_state[slot] = replace(before, asked_at=before.asked_at + 60)
 
@@ -139,7 +139,7 @@ def ask_again(*slots: str) -> None:
 def instruments(source: str) -> list[Instrument]:
     """What a source has, as far as it is known already; looked up beside the page."""
     key = f"symbols {source}"
-    queue = services.fetches(source)
+    queue = services.fetches()
     status = queue.status(key, owner=owner())
     if status is None:
 

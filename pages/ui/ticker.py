@@ -157,7 +157,7 @@ def _poll() -> None:
     for slot in (AROUND, LATEST):
         wanted: Wanted | None = st.session_state.get(slot)
         if wanted is not None:
-            found = services.fetches(wanted.source).status(wanted.key)
+            found = services.fetches().status(wanted.key)
             if found is not None and not found.is_final:
                 status = found
     if status is None:
@@ -172,7 +172,7 @@ def _cancel() -> None:
     for slot in (LATEST, AROUND):
         wanted: Wanted | None = st.session_state.get(slot)
         if wanted is not None:
-            services.fetches(wanted.source).leave(wanted.key, owner=owner())
+            services.fetches().leave(wanted.key, owner=owner())
             st.session_state[_CANCELLED] = wanted.key
 
 
