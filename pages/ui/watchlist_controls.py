@@ -18,7 +18,7 @@ from pages.ui.watchlist_fetch import sample_intervals
 from pages.ui.watchlist_files import choose_files
 from pages.ui.watchlist_request import Entry, WatchRequest
 from pages.ui.watchlist_sources import SAMPLES, open_source, source_titles
-from pages.ui.watchlist_symbols import MAX_SYMBOLS, MAX_TEXT, SymbolList, read_symbols
+from pages.ui.watchlist_symbols import MAX_SYMBOLS, SymbolList, list_line, read_symbols
 
 PREFERRED_INTERVAL = "1d"
 MAX_FOUND = 12
@@ -131,10 +131,18 @@ def _restore(state: MutableMapping[str, Any]) -> None:
 
 
 def add_symbol(state: MutableMapping[str, Any], symbol: str) -> None:
-    """Append a symbol to the text of the list, unless it is there."""
-    text = str(state.get("symbols") or "").rstrip(" ,;\n")
-    if symbol not in read_symbols(text).symbols and len(text) + len(symbol) + 2 < MAX_TEXT:
-        state["symbols"] = f"{text}, {symbol}" if text else symbol
+    """Append a symbol to the text of the list, unless it is there or the list is full."""
+    listed = read_symbols(str(state.get("symbols") or "")).symbols
+    if symbol not in listed and len(listed) < MAX_SYMBOLS:
+        state["symbols"] = list_line((*listed, symbol))
+
+
+def tidy_symbols(state: MutableMapping[str, Any]) -> None:
+    """Leave in the text, and so in the link, only what is taken of it; the notes say what went."""
+    found = read_symbols(str(state.get("symbols") or ""))
+    state["list_notes"] = found.notes
+    if found.notes:
+        state["symbols"] = list_line(found.symbols)
 
 
 def _choose_samples() -> SymbolList:
@@ -145,8 +153,8 @@ def _choose_samples() -> SymbolList:
 
 def _choose_symbols(name: str) -> tuple[SymbolList, str]:
     text = st.text_area(
-        "Symbols", key="symbols", bind="query-params", height=120, max_chars=MAX_TEXT,
-        placeholder="Paste symbols",
+        "Symbols", key="symbols", bind="query-params", height=120, placeholder="Paste symbols",
+        on_change=tidy_symbols, args=(st.session_state,),
         help=f"Separated by spaces, commas, semicolons or line breaks; up to {MAX_SYMBOLS}.",
     )  # fmt: skip
     source = open_source(name)
@@ -156,7 +164,10 @@ def _choose_symbols(name: str) -> tuple[SymbolList, str]:
     interval = st.selectbox(
         "Interval", intervals, intervals.index(preferred), key="list_interval", bind="query-params"
     )
-    return read_symbols(text or ""), interval
+    found = read_symbols(text or "")
+    return SymbolList(
+        found.symbols, found.notes or st.session_state.get("list_notes", ())
+    ), interval
 
 
 def _find_symbols(name: str) -> None:
