@@ -110,7 +110,7 @@ def read_answer(text: object) -> tuple[Saved, int]:
     try:
         answer = json.loads(text)
         lists, done = json.loads(answer["lists"]), int(answer["done"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return Saved({}, is_known=False), -1
     kept = {}
     for name, fields in sorted(lists.items() if isinstance(lists, dict) else ()):
