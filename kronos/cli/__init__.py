@@ -23,7 +23,7 @@ from kronos.errors import KronosError
 
 __all__ = ["COMMANDS", "main", "parser"]
 
-COMMANDS = ("forecast", "fetch", "models", "train", "evaluate")
+COMMANDS = ("forecast", "fetch", "models", "train", "evaluate", "events")
 """Modules of this package, in the order --help lists them."""
 
 _DESCRIPTION = """\

@@ -1,0 +1,195 @@
+"""What to forecast and how: the watchlist's widgets in, a checked request out."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from kronos import zoo
+from kronos.forecast import SamplingParameters
+from pages.ui import services
+from pages.ui.controls import LARGEST_SEED, model_state
+from pages.ui.messages import plain
+from pages.ui.request import DEFAULT_HORIZON, DEFAULT_PATHS, MAX_HORIZON, MAX_PATHS
+from pages.ui.watchlist_fetch import sample_intervals
+from pages.ui.watchlist_files import choose_files
+from pages.ui.watchlist_request import Entry, WatchRequest
+from pages.ui.watchlist_sources import SAMPLES, open_source, source_titles
+from pages.ui.watchlist_symbols import MAX_SYMBOLS, MAX_TEXT, SymbolList, read_symbols
+
+PREFERRED_INTERVAL = "1d"
+MAX_FOUND = 12
+_BOUND = (
+    *("list_source", "list_interval", "list_model", "list_horizon", "list_paths", "list_seed"),
+    *("symbols", "samples"),
+)
+"""The controls that make up a link."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenList:
+    """What the controls say.
+
+    Attributes:
+        symbols: Symbols of the source.
+        files: Uploaded files, each with its bytes.
+        source: Name of the source.
+        interval: Width of the bars of its symbols; empty for samples, which have their own.
+        notes: What was left out and why, plain text.
+    """
+
+    symbols: tuple[str, ...]
+    files: tuple[tuple[Entry, bytes], ...]
+    source: str
+    interval: str
+    notes: tuple[str, ...]
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        own = sample_intervals() if self.source == SAMPLES else {}
+        named = (Entry(symbol, own.get(symbol, self.interval)) for symbol in self.symbols)
+        return (*named, *(entry for entry, _ in self.files))
+
+    @property
+    def contents(self) -> list[bytes | None]:
+        """For every entry the bytes of its file, None for symbols."""
+        return [*(None for _ in self.symbols), *(content for _, content in self.files)]
+
+
+def choose_list() -> ChosenList:
+    """The controls of what is forecast.
+
+    Raises:
+        InvalidRequest: The uploaded files are too many or too large.
+        KronosError: The source cannot be used.
+    """
+    _restore(st.session_state)
+    titles = source_titles()
+    source = st.selectbox(
+        "Source",
+        list(titles),
+        format_func=titles.__getitem__,
+        key="list_source",
+        bind="query-params",
+    )
+    if source == SAMPLES:
+        found, interval = _choose_samples(), ""
+    else:
+        found, interval = _choose_symbols(source)
+    with st.expander("My own CSV files", icon=":material/upload_file:"):
+        files = choose_files()
+    room = MAX_SYMBOLS - len(files)
+    notes = found.notes
+    if len(found.symbols) > room:
+        notes = (*notes, f"Beside {len(files)} files there is room for {room} symbols.")
+    return ChosenList(found.symbols[:room], tuple(files), source, interval, notes)
+
+
+def choose_settings(chosen: ChosenList) -> WatchRequest | None:
+    """The controls of how it is forecast; None while there is nothing to forecast.
+
+    Raises:
+        InvalidRequest: A value is out of range, which widgets prevent and links may not.
+    """
+    model = _choose_model()
+    horizon = st.number_input(
+        "Horizon (bars)", 1, MAX_HORIZON, DEFAULT_HORIZON, key="list_horizon", bind="query-params"
+    )
+    paths = st.number_input(
+        "Paths", 10, MAX_PATHS, DEFAULT_PATHS, 10, key="list_paths", bind="query-params",
+        help="Simulated futures of every line. P(up) of 100 paths is known to 5 points.",
+    )  # fmt: skip
+    with st.expander("Sampling", icon=":material/tune:"):
+        seed = st.number_input(
+            "Seed", 0, LARGEST_SEED, 0, key="list_seed", bind="query-params",
+            help="The same seed gives the same paths.",
+        )  # fmt: skip
+    if not chosen.entries:
+        return None
+    return WatchRequest(
+        entries=chosen.entries,
+        source=chosen.source,
+        model=model.name,
+        revision=model.revision,
+        horizon=int(horizon),
+        sampling=SamplingParameters(sample_count=int(paths), seed=int(seed)),
+    )
+
+
+def remember(state: MutableMapping[str, Any]) -> None:
+    """Keep what the controls say for a session that comes back from another page."""
+    state["list_kept"] = {key: state[key] for key in _BOUND if key in state}
+
+
+def _restore(state: MutableMapping[str, Any]) -> None:
+    """Say again what was said before, unless this page is open already or a link says something."""
+    if not any(key in state for key in _BOUND) and not set(_BOUND) & set(st.query_params):
+        state.update(state.get("list_kept", {}))
+
+
+def add_symbol(state: MutableMapping[str, Any], symbol: str) -> None:
+    """Append a symbol to the text of the list, unless it is there."""
+    text = str(state.get("symbols") or "").rstrip(" ,;\n")
+    if symbol not in read_symbols(text).symbols and len(text) + len(symbol) + 2 < MAX_TEXT:
+        state["symbols"] = f"{text}, {symbol}" if text else symbol
+
+
+def _choose_samples() -> SymbolList:
+    names = list(sample_intervals())
+    chosen = st.multiselect("Samples", names, names, key="samples", bind="query-params")
+    return SymbolList(tuple(name for name in names if name in chosen))
+
+
+def _choose_symbols(name: str) -> tuple[SymbolList, str]:
+    text = st.text_area(
+        "Symbols", key="symbols", bind="query-params", height=120, max_chars=MAX_TEXT,
+        placeholder="Paste symbols",
+        help=f"Separated by spaces, commas, semicolons or line breaks; up to {MAX_SYMBOLS}.",
+    )  # fmt: skip
+    source = open_source(name)
+    _find_symbols(name)
+    intervals = list(source.intervals)
+    preferred = PREFERRED_INTERVAL if PREFERRED_INTERVAL in intervals else intervals[-1]
+    interval = st.selectbox(
+        "Interval", intervals, intervals.index(preferred), key="list_interval", bind="query-params"
+    )
+    return read_symbols(text or ""), interval
+
+
+def _find_symbols(name: str) -> None:
+    wanted = st.text_input("Find a symbol", key="watch_find", max_chars=40, placeholder="Name")
+    if not wanted:
+        return
+    with st.spinner("Looking"):
+        found = open_source(name).suggest(wanted, MAX_FOUND)
+    if not found:
+        st.caption("Nothing by that name. A symbol may be typed all the same.")
+        return
+    names = {one.symbol: f"{one.symbol} {one.name}".strip() for one in found}
+    st.pills(
+        "Add to the list", list(names), format_func=lambda symbol: plain(names[symbol][:48]),
+        key="watch_found", on_change=_add_found,
+    )  # fmt: skip
+
+
+def _add_found() -> None:
+    symbol = st.session_state.get("watch_found")
+    if symbol:
+        add_symbol(st.session_state, symbol)
+        st.session_state["watch_found"] = None
+
+
+def _choose_model() -> zoo.Entry:
+    entries = {entry.title: entry for entry in services.models()}
+    title = st.selectbox("Model", list(entries), key="list_model", bind="query-params")
+    st.caption(model_state(entries[title]).capitalize())
+    return entries[title]
+
+
+def needs_download(request: WatchRequest) -> bool:
+    """Whether the model has to be fetched first."""
+    states = {entry.name: entry.state for entry in services.models()}
+    return states.get(request.model) == "downloadable"
