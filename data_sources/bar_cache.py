@@ -41,7 +41,7 @@ _OVERLAP = 6
 # Behind by more bars than this, and with no start asked for, a series is fetched anew.
 _MOST_BEHIND = 2_000
 # A source that has just failed for a series is not asked for it again for so long.
-_REST = pd.Timedelta(seconds=10)
+_REST = pd.Timedelta(seconds=2)
 _FAILURES = (RateLimited, SourceBlocked, SourceDown, SourceNonsense)
 
 

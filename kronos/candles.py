@@ -145,6 +145,16 @@ class Candles:
             history=self.slice(None, position + 1), actuals=self.frame.iloc[position + 1 : end]
         )
 
+    def bars_at(self, stamps: pd.DatetimeIndex) -> pd.DataFrame:
+        """(H, 6) bars that open at these times, NaN where there is none.
+
+        Args:
+            stamps: (H,) times; without a zone they are on the exchange's clock.
+        """
+        if stamps.tz is None:
+            stamps = stamps.tz_localize(self.zone, ambiguous="NaT", nonexistent="shift_forward")
+        return self.frame.reindex(stamps.tz_convert("UTC"))
+
     def future(self, n: int) -> pd.DatetimeIndex:
         """(n,) open times, in UTC, of the bars after the last one."""
         return future_timestamps(

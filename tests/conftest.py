@@ -14,6 +14,8 @@ import pandas as pd
 import pytest
 from safetensors.torch import load_file
 
+pytest_plugins = ["tests.simulated"]
+
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = Path(__file__).parent / "golden"
 

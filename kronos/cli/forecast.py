@@ -6,6 +6,7 @@ import argparse
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from kronos.baselines import BASELINES
 from kronos.cli.terminal import ProgressLine, write_text
 from kronos.collector import collector_paused
 from kronos.errors import InvalidRequest
@@ -28,6 +29,7 @@ examples:
   kronos forecast bars.csv
   kronos forecast bars.csv --horizon 48 --paths 200 --seed 7 -o forecast.csv
   kronos forecast bars.csv --model small --format json | jq .close_quantiles.p50
+  kronos forecast bars.csv --model ewma
   kronos forecast bars.csv --clock UTC --calendar XNYS --interval 1h
   kronos forecast bars.csv --origin "2024-11-01 15:30" --paths-out paths.csv
   curl -s https://example.com/bars.csv | kronos forecast - --symbol BTCUSD --calendar 24/7
@@ -61,7 +63,8 @@ def add_parser(subparsers: Any) -> None:
         "--model",
         default="bundled",
         metavar="NAME",
-        help="bundled, mini, small, base, or a folder (default: bundled, which needs no network)",
+        help="bundled, mini, small, base, a folder, or a baseline: "
+        f"{', '.join(BASELINES)} (default: bundled, which needs no network)",
     )
     model.add_argument("--device", help="cpu, cuda, mps, ... (default: a GPU if there is one)")
     _add_data_options(parser.add_argument_group("data (default: read off the file)"))
@@ -152,7 +155,7 @@ def run(args: argparse.Namespace) -> int:
     with collector_paused():
         from kronos.calendars.future import MAX_HORIZON
         from kronos.cli.forecast_input import read_request
-        from kronos.cli.forecast_output import as_csv, as_json, paths_csv
+        from kronos.export import forecast_json, paths_csv, quantiles_csv
         from kronos.forecast import SamplingParameters
         from kronos.inference.engine import SAMPLING
         from kronos.service import forecast_request, new_engine
@@ -180,8 +183,8 @@ def run(args: argparse.Namespace) -> int:
             line(status.done, status.total)
 
         forecast = engine.run("forecast", asked, owner="command line", watch=watch)
-    render = as_json if args.format == "json" else as_csv
+    render = forecast_json if args.format == "json" else quantiles_csv
     if args.paths_out:
-        write_text(args.paths_out, paths_csv(forecast))
-    write_text(args.output, render(forecast, request))
+        write_text(args.paths_out, paths_csv(request.candles, forecast))
+    write_text(args.output, render(request.candles, forecast))
     return 0

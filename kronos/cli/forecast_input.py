@@ -27,13 +27,11 @@ class Request:
         candles: The bars of the file.
         context: Bars up to the origin, indexed on the exchange's clock.
         future: (H,) times to forecast, on the exchange's clock.
-        actual: Closes that followed the origin, by time; empty at the end of the file.
     """
 
     candles: Candles
     context: pd.DataFrame
     future: pd.DatetimeIndex
-    actual: pd.Series
 
 
 def read_request(args: argparse.Namespace) -> Request:
@@ -66,7 +64,7 @@ def read_request(args: argparse.Namespace) -> Request:
             f"--origin {args.origin} lies behind the last bar of {name}, {stamps[-1]}. Leave it "
             "out to forecast from there."
         )
-    context, later = bars[stamps <= origin], bars[stamps > origin]
+    context = bars[stamps <= origin]
     if len(context) < _MIN_BARS:
         raise InvalidRequest(
             f"--origin {args.origin} leaves {len(context)} bars of {name} to read; the first bar "
@@ -84,7 +82,7 @@ def read_request(args: argparse.Namespace) -> Request:
         notes.append(note)
     if not args.quiet:
         print("\n".join(notes), file=sys.stderr)
-    return Request(candles, context, future.tz_convert(candles.zone), later["close"])
+    return Request(candles, context, future.tz_convert(candles.zone))
 
 
 def _origin(text: str, candles: Candles) -> pd.Timestamp:

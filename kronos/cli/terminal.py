@@ -1,20 +1,15 @@
-"""What the commands share: progress on a terminal, tables as CSV, files read and written."""
+"""What the commands share: progress on a terminal, files read and written."""
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
 import time
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TextIO
 
 from kronos.errors import InvalidRequest
 
-__all__ = ["ProgressLine", "csv_text", "megabytes", "read_bytes", "write_text"]
-
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+__all__ = ["ProgressLine", "megabytes", "read_bytes", "write_text"]
 
 
 class ProgressLine:
@@ -55,24 +50,6 @@ class ProgressLine:
         if self._in_bytes:
             return f"{megabytes(done)} of {megabytes(total)} ({100 * done // total}%)"
         return f"{done} of {total}"
-
-
-def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table as CSV with Unix line ends.
-
-    A text that a spreadsheet would take for a formula gets an apostrophe in front, which shows
-    it as the text it is. Numbers are left alone.
-    """
-    opened = io.StringIO()
-    writer = csv.writer(opened, lineterminator="\n")
-    writer.writerow([_harmless(cell) for cell in header])
-    writer.writerows([_harmless(cell) for cell in row] for row in rows)
-    return opened.getvalue()
-
-
-def _harmless(cell: object) -> object:
-    is_formula = isinstance(cell, str) and cell.startswith(_FORMULA_STARTS)
-    return f"'{cell}" if is_formula else cell
 
 
 def megabytes(n_bytes: int) -> str:

@@ -107,6 +107,11 @@ class JobQueue:
         with self._lock:
             self._ledger.offer(key, result)
 
+    def forget(self, key: str) -> None:
+        """Drop what is kept of an ended job, so that the next submit has the work done anew."""
+        with self._lock:
+            self._ledger.forget(key)
+
     def status(self, key: str, *, owner: str | None = None) -> JobStatus | None:
         """The job's state now, or None for a key never seen or no longer kept.
 

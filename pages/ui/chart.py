@@ -6,6 +6,8 @@ The figure has transparent grounds and no text colours, so that it follows the p
 from __future__ import annotations
 
 import html
+from collections.abc import Collection
+from typing import get_args
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -15,9 +17,9 @@ from kronos.forecast import Forecast
 from pages.ui import chart_colours as colour
 from pages.ui import chart_layers as layers
 from pages.ui.chart_edge import add_distribution, add_edge_labels
-from pages.ui.chart_scene import Scene, View, build_scene
+from pages.ui.chart_scene import Layer, Scene, View, Window, build_scene
 
-__all__ = ["View", "chart_description", "fan_figure"]
+__all__ = ["Layer", "View", "Window", "chart_description", "fan_figure"]
 
 FONT = "Inter, Source Sans, system-ui, -apple-system, Segoe UI, sans-serif"
 VIEW_NAMES = {"price": "", "percent": "change since the last close", "log": "log scale"}
@@ -29,6 +31,8 @@ def fan_figure(
     *,
     view: View = "price",
     compact: bool = False,
+    window: Window = "auto",
+    shown: Collection[Layer] = get_args(Layer),
 ) -> go.Figure:
     """Draw candles and, where there is a forecast, its fan.
 
@@ -38,14 +42,18 @@ def fan_figure(
         forecast: The fan, or None for candles alone.
         view: Price, percent from the last close, or price on a log axis.
         compact: Layout for screens too narrow for labels beside the chart.
+        window: How far back the chart opens; auto suits the horizon.
+        shown: Layers that are drawn beside candles and median.
     """
-    scene = build_scene(candles, forecast, view=view, compact=compact)
+    scene = build_scene(candles, forecast, view=view, compact=compact, window=window)
     height, margin = _frame_size(scene, compact=compact)
     figure = _panels(scene)
     if forecast is not None:
         layers.add_zone(figure, scene)
-        layers.add_bands(figure, scene)
-        layers.add_sample_paths(figure, scene)
+        if "bands" in shown:
+            layers.add_bands(figure, scene)
+        if "paths" in shown:
+            layers.add_sample_paths(figure, scene)
     layers.add_candles(figure, scene)
     if forecast is not None:
         layers.add_median(figure, scene)

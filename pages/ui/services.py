@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import zlib
 
 import streamlit as st
 
 from data_sources.csv_file import CsvChoices, CsvReading, read_csv
+from data_sources.markets import open_source
 from data_sources.samples import load_sample
 from kronos import zoo
 from kronos.candles import Candles
+from kronos.inference.limits import Limits
 from kronos.inference.queue import JobQueue
 from kronos.inference.runner import Runner
 from kronos.service import engine
 from pages.ui.kept import offer_kept
 from pages.ui.watchlist_desk import WatchDesk
-from pages.ui.watchlist_sources import open_source
+
+__all__ = [
+    "downloads", "fetches", "forecasts", "models", "open_source", "read_upload", "sample_candles",
+]  # fmt: skip
+
+N_FETCHERS = 4
+
+DOWNLOAD_PATIENCE = 3600.0
+"""Seconds after which a download that nobody looks at is given up."""
 
 
 @st.cache_resource(show_spinner=False)
@@ -29,10 +40,36 @@ def forecasts() -> JobQueue:
 
 @st.cache_resource(show_spinner=False)
 def downloads() -> JobQueue:
-    """Where downloads are asked of a second worker: a slow network never delays a forecast."""
-    runner = Runner("downloads")
+    """Where models are fetched and deleted, one after another, by a second worker.
+
+    A slow network never delays a forecast, and no file goes while another download counts on it.
+    """
+    # A download goes on while its page is not looked at.
+    runner = Runner("downloads", Limits(abandon_after=DOWNLOAD_PATIENCE))
     atexit.register(runner.close)
     return runner.queue
+
+
+@st.cache_resource(show_spinner=False)
+def checks() -> JobQueue:
+    """Where models are verified and tested by a third worker, however long a download takes."""
+    runner = Runner("checks")
+    atexit.register(runner.close)
+    return runner.queue
+
+
+def fetches(source: str) -> JobQueue:
+    """Where bars of a source are asked for: one of a few threads, always the same for a source,
+    so that a source that hangs keeps only some others waiting."""
+    return _fetchers()[zlib.crc32(source.encode()) % N_FETCHERS].queue
+
+
+@st.cache_resource(show_spinner=False)
+def _fetchers() -> tuple[Runner, ...]:
+    runners = tuple(Runner(f"fetches-{number}") for number in range(N_FETCHERS))
+    for runner in runners:
+        atexit.register(runner.close)
+    return runners
 
 
 @st.cache_resource(show_spinner=False)

@@ -29,11 +29,13 @@ def build_shell() -> st.Page:
     page = st.navigation(
         [
             st.Page("pages/forecast.py", title="Forecast", url_path="home", default=True),
+            st.Page("pages/compare.py", title="Compare", url_path="compare"),
             # The same page under its own name, so that /forecast is a link that works.
             st.Page(
                 "pages/forecast.py", title="Forecast", url_path="forecast", visibility="hidden"
             ),
             st.Page("pages/watchlist.py", title="Watchlist", url_path="watchlist"),
+            st.Page("pages/models.py", title="Models", url_path="models"),
         ]
     )
     st.html(_STYLE)

@@ -31,6 +31,19 @@ def test_many_run_at_once_and_end_in_any_order(queue):
     assert queue.result("b", owner="owner of b") == 2
 
 
+def test_what_is_forgotten_is_done_anew(queue):
+    submit(queue, "a")
+    queue.forget("a")  # of one that waits there is nothing to forget
+    queue.finish(queue.take(0), 1)
+    submit(queue, "a")
+    assert queue.take(0) is None, "the kept result answers"
+    queue.forget("a")
+    assert queue.status("a") is None
+    submit(queue, "a")
+    queue.finish(queue.take(0), 2)
+    assert queue.result("a", owner="owner of a") == 2
+
+
 def test_persons_go_before_batches(queue):
     submit(queue, "background", priority=Priority.BATCH)
     submit(queue, "person")

@@ -1,61 +1,81 @@
-"""Exported files: complete, exact, and harmless in a spreadsheet."""
+"""Files and code that the page offers."""
 
 from __future__ import annotations
 
-import io
-import json
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 
+import kronos
+from data_sources.csv_file import CsvChoices
+from data_sources.samples import load_sample
+from kronos.assets import asset_path
 from pages.ui import exports
-
-
-def test_quantiles_round_trip(simulate):
-    candles, forecast = simulate(zone="America/New_York")
-    table = pd.read_csv(io.BytesIO(exports.quantiles_csv(candles, forecast)))
-    expected = forecast.quantile()
-    np.testing.assert_allclose(table[["p10", "p25", "p50", "p75", "p90"]].to_numpy().T, expected)
-    stamps = pd.to_datetime(table["timestamp"], utc=True)
-    assert (pd.DatetimeIndex(stamps) == forecast.timestamps.tz_convert("UTC")).all()
-    assert table["timestamp"].str.contains(r"-0[45]:00$").all()
-
-
-def test_paths_round_trip(simulate):
-    candles, forecast = simulate(n_paths=7)
-    table = pd.read_csv(io.BytesIO(exports.paths_csv(candles, forecast)))
-    assert table.groupby("path").size().tolist() == [24] * 7
-    values = table[["open", "high", "low", "close", "volume", "amount"]].to_numpy()
-    np.testing.assert_allclose(values.reshape(forecast.paths.shape), forecast.paths)
-
-
-def test_json_holds_everything_to_repeat_it(simulate):
-    candles, forecast = simulate()
-    facts = json.loads(exports.forecast_json(candles, forecast))
-    assert facts["parameters"] == {
-        "T": 1.0,
-        "top_p": 1.0,
-        "top_k": 0,
-        "sample_count": 60,
-        "seed": 0,
-    }
-    assert facts["context_sha256"] == forecast.context_hash
-    assert facts["model_revision"] == forecast.model_revision
-    assert facts["symbol"] == "BTCUSD"
-    assert facts["calendar"] == "24/7"
-    assert len(facts["close_quantiles"]["p50"]) == len(facts["timestamps"]) == 24
-
-
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t=", "\r+", "\n-"])
-def test_no_cell_begins_a_formula(simulate, start):
-    candles, forecast = simulate(symbol=f"{start}cmd|' /C calc'!A0")
-    for data in (exports.quantiles_csv(candles, forecast), exports.paths_csv(candles, forecast)):
-        symbols = pd.read_csv(io.BytesIO(data), dtype=str, keep_default_na=False)["symbol"]
-        assert symbols.str.startswith("'").all()
+from pages.ui.candle_code import fetch_code, sample_code, upload_code
+from pages.ui.disclaimer import DISCLAIMER
+from pages.ui.fetching import Wanted
 
 
 def test_file_names_are_harmless(simulate):
     candles, forecast = simulate(symbol="../../etc/pass wd\n<x>")
     stem = exports.file_stem(candles, forecast)
     assert stem == "etc-pass-wd-x_30m_20190805T1800_24bars"
+
+
+def test_the_html_needs_no_network_and_says_what_it_is(simulate):
+    candles, forecast = simulate(symbol="<img src=x onerror=alert(1)>")
+    page = exports.chart_html(candles, forecast, {"view": "percent", "shown": ["bands"]})
+    assert not re.search(r"<script[^>]+src=", page)
+    assert DISCLAIMER.partition(":")[0] in page
+    assert forecast.model_revision[:8] in page
+    assert "<img src=x" not in page
+
+
+@pytest.mark.parametrize("kind", ["sample", "upload"])
+def test_the_snippet_makes_the_same_forecast(kind, tmp_path, capsys):
+    origin = pd.Timestamp("2010-03-01", tz="America/New_York")
+    candles = load_sample("GOOG_1d")
+    known = candles.at_origin(origin).history
+    shown = kronos.load("bundled").forecast(
+        known.frame,
+        x_timestamp=known.local_index,
+        y_timestamp=known.future(3).tz_convert(known.zone),
+        T=0.9,
+        sample_count=4,
+        seed=11,
+        lookback=100,
+    )
+    if kind == "sample":
+        code = sample_code("GOOG_1d")
+    else:
+        path = tmp_path / "it's GOOG.csv"
+        path.write_bytes(asset_path("samples", "GOOG_1d.csv").read_bytes())
+        code = upload_code(str(path), CsvChoices(clock="America/New_York"))
+    found: dict = {}
+    exec(exports.python_snippet(code, shown), found)
+    np.testing.assert_array_equal(found["forecast"].paths, shown.paths)
+    assert "not the bars" not in capsys.readouterr().out
+
+
+def test_the_snippet_says_when_the_bars_are_others(capsys):
+    candles = load_sample("GOOG_1d")
+    origin = candles.frame.index[500]
+    shown = kronos.load("bundled").forecast(
+        candles.frame.iloc[:400], y_timestamp=candles.frame.index[400:402], sample_count=2
+    )
+    code = exports.python_snippet(sample_code("GOOG_1d"), shown)
+    exec(code.replace(shown.origin.isoformat(), origin.isoformat()), {})
+    assert "not the bars that the page read" in capsys.readouterr().out
+
+
+def test_fetched_bars_are_named_by_their_first_and_last_time():
+    candles = load_sample("IBM_1d").slice(10, 50)
+    code = fetch_code(Wanted("samples", "IBM", "1d"), candles).replace(
+        "open_source('samples')", "SampleBars()"
+    )
+    setup = "import pandas as pd\nfrom data_sources.samples import SampleBars\n"
+    found: dict = {}
+    exec(setup + code.partition("open_source\n")[2], found)
+    pd.testing.assert_frame_equal(found["candles"].frame, candles.frame)

@@ -15,7 +15,7 @@ from data_sources.samples import SAMPLES
 from kronos import zoo
 from kronos.assets import asset_path
 from kronos.errors import Busy, CheckpointUnavailable
-from kronos.inference.continuation import Drawing
+from kronos.inference.drawing import Drawing
 from kronos.inference.engine import Request
 from pages.ui import services
 from pages.ui.opening import opening_request

@@ -1,0 +1,69 @@
+"""Forecasts as files: quantiles and paths as CSV, everything that made them as JSON."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+
+from kronos.candles import Candles
+from kronos.forecast import Forecast
+
+__all__ = ["cell_text", "forecast_json", "paths_csv", "quantiles_csv"]
+
+_FORMULA_STARTS = ("=", "+", "-", "@")
+
+
+def quantiles_csv(candles: Candles, forecast: Forecast) -> str:
+    """Quantiles of the close, one row a bar, times in ISO 8601 with their offset.
+
+    The column `actual` is there when some of the bars have come, and empty where they have not.
+    """
+    table = forecast.to_frame()
+    table["probability_up"] = forecast.probability_up()
+    actual = candles.bars_at(forecast.timestamps)["close"].to_numpy()
+    if np.isfinite(actual).any():
+        table["actual"] = actual
+    table.insert(0, "symbol", cell_text(candles.symbol))
+    table.insert(1, "model", cell_text(forecast.model_name))
+    return _csv(table.reset_index())
+
+
+def paths_csv(candles: Candles, forecast: Forecast) -> str:
+    """Every simulated candle, one row a path and bar."""
+    table = forecast.paths_frame().reset_index()
+    table.insert(0, "symbol", cell_text(candles.symbol))
+    return _csv(table)
+
+
+def forecast_json(candles: Candles, forecast: Forecast) -> str:
+    """Quantiles, every setting, seed, model revision and digest of the context.
+
+    `actual_close` is there when some of the bars have come, with null where they have not.
+    """
+    facts = {
+        "symbol": candles.symbol,
+        "interval": candles.interval,
+        "zone": candles.zone,
+        "calendar": candles.calendar,
+        "source": candles.source,
+        **forecast.to_json(),
+        "close_mean": forecast.mean()["close"].tolist(),
+        "probability_up": forecast.probability_up().tolist(),
+    }
+    actual = candles.bars_at(forecast.timestamps)["close"].to_numpy()
+    if np.isfinite(actual).any():
+        facts["actual_close"] = [float(v) if np.isfinite(v) else None for v in actual]
+    return json.dumps(facts, indent=2, allow_nan=False) + "\n"
+
+
+def cell_text(text: str) -> str:
+    """Text from outside on one line, which no spreadsheet takes for a formula."""
+    text = " ".join(text.split())
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+
+
+def _csv(table: pd.DataFrame) -> str:
+    table["timestamp"] = [stamp.isoformat() for stamp in table["timestamp"]]
+    return table.to_csv(index=False, lineterminator="\n")
