@@ -8,12 +8,14 @@ from typing import Any
 
 import streamlit as st
 
+from data_sources.markets import exchange_titles
 from kronos import zoo
 from kronos.forecast import SamplingParameters
 from pages.ui import services
 from pages.ui.controls import LARGEST_SEED, model_state
-from pages.ui.messages import plain
+from pages.ui.fetching import instruments
 from pages.ui.request import DEFAULT_HORIZON, DEFAULT_PATHS, MAX_HORIZON, MAX_PATHS
+from pages.ui.ticker import OTHERS
 from pages.ui.watchlist_fetch import sample_intervals
 from pages.ui.watchlist_files import choose_files
 from pages.ui.watchlist_request import Entry, WatchRequest
@@ -21,10 +23,10 @@ from pages.ui.watchlist_sources import SAMPLES, open_source, source_titles
 from pages.ui.watchlist_symbols import MAX_SYMBOLS, SymbolList, list_line, read_symbols
 
 PREFERRED_INTERVAL = "1d"
-MAX_FOUND = 12
+_SEPARATOR = " · "
 _BOUND = (
-    *("list_source", "list_interval", "list_model", "list_horizon", "list_paths", "list_seed"),
-    *("symbols", "samples"),
+    *("list_source", "list_exchange", "symbols", "samples", "list_interval"),
+    *("list_model", "list_horizon", "list_paths", "list_seed"),
 )
 """The controls that make up a link."""
 
@@ -67,14 +69,7 @@ def choose_list() -> ChosenList:
         KronosError: The source cannot be used.
     """
     _restore(st.session_state)
-    titles = source_titles()
-    source = st.selectbox(
-        "Source",
-        list(titles),
-        format_func=titles.__getitem__,
-        key="list_source",
-        bind="query-params",
-    )
+    source = _choose_source()
     if source == SAMPLES:
         found, interval = _choose_samples(), ""
     else:
@@ -145,6 +140,27 @@ def tidy_symbols(state: MutableMapping[str, Any]) -> None:
         state["symbols"] = list_line(found.symbols)
 
 
+def _choose_source() -> str:
+    titles = {**source_titles(), OTHERS: OTHERS}
+    source = st.selectbox(
+        "Source",
+        list(titles),
+        format_func=titles.__getitem__,
+        key="list_source",
+        bind="query-params",
+    )
+    if source != OTHERS:
+        return source
+    others = exchange_titles()
+    return st.selectbox(
+        "Exchange",
+        list(others),
+        format_func=others.__getitem__,
+        key="list_exchange",
+        bind="query-params",
+    )
+
+
 def _choose_samples() -> SymbolList:
     names = list(sample_intervals())
     chosen = st.multiselect("Samples", names, names, key="samples", bind="query-params")
@@ -171,26 +187,20 @@ def _choose_symbols(name: str) -> tuple[SymbolList, str]:
 
 
 def _find_symbols(name: str) -> None:
-    wanted = st.text_input("Find a symbol", key="watch_find", max_chars=40, placeholder="Name")
-    if not wanted:
-        return
-    with st.spinner("Looking"):
-        found = open_source(name).suggest(wanted, MAX_FOUND)
-    if not found:
-        st.caption("Nothing by that name. A symbol may be typed all the same.")
-        return
-    names = {one.symbol: f"{one.symbol} {one.name}".strip() for one in found}
-    st.pills(
-        "Add to the list", list(names), format_func=lambda symbol: plain(names[symbol][:48]),
-        key="watch_found", on_change=_add_found,
+    """A box to search what the source has; what is chosen joins the list."""
+    known = [f"{each.symbol}{_SEPARATOR}{each.name}" for each in instruments(name)]
+    st.selectbox(
+        "Add a symbol", known, None, key="watch_find", on_change=_add_found,
+        placeholder="Search" if known else "Type into the list above",
+        help="What the source is known to have. Any other symbol can be typed into the list.",
     )  # fmt: skip
 
 
 def _add_found() -> None:
-    symbol = st.session_state.get("watch_found")
-    if symbol:
-        add_symbol(st.session_state, symbol)
-        st.session_state["watch_found"] = None
+    option = st.session_state.get("watch_find")
+    if option:
+        add_symbol(st.session_state, str(option).partition(_SEPARATOR)[0])
+        st.session_state["watch_find"] = None
 
 
 def _choose_model() -> zoo.Entry:

@@ -8,7 +8,9 @@ from typing import Any
 
 import streamlit as st
 
+from data_sources.markets import exchange_titles
 from pages.ui.messages import plain
+from pages.ui.ticker import OTHERS
 from pages.ui.watchlist_controls import ChosenList, tidy_symbols
 from pages.ui.watchlist_exports import list_text, watch_csv, watch_json
 from pages.ui.watchlist_fetch import sample_intervals
@@ -54,9 +56,12 @@ def show_downloads(run: WatchRun) -> None:
 
 def take_list(state: MutableMapping[str, Any], saved: SavedList) -> str:
     """Put a saved list into the controls; returns what is wrong with it, "" if nothing is."""
-    if saved.source not in source_titles():
+    if saved.source in source_titles():
+        state["list_source"] = saved.source
+    elif saved.source in exchange_titles():
+        state["list_source"], state["list_exchange"] = OTHERS, saved.source
+    else:
         return f"Its source {saved.source!r} is not offered here."
-    state["list_source"] = saved.source
     if saved.source == SAMPLES:
         known = sample_intervals()
         state["samples"] = [name for name in read_symbols(saved.symbols).symbols if name in known]
@@ -114,11 +119,7 @@ def _take_file() -> None:
     if file is None:
         return
     text = file.getvalue().decode("utf-8", errors="replace")[: MAX_TEXT + 1]
-    take_list(
-        st.session_state,
-        SavedList(
-            st.session_state.get("list_source", SAMPLES),
-            st.session_state.get("list_interval", ""),
-            text,
-        ),
-    )
+    source = st.session_state.get("list_source", SAMPLES)
+    if source == OTHERS:
+        source = st.session_state.get("list_exchange", SAMPLES)
+    take_list(st.session_state, SavedList(source, st.session_state.get("list_interval", ""), text))

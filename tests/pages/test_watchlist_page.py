@@ -120,9 +120,13 @@ def test_a_source_that_is_down_is_told_in_every_line(yahoo, fresh_seed):
 
 def test_found_symbols_are_added_to_the_list(yahoo):
     app = new_session(list_source="Yahoo Finance", symbols="MSFT").run()
-    app.text_input(key="watch_find").set_value("AAPL").run()
-    app.button_group(key="watch_found").set_value("AAPL").run()
+    known = run_until(app, lambda app: app.selectbox(key="watch_find").options)
+    apple = next(
+        option for option in known.selectbox(key="watch_find").options if "Apple" in option
+    )
+    app.selectbox(key="watch_find").set_value(apple).run()
     assert app.text_area(key="symbols").value == "MSFT, AAPL"
+    assert app.selectbox(key="watch_find").value is None
     assert not yahoo.requests
 
 

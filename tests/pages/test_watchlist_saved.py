@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pages.ui.ticker import OTHERS
 from pages.ui.watchlist_controls import add_symbol, tidy_symbols
 from pages.ui.watchlist_keeping import take_list
 from pages.ui.watchlist_saved import MAX_SAVED, Saved, SavedList, read_answer
@@ -69,6 +70,12 @@ def test_a_saved_list_fills_the_controls():
     assert state["list_source"] == "yahoo"
     assert state["list_interval"] == "1h"
     assert read_symbols(state["symbols"]).symbols == ("AAPL", "MSFT")
+
+
+def test_a_saved_list_of_a_lesser_known_exchange_names_it():
+    state = {}
+    assert take_list(state, SavedList("bitvavo", "1h", "BTC/EUR")) == ""
+    assert (state["list_source"], state["list_exchange"]) == (OTHERS, "bitvavo")
 
 
 def test_a_saved_list_of_samples_takes_those_that_exist():

@@ -16,6 +16,7 @@ import pytest
 
 from data_sources.samples import SAMPLES, SampleBars
 from data_sources.source import Bars, Instrument
+from pages.ui.ticker import TICKER
 from pages.ui.watchlist_exports import list_text, watch_csv, watch_json
 from pages.ui.watchlist_fan import HEIGHT, WIDTH, fan_image
 from pages.ui.watchlist_links import forecast_query
@@ -197,9 +198,16 @@ def test_a_line_of_samples_opens_the_sample_with_the_settings(finished):
 
 
 def test_a_line_of_a_live_source_names_source_symbol_and_interval(finished):
-    query = forecast_query(finished(symbol="BTC/USDT"), 0, "")
-    assert (query["data"], query["source"]) == ("Ticker", "slices")
-    assert (query["symbol"], query["interval"]) == ("BTC/USDT", "30m")
+    query = forecast_query(finished(symbol="BTC/USDT", source="binance"), 0, "")
+    assert query == {
+        "data": TICKER,
+        "source": "Binance",
+        "symbol": "BTC/USDT",
+        "interval": "30m",
+        "horizon": "3",
+        "paths": "60",
+        "seed": "1",
+    }
 
 
 def test_an_unforeseen_error_keeps_its_details_to_itself():
