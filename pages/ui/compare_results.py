@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import streamlit as st
 
@@ -138,7 +138,7 @@ def show_cautions(source: ChosenCandles, contenders: Sequence[Contender]) -> Non
         st.caption(f":material/info: {plain(who + note)}")
 
 
-def _model_columns() -> dict[str, object]:
+def _model_columns() -> dict[str, Any]:
     number = st.column_config.NumberColumn
     return {
         "seconds": number(

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 import streamlit as st
 
+from data_sources.markets import open_source
 from data_sources.source import Bars, Instrument
 from kronos.calendars import MAX_HORIZON
 from kronos.errors import Busy, UnknownSymbol
@@ -83,7 +84,7 @@ def fetch_work(wanted: Wanted) -> Work:
                 f"{wanted.symbol[:60]!r} cannot be a ticker: those have at most 40 letters, "
                 "digits and . ^ = - / : Choose one from the list or correct it."
             )
-        source = services.open_source(wanted.source)
+        source = open_source(wanted.source)
         control.stage(f"Asking {source.title} for {wanted.symbol}")
         start, end = wanted.span()
         bars = source.fetch(
@@ -145,7 +146,7 @@ def instruments(source: str) -> list[Instrument]:
 
         def work(control: JobControl) -> list[Instrument]:
             control.stage("Asking for the symbols")
-            return services.open_source(source).suggest("", ALL_SYMBOLS)
+            return open_source(source).suggest("", ALL_SYMBOLS)
 
         try:
             status = queue.submit(key, work, owner=owner(), supersede=False)
