@@ -29,6 +29,10 @@ class Scene:
         view: price, percent (from the last close) or log.
         decimals: Digits after the point of a price.
         n_window: Bars before the origin that the opening window shows.
+        moments: Open times of history and horizon, UTC, one a label.
+        interval: Width of a bar.
+        calendar: Calendar of the bars.
+        zone: IANA name of the exchange's clock.
     """
 
     history: pd.DataFrame
@@ -38,6 +42,10 @@ class Scene:
     view: View
     decimals: int
     n_window: int
+    moments: pd.DatetimeIndex
+    interval: str
+    calendar: str
+    zone: str
 
     @property
     def n_history(self) -> int:
@@ -131,8 +139,11 @@ def build_scene(
     n_known = len(frame) if forecast is None else int((frame.index <= forecast.origin).sum())
     history = frame.iloc[max(0, n_known - MAX_HISTORY) : n_known]
     stamps = wall_clock(pd.DatetimeIndex(history.index), candles)
+    moments = pd.DatetimeIndex(history.index)
     actual, n_window = None, 60 if compact else 120
     if forecast is not None:
+        ahead = pd.Series(forecast_moments(forecast, candles.zone)).ffill()
+        moments = pd.DatetimeIndex(moments.append(pd.DatetimeIndex(ahead)))
         n_window = max(forecast.horizon, 30) if compact else max(2 * forecast.horizon, 55)
         stamps = pd.DatetimeIndex(stamps.append(wall_clock(forecast.timestamps, candles)))
         actual = actual_bars(candles, forecast)
@@ -144,16 +155,28 @@ def build_scene(
         view=view,
         decimals=price_decimals(history["close"].to_numpy()),
         n_window=n_window,
+        moments=moments,
+        interval=candles.interval,
+        calendar=candles.calendar,
+        zone=candles.zone,
     )
 
 
 def actual_bars(candles: Candles, forecast: Forecast) -> pd.DataFrame | None:
     """(H, 6) real bars at the forecast's timestamps, NaN where there is none; None if all are."""
+    found = candles.frame.reindex(forecast_moments(forecast, candles.zone))
+    return None if found["close"].isna().all() else found
+
+
+def forecast_moments(forecast: Forecast, zone: str) -> pd.DatetimeIndex:
+    """(H,) open times of the horizon in UTC; naive ones are read on the exchange's clock.
+
+    Naive ones within an hour that a clock change repeats are NaT.
+    """
     stamps = forecast.timestamps
     if stamps.tz is None:
-        stamps = stamps.tz_localize(candles.zone, ambiguous="NaT", nonexistent="shift_forward")
-    found = candles.frame.reindex(stamps.tz_convert("UTC"))
-    return None if found["close"].isna().all() else found
+        stamps = stamps.tz_localize(zone, ambiguous="NaT", nonexistent="shift_forward")
+    return stamps.tz_convert("UTC")
 
 
 def wall_clock(stamps: pd.DatetimeIndex, candles: Candles) -> pd.DatetimeIndex:
