@@ -7,7 +7,8 @@ from pages.ui import watchlist_board as board
 from pages.ui import watchlist_controls as controls
 from pages.ui import watchlist_keeping as keeping
 from pages.ui import watchlist_session as session
-from pages.ui.messages import DISCLAIMER, plain, show_error
+from pages.ui.disclaimer import DISCLAIMER
+from pages.ui.messages import plain, show_error
 from pages.ui.shell import require_shell
 
 require_shell()

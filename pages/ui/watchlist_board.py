@@ -7,9 +7,10 @@ import streamlit as st
 from kronos.errors import Busy
 from kronos.inference.jobs import JobStatus
 from pages.ui import services, watchlist_session
-from pages.ui.asked import expect_visit, owner
+from pages.ui.asked import expect_visit
 from pages.ui.messages import plain, show_error
 from pages.ui.progress import progress_share, progress_text
+from pages.ui.session import owner
 from pages.ui.watchlist_links import forecast_query
 from pages.ui.watchlist_request import WatchRequest
 from pages.ui.watchlist_run import WatchRun

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
 from dataclasses import dataclass
-from typing import Any
 
 import streamlit as st
+from streamlit.runtime.state import SessionStateProxy
 
+from data_sources.markets import exchange_titles
 from kronos import zoo
 from kronos.forecast import SamplingParameters
 from pages.ui import services
 from pages.ui.controls import LARGEST_SEED, model_state
-from pages.ui.messages import plain
+from pages.ui.fetching import instruments
 from pages.ui.request import DEFAULT_HORIZON, DEFAULT_PATHS, MAX_HORIZON, MAX_PATHS
+from pages.ui.ticker import OTHERS
 from pages.ui.watchlist_fetch import sample_intervals
 from pages.ui.watchlist_files import choose_files
 from pages.ui.watchlist_request import Entry, WatchRequest
 from pages.ui.watchlist_sources import SAMPLES, open_source, source_titles
-from pages.ui.watchlist_symbols import MAX_SYMBOLS, MAX_TEXT, SymbolList, read_symbols
+from pages.ui.watchlist_symbols import MAX_SYMBOLS, SymbolList, list_line, read_symbols
 
 PREFERRED_INTERVAL = "1d"
-MAX_FOUND = 12
+_SEPARATOR = " · "
 _BOUND = (
-    *("list_source", "list_interval", "list_model", "list_horizon", "list_paths", "list_seed"),
-    *("symbols", "samples"),
+    *("list_source", "list_exchange", "symbols", "samples", "list_interval"),
+    *("list_model", "list_horizon", "list_paths", "list_seed"),
 )
 """The controls that make up a link."""
 
@@ -67,14 +68,7 @@ def choose_list() -> ChosenList:
         KronosError: The source cannot be used.
     """
     _restore(st.session_state)
-    titles = source_titles()
-    source = st.selectbox(
-        "Source",
-        list(titles),
-        format_func=titles.__getitem__,
-        key="list_source",
-        bind="query-params",
-    )
+    source = _choose_source()
     if source == SAMPLES:
         found, interval = _choose_samples(), ""
     else:
@@ -119,22 +113,51 @@ def choose_settings(chosen: ChosenList) -> WatchRequest | None:
     )
 
 
-def remember(state: MutableMapping[str, Any]) -> None:
+def remember(state: SessionStateProxy) -> None:
     """Keep what the controls say for a session that comes back from another page."""
     state["list_kept"] = {key: state[key] for key in _BOUND if key in state}
 
 
-def _restore(state: MutableMapping[str, Any]) -> None:
+def _restore(state: SessionStateProxy) -> None:
     """Say again what was said before, unless this page is open already or a link says something."""
     if not any(key in state for key in _BOUND) and not set(_BOUND) & set(st.query_params):
         state.update(state.get("list_kept", {}))
 
 
-def add_symbol(state: MutableMapping[str, Any], symbol: str) -> None:
-    """Append a symbol to the text of the list, unless it is there."""
-    text = str(state.get("symbols") or "").rstrip(" ,;\n")
-    if symbol not in read_symbols(text).symbols and len(text) + len(symbol) + 2 < MAX_TEXT:
-        state["symbols"] = f"{text}, {symbol}" if text else symbol
+def add_symbol(state: SessionStateProxy, symbol: str) -> None:
+    """Append a symbol to the text of the list, unless it is there or the list is full."""
+    listed = read_symbols(str(state.get("symbols") or "")).symbols
+    if symbol not in listed and len(listed) < MAX_SYMBOLS:
+        state["symbols"] = list_line((*listed, symbol))
+
+
+def tidy_symbols(state: SessionStateProxy) -> None:
+    """Leave in the text, and so in the link, only what is taken of it; the notes say what went."""
+    found = read_symbols(str(state.get("symbols") or ""))
+    state["list_notes"] = found.notes
+    if found.notes:
+        state["symbols"] = list_line(found.symbols)
+
+
+def _choose_source() -> str:
+    titles = {**source_titles(), OTHERS: OTHERS}
+    source = st.selectbox(
+        "Source",
+        list(titles),
+        format_func=titles.__getitem__,
+        key="list_source",
+        bind="query-params",
+    )
+    if source != OTHERS:
+        return source
+    others = exchange_titles()
+    return st.selectbox(
+        "Exchange",
+        list(others),
+        format_func=others.__getitem__,
+        key="list_exchange",
+        bind="query-params",
+    )
 
 
 def _choose_samples() -> SymbolList:
@@ -145,8 +168,8 @@ def _choose_samples() -> SymbolList:
 
 def _choose_symbols(name: str) -> tuple[SymbolList, str]:
     text = st.text_area(
-        "Symbols", key="symbols", bind="query-params", height=120, max_chars=MAX_TEXT,
-        placeholder="Paste symbols",
+        "Symbols", key="symbols", bind="query-params", height=120, placeholder="Paste symbols",
+        on_change=tidy_symbols, args=(st.session_state,),
         help=f"Separated by spaces, commas, semicolons or line breaks; up to {MAX_SYMBOLS}.",
     )  # fmt: skip
     source = open_source(name)
@@ -156,30 +179,27 @@ def _choose_symbols(name: str) -> tuple[SymbolList, str]:
     interval = st.selectbox(
         "Interval", intervals, intervals.index(preferred), key="list_interval", bind="query-params"
     )
-    return read_symbols(text or ""), interval
+    found = read_symbols(text or "")
+    return SymbolList(
+        found.symbols, found.notes or st.session_state.get("list_notes", ())
+    ), interval
 
 
 def _find_symbols(name: str) -> None:
-    wanted = st.text_input("Find a symbol", key="watch_find", max_chars=40, placeholder="Name")
-    if not wanted:
-        return
-    with st.spinner("Looking"):
-        found = open_source(name).suggest(wanted, MAX_FOUND)
-    if not found:
-        st.caption("Nothing by that name. A symbol may be typed all the same.")
-        return
-    names = {one.symbol: f"{one.symbol} {one.name}".strip() for one in found}
-    st.pills(
-        "Add to the list", list(names), format_func=lambda symbol: plain(names[symbol][:48]),
-        key="watch_found", on_change=_add_found,
+    """A box to search what the source has; what is chosen joins the list."""
+    known = [f"{each.symbol}{_SEPARATOR}{each.name}" for each in instruments(name)]
+    st.selectbox(
+        "Add a symbol", known, None, key="watch_find", on_change=_add_found,
+        placeholder="Search" if known else "Type into the list above",
+        help="What the source is known to have. Any other symbol can be typed into the list.",
     )  # fmt: skip
 
 
 def _add_found() -> None:
-    symbol = st.session_state.get("watch_found")
-    if symbol:
-        add_symbol(st.session_state, symbol)
-        st.session_state["watch_found"] = None
+    option = st.session_state.get("watch_find")
+    if option:
+        add_symbol(st.session_state, str(option).partition(_SEPARATOR)[0])
+        st.session_state["watch_find"] = None
 
 
 def _choose_model() -> zoo.Entry:

@@ -8,7 +8,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from pages.ui.exports import cell_text
+from kronos.export import cell_text
+from pages.ui.disclaimer import DISCLAIMER
 from pages.ui.readouts import sampling_error
 from pages.ui.watchlist_request import WatchRequest
 from pages.ui.watchlist_rows import LEVELS, Row
@@ -34,6 +35,7 @@ def watch_json(run: WatchRun) -> bytes:
     rows = [_cells(i, run) | _quantiles(row) for i, row in enumerate(run.rows)]
     request = run.request
     facts = {
+        "disclaimer": DISCLAIMER,
         **_settings(request),
         "revision": request.revision,
         "parameters": asdict(request.sampling),

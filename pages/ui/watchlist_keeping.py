@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
 from functools import partial
-from typing import Any
 
 import streamlit as st
+from streamlit.runtime.state import SessionStateProxy
 
+from data_sources.markets import exchange_titles
 from pages.ui.messages import plain
-from pages.ui.watchlist_controls import ChosenList
+from pages.ui.ticker import OTHERS
+from pages.ui.watchlist_controls import ChosenList, tidy_symbols
 from pages.ui.watchlist_exports import list_text, watch_csv, watch_json
 from pages.ui.watchlist_fetch import sample_intervals
 from pages.ui.watchlist_run import WatchRun
 from pages.ui.watchlist_saved import MAX_NAME, MAX_SAVED, Saved, SavedList, delete, put, saved_lists
 from pages.ui.watchlist_sources import SAMPLES, source_titles
-from pages.ui.watchlist_symbols import MAX_TEXT, read_symbols
+from pages.ui.watchlist_symbols import MAX_TEXT, list_line, read_symbols
 
 
 def show_keeping(chosen: ChosenList) -> None:
@@ -52,16 +53,20 @@ def show_downloads(run: WatchRun) -> None:
             )  # fmt: skip
 
 
-def take_list(state: MutableMapping[str, Any], saved: SavedList) -> str:
+def take_list(state: SessionStateProxy, saved: SavedList) -> str:
     """Put a saved list into the controls; returns what is wrong with it, "" if nothing is."""
-    if saved.source not in source_titles():
+    if saved.source in source_titles():
+        state["list_source"] = saved.source
+    elif saved.source in exchange_titles():
+        state["list_source"], state["list_exchange"] = OTHERS, saved.source
+    else:
         return f"Its source {saved.source!r} is not offered here."
-    state["list_source"] = saved.source
     if saved.source == SAMPLES:
         known = sample_intervals()
         state["samples"] = [name for name in read_symbols(saved.symbols).symbols if name in known]
     else:
         state["symbols"] = saved.symbols
+        tidy_symbols(state)
         state["list_interval"] = saved.interval
     return ""
 
@@ -93,7 +98,7 @@ def _show_saving(saved: Saved, chosen: ChosenList) -> None:
     name = st.text_input("Name", key="saved_new_name", max_chars=MAX_NAME)
     name = " ".join((name or "").split())
     is_full = len(saved.lists) >= MAX_SAVED and name not in saved.lists
-    listed = SavedList(chosen.source, chosen.interval, ", ".join(chosen.symbols))
+    listed = SavedList(chosen.source, chosen.interval, list_line(chosen.symbols))
     st.button(
         "Save", key="saved_save", on_click=put, args=(name, listed), icon=":material/bookmark_add:",
         disabled=not name or not chosen.symbols or is_full or bool(saved.problem),
@@ -112,12 +117,8 @@ def _take_file() -> None:
     file = st.session_state.get("watch_text_file")
     if file is None:
         return
-    text = file.getvalue().decode("utf-8", errors="replace")[:MAX_TEXT]
-    take_list(
-        st.session_state,
-        SavedList(
-            st.session_state.get("list_source", SAMPLES),
-            st.session_state.get("list_interval", ""),
-            text,
-        ),
-    )
+    text = file.getvalue().decode("utf-8", errors="replace")[: MAX_TEXT + 1]
+    source = st.session_state.get("list_source", SAMPLES)
+    if source == OTHERS:
+        source = st.session_state.get("list_exchange", SAMPLES)
+    take_list(st.session_state, SavedList(source, st.session_state.get("list_interval", ""), text))

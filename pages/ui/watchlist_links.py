@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from data_sources.samples import SAMPLES as ALL_SAMPLES
+from data_sources.source import Instrument
+from pages.ui.ticker import ticker_link
 from pages.ui.watchlist_run import WatchRun
 from pages.ui.watchlist_sources import SAMPLES
-
-TICKER = "Ticker"
-"""What the Forecast page calls candles of a live source."""
 
 
 def forecast_query(run: WatchRun, i: int, model_title: str) -> dict[str, str] | None:
@@ -34,7 +33,6 @@ def forecast_query(run: WatchRun, i: int, model_title: str) -> dict[str, str] | 
     if request.source != SAMPLES:
         summary = run.rows[i].summary
         symbol = entry.symbol if summary is None else summary.symbol
-        named = {"source": request.source, "symbol": symbol, "interval": entry.interval}
-        return {"data": TICKER, **named, **settings}
+        return ticker_link(Instrument(request.source, symbol), entry.interval, **settings)
     titles = {(sample.symbol, sample.interval): sample.title for sample in ALL_SAMPLES.values()}
     return {"data": titles[entry.symbol, entry.interval], **settings}

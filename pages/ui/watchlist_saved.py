@@ -8,11 +8,13 @@ from typing import Any
 
 import streamlit as st
 
+from pages.ui.watchlist_symbols import MAX_SYMBOL_LENGTH, MAX_SYMBOLS
+
 MAX_SAVED = 50
 MAX_NAME = 40
 MAX_STORED = 500_000
 """Characters of the browser's storage that are read."""
-_FIELDS = {"source": 60, "interval": 8, "symbols": 6000}
+_FIELDS = {"source": 60, "interval": 8, "symbols": MAX_SYMBOLS * (MAX_SYMBOL_LENGTH + 2)}
 
 # The browser applies a change to what it has stored at that moment, so that two of its windows do
 # not undo one another. What it answers is read like anything else that comes from outside.
@@ -108,9 +110,9 @@ def read_answer(text: object) -> tuple[Saved, int]:
     try:
         answer = json.loads(text)
         lists, done = json.loads(answer["lists"]), int(answer["done"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return Saved({}, is_known=False), -1
-    kept = {}
+    kept: dict[str, SavedList] = {}
     for name, fields in sorted(lists.items() if isinstance(lists, dict) else ()):
         if 0 < len(name) <= MAX_NAME and _is_list(fields) and len(kept) < MAX_SAVED:
             kept[name] = SavedList(**{field: fields[field] for field in _FIELDS})

@@ -6,7 +6,7 @@ import streamlit as st
 
 from kronos.errors import Busy
 from pages.ui import services
-from pages.ui.asked import owner
+from pages.ui.session import owner
 from pages.ui.watchlist_controls import ChosenList, needs_download
 from pages.ui.watchlist_request import WatchRequest
 from pages.ui.watchlist_run import WatchRun

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 MAX_SYMBOLS = 200
 MAX_SYMBOL_LENGTH = 40
-MAX_TEXT = 6000
+MAX_TEXT = 100_000
 """Characters of text that are read."""
 _SHOWN = 3
 _SEPARATORS = re.compile(r"[\s,;|]+")
@@ -35,7 +36,7 @@ def read_symbols(text: str, limit: int = MAX_SYMBOLS) -> SymbolList:
     Symbols written in small letters alone are put into capitals; mixed ones stay as they are,
     because some exchanges tell them apart.
     """
-    is_cut = len(text) >= MAX_TEXT
+    is_cut = len(text) > MAX_TEXT
     written = _SEPARATORS.split(text[:MAX_TEXT])
     named = [stripped for entry in written if (stripped := entry.strip(_QUOTES))]
     odd = [entry for entry in named if not is_symbol(entry)]
@@ -54,6 +55,11 @@ def read_symbols(text: str, limit: int = MAX_SYMBOLS) -> SymbolList:
             f"{len(once) - limit:,} left out."
         )
     return SymbolList(tuple(once[:limit]), tuple(notes))
+
+
+def list_line(symbols: Sequence[str]) -> str:
+    """Symbols as one line of text that reads back as the same symbols."""
+    return ", ".join(symbols)
 
 
 def is_symbol(entry: str) -> bool:
