@@ -16,6 +16,6 @@ with st.sidebar:
 
 st.title("Models", anchor=False)
 models_view.show_machine()
-st.subheader("All models", anchor=False)
+st.header("All models", anchor=False)
 models_view.show_models()
 models_view.show_origin()

@@ -9,6 +9,7 @@ from kronos.zoo import BUNDLED
 from pages.ui import controls
 from pages.ui.compare_chart import LETTERS
 from pages.ui.compare_choices import Choice, choices
+from pages.ui.glossary import meaning
 from pages.ui.messages import plain
 from pages.ui.request import ForecastRequest
 from pages.ui.source import ChosenCandles
@@ -71,11 +72,11 @@ def _choose_place(place: int, found: dict[str, Choice]) -> tuple[Choice, float, 
         temperature = st.slider(
             f"Temperature of {letter}", 0.0, 2.0, 1.0, 0.05, key=f"T{letter.lower()}",
             bind="query-params",
-            help="1 is the model's own distribution; below 1 its fan becomes too narrow.",
+            help=meaning("Temperature T"),
         )  # fmt: skip
         top_p = st.slider(
             f"Top-p of {letter}", 0.05, 1.0, 1.0, 0.05, key=f"p{letter.lower()}",
             bind="query-params",
-            help="Keeps only the likeliest steps that make up this share. 1 keeps all.",
+            help=meaning("Top-p"),
         )  # fmt: skip
     return choice, round(float(temperature), 4), round(float(top_p), 4)

@@ -21,6 +21,7 @@ from pages.ui.compare_choices import choice_of, title_of
 from pages.ui.compare_overlay import overlay_figure
 from pages.ui.compare_runs import Finished
 from pages.ui.compare_table import Cost
+from pages.ui.glossary import meaning
 from pages.ui.messages import plain
 from pages.ui.results import caution_notes
 from pages.ui.source import ChosenCandles
@@ -120,9 +121,7 @@ def _show_bars(candles: Candles, contenders: Sequence[Contender], *, narrow: boo
             "width": st.column_config.NumberColumn(
                 format="%.2f%%", help="p90 minus p10, of the last close"
             ),
-            "P(up)": st.column_config.NumberColumn(
-                format="%.0f%%", help="Share of paths that close above the last close"
-            ),
+            "P(up)": st.column_config.NumberColumn(format="%.0f%%", help=meaning("P(up)")),
         },
     )
 
@@ -154,8 +153,6 @@ def _model_columns() -> dict[str, Any]:
             format="%.3f",
             help="Over sigma × sqrt(bars), mean over the bars known; lower is better",
         ),
-        "coverage": number(
-            format="%.0f%%", help="Share of known bars that closed inside the 80% band"
-        ),
+        "coverage": number(format="%.0f%%", help=meaning("Coverage")),
         "bars known": number(help="Bars of the horizon whose real close is known"),
     }

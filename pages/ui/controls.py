@@ -11,6 +11,7 @@ from kronos import zoo
 from kronos.forecast import SamplingParameters
 from kronos.intervals import is_intraday
 from pages.ui import services
+from pages.ui.glossary import meaning
 from pages.ui.request import (
     DEFAULT_HORIZON,
     DEFAULT_PATHS,
@@ -53,8 +54,9 @@ def choose_request(source: ChosenCandles) -> ForecastRequest:
 def choose_horizon() -> int:
     """Bars to forecast."""
     horizon = st.number_input(
-        "Horizon (bars)", 1, MAX_HORIZON, DEFAULT_HORIZON, key="horizon", bind="query-params"
-    )
+        "Horizon (bars)", 1, MAX_HORIZON, DEFAULT_HORIZON, key="horizon", bind="query-params",
+        help=meaning("Horizon"),
+    )  # fmt: skip
     return int(horizon)
 
 
@@ -62,7 +64,7 @@ def choose_paths() -> int:
     """Futures to simulate."""
     paths = st.number_input(
         "Paths", 10, MAX_PATHS, DEFAULT_PATHS, 10, key="paths", bind="query-params",
-        help="Simulated futures. More paths make smoother, better known probabilities.",
+        help=meaning("Paths"),
     )  # fmt: skip
     return int(paths)
 
@@ -71,7 +73,7 @@ def choose_seed() -> int:
     """Seed of the draws."""
     seed = st.number_input(
         "Seed", 0, LARGEST_SEED, 0, key="seed", bind="query-params",
-        help="The same seed gives the same paths.",
+        help=meaning("Seed"),
     )  # fmt: skip
     return int(seed)
 
@@ -107,8 +109,10 @@ def _choose_lookback(model: zoo.Entry) -> int | None:
     lookback = st.number_input(
         "Lookback (bars)", MIN_CONTEXT, max(model.max_context, MIN_CONTEXT), None, 16,
         key="lookback", bind="query-params", placeholder=f"Recommended: {advised}",
-        help=f"Bars the model reads before the origin, at most {model.max_context}. Left empty, "
-        "the model's recommendation is taken.",
+        help=meaning(
+            "Lookback",
+            f"At most {model.max_context}. Left empty, the model's recommendation is taken.",
+        ),
     )  # fmt: skip
     return None if lookback is None else int(lookback)
 
@@ -116,16 +120,15 @@ def _choose_lookback(model: zoo.Entry) -> int | None:
 def _choose_sampling(paths: int) -> SamplingParameters:
     temperature = st.slider(
         "Temperature T", 0.0, 2.0, 1.0, 0.05, key="T", bind="query-params",
-        help="1 is the model's own distribution. Below 1 the fan becomes too narrow, above 1 too "
-        "wide; 0 always takes the likeliest step.",
+        help=meaning("Temperature T"),
     )  # fmt: skip
     top_p = st.slider(
         "Top-p", 0.05, 1.0, 1.0, 0.05, key="top_p", bind="query-params",
-        help="Keeps only the likeliest steps that make up this share. 1 keeps all.",
+        help=meaning("Top-p"),
     )  # fmt: skip
     top_k = st.number_input(
         "Top-k", 0, 1024, 0, key="top_k", bind="query-params",
-        help="Keeps only so many of the likeliest steps. 0 keeps all.",
+        help=meaning("Top-k"),
     )  # fmt: skip
     return SamplingParameters(
         T=round(float(temperature), 4),
@@ -147,8 +150,11 @@ def choose_origin(source: ChosenCandles) -> pd.Timestamp:
     day = st.date_input(
         "Forecast origin", None, first, last, key="origin", bind="query-params",
         format="YYYY-MM-DD",
-        help="The last day the model may see. Empty: the last bar. With a past day, the bars "
-        "that really came are drawn over the fan.",
+        help=meaning(
+            "Origin",
+            "Empty: the last one there is. With a past day, the bars that really came are drawn "
+            "over the fan.",
+        ),
     )  # fmt: skip
     if day is None:
         return pd.Timestamp(candles.frame.index[-1])

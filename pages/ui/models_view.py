@@ -36,7 +36,7 @@ HELP: dict[Action, str] = {
 
 def show_machine() -> None:
     """Device and memory. Starts nothing."""
-    st.subheader("This machine", anchor=False)
+    st.header("This machine", anchor=False)
     with st.container(horizontal=True, gap="small", key="machine"):
         for fact in models_text.machine_facts(_loaded()):
             _show(fact)

@@ -9,6 +9,7 @@ from kronos import baselines, zoo
 from kronos.candles import Candles
 from kronos.forecast import Forecast
 from pages.ui import readouts
+from pages.ui.glossary import meaning
 from pages.ui.messages import plain
 from pages.ui.source import ChosenCandles
 from pages.ui.ticker import show_source_notes
@@ -88,8 +89,7 @@ def _show_touch(candles: Candles, forecast: Forecast) -> None:
             step=10.0**-scene_decimals,
             format=f"%.{scene_decimals}f",
             key=f"level {forecast.context_hash} {forecast.horizon}",
-            help="Share of paths whose high-low range reaches this price within the horizon. It "
-            "begins with p90 at the horizon.",
+            help=meaning("Touches the level", "It begins with p90 at the horizon."),
         )
         number = readouts.touch_readout(forecast, float(level))
         st.markdown(f"**{plain(number.value)}** :small[{plain(number.remark)}]")

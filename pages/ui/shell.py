@@ -5,15 +5,21 @@ from __future__ import annotations
 import streamlit as st
 
 from kronos.assets import asset_path
+from pages.ui.glossary import show_glossary
 
 SIDEBAR_PIXELS = 330
 _FLAG = "shell_built"
 # Plotly draws a white ground under its hover line where a chart is transparent. And what shimmers
 # in the place of a chart to come is repainted sixty times a second, by the very processor that
-# the chart and the forecast wait for.
+# the chart and the forecast wait for. What is chosen of buttons or tabs, and the value of a slider,
+# is written in the accent colour: so dark that white on it can be read, it is too dark to be read
+# on a dark page.
 _STYLE = """<style>
 .js-plotly-plot .spikeline:not([stroke-dasharray]) { display: none; }
 [data-testid="stSkeleton"] { animation: none !important; }
+[data-testid="stButtonGroup"] [data-selected="true"],
+[data-testid="stTab"][aria-selected="true"],
+[data-testid="stSliderThumbValue"] { color: inherit !important; }
 </style>"""
 
 
@@ -39,6 +45,8 @@ def build_shell() -> st.Page:
         ]
     )
     st.html(_STYLE)
+    with st.sidebar:
+        show_glossary()
     return page
 
 

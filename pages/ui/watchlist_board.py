@@ -8,6 +8,7 @@ from kronos.errors import Busy
 from kronos.inference.jobs import JobStatus
 from pages.ui import services, watchlist_session
 from pages.ui.asked import expect_visit
+from pages.ui.glossary import meaning
 from pages.ui.messages import plain, show_error
 from pages.ui.progress import progress_share, progress_text
 from pages.ui.session import owner
@@ -107,14 +108,16 @@ def _show_table(run: WatchRun, *, is_final: bool) -> None:
             ),
             "P(up)": number(
                 format="%.0f%%", width=64,
-                help=f"Share of paths that close above the last close at bar {horizon}.",
+                help=meaning("P(up)", f"At bar {horizon}."),
             ),
             "±": number(
-                format="%.1f", width=46, help="Sampling error of P(up), in points of percent."
+                format="%.1f",
+                width=46,
+                help=f"Of P(up), in points of percent. {meaning('Sampling error')}",
             ),
             "Expected move": number(
                 "Move", format="%.2f%%", width=66,
-                help="Expected move: its mean size, up or down.",
+                help=meaning("Expected move"),
             ),
             "80% low": number(format="%+.2f%%", width=80, help="p10 against the last close."),
             "80% high": number(format="%+.2f%%", width=80, help="p90 against the last close."),

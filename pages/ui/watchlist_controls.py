@@ -13,6 +13,7 @@ from kronos.forecast import SamplingParameters
 from pages.ui import services
 from pages.ui.controls import LARGEST_SEED, model_state
 from pages.ui.fetching import instruments
+from pages.ui.glossary import meaning
 from pages.ui.request import DEFAULT_HORIZON, DEFAULT_PATHS, MAX_HORIZON, MAX_PATHS
 from pages.ui.ticker import OTHERS
 from pages.ui.watchlist_fetch import sample_intervals
@@ -94,12 +95,12 @@ def choose_settings(chosen: ChosenList) -> WatchRequest | None:
     )
     paths = st.number_input(
         "Paths", 10, MAX_PATHS, DEFAULT_PATHS, 10, key="list_paths", bind="query-params",
-        help="Simulated futures of every line. P(up) of 100 paths is known to 5 points.",
+        help=meaning("Paths", "P(up) of 100 paths is known to 5 points."),
     )  # fmt: skip
     with st.expander("Sampling", icon=":material/tune:"):
         seed = st.number_input(
             "Seed", 0, LARGEST_SEED, 0, key="list_seed", bind="query-params",
-            help="The same seed gives the same paths.",
+            help=meaning("Seed"),
         )  # fmt: skip
     if not chosen.entries:
         return None

@@ -49,14 +49,3 @@ def test_a_hub_out_of_reach_is_told_by_the_model_s_card(server, visit):
     assert time.monotonic() - begun < 20
     assert page.get_by_role("button", name="Download 32 MB").is_visible(), "it can be tried again"
     assert not real_complaints(seen)
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize(("name", "width", "height"), [("wide", 1400, 1250), ("narrow", 390, 1500)])
-def test_nothing_overflows_in_any_look(server, visit, screenshots, scheme, name, width, height):
-    seen = open_models(server, visit, width=width, height=height, scheme=scheme)
-    page = seen.page
-    page.get_by_role("button", name="Verify files").wait_for()
-    page.screenshot(path=screenshots / f"models_{name}_{scheme}.png")
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    assert not real_complaints(seen)
