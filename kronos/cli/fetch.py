@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from kronos.cli.terminal import csv_text, write_text
+from kronos.cli.terminal import write_text
 from kronos.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -133,13 +133,13 @@ def _cut(candles: Candles, start: pd.Timestamp | None, end: pd.Timestamp | None)
 
 def _as_csv(candles: Candles) -> str:
     """Times with their offset, days and weeks as dates."""
+    from kronos.export import cell_text
+
     local = candles.local_index
-    if bool((local == local.normalize()).all()) and candles.width.days:
-        stamps = [f"{stamp:%Y-%m-%d}" for stamp in local]
-    else:
-        stamps = [stamp.isoformat() for stamp in local]
-    rows = (
-        (candles.symbol, stamp, *map(float, row))
-        for stamp, row in zip(stamps, candles.frame.to_numpy(), strict=True)
+    are_dates = bool((local == local.normalize()).all()) and candles.width.days
+    table = candles.frame.reset_index(drop=True)
+    table.insert(0, "symbol", cell_text(candles.symbol))
+    table.insert(
+        1, "timestamp", [f"{at:%Y-%m-%d}" if are_dates else at.isoformat() for at in local]
     )
-    return csv_text(["symbol", "timestamp", *map(str, candles.frame.columns)], rows)
+    return str(table.to_csv(index=False, lineterminator="\n"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import streamlit as st
 
@@ -11,6 +11,7 @@ from kronos.candles import Candles
 from pages.ui import compare_table
 from pages.ui.chart import View, fan_figure
 from pages.ui.chart_scene import build_scene
+from pages.ui.chart_view import VIEW_LABELS
 from pages.ui.compare_chart import (
     Contender,
     compare_description,
@@ -21,7 +22,7 @@ from pages.ui.compare_overlay import overlay_figure
 from pages.ui.compare_runs import Finished
 from pages.ui.compare_table import Cost
 from pages.ui.messages import plain
-from pages.ui.results import VIEW_LABELS, caution_notes
+from pages.ui.results import caution_notes
 from pages.ui.source import ChosenCandles
 
 Arrangement = Literal["panels", "overlay"]
@@ -137,7 +138,7 @@ def show_cautions(source: ChosenCandles, contenders: Sequence[Contender]) -> Non
         st.caption(f":material/info: {plain(who + note)}")
 
 
-def _model_columns() -> dict[str, object]:
+def _model_columns() -> dict[str, Any]:
     number = st.column_config.NumberColumn
     return {
         "seconds": number(

@@ -18,7 +18,7 @@ from kronos.errors import Busy
 from kronos.forecast import Forecast
 from kronos.inference.jobs import JobStatus
 from kronos.inference.queue import JobQueue
-from pages.ui import asked, services
+from pages.ui import services, session
 from pages.ui.compare_choices import choice_of
 from pages.ui.request import ForecastRequest
 from pages.ui.work import download_work, forecast_work
@@ -61,7 +61,7 @@ class Finished:
 
 def owner() -> str:
     """This session as one that compares; what its forecast page asks for is another matter."""
-    return f"{asked.owner()} compares"
+    return f"{session.owner()} compares"
 
 
 def runs() -> tuple[Run, ...]:

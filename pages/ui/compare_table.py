@@ -123,7 +123,7 @@ def verdict_text(rows: pd.DataFrame) -> str | None:
     """Which fan fared best by CRPS from this origin, and why that proves little."""
     if "CRPS" not in rows or rows["CRPS"].isna().any():
         return None
-    best = rows.loc[rows["CRPS"].idxmin()]
+    best = rows.iloc[int(rows["CRPS"].to_numpy().argmin())]
     n_known = int(best["bars known"])
     bars = "1 bar" if n_known == 1 else f"{n_known} bars"
     return (

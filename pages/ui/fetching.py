@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 import streamlit as st
 
+from data_sources.markets import open_source
 from data_sources.source import Bars, Instrument
 from kronos.calendars import MAX_HORIZON
 from kronos.errors import Busy, UnknownSymbol
@@ -83,7 +84,7 @@ def fetch_work(wanted: Wanted) -> Work:
                 f"{wanted.symbol[:60]!r} cannot be a ticker: those have at most 40 letters, "
                 "digits and . ^ = - / : Choose one from the list or correct it."
             )
-        source = services.open_source(wanted.source)
+        source = open_source(wanted.source)
         control.stage(f"Asking {source.title} for {wanted.symbol}")
         start, end = wanted.span()
         bars = source.fetch(
@@ -104,7 +105,7 @@ def fetch(wanted: Wanted) -> JobStatus:
     Raises:
         Busy: too many wait for this source.
     """
-    queue = services.fetches(wanted.source)
+    queue = services.fetches()
     status = queue.status(wanted.key, owner=owner())
     if status is not None:
         return status
@@ -120,7 +121,7 @@ def asked_since(slot: str, wanted: Wanted) -> Wanted:
     before: Wanted | None = st.session_state.get(slot)
     if not wanted.is_same(before):
         if before is not None:
-            services.fetches(before.source).leave(before.key, owner=owner())
+            services.fetches().leave(before.key, owner=owner())
         st.session_state[slot] = before = replace(wanted, asked_at=int(time.time()))
     assert before is not None
     return before
@@ -131,7 +132,7 @@ def ask_again(*slots: str) -> None:
     for slot in slots:
         before: Wanted | None = st.session_state.get(slot)
         if before is not None:
-            services.fetches(before.source).leave(before.key, owner=owner())
+            services.fetches().leave(before.key, owner=owner())
             # Not the next minute's key: the same minute's answer is what should be replaced.
             st.session_state[slot] = replace(before, asked_at=before.asked_at + 60)
 
@@ -139,13 +140,13 @@ def ask_again(*slots: str) -> None:
 def instruments(source: str) -> list[Instrument]:
     """What a source has, as far as it is known already; looked up beside the page."""
     key = f"symbols {source}"
-    queue = services.fetches(source)
+    queue = services.fetches()
     status = queue.status(key, owner=owner())
     if status is None:
 
         def work(control: JobControl) -> list[Instrument]:
             control.stage("Asking for the symbols")
-            return services.open_source(source).suggest("", ALL_SYMBOLS)
+            return open_source(source).suggest("", ALL_SYMBOLS)
 
         try:
             status = queue.submit(key, work, owner=owner(), supersede=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import hashlib
-import zlib
 
 import streamlit as st
 
@@ -20,12 +19,8 @@ from kronos.service import engine
 from pages.ui.kept import offer_kept
 from pages.ui.watchlist_desk import WatchDesk
 
-__all__ = [
-    "downloads", "fetches", "forecasts", "models", "open_source", "read_upload", "sample_candles",
-]  # fmt: skip
-
-N_FETCHERS = 4
-
+N_FETCHERS = 8
+"""Bars fetched at a time: a source that hangs keeps a few of these busy, for seconds."""
 DOWNLOAD_PATIENCE = 3600.0
 """Seconds after which a download that nobody looks at is given up."""
 
@@ -58,18 +53,12 @@ def checks() -> JobQueue:
     return runner.queue
 
 
-def fetches(source: str) -> JobQueue:
-    """Where bars of a source are asked for: one of a few threads, always the same for a source,
-    so that a source that hangs keeps only some others waiting."""
-    return _fetchers()[zlib.crc32(source.encode()) % N_FETCHERS].queue
-
-
 @st.cache_resource(show_spinner=False)
-def _fetchers() -> tuple[Runner, ...]:
-    runners = tuple(Runner(f"fetches-{number}") for number in range(N_FETCHERS))
-    for runner in runners:
-        atexit.register(runner.close)
-    return runners
+def fetches() -> JobQueue:
+    """Where bars of live markets are asked for, apart from forecasts and from the page."""
+    runner = Runner("fetches", n_threads=N_FETCHERS)
+    atexit.register(runner.close)
+    return runner.queue
 
 
 @st.cache_resource(show_spinner=False)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from data_sources.markets import exchange_titles, source_titles
+from data_sources.markets import exchange_titles, open_source, source_titles
 from data_sources.source import Bars, Instrument
 from kronos.errors import Busy
 from kronos.inference.jobs import JobStatus
@@ -31,7 +31,7 @@ def choose_ticker() -> Wanted | None:
     """The controls: source, symbol, interval, adjustment. None until a symbol is named."""
     source = _choose_source()
     symbol = _choose_symbol(source)
-    intervals = services.open_source(source).intervals
+    intervals = open_source(source).intervals
     interval = st.selectbox(
         "Interval",
         intervals,
@@ -126,9 +126,10 @@ def remembered_origin() -> dt.date | None:
 
 def show_fetching(status: JobStatus | Busy) -> None:
     """The page while there are no bars: what is being asked, or what went wrong."""
-    error = status if isinstance(status, Busy) else status.error
-    if error is not None:
-        show_error(error)
+    if isinstance(status, Busy):
+        show_error(status)
+    elif status.error is not None:
+        show_error(status.error)
     elif status.is_final:
         st.info("The fetch was stopped.", icon=":material/cancel:")
     else:
@@ -157,7 +158,7 @@ def _poll() -> None:
     for slot in (AROUND, LATEST):
         wanted: Wanted | None = st.session_state.get(slot)
         if wanted is not None:
-            found = services.fetches(wanted.source).status(wanted.key)
+            found = services.fetches().status(wanted.key)
             if found is not None and not found.is_final:
                 status = found
     if status is None:
@@ -172,7 +173,7 @@ def _cancel() -> None:
     for slot in (LATEST, AROUND):
         wanted: Wanted | None = st.session_state.get(slot)
         if wanted is not None:
-            services.fetches(wanted.source).leave(wanted.key, owner=owner())
+            services.fetches().leave(wanted.key, owner=owner())
             st.session_state[_CANCELLED] = wanted.key
 
 

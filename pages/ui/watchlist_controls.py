@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
 from dataclasses import dataclass
-from typing import Any
 
 import streamlit as st
+from streamlit.runtime.state import SessionStateProxy
 
 from data_sources.markets import exchange_titles
 from kronos import zoo
@@ -115,25 +114,25 @@ def choose_settings(chosen: ChosenList) -> WatchRequest | None:
     )
 
 
-def remember(state: MutableMapping[str, Any]) -> None:
+def remember(state: SessionStateProxy) -> None:
     """Keep what the controls say for a session that comes back from another page."""
     state["list_kept"] = {key: state[key] for key in _BOUND if key in state}
 
 
-def _restore(state: MutableMapping[str, Any]) -> None:
+def _restore(state: SessionStateProxy) -> None:
     """Say again what was said before, unless this page is open already or a link says something."""
     if not any(key in state for key in _BOUND) and not set(_BOUND) & set(st.query_params):
         state.update(state.get("list_kept", {}))
 
 
-def add_symbol(state: MutableMapping[str, Any], key: str, symbol: str) -> None:
+def add_symbol(state: SessionStateProxy, key: str, symbol: str) -> None:
     """Append a symbol to the text of the list, unless it is there or the list is full."""
     listed = read_symbols(str(state.get(key) or "")).symbols
     if symbol not in listed and len(listed) < MAX_SYMBOLS:
         state[key] = list_line((*listed, symbol))
 
 
-def tidy_symbols(state: MutableMapping[str, Any], key: str) -> None:
+def tidy_symbols(state: SessionStateProxy, key: str) -> None:
     """Leave in the text, and so in the link, only what is taken of it; the notes say what went."""
     found = read_symbols(str(state.get(key) or ""))
     state[f"{key} notes"] = found.notes

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
 from functools import partial
-from typing import Any
 
 import streamlit as st
+from streamlit.runtime.state import SessionStateProxy
 
 from data_sources.markets import exchange_titles
 from pages.ui.messages import plain
@@ -53,7 +52,7 @@ def show_downloads(run: WatchRun) -> None:
             )  # fmt: skip
 
 
-def take_list(state: MutableMapping[str, Any], saved: SavedList) -> str:
+def take_list(state: SessionStateProxy, saved: SavedList) -> str:
     """Put a saved list into the controls; returns what is wrong with it, "" if nothing is."""
     if saved.source in source_titles():
         state["list_source"] = saved.source
