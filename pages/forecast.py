@@ -48,7 +48,7 @@ progress.show_state(request, source, status, refusal, shown)
 if shown is not None:
     results.show_readouts(source.candles, shown)
     results.show_outcome(source.candles, shown)
-chart_view.show_chart(source.candles, shown)
+chart_view.show_chart(source, shown)
 if shown is not None:
     results.show_cautions(source, shown)
     details.show_details(source, shown)

@@ -13,7 +13,7 @@ from kronos.forecast import Forecast
 
 View = Literal["price", "percent", "log"]
 Window = Literal["auto", "1M", "3M", "6M", "all"]
-Layer = Literal["bands", "paths"]
+Layer = Literal["bands", "paths", "events"]
 MAX_HISTORY = 500
 """Bars drawn before the origin, those to the left of the opening window among them."""
 MAX_WINDOW = 3_000
@@ -34,6 +34,10 @@ class Scene:
         view: price, percent (from the last close) or log.
         decimals: Digits after the point of a price.
         n_window: Bars before the origin that the opening window shows.
+        moments: Open times of history and horizon, UTC, one a label.
+        interval: Width of a bar.
+        calendar: Calendar of the bars.
+        zone: IANA name of the exchange's clock.
     """
 
     history: pd.DataFrame
@@ -43,6 +47,10 @@ class Scene:
     view: View
     decimals: int
     n_window: int
+    moments: pd.DatetimeIndex
+    interval: str
+    calendar: str
+    zone: str
 
     @property
     def n_history(self) -> int:
@@ -153,8 +161,11 @@ def build_scene(
     if window != "auto":
         n_window = min(bars_in_window(candles, n_known, window), MAX_WINDOW)
     history = frame.iloc[max(0, n_known - max(n_window + 1, MAX_HISTORY)) : n_known]
-    stamps = wall_clock(pd.DatetimeIndex(history.index), candles)
+    moments = pd.DatetimeIndex(history.index)
+    stamps = wall_clock(moments, candles)
     if forecast is not None:
+        ahead = pd.Series(forecast_moments(forecast, candles.zone)).ffill()
+        moments = pd.DatetimeIndex(moments.append(pd.DatetimeIndex(ahead)))
         stamps = pd.DatetimeIndex(stamps.append(wall_clock(forecast.timestamps, candles)))
         actual = actual_bars(candles, forecast)
     return Scene(
@@ -165,6 +176,10 @@ def build_scene(
         view=view,
         decimals=price_decimals(history["close"].to_numpy()),
         n_window=n_window,
+        moments=moments,
+        interval=candles.interval,
+        calendar=candles.calendar,
+        zone=candles.zone,
     )
 
 
@@ -181,6 +196,17 @@ def actual_bars(candles: Candles, forecast: Forecast) -> pd.DataFrame | None:
     """(H, 6) real bars at the forecast's timestamps, NaN where there is none; None if all are."""
     found = candles.bars_at(forecast.timestamps)
     return None if found["close"].isna().all() else found
+
+
+def forecast_moments(forecast: Forecast, zone: str) -> pd.DatetimeIndex:
+    """(H,) open times of the horizon in UTC; naive ones are read on the exchange's clock.
+
+    Naive ones within an hour that a clock change repeats are NaT.
+    """
+    stamps = forecast.timestamps
+    if stamps.tz is None:
+        stamps = stamps.tz_localize(zone, ambiguous="NaT", nonexistent="shift_forward")
+    return stamps.tz_convert("UTC")
 
 
 def wall_clock(stamps: pd.DatetimeIndex, candles: Candles) -> pd.DatetimeIndex:

@@ -10,22 +10,26 @@ from kronos.candles import Candles
 from kronos.forecast import Forecast
 from pages.ui.chart import Layer, View, Window, chart_description, fan_figure
 from pages.ui.chart_scene import MAX_WINDOW, bars_in_window
+from pages.ui.market_events import events_of
+from pages.ui.source import ChosenCandles
 from pages.ui.viewport import is_narrow
 
 WINDOW_LABELS: dict[Window, str] = {"auto": "Near", "all": "All"}
-LAYER_LABELS: dict[Layer, str] = {"bands": "Bands", "paths": "Paths"}
+LAYER_LABELS: dict[Layer, str] = {"bands": "Bands", "paths": "Paths", "events": "Events"}
 VIEW_LABELS: dict[View, str] = {"price": "Price", "percent": "% from origin", "log": "Log price"}
 
 
-def show_chart(candles: Candles, forecast: Forecast | None) -> None:
+def show_chart(source: ChosenCandles, forecast: Forecast | None) -> None:
     """The chart under its view control."""
+    candles = source.candles
     look = _choose_look(candles, forecast)
+    look["events"] = events_of(source, forecast) if "events" in look["shown"] else ()
     narrow = is_narrow()
     figure = fan_figure(candles, forecast, compact=narrow, **look)
     st.plotly_chart(
         figure,
         key="fan",
-        alt=chart_description(candles, forecast),
+        alt=chart_description(candles, forecast, look["events"]),
         config={
             "displaylogo": False,
             # The wheel scrolls the page, of which the chart fills most; the buttons zoom.
