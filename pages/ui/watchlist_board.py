@@ -43,24 +43,28 @@ def show_state(run: WatchRun | None, request: WatchRequest | None, refusal: Busy
 
 def show_board(run: WatchRun) -> None:
     """Progress and table, drawn again by themselves while the run goes on."""
-    moves = not run.is_final and not watchlist_session.is_cancelled()
-    st.fragment(_draw, run_every=POLL_SECONDS if moves else None)(run.key, moves)
+    moves = _status(run) is not None
+    st.fragment(_draw, run_every=POLL_SECONDS if moves else None)(run, moves)
 
 
-def _draw(key: str, was_moving: bool) -> None:
-    run = services.watchlists().find(key)
-    status = None if run is None else services.watchlists().status(run, owner=owner())
-    if run is None:
-        st.rerun()
-    has_ended = run.is_final or status is None or status.is_final
-    if was_moving and has_ended:
+def _draw(run: WatchRun, was_moving: bool) -> None:
+    status = _status(run)
+    if was_moving and status is None:
         st.rerun()
     with st.container():
-        if was_moving and status is not None:
+        if status is not None:
             _show_progress(run, status)
         elif run.error is not None:
             show_error(run.error)
-    _show_table(run, is_final=has_ended or not was_moving)
+    _show_table(run, is_final=status is None)
+
+
+def _status(run: WatchRun) -> JobStatus | None:
+    """How far a run is; None once nothing of it moves any more for this session."""
+    status = services.watchlists().status(run, owner=owner())
+    if watchlist_session.is_cancelled() or run.is_final or status is None or status.is_final:
+        return None
+    return status
 
 
 def _show_progress(run: WatchRun, status: JobStatus) -> None:

@@ -51,8 +51,11 @@ class ChosenList:
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        own = sample_intervals() if self.source == SAMPLES else {}
-        named = (Entry(symbol, own.get(symbol, self.interval)) for symbol in self.symbols)
+        own = sample_intervals()
+        named = (
+            Entry(symbol, self.interval or own.get(symbol, PREFERRED_INTERVAL))
+            for symbol in self.symbols
+        )
         return (*named, *(entry for entry, _ in self.files))
 
     @property
@@ -70,10 +73,8 @@ def choose_list() -> ChosenList:
     """
     _restore(st.session_state)
     source = _choose_source()
-    if source == SAMPLES:
-        found, interval = _choose_samples(), ""
-    else:
-        found, interval = _choose_symbols(source)
+    found = _choose_symbols(source)
+    interval = "" if source == SAMPLES else _choose_interval(source)
     with st.expander("My own CSV files", icon=":material/upload_file:"):
         files = choose_files()
     room = MAX_SYMBOLS - len(files)
@@ -125,19 +126,19 @@ def _restore(state: SessionStateProxy) -> None:
         state.update(state.get("list_kept", {}))
 
 
-def add_symbol(state: SessionStateProxy, symbol: str) -> None:
+def add_symbol(state: SessionStateProxy, key: str, symbol: str) -> None:
     """Append a symbol to the text of the list, unless it is there or the list is full."""
-    listed = read_symbols(str(state.get("symbols") or "")).symbols
+    listed = read_symbols(str(state.get(key) or "")).symbols
     if symbol not in listed and len(listed) < MAX_SYMBOLS:
-        state["symbols"] = list_line((*listed, symbol))
+        state[key] = list_line((*listed, symbol))
 
 
-def tidy_symbols(state: SessionStateProxy) -> None:
+def tidy_symbols(state: SessionStateProxy, key: str) -> None:
     """Leave in the text, and so in the link, only what is taken of it; the notes say what went."""
-    found = read_symbols(str(state.get("symbols") or ""))
-    state["list_notes"] = found.notes
+    found = read_symbols(str(state.get(key) or ""))
+    state[f"{key} notes"] = found.notes
     if found.notes:
-        state["symbols"] = list_line(found.symbols)
+        state[key] = list_line(found.symbols)
 
 
 def _choose_source() -> str:
@@ -161,45 +162,46 @@ def _choose_source() -> str:
     )
 
 
-def _choose_samples() -> SymbolList:
-    names = list(sample_intervals())
-    chosen = st.multiselect("Samples", names, names, key="samples", bind="query-params")
-    return SymbolList(tuple(name for name in names if name in chosen))
+def symbols_key(source: str) -> str:
+    """Key of the text of a source's symbols: samples have one of their own, for their default."""
+    return "samples" if source == SAMPLES else "symbols"
 
 
-def _choose_symbols(name: str) -> tuple[SymbolList, str]:
+def _choose_symbols(source: str) -> SymbolList:
+    key = symbols_key(source)
     text = st.text_area(
-        "Symbols", key="symbols", bind="query-params", height=120, placeholder="Paste symbols",
-        on_change=tidy_symbols, args=(st.session_state,),
+        "Symbols", list_line(list(sample_intervals())) if source == SAMPLES else "", key=key,
+        bind="query-params", height=120, placeholder="Paste symbols", on_change=tidy_symbols,
+        args=(st.session_state, key),
         help=f"Separated by spaces, commas, semicolons or line breaks; up to {MAX_SYMBOLS}.",
     )  # fmt: skip
-    source = open_source(name)
-    _find_symbols(name)
-    intervals = list(source.intervals)
+    _find_symbols(source, key)
+    found = read_symbols(text or "")
+    return SymbolList(found.symbols, found.notes or st.session_state.get(f"{key} notes", ()))
+
+
+def _choose_interval(source: str) -> str:
+    intervals = list(open_source(source).intervals)
     preferred = PREFERRED_INTERVAL if PREFERRED_INTERVAL in intervals else intervals[-1]
-    interval = st.selectbox(
+    return st.selectbox(
         "Interval", intervals, intervals.index(preferred), key="list_interval", bind="query-params"
     )
-    found = read_symbols(text or "")
-    return SymbolList(
-        found.symbols, found.notes or st.session_state.get("list_notes", ())
-    ), interval
 
 
-def _find_symbols(name: str) -> None:
+def _find_symbols(source: str, key: str) -> None:
     """A box to search what the source has; what is chosen joins the list."""
-    known = [f"{each.symbol}{_SEPARATOR}{each.name}" for each in instruments(name)]
+    known = [f"{each.symbol}{_SEPARATOR}{each.name}" for each in instruments(source)]
     st.selectbox(
-        "Add a symbol", known, None, key="watch_find", on_change=_add_found,
+        "Add a symbol", known, None, key="watch_find", on_change=_add_found, args=(key,),
         placeholder="Search" if known else "Type into the list above",
         help="What the source is known to have. Any other symbol can be typed into the list.",
     )  # fmt: skip
 
 
-def _add_found() -> None:
+def _add_found(key: str) -> None:
     option = st.session_state.get("watch_find")
     if option:
-        add_symbol(st.session_state, str(option).partition(_SEPARATOR)[0])
+        add_symbol(st.session_state, key, str(option).partition(_SEPARATOR)[0])
         st.session_state["watch_find"] = None
 
 

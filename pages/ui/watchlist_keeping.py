@@ -10,13 +10,12 @@ from streamlit.runtime.state import SessionStateProxy
 from data_sources.markets import exchange_titles
 from pages.ui.messages import plain
 from pages.ui.ticker import OTHERS
-from pages.ui.watchlist_controls import ChosenList, tidy_symbols
+from pages.ui.watchlist_controls import ChosenList, symbols_key, tidy_symbols
 from pages.ui.watchlist_exports import list_text, watch_csv, watch_json
-from pages.ui.watchlist_fetch import sample_intervals
 from pages.ui.watchlist_run import WatchRun
 from pages.ui.watchlist_saved import MAX_NAME, MAX_SAVED, Saved, SavedList, delete, put, saved_lists
 from pages.ui.watchlist_sources import SAMPLES, source_titles
-from pages.ui.watchlist_symbols import MAX_TEXT, list_line, read_symbols
+from pages.ui.watchlist_symbols import MAX_TEXT, list_line
 
 
 def show_keeping(chosen: ChosenList) -> None:
@@ -61,12 +60,10 @@ def take_list(state: SessionStateProxy, saved: SavedList) -> str:
         state["list_source"], state["list_exchange"] = OTHERS, saved.source
     else:
         return f"Its source {saved.source!r} is not offered here."
-    if saved.source == SAMPLES:
-        known = sample_intervals()
-        state["samples"] = [name for name in read_symbols(saved.symbols).symbols if name in known]
-    else:
-        state["symbols"] = saved.symbols
-        tidy_symbols(state)
+    key = symbols_key(saved.source)
+    state[key] = saved.symbols
+    tidy_symbols(state, key)
+    if saved.interval:
         state["list_interval"] = saved.interval
     return ""
 
