@@ -46,9 +46,23 @@ def run_until(app: AppTest, is_reached: Callable[[AppTest], bool]) -> AppTest:
     while not is_reached(app):
         assert not app.exception, app.exception
         assert time.monotonic() < deadline, words(app)
-        time.sleep(0.1)
+        wait_for_workers(app)
         app.run()
     return app
+
+
+def wait_for_workers(app: AppTest) -> None:
+    """Until everything asked for has ended, or the next poll is due.
+
+    Page and workers share this process: a page that reruns all the time only slows them.
+    """
+    due = time.monotonic() + 1.0
+    while time.monotonic() < due:
+        runs = app.session_state.get("compare_runs", ())
+        found = [run.queue.status(run.key) for run in runs if run.phase != "missing"]
+        if all(status is None or status.is_final for status in found):
+            return
+        time.sleep(0.02)
 
 
 def has_comparison(app: AppTest) -> bool:
