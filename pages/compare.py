@@ -45,8 +45,11 @@ found = compare_runs.finished(source.data_id)
 contenders = compare_results.contenders_of(found)
 
 compare_results.show_heading(source.candles, contenders)
-candle_source.show_link_problem()
-compare_progress.show_state(requests, source, statuses, refusal, has_older=bool(found))
+# One element, however much it says: a control that changes its place among the elements is mounted
+# anew, and the address bar no longer follows it.
+with st.container():
+    candle_source.show_link_problem()
+    compare_progress.show_state(requests, source, statuses, refusal, has_older=bool(found))
 narrow = is_narrow()
 compare_results.show_chart(source.candles, contenders, narrow=narrow)
 if contenders:

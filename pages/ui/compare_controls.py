@@ -34,7 +34,8 @@ def choose_requests(source: ChosenCandles) -> list[ForecastRequest]:
         bind="query-params",
         width="stretch",
     )
-    drawn = [_choose_place(place, found) for place in range(n_places or 2)]
+    with st.container():  # see pages/compare.py
+        drawn = [_choose_place(place, found) for place in range(n_places or 2)]
     horizon = controls.choose_horizon()
     paths = controls.choose_paths()
     origin = controls.choose_origin(source)

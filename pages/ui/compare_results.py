@@ -72,10 +72,10 @@ def show_chart(candles: Candles, contenders: Sequence[Contender], *, narrow: boo
     st.plotly_chart(
         figure, key="comparison", alt=compare_description(candles, contenders), config=_CHART
     )
+    text = "Bands: 80% (p10 to p90) and 50% (p25 to p75) of paths. Thick line: median."
     if arrangement == "overlay":
-        st.caption("Thick lines: medians. Thin lines with the same dash: p10 and p90.")
-    elif narrow:
-        st.caption("Bands: 80% (p10 to p90) and 50% (p25 to p75) of paths. Thick line: median.")
+        text = "Thick lines: medians. Thin lines with the same dash: p10 and p90."
+    st.caption(text)
 
 
 def show_tables(candles: Candles, found: Sequence[Finished], *, narrow: bool) -> None:
@@ -86,8 +86,9 @@ def show_tables(candles: Candles, found: Sequence[Finished], *, narrow: bool) ->
     models = compare_table.model_table(candles, contenders, costs)
     verdict = compare_table.verdict_text(models)
     st.header("Models", anchor=False)
-    if verdict is not None:
-        st.info(plain(verdict), icon=":material/balance:")
+    with st.container():  # see pages/compare.py
+        if verdict is not None:
+            st.info(plain(verdict), icon=":material/balance:")
     # Where it is narrow, a column that stays would leave no room for those that move.
     name = st.column_config.TextColumn(pinned=not narrow)
     st.dataframe(models, hide_index=True, column_config={"model": name, **_model_columns()})

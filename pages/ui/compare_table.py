@@ -10,6 +10,7 @@ import pandas as pd
 
 from kronos.candles import Candles
 from kronos.evaluation.cone import WARMUP, cone_scale, ewma_volatility
+from kronos.evaluation.scores import score_paths
 from kronos.forecast import Forecast
 from pages.ui.chart_scene import actual_bars
 from pages.ui.compare_chart import Contender
@@ -95,8 +96,6 @@ def past_scores(candles: Candles, forecast: Forecast) -> tuple[float, float, int
     actual = actual_bars(candles, forecast)
     if actual is None:
         return None
-    from kronos.evaluation.scores import score_paths  # its library takes a while to import
-
     closes = actual["close"].to_numpy(dtype=float)
     known = np.isfinite(closes)
     frame = candles.frame
