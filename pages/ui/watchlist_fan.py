@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from urllib.parse import quote
 
 import numpy as np
@@ -16,8 +17,12 @@ _POINTS = 24
 """Points drawn of a curve: more than this many no eye tells apart at this size."""
 
 
+@lru_cache(maxsize=1_000)
 def fan_image(summary: Summary) -> str:
-    """The picture as an address that holds its own SVG, for light and dark grounds alike."""
+    """The picture as an address that holds its own SVG, for light and dark grounds alike.
+
+    Kept, because a table that fills in is drawn again every second.
+    """
     n_past = min(len(summary.recent), max(summary.quantiles.shape[1], 8))
     past = summary.recent[-n_past:]
     fan = np.concatenate([np.full((3, 1), summary.last_close), summary.quantiles], axis=1)
