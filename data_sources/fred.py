@@ -6,6 +6,7 @@ goes into the request and nowhere else: no message and no log shows it.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import time
@@ -26,6 +27,7 @@ KEY_VARIABLE = "FRED_API_KEY"
 _ENDPOINT_VARIABLE = "FRED_ENDPOINT"
 _ENDPOINT = "https://api.stlouisfed.org"
 _KEY = re.compile(r"[0-9a-z]{32}")
+_KEY_IN_ADDRESS = re.compile(r"(api_key=)[^&\s\"']+")
 # From the first to the last day of FRED's real-time periods: every value ever published.
 _ALL_TIME = {"realtime_start": "1776-07-04", "realtime_end": "9999-12-31"}
 _MOST_ROWS = 100_000
@@ -50,6 +52,19 @@ def fred_key() -> str:
             "characters. Copy the key again from your account at FRED."
         )
     return key
+
+
+class _WithoutKeys(logging.Filter):
+    """Takes keys out of the addresses that the HTTP client logs."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if "api_key=" in text:
+            record.msg, record.args = _KEY_IN_ADDRESS.sub(r"\1KEY", text), ()
+        return True
+
+
+logging.getLogger("httpx2").addFilter(_WithoutKeys())
 
 
 class Fred:
