@@ -7,13 +7,16 @@ missing.
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from platformdirs import user_cache_path
 
 from data_sources.patience import Patience
 from kronos.errors import InvalidRequest, SourceNonsense, UnknownSymbol
@@ -92,8 +95,7 @@ class YahooEarnings:
         return sorted(events.values(), key=lambda event: event.time)
 
     def _ask(self, ticker: str, seconds: float) -> pd.DataFrame:
-        # Loaded on first use: with its client it takes a second.
-        import yfinance
+        yfinance = _client()
         from yfinance.data import YfData
         from yfinance.exceptions import YFException
 
@@ -101,7 +103,6 @@ class YahooEarnings:
 
         if self._session is None:
             self._session = EarningsSession()
-        yfinance.config.debug.hide_exceptions = False
         # The client would repeat an old answer instead of asking.
         YfData.cache_get.cache_clear()
         try:
@@ -116,6 +117,18 @@ class YahooEarnings:
                 "do not; check the ticker."
             )
         return table
+
+
+@cache
+def _client() -> Any:
+    """The client, with settings that hold for the whole process; takes a second to load."""
+    import yfinance
+
+    yfinance.config.debug.hide_exceptions = False
+    yfinance.set_tz_cache_location(str(user_cache_path("kronos-fan") / "yfinance"))
+    # What it has to say is raised here.
+    logging.getLogger("yfinance").setLevel(logging.CRITICAL)
+    return yfinance
 
 
 def _number(value: object, ticker: str) -> float | None:

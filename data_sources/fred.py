@@ -90,6 +90,7 @@ class Fred:
         self._address = address.rstrip("/")
         self._seconds = seconds
         self._patience = Patience(TITLE, seconds=3 * seconds, sleep=sleep)
+        self._client = httpx2.Client(follow_redirects=False)
 
     def release_dates(self, release: int, since: pd.Timestamp) -> list[str]:
         """Dates of a release, past and scheduled, ascending, as YYYY-MM-DD.
@@ -181,11 +182,10 @@ class Fred:
     def _ask(self, path: str, query: Mapping[str, str], seconds: float) -> dict[str, Any]:
         limit = min(self._seconds, seconds)
         try:
-            answer = httpx2.get(
+            answer = self._client.get(
                 f"{self._address}/fred/{path}",
                 params={**query, "file_type": "json", "api_key": self._key},
                 timeout=max(limit, 0.001),
-                follow_redirects=False,
             )
         except httpx2.TimeoutException as exc:
             raise no_answer(TITLE, f"it did not answer within {limit:.0f} s") from self._told(exc)
