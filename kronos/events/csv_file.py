@@ -42,7 +42,7 @@ _ALSO = {
     "prior": "previous", "title": "name", "reference": "period", "timezone": "zone", "tz": "zone",
 }  # fmt: skip
 _TEXTS = ("symbol", "name", "period", "unit", "source")
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_QUOTED_STARTS = ("=", "+", "-", "@", "'", "\t", "\r")
 
 
 def read_events(data: bytes, file_name: str) -> tuple[Event, ...]:
@@ -99,7 +99,7 @@ def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(_FORMULA_STARTS) else value
+        return f"'{value}" if value.startswith(_QUOTED_STARTS) else value
     return repr(value)
 
 
