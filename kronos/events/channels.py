@@ -98,28 +98,38 @@ def event_channels(
     spans = bar_spans(timestamps, interval=interval, calendar=calendar, zone=zone)
     known = np.minimum(spans.end, spans.end[n_context - 1])
     view = _View(spans, known, n_context, zone, is_intraday(interval))
-    ordered = sorted_events(events)
+    out = np.zeros((len(timestamps), N_CHANNELS), np.float64)
+    _tell_events(out, view, sorted_events(events), symbol, regions)
+    _tell_leaders(out[:n_context], leaders or Leaders(), known[:n_context])
+    return out.astype(np.float32)
+
+
+def _tell_events(
+    out: np.ndarray, view: _View, events: Sequence[Event], symbol: str, regions: Sequence[str]
+) -> None:
+    """Writes channels 0 to 13."""
     of_us = {
-        kind: [event for event in ordered if event.kind == kind and event.region == "US"]
+        kind: [event for event in events if event.kind == kind and event.region == "US"]
         for kind in _US_KINDS
     }
-    out = np.zeros((len(timestamps), N_CHANNELS), np.float64)
     for channel, kind in enumerate(_US_KINDS):
         out[:, channel] = view.flags(of_us[kind])
     out[:, 5] = view.scores(of_us["cpi"], surprise_scores(of_us["cpi"]))
     out[:, 6] = view.scores(of_us["fomc"], hawkish_scores(of_us["fomc"]))
     out[:, 7] = view.scores(of_us["nfp"], surprise_scores(of_us["nfp"]))
-    out[:, 8] = view.flags(_earnings_of(ordered, symbol))
+    out[:, 8] = view.flags(_earnings_of(events, symbol))
     out[:, 9] = view.flags(
-        [event for event in ordered if event.kind == "rate_decision" and event.region in regions]
+        [event for event in events if event.kind == "rate_decision" and event.region in regions]
     )
     out[:, 10:12] = view.days_until(of_us["fomc"], FOMC_CYCLE_DAYS)
     out[:, 12:14] = view.days_until(of_us["cpi"], CPI_CYCLE_DAYS)
-    leaders = leaders or Leaders()
+
+
+def _tell_leaders(out: np.ndarray, leaders: Leaders, known: np.ndarray) -> None:
+    """Writes channels 14 to 17 of the context."""
     for channel, leader in enumerate((leaders.btc, leaders.spy, leaders.dxy), start=14):
-        out[:n_context, channel] = hourly_returns(leader, known[:n_context])
-    out[:n_context, 17] = level_scores(leaders.vix, known[:n_context])
-    return out.astype(np.float32)
+        out[:, channel] = hourly_returns(leader, known)
+    out[:, 17] = level_scores(leaders.vix, known)
 
 
 class _View:
