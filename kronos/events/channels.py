@@ -156,7 +156,8 @@ class _View:
         """(T + H,) 1 on the bars of events whose date was public, else 0."""
         out = np.zeros(len(self._known))
         for event, bars in zip(events, self._flagged(events), strict=True):
-            out[bars[event.announced_time.value < self._known[bars]]] = 1.0
+            if len(bars):
+                out[bars[event.announced_time.value < self._known[bars]]] = 1.0
         return out
 
     def scores(self, events: Sequence[Event], scores: np.ndarray) -> np.ndarray:
@@ -204,15 +205,18 @@ class _View:
 
     def _flagged(self, events: Sequence[Event]) -> list[np.ndarray]:
         """Positions of the bars that carry each event: its date's, or those of its hour."""
-        dated = dated_bars(self._spans, np.array([e.time.value for e in events], np.int64))
+        times = np.array([event.time.value for event in events], np.int64)
+        dated = dated_bars(self._spans, times)
         bars = [dated[i : i + 1][dated[i : i + 1] >= 0] for i in range(len(events))]
         if not self._is_intraday:
             return bars
-        for i, event in enumerate(events):
-            start, stop = release_hour(event)
-            first = np.searchsorted(self._spans.end, start, side="right")
-            last = np.searchsorted(self._spans.open, stop, side="left")
-            bars[i] = np.union1d(bars[i], np.arange(first, last)).astype(np.intp)
+        hour = pd.Timedelta(hours=1).value
+        first, last = self._spans.open[0] - hour, self._spans.end[-1] + hour
+        for i in np.flatnonzero((first <= times) & (times <= last)):
+            start, stop = release_hour(events[i])
+            begin = np.searchsorted(self._spans.end, start, side="right")
+            end = np.searchsorted(self._spans.open, stop, side="left")
+            bars[i] = np.union1d(bars[i], np.arange(begin, end)).astype(np.intp)
         return bars
 
     def _dates(self, moments: np.ndarray) -> np.ndarray:
