@@ -212,7 +212,7 @@ class _View:
             return bars
         hour = pd.Timedelta(hours=1).value
         first, last = self._spans.open[0] - hour, self._spans.end[-1] + hour
-        for i in np.flatnonzero((first <= times) & (times <= last)):
+        for i in np.flatnonzero((first <= times) & (times <= last)).tolist():
             start, stop = release_hour(events[i])
             begin = np.searchsorted(self._spans.end, start, side="right")
             end = np.searchsorted(self._spans.open, stop, side="left")
