@@ -214,6 +214,7 @@ def test_a_wheel_carries_packages_and_assets_and_nothing_else(tmp_path):
     assert printed == str(place.resolve() / "kronos/_assets/samples/GOOG_1d.csv")
     source = asset_path("samples", "GOOG_1d.csv")
     assert (place / "kronos/_assets/samples/GOOG_1d.csv").read_bytes() == source.read_bytes()
+    assert (place / "kronos/_assets/events/releases.csv").is_file()
 
 
 def test_the_example_in_the_readme_runs(monkeypatch, capsys):
