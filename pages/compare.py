@@ -3,9 +3,11 @@
 import streamlit as st
 
 from kronos.errors import InvalidRequest
-from pages.ui import compare_progress, compare_results, compare_runs
 from pages.ui import source as candle_source
-from pages.ui.compare_controls import choose_requests
+from pages.ui.compare import progress as compare_progress
+from pages.ui.compare import results as compare_results
+from pages.ui.compare import runs as compare_runs
+from pages.ui.compare.controls import choose_requests
 from pages.ui.disclaimer import DISCLAIMER
 from pages.ui.messages import show_error
 from pages.ui.shell import require_shell

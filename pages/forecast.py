@@ -3,8 +3,9 @@
 import streamlit as st
 
 from kronos.errors import InvalidRequest
-from pages.ui import asked, chart_view, controls, details, progress, results
+from pages.ui import asked, controls, details, progress, results
 from pages.ui import source as candle_source
+from pages.ui.chart import view as chart_view
 from pages.ui.disclaimer import DISCLAIMER
 from pages.ui.messages import show_error
 from pages.ui.shell import require_shell

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from kronos.events import Event, bundled_events
-from pages.ui.chart import chart_description, fan_figure
-from pages.ui.chart_events import RAIL_AXIS, event_markers
-from pages.ui.chart_scene import build_scene
+from pages.ui.chart.events import RAIL_AXIS, event_markers
+from pages.ui.chart.figure import chart_description, fan_figure
+from pages.ui.chart.scene import build_scene
 
 BEGIN = "2024-01-02 05:00"  # midnight in New York
 DAILY = {

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from data_sources import markets
 from data_sources.yahoo import Yahoo
 from kronos.assets import asset_path
-from pages.ui.watchlist_fetch import sample_intervals
+from pages.ui.watchlist.fetch import sample_intervals
 from tests.loopback_markets import LoopbackMarkets, yahoo_session
 
 APP = Path(__file__).parents[2] / "app.py"
