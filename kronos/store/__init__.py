@@ -10,6 +10,7 @@ package imports no database library; its functions do.
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from collections.abc import Mapping
@@ -47,6 +48,8 @@ def open_store(url: str | None = None) -> Store:
     with _lock:
         if key not in _stores:
             _stores[key] = Store(url)
+            # An SQLite file that is closed is one file again, without a log beside it.
+            atexit.register(_stores[key].close)
         return _stores[key]
 
 

@@ -162,6 +162,15 @@ class Store:
             rows = connection.execute(sa.select(*columns).distinct().order_by(*columns))
             return [(source, instrument, interval) for source, instrument, interval in rows]
 
+    def first_origin(self, *, instrument: str, interval: str, source: str) -> pd.Timestamp:
+        """Origin of the oldest prediction of a series, UTC; NaT where there is none."""
+        given = {"instrument": instrument, "interval": interval, "source": source}
+        query = sa.select(sa.func.min(predictions.c.origin))
+        for name, value in given.items():
+            query = query.where(predictions.c[name] == value)
+        with self.database.reading() as connection:
+            return pd.Timestamp(connection.scalar(query))
+
     def evaluations(self, prediction_ids: Sequence[str] | None = None) -> pd.DataFrame:
         """The newest revision of every evaluated step, one row each, columns as in the table.
 

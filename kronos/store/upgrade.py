@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
@@ -10,7 +11,11 @@ from kronos.errors import StoreIncompatible
 from kronos.store.database import Database
 from kronos.store.schema import REVISION, VERSION_TABLE
 
-__all__ = ["upgrade"]
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+__all__ = ["script_directory", "upgrade"]
 
 _MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 _LOCK = 0x6B726F6E6F73
@@ -39,19 +44,31 @@ def _revision(connection: sa.Connection) -> str | None:
     return connection.execute(sa.select(version.c.version_num)).scalar()
 
 
-def _migrate(connection: sa.Connection) -> None:
-    from alembic import command
-    from alembic.config import Config
+def script_directory() -> ScriptDirectory:
+    """The migrations, as Alembic has them."""
     from alembic.script import ScriptDirectory
 
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+    return ScriptDirectory.from_config(_config())
+
+
+def _config() -> Config:
+    from alembic.config import Config
+
     config = Config()
     # The options are read like an ini file, in which % begins a reference.
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    return config
+
+
+def _migrate(connection: sa.Connection) -> None:
+    from alembic import command
+
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+    config = _config()
     config.attributes["connection"] = connection
     found = _revision(connection)
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    known = {script.revision for script in script_directory().walk_revisions()}
     if found is not None and found not in known:
         raise StoreIncompatible(
             f"The store of forecasts was made by a newer version of this program (its schema is "
