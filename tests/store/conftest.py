@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -59,3 +60,11 @@ def opened() -> Iterator[Callable[..., Store]]:
 def store(url: str, opened: Callable[..., Store]) -> Store:
     """An empty store of either kind."""
     return opened(url)
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -18,7 +18,6 @@ from kronos.forecast import SamplingParameters
 from kronos.store.prediction import LEVELS
 from kronos.store.schema import REVISION, VERSION_TABLE, metadata, prediction_paths, predictions
 from kronos.store.upgrade import script_directory
-from tests.store import writers
 from tests.store.made import make_candles, make_forecast
 
 CANDLES = make_candles()
@@ -216,22 +215,6 @@ def test_threads_that_save_the_same_store_it_once(store):
         thread.join()
     assert sum(saved.is_new for saved in results) == 1
     assert len({saved.id for saved in results}) == 1
-
-
-N_PROCESSES, N_SAVES = 4, 20
-
-
-def test_processes_that_write_at_once_lose_and_double_nothing(url, opened):
-    """They also all find an empty database, and each would make its tables."""
-    results = writers.CONTEXT.Queue()
-    arguments = [(url, number, N_SAVES, results) for number in range(N_PROCESSES)]
-    processes = [writers.start(writers.save_some, *given) for given in arguments]
-    news = [results.get(timeout=100) for _ in processes]
-    for process in processes:
-        process.join()
-    wanted = N_PROCESSES * N_SAVES // 2 + N_SAVES // 2
-    counts = opened(url).counts()
-    assert sum(news) == counts["ml_predictions"] == counts["prediction_paths"] == wanted
 
 
 def test_the_migrations_make_the_tables_that_the_code_knows(store):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from alembic import command  # noqa: F401  (loaded ahead, like all a writer needs)
 
 from kronos.errors import StoreUnavailable
 from kronos.store.prediction import LEVELS

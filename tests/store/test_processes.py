@@ -1,4 +1,4 @@
-"""Writers and servers are killed in the middle of their work: nothing acknowledged is lost."""
+"""Many processes write at once and are killed at any point: nothing acknowledged is lost."""
 
 import random
 import sqlite3
@@ -10,6 +10,7 @@ from kronos.store.store import Store
 from tests.store import writers
 
 N_WRITERS = 3
+N_PROCESSES, N_SAVES = 4, 20
 
 
 def wait_until(said, more_than):
@@ -20,6 +21,19 @@ def wait_until(said, more_than):
             return said.stat().st_size
         time.sleep(0.001)
     raise AssertionError("the writers write nothing")
+
+
+def test_processes_that_write_at_once_lose_and_double_nothing(url, opened):
+    """They also all find an empty database, and each would make its tables."""
+    results = writers.CONTEXT.Queue()
+    arguments = [(url, number, N_SAVES, results) for number in range(N_PROCESSES)]
+    processes = [writers.start(writers.save_some, *given) for given in arguments]
+    news = [results.get(timeout=100) for _ in processes]
+    for process in processes:
+        process.join()
+    wanted = N_PROCESSES * N_SAVES // 2 + N_SAVES // 2
+    counts = opened(url).counts()
+    assert sum(news) == counts["ml_predictions"] == counts["prediction_paths"] == wanted
 
 
 def kill_writers(url, said, n_kills, *, also=None, seed=0):
