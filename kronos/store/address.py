@@ -56,7 +56,7 @@ def store_url(named: str | None = None) -> URL:
         if find_spec("psycopg") is None:
             raise StoreUnavailable(
                 "A store in PostgreSQL needs the package psycopg, which is not installed: "
-                "pip install 'kronos-fan[postgres]'."
+                "pip install 'psycopg[binary]'."
             )
         return url.set(drivername="postgresql+psycopg")
     raise InvalidRequest(

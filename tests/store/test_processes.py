@@ -13,13 +13,14 @@ N_WRITERS = 3
 N_PROCESSES, N_SAVES = 4, 20
 
 
-def wait_until(said, more_than):
-    """Until writers have said more than so many words."""
+def working(said, alive):
+    """Numbers of the writers that have stored something; waits for one."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        if said.exists() and said.stat().st_size > more_than:
-            return said.stat().st_size
-        time.sleep(0.001)
+        found = sorted({number for _, _, number in writers.words(said)} & set(alive))
+        if found:
+            return found
+        time.sleep(0.002)
     raise AssertionError("the writers write nothing")
 
 
@@ -37,23 +38,27 @@ def test_processes_that_write_at_once_lose_and_double_nothing(url, opened):
 
 
 def kill_writers(url, said, n_kills, *, also=None, seed=0):
-    """Kills one of several writers after the other, at any point of its work."""
+    """Kills one of several writers after the other, each at any point of its work."""
     rng = random.Random(seed)
-    alive = [writers.start(writers.write_on_and_on, url, i, said) for i in range(N_WRITERS)]
-    size = wait_until(said, 0)
+
+    def start(number):
+        return writers.start(writers.write_on_and_on, url, number, said)
+
+    alive = {number: start(number) for number in range(N_WRITERS)}
     try:
         for kill in range(n_kills):
+            victim = rng.choice(working(said, alive))
             time.sleep(rng.uniform(0, 0.03))
             if also is not None:
                 also()
-            victim = alive.pop(rng.randrange(len(alive)))
-            victim.kill()
-            victim.join()
-            assert victim.exitcode == -9
-            alive.append(writers.start(writers.write_on_and_on, url, N_WRITERS + kill, said))
-            size = wait_until(said, size)
+                time.sleep(rng.uniform(0, 0.1))
+            process = alive.pop(victim)
+            process.kill()
+            process.join()
+            assert process.exitcode == -9
+            alive[N_WRITERS + kill] = start(N_WRITERS + kill)
     finally:
-        for process in alive:
+        for process in alive.values():
             process.kill()
             process.join()
 

@@ -1,8 +1,8 @@
 """Processes that write into a store until they are killed, and what must hold afterwards.
 
-A writer says in a file what it was told is stored: "P id" once a prediction is saved, "E id" once
-it is scored. Processes are forked from one that has imported everything already, so that a kill
-hits work and not imports.
+A writer says in a file what it was told is stored: "P id number" once a prediction is saved,
+"E id number" once it is scored, with the writer's own number. Processes are forked from one that
+has imported everything already, so that a kill hits work and not imports.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ def start(target: object, *arguments: object) -> BaseProcess:
 
 def write_on_and_on(url: str, number: int, said: Path) -> None:
     """Saves forecasts nobody else saves, and scores them, without end."""
-    words = os.open(said, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    mouth = os.open(said, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     store = _patiently(lambda: Store(url))
     for i in range(1_000_000):
         candles = replace(CANDLES, symbol=f"{number}-{i}")
         forecast = make_forecast(candles, horizon=HORIZON, seed=i)
         saved = _patiently(lambda f=forecast, c=candles: store.save(f, c))  # type: ignore[misc]
-        os.write(words, f"P {saved.id}\n".encode())
+        os.write(mouth, f"P {saved.id} {number}\n".encode())
         _patiently(lambda c=candles: score_candles(store, c))  # type: ignore[misc]
-        os.write(words, f"E {saved.id}\n".encode())
+        os.write(mouth, f"E {saved.id} {number}\n".encode())
 
 
 def save_some(url: str, number: int, n_saves: int, results: Any) -> None:
@@ -80,16 +80,17 @@ def _patiently(work):  # type: ignore[no-untyped-def]
             time.sleep(0.02)
 
 
-def acknowledged(said: Path) -> tuple[set[str], set[str]]:
-    """Ids of predictions that were reported as saved, and as scored."""
-    words = [line.split() for line in said.read_text().splitlines()] if said.exists() else []
-    assert all(len(pair) == 2 and len(pair[1]) == 64 for pair in words)
-    return {i for kind, i in words if kind == "P"}, {i for kind, i in words if kind == "E"}
+def words(said: Path) -> list[tuple[str, str, int]]:
+    """Everything that writers have said."""
+    lines = said.read_text().splitlines() if said.exists() else []
+    spoken = [line.split() for line in lines]
+    return [(kind, prediction_id, int(number)) for kind, prediction_id, number in spoken]
 
 
 def check(store: Store, said: Path) -> int:
     """Nothing acknowledged is lost and nothing is half written; the number of predictions."""
-    saved, scored = acknowledged(said)
+    spoken = words(said)
+    saved, scored = ({i for kind, i, _ in spoken if kind == wanted} for wanted in "PE")
     stored = {prediction.id: prediction for prediction in store.predictions()}
     assert saved <= set(stored)
     counts = store.counts()
