@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kronos.candles import Candles
     from kronos.forecast import Forecast
-    from kronos.store.prediction import KeptPaths
+    from kronos.store.paths import KeptPaths
     from kronos.store.store import Saved, Store
 
 __all__ = ["open_store", "save"]

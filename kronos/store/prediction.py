@@ -6,27 +6,25 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-import kronos
 from kronos.candles import Candles
-from kronos.errors import InvalidCandles, InvalidRequest, StoreDamaged
+from kronos.errors import InvalidCandles, InvalidRequest
 from kronos.evaluation.cone import ewma_volatility
-from kronos.forecast import COLUMNS, Forecast
+from kronos.forecast import Forecast
 
-__all__ = ["LEVELS", "KeptPaths", "Prediction", "paths_row", "prediction_row", "read_paths"]
+__all__ = ["LEVELS", "Prediction", "prediction_row"]
 
 LEVELS = (
     *(0.025, 0.05, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5),
     *(0.6, 0.7, 0.75, 0.8, 0.9, 0.95, 0.975),
 )
 """Levels of the quantiles that are stored: the median and seven central intervals."""
-
-KeptPaths = Literal["close", "all", "none"]
-"""Which columns of the paths are stored beside the quantiles."""
 
 _VOLATILITY_BARS = 500
 """Bars read for the volatility at the origin; weights of older ones are nil."""
@@ -154,47 +152,9 @@ def prediction_row(
         "levels": list(LEVELS),
         "quantiles": forecast.quantile(LEVELS).T.tolist(),
         "probability_up": forecast.probability_up().tolist(),
-        "software_version": kronos.__version__,
+        "software_version": _software_version(),
         "created_at": now.to_pydatetime(),
     }
-
-
-def paths_row(prediction_id: str, forecast: Forecast, keep: KeptPaths) -> dict[str, Any] | None:
-    """The row of `prediction_paths` for a forecast; None where no paths are kept.
-
-    Raises:
-        InvalidRequest: `keep` is not one of the choices.
-    """
-    if keep not in ("close", "all", "none"):
-        raise InvalidRequest(f'Paths to keep are "close", "all" or "none", found {keep!r}.')
-    if keep == "none":
-        return None
-    columns = ["close"] if keep == "close" else list(COLUMNS)
-    values = np.stack([forecast.column(name) for name in columns], axis=-1)
-    data = np.ascontiguousarray(values, dtype="<f8").tobytes()
-    return {
-        "prediction_id": prediction_id,
-        "columns": columns,
-        "n_paths": forecast.n_paths,
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "data": data,
-    }
-
-
-def read_paths(row: Mapping[str, Any], horizon: int) -> dict[str, np.ndarray]:
-    """Every kept column of the paths in a row of `prediction_paths`: each (N, H).
-
-    Raises:
-        StoreDamaged: The bytes are not those that were stored.
-    """
-    data, shape = row["data"], (row["n_paths"], horizon, len(row["columns"]))
-    if hashlib.sha256(data).hexdigest() != row["sha256"] or len(data) != 8 * np.prod(shape):
-        raise StoreDamaged(
-            f"The stored paths of prediction {row['prediction_id']} do not have the digest they "
-            "were stored with: the database is damaged. Restore it from a backup."
-        )
-    values = np.frombuffer(data, dtype="<f8").astype(np.float64).reshape(shape)
-    return {name: values[:, :, i] for i, name in enumerate(row["columns"])}
 
 
 def _digest(request: Mapping[str, Any]) -> str:
@@ -203,6 +163,14 @@ def _digest(request: Mapping[str, Any]) -> str:
     except (TypeError, ValueError) as error:
         raise InvalidRequest(f"The event context cannot be stored as JSON: {error}.") from error
     return hashlib.sha256(b"kronos prediction 1\n" + text.encode()).hexdigest()
+
+
+@cache
+def _software_version() -> str:
+    try:
+        return version("kronos-fan")
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _text(value: str) -> str:

@@ -16,13 +16,8 @@ from kronos.errors import InvalidRequest
 from kronos.forecast import Forecast
 from kronos.store.address import store_url
 from kronos.store.database import Database
-from kronos.store.prediction import (
-    KeptPaths,
-    Prediction,
-    paths_row,
-    prediction_row,
-    read_paths,
-)
+from kronos.store.paths import KeptPaths, paths_row, read_paths
+from kronos.store.prediction import Prediction, prediction_row
 from kronos.store.schema import (
     TABLES,
     path_evaluations,

@@ -40,7 +40,7 @@ def test_a_forecast_is_read_as_it_was_saved(url, opened):
     assert (found.seed, found.last_close) == (0, FORECAST.last_close)
     assert (found.model_name, found.model_version) == ("walk", "0123456789abcdef")
     assert found.event_context == {"cpi": [1, 0.5]}
-    assert found.created_at == now
+    assert (found.created_at, found.software_version) == (now, kronos.__version__)
 
 
 def test_the_volatility_is_that_of_the_bars_up_to_the_origin(store):
