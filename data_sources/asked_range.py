@@ -48,7 +48,7 @@ class AskedRange:
         self.end = None if end is None else end.tz_convert("UTC")
 
     def cut(self, bars: pd.DataFrame, symbol: str) -> pd.DataFrame:
-        """The bars that lie in the range.
+        """The bars that lie in the range, their times in nanoseconds whatever they were in.
 
         Raises:
             UnknownSymbol: None does.
@@ -63,4 +63,4 @@ class AskedRange:
                 f"{self._title} has no usable {self.interval} bars of {symbol} there. Ask for "
                 "another range, or check the symbol."
             )
-        return inside
+        return inside.set_axis(pd.DatetimeIndex(inside.index).as_unit("ns"))

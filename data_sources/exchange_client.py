@@ -71,6 +71,8 @@ class ExchangeClient:
         self._turn = threading.Lock()
         self._patience = Patience(self.title, sleep=sleep)
         self.ccxt.session.hooks["response"].append(self._judge)
+        self._parse = self.ccxt.parse_ohlcvs
+        self.ccxt.parse_ohlcvs = self._parse_strictly
         if configure is not None:
             configure(self.ccxt)
 
@@ -113,7 +115,7 @@ class ExchangeClient:
         try:
             return getattr(self.ccxt, method)(*args)
         except ccxt.BaseError as exc:
-            raise self._explain(exc, limit) from exc
+            raise self._explain(exc, limit, method) from exc
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as exc:
             raise self._nonsense(f"{type(exc).__name__}: {exc}") from exc
 
@@ -126,7 +128,16 @@ class ExchangeClient:
         if self._status < 400:
             refuse_page(self.title, answer.headers.get("Content-Type", ""), answer.text)
 
-    def _explain(self, error: Exception, limit: float) -> Exception:
+    def _parse_strictly(self, rows: Any, market: Any = None, *rest: Any, **named: Any) -> Any:
+        """As ccxt parses bars, which would silently drop what has no time."""
+        ends = rows[:1] + rows[-1:] if isinstance(rows, list) else [rows]
+        for row in ends:
+            parsed = self.ccxt.parse_ohlcv(row, market)
+            if not isinstance(parsed, list) or not isinstance(parsed[0], int):
+                raise self._nonsense(f"a bar {str(row)[:80]!r}")
+        return self._parse(rows, market, *rest, **named)
+
+    def _explain(self, error: Exception, limit: float, method: str) -> Exception:
         import ccxt
 
         said = " ".join(str(error).split())[:300].rstrip(".")
@@ -139,22 +150,33 @@ class ExchangeClient:
                 f"{self.title} does not give this without an account, or not in your region "
                 f"({said}). Choose another exchange."
             )
-        if isinstance(error, ccxt.BadSymbol) or self._status == 404:
-            return UnknownSymbol(
-                f"{self.title} does not know this symbol ({said}). Search for it again."
-            )
         if isinstance(error, ccxt.NullResponse | ccxt.BadResponse):
             return self._nonsense(said)
+        if self._status >= 400 or not isinstance(error, ccxt.NetworkError):
+            return self._refusal(error, said, method)
         if isinstance(error, ccxt.ExchangeNotAvailable):
             return SourceDown(
                 f"{self.title} is not available now ({said}). Try again later, or choose another "
                 "exchange."
             )
-        if isinstance(error, ccxt.NetworkError) or self._status == 0:
-            return no_answer(self.title, str(error.__cause__ or said)[:200])
+        # Requests wraps the reason several times; it stands at the end.
+        reason = str(error.__cause__ or said).rsplit(": ", 1)[-1]
+        return no_answer(self.title, reason.rstrip("\"')")[:200])
+
+    def _refusal(self, error: Exception, said: str, method: str) -> Exception:
+        """The exchange did answer, and will not give what it was asked for."""
+        import ccxt
+
+        found = f"HTTP {self._status}: {said}" if self._status >= 400 else said
+        if method != "fetch_ohlcv":
+            return self._nonsense(found)
+        if isinstance(error, ccxt.BadSymbol) or self._status == 404:
+            return UnknownSymbol(
+                f"{self.title} does not know this symbol ({found}). Search for it again."
+            )
         return IntervalUnavailable(
-            f"{self.title} does not give these bars ({said}). Ask for a later start or another "
-            "interval."
+            f"{self.title} does not give these bars ({found}). Ask for a later start, or for "
+            "another interval."
         )
 
     def _nonsense(self, said: str) -> SourceNonsense:

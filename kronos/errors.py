@@ -3,6 +3,7 @@
     KronosError
     ├── InvalidCandles        candles or a table cannot be used (also a ValueError)
     ├── InvalidRequest        a parameter is outside its range (also a ValueError)
+    ├── InvalidEvents         events or a table of them cannot be used (also a ValueError)
     ├── CheckpointError
     │   ├── CheckpointInvalid       parameters missing, misshapen or unknown
     │   ├── CheckpointCorrupt       bytes do not match the pinned SHA-256
@@ -40,6 +41,10 @@ class InvalidCandles(KronosError, ValueError):
 
 class InvalidRequest(KronosError, ValueError):
     """A parameter outside its range, or parameters that contradict each other."""
+
+
+class InvalidEvents(KronosError, ValueError):
+    """Events that cannot be used; of a table, the message names the line and column."""
 
 
 class CheckpointError(KronosError):

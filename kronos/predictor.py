@@ -27,10 +27,12 @@ from kronos.context import (
 )
 from kronos.errors import InvalidRequest
 from kronos.forecast import Forecast, Progress, SamplingParameters, whole_number
-from kronos.inference.continuation import Continuation, Drawing
+from kronos.inference.continuation import Continuation
 from kronos.inference.decode import decode_paths
+from kronos.inference.drawing import Drawing
 from kronos.inference.generate import Decoder, generate
 from kronos.inference.graphs import StaticDecoder
+from kronos.inference.models import Placement
 from kronos.inference.tokens import TokenContext
 from kronos.nn.model import Kronos
 from kronos.nn.tokenizer import KronosTokenizer
@@ -258,6 +260,17 @@ class KronosPredictor(UpstreamCalls):
         """Memory of the weights of model and tokenizer."""
         parameters = (*self.model.parameters(), *self.tokenizer.parameters())
         return sum(p.numel() * p.element_size() for p in parameters)
+
+    @property
+    def placement(self) -> Placement:
+        """Where and how the model computes."""
+        is_cuda = self.device.type == "cuda"
+        return Placement(
+            device=str(self.device),
+            hardware=torch.cuda.get_device_name(self.device) if is_cuda else "",
+            dtype=str(self.model.norm.weight.dtype).removeprefix("torch."),
+            n_threads=torch.get_num_threads(),
+        )
 
     @torch.inference_mode()
     def _continuation(

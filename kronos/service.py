@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from kronos import zoo
+from kronos import baselines, zoo
 from kronos.forecast import Progress, SamplingParameters
+from kronos.inference.drawing import Drawing
 from kronos.inference.engine import Engine, Request
 from kronos.inference.jobs import Priority
 from kronos.torch_setup import prepare_torch
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from kronos.context import Context
-    from kronos.inference.continuation import Drawing
     from kronos.predictor import KronosPredictor
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "forecast_request",
     "longest_context",
     "new_engine",
+    "running_engine",
 ]
 
 _lock = threading.Lock()
@@ -40,13 +41,15 @@ _engine: Engine | None = None
 
 
 def new_engine(device: str | None = None) -> Engine:
-    """An engine that loads models by the names of the zoo.
+    """An engine that loads models by the names of the zoo, and baselines by theirs.
 
     Args:
         device: Where to compute, such as "cpu" or "cuda"; None takes a GPU when there is one.
     """
 
     def load(name: str, progress: Progress) -> Any:
+        if baselines.find(name) is not None:
+            return baselines.baseline(name)  # which needs no torch
         prepare_torch()
         return zoo.load(name, device=device, dtype="fastest", progress=progress)
 
@@ -63,6 +66,12 @@ def engine() -> Engine:
         return _engine
 
 
+def running_engine() -> Engine | None:
+    """The engine of this process if there is one yet; starts none."""
+    with _lock:
+        return _engine
+
+
 def forecast_request(
     model: str,
     bars: pd.DataFrame,
@@ -76,7 +85,7 @@ def forecast_request(
     """A request for a `Forecast`.
 
     Args:
-        model: Name or folder, as for `kronos.zoo.load`.
+        model: Name or folder, as for `kronos.zoo.load`, or the name of a baseline.
         bars: What is known; the last bar is the origin.
         future: (H,) times of the bars to forecast, on the exchange's clock.
         sampling: How futures are drawn.
@@ -104,8 +113,6 @@ def ask_model(
     """What a loaded model answers to a question that needs no sampling; loads it if need be."""
 
     def begin(predictor: KronosPredictor) -> Drawing:
-        from kronos.inference.continuation import Drawing  # torch is loaded by now
-
         return Drawing([], lambda: question(predictor))
 
     request = Request(model, begin, revision)

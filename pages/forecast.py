@@ -3,9 +3,10 @@
 import streamlit as st
 
 from kronos.errors import InvalidRequest
-from pages.ui import asked, controls, progress, results
+from pages.ui import asked, chart_view, controls, details, progress, results
 from pages.ui import source as candle_source
-from pages.ui.messages import DISCLAIMER, show_error
+from pages.ui.disclaimer import DISCLAIMER
+from pages.ui.messages import show_error
 from pages.ui.shell import require_shell
 
 require_shell()
@@ -15,7 +16,8 @@ with st.sidebar:
     source = candle_source.choose_candles()
 
 if source is None:
-    asked.greet()
+    if not candle_source.is_waiting():
+        asked.greet()
     candle_source.show_no_candles()
     st.stop()
 
@@ -40,13 +42,14 @@ status = asked.advance(source.candles, source.data_id)
 shown = asked.shown_forecast(source.data_id)
 
 results.show_heading(source.candles, shown)
+results.show_facts(source, shown)
 candle_source.show_link_problem()
 progress.show_state(request, source, status, refusal, shown)
 if shown is not None:
     results.show_readouts(source.candles, shown)
     results.show_outcome(source.candles, shown)
-results.show_chart(source.candles, shown)
+chart_view.show_chart(source, shown)
 if shown is not None:
     results.show_cautions(source, shown)
-    results.show_details(source, shown)
+    details.show_details(source, shown)
 candle_source.show_reading(source)

@@ -30,7 +30,8 @@ class Listing:
         currency: What prices are quoted in.
         decimals: Yahoo's priceHint.
         name: Yahoo's longName.
-        calendar: Code of exchange_calendars; "" trades round the clock, "fx" on weekdays.
+        calendar: Code of exchange_calendars; "" trades round the clock, "fx" on weekdays, and
+            futures on the days of theirs from midnight to midnight.
         listed: First day.
         delay: Seconds by which quotes are late.
         dividends: Ex-dates (at the opening) and amounts.
@@ -56,7 +57,7 @@ def _listings() -> dict[str, Listing]:
         "^GSPC": Listing("INDEX", "SNP", new_york, "USD", 2, "S&P 500", "XNYS"),
         "VOD.L": Listing("EQUITY", "LSE", london, "GBp", 3, "Vodafone Group", "XLON", delay=900),
         "EURUSD=X": Listing("CURRENCY", "CCY", london, "USD", 4, "EUR/USD", "fx"),
-        "ES=F": Listing("FUTURE", "CME", new_york, "USD", 2, "E-Mini S&P 500", "fx"),
+        "ES=F": Listing("FUTURE", "CME", new_york, "USD", 2, "E-Mini S&P 500", "CMES"),
         "BTC-USD": Listing("CRYPTOCURRENCY", "CCC", "UTC", "USD", 2, "Bitcoin USD", ""),
     }
 
@@ -116,8 +117,11 @@ def _sessions(listing: Listing, first: float, stop: float) -> np.ndarray:
     begin = max(begin, pd.Timestamp(listing.listed))
     if end < begin:
         return np.empty((0, 2), int)
-    if listing.calendar in ("", "fx"):
-        dates = pd.date_range(begin, end, freq="D" if not listing.calendar else "B")
+    if listing.calendar in ("", "fx", "CMES"):
+        if listing.calendar == "CMES":
+            dates = pd.DatetimeIndex(schedule("CMES", begin, end, zone=zone).index)
+        else:
+            dates = pd.date_range(begin, end, freq="B" if listing.calendar else "D")
         nights = [date.tz_localize(zone) for date in dates.union(dates + pd.Timedelta(days=1))]
         midnight = {night.tz_localize(None): int(night.timestamp()) for night in nights}
         return np.array(

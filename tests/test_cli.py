@@ -89,6 +89,24 @@ def test_an_origin_in_the_past_shows_what_followed(
     assert len(result["model_revision"]) == 16
 
 
+def test_a_baseline_is_a_model_like_the_others(
+    bars: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["forecast", str(bars), "--horizon", "3", "--format", "json", "--model", "ewma"]
+    assert cli.main(asked) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["model"] == "ewma"
+    widths = [
+        high - low
+        for high, low in zip(
+            result["close_quantiles"]["p90"], result["close_quantiles"]["p10"], strict=True
+        )
+    ]
+    assert widths == sorted(widths)
+    assert cli.main([*asked, "-T", "0.5"]) == 2
+    assert "T must be 1 for ewma" in capsys.readouterr().err
+
+
 def test_output_and_paths_go_to_files(
     bars: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -221,6 +239,19 @@ def test_models_download_verify_delete(
     assert "removed" in capsys.readouterr().err
     assert cli.main(["models", "delete", "tiny"]) == 0
     assert "freed" in capsys.readouterr().err
+
+
+def test_models_test_reports_every_step(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["models", "test", "bundled", "--device", "cpu"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["passed"] * 6
+
+
+def test_a_failed_models_test_exits_2(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["models", "test", "mini"]) == 2
+    out, err = capsys.readouterr()
+    assert "kronos models download mini" in out
+    assert err == "kronos: mini failed its test: Digests of the files.\n"
 
 
 def test_models_refuses_what_cannot_be(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:

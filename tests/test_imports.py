@@ -14,23 +14,33 @@ MAY_USE = {
     "assets": set(),
     "collector": set(),
     "digest": set(),
+    "machine": set(),
     "intervals": {"errors"},
     "forecast": {"errors"},
     "forecast_file": {"errors", "forecast"},
     "calendars": {"errors", "intervals"},
     "export": {"candles", "forecast"},
     "candles": {"calendars", "errors", "forecast", "intervals"},
+    "events": {"assets", "calendars", "candles", "errors", "intervals"},
     "evaluation": {"calendars", "candles", "errors", "forecast", "intervals"},
     "hub": {"errors"},
+    "noise": set(),
     "nn": {"errors"},
-    "inference": {"errors", "forecast", "nn"},
+    "inference": {"errors", "forecast", "machine", "nn", "noise"},
     "context": {"errors", "forecast"},
     "candle_paths": {"context"},
     "upstream_calls": {"context", "errors", "forecast"},
     "predictor": {
         "candle_paths", "context", "errors", "forecast", "inference", "nn", "upstream_calls",
     },
-    "zoo": {"assets", "collector", "digest", "errors", "hub", "inference", "nn", "predictor"},
+    "baselines": {
+        "candle_paths", "context", "digest", "errors", "evaluation", "forecast", "inference",
+        "noise",
+    },
+    "zoo": {
+        "assets", "baselines", "collector", "digest", "errors", "hub", "inference", "nn",
+        "predictor",
+    },
     "pretrained": {"errors", "hub", "nn", "predictor", "zoo"},
     "training": {
         "candle_paths", "candles", "context", "digest", "errors", "evaluation", "forecast",
@@ -38,16 +48,21 @@ MAY_USE = {
     },
     "store": {"candles", "errors", "evaluation", "export", "forecast", "intervals"},
     "torch_setup": {"collector"},
-    "service": {"context", "forecast", "inference", "predictor", "torch_setup", "zoo"},
+    "service": {"baselines", "context", "forecast", "inference", "predictor", "torch_setup", "zoo"},
+    "self_test": {
+        "assets", "candles", "errors", "forecast", "inference", "predictor", "service", "zoo",
+    },
 }  # fmt: skip
 WITHOUT_TORCH = {
-    "assets", "calendars", "candle_paths", "candles", "collector", "context", "digest", "errors",
-    "evaluation", "export", "forecast", "forecast_file", "hub", "intervals", "store",
-    "upstream_calls",
+    "assets", "baselines", "calendars", "candle_paths", "candles", "collector", "context", "digest",
+    "errors", "evaluation", "events", "export", "forecast", "forecast_file", "hub", "intervals",
+    "machine", "noise", "store", "upstream_calls",
 }  # fmt: skip
 # The command line stands above everything, like the pages.
 COMMANDS = {"cli", "__main__"}
-DATA_SOURCES_MAY_USE = {"assets", "calendars", "candles", "context", "errors", "intervals"}
+DATA_SOURCES_MAY_USE = {
+    "assets", "calendars", "candles", "context", "errors", "events", "intervals",
+}  # fmt: skip
 INTERFACE = {"streamlit", "plotly", "altair", "matplotlib", "pages", "app"}
 NETWORK = {
     "aiohttp", "ftplib", "http", "httpx", "httpx2", "huggingface_hub", "requests", "smtplib",

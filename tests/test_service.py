@@ -7,10 +7,12 @@ import pytest
 
 import kronos
 from data_sources.samples import load_sample
+from kronos.baselines import baseline
 from kronos.context import calendar_fields, read_context
 from kronos.errors import InvalidRequest
 from kronos.forecast import SamplingParameters
 from kronos.service import engine, engine_sample, forecast_request, longest_context, new_engine
+from tests.test_imports import loaded_by
 
 
 @pytest.fixture(scope="module")
@@ -55,12 +57,45 @@ def test_the_longest_context_is_the_model_s(asked, bundled):
     assert longest_context(asked, "bundled", 24) == bundled.context_length(10**9, 24)
 
 
+def test_a_baseline_is_asked_like_a_model(asked, candles):
+    future = candles.future(6)
+    sampling = SamplingParameters(sample_count=20, seed=5)
+    request = forecast_request("ewma", candles.frame, future, sampling)
+    found = asked.run("baseline", request, owner="o")
+    direct = baseline("ewma").forecast(candles.frame, y_timestamp=future, sample_count=20, seed=5)
+    assert np.array_equal(found.paths, direct.paths)
+    assert found.metadata() == direct.metadata()
+    assert longest_context(asked, "garch", 24) == 1000
+
+
+def test_a_baseline_needs_no_torch():
+    said = (
+        "from data_sources.samples import load_sample\n"
+        "from kronos.forecast import SamplingParameters\n"
+        "from kronos.service import forecast_request, new_engine\n"
+        "candles = load_sample('BTCUSD_30m')\n"
+        "asked = forecast_request('fhs', candles.frame, candles.future(3), SamplingParameters())\n"
+        "engine = new_engine()\n"
+        "assert engine.run('k', asked, owner='o').n_paths == 100\n"
+        "engine.close()"
+    )
+    assert "torch" not in loaded_by(said)
+
+
 def test_an_unknown_model_is_told(asked, candles):
     request = forecast_request(
         "nonesuch", candles.frame, candles.future(2), SamplingParameters(sample_count=1)
     )
     with pytest.raises(InvalidRequest, match="nonesuch"):
         asked.run("unknown", request, owner="o")
+
+
+def test_a_loaded_model_says_where_it_computes(asked, bundled):
+    longest_context(asked, "bundled", 24)
+    (found,) = asked.models
+    assert (found.name, found.n_bytes) == ("bundled", bundled.n_bytes)
+    assert (found.placement.device, found.placement.dtype) == ("cpu", "float32")
+    assert found.placement.n_threads >= 1
 
 
 def test_there_is_one_engine_in_a_process():

@@ -265,8 +265,10 @@ def test_states_of_a_model_from_download_to_deletion(server: LoopbackHub) -> Non
         zoo.verify("tiny")
     zoo.download("tiny")
     assert entry("tiny").state == "cached"
+    assert zoo.checked("tiny").problem == "", "a download was hashed"
     zoo.verify("tiny")
     assert zoo.delete("tiny") > 1_000_000
+    assert zoo.checked("tiny") is None
     assert entry("tiny").state == "downloadable"
 
 
@@ -289,6 +291,7 @@ def test_a_damaged_download_is_verified_away(server: LoopbackHub) -> None:
         opened.write(b"\xff" * 8)
     with pytest.raises(CheckpointCorrupt, match="removed"):
         zoo.verify("tiny")
+    assert "removed" in zoo.checked("tiny").problem
     assert entry("tiny").state == "downloadable"
 
 

@@ -41,7 +41,9 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_data_arguments(parser)
-    parser.add_argument("--model", default="bundled", help="name or folder (default bundled)")
+    parser.add_argument(
+        "--model", default="bundled", help="name, folder or baseline (default bundled)"
+    )
     parser.add_argument("--lookback", type=int, help="bars read (default: the model's own)")
     parser.add_argument("--horizon", type=int, default=24, help="steps scored (default 24)")
     parser.add_argument(

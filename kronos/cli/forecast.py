@@ -7,6 +7,7 @@ import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from kronos.baselines import BASELINES
 from kronos.cli.store import add_store_option
 from kronos.cli.terminal import ProgressLine, write_text
 from kronos.collector import collector_paused
@@ -31,6 +32,7 @@ examples:
   kronos forecast bars.csv
   kronos forecast bars.csv --horizon 48 --paths 200 --seed 7 -o forecast.csv
   kronos forecast bars.csv --model small --format json | jq .close_quantiles.p50
+  kronos forecast bars.csv --model ewma
   kronos forecast bars.csv --clock UTC --calendar XNYS --interval 1h
   kronos forecast bars.csv --origin "2024-11-01 15:30" --paths-out paths.csv
   kronos forecast bars.csv --save
@@ -65,7 +67,8 @@ def add_parser(subparsers: Any) -> None:
         "--model",
         default="bundled",
         metavar="NAME",
-        help="bundled, mini, small, base, or a folder (default: bundled, which needs no network)",
+        help="bundled, mini, small, base, a folder, or a baseline: "
+        f"{', '.join(BASELINES)} (default: bundled, which needs no network)",
     )
     model.add_argument("--device", help="cpu, cuda, mps, ... (default: a GPU if there is one)")
     _add_data_options(parser.add_argument_group("data (default: read off the file)"))

@@ -1,15 +1,19 @@
-"""`kronos models`: list, download, delete and verify models."""
+"""`kronos models`: list, download, delete, verify and test models."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from contextlib import closing
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kronos import zoo
 from kronos.cli.terminal import ProgressLine, megabytes, write_text
+
+if TYPE_CHECKING:
+    from kronos.self_test import SelfTest
 
 __all__ = ["add_parser", "run"]
 
@@ -24,6 +28,7 @@ examples:
   kronos models                      what there is
   kronos models download small       fetch it ahead of time
   kronos models verify small         hash every file again
+  kronos models test bundled         load it, forecast with it, compare with what should come out
   HF_ENDPOINT=https://hub.example kronos models download base     by way of a mirror
 
 Models come from the Hugging Face hub at pinned revisions. Every file is checked against a pinned
@@ -34,7 +39,7 @@ def add_parser(subparsers: Any) -> None:
     """Describes the command; see `kronos.cli`."""
     parser = subparsers.add_parser(
         "models",
-        help="list, download, delete or verify models",
+        help="list, download, delete, verify or test models",
         description="Which models there are, which of them are on this machine, and managing them.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -52,6 +57,18 @@ def add_parser(subparsers: Any) -> None:
         sub = actions.add_parser(action, help=text, description=text.capitalize() + ".")
         sub.add_argument("name", metavar="NAME", help=f"one of {', '.join(zoo.PUBLISHED)}")
         sub.set_defaults(action=action)
+    testing = actions.add_parser(
+        "test",
+        help="forecast with a model and check what comes out",
+        description="Checks a model that is on this machine: the digests of its files, loading, a "
+        "seeded forecast twice, valid candles, cached decoding against reading everything anew, "
+        "and for the bundled model the closes stored with it. Exit code 2 if a step fails.",
+    )
+    testing.add_argument(
+        "name", metavar="NAME", help=f"one of {', '.join([zoo.BUNDLED, *zoo.PUBLISHED])}"
+    )
+    testing.add_argument("--device", help="cpu, cuda or mps (default: a GPU if there is one)")
+    testing.set_defaults(action="test")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -63,6 +80,8 @@ def run(args: argparse.Namespace) -> int:
         else:
             write_text(None, _table(entries))
         return 0
+    if args.action == "test":
+        return _test(args)
     if args.action == "download":
         with ProgressLine(f"downloading {args.name}", in_bytes=True) as progress:
             zoo.download(args.name, progress)
@@ -74,6 +93,32 @@ def run(args: argparse.Namespace) -> int:
         done = f"{args.name} deleted, {megabytes(zoo.delete(args.name))} freed."
     print(done, file=sys.stderr)
     return 0
+
+
+def _test(args: argparse.Namespace) -> int:
+    from kronos.self_test import TITLES, run_self_test
+    from kronos.service import new_engine
+
+    with (
+        closing(new_engine(args.device)) as engine,
+        ProgressLine(f"testing {args.name}, step") as progress,
+    ):
+        tested = run_self_test(engine, args.name, watch=lambda n: progress(n + 1, len(TITLES)))
+    write_text(None, _report(tested))
+    if tested.is_passed:
+        return 0
+    failed = [step.title for step in tested.steps if step.outcome == "failed"]
+    print(f"kronos: {tested.model} failed its test: {'; '.join(failed)}.", file=sys.stderr)
+    return 2
+
+
+def _report(tested: SelfTest) -> str:
+    lines = [f"{tested.model}, revision {tested.revision[:12]}, {tested.seconds:.1f} s"]
+    for step in tested.steps:
+        lines.append(f"{step.outcome:8}{step.seconds:7.2f} s  {step.title}: {step.found}")
+        if step.advice:
+            lines.append(" " * 19 + step.advice)
+    return "\n".join(lines) + "\n"
 
 
 def _table(entries: list[zoo.Entry]) -> str:

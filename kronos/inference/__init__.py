@@ -7,6 +7,7 @@ To be read in this order:
     cache.py       keys and values of a context, kept once for all paths
     joined.py      a model's weights as decoding uses them
     columns.py     one decoding step on a processor, in torch operations
+    drawing.py     what a model makes of a request
     continuation.py  the paths of one series while they are drawn
     windows.py     windows that slide, read anew at every step
     generate.py    paths of many series, step by step

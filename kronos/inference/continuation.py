@@ -5,9 +5,7 @@ Axes: N paths, T context positions, H horizon, R rows (paths in progress), D wid
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -17,8 +15,11 @@ from kronos.inference import batch
 from kronos.inference.batch import TILE
 from kronos.inference.cache import PrefixCache
 from kronos.inference.columns import PathMemory
+from kronos.inference.drawing import Drawing
 from kronos.inference.sampling import path_uniforms
 from kronos.inference.tokens import TokenContext
+
+__all__ = ["Continuation", "Drawing"]
 
 if TYPE_CHECKING:
     from kronos.inference.static_batch import StaticBatch
@@ -138,16 +139,3 @@ class Continuation:
     def last_pair(self) -> tuple[Tensor, Tensor]:
         """The pair every row drew last, each (R,)."""
         return self.s1[self.rows, self.n_drawn - 1], self.s2[self.rows, self.n_drawn - 1]
-
-
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """Series whose paths are to be drawn, and what to make of them.
-
-    Attributes:
-        series: Fresh ones.
-        finish: Called once all are done; returns the answer.
-    """
-
-    series: list[Continuation]
-    finish: Callable[[], Any]

@@ -18,11 +18,18 @@ from kronos.errors import ForecastCancelled, NotFinished, OutOfMemory
 from kronos.inference.batch import MAX_ROWS
 from kronos.inference.jobs import Job, JobStatus, Priority
 from kronos.inference.limits import Limits
-from kronos.inference.models import Load, ModelShelf, Predictor, is_out_of_memory
+from kronos.inference.models import (
+    Load,
+    LoadedModel,
+    ModelShelf,
+    Predictor,
+    is_out_of_memory,
+)
 from kronos.inference.worker import Worker
 
 if TYPE_CHECKING:
-    from kronos.inference.continuation import Continuation, Drawing
+    from kronos.inference.continuation import Continuation
+    from kronos.inference.drawing import Drawing
     from kronos.inference.generate import Decoder
 
 __all__ = ["SAMPLING", "Engine", "Request"]
@@ -73,6 +80,11 @@ class _Running:
     def n_rows(self) -> int:
         return sum(c.n_rows for c in self.unfinished)
 
+    @property
+    def gathers(self) -> bool:
+        """Whether others that come within a moment are worth waiting for."""
+        return self.predictor.decoder is not None and self.predictor.decoder.gathers
+
     def report(self) -> None:
         series = self.drawing.series
         self.job.total = sum(c.n_steps for c in series)
@@ -97,7 +109,12 @@ class Engine(Worker):
     @property
     def loaded(self) -> list[str]:
         """Names of the models in memory."""
-        return self._models.names
+        return [model.name for model in self._models.contents]
+
+    @property
+    def models(self) -> tuple[LoadedModel, ...]:
+        """The models in memory, the least recently used first."""
+        return self._models.contents
 
     def run(
         self,
@@ -152,7 +169,8 @@ class Engine(Worker):
                 break
             self._drop_unwanted()
             for predictor, members in self._next_batch().items():
-                self._step(predictor.decoder, members)
+                if predictor.decoder is not None:
+                    self._step(predictor.decoder, members)
             self._settle()
         for running in self._running:
             self.queue.cancel(running.job)
@@ -163,7 +181,7 @@ class Engine(Worker):
         """Begins what there is room for; blocks while there is nothing to do. False at the end."""
         linger = 0.0 if self._running else LINGER
         while self._has_room():
-            gathers = any(r.predictor.decoder.gathers for r in self._running)
+            gathers = any(r.gathers for r in self._running)
             job = self.queue.take(None if not self._running else linger if gathers else 0.0)
             if job is None:
                 break

@@ -12,7 +12,7 @@ class FinishedJobs:
 
     A job some owner has yet to see is owed and stays. The others are dropped least recently used
     first: results, and apart from them the failed and the cancelled, so that failures displace no
-    result. Not thread-safe: the queue's lock guards it.
+    result. What nobody asked to keep goes at once. Not thread-safe: the queue's lock guards it.
 
     Args:
         max_kept: Jobs kept of each of the two kinds, beside those that are owed.
@@ -66,6 +66,8 @@ class FinishedJobs:
         return found
 
     def _keep(self, job: Job) -> None:
+        if not job.is_kept:
+            return
         kept = self._results if job.state == "done" else self._failures
         kept[job.key] = job
         while len(kept) > self._max_kept:

@@ -135,6 +135,7 @@ class Job:
         deadline: The latest deadline of those who wait for it, by the queue's clock; infinite if
             one of them sets none.
         stop: Set once the result is no longer wanted.
+        is_kept: Whether its result is kept once everybody who waits has seen it.
     """
 
     def __init__(self, key: str, payload: Any, submitted: float) -> None:
@@ -146,6 +147,7 @@ class Job:
         self.deadline = -math.inf
         self.state: State = "queued"
         self.stop = threading.Event()
+        self.is_kept = False
         self.watchers: dict[str, Watcher] = {}
         self.ended: threading.Condition | None = None
         self.result: Any = None

@@ -79,9 +79,7 @@ class JobLedger:
     def place(self, job: Job | None, key: str, payload: Any, priority: Priority) -> Job:
         """Let a new job line up if there is none to join, and one in a worse class change over."""
         if job is None:
-            former = self._finished.forget(key)
-            if former is not None:
-                self._dismiss(former)
+            self.forget(key)
             job = self._active[key] = Job(key, payload, self._clock())
             self.line.add(job, priority)
         elif needs_place(job, priority):
@@ -93,8 +91,14 @@ class JobLedger:
         """Keep a result under a key of which nothing is known."""
         if self.find(key) is None:
             job = Job(key, None, self._clock())
-            job.state, job.result = "done", result
+            job.state, job.result, job.is_kept = "done", result, True
             self._finished.add(job, self._clock())
+
+    def forget(self, key: str) -> None:
+        """Drop what is kept of an ended job."""
+        former = self._finished.forget(key)
+        if former is not None:
+            self._dismiss(former)
 
     def watch(self, job: Job, owner: str, deadline: float) -> Watcher:
         """Count `owner` as waiting for a job; an ended one is then kept until it was seen."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kronos.forecast import Progress
+from kronos.machine import total_bytes
 
 if TYPE_CHECKING:
     from kronos.inference.generate import Decoder
@@ -17,10 +18,48 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class Predictor(Protocol):
-    """What the engine needs of a loaded model."""
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where and how a model computes.
 
-    decoder: Decoder
+    Attributes:
+        device: Name PyTorch knows it by: "cpu", "cuda", "mps".
+        hardware: The maker's name of a GPU; empty for a processor.
+        dtype: Number format of the weights, such as "float32".
+        n_threads: Threads of a product on a processor.
+    """
+
+    device: str
+    hardware: str
+    dtype: str
+    n_threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model in memory.
+
+    Attributes:
+        name: Name it was asked for by.
+        revision: Revision of its weights, as far as it was asked for.
+        n_bytes: Memory of the weights.
+        placement: Where it computes; None where that is not known.
+    """
+
+    name: str
+    revision: str
+    n_bytes: int
+    placement: Placement | None
+
+
+class Predictor(Protocol):
+    """What the engine needs of a loaded model.
+
+    Attributes:
+        decoder: Takes the steps of its series; None where it draws nothing step by step.
+    """
+
+    decoder: Decoder | None
 
     @property
     def n_bytes(self) -> int:
@@ -35,7 +74,10 @@ Load = Callable[[str, Progress], Any]
 class ModelShelf:
     """Loaded models within a budget of memory, the least recently used given up first.
 
-    Used by one thread.
+    Used by one thread; others may read `contents`.
+
+    Attributes:
+        contents: What is loaded, the least recently used first.
     """
 
     def __init__(self, load: Load, budget: int | None = None) -> None:
@@ -45,13 +87,9 @@ class ModelShelf:
             whatever its size.
         """
         self._load = load
-        self._budget = budget if budget is not None else _half_of_memory()
+        self._budget = budget if budget is not None else (total_bytes() or 8 << 30) // 2
         self._loaded: OrderedDict[tuple[str, str], Predictor] = OrderedDict()
-
-    @property
-    def names(self) -> list[str]:
-        """Names of the loaded models, the least recently used first."""
-        return [name for name, _ in self._loaded]
+        self.contents: tuple[LoadedModel, ...] = ()
 
     @property
     def n_bytes(self) -> int:
@@ -74,13 +112,23 @@ class ModelShelf:
             self._loaded[key] = self._load_with_room(key[0], progress, in_use)
             while self.n_bytes > self._budget and self._unload_one([*in_use, self._loaded[key]]):
                 pass
-        self._loaded.move_to_end(key)
+        if next(reversed(self._loaded)) != key or len(self.contents) != len(self._loaded):
+            self._loaded.move_to_end(key)
+            self._publish()
         return self._loaded[key]
 
     def clear(self) -> None:
         """Unloads everything."""
         self._loaded.clear()
+        self._publish()
         gc.collect()
+
+    def _publish(self) -> None:
+        # One assignment: other threads see the old contents or the new ones.
+        self.contents = tuple(
+            LoadedModel(name, revision, predictor.n_bytes, getattr(predictor, "placement", None))
+            for (name, revision), predictor in self._loaded.items()
+        )
 
     def _load_with_room(
         self, name: str, progress: Progress, in_use: Sequence[Predictor]
@@ -96,6 +144,7 @@ class ModelShelf:
         for key, predictor in self._loaded.items():
             if not any(predictor is other for other in in_use):
                 del self._loaded[key]
+                self._publish()
                 logger.info("Unloaded the model %s.", key[0])
                 gc.collect()
                 return True
@@ -109,10 +158,3 @@ def is_out_of_memory(error: BaseException) -> bool:
     # torch.OutOfMemoryError on a GPU; on the CPU a plain RuntimeError that says so.
     text = str(error).casefold()
     return isinstance(error, RuntimeError) and ("out of memory" in text or "can't alloc" in text)
-
-
-def _half_of_memory() -> int:
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    except (AttributeError, ValueError, OSError):  # where the system does not tell
-        return 4 << 30

@@ -59,6 +59,7 @@ class JobQueue:
         deadline: float | None = None,
         supersede: bool = True,
         wait: bool = False,
+        keep: bool = True,
     ) -> JobStatus:
         """Have `payload` worked on under `key`, or join the job or result that exists under it.
 
@@ -75,6 +76,8 @@ class JobQueue:
                 given up at the latest deadline of its owners. None: never.
             supersede: Leave all other jobs of this owner.
             wait: Block while the class is full, until the deadline at most.
+            keep: Keep the result for later requests. One that nobody who asked wants kept is
+                dropped as soon as they have seen it, and displaces no other.
 
         Raises:
             Busy: the class is full, or the queue is closed; nothing was changed.
@@ -88,6 +91,7 @@ class JobQueue:
                 if supersede:
                     self._ledger.leave_others(key, owner)
                 job = self._ledger.place(job, key, payload, priority)
+                job.is_kept |= keep
                 self._ledger.watch(job, owner, until)
                 return self._ledger.describe(job)
             finally:
@@ -102,6 +106,11 @@ class JobQueue:
         """
         with self._lock:
             self._ledger.offer(key, result)
+
+    def forget(self, key: str) -> None:
+        """Drop what is kept of an ended job, so that the next submit has the work done anew."""
+        with self._lock:
+            self._ledger.forget(key)
 
     def status(self, key: str, *, owner: str | None = None) -> JobStatus | None:
         """The job's state now, or None for a key never seen or no longer kept.

@@ -1,4 +1,4 @@
-"""One worker thread for everything heavy, so that whoever asks never waits for it.
+"""Worker threads for everything heavy, so that whoever asks never waits for it.
 
 Callers submit work under a key and poll its status. Equal keys share one job; a newer request of
 an owner supersedes its older one; a job that nobody watches any more stops at its next step.
@@ -13,7 +13,7 @@ from kronos.inference.worker import Worker
 
 
 class Runner(Worker):
-    """A worker whose jobs are plain callables, done one after another."""
+    """A worker whose jobs are plain callables; each thread does one after another."""
 
     def _serve(self) -> None:
         while (job := self.queue.take()) is not None:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kronos import noise
 from kronos.forecast import SamplingParameters
 
 
@@ -146,13 +147,5 @@ def draw(probabilities: Tensor, uniforms: Tensor) -> Tensor:
 
 
 def path_uniforms(seed: int, n_paths: int, horizon: int) -> Tensor:
-    """The noise of every path: (n_paths, horizon, 2) float64 in [0, 1), for s1 and s2.
-
-    Path i draws from its own counter-based stream keyed by (seed, i). So a path does not
-    change with the number of paths, with the horizon, or with what else is in the batch.
-    """
-    streams = (
-        np.random.Generator(np.random.Philox(key=np.array([seed, i], dtype=np.uint64)))
-        for i in range(n_paths)
-    )
-    return torch.from_numpy(np.stack([stream.random((horizon, 2)) for stream in streams]))
+    """`kronos.noise.path_uniforms` as a tensor: for s1 and s2, (n_paths, horizon, 2) float64."""
+    return torch.from_numpy(noise.path_uniforms(seed, n_paths, horizon))

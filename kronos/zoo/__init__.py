@@ -4,12 +4,14 @@
     folders.py    checkpoint folders on disk, the bundled one among them
     loading.py    load(): name or folder in, KronosPredictor out
     inventory.py  what is here, what can be fetched, and fetching and deleting it
+    checked.py    when its files were last hashed
 
 Importing this package imports neither torch nor the hub client.
 """
 
 from __future__ import annotations
 
+from kronos.zoo.checked import Checked, checked
 from kronos.zoo.folders import describe_bundle
 from kronos.zoo.inventory import Entry, available, delete, download, verify
 from kronos.zoo.loading import checkpoint_folder, checkpoint_pair, load
@@ -18,9 +20,11 @@ from kronos.zoo.table import BUNDLED, PUBLISHED, PublishedModel
 __all__ = [
     "BUNDLED",
     "PUBLISHED",
+    "Checked",
     "Entry",
     "PublishedModel",
     "available",
+    "checked",
     "checkpoint_folder",
     "checkpoint_pair",
     "delete",

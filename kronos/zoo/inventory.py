@@ -6,8 +6,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kronos import hub
-from kronos.errors import CheckpointError, CheckpointUnavailable, InvalidRequest
+from kronos.errors import (
+    CheckpointCorrupt,
+    CheckpointError,
+    CheckpointUnavailable,
+    InvalidRequest,
+)
 from kronos.hub import Progress
+from kronos.zoo.checked import forget, note
 from kronos.zoo.folders import Card, bundled_folder, count_parameters, size_of, weights_digest
 from kronos.zoo.table import BUNDLED, PUBLISHED, PublishedModel, published, unknown
 
@@ -66,6 +72,7 @@ def download(name: str, progress: Progress | None = None) -> None:
         bundled_folder()
         return
     hub.fetch(model.repositories, progress=progress)
+    note(model.name)
 
 
 def delete(name: str) -> int:
@@ -88,11 +95,13 @@ def delete(name: str) -> int:
         for other in PUBLISHED.values()
         if other is not model
     )
-    return hub.remove(model.model, *(() if is_shared else (model.tokenizer,)))
+    freed = hub.remove(model.model, *(() if is_shared else (model.tokenizer,)))
+    forget(model.name)
+    return freed
 
 
 def verify(name: str) -> None:
-    """Hashes every file of a model that is on this machine.
+    """Hashes every file of a model that is on this machine; `checked` tells the outcome again.
 
     Raises:
         InvalidRequest: There is no such model.
@@ -101,6 +110,16 @@ def verify(name: str) -> None:
             removed, so that the next load downloads it anew.
     """
     model = _model(name)
+    known = BUNDLED if model is None else model.name
+    try:
+        _hash_files(model)
+    except CheckpointCorrupt as error:
+        note(known, str(error))
+        raise
+    note(known)
+
+
+def _hash_files(model: PublishedModel | None) -> None:
     if model is None:
         folder = bundled_folder()
         card = Card.read(folder) or Card()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kronos.baselines import BASELINES
 from kronos.errors import CheckpointUnavailable, InvalidRequest
 from kronos.hub.repository import Repository, repository
 
@@ -144,5 +145,6 @@ def unknown(name: str) -> InvalidRequest:
     """The error for a name that is none of these."""
     return InvalidRequest(
         f"There is no model {name!r}. Choose one of {', '.join(names())}, or give the path of a "
-        "folder that holds model/ and tokenizer/."
+        "folder that holds model/ and tokenizer/. Where baselines are offered, they are "
+        f"{', '.join(BASELINES)}."
     )

@@ -5,7 +5,6 @@ Session state holds keys and requests only; results stay with the runner.
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -19,6 +18,7 @@ from kronos.inference.jobs import JobStatus, Work
 from kronos.inference.queue import JobQueue
 from pages.ui import services
 from pages.ui.request import ForecastRequest
+from pages.ui.session import owner
 from pages.ui.work import download_work, forecast_work
 
 
@@ -43,11 +43,6 @@ class Asked:
     @property
     def queue(self) -> JobQueue:
         return services.forecasts() if self.phase == "forecast" else services.downloads()
-
-
-def owner() -> str:
-    """A name for this session that only it knows."""
-    return st.session_state.setdefault("owner", secrets.token_hex(16))
 
 
 def asked() -> Asked | None:
@@ -92,6 +87,11 @@ def respond(request: ForecastRequest, candles: Candles, *, pressed: bool) -> Bus
 def greet() -> None:
     """From now on only a click starts a forecast."""
     st.session_state["greeted"] = True
+
+
+def expect_visit() -> None:
+    """The page's next visit counts as a first one: a click elsewhere asked for its forecast."""
+    st.session_state.pop("greeted", None)
 
 
 def cancel() -> None:

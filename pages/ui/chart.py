@@ -6,18 +6,22 @@ The figure has transparent grounds and no text colours, so that it follows the p
 from __future__ import annotations
 
 import html
+from collections.abc import Collection, Sequence
+from typing import get_args
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from kronos.candles import Candles
+from kronos.events import Event
 from kronos.forecast import Forecast
 from pages.ui import chart_colours as colour
 from pages.ui import chart_layers as layers
 from pages.ui.chart_edge import add_distribution, add_edge_labels
-from pages.ui.chart_scene import Scene, View, build_scene
+from pages.ui.chart_events import add_events, events_sentence
+from pages.ui.chart_scene import Layer, Scene, View, Window, build_scene
 
-__all__ = ["View", "chart_description", "fan_figure"]
+__all__ = ["Layer", "View", "Window", "chart_description", "fan_figure"]
 
 FONT = "Inter, Source Sans, system-ui, -apple-system, Segoe UI, sans-serif"
 VIEW_NAMES = {"price": "", "percent": "change since the last close", "log": "log scale"}
@@ -29,6 +33,9 @@ def fan_figure(
     *,
     view: View = "price",
     compact: bool = False,
+    window: Window = "auto",
+    shown: Collection[Layer] = get_args(Layer),
+    events: Sequence[Event] = (),
 ) -> go.Figure:
     """Draw candles and, where there is a forecast, its fan.
 
@@ -38,14 +45,19 @@ def fan_figure(
         forecast: The fan, or None for candles alone.
         view: Price, percent from the last close, or price on a log axis.
         compact: Layout for screens too narrow for labels beside the chart.
+        window: How far back the chart opens; auto suits the horizon.
+        shown: Layers that are drawn beside candles and median.
+        events: What to mark, in any order: those that matter to the instrument.
     """
-    scene = build_scene(candles, forecast, view=view, compact=compact)
+    scene = build_scene(candles, forecast, view=view, compact=compact, window=window)
     height, margin = _frame_size(scene, compact=compact)
     figure = _panels(scene)
     if forecast is not None:
         layers.add_zone(figure, scene)
-        layers.add_bands(figure, scene)
-        layers.add_sample_paths(figure, scene)
+        if "bands" in shown:
+            layers.add_bands(figure, scene)
+        if "paths" in shown:
+            layers.add_sample_paths(figure, scene)
     layers.add_candles(figure, scene)
     if forecast is not None:
         layers.add_median(figure, scene)
@@ -57,12 +69,15 @@ def fan_figure(
     if scene.has_volume:
         layers.add_volume(figure, scene)
     _set_axes(figure, scene, compact=compact)
+    add_events(figure, scene, events, compact=compact)
     _set_layout(figure, candles, scene, height=height, margin=margin, compact=compact)
     return figure
 
 
-def chart_description(candles: Candles, forecast: Forecast | None) -> str:
-    """The chart in a sentence or two, for those who do not see it."""
+def chart_description(
+    candles: Candles, forecast: Forecast | None, events: Sequence[Event] = ()
+) -> str:
+    """The chart in a few sentences, for those who do not see it."""
     scene = build_scene(candles, forecast, view="price")
     text = (
         f"Candlestick chart of {candles.symbol}, {candles.interval} bars up to "
@@ -75,6 +90,7 @@ def chart_description(candles: Candles, forecast: Forecast | None) -> str:
         f"{text} Fan of {forecast.n_paths} simulated paths over {forecast.horizon} bars: at the "
         f"horizon the median is {scene.price_text(median)} ({scene.percent_text(median)}) and 80% "
         f"of paths lie between {scene.price_text(low)} and {scene.price_text(high)}."
+        f"{events_sentence(scene, events)}"
     )
 
 

@@ -12,7 +12,12 @@ from kronos.candles import Candles
 from kronos.forecast import Forecast
 
 View = Literal["price", "percent", "log"]
+Window = Literal["auto", "1M", "3M", "6M", "all"]
+Layer = Literal["bands", "paths", "events"]
 MAX_HISTORY = 500
+"""Bars drawn before the origin, those to the left of the opening window among them."""
+MAX_WINDOW = 3_000
+"""Bars that a window of the reader's choice shows at most: beyond, a browser becomes slow."""
 LEVELS = (0.10, 0.25, 0.50, 0.75, 0.90)
 DATED_INTERVALS = ("1d", "1w")
 
@@ -22,13 +27,17 @@ class Scene:
     """Everything the layers draw from.
 
     Attributes:
-        history: Last bars up to the origin, at most `MAX_HISTORY`.
+        history: Last bars up to the origin, as many as are drawn.
         forecast: The fan, or None to show candles alone.
         actual: (H, 6) real bars at the forecast's times, NaN where missing; None if all are.
         labels: Unique axis labels of history and horizon.
         view: price, percent (from the last close) or log.
         decimals: Digits after the point of a price.
         n_window: Bars before the origin that the opening window shows.
+        moments: Open times of history and horizon, UTC, one a label.
+        interval: Width of a bar.
+        calendar: Calendar of the bars.
+        zone: IANA name of the exchange's clock.
     """
 
     history: pd.DataFrame
@@ -38,6 +47,10 @@ class Scene:
     view: View
     decimals: int
     n_window: int
+    moments: pd.DatetimeIndex
+    interval: str
+    calendar: str
+    zone: str
 
     @property
     def n_history(self) -> int:
@@ -124,16 +137,35 @@ class Scene:
 
 
 def build_scene(
-    candles: Candles, forecast: Forecast | None, *, view: View, compact: bool = False
+    candles: Candles,
+    forecast: Forecast | None,
+    *,
+    view: View,
+    compact: bool = False,
+    window: Window = "auto",
 ) -> Scene:
-    """Cut the bars at the forecast's origin and find the real bars the horizon already has."""
+    """Cut the bars at the forecast's origin and find the real bars the horizon already has.
+
+    Args:
+        candles: The bars.
+        forecast: The fan, or None to show candles alone.
+        view: price, percent (from the last close) or log.
+        compact: For a narrow screen, which opens with fewer bars.
+        window: How far back the chart opens; auto suits the horizon.
+    """
     frame = candles.frame
     n_known = len(frame) if forecast is None else int((frame.index <= forecast.origin).sum())
-    history = frame.iloc[max(0, n_known - MAX_HISTORY) : n_known]
-    stamps = wall_clock(pd.DatetimeIndex(history.index), candles)
     actual, n_window = None, 60 if compact else 120
     if forecast is not None:
         n_window = max(forecast.horizon, 30) if compact else max(2 * forecast.horizon, 55)
+    if window != "auto":
+        n_window = min(bars_in_window(candles, n_known, window), MAX_WINDOW)
+    history = frame.iloc[max(0, n_known - max(n_window + 1, MAX_HISTORY)) : n_known]
+    moments = pd.DatetimeIndex(history.index)
+    stamps = wall_clock(moments, candles)
+    if forecast is not None:
+        ahead = pd.Series(forecast_moments(forecast, candles.zone)).ffill()
+        moments = pd.DatetimeIndex(moments.append(pd.DatetimeIndex(ahead)))
         stamps = pd.DatetimeIndex(stamps.append(wall_clock(forecast.timestamps, candles)))
         actual = actual_bars(candles, forecast)
     return Scene(
@@ -144,13 +176,37 @@ def build_scene(
         view=view,
         decimals=price_decimals(history["close"].to_numpy()),
         n_window=n_window,
+        moments=moments,
+        interval=candles.interval,
+        calendar=candles.calendar,
+        zone=candles.zone,
     )
+
+
+def bars_in_window(candles: Candles, n_known: int, window: Window) -> int:
+    """Bars before the last known one that a window reaches back."""
+    if window == "all":
+        return n_known - 1
+    clock = candles.local_index[:n_known]
+    start = clock[-1] - pd.DateOffset(months=int(window[:-1]))
+    return n_known - 1 - int(clock.searchsorted(start))
 
 
 def actual_bars(candles: Candles, forecast: Forecast) -> pd.DataFrame | None:
     """(H, 6) real bars at the forecast's timestamps, NaN where there is none; None if all are."""
     found = candles.bars_at(forecast.timestamps)
     return None if found["close"].isna().all() else found
+
+
+def forecast_moments(forecast: Forecast, zone: str) -> pd.DatetimeIndex:
+    """(H,) open times of the horizon in UTC; naive ones are read on the exchange's clock.
+
+    Naive ones within an hour that a clock change repeats are NaT.
+    """
+    stamps = forecast.timestamps
+    if stamps.tz is None:
+        stamps = stamps.tz_localize(zone, ambiguous="NaT", nonexistent="shift_forward")
+    return stamps.tz_convert("UTC")
 
 
 def wall_clock(stamps: pd.DatetimeIndex, candles: Candles) -> pd.DatetimeIndex:

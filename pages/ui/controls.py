@@ -8,10 +8,10 @@ import pandas as pd
 import streamlit as st
 
 from kronos import zoo
-from kronos.candles import Candles
 from kronos.forecast import SamplingParameters
 from kronos.intervals import is_intraday
 from pages.ui import services
+from pages.ui.glossary import meaning
 from pages.ui.request import (
     DEFAULT_HORIZON,
     DEFAULT_PATHS,
@@ -23,6 +23,7 @@ from pages.ui.request import (
 from pages.ui.source import ChosenCandles
 
 LARGEST_SEED = 2**31 - 1
+EARLIEST_ORIGIN = dt.date(1970, 1, 1)
 MINUTE = pd.Timedelta(minutes=1)
 
 
@@ -33,26 +34,48 @@ def choose_request(source: ChosenCandles) -> ForecastRequest:
         InvalidRequest: a value is out of range, which widgets prevent and links may not.
     """
     model = _choose_model()
-    horizon = st.number_input(
-        "Horizon (bars)", 1, MAX_HORIZON, DEFAULT_HORIZON, key="horizon", bind="query-params"
-    )
-    paths = st.number_input(
-        "Paths", 10, MAX_PATHS, DEFAULT_PATHS, 10, key="paths", bind="query-params",
-        help="Simulated futures. More paths make smoother, better known probabilities.",
-    )  # fmt: skip
-    origin = _choose_origin(source.candles)
+    horizon = choose_horizon()
+    paths = choose_paths()
+    origin = choose_origin(source)
     with st.expander("Sampling", icon=":material/tune:"):
         lookback = _choose_lookback(model)
-        sampling = _choose_sampling(int(paths))
+        sampling = _choose_sampling(paths)
     return ForecastRequest(
         data_id=source.data_id,
         model=model.name,
         revision=model.revision,
-        horizon=int(horizon),
+        horizon=horizon,
         sampling=sampling,
         origin=origin,
         lookback=lookback,
     )
+
+
+def choose_horizon() -> int:
+    """Bars to forecast."""
+    horizon = st.number_input(
+        "Horizon (bars)", 1, MAX_HORIZON, DEFAULT_HORIZON, key="horizon", bind="query-params",
+        help=meaning("Horizon"),
+    )  # fmt: skip
+    return int(horizon)
+
+
+def choose_paths() -> int:
+    """Futures to simulate."""
+    paths = st.number_input(
+        "Paths", 10, MAX_PATHS, DEFAULT_PATHS, 10, key="paths", bind="query-params",
+        help=meaning("Paths"),
+    )  # fmt: skip
+    return int(paths)
+
+
+def choose_seed() -> int:
+    """Seed of the draws."""
+    seed = st.number_input(
+        "Seed", 0, LARGEST_SEED, 0, key="seed", bind="query-params",
+        help=meaning("Seed"),
+    )  # fmt: skip
+    return int(seed)
 
 
 def model_state(entry: zoo.Entry) -> str:
@@ -71,13 +94,8 @@ def model_state(entry: zoo.Entry) -> str:
 
 def _choose_model() -> zoo.Entry:
     entries = {entry.title: entry for entry in services.models()}
-    title = st.radio(
-        "Model",
-        list(entries),
-        captions=[model_state(entry) for entry in entries.values()],
-        key="model",
-        bind="query-params",
-    )
+    title = st.selectbox("Model", list(entries), key="model", bind="query-params")
+    st.caption(model_state(entries[title]))
     return entries[title]
 
 
@@ -86,8 +104,10 @@ def _choose_lookback(model: zoo.Entry) -> int | None:
     lookback = st.number_input(
         "Lookback (bars)", MIN_CONTEXT, max(model.max_context, MIN_CONTEXT), None, 16,
         key="lookback", bind="query-params", placeholder=f"Recommended: {advised}",
-        help=f"Bars the model reads before the origin, at most {model.max_context}. Left empty, "
-        "the model's recommendation is taken.",
+        help=meaning(
+            "Lookback",
+            f"At most {model.max_context}. Left empty, the model's recommendation is taken.",
+        ),
     )  # fmt: skip
     return None if lookback is None else int(lookback)
 
@@ -95,40 +115,41 @@ def _choose_lookback(model: zoo.Entry) -> int | None:
 def _choose_sampling(paths: int) -> SamplingParameters:
     temperature = st.slider(
         "Temperature T", 0.0, 2.0, 1.0, 0.05, key="T", bind="query-params",
-        help="1 is the model's own distribution. Below 1 the fan becomes too narrow, above 1 too "
-        "wide; 0 always takes the likeliest step.",
+        help=meaning("Temperature T"),
     )  # fmt: skip
     top_p = st.slider(
         "Top-p", 0.05, 1.0, 1.0, 0.05, key="top_p", bind="query-params",
-        help="Keeps only the likeliest steps that make up this share. 1 keeps all.",
+        help=meaning("Top-p"),
     )  # fmt: skip
     top_k = st.number_input(
         "Top-k", 0, 1024, 0, key="top_k", bind="query-params",
-        help="Keeps only so many of the likeliest steps. 0 keeps all.",
-    )  # fmt: skip
-    seed = st.number_input(
-        "Seed", 0, LARGEST_SEED, 0, key="seed", bind="query-params",
-        help="The same seed gives the same paths.",
+        help=meaning("Top-k"),
     )  # fmt: skip
     return SamplingParameters(
         T=round(float(temperature), 4),
         top_p=round(float(top_p), 4),
         top_k=int(top_k),
         sample_count=paths,
-        seed=int(seed),
+        seed=choose_seed(),
     )
 
 
-def _choose_origin(candles: Candles) -> pd.Timestamp:
+def choose_origin(source: ChosenCandles) -> pd.Timestamp:
     """The last bar, or the last one up to a date (and time) on the exchange's clock."""
+    candles = source.candles
     clock = candles.local_index
     first, last = clock[min(MIN_CONTEXT, len(clock)) - 1].date(), clock[-1].date()
+    if source.bars is not None:  # what lies before is fetched when it is asked for
+        first, last = EARLIEST_ORIGIN, pd.Timestamp.now(tz=candles.zone).date()
     _drop_unless_within("origin", first, last)
     day = st.date_input(
         "Forecast origin", None, first, last, key="origin", bind="query-params",
         format="YYYY-MM-DD",
-        help="The last day the model may see. Empty: the last bar. With a past day, the bars "
-        "that really came are drawn over the fan.",
+        help=meaning(
+            "Origin",
+            "Empty: the last one there is. With a past day, the bars that really came are drawn "
+            "over the fan.",
+        ),
     )  # fmt: skip
     if day is None:
         return pd.Timestamp(candles.frame.index[-1])

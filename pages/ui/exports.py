@@ -1,14 +1,82 @@
-"""What a forecast's files are called."""
+"""What the page offers to take away: names of files, the chart as HTML, the forecast as Python."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from kronos.candles import Candles
 from kronos.forecast import Forecast
+from pages.ui.chart import fan_figure
+from pages.ui.disclaimer import DISCLAIMER
 
 
 def file_stem(candles: Candles, forecast: Forecast) -> str:
     """A file name that is harmless everywhere, without its ending."""
     symbol = re.sub(r"[^A-Za-z0-9]+", "-", candles.symbol).strip("-")[:40] or "candles"
     return f"{symbol}_{candles.interval}_{forecast.origin:%Y%m%dT%H%M}_{forecast.horizon}bars"
+
+
+def foot_line(forecast: Forecast) -> str:
+    """What a chart on its own must say: what made it, and what it is not."""
+    return (
+        f"{forecast.model_name}, revision {forecast.model_revision[:8]}, "
+        f"{forecast.n_paths} paths, seed {forecast.parameters.seed}, origin "
+        f"{forecast.origin.isoformat()}. {DISCLAIMER}"
+    )
+
+
+def chart_html(candles: Candles, forecast: Forecast, look: Mapping[str, object]) -> str:
+    """The chart as a page of its own that needs no network, on white.
+
+    Args:
+        candles: The bars.
+        forecast: The fan.
+        look: Options of `fan_figure`.
+    """
+    figure = fan_figure(candles, forecast, **look)  # type: ignore[arg-type]
+    bottom = 60
+    figure.update_layout(
+        template="plotly_white",
+        paper_bgcolor="white",
+        plot_bgcolor="white",
+        height=figure.layout.height + bottom,
+        margin_b=figure.layout.margin.b + bottom,
+    )
+    figure.add_annotation(
+        x=0, xref="paper", xanchor="left", y=0, yref="paper", yanchor="top", yshift=-32,
+        text=foot_line(forecast), showarrow=False, font_size=10.5,
+    )  # fmt: skip
+    return figure.to_html(include_plotlyjs=True, config={"displaylogo": False, "responsive": True})
+
+
+def python_snippet(candles_code: str, forecast: Forecast) -> str:
+    """A script that makes the same forecast, and says so if the bars are others.
+
+    Args:
+        candles_code: Python that gives the bars as `candles`.
+        forecast: What is to be repeated.
+    """
+    sampling = forecast.parameters
+    origin = forecast.origin.tz_convert("UTC").isoformat()
+    return f"""\
+import pandas as pd
+
+import kronos
+{candles_code}
+known = candles.at_origin(pd.Timestamp("{origin}")).history
+forecast = kronos.load("{forecast.model_name}").forecast(
+    known.frame,
+    x_timestamp=known.local_index,
+    y_timestamp=known.future({forecast.horizon}).tz_convert(known.zone),
+    T={sampling.T!r},
+    top_p={sampling.top_p!r},
+    top_k={sampling.top_k},
+    sample_count={sampling.sample_count},
+    seed={sampling.seed},
+    lookback={forecast.n_context},
+)
+if forecast.context_hash != "{forecast.context_hash}":
+    print("These are not the bars that the page read.")
+print(forecast.to_frame())
+"""

@@ -13,11 +13,7 @@ from kronos.errors import (
     InvalidCandles,
     InvalidRequest,
     KronosError,
-)
-
-DISCLAIMER = (
-    "Simulated futures from a statistical model: not advice, and no promise that prices will "
-    "stay inside a band."
+    SourceError,
 )
 
 _TITLES: tuple[tuple[type[KronosError], str], ...] = (
@@ -26,6 +22,7 @@ _TITLES: tuple[tuple[type[KronosError], str], ...] = (
     (CheckpointError, "The model cannot be used."),
     (InvalidCandles, "These candles cannot be used."),
     (InvalidRequest, "This request cannot be run."),
+    (SourceError, "No bars could be fetched."),
 )
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:@&^=\"'])")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from data_sources.source import Bars
 from kronos.calendars import calendar_note
 from kronos.candles import Candles
 from kronos.forecast import Forecast
@@ -101,6 +102,23 @@ def age_text(origin: pd.Timestamp, now: pd.Timestamp) -> str:
         if count >= 1:
             return f"{count:,} {name}{'' if count == 1 else 's'} old"
     return "less than a minute old"
+
+
+def data_facts(candles: Candles, bars: Bars | None, now: pd.Timestamp) -> list[str]:
+    """Where the bars come from, how old the newest is, and when they were fetched."""
+    last = pd.Timestamp(candles.frame.index[-1])
+    facts = [candles.source, f"last bar {moment_text(last, candles)}, {age_text(last, now)}"]
+    if bars is not None:
+        currency = bars.instrument.currency
+        facts = [name for name in (bars.instrument.name,) if name] + facts
+        facts.append(f"fetched {age_text(bars.fetched_at, now).removesuffix(' old')} ago")
+        facts += [f"in {currency}"] if currency else []
+    return facts
+
+
+def model_facts(forecast: Forecast) -> list[str]:
+    """Which model, and which weights of it."""
+    return [f"model {forecast.model_name}, revision {forecast.model_revision[:8]}"]
 
 
 def cautions(candles: Candles, forecast: Forecast, *, is_published: bool) -> list[str]:

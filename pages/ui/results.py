@@ -1,24 +1,20 @@
-"""The forecast on the page: heading, read-outs, chart, table, downloads."""
+"""The forecast on the page in words and numbers."""
 
 from __future__ import annotations
 
-from functools import partial
-from typing import get_args
-
+import pandas as pd
 import streamlit as st
 
-from kronos import export, zoo
-from kronos.calendars import calendar_title
+from kronos import baselines, zoo
 from kronos.candles import Candles
 from kronos.forecast import Forecast
-from pages.ui import exports, readouts
-from pages.ui.chart import View, chart_description, fan_figure
+from pages.ui import readouts
+from pages.ui.glossary import meaning
 from pages.ui.messages import plain
 from pages.ui.source import ChosenCandles
-from pages.ui.viewport import is_narrow
+from pages.ui.ticker import show_source_notes
 
 READOUT_PIXELS = 164
-VIEW_LABELS: dict[View, str] = {"price": "Price", "percent": "% from origin", "log": "Log price"}
 
 
 def show_heading(candles: Candles, forecast: Forecast | None) -> None:
@@ -27,43 +23,24 @@ def show_heading(candles: Candles, forecast: Forecast | None) -> None:
     st.title(f"{plain(candles.symbol)}{plain(ahead)}", anchor=False)
 
 
+def show_facts(source: ChosenCandles, forecast: Forecast | None) -> None:
+    """Where the bars come from and how old they are, and which model made the fan."""
+    now = pd.Timestamp.now(tz="UTC")
+    facts = readouts.data_facts(source.candles, source.bars, now)
+    if forecast is not None:
+        facts += readouts.model_facts(forecast)
+    st.caption(" · ".join(map(plain, facts)))
+    if source.bars is not None:
+        show_source_notes(source.bars)
+
+
 def show_readouts(candles: Candles, forecast: Forecast) -> None:
     """The main numbers in a row, and one for a level of the reader's choice."""
     numbers = readouts.main_readouts(candles, forecast)
     with st.container(horizontal=True, gap="small", key="readouts"):
         for number in numbers:
-            _show(number)
+            show_number(number)
         _show_touch(candles, forecast)
-
-
-def show_chart(candles: Candles, forecast: Forecast | None) -> None:
-    """The chart under its view control."""
-    view = st.segmented_control(
-        "View",
-        list(get_args(View)),
-        default="price",
-        required=True,
-        format_func=lambda name: VIEW_LABELS[name],
-        key="view",
-        bind="query-params",
-        label_visibility="collapsed",
-    )
-    narrow = is_narrow()
-    figure = fan_figure(candles, forecast, view=view or "price", compact=narrow)
-    st.plotly_chart(
-        figure,
-        key="fan",
-        alt=chart_description(candles, forecast),
-        config={
-            "displaylogo": False,
-            # The wheel scrolls the page, of which the chart fills most; the buttons zoom.
-            "scrollZoom": False,
-            "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
-            "toImageButtonOptions": {"filename": "fan-chart", "scale": 2},
-        },
-    )
-    if narrow and forecast is not None:
-        st.caption("Bands: 80% (p10 to p90) and 50% (p25 to p75) of paths. Thick line: median.")
 
 
 def show_outcome(candles: Candles, forecast: Forecast) -> None:
@@ -76,38 +53,24 @@ def show_outcome(candles: Candles, forecast: Forecast) -> None:
 
 def show_cautions(source: ChosenCandles, forecast: Forecast) -> None:
     """What limits the reading of the fan."""
-    is_published = forecast.model_name != zoo.BUNDLED
+    for note in caution_notes(source, forecast):
+        st.caption(f":material/info: {plain(note)}")
+
+
+def caution_notes(source: ChosenCandles, forecast: Forecast) -> list[str]:
+    """What a reader of this fan must know, in words."""
+    is_bundled = forecast.model_name == zoo.BUNDLED
+    is_published = not is_bundled and baselines.find(forecast.model_name) is None
     notes = readouts.cautions(source.candles, forecast, is_published=is_published)
-    if not is_published and source.report is None:
+    if is_bundled and source.is_sample:
         notes.append(
             "The bundled model may have been trained on bars like these samples: a demonstration, "
             "not evidence of skill."
         )
-    for note in notes:
-        st.caption(f":material/info: {plain(note)}")
+    return notes
 
 
-@st.fragment
-def show_details(source: ChosenCandles, forecast: Forecast) -> None:
-    """Provenance, quantile table and downloads, one tab each; only the open one is made."""
-    titles = ["How it was made", "Quantiles", "Download"]
-    made_tab, table_tab, download_tab = st.tabs(titles, key="details", bind="query-params")
-    if made_tab.open:
-        with made_tab, st.container(horizontal=True, gap="medium"):
-            reason = calendar_title(source.candles.calendar)
-            if source.report is not None and source.report.calendar:
-                reason = source.report.calendar
-            for fact in readouts.provenance(source.candles, forecast, reason):
-                _show(fact)
-    elif table_tab.open:
-        with table_tab:
-            _show_table(source.candles, forecast)
-    else:
-        with download_tab:
-            _show_downloads(source.candles, forecast)
-
-
-def _show(number: readouts.Readout) -> None:
+def show_number(number: readouts.Readout) -> None:
     with st.container(width=READOUT_PIXELS, gap=None):
         st.caption(plain(number.label))
         st.markdown(f"**{plain(number.value)}**")
@@ -126,47 +89,7 @@ def _show_touch(candles: Candles, forecast: Forecast) -> None:
             step=10.0**-scene_decimals,
             format=f"%.{scene_decimals}f",
             key=f"level {forecast.context_hash} {forecast.horizon}",
-            help="Share of paths whose high-low range reaches this price within the horizon. It "
-            "begins with p90 at the horizon.",
+            help=meaning("Touches the level", "It begins with p90 at the horizon."),
         )
         number = readouts.touch_readout(forecast, float(level))
         st.markdown(f"**{plain(number.value)}** :small[{plain(number.remark)}]")
-
-
-def _show_table(candles: Candles, forecast: Forecast) -> None:
-    table, scene = readouts.quantile_table(candles, forecast)
-    prices = [name for name in table.columns if name not in ("bar", "time", "P(up)")]
-    number = st.column_config.NumberColumn(format=f"%.{scene.decimals}f")
-    st.dataframe(
-        table,
-        hide_index=True,
-        height=min(36 * (len(table) + 1), 420),
-        column_config={
-            **dict.fromkeys(prices, number),
-            "P(up)": st.column_config.NumberColumn(format="%.0f%%"),
-        },
-    )
-
-
-def _show_downloads(candles: Candles, forecast: Forecast) -> None:
-    stem = exports.file_stem(candles, forecast)
-    files = (
-        ("Quantiles (CSV)", export.quantiles_csv, f"{stem}_quantiles.csv", "text/csv"),
-        ("Paths (CSV)", export.paths_csv, f"{stem}_paths.csv", "text/csv"),
-        ("Everything (JSON)", export.forecast_json, f"{stem}.json", "application/json"),
-    )
-    with st.container(horizontal=True):
-        for label, build, name, mime in files:
-            st.download_button(
-                label,
-                partial(build, candles, forecast),
-                file_name=name,
-                mime=mime,
-                key=f"download {label}",
-                on_click="ignore",
-                icon=":material/download:",
-            )
-    st.caption(
-        "The JSON holds the quantiles, every setting, the seed, the model's revision and the "
-        "digest of the context: enough to repeat the forecast exactly."
-    )

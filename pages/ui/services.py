@@ -8,13 +8,21 @@ import hashlib
 import streamlit as st
 
 from data_sources.csv_file import CsvChoices, CsvReading, read_csv
+from data_sources.markets import open_source
 from data_sources.samples import load_sample
 from kronos import zoo
 from kronos.candles import Candles
+from kronos.inference.limits import Limits
 from kronos.inference.queue import JobQueue
 from kronos.inference.runner import Runner
 from kronos.service import engine
 from pages.ui.kept import offer_kept
+from pages.ui.watchlist_desk import WatchDesk
+
+N_FETCHERS = 8
+"""Bars fetched at a time: a source that hangs keeps a few of these busy, for seconds."""
+DOWNLOAD_PATIENCE = 3600.0
+"""Seconds after which a download that nobody looks at is given up."""
 
 
 @st.cache_resource(show_spinner=False)
@@ -27,10 +35,38 @@ def forecasts() -> JobQueue:
 
 @st.cache_resource(show_spinner=False)
 def downloads() -> JobQueue:
-    """Where downloads are asked of a second worker: a slow network never delays a forecast."""
-    runner = Runner("downloads")
+    """Where models are fetched and deleted, one after another, by a second worker.
+
+    A slow network never delays a forecast, and no file goes while another download counts on it.
+    """
+    # A download goes on while its page is not looked at.
+    runner = Runner("downloads", Limits(abandon_after=DOWNLOAD_PATIENCE))
     atexit.register(runner.close)
     return runner.queue
+
+
+@st.cache_resource(show_spinner=False)
+def checks() -> JobQueue:
+    """Where models are verified and tested by a third worker, however long a download takes."""
+    runner = Runner("checks")
+    atexit.register(runner.close)
+    return runner.queue
+
+
+@st.cache_resource(show_spinner=False)
+def fetches() -> JobQueue:
+    """Where bars of live markets are asked for, apart from forecasts and from the page."""
+    runner = Runner("fetches", n_threads=N_FETCHERS)
+    atexit.register(runner.close)
+    return runner.queue
+
+
+@st.cache_resource(show_spinner=False)
+def watchlists() -> WatchDesk:
+    """Where runs of watchlists are started and found again."""
+    desk = WatchDesk(forecasts(), open_source)
+    atexit.register(desk.close)
+    return desk
 
 
 @st.cache_resource(show_spinner=False)

@@ -5,15 +5,21 @@ from __future__ import annotations
 import streamlit as st
 
 from kronos.assets import asset_path
+from pages.ui.glossary import show_glossary
 
 SIDEBAR_PIXELS = 330
 _FLAG = "shell_built"
 # Plotly draws a white ground under its hover line where a chart is transparent. And what shimmers
 # in the place of a chart to come is repainted sixty times a second, by the very processor that
-# the chart and the forecast wait for.
+# the chart and the forecast wait for. What is chosen of buttons or tabs, and the value of a slider,
+# is written in the accent colour: so dark that white on it can be read, it is too dark to be read
+# on a dark page.
 _STYLE = """<style>
 .js-plotly-plot .spikeline:not([stroke-dasharray]) { display: none; }
 [data-testid="stSkeleton"] { animation: none !important; }
+[data-testid="stButtonGroup"] [data-selected="true"],
+[data-testid="stTab"][aria-selected="true"],
+[data-testid="stSliderThumbValue"] { color: inherit !important; }
 </style>"""
 
 
@@ -29,13 +35,19 @@ def build_shell() -> st.Page:
     page = st.navigation(
         [
             st.Page("pages/forecast.py", title="Forecast", url_path="home", default=True),
+            st.Page("pages/compare.py", title="Compare", url_path="compare"),
             # The same page under its own name, so that /forecast is a link that works.
             st.Page(
                 "pages/forecast.py", title="Forecast", url_path="forecast", visibility="hidden"
             ),
-        ]
+            st.Page("pages/watchlist.py", title="Watchlist", url_path="watchlist"),
+            st.Page("pages/models.py", title="Models", url_path="models"),
+        ],
+        position="top",
     )
     st.html(_STYLE)
+    with st.sidebar:
+        show_glossary()
     return page
 
 

@@ -1,4 +1,4 @@
-"""Choosing the candles: a bundled sample or a file of one's own."""
+"""Choosing the candles: a ticker of a live market, a bundled sample, or a file of one's own."""
 
 from __future__ import annotations
 
@@ -9,15 +9,27 @@ import streamlit as st
 from data_sources.csv_file import CsvChoices
 from data_sources.csv_report import CsvReport
 from data_sources.samples import SAMPLES
+from data_sources.source import Bars
 from kronos.calendars import calendar_title
 from kronos.candles import Candles
-from kronos.errors import InvalidCandles
+from kronos.errors import Busy, InvalidCandles
+from kronos.inference.jobs import JobStatus
 from pages.ui import services
+from pages.ui.candle_code import fetch_code, sample_code, upload_code
 from pages.ui.messages import plain, show_error
 from pages.ui.readouts import moment_text
 from pages.ui.request import data_id
+from pages.ui.ticker import (
+    LATEST,
+    TICKER,
+    ask_again,
+    bars_of,
+    choose_ticker,
+    show_fetching,
+)
 
 UPLOAD = "My own CSV file"
+NO_SYMBOL = "no symbol"
 MAX_UPLOAD_MB = 10
 DATE_ORDERS = {"3 April": True, "4 March": False}
 ZONES = (
@@ -46,21 +58,32 @@ class ChosenCandles:
     Attributes:
         candles: The bars.
         data_id: Their digest.
-        report: What the reader understood of an uploaded file; None for a sample.
+        report: What the reader understood of an uploaded file; None otherwise.
+        bars: What a live market said beside the candles; None otherwise.
+        code: Python that gives the same candles as `candles`.
     """
 
     candles: Candles
     data_id: str
-    report: CsvReport | None
+    report: CsvReport | None = None
+    bars: Bars | None = None
+    code: str = ""
+
+    @property
+    def is_sample(self) -> bool:
+        return self.report is None and self.bars is None
 
 
 def choose_candles() -> ChosenCandles | None:
     """The data controls. None, with a message on the page, while there is nothing to show."""
     titles = {sample.title: sample for sample in SAMPLES.values()}
-    _note_unknown([*titles, UPLOAD])
+    choices = [TICKER, UPLOAD, *titles]
+    _note_unknown(choices)
+    st.session_state["source_problem"] = None
     chosen = st.selectbox(
         "Data",
-        [*titles, UPLOAD],
+        choices,
+        2,
         key="data",
         bind="query-params",
         on_change=_forget_origin,
@@ -68,8 +91,33 @@ def choose_candles() -> ChosenCandles | None:
     if chosen in titles:
         sample = titles[chosen]
         candles = services.sample_candles(sample.key)
-        return ChosenCandles(candles, data_id(candles), None)
-    return _uploaded()
+        return ChosenCandles(candles, data_id(candles), code=sample_code(sample.key))
+    return _live() if chosen == TICKER else _uploaded()
+
+
+def _live() -> ChosenCandles | None:
+    wanted = choose_ticker()
+    if wanted is None:
+        st.session_state["source_problem"] = NO_SYMBOL
+        return None
+    try:
+        found = bars_of(wanted)
+    except Busy as error:
+        st.session_state["source_problem"] = error
+        return None
+    if isinstance(found, JobStatus):
+        st.session_state["source_problem"] = found
+        return None
+    st.button(
+        "Fetch again",
+        key="refresh",
+        icon=":material/refresh:",
+        width="stretch",
+        on_click=ask_again,
+        help="Ask the source for bars that have closed since.",
+    )
+    candles = found.candles
+    return ChosenCandles(candles, data_id(candles), bars=found, code=fetch_code(wanted, candles))
 
 
 def _uploaded() -> ChosenCandles | None:
@@ -84,15 +132,18 @@ def _uploaded() -> ChosenCandles | None:
     )
     choices = _choose_reading()
     if file is None:
-        st.session_state["source_problem"] = None
         return None
     try:
         reading = services.read_upload(file.getvalue(), file.name, choices)
     except InvalidCandles as error:
         st.session_state["source_problem"] = error
         return None
-    st.session_state["source_problem"] = None
-    return ChosenCandles(reading.candles, data_id(reading.candles), reading.report)
+    return ChosenCandles(
+        reading.candles,
+        data_id(reading.candles),
+        reading.report,
+        code=upload_code(file.name, choices),
+    )
 
 
 def _choose_reading() -> CsvChoices:
@@ -145,13 +196,27 @@ def _forget_origin() -> None:
             st.session_state[key] = None
 
 
+def is_waiting() -> bool:
+    """Whether candles are on their way."""
+    problem = st.session_state.get("source_problem")
+    return isinstance(problem, JobStatus) and not problem.is_final
+
+
 def show_no_candles() -> None:
     """The page when there are no candles: what is wrong, or what to do."""
-    st.title("Your own candles", anchor=False)
     problem = st.session_state.get("source_problem")
+    if problem == NO_SYMBOL:
+        st.title("Any market", anchor=False)
+        st.info("Choose a symbol in the sidebar, or type one.", icon=":material/search:")
+        return
+    if isinstance(problem, JobStatus | Busy):
+        st.title(plain(st.session_state[LATEST].symbol), anchor=False)
+        show_fetching(problem)
+        return
+    st.title("Your own candles", anchor=False)
     if problem is not None:
         show_error(problem)
-        st.caption("Correct the file and upload it again, or choose a sample.")
+        st.caption("Correct the file and upload it again, or choose other data.")
     else:
         st.info("Upload a CSV file of candles in the sidebar.", icon=":material/upload_file:")
     st.markdown(

@@ -1,18 +1,20 @@
-"""What the workers do for a page: sample a forecast, fetch a model."""
+"""What the workers do for a page: sample a forecast; fetch, check, test or delete a model."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kronos import zoo
 from kronos.candles import Candles
-from kronos.inference.engine import Request
+from kronos.inference.engine import Engine, Request
 from kronos.inference.jobs import JobControl, Work
 from pages.ui.request import ForecastRequest, context_of
 
 if TYPE_CHECKING:
-    from kronos.inference.continuation import Drawing
+    from kronos.inference.drawing import Drawing
     from kronos.predictor import KronosPredictor
+    from kronos.self_test import SelfTest
 
 
 def forecast_work(candles: Candles, request: ForecastRequest) -> Request:
@@ -38,5 +40,39 @@ def download_work(model: str) -> Work:
     def work(control: JobControl) -> None:
         control.stage("Downloading")
         zoo.download(model, progress=control.progress)
+
+    return work
+
+
+def verify_work(model: str) -> Work:
+    """The work that hashes every file of a model."""
+
+    def work(control: JobControl) -> None:
+        control.stage("Hashing every file")
+        zoo.verify(model)
+
+    return work
+
+
+def delete_work(model: str) -> Work:
+    """The work that deletes a downloaded model; returns the bytes freed."""
+
+    def work(control: JobControl) -> int:
+        control.stage("Deleting")
+        return zoo.delete(model)
+
+    return work
+
+
+def self_test_work(model: str, engine: Callable[[], Engine]) -> Work:
+    """The work that tests a model by way of the engine, which is started only then."""
+
+    def work(control: JobControl) -> SelfTest:
+        from kronos.self_test import TITLES, run_self_test
+
+        control.stage("Testing")
+        return run_self_test(
+            engine(), model, watch=lambda n_done: control.progress(n_done, len(TITLES))
+        )
 
     return work

@@ -8,13 +8,15 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.loopback_markets import LoopbackMarkets
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0
@@ -82,11 +84,18 @@ def _environment(home: Path) -> dict[str, str]:
     }
 
 
-def start_server(home: Path) -> tuple[Server, subprocess.Popen[bytes]]:
-    """The application on a free loopback port, answering."""
+def start_server(
+    home: Path, program: Sequence[str] = ("streamlit", "run", "app.py")
+) -> tuple[Server, subprocess.Popen[bytes]]:
+    """The application on a free loopback port, answering.
+
+    Args:
+        home: Folder for everything it keeps.
+        program: Module and arguments that serve it; options of Streamlit are added.
+    """
     port = _free_port()
     log = home / "server.log"
-    command = [sys.executable, "-m", "streamlit", "run", "app.py"]
+    command = [sys.executable, "-m", *program]
     options = {"port": port, "address": "127.0.0.1", "headless": "true"}
     command += [f"--server.{name}={value}" for name, value in options.items()]
     with log.open("wb") as output:
@@ -146,6 +155,24 @@ def first_visit(
 def server(first_visit: tuple[Server, Visit]) -> Server:
     """One server for all tests that do not need a fresh one."""
     return first_visit[0]
+
+
+@pytest.fixture(scope="session")
+def markets() -> Iterator[LoopbackMarkets]:
+    """Yahoo and Binance on loopback, at the real time; set its faults, and take them back."""
+    with LoopbackMarkets(now=None) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def market_server(
+    markets: LoopbackMarkets, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A server whose sources of market data are `markets`."""
+    program = ["tests.browser.market_server", "--markets", markets.url, "--"]
+    server, process = start_server(tmp_path_factory.mktemp("home"), program)
+    yield server
+    stop_server(process)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from kronos.errors import Busy, DeadlineExceeded, ForecastCancelled, InvalidRequest, OutOfMemory
-from kronos.inference.continuation import Drawing
+from kronos.inference.drawing import Drawing
 from kronos.inference.engine import SAMPLING, Engine, Request
 from kronos.inference.generate import Decoder, generate
 from kronos.inference.jobs import Priority
@@ -251,6 +251,7 @@ def test_models_are_unloaded_least_recently_used_first(make_engine, model):
     # a b (a) c -> b goes; (a); b is loaded again -> c goes.
     assert loads == ["a", "b", "c", "b"]
     assert sorted(engine.loaded) == ["a", "b"]
+    assert [(m.name, m.n_bytes) for m in engine.models] == [("a", 100), ("b", 100)]
 
 
 def test_models_make_room_when_loading_runs_out_of_memory(make_engine, model):

@@ -31,6 +31,19 @@ def test_many_run_at_once_and_end_in_any_order(queue):
     assert queue.result("b", owner="owner of b") == 2
 
 
+def test_what_is_forgotten_is_done_anew(queue):
+    submit(queue, "a")
+    queue.forget("a")  # of one that waits there is nothing to forget
+    queue.finish(queue.take(0), 1)
+    submit(queue, "a")
+    assert queue.take(0) is None, "the kept result answers"
+    queue.forget("a")
+    assert queue.status("a") is None
+    submit(queue, "a")
+    queue.finish(queue.take(0), 2)
+    assert queue.result("a", owner="owner of a") == 2
+
+
 def test_persons_go_before_batches(queue):
     submit(queue, "background", priority=Priority.BATCH)
     submit(queue, "person")
@@ -188,3 +201,26 @@ def test_does_not_import_torch():
 
 
 N_THREADS, N_REQUESTS, N_KEYS = 8, 400, 40
+
+
+def test_what_nobody_asked_to_keep_is_dropped_once_seen_and_displaces_nothing(queue):
+    submit(queue, "kept")
+    queue.finish(queue.take(0), "result")
+    queue.result("kept", owner="owner of kept")
+    for n in range(5):
+        key = f"passing {n}"
+        queue.submit(key, None, owner="me", supersede=False, keep=False)
+        queue.finish(queue.take(0), n)
+        assert queue.status(key).result == n, "it is owed until its owner has seen it"
+        assert queue.status(key, owner="me").result == n
+        assert queue.status(key) is None
+    assert queue.status("kept").result == "result"
+
+
+def test_a_passing_result_that_another_asks_to_keep_is_kept(queue):
+    queue.submit("shared", None, owner="me", keep=False)
+    queue.submit("shared", None, owner="you")
+    queue.finish(queue.take(0), "result")
+    for owner in ("me", "you"):
+        assert queue.result("shared", owner=owner) == "result"
+    assert queue.status("shared").result == "result"

@@ -287,3 +287,18 @@ def test_any_sequence_of_requests(sequence):
     finally:
         assert runner.close(PATIENCE)
     assert max(most_at_work, default=0) <= 1
+
+
+def test_several_threads_work_at_once():
+    runner = Runner("several", Limits(max_queued=4), n_threads=2)
+    gates = {name: Gate(result=name) for name in "abc"}
+    for name, gate in gates.items():
+        runner.queue.submit(name, gate, owner=name)
+    assert gates["a"].begun.wait(PATIENCE)
+    assert gates["b"].begun.wait(PATIENCE)
+    assert not gates["c"].begun.is_set(), "there are two threads"
+    gates["b"].open.set()
+    assert gates["c"].begun.wait(PATIENCE)
+    assert wait_final(runner, "b", owner="b").result == "b"
+    assert runner.close(PATIENCE), "both threads end"
+    assert runner.queue.status("a").state == "cancelled"

@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from pages.ui.chart import chart_description, fan_figure
 from pages.ui.chart_edge import spread
 from pages.ui.chart_layers import N_SAMPLE_PATHS
-from pages.ui.chart_scene import MAX_HISTORY, build_scene, price_decimals, unique_labels
+from pages.ui.chart_scene import MAX_HISTORY, MAX_WINDOW, build_scene, price_decimals, unique_labels
 
 VIEWS = ("price", "percent", "log")
 
@@ -238,3 +238,33 @@ def test_labels_with_room_stay_where_they_are():
     np.testing.assert_allclose(
         spread(np.array([10.0, 200.0, 90.0]), gap=26, limit=400), [10, 200, 90]
     )
+
+
+@pytest.mark.parametrize(("window", "days"), [("1M", 31), ("3M", 91), ("6M", 182)])
+def test_a_window_reaches_back_by_the_calendar(simulate, window, days):
+    candles, forecast = simulate(n_bars=4000, freq="1D", interval="1d", begin="2009-01-01")
+    scene = build_scene(candles, forecast, view="price", window=window)
+    first = scene.history.index[scene.first_visible]
+    assert abs((forecast.origin - first).days - days) <= 2
+
+
+def test_all_shows_every_bar_up_to_what_a_browser_draws(simulate):
+    candles, forecast = simulate(n_bars=900)
+    scene = build_scene(candles, forecast, view="price", window="all")
+    assert (scene.n_history, scene.first_visible) == (900, 0)
+    many, forecast = simulate(n_bars=MAX_WINDOW + 500)
+    scene = build_scene(many, forecast, view="price", window="all")
+    assert scene.n_history == MAX_WINDOW + 1
+
+
+def test_layers_can_be_left_out(simulate):
+    candles, forecast = simulate()
+    names = {
+        shown: {trace.name for trace in fan_figure(candles, forecast, shown=shown).data}
+        for shown in (("bands", "paths"), ("bands",), ("paths",), ())
+    }
+    bands, paths = "80% · p10–p90", "24 of 60 sample paths"
+    assert {bands, paths, "Median"} <= names["bands", "paths"]
+    assert names["bands", "paths"] - names["bands",] == {paths}
+    assert bands not in names["paths",]
+    assert "Median" in names[()]

@@ -1,0 +1,209 @@
+"""Which stretch of time a bar stands for: when it is complete, and what happened since the last.
+
+Everything here follows from a bar's own open time and its calendar, never from the bars around
+it: where a window of bars begins changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from kronos.calendars.exchanges import ALWAYS_OPEN, FX
+from kronos.calendars.fx_week import NEW_YORK
+from kronos.calendars.sessions import schedule
+from kronos.errors import InvalidCandles
+from kronos.intervals import interval_width, is_intraday
+
+__all__ = ["BarSpans", "bar_spans", "is_trading"]
+
+_DAY = pd.Timedelta(days=1)
+# Longer than any holiday: what lies further back is not news to the next bar.
+_LOOK_BACK = 20 * _DAY
+_FRIDAY_CLOSE = pd.Timedelta(days=4, hours=17)  # after Monday 00:00 New York
+_SUNDAY_OPEN = pd.Timedelta(days=6, hours=17)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BarSpans:
+    """Stretches of time of T bars: (T,) int64, nanoseconds since 1970 UTC; all half open.
+
+    Attributes:
+        open: Open times.
+        end: When the bar is complete: its close, at most that of its session.
+        since: What happens in [since, end) meets its first complete bar here: since is the
+            open, or for the first bar after a pause the close before the pause.
+        day_start: What happens in [day_start, day_end) is dated to this bar. Intraday these are
+            since and end. Daily and weekly bars take whole dates on the market's clock, and
+            days without a session count to the next.
+        day_end: See `day_start`.
+    """
+
+    open: np.ndarray
+    end: np.ndarray
+    since: np.ndarray
+    day_start: np.ndarray
+    day_end: np.ndarray
+
+
+def bar_spans(index: pd.DatetimeIndex, *, interval: str, calendar: str, zone: str) -> BarSpans:
+    """Stretches of time that bars stand for.
+
+    Args:
+        index: (T,) open times, aware.
+        interval: Name of the bar width.
+        calendar: "24/7", "fx", "weekdays" or an exchange code.
+        zone: The market's clock; daily and weekly bars are dated on it.
+
+    Raises:
+        InvalidCandles: Unknown interval or calendar, or naive timestamps.
+    """
+    if index.tz is None:
+        raise InvalidCandles("Spans of bars need timestamps with a time zone.")
+    index = index.tz_convert("UTC").as_unit("ns")
+    if not len(index):
+        empty = np.empty(0, np.int64)
+        return BarSpans(empty, empty, empty, empty, empty)
+    opens = index.asi8
+    width = interval_width(interval).value
+    if interval == "1w":
+        end = _days_later(index, zone, 7)
+        return BarSpans(opens, end, opens, opens, end)
+    if is_intraday(interval):
+        end, since = _intraday(index, width, calendar, zone)
+        return BarSpans(opens, end, since, since, end)
+    if calendar in (ALWAYS_OPEN, FX):
+        end = _days_later(index, zone, 1)
+        since = opens if calendar == ALWAYS_OPEN else _after_weekend(index, zone)
+        return BarSpans(opens, end, since, since, end)
+    return _session_days(index, calendar, zone)
+
+
+def is_trading(moments: np.ndarray, *, calendar: str, zone: str) -> np.ndarray:
+    """Whether a market trades just before each moment: (T,) bool.
+
+    The moment of the close counts as trading, that of the opening does not.
+
+    Args:
+        moments: (T,) int64 nanoseconds since 1970 UTC, in any order.
+        calendar: "24/7", "fx", "weekdays" or an exchange code.
+        zone: The market's clock.
+    """
+    if not len(moments) or calendar == ALWAYS_OPEN:
+        return np.ones(len(moments), bool)
+    stamps = pd.DatetimeIndex(moments, tz="UTC")
+    if calendar == FX:
+        since_monday = _since_monday(stamps)
+        return (since_monday <= _FRIDAY_CLOSE.value) | (since_monday > _SUNDAY_OPEN.value)
+    starts, stops = _segments(stamps.min(), stamps.max(), calendar, zone)
+    segment = np.searchsorted(stops, moments, side="left")
+    inside = segment < len(stops)
+    return inside & (starts[np.minimum(segment, len(stops) - 1)] < moments)
+
+
+def _intraday(
+    index: pd.DatetimeIndex, width: int, calendar: str, zone: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ends, and since when each bar answers for what happened."""
+    opens = index.asi8
+    if calendar == ALWAYS_OPEN:
+        return opens + width, opens
+    if calendar == FX:
+        opened = _since_monday(index)
+        is_first = (opened <= _SUNDAY_OPEN.value) & (_SUNDAY_OPEN.value < opened + width)
+        friday = _wall_to_utc(_monday(index) + _FRIDAY_CLOSE, NEW_YORK).asi8
+        return opens + width, np.where(is_first, friday, opens)
+    starts, stops = _segments(index[0], index[-1], calendar, zone)
+    segment = np.minimum(np.searchsorted(stops, opens, side="right"), len(stops) - 1)
+    start, stop = starts[segment], stops[segment]
+    # Bars before the opening or after the close stand for themselves alone.
+    in_session = (opens < stop) & (opens + width > start)
+    end = np.where(
+        in_session, np.minimum(opens + width, np.maximum(stop, opens + 1)), opens + width
+    )
+    before = np.where(segment > 0, stops[np.maximum(segment - 1, 0)], opens)
+    is_first = in_session & (opens <= start)
+    return end, np.where(is_first, np.minimum(before, opens), opens)
+
+
+def _session_days(index: pd.DatetimeIndex, calendar: str, zone: str) -> BarSpans:
+    """Daily bars of an exchange: complete at the close of the session of their date."""
+    opens = index.asi8
+    dates = index.tz_convert(zone).tz_localize(None).normalize()
+    sessions = schedule(calendar, dates[0] - _LOOK_BACK, dates[-1] + _DAY, zone=zone)
+    days = pd.DatetimeIndex(sessions.index).as_unit("ns")
+    closes = _moments(sessions["close"]).asi8
+    dates = dates.as_unit("ns")
+    position = np.searchsorted(days.asi8, dates.asi8, side="left")
+    inside = np.minimum(position, len(days) - 1)
+    is_session = (days.asi8[inside] == dates.asi8) & (closes[inside] > opens)
+    day_end = _wall_to_utc(dates + _DAY, zone).asi8
+    end = np.where(is_session, closes[inside], day_end)
+    before = np.maximum(position - 1, 0)
+    has_before = position > 0
+    since = np.where(has_before, closes[before], opens)
+    after_previous = _wall_to_utc(days[before] + _DAY, zone).asi8
+    day_start = np.where(has_before, after_previous, opens)
+    return BarSpans(opens, end, np.minimum(since, opens), np.minimum(day_start, opens), day_end)
+
+
+def _segments(
+    first: pd.Timestamp, last: pd.Timestamp, calendar: str, zone: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Starts and stops of unbroken trading around some moments, lunch breaks left out."""
+    sessions = schedule(
+        calendar,
+        first.tz_localize(None).normalize() - _LOOK_BACK,
+        last.tz_localize(None).normalize() + _LOOK_BACK,
+        zone=zone,
+    )
+    moments = {
+        name: _moments(sessions[name]) for name in ("open", "break_start", "break_end", "close")
+    }
+    has_break = moments["break_start"].notna()
+    starts = np.concatenate([moments["open"].asi8, moments["break_end"].asi8[has_break]])
+    stops = np.concatenate(
+        [
+            np.where(has_break, moments["break_start"].asi8, moments["close"].asi8),
+            moments["close"].asi8[has_break],
+        ]
+    )
+    order = np.argsort(starts, kind="stable")
+    return starts[order], stops[order]
+
+
+def _moments(column: pd.Series) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(column.dt.tz_convert(None)).tz_localize("UTC").as_unit("ns")
+
+
+def _days_later(index: pd.DatetimeIndex, zone: str, days: int) -> np.ndarray:
+    """The same time of day, on the market's clock, so many days later."""
+    wall = index.tz_convert(zone).tz_localize(None)
+    return _wall_to_utc(wall + days * _DAY, zone).asi8
+
+
+def _after_weekend(index: pd.DatetimeIndex, zone: str) -> np.ndarray:
+    """Open times; on Mondays, where Sundays have no bars, those of the Saturday before."""
+    wall = index.tz_convert(zone).tz_localize(None)
+    if (wall.day_of_week == 6).any():
+        return index.asi8
+    saturday = _wall_to_utc(wall - 2 * _DAY, zone).asi8
+    return np.where(wall.day_of_week == 0, saturday, index.asi8)
+
+
+def _monday(index: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    wall = index.tz_convert(NEW_YORK).tz_localize(None).as_unit("ns")
+    return wall.normalize() - pd.to_timedelta(wall.day_of_week, unit="D")
+
+
+def _since_monday(index: pd.DatetimeIndex) -> np.ndarray:
+    """Nanoseconds of wall clock since Monday 00:00 New York."""
+    wall = index.tz_convert(NEW_YORK).tz_localize(None).as_unit("ns")
+    return wall.asi8 - _monday(index).asi8
+
+
+def _wall_to_utc(wall: pd.DatetimeIndex, zone: str) -> pd.DatetimeIndex:
+    local = wall.tz_localize(zone, ambiguous=False, nonexistent="shift_forward")
+    return local.tz_convert("UTC").as_unit("ns")

@@ -1,0 +1,213 @@
+"""`kronos events`: list the calendar, add events of one's own, fetch releases and earnings."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+from kronos.cli.terminal import ProgressLine, read_bytes, write_text
+from kronos.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from kronos.events import Event
+
+__all__ = ["add_parser", "run"]
+
+_EPILOG = """\
+examples:
+  kronos events                              what lies 30 days back and ahead
+  kronos events list --kind cpi --from 2024-01-01 --csv
+  kronos events add mine.csv                 events of your own, or a consensus for known ones
+  FRED_API_KEY=... kronos events refresh     releases of the United States, from FRED
+  kronos events earnings AAPL MSFT           earnings dates, from Yahoo Finance
+
+A CSV of your own has a header with kind, time, region or symbol, and what is known of name, period,
+actual, consensus, previous, unit, source, zone. A time without an offset is read on the release's
+own clock: 2025-10-24 08:30 for a CPI of region US is 08:30 in New York.
+
+Tables are merged from the least to the most trusted: bundled, fetched, your own. The later one's
+fields count, and what it leaves missing stays. A consensus is never made up: without one there is
+no surprise. FRED has none; bring it in a CSV of your own."""
+
+_COLUMNS = ("time", "kind", "for", "event", "actual", "consensus", "previous", "unit", "source")
+_AROUND_DAYS = 30
+_SINCE = "2015-01-01"
+
+
+def add_parser(subparsers: Any) -> None:
+    """Describes the command; see `kronos.cli`."""
+    parser = subparsers.add_parser(
+        "events",
+        help="the calendar of releases, rate decisions and earnings",
+        description="Official releases, rate decisions, earnings, and events of your own.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run, action="list", first=None, last=None, kind=None, symbol=None,
+                        region=None, csv=False)  # fmt: skip
+    actions = parser.add_subparsers(metavar="ACTION")
+    listing = actions.add_parser("list", help="the calendar (the default)")
+    listing.add_argument("--from", dest="first", metavar="DATE", help="first day, YYYY-MM-DD")
+    listing.add_argument("--to", dest="last", metavar="DATE", help="last day, YYYY-MM-DD")
+    listing.add_argument("--kind", help="fomc, cpi, nfp, gdp, pce, rate_decision, earnings, ...")
+    listing.add_argument("--region", help="US, EU, GB, JP, ...")
+    listing.add_argument("--symbol", help="ticker, for earnings")
+    listing.add_argument("--csv", action="store_true", help="as CSV, every column")
+    listing.set_defaults(action="list")
+    adding = actions.add_parser("add", help="keep the events of a CSV file")
+    adding.add_argument("file", metavar="FILE", help="CSV file, or - for standard input")
+    adding.add_argument(
+        "--replace", action="store_true", help="forget the events that were added before"
+    )
+    adding.set_defaults(action="add")
+    refresh = actions.add_parser("refresh", help="fetch releases from FRED, with your key")
+    refresh.add_argument(
+        "--since", metavar="DATE", default=_SINCE, help=f"first day (default {_SINCE})"
+    )
+    refresh.set_defaults(action="refresh")
+    earnings = actions.add_parser("earnings", help="fetch earnings dates from Yahoo Finance")
+    earnings.add_argument("symbols", metavar="SYMBOL", nargs="+", help="ticker, such as AAPL")
+    earnings.set_defaults(action="earnings")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Does what was asked; see `kronos.cli`."""
+    action = {"list": _list, "add": _add, "refresh": _refresh, "earnings": _earnings}[args.action]
+    action(args)
+    return 0
+
+
+def _list(args: argparse.Namespace) -> None:
+    import pandas as pd
+
+    from kronos.events import KINDS, REGIONS, events_csv, load_events
+
+    _require_one_of("--kind", args.kind, tuple(KINDS))
+    _require_one_of("--region", args.region and args.region.upper(), tuple(REGIONS))
+    today = pd.Timestamp.now("UTC").normalize()
+    around = pd.Timedelta(days=_AROUND_DAYS)
+    first = _day("--from", args.first) if args.first else None
+    last = _day("--to", args.last) if args.last else None
+    if first is None and last is None:
+        first, last = today - around, today + around
+    end = None if last is None else last + pd.Timedelta(days=1)
+    events = [
+        event
+        for event in load_events()
+        if (first is None or event.time >= first)
+        and (end is None or event.time < end)
+        and args.kind in (None, event.kind)
+        and (args.region is None or event.region == args.region.upper())
+        and (args.symbol is None or event.symbol.upper() == args.symbol.upper())
+    ]
+    if args.csv:
+        write_text(None, events_csv(events))
+        return
+    if not events:
+        print("No such event is known. Widen --from and --to, or see: kronos events --help",
+              file=sys.stderr)  # fmt: skip
+        return
+    write_text(None, _table(events))
+
+
+def _table(events: list[Event]) -> str:
+    rows = [tuple(name.upper() for name in _COLUMNS)]
+    rows += [
+        (
+            f"{event.time:%Y-%m-%d %H:%MZ}" if event.is_time_exact else f"{event.time:%Y-%m-%d}",
+            event.kind,
+            event.symbol or event.region,
+            event.title,
+            *(
+                "-" if value is None else f"{value:g}"
+                for value in (event.actual, event.consensus, event.previous)
+            ),
+            event.unit,
+            event.source,
+        )
+        for event in events
+    ]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _add(args: argparse.Namespace) -> None:
+    from kronos.events import EventTable, load_events, merge_events, read_events, save_events
+    from kronos.events.csv_file import MAX_BYTES
+    from kronos.events.store import USER, stored_events
+
+    new = EventTable(USER, read_events(read_bytes(args.file, limit=MAX_BYTES + 1), args.file))
+    before = EventTable("before", () if args.replace else stored_events(USER))
+    # Merged before anything is kept: figures in another unit than the known ones are refused.
+    merge_events([EventTable("known", load_events()), new])
+    path = save_events(USER, merge_events([before, new]))
+    n_all = len(load_events())
+    print(
+        f"{len(new.events):,} event(s) kept in {path}; {n_all:,} are known in all.", file=sys.stderr
+    )
+
+
+def _refresh(args: argparse.Namespace) -> None:
+    import pandas as pd
+
+    from data_sources.fred import Fred, fred_key
+    from data_sources.fred_releases import fetch_releases
+    from kronos.events import bundled_events, save_events, stored_events
+    from kronos.events.store import USER
+
+    since = _day("--since", args.since).tz_localize(None)
+    fred = Fred(fred_key())
+    known = (*bundled_events(), *stored_events(USER))
+    meetings = {event.release_day: event for event in known if event.kind == "fomc"}
+    now = pd.Timestamp.now("UTC").as_unit("ns")
+    with ProgressLine("asking FRED") as progress:
+        events, notes = fetch_releases(
+            fred, list(meetings.values()), since, now=now, progress=progress
+        )
+    path = save_events("fred", events)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    n_coming = sum(event.time > now for event in events)
+    print(
+        f"{len(events):,} events from FRED kept in {path}, {n_coming} of them still to come.",
+        file=sys.stderr,
+    )
+
+
+def _earnings(args: argparse.Namespace) -> None:
+    import pandas as pd
+
+    from data_sources.earnings import YahooEarnings
+    from kronos.events import save_events, stored_events
+
+    yahoo = YahooEarnings()
+    for symbol in dict.fromkeys(symbol.strip().upper() for symbol in args.symbols):
+        now = pd.Timestamp.now("UTC").as_unit("ns")
+        fetched = yahoo.fetch(symbol, now=now)
+        others = [event for event in stored_events("earnings") if event.symbol != symbol]
+        save_events("earnings", [*others, *fetched])
+        n_coming = sum(event.time > now for event in fetched)
+        print(f"{symbol}: {len(fetched)} reports, {n_coming} of them to come.", file=sys.stderr)
+
+
+def _day(option: str, text: str) -> pd.Timestamp:
+    import pandas as pd
+
+    try:
+        return pd.to_datetime(text, format="%Y-%m-%d").tz_localize("UTC")
+    except ValueError as exc:
+        raise InvalidRequest(
+            f"{option} must be a day such as 2024-01-31, found {text[:40]!r}."
+        ) from exc
+
+
+def _require_one_of(option: str, found: str | None, allowed: tuple[str, ...]) -> None:
+    if found is not None and found not in allowed:
+        raise InvalidRequest(f"{option} must be one of {', '.join(allowed)}; found {found[:40]!r}.")

@@ -1,0 +1,145 @@
+"""`kronos fetch`: bars of a market data source as CSV."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+from kronos.cli.terminal import write_text
+from kronos.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from kronos.candles import Candles
+
+__all__ = ["add_parser", "run"]
+
+_EPILOG = """\
+sources:
+  yahoo          stocks, ETFs, indices, currencies, futures: AAPL, VOD.L, ^GSPC, EURUSD=X, ES=F
+  binance, ...   any exchange by its name in ccxt: BTC/USDT, or BTC/USDT:USDT for a perpetual
+  samples        the bundled series
+
+Only finished bars are written; what was left out is told on stderr (--quiet hides it). Bars are
+kept in the user's cache, so that the same request costs nothing again. Without --start: all days
+and weeks there are, intraday bars as far back as the source suggests.
+
+examples:
+  kronos fetch AAPL -o AAPL_1d.csv
+  kronos fetch BTC/USDT --source binance --interval 1h --start 2026-01-01 | kronos forecast -
+  kronos fetch VOD.L --raw --start 2020-01-01 --end 2024-12-31"""
+
+# The earliest midnight of a date, on the Line Islands, is so many hours before that of UTC.
+_EARLIEST_HOURS = 14
+
+
+def add_parser(subparsers: Any) -> None:
+    """Describes the command; see `kronos.cli`."""
+    parser = subparsers.add_parser(
+        "fetch",
+        help="fetch candles from Yahoo Finance or an exchange",
+        description="Fetches candles and writes them as a CSV that `kronos forecast` reads.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("symbol", metavar="SYMBOL", help="ticker as the source spells it")
+    parser.add_argument("--source", default="yahoo", metavar="NAME", help="default: yahoo")
+    parser.add_argument("--interval", default="1d", help="width of a bar (default: 1d)")
+    for name, text in (("start", "first"), ("end", "last")):
+        parser.add_argument(
+            f"--{name}",
+            metavar="TIME",
+            help=f"{text} open time, on the exchange's clock unless it names another",
+        )
+    parser.add_argument(
+        "--raw", action="store_true", help="prices as they were, not adjusted for dividends"
+    )
+    parser.add_argument("-o", "--output", metavar="OUT", help="file to write (default: stdout)")
+    parser.add_argument("-q", "--quiet", action="store_true", help="do not tell what the bars are")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Does what was asked; see `kronos.cli`."""
+    from data_sources.markets import open_source
+
+    start, end = _moment(args, "start"), _moment(args, "end")
+    bars = open_source(args.source).fetch(
+        args.symbol,
+        interval=args.interval,
+        adjusted=not args.raw,
+        start=_asked(start, -_EARLIEST_HOURS),
+        end=_asked(end, _EARLIEST_HOURS),
+    )
+    candles = _cut(bars.candles, start, end)
+    if not args.quiet:
+        local = candles.local_index
+        print(
+            f"{candles.symbol}: {len(candles):,} bars of {candles.interval}, {local[0]} to "
+            f"{local[-1]}, from {candles.source}.",
+            *bars.notes,
+            *filter(None, [bars.stale]),
+            sep="\n",
+            file=sys.stderr,
+        )
+    write_text(args.output, _as_csv(candles))
+    return 0
+
+
+def _moment(args: argparse.Namespace, name: str) -> pd.Timestamp | None:
+    """A time as it was given, naive where it names no clock; a date as an end means all of it."""
+    import pandas as pd
+
+    text = getattr(args, name)
+    if text is None:
+        return None
+    moment = pd.to_datetime(text, errors="coerce")
+    if pd.isna(moment):
+        raise InvalidRequest(f'--{name} must be a time such as "2024-11-01 15:30", found {text!r}.')
+    is_date = moment.tzinfo is None and moment == moment.normalize() and ":" not in text
+    if name == "end" and is_date:
+        return moment + pd.Timedelta(days=1) - pd.Timedelta(seconds=1)
+    return moment
+
+
+def _asked(moment: pd.Timestamp | None, hours: int) -> pd.Timestamp | None:
+    """What to ask the source for: while its clock is unknown, rather too much."""
+    import pandas as pd
+
+    if moment is None or moment.tzinfo is not None:
+        return moment
+    return moment.tz_localize("UTC") + pd.Timedelta(hours=hours)
+
+
+def _cut(candles: Candles, start: pd.Timestamp | None, end: pd.Timestamp | None) -> Candles:
+    """The bars within times that are meant on the exchange's clock."""
+    import numpy as np
+
+    wall = candles.local_index.tz_localize(None)
+    first, stop = 0, len(candles)
+    if start is not None and start.tzinfo is None:
+        first = int(np.searchsorted(wall, start.to_datetime64(), side="left"))
+    if end is not None and end.tzinfo is None:
+        stop = int(np.searchsorted(wall, end.to_datetime64(), side="right"))
+    if first >= stop:
+        raise InvalidRequest(
+            f"{candles.symbol} has no bars between --start and --end; near them they run from "
+            f"{wall[0]} to {wall[-1]} ({candles.zone})."
+        )
+    return candles.slice(first, stop)
+
+
+def _as_csv(candles: Candles) -> str:
+    """Times with their offset, days and weeks as dates."""
+    from kronos.export import cell_text
+
+    local = candles.local_index
+    are_dates = bool((local == local.normalize()).all()) and candles.width.days
+    table = candles.frame.reset_index(drop=True)
+    table.insert(0, "symbol", cell_text(candles.symbol))
+    table.insert(
+        1, "timestamp", [f"{at:%Y-%m-%d}" if are_dates else at.isoformat() for at in local]
+    )
+    return str(table.to_csv(index=False, lineterminator="\n"))

@@ -1,0 +1,177 @@
+"""What an event is, and what was known of it when.
+
+Two moments matter. From `announced` on, the date of the event is public: a calendar shows it.
+From `value_time` on, its outcome is. Everything that reads events (channels, charts, training)
+asks these two, so that nothing is used before it was public.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from kronos.errors import InvalidEvents
+from kronos.events.regions import REGIONS, region_zone
+
+__all__ = ["CHART_ONLY", "KINDS", "MACRO", "Event", "known_at", "sorted_events"]
+
+MACRO: dict[str, str] = {
+    "fomc": "FOMC decision",
+    "cpi": "CPI",
+    "nfp": "Nonfarm payrolls",
+    "gdp": "GDP",
+    "pce": "PCE price index",
+    "rate_decision": "Rate decision",
+}
+"""Kinds of official releases and what to call them; fomc, nfp and pce are those of the US."""
+
+CHART_ONLY: dict[str, str] = {"news": "News", "split": "Split", "gap": "Gap"}
+"""Kinds that are drawn on charts and set no channel."""
+
+KINDS: dict[str, str] = {**MACRO, "earnings": "Earnings", **CHART_ONLY}
+"""Every kind of event, and what to call it."""
+
+# How long before its release a date counts as public where nothing more is known. Official
+# calendars come out a year ahead; the shorter leads allow for dates that are moved.
+_LEAD_DAYS = {"fomc": 180, "rate_decision": 180, "earnings": 14, "news": 0, "split": 14, "gap": 0}
+_LEAD_DAYS_OF_STATISTICS = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One release, decision, report or other dated happening.
+
+    Attributes:
+        kind: One of `KINDS`.
+        time: Moment of the release, UTC.
+        region: Where it matters, one of `REGIONS`; "" for what concerns one instrument only.
+        symbol: Ticker for earnings, splits and the like; "" for what concerns a region.
+        name: What to show; default: the kind's title.
+        period: What the figure is about, such as "Sep 2025"; may be empty.
+        actual: First print; None while unknown.
+        consensus: Last consensus before the release; None where nobody gave one.
+        previous: Figure before this one, as known at the release; None where unknown.
+        unit: Unit of the three, such as "%", "thousand" or "USD"; may be empty.
+        source: Who published it, and whom the figures were had from.
+        fetched_at: When it was read from there, UTC; None where unknown.
+        announced: From when on the date was public, UTC; None: the usual lead of its kind.
+            That of an unscheduled event is its own time.
+        is_time_exact: Whether the time of day is the release's own; otherwise only its date is
+            certain.
+
+    Raises:
+        InvalidEvents: On construction, where a field cannot be what it should be.
+    """
+
+    kind: str
+    time: pd.Timestamp
+    region: str = ""
+    symbol: str = ""
+    name: str = ""
+    period: str = ""
+    actual: float | None = None
+    consensus: float | None = None
+    previous: float | None = None
+    unit: str = ""
+    source: str = ""
+    fetched_at: pd.Timestamp | None = None
+    announced: pd.Timestamp | None = None
+    is_time_exact: bool = True
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise InvalidEvents(f"Unknown kind {self.kind!r}; the kinds are {', '.join(KINDS)}.")
+        if self.region and self.region not in REGIONS:
+            raise InvalidEvents(
+                f"Unknown region {self.region!r}; the regions are {', '.join(REGIONS)}."
+            )
+        if not self.region and not self.symbol:
+            raise InvalidEvents(
+                f"An event of kind {self.kind} needs a region, or the symbol that it concerns."
+            )
+        if self.kind in MACRO and (self.symbol or not self.region):
+            raise InvalidEvents(f"An event of kind {self.kind} has a region and no symbol.")
+        for name in ("time", "fetched_at", "announced"):
+            _check_moment(name, getattr(self, name))
+        for name in ("actual", "consensus", "previous"):
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise InvalidEvents(f"{name} must be a finite number or missing, found {value}.")
+
+    @property
+    def title(self) -> str:
+        """What to call it, with the period."""
+        name = self.name or KINDS[self.kind]
+        return f"{name} ({self.period})" if self.period else name
+
+    @property
+    def zone(self) -> str:
+        """IANA name of the clock its release time is stated on."""
+        return region_zone(self.region)
+
+    @property
+    def surprise(self) -> float | None:
+        """Actual minus consensus; None where either is missing."""
+        if self.actual is None or self.consensus is None:
+            return None
+        return self.actual - self.consensus
+
+    @property
+    def announced_time(self) -> pd.Timestamp:
+        """From when on its date was public, UTC: never after the event itself."""
+        if self.announced is not None:
+            return min(self.announced, self.time)
+        return self.time - pd.Timedelta(days=_LEAD_DAYS.get(self.kind, _LEAD_DAYS_OF_STATISTICS))
+
+    @property
+    def value_time(self) -> pd.Timestamp:
+        """From when on its outcome was public, UTC.
+
+        Where only the date is certain, that is the end of the day on the release's own clock.
+        """
+        if self.is_time_exact:
+            return self.time
+        day = self.time.tz_convert(self.zone).tz_localize(None).normalize()
+        end = (day + pd.Timedelta(days=1)).tz_localize(
+            self.zone, ambiguous=False, nonexistent="shift_forward"
+        )
+        return max(self.time, end.tz_convert("UTC"))
+
+    @property
+    def release_day(self) -> str:
+        """Date of the release on its own clock, YYYY-MM-DD."""
+        return f"{self.time.tz_convert(self.zone):%Y-%m-%d}"
+
+
+def known_at(events: Iterable[Event], moment: pd.Timestamp) -> tuple[Event, ...]:
+    """The calendar as it stood just before a moment.
+
+    Events whose date was not yet public are absent. Figures of those whose outcome was not yet
+    public are missing, all three: a consensus may still change, a previous figure be revised.
+
+    Args:
+        events: Any events.
+        moment: Aware.
+    """
+    return tuple(
+        event
+        if event.value_time < moment
+        else replace(event, actual=None, consensus=None, previous=None)
+        for event in events
+        if event.announced_time < moment
+    )
+
+
+def sorted_events(events: Iterable[Event]) -> tuple[Event, ...]:
+    """Events by time, then kind, region and symbol."""
+    return tuple(sorted(events, key=lambda e: (e.time, e.kind, e.region, e.symbol, e.name)))
+
+
+def _check_moment(name: str, moment: pd.Timestamp | None) -> None:
+    if moment is None and name != "time":
+        return
+    if not isinstance(moment, pd.Timestamp) or str(moment.tz) != "UTC":  # NaT is no Timestamp
+        raise InvalidEvents(f"{name} must be a timestamp in UTC, found {moment!r}.")

@@ -1,0 +1,41 @@
+"""The self-test of a model: whether this machine computes with it what it should.
+
+    report.py    what a test found, step by step
+    steps.py     the steps, each by way of the engine, as a forecast goes
+    expected.py  the bars that are forecast, and the closes stored for the bundled model
+
+`python -m kronos.self_test` stores the closes anew, after the bundled weights have changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kronos import zoo
+from kronos.errors import InvalidRequest
+from kronos.inference.engine import Engine
+from kronos.self_test.report import SelfTest, Step
+from kronos.self_test.steps import TITLES, Run
+
+__all__ = ["TITLES", "SelfTest", "Step", "run_self_test"]
+
+
+def run_self_test(
+    engine: Engine, name: str, *, watch: Callable[[int], None] | None = None
+) -> SelfTest:
+    """Tests a model that is on this machine. Blocks; other requests are served meanwhile.
+
+    Args:
+        engine: Loads the model and forecasts with it.
+        name: A name of the zoo.
+        watch: Called again and again with the number of steps done; raising ends the test.
+
+    Raises:
+        InvalidRequest: There is no such model.
+    """
+    entries, wanted = zoo.available(), name.strip().casefold()
+    entry = next((e for e in entries if wanted in {e.name, e.title.casefold()}), None)
+    if entry is None:
+        known = ", ".join(e.name for e in entries)
+        raise InvalidRequest(f"There is no model {name!r} to test. Choose one of {known}.")
+    return Run(engine, entry, watch or (lambda n_done: None)).report()

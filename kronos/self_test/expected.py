@@ -1,0 +1,76 @@
+"""What is forecast in a self-test, and what the bundled model forecast where it was made."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+from kronos import zoo
+from kronos.assets import asset_path
+from kronos.candles import Candles
+from kronos.errors import CheckpointInvalid
+from kronos.forecast import Forecast, SamplingParameters
+from kronos.service import forecast_request, new_engine
+
+__all__ = ["GREEDY", "HORIZON", "TOLERANCE", "Expected", "known_bars", "store_expected"]
+
+HORIZON = 12
+TOLERANCE = 1e-4
+"""Largest relative difference from a stored close."""
+GREEDY = SamplingParameters(T=0.0, sample_count=1)
+_SAMPLE = "BTCUSD_30m"
+_N_BARS = 128
+_FILE = ("bundled", "expected.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The stored outcome of the greedy forecast.
+
+    Attributes:
+        revision: Revision of the weights that it was made with.
+        closes: (H,) closes.
+    """
+
+    revision: str
+    closes: np.ndarray
+
+    @classmethod
+    def read(cls) -> Expected:
+        """The one that ships with the project.
+
+        Raises:
+            CheckpointInvalid: It is missing or unreadable.
+        """
+        path = asset_path(*_FILE)
+        try:
+            facts = json.loads(path.read_text(encoding="utf-8"))
+            return cls(str(facts["revision"]), np.asarray(facts["closes"], dtype=float))
+        except (OSError, ValueError, KeyError, TypeError) as exc:
+            raise CheckpointInvalid(
+                f"The stored closes in {path} cannot be read: {exc}. Install the application again."
+            ) from exc
+
+
+@cache
+def known_bars() -> tuple[pd.DataFrame, pd.DatetimeIndex]:
+    """The last bars of a bundled sample, and the HORIZON times that follow."""
+    table = pd.read_csv(asset_path("samples", f"{_SAMPLE}.csv")).tail(_N_BARS)
+    candles = Candles.from_frame(table, symbol="BTCUSD", calendar="24/7", zone="UTC")
+    return candles.frame, candles.future(HORIZON)
+
+
+def store_expected() -> None:
+    """Stores what the bundled model forecasts on this machine's processor."""
+    (entry,) = (e for e in zoo.available() if e.name == zoo.BUNDLED)
+    request = forecast_request(zoo.BUNDLED, *known_bars(), GREEDY)
+    with closing(new_engine("cpu")) as engine:
+        found: Forecast = engine.run("expected", request, owner="self-test")
+    closes = found.column("close")[0].round(4).tolist()
+    text = json.dumps({"revision": entry.revision, "closes": closes}, indent=2)
+    asset_path(*_FILE).write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,230 @@
+"""The steps of a self-test."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import numpy as np
+
+from kronos import zoo
+from kronos.errors import CheckpointError, ForecastCancelled, KronosError
+from kronos.forecast import Forecast, SamplingParameters
+from kronos.inference.engine import Engine, Request
+from kronos.self_test.expected import GREEDY, HORIZON, TOLERANCE, Expected, known_bars
+from kronos.self_test.report import Outcome, SelfTest, Step
+from kronos.service import forecast_request
+
+if TYPE_CHECKING:
+    from kronos.inference.continuation import Continuation, Drawing
+    from kronos.inference.jobs import JobStatus
+    from kronos.predictor import KronosPredictor
+
+__all__ = ["TITLES", "Run"]
+
+TITLES = (
+    "Digests of the files",
+    "Loading",
+    "The same seed, the same paths",
+    "Valid candles",
+    "Cached decoding equals reading anew",
+    "Closes as stored",
+)
+"""The steps in their order."""
+LEAST_AGREEMENT = 0.75
+"""Share of first draws that must agree where numbers have fewer bits than float32's."""
+N_PATHS = 32
+SEED = 7
+SHORT_BARS, SHORT_HORIZON, SHORT_PATHS = 48, 6, 8
+"""Of the comparison with whole windows, which the largest models need seconds for."""
+_ADVICE = (
+    "Delete the model, download it again and repeat the test. If it fails again, another version "
+    "of PyTorch or a driver may be the cause: report it with this text."
+)
+_ADVICE_BUNDLED = (
+    "Install the application again and repeat the test. If it fails again, another version of "
+    "PyTorch or a driver may be the cause: report it with this text."
+)
+
+
+class _Failed(Exception):
+    """What was found is not what it should be."""
+
+
+class _Skipped(Exception):
+    """There is nothing to compare with."""
+
+
+class Run:
+    """One run; the methods `_check_...` return what they found, or raise what is wrong."""
+
+    def __init__(self, engine: Engine, entry: zoo.Entry, watch: Callable[[int], None]) -> None:
+        self._engine = engine
+        self._entry = entry
+        self._watch = watch
+        self._steps: list[Step] = []
+        self._forecast: Forecast | None = None
+
+    def report(self) -> SelfTest:
+        checks = (
+            self._check_digests,
+            self._check_loading,
+            self._check_repetition,
+            self._check_candles,
+            self._check_cache,
+            self._check_expectation,
+        )
+        for title, check in zip(TITLES, checks, strict=True):
+            self._watch(len(self._steps))
+            # Without files or model nothing can be asked of it.
+            if any(step.outcome == "failed" for step in self._steps[:2]):
+                reason = "Not tried, because an earlier step failed."
+                self._steps.append(Step(title, "skipped", 0.0, reason))
+            else:
+                self._steps.append(self._perform(title, check))
+        return SelfTest(
+            self._entry.name, self._entry.revision, tuple(self._steps), datetime.now(UTC)
+        )
+
+    def _perform(self, title: str, check: Callable[[], str]) -> Step:
+        started = time.perf_counter()
+        outcome: Outcome = "failed"
+        is_bundled = self._entry.name == zoo.BUNDLED
+        advice = _ADVICE_BUNDLED if is_bundled else _ADVICE
+        try:
+            found, outcome, advice = check(), "passed", ""
+        except ForecastCancelled:
+            raise
+        except _Skipped as reason:
+            found, outcome, advice = str(reason), "skipped", ""
+        except _Failed as failure:
+            found = str(failure)
+        except CheckpointError as error:
+            found, advice = str(error), ""  # The message says what to do.
+        except KronosError as error:
+            found, advice = str(error), "Repeat the test when that is settled."
+        # A test exists to tell of failures, also of those that nobody foresaw.
+        except Exception as error:  # noqa: BLE001
+            found = f"{type(error).__name__}: {error}"
+        return Step(title, outcome, time.perf_counter() - started, found, advice)
+
+    def _ask(self, request: Request) -> Any:
+        n_done = len(self._steps)
+
+        def look(status: JobStatus) -> None:
+            self._watch(n_done)
+
+        return self._engine.run(uuid4().hex, request, owner="self-test", watch=look)
+
+    def _question(self, begin: Callable[[KronosPredictor], Drawing]) -> Any:
+        return self._ask(Request(self._entry.name, begin, self._entry.revision))
+
+    def _forecast_of(self, sampling: SamplingParameters) -> Forecast:
+        request = forecast_request(
+            self._entry.name, *known_bars(), sampling, revision=self._entry.revision
+        )
+        found: Forecast = self._ask(request)
+        return found
+
+    def _check_digests(self) -> str:
+        zoo.verify(self._entry.name)
+        return f"{self._entry.n_bytes / 1e6:,.0f} MB: every byte is the pinned one."
+
+    def _check_loading(self) -> str:
+        was_loaded = self._entry.name in self._engine.loaded
+
+        def begin(predictor: KronosPredictor) -> Drawing:
+            from kronos.inference.continuation import Drawing  # torch is loaded by now
+
+            return Drawing([], lambda: (predictor.placement, predictor.n_bytes))
+
+        placement, n_bytes = self._question(begin)
+        where = f"{placement.device} {placement.hardware}".strip()
+        if placement.device == "cpu":
+            n = placement.n_threads
+            where += f", {n} thread{'' if n == 1 else 's'}"
+        state = "It was in memory" if was_loaded else "Loaded"
+        return f"{state}: {n_bytes / 1e6:,.0f} MB of weights, {placement.dtype}, on {where}."
+
+    def _check_repetition(self) -> str:
+        sampling = SamplingParameters(sample_count=N_PATHS, seed=SEED)
+        first, second = self._forecast_of(sampling), self._forecast_of(sampling)
+        self._forecast = first
+        if not np.array_equal(first.paths, second.paths):
+            n_other = int((first.paths != second.paths).any(axis=(1, 2)).sum())
+            raise _Failed(f"{n_other} of {N_PATHS} paths differ between two equal forecasts.")
+        return f"{N_PATHS} paths of {HORIZON} bars came out alike twice, to the last bit."
+
+    def _check_candles(self) -> str:
+        if self._forecast is None:
+            raise _Skipped("Not tried, because there is no forecast.")
+        paths = self._forecast.paths
+        opened, high, low, close = (paths[..., i] for i in range(4))
+        faults = {
+            "are no finite numbers": ~np.isfinite(paths).all(axis=-1),
+            "have a price of zero or less": (paths[..., :4] <= 0).any(axis=-1),
+            "have a high below open or close": high < np.maximum(opened, close),
+            "have a low above open or close": low > np.minimum(opened, close),
+            "have a negative volume": (paths[..., 4:] < 0).any(axis=-1),
+        }
+        for fault, where in faults.items():
+            if where.any():
+                raise _Failed(f"{int(where.sum())} of {where.size} candles {fault}.")
+        if float(np.ptp(close[:, -1])) == 0.0:
+            raise _Failed(f"All {N_PATHS} paths end at one price: nothing was sampled.")
+        return f"{paths.shape[0] * paths.shape[1]} candles, all valid."
+
+    def _check_cache(self) -> str:
+        cached, anew, dtype = self._question(_begin_both_ways)
+        same = (cached == anew).all(axis=0)  # (N, H): both tokens of a pair
+        if dtype != "float32":
+            share = float(same[:, 0].mean())
+            if share < LEAST_AGREEMENT:
+                raise _Failed(f"Only {share:.0%} of the first draws agree, in {dtype}.")
+            return f"{share:.0%} of the first draws agree; {dtype} rounds away the rest."
+        if not same.all():
+            raise _Failed(f"{int((~same).sum())} of {same.size} drawn pairs of tokens differ.")
+        return f"{same.size} drawn pairs of tokens are the same."
+
+    def _check_expectation(self) -> str:
+        if self._entry.name != zoo.BUNDLED:
+            raise _Skipped("None are stored for downloaded models.")
+        expected = Expected.read()
+        if expected.revision != self._entry.revision:
+            raise _Failed(
+                f"The closes are stored for revision {expected.revision[:12]}, the weights are "
+                f"of revision {self._entry.revision[:12]}."
+            )
+        found = self._forecast_of(GREEDY).column("close")[0]
+        closes = expected.closes
+        if closes.shape != found.shape:
+            raise _Failed(f"{len(closes)} closes are stored, {len(found)} were forecast.")
+        worst = float(np.abs(found / closes - 1.0).max())
+        if not worst <= TOLERANCE:
+            raise _Failed(f"A close is off by {worst:.1e}; {TOLERANCE:.0e} is allowed.")
+        return f"{len(closes)} closes are right; the largest difference is {worst:.1e}."
+
+
+def _begin_both_ways(predictor: KronosPredictor) -> Drawing:
+    """Draws one context with the cache and with whole windows, from the same noise."""
+    from kronos.inference.continuation import Continuation, Drawing  # torch is loaded by now
+
+    bars, future = known_bars()
+    sampling = SamplingParameters(sample_count=SHORT_PATHS, seed=SEED)
+    (cached,) = predictor.begin(
+        bars.iloc[-min(SHORT_BARS, predictor.max_context - SHORT_HORIZON) :],
+        y_timestamp=future[:SHORT_HORIZON],
+        sampling=sampling,
+    ).series
+    anew = Continuation(
+        cached.context, sampling, max_context=predictor.max_context, use_cache=False
+    )
+
+    def tokens(c: Continuation) -> np.ndarray:
+        return np.stack([c.s1.cpu().numpy(), c.s2.cpu().numpy()])
+
+    dtype = predictor.placement.dtype
+    return Drawing([cached, anew], lambda: (tokens(cached), tokens(anew), dtype))

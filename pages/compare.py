@@ -1,0 +1,58 @@
+"""The comparison page: several models on the same candles, from one origin, with one seed."""
+
+import streamlit as st
+
+from kronos.errors import InvalidRequest
+from pages.ui import compare_progress, compare_results, compare_runs
+from pages.ui import source as candle_source
+from pages.ui.compare_controls import choose_requests
+from pages.ui.disclaimer import DISCLAIMER
+from pages.ui.messages import show_error
+from pages.ui.shell import require_shell
+from pages.ui.viewport import is_narrow
+
+require_shell()
+
+with st.sidebar:
+    st.header("Compare", anchor=False)
+    source = candle_source.choose_candles()
+
+if source is None:
+    if not candle_source.is_waiting():
+        compare_runs.greet()
+    candle_source.show_no_candles()
+    st.stop()
+
+with st.sidebar:
+    try:
+        requests = choose_requests(source)
+    except InvalidRequest as error:
+        show_error(error)
+        st.stop()
+    run = st.button(
+        "Run",
+        key="run_comparison",
+        type="primary",
+        icon=":material/play_arrow:",
+        width="stretch",
+        shortcut="Ctrl+Enter",
+    )
+    st.caption(DISCLAIMER)
+
+refusal = compare_runs.respond(requests, source.candles, pressed=run)
+statuses = compare_runs.advance(source.candles, source.data_id)
+found = compare_runs.finished(source.data_id)
+contenders = compare_results.contenders_of(found)
+
+compare_results.show_heading(source.candles, contenders)
+# One element, however much it says: a control that changes its place among the elements is mounted
+# anew, and the address bar no longer follows it.
+with st.container():
+    candle_source.show_link_problem()
+    compare_progress.show_state(requests, source, statuses, refusal, has_older=bool(found))
+narrow = is_narrow()
+compare_results.show_chart(source.candles, contenders, narrow=narrow)
+if contenders:
+    compare_results.show_tables(source.candles, found, narrow=narrow)
+    compare_results.show_cautions(source, contenders)
+candle_source.show_reading(source)

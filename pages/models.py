@@ -1,0 +1,21 @@
+"""The models page: what is on this machine, what can be fetched, and whether it works."""
+
+import streamlit as st
+
+from pages.ui import models_view
+from pages.ui.shell import require_shell
+
+require_shell()
+
+with st.sidebar:
+    st.header("Kronos Fan", anchor=False)
+    st.caption(
+        "Models belong to this machine: everybody who uses this server sees them here, and sees "
+        "what is being done to them."
+    )
+
+st.title("Models", anchor=False)
+models_view.show_machine()
+st.header("All models", anchor=False)
+models_view.show_models()
+models_view.show_origin()

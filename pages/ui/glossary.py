@@ -1,0 +1,113 @@
+"""The words of the pages: what tooltips say, and the glossary that has them all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One word: how it is written on the pages, and what it means there."""
+
+    name: str
+    meaning: str
+
+
+_SETTING_UP = (
+    Term("Origin", "The last bar the model may see. Everything after it is simulated."),
+    Term("Horizon", "Number of bars that are simulated, counted from the origin."),
+    Term("Lookback", "Number of bars before the origin that the model reads."),
+    Term("Paths", "Simulated futures. More paths make smoother, better known probabilities."),
+    Term(
+        "Seed",
+        "Starting point of the random draws. The same seed gives the same paths, another seed "
+        "other paths of the same distribution.",
+    ),
+    Term(
+        "Temperature T",
+        "1 is the model's own distribution. Below 1 the fan becomes too narrow, above 1 too wide; "
+        "0 always takes the likeliest step.",
+    ),
+    Term("Top-p", "Keeps only the likeliest steps that make up this share. 1 keeps all."),
+    Term("Top-k", "Keeps only so many of the likeliest steps. 0 keeps all."),
+)
+_READING = (
+    Term(
+        "p10, p50, p90",
+        "The prices below which 10%, 50% and 90% of the paths close. p50 is the median.",
+    ),
+    Term("80% range", "From p10 to p90: four of five paths close in it."),
+    Term("P(up)", "Share of paths that close above the last known close."),
+    Term("Expected move", "Mean size of the paths' return from the origin, up or down alike."),
+    Term("Touches the level", "Share of paths whose high-low range reaches a price on the way."),
+    Term(
+        "Sampling error",
+        "How far a share may be off because only so many paths were drawn: its standard error. "
+        "Errors of the model itself come on top.",
+    ),
+    Term(
+        "Anchored",
+        "Prices are scaled so that the fan begins exactly at the last close; the model's tokens "
+        "alone would miss it by a little.",
+    ),
+)
+_JUDGING = (
+    Term(
+        "Coverage",
+        "Share of bars whose real close came to lie inside the band. For an 80% band it should "
+        "be about 80%.",
+    ),
+    Term(
+        "Calibrated",
+        "Said of probabilities that come true as often as they say: what is given 30% happens in "
+        "3 of 10 cases.",
+    ),
+    Term(
+        "CRPS",
+        "Continuous ranked probability score: how far the whole distribution was from what came. "
+        "Lower is better; a fan that is too wide pays as well as one that is too narrow.",
+    ),
+    Term(
+        "Baseline",
+        "A simple forecast without a neural network, such as a random walk with recent "
+        "volatility. A model that does not beat it adds nothing.",
+    ),
+)
+SECTIONS = {
+    "Settings": _SETTING_UP,
+    "Reading the fan": _READING,
+    "Judging it": _JUDGING,
+}
+_MEANINGS = {term.name: term.meaning for terms in SECTIONS.values() for term in terms}
+
+
+def meaning(name: str, more: str = "") -> str:
+    """What a tooltip says of a term, and what is to be added in its place.
+
+    Raises:
+        KeyError: The glossary has no such term.
+    """
+    return f"{_MEANINGS[name]} {more}".strip()
+
+
+@st.fragment
+def show_glossary() -> None:
+    """The glossary behind a button; its text is sent only when it is opened."""
+    glossary = st.popover(
+        "Glossary",
+        key="glossary",
+        type="tertiary",
+        icon=":material/menu_book:",
+        on_change="rerun",
+    )
+    if glossary.open:
+        # Tabs take the focus, so that arrow keys scroll what does not fit into a small window.
+        for tab, terms in zip(glossary.tabs(list(SECTIONS)), SECTIONS.values(), strict=True):
+            tab.markdown(_definitions(terms))
+
+
+def _definitions(terms: Sequence[Term]) -> str:
+    return "\n".join(f"- **{term.name}**: {term.meaning}" for term in terms)

@@ -1,0 +1,79 @@
+"""What is being done to the models of this machine.
+
+Models belong to the machine and not to a session: everybody sees the same work and may cancel it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from kronos.inference.jobs import JobStatus, Work
+from kronos.inference.queue import JobQueue
+from kronos.service import engine
+from pages.ui import services
+from pages.ui.work import delete_work, download_work, self_test_work, verify_work
+
+Action = Literal["download", "delete", "verify", "test"]
+ACTIONS: tuple[Action, ...] = get_args(Action)
+OWNER = "models page"
+
+
+def start(action: Action, name: str) -> None:
+    """Have something done to a model, or join who has it done already.
+
+    Raises:
+        Busy: too much is waiting; nothing was started.
+    """
+    for other in ACTIONS:
+        status = _queue(other).status(_key(other, name), owner=OWNER)
+        # What failed before is settled by trying something else, and a kept answer is no attempt.
+        if status is not None and (status.state in {"failed", "cancelled"} or other == action):
+            _forget(other, name)
+    if action == "delete":
+        _forget("download", name)
+        _forget("test", name)
+    _queue(action).submit(_key(action, name), _work(action, name), owner=OWNER, supersede=False)
+    services.models.clear()
+
+
+def cancel(action: Action, name: str) -> bool:
+    """Take it back; False where it goes on, because somebody else waits for it, for a forecast."""
+    queue, key = _queue(action), _key(action, name)
+    queue.leave(key, owner=OWNER)
+    status = queue.status(key)
+    return status is None or status.watchers == 0
+
+
+def active(name: str) -> tuple[Action, JobStatus] | None:
+    """What is waiting or going on for a model."""
+    return next((found for found in _all(name) if not found[1].is_final), None)
+
+
+def outcomes(name: str) -> dict[Action, JobStatus]:
+    """How the last attempts for a model ended."""
+    return {action: status for action, status in _all(name) if status.is_final}
+
+
+def _all(name: str) -> list[tuple[Action, JobStatus]]:
+    found = [(action, _queue(action).status(_key(action, name), owner=OWNER)) for action in ACTIONS]
+    return [(action, status) for action, status in found if status is not None]
+
+
+def _queue(action: Action) -> JobQueue:
+    return services.downloads() if action in {"download", "delete"} else services.checks()
+
+
+def _key(action: Action, name: str) -> str:
+    # Forecasts ask for downloads under the same key, and so share them.
+    return f"{action} {name}"
+
+
+def _forget(action: Action, name: str) -> None:
+    _queue(action).forget(_key(action, name))
+
+
+def _work(action: Action, name: str) -> Work:
+    if action == "test":
+        return self_test_work(name, engine)
+    make = {"download": download_work, "delete": delete_work, "verify": verify_work}[action]
+    return make(name)

@@ -1,0 +1,87 @@
+"""Symbols out of pasted text: bounded, each once, and what was left out is said."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+MAX_SYMBOLS = 200
+MAX_SYMBOL_LENGTH = 40
+MAX_TEXT = 100_000
+"""Characters of text that are read."""
+_SHOWN = 3
+_SEPARATORS = re.compile(r"[\s,;|]+")
+_QUOTES = "'\"`\u201c\u201d\u2018\u2019"
+_SIGNS = frozenset(".^=/:_&+*$-")
+_FIRST_SIGNS = frozenset("^$")
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolList:
+    """What was made of a text.
+
+    Attributes:
+        symbols: In the order of the text, each once.
+        notes: What was left out and why, plain text; empty if nothing was.
+    """
+
+    symbols: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def read_symbols(text: str, limit: int = MAX_SYMBOLS) -> SymbolList:
+    """Symbols separated by spaces, commas, semicolons, bars or line breaks.
+
+    Symbols written in small letters alone are put into capitals; mixed ones stay as they are,
+    because some exchanges tell them apart.
+    """
+    is_cut = len(text) > MAX_TEXT
+    written = _SEPARATORS.split(text[:MAX_TEXT])
+    named = [stripped for entry in written if (stripped := entry.strip(_QUOTES))]
+    odd = [entry for entry in named if not is_symbol(entry)]
+    symbols = [_spelled(entry) for entry in named if is_symbol(entry)]
+    once = list(dict.fromkeys(symbols))
+    notes = []
+    if is_cut:
+        notes.append(f"Only the first {MAX_TEXT:,} characters were read.")
+    if odd:
+        notes.append(f"Left out, because no symbol looks like this: {_some(odd)}.")
+    if n_repeated := len(symbols) - len(once):
+        notes.append(f"{n_repeated:,} repeated {_noun(n_repeated)} left out.")
+    if len(once) > limit:
+        notes.append(
+            f"{len(once):,} symbols were given; the first {limit} are taken and "
+            f"{len(once) - limit:,} left out."
+        )
+    return SymbolList(tuple(once[:limit]), tuple(notes))
+
+
+def list_line(symbols: Sequence[str]) -> str:
+    """Symbols as one line of text that reads back as the same symbols."""
+    return ", ".join(symbols)
+
+
+def is_symbol(entry: str) -> bool:
+    """Whether a word could be the ticker of anything: letters, digits and a few signs."""
+    return (
+        0 < len(entry) <= MAX_SYMBOL_LENGTH
+        and (entry[0].isalnum() or entry[0] in _FIRST_SIGNS)
+        and all(sign.isalnum() or sign in _SIGNS for sign in entry)
+        and any(sign.isalnum() for sign in entry)
+    )
+
+
+def _spelled(entry: str) -> str:
+    return entry.upper() if entry.islower() else entry
+
+
+def _some(entries: list[str]) -> str:
+    """The first few, shortened."""
+    shown = [entry if len(entry) <= 24 else f"{entry[:24]}..." for entry in entries[:_SHOWN]]
+    more = len(entries) - len(shown)
+    return ", ".join(map(repr, shown)) + (f" and {more:,} more" if more else "")
+
+
+def _noun(count: int) -> str:
+    return "entry was" if count == 1 else "entries were"

@@ -1,0 +1,246 @@
+"""Every page of the navigation: for people who see little, and for people without a mouse.
+
+The pages are those that the navigation shows, so a new page is covered by itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import PATIENCE_MS, Server, Visit, open_page, wait_for_fan
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(480)]
+expect.set_options(timeout=PATIENCE_MS)
+
+LOOKS = [(scheme, width) for width in (1400, 390) for scheme in ("light", "dark")]
+GRAVE = {"serious", "critical"}
+MOST_TABS = 150
+# The part of a page that scrolls takes the focus, so that arrow keys scroll it; tables are drawn on
+# a canvas, and so is the frame around the cell in focus.
+SHOWN_OTHERWISE = {"main", "canvas", "gridcell"}
+
+# On a deep link Streamlit looks for its server below the page's own path before the root.
+PROBE = re.compile(r"/[a-z_]+/_stcore/(health|host-config)")
+
+# Nothing is computed any more, and for 400 ms nothing has moved or changed its colour.
+IS_READY = """() => {
+    const busy = document.querySelector(
+        '[data-testid="stSkeleton"], [data-testid="stProgress"], [data-testid="stSpinner"]');
+    const state = document.querySelector("[data-test-script-state]")?.dataset.testScriptState;
+    const main = document.querySelector('[data-testid="stMain"]');
+    const colours = [...document.querySelectorAll(".stApp, button, p")]
+        .map(element => getComputedStyle(element))
+        .map(style => style.color + style.backgroundColor);
+    const layout = [main?.innerText, main?.scrollHeight, innerWidth, ...colours].join();
+    if (busy || state !== "notRunning" || window.seen?.layout !== layout)
+        window.seen = { layout, since: performance.now() };
+    return performance.now() - window.seen.since >= 400;
+}"""
+
+# The element in focus, and whether the one before looked otherwise while it was in focus. Some
+# controls show their focus on the frame around them, others on what is drawn beside them.
+STEP = """() => {
+    const shown = ["outlineStyle", "outlineWidth", "outlineColor", "boxShadow", "borderColor",
+        "backgroundColor", "color", "opacity"];
+    const looks = element => {
+        const style = getComputedStyle(element);
+        return shown.map(name => style[name]).join();
+    };
+    const around = element => {
+        const frames = [];
+        for (let e = element; e && frames.length < 4; e = e.parentElement) frames.push(e);
+        const beside = [...element.parentElement.querySelectorAll("*")].slice(0, 20);
+        return [...frames, ...beside].map(looks).join(";");
+    };
+    const before = window.focused;
+    const was = before
+        && (!before.element.isConnected || around(before.element) !== before.looks);
+    const element = document.activeElement;
+    if (!element || element === document.body) return [null, was];
+    window.focused = { element, looks: around(element) };
+    element.dataset.visited = "yes";
+    const role = element.getAttribute("role") || element.tagName.toLowerCase();
+    const name = element.getAttribute("aria-label") || element.innerText || element.type || "";
+    return [`${role}: ${name.split("\\n").filter(Boolean).join(" ").slice(0, 60)}`, was];
+}"""
+
+# What can be clicked and was not reached. Of a group of buttons or tabs one is enough: arrow keys
+# lead to the others.
+MISSED = """() => {
+    const controls = document.querySelectorAll(
+        '.stApp :is(button, input, select, textarea, summary, a[href], [role="tab"])');
+    return [...controls]
+        .filter(e => e.checkVisibility({ visibilityProperty: true }))
+        .filter(e => !e.dataset.visited && !e.disabled && e.tabIndex >= 0)
+        .filter(e => !["radio", "tab"].includes(e.getAttribute("role") || e.type))
+        .filter(e => !e.closest('[data-testid="stButtonGroup"]')?.querySelector("[data-visited]"))
+        .map(e => e.outerHTML.slice(0, 160));
+}"""
+
+
+@pytest.fixture(scope="module")
+def pages(browser: Browser, server: Server) -> Iterator[dict[str, Visit]]:
+    """Every page of the navigation by its title, each opened by deep link and ready."""
+    contexts, opened = [], {}
+
+    def open_link(address: str) -> Visit:
+        context, seen = open_page(browser, address)
+        contexts.append(context)
+        if seen.page.get_by_test_id("stPlotlyChart").count():
+            wait_for_fan(seen.page)
+        settle(seen.page)
+        return seen
+
+    first = open_link(server.url)
+    links = first.page.get_by_test_id("stSidebarNavLink")
+    expect(links.first).to_be_visible()
+    addresses = {link.inner_text(): link.get_attribute("href") for link in links.all()}
+    assert {"Forecast", "Models"} <= set(addresses)
+    for title, address in addresses.items():
+        seen = first if title == "Forecast" else open_link(address)
+        assert seen.page.get_by_test_id("stException").count() == 0, f"{title} ended in an error"
+        bring_out(title, seen.page)
+        opened[title] = seen
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+def settle(page: Page) -> None:
+    """Until the page is complete and at rest."""
+    page.wait_for_function(IS_READY, polling=100)
+
+
+def bring_out(title: str, page: Page) -> None:
+    """Open what is folded, and have the page say something: alerts have colours of their own."""
+    page.evaluate(
+        "document.querySelectorAll('details:not([open]) > summary').forEach(e => e.click())"
+    )
+    if title == "Forecast":
+        set_horizon(page, 6)
+        page.get_by_text("Settings changed: press Run.").wait_for()
+    elif title == "Models":
+        page.get_by_role("button", name="Download 32 MB").click()
+        page.get_by_text("The model could not be fetched.").wait_for()
+    settle(page)
+
+
+def set_horizon(page: Page, bars: int) -> None:
+    field = page.get_by_label("Horizon (bars)", exact=True)
+    field.fill(str(bars))
+    field.press("Enter")
+
+
+def look(page: Page, scheme: Any, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 1100})
+    page.emulate_media(color_scheme=scheme)
+    settle(page)
+
+
+def grave_violations(page: Page) -> list[str]:
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    return [
+        f"{rule['impact']} {rule['id']}: {node['html'][:120]} {node['failureSummary'][:200]}"
+        for rule in found
+        if rule["impact"] in GRAVE
+        for node in rule["nodes"]
+    ]
+
+
+def go_to_top(page: Page) -> None:
+    """Let the next Tab lead to the first control, whatever was in focus before."""
+    page.evaluate("""() => {
+        const start = document.createElement("span");
+        start.tabIndex = -1;
+        document.body.prepend(start);
+        start.focus();
+        window.focused = null;
+    }""")
+
+
+def walk(page: Page) -> tuple[list[str], list[str]]:
+    """Tab from the top to the end of the page: what was in focus, and what did not show it."""
+    go_to_top(page)
+    names: list[str] = []
+    unseen: list[str] = []
+    for _ in range(MOST_TABS):
+        page.keyboard.press("Tab")
+        page.wait_for_timeout(30)
+        name, was_seen = page.evaluate(STEP)
+        if names and not was_seen:
+            page.wait_for_timeout(250)  # A frame may fade in or out.
+            unseen.append(names[-1])
+        if name is None:
+            return names, unseen
+        names.append(name)
+    raise AssertionError(f"{MOST_TABS} times Tab never left the page; last were {names[-10:]}")
+
+
+@pytest.mark.parametrize(("scheme", "width"), LOOKS)
+def test_no_page_has_a_grave_violation(pages, screenshots, scheme, width):
+    broken: dict[str, list[str]] = {}
+    for title, seen in pages.items():
+        page = seen.page
+        look(page, scheme, width)
+        page.screenshot(path=screenshots / f"{title.lower()}_{width}_{scheme}.png")
+        problems = grave_violations(page)
+        if not page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"):
+            problems.append("the page is wider than the screen")
+        if problems:
+            broken[title] = problems
+    assert not broken, "\n".join(f"{where}\n  " + "\n  ".join(p) for where, p in broken.items())
+
+
+def test_every_control_is_reached_by_tab_and_shows_it(pages):
+    for title, seen in pages.items():
+        look(seen.page, "light", 1400)
+        _, unseen = walk(seen.page)
+        assert [name for name in unseen if name.partition(":")[0] not in SHOWN_OTHERWISE] == [], (
+            title
+        )
+        assert seen.page.evaluate(MISSED) == [], title
+
+
+def test_the_controls_of_a_narrow_page_are_found_without_a_mouse(pages):
+    page = pages["Forecast"].page
+    look(page, "light", 390)
+    names, _ = walk(page)
+    assert "button: Expand sidebar" in names, names
+    look(page, "light", 1400)
+
+
+def test_the_glossary_is_opened_read_and_closed(pages, screenshots):
+    page = pages["Models"].page
+    page.get_by_role("button", name="Glossary").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("tab", name="Judging it").click()
+    page.get_by_text("Continuous ranked probability score").wait_for()
+    settle(page)
+    page.screenshot(path=screenshots / "glossary.png")
+    assert grave_violations(page) == []
+    page.keyboard.press("Escape")
+    expect(page.get_by_text("Continuous ranked probability score")).to_have_count(0)
+
+
+def test_run_is_reached_and_pressed_without_a_mouse(pages):
+    page = pages["Forecast"].page
+    go_to_top(page)
+    for _ in range(MOST_TABS):
+        page.keyboard.press("Tab")
+        if "Run" in page.evaluate("document.activeElement.innerText || ''").split("\n"):
+            break
+    else:
+        raise AssertionError("Run was never in focus")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("next 6 bars")
+
+
+def test_nothing_was_complained_about(pages):
+    for title, seen in pages.items():
+        assert [text for text in seen.complaints if not PROBE.search(text)] == [], title

@@ -1,0 +1,51 @@
+"""The models page as a visitor meets it."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import PATIENCE_MS
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+expect.set_options(timeout=PATIENCE_MS)
+
+
+def real_complaints(visit) -> list[str]:
+    """Streamlit looks for its server below the page's own path before the root."""
+    return [text for text in visit.complaints if "/models/_stcore/" not in text]
+
+
+def open_models(server, visit, **options):
+    seen = visit(f"{server.url}/models", **options)
+    seen.page.get_by_text("Where the models come from").wait_for()
+    seen.page.locator('[data-test-script-state="notRunning"]').first.wait_for()
+    return seen
+
+
+def test_the_bundled_model_is_tested_with_one_click(server, visit, screenshots):
+    seen = open_models(server, visit)
+    page = seen.page
+    page.get_by_role("button", name="Self-test").click()
+    page.get_by_text(re.compile("Self-test passed: 6 of 6 steps")).click()
+    expect(page.get_by_text("Passed.")).to_have_count(6)
+    expect(page.get_by_text("float32 on cpu")).to_be_visible()
+    expect(page.get_by_text("Verified", exact=True)).to_be_visible()
+    page.screenshot(path=screenshots / "models_tested.png", full_page=True)
+    assert not real_complaints(seen)
+
+
+def test_a_hub_out_of_reach_is_told_by_the_model_s_card(server, visit):
+    seen = open_models(server, visit)
+    page = seen.page
+    begun = time.monotonic()
+    page.get_by_role("button", name="Download 32 MB").click()
+    message = page.get_by_test_id("stAlert")
+    expect(message).to_contain_text("The model could not be fetched.")
+    expect(message).to_contain_text("cannot be reached")
+    assert time.monotonic() - begun < 20
+    assert page.get_by_role("button", name="Download 32 MB").is_visible(), "it can be tried again"
+    assert not real_complaints(seen)

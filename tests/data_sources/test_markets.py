@@ -1,0 +1,69 @@
+"""Sources by name."""
+
+import subprocess
+import sys
+
+import ccxt
+import pytest
+
+from data_sources import markets as registry
+from data_sources.bar_cache import CachedBars
+from data_sources.markets import exchange_titles, open_source, register_source, source_titles
+from data_sources.samples import SampleBars
+from data_sources.source import DataSource
+from kronos.errors import InvalidRequest
+from tests.source_tree import ROOT
+
+
+@pytest.fixture(autouse=True)
+def own_registry(monkeypatch):
+    monkeypatch.setattr(registry, "_makers", {})
+    monkeypatch.setattr(registry, "_opened", {})
+
+
+def test_the_well_known_sources_are_told_without_loading_their_clients():
+    script = (
+        "import sys; from data_sources.markets import source_titles; from data_sources.yahoo "
+        "import Yahoo; Yahoo().suggest('apple'); assert [*source_titles()][0] == 'yahoo'\n"
+        "print({'ccxt', 'yfinance', 'curl_cffi', 'requests'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("name", source_titles())
+def test_each_well_known_source_opens_under_its_title(name):
+    source = open_source(name)
+    assert isinstance(source, DataSource)
+    assert (source.name, source.title) == (name, source_titles()[name])
+    assert {"5m", "1h", "1d"} <= set(source.intervals)
+    assert open_source(name) is source
+
+
+def test_every_exchange_of_ccxt_that_gives_candles_is_listed():
+    titles = exchange_titles()
+    assert [*titles][:2] == ["binance", "bybit"]
+    assert set(titles) <= set(ccxt.exchanges)
+    assert len(titles) > 80
+    assert all(titles.values())
+
+
+def test_the_samples_are_a_source_that_needs_no_cache():
+    assert isinstance(open_source("samples"), SampleBars)
+
+
+@pytest.mark.parametrize("name", ["", "nosuchexchange", "../yahoo", "Exchange", "binance; drop"])
+def test_an_unknown_name_is_refused(name):
+    with pytest.raises(InvalidRequest, match=r"no (source|exchange)"):
+        open_source(name)
+
+
+def test_another_source_can_be_put_under_a_name(yahoo):
+    before = open_source("yahoo")
+    register_source("yahoo", lambda: yahoo)
+    after = open_source("yahoo")
+    assert isinstance(after, CachedBars)
+    assert after is not before
+    assert after.source is yahoo

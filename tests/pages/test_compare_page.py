@@ -1,0 +1,244 @@
+"""The comparison page by Streamlit's own test driver: what it says and does, without a browser."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from data_sources.samples import SAMPLES
+from kronos import zoo
+from kronos.errors import CheckpointUnavailable
+from kronos.forecast import SamplingParameters
+from kronos.inference.drawing import Drawing
+from kronos.inference.engine import Request
+from pages.ui import services
+from pages.ui.request import ForecastRequest, data_id
+
+APP = Path(__file__).parents[2] / "app.py"
+PATIENCE = 60.0
+SAMPLE_TITLES = [sample.title for sample in SAMPLES.values()]
+SMALL = {"horizon": "6", "paths": "20"}
+
+
+def words(app: AppTest) -> str:
+    """Everything the page says, with the escapes of Markdown removed."""
+    kinds = (app.title, app.info, app.error, app.warning, app.markdown, app.caption)
+    return "\n".join(element.value for kind in kinds for element in kind).replace("\\", "")
+
+
+def compare(**link: str | list[str]) -> AppTest:
+    """The page at a link, after its first run in a session of its own."""
+    app = AppTest.from_file(APP, default_timeout=PATIENCE)
+    app.switch_page("pages/compare.py")
+    app.query_params.update(SMALL | link)
+    return app.run()
+
+
+def run_until(app: AppTest, is_reached: Callable[[AppTest], bool]) -> AppTest:
+    """Rerun as the page's own poll does until a state is reached."""
+    deadline = time.monotonic() + PATIENCE
+    while not is_reached(app):
+        assert not app.exception, app.exception
+        assert time.monotonic() < deadline, words(app)
+        wait_for_workers(app)
+        app.run()
+    return app
+
+
+def wait_for_workers(app: AppTest) -> None:
+    """Until everything asked for has ended, or the next poll is due.
+
+    Page and workers share this process: a page that reruns all the time only slows them.
+    """
+    due = time.monotonic() + 1.0
+    while time.monotonic() < due:
+        runs = app.session_state.get("compare_runs", ())
+        found = [run.queue.status(run.key) for run in runs if run.phase != "missing"]
+        if all(status is None or status.is_final for status in found):
+            return
+        time.sleep(0.02)
+
+
+def has_comparison(app: AppTest) -> bool:
+    return "forecasts of the next" in words(app)
+
+
+def press_run(app: AppTest) -> AppTest:
+    return app.button(key="run_comparison").click().run()
+
+
+def states(app: AppTest) -> list[str]:
+    """What the engine has of the runs of this session."""
+    found = [services.forecasts().status(run.key) for run in app.session_state["compare_runs"]]
+    return ["unknown" if status is None else status.state for status in found]
+
+
+@pytest.fixture
+def fresh_seed() -> str:
+    """A seed that no other test has used, so that no kept result answers at once."""
+    return str(time.time_ns() % 2**31)
+
+
+@pytest.fixture
+def gate(fresh_seed) -> Iterator[threading.Event]:
+    """Occupies the engine, so that what the page asks for has to wait."""
+    entered, opened = threading.Event(), threading.Event()
+
+    def begin(predictor):
+        entered.set()
+        opened.wait(PATIENCE)
+        return Drawing([], lambda: None)
+
+    key = f"gate {fresh_seed}"
+    services.forecasts().submit(key, Request("ewma", begin), owner="gate keeper")
+    assert entered.wait(PATIENCE)
+    yield opened
+    opened.set()
+    services.forecasts().leave(key, owner="gate keeper")
+
+
+def test_a_first_visit_compares_the_model_with_the_cone():
+    app = run_until(compare(), has_comparison)
+    assert "BTCUSD: 2 forecasts of the next 6 bars of 30m" in words(app)
+    models = app.dataframe[0].value
+    assert models["model"].tolist() == ["A · Bundled", "B · EWMA cone"]
+    assert models["parameters"].tolist() == [services.models()[0].n_parameters, 1]
+    assert (models["seconds"] > 0).all()
+    assert "CRPS" not in models, "nothing is known of what came"
+    assert app.dataframe[1].value["bar"].tolist() == [1, 1, 3, 3, 6, 6]
+    assert not app.error
+
+
+def test_one_model_at_two_temperatures_is_shared_with_the_forecast_page(fresh_seed):
+    link = {"a": "Bundled", "b": "Bundled", "Tb": "0.5", "pb": "0.9", "seed": fresh_seed}
+    app = run_until(compare(**link), has_comparison)
+    last = app.dataframe[1].value.tail(2).set_index("model")["width"]
+    assert last["B · Bundled, T 0.5, top-p 0.9"] < last["A · Bundled"]
+    assert "B: T = 0.5 and top-p = 0.9 leaves out unlikely steps" in words(app)
+    candles = services.sample_candles(next(iter(SAMPLES)))
+    same = ForecastRequest(
+        data_id=data_id(candles),
+        model=zoo.BUNDLED,
+        revision=services.models()[0].revision,
+        horizon=6,
+        sampling=SamplingParameters(sample_count=20, seed=int(fresh_seed)),
+        origin=candles.frame.index[-1],
+    )
+    assert services.forecasts().status(same.key).state == "done"
+
+
+def test_a_past_origin_is_scored():
+    link = {"data": SAMPLE_TITLES[3], "origin": "2010-06-01", "models": "4"}
+    app = run_until(compare(**link), has_comparison)
+    models = app.dataframe[0].value
+    assert models["model"].str[0].tolist() == list("ABCD")
+    assert (models["bars known"] == 6).all()
+    assert (models["CRPS"] > 0).all()
+    assert models["coverage"].between(0, 100).all()
+    assert "has the lowest CRPS" in words(app)
+    assert set(app.dataframe[1].value["80% band"]) <= {"inside", "outside"}
+
+
+def test_a_link_reproduces_arrangement_view_and_bars():
+    link = {"arrangement": "Overlay", "view": "% from origin", "models": "3"}
+    app = run_until(compare(bars_6=["1", "6"], **link), has_comparison)
+    assert app.dataframe[1].value["bar"].tolist() == [1] * 3 + [6] * 3
+    figure = json.loads(app.get("plotly_chart")[0].proto.spec)
+    assert figure["layout"]["yaxis"]["ticksuffix"] == "%"
+    dashes = {trace["line"].get("dash") for trace in figure["data"] if trace.get("legendgroup")}
+    assert dashes == {"solid", "dash", "dot"}
+
+
+def test_a_link_with_impossible_settings_falls_back():
+    app = compare(models="9", a="../../etc", Ta="nan", arrangement="<b>", bars_6=["99"])
+    assert not app.exception
+    assert not app.error
+    first, second = (run.request for run in app.session_state["compare_runs"])
+    assert (first.model, second.model, first.sampling.T) == (zoo.BUNDLED, "ewma", 1.0)
+
+
+def test_changed_settings_ask_for_run_and_run_obeys(fresh_seed):
+    app = run_until(compare(seed=fresh_seed), has_comparison)
+    assert "Settings changed" not in words(app)
+    app.number_input(key="horizon").set_value(8).run()
+    assert "Settings changed: press Run." in words(app)
+    assert "next 6 bars" in words(app), "what was made is shown until Run is pressed"
+    run_until(press_run(app), lambda app: "next 8 bars" in words(app))
+    assert "Settings changed" not in words(app)
+
+
+def test_runs_wait_side_by_side_and_are_cancelled_together(gate, fresh_seed):
+    app = compare(models="3", seed=fresh_seed)
+    assert states(app) == ["queued"] * 3, "none supersedes another"
+    assert len(app.get("progress")) == 3
+    # What the forecast page of the same session asks for is another matter.
+    other = Request("ewma", lambda predictor: Drawing([], lambda: None))
+    services.forecasts().submit(f"x{fresh_seed}", other, owner=app.session_state["owner"])
+    assert states(app) == ["queued"] * 3
+    app.button(key="cancel_all").click().run()
+    assert states(app) == ["cancelled"] * 3
+    assert "Cancelled. Press Run to start again." in words(app)
+    gate.set()
+    app.run()
+    assert states(app) == ["cancelled"] * 3, "nothing starts again by itself"
+    run_until(press_run(app), has_comparison)
+
+
+def test_a_new_run_leaves_what_it_does_not_want(gate, fresh_seed):
+    app = compare(seed=fresh_seed)
+    before = [run.key for run in app.session_state["compare_runs"]]
+    app.selectbox(key="b").select("Block bootstrap")
+    press_run(app)
+    after = [run.key for run in app.session_state["compare_runs"]]
+    assert after[0] == before[0]
+    assert services.forecasts().status(before[1]).state == "cancelled"
+    assert states(app) == ["queued"] * 2
+
+
+def test_a_full_queue_says_so_and_nothing_is_left_behind(gate, fresh_seed):
+    nothing = Request("ewma", lambda predictor: Drawing([], lambda: None))
+    for number in range(7):
+        name = f"filler {fresh_seed} {number}"
+        services.forecasts().submit(name, nothing, owner=name)
+    app = compare(models="2", seed=fresh_seed)
+    assert len(app.warning) == 1, words(app)
+    assert "busy" in app.warning[0].value
+    assert "compare_runs" not in app.session_state
+    gate.set()
+    run_until(app, lambda app: services.forecasts().peek_priority() is None)
+    run_until(press_run(app), has_comparison)
+
+
+def test_a_missing_model_waits_for_a_click_and_keeps_its_letter(monkeypatch):
+    fetched = []
+
+    def refuse(name, progress=None):
+        fetched.append(name)
+        raise CheckpointUnavailable(f"{name}: the hub cannot be reached.")
+
+    monkeypatch.setattr(zoo, "download", refuse)
+    app = run_until(compare(models="3", b="Kronos-mini"), has_comparison)
+    assert "Kronos-mini is not on this machine" in words(app)
+    assert app.dataframe[0].value["model"].str[0].tolist() == ["A", "C"]
+    press_run(app)
+    assert not fetched, "only its own button fetches it"
+    app.button(key="download_mini").click().run()
+    run_until(app, lambda app: bool(app.error))
+    assert fetched == ["mini"]
+    assert "B · Kronos-mini: The model could not be fetched." in words(app).replace("*", "")
+    assert has_comparison(app), "the others are still there"
+
+
+def test_a_short_series_tells_which_baseline_cannot_be_made(fresh_seed):
+    link = {"data": SAMPLE_TITLES[3], "origin": "2004-11-22", "models": "3", "seed": fresh_seed}
+    app = run_until(compare(**link), has_comparison)
+    (error,) = app.error
+    assert "C · GARCH(1,1)-t" in error.value.replace("\\", "")
+    assert "needs at least 101 bars" in error.value.replace("\\", "")
+    assert app.dataframe[0].value["model"].str[0].tolist() == ["A", "B"]

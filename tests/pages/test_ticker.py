@@ -1,0 +1,123 @@
+"""Tickers of live markets on the forecast page: real clients, markets on loopback."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from data_sources.exchange import Exchange
+from data_sources.markets import register_source
+from data_sources.yahoo import Yahoo
+from pages.ui.fetching import Wanted
+from pages.ui.ticker import TICKER, ticker_link
+from tests.loopback_markets import LoopbackMarkets, redirect, yahoo_session
+from tests.pages.test_forecast_page import has_forecast, new_session, run_until, words
+
+
+@pytest.fixture(scope="module")
+def served():
+    with LoopbackMarkets(now=None) as markets:
+        yield markets
+
+
+@pytest.fixture
+def markets(served, monkeypatch, tmp_path):
+    """The application's sources, pointed at loopback, with an empty cache of bars."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    served.reset()
+    served.now = None
+    quick = {"sleep": lambda seconds: None}
+    session = yahoo_session(served.url, chart_seconds=5.0)
+    register_source("yahoo", lambda: Yahoo(session, **quick))
+    register_source("binance", lambda: Exchange("binance", configure=redirect(served.url), **quick))
+    return served
+
+
+def ticker_page(**parameters: object):
+    app = new_session()
+    settings = {"data": TICKER, "horizon": 4, "paths": 10, **parameters}
+    app.query_params.update({name: str(value) for name, value in settings.items()})
+    return app.run()
+
+
+def test_a_link_to_a_ticker_shows_its_forecast_without_a_click(markets):
+    app = run_until(ticker_page(symbol="AAPL", interval="1d"), has_forecast)
+    text = words(app)
+    assert "AAPL: next 4 bars of 1d" in text
+    assert "Apple Inc." in text
+    assert "Yahoo Finance" in text
+    assert "in USD" in text
+    assert app.query_params["symbol"] == "AAPL"
+    n_before = markets.n_requests("/chart/AAPL")
+    app.run()
+    assert markets.n_requests("/chart/AAPL") == n_before
+
+
+def test_a_symbol_nobody_has_is_said_and_another_can_be_tried(markets):
+    app = run_until(ticker_page(symbol="NOPE"), lambda app: bool(app.error))
+    assert "No bars could be fetched" in words(app)
+    assert "NOPE" in words(app)
+    assert not app.get("plotly_chart")
+    box = app.selectbox(key="symbol_box")
+    box.select(next(option for option in box.options if option.startswith("SPY "))).run()
+    run_until(app, lambda app: bool(app.get("plotly_chart")))
+    assert app.query_params["symbol"] == "SPY"
+    assert app.title[0].value == "SPY"
+
+
+def test_a_source_that_fails_can_be_asked_again(markets):
+    markets.faults.status = 503
+    app = run_until(ticker_page(symbol="AAPL", interval="1h"), lambda app: bool(app.error))
+    markets.faults.status = 0
+
+    def is_there(app):
+        if app.error:
+            app.button(key="fetch_again").click().run()
+        return bool(app.get("plotly_chart"))
+
+    run_until(app, is_there)
+    assert not app.error
+
+
+def test_a_fetch_is_cancelled_and_begun_again(markets):
+    markets.faults.hang = True
+    app = ticker_page(symbol="VOD.L", interval="1h")
+    app.button(key="fetch_cancel").click().run()
+    assert "The fetch was stopped." in words(app)
+    markets.faults.hang = False
+    markets.released.set()
+    app.button(key="fetch_again").click().run()
+    run_until(app, lambda app: bool(app.get("plotly_chart")))
+
+
+@pytest.mark.parametrize("symbol", ["<b>x</b>", "../../etc/passwd%00", "a" * 200, "=cmd|' /C'!A0"])
+def test_a_hostile_symbol_never_reaches_a_source(markets, symbol):
+    app = run_until(ticker_page(symbol=symbol), lambda app: bool(app.error))
+    assert "cannot be a ticker" in words(app)
+    assert not markets.n_requests("/chart/")
+
+
+def test_an_origin_long_ago_fetches_the_bars_around_it(markets):
+    link = {"source": "Binance", "symbol": "BTC/USDT", "interval": "1h", "origin": "2022-03-01"}
+    app = run_until(ticker_page(**link), has_forecast)
+    assert "What came:" in words(app)
+    shown = app.session_state["shown"]
+    assert shown.origin == pd.Timestamp("2022-03-01 23:00", tz="UTC")
+
+
+def test_raw_prices_are_another_wish():
+    wanted = Wanted("yahoo", "AAPL", "1d")
+    assert wanted.is_same(Wanted("yahoo", "AAPL", "1d", asked_at=99))
+    assert not wanted.is_same(Wanted("yahoo", "AAPL", "1d", adjusted=False))
+    start, end = Wanted("yahoo", "AAPL", "1d", around=pd.Timestamp("2020-01-02").date()).span()
+    assert (pd.Timestamp("2020-01-02", tz="UTC") - start).days > 1500
+    assert end < pd.Timestamp.now(tz="UTC")
+
+
+def test_links_name_what_the_page_reads(markets):
+    from data_sources.source import Instrument
+
+    link = ticker_link(Instrument("binance", "ETH/USDT"), "4h", horizon=7)
+    app = ticker_page(**link)
+    run_until(app, has_forecast)
+    assert "ETH/USDT: next 7 bars of 4h" in words(app)

@@ -1,0 +1,97 @@
+"""Pasted symbols: whatever is pasted, what is taken is bounded, and what is not is said."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pages.ui.watchlist_symbols import (
+    MAX_SYMBOL_LENGTH,
+    MAX_SYMBOLS,
+    is_symbol,
+    list_line,
+    read_symbols,
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "AAPL MSFT ^GSPC",
+        "AAPL,MSFT;^GSPC",
+        "\n AAPL\r\n\tMSFT\n\n^GSPC ",
+        '"AAPL", "MSFT", "^GSPC"',
+        "aapl | msft | ^gspc",
+        "AAPL, AAPL, MSFT, aapl, ^GSPC, MSFT",
+    ],
+)
+def test_any_usual_separator_will_do(text):
+    assert read_symbols(text).symbols == ("AAPL", "MSFT", "^GSPC")
+
+
+@pytest.mark.parametrize(
+    "symbol",
+    [
+        "BRK-B",
+        "^GSPC",
+        "EURUSD=X",
+        "GC=F",
+        "0700.HK",
+        "BTC/USDT",
+        "BTC/USDT:USDT",
+        "M&M.NS",
+        "7203.T",
+    ],
+)
+def test_real_tickers_are_symbols(symbol):
+    assert read_symbols(symbol).symbols == (symbol,)
+
+
+def test_mixed_letters_stay_as_an_exchange_spells_them():
+    assert read_symbols("kPEPE/USDC:USDC btc/usdt").symbols == ("kPEPE/USDC:USDC", "BTC/USDT")
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "<script>alert(1)</script>",
+        "\U0001f600",
+        "A" * 41,
+        "=1+1",
+        "-",
+        "@x",
+        "../../etc",
+        "a{b}",
+        "$",
+    ],
+)
+def test_what_is_no_symbol_is_left_out_and_named(word):
+    found = read_symbols(f"AAPL {word}")
+    assert found.symbols == ("AAPL",)
+    assert word[:10] in found.notes[0]
+
+
+def test_ten_thousand_symbols_are_cut_to_the_first_two_hundred():
+    found = read_symbols("\n".join(f"S{n}" for n in range(10_000)))
+    assert found.symbols == tuple(f"S{n}" for n in range(MAX_SYMBOLS))
+    assert found.notes == (
+        "10,000 symbols were given; the first 200 are taken and 9,800 left out.",
+    )
+
+
+def test_a_clean_list_has_no_notes_and_nothing_is_no_list():
+    assert read_symbols("AAPL, MSFT").notes == ()
+    assert read_symbols(" ,;\n").symbols == ()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(max_size=120))
+def test_whatever_is_pasted_reads_back_as_the_same_list(text):
+    found = read_symbols(text)
+    assert len(found.symbols) == len(set(found.symbols)) <= MAX_SYMBOLS
+    assert all(is_symbol(symbol) for symbol in found.symbols)
+    assert all(len(symbol) <= MAX_SYMBOL_LENGTH for symbol in found.symbols)
+    again = read_symbols(list_line(found.symbols))
+    assert again.symbols == found.symbols
+    assert again.notes == ()
