@@ -24,7 +24,7 @@ ifneq ($(USABLE),True)
 .PHONY: $(CREATED)
 endif
 
-export PYTHON CHROMIUM
+export PYTHON CHROMIUM POSTGRES_BIN
 
 .PHONY: help setup run test lint format clean distclean
 
@@ -35,6 +35,7 @@ help:  ## Show this list
 	@echo "         PYTEST_ARGS='-k name'           passed to pytest by 'make test'"
 	@echo "         PYTHON=/path/to/python3         the Python that .venv is made with"
 	@echo "         CHROMIUM=/path/to/chromium      the browser of the browser tests"
+	@echo "         POSTGRES_BIN=/path/to/bin       PostgreSQL's programs, for the tests of the store"
 	@echo "         TORCH_INDEX=URL                 package index to take torch from"
 
 setup: $(RUNTIME)  ## Install the application and its dependencies into .venv
@@ -44,7 +45,8 @@ run: $(RUNTIME)  ## Start the application and print its address
 		--server.address="$(or $(HOST),localhost)" $(if $(PORT),--server.port="$(PORT)")
 
 test: $(DEVELOP) lint  ## Run every check: linter, formatter, types, tests
-	@browser="$$(.ci/browser $(PY))" && CHROMIUM="$$browser" $(PY) -m pytest $(PARALLEL) $(PYTEST_ARGS)
+	@browser="$$(.ci/browser $(PY))" && postgres="$$(.ci/postgres)" && \
+		CHROMIUM="$$browser" POSTGRES_BIN="$$postgres" $(PY) -m pytest $(PARALLEL) $(PYTEST_ARGS)
 
 lint: $(DEVELOP)  ## Run the linter, the formatter's check and the type checker
 	@$(PY) -m ruff check .

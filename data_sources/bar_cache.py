@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,11 +12,11 @@ import pandas as pd
 from platformdirs import user_cache_path
 
 from data_sources.asked_range import AskedRange
-from data_sources.bar_file import is_damage, set_aside
 from data_sources.bar_news import merged_notes, moment_and_age, same_prices
-from data_sources.bar_store import BarStore, SeriesKey, Stretch
+from data_sources.bar_store import BarStore, attempt
 from data_sources.single_flight import SingleFlight
 from data_sources.source import Bars, DataSource, Instrument
+from data_sources.stretch import SeriesKey, Stretch
 from data_sources.stretch_choice import covered_until, fitting, freshness, is_enough
 from kronos.candles import Candles
 from kronos.errors import (
@@ -34,7 +32,6 @@ from kronos.intervals import interval_width
 __all__ = ["CachedBars", "default_path"]
 
 T = TypeVar("T")
-logger = logging.getLogger(__name__)
 
 # So many bars that are kept already are fetched again, to see whether prices were adjusted since.
 _OVERLAP = 6
@@ -74,26 +71,12 @@ class CachedBars:
         clock: Callable[[], pd.Timestamp] = lambda: pd.Timestamp.now("UTC"),
     ) -> None:
         self.source = source
+        self.name, self.title, self.intervals = source.name, source.title, source.intervals
         self._store = store or BarStore(default_path())
         self._clock = clock
         self._lock = threading.Lock()
         self._flight: SingleFlight[Bars] = SingleFlight()
         self._failures: dict[SeriesKey, tuple[pd.Timestamp, SourceError]] = {}
-
-    @property
-    def name(self) -> str:
-        """Name of the source."""
-        return self.source.name
-
-    @property
-    def title(self) -> str:
-        """Title of the source."""
-        return self.source.title
-
-    @property
-    def intervals(self) -> tuple[str, ...]:
-        """Intervals of the source."""
-        return self.source.intervals
 
     def suggest(self, text: str, limit: int = 10) -> list[Instrument]:
         """See `DataSource.suggest`."""
@@ -255,16 +238,4 @@ class CachedBars:
                 self._failures[key] = (now + _REST, error)
 
     def _stored(self, use: Callable[[BarStore], T]) -> T | None:
-        """What the store says; None where it cannot be used: bars can always be fetched again."""
-        try:
-            return use(self._store)
-        except (sqlite3.Error, OSError, ValueError, LookupError, TypeError) as error:
-            if not is_damage(error):
-                logger.warning("The bars in %s cannot be used now: %s", self._store.path, error)
-                return None
-            try:
-                aside = set_aside(self._store.path)
-                logger.warning("The bars kept were damaged (%s) and now lie in %s", error, aside)
-            except OSError as problem:
-                logger.warning("The bars kept are damaged (%s) and in the way: %s", error, problem)
-        return None
+        return attempt(self._store, use)

@@ -8,67 +8,28 @@ the write lock from the beginning.
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from data_sources.bar_file import opened, transaction
-from data_sources.source import Instrument
+from data_sources.bar_file import is_damage, opened, set_aside, transaction
+from data_sources.stretch import SeriesKey, Stretch, facts_of, stretch_of
 from kronos.candles import COLUMNS
 
-__all__ = ["BarStore", "SeriesKey", "Stretch"]
+__all__ = ["BarStore", "attempt"]
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
 
 MAX_BARS = 2_000_000
 """Most bars kept, about 150 MB; the stretches that were not used for longest go first."""
-
-
-@dataclass(frozen=True, slots=True)
-class SeriesKey:
-    """What a series is kept under."""
-
-    source: str
-    symbol: str
-    interval: str
-    adjusted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """A range of time without holes.
-
-    Attributes:
-        first: From when on every bar is kept, by open time.
-        last: Up to when.
-        is_default: It holds what the source gives where no start is asked for.
-        fetched_at: When its newest bars were fetched, by the source's clock.
-        fresh_until: Until when nothing new can be had, by this machine's clock; None for a
-            stretch that ends in the past.
-        zone: Clock of the exchange.
-        calendar: Its calendar.
-        symbol: Name to show.
-        credit: Where the bars came from.
-        instrument: What they are of.
-        notes: What the source said about them.
-        id: Row in the file; 0 for one that is not kept yet.
-    """
-
-    first: pd.Timestamp
-    last: pd.Timestamp
-    is_default: bool
-    fetched_at: pd.Timestamp
-    fresh_until: pd.Timestamp | None
-    zone: str
-    calendar: str
-    symbol: str
-    credit: str
-    instrument: Instrument
-    notes: tuple[str, ...]
-    id: int = 0
 
 
 class BarStore:
@@ -92,7 +53,7 @@ class BarStore:
             "interval = ? AND adjusted = ? ORDER BY last DESC"
         )
         with opened(self.path) as database:
-            return [_stretch(row) for row in database.execute(query, _columns(key))]
+            return [stretch_of(row) for row in database.execute(query, _columns(key))]
 
     def read(
         self, stretch: Stretch, start: pd.Timestamp | None = None, end: pd.Timestamp | None = None
@@ -164,7 +125,7 @@ class BarStore:
             database.execute(
                 "UPDATE stretches SET first = ?, last = ?, used_at = ?, facts = ?, n_bars = "
                 "(SELECT COUNT(*) FROM bars WHERE stretch = id) WHERE id = ?",
-                (*span, stamp, _facts(stretch), stretch.id),
+                (*span, stamp, facts_of(stretch), stretch.id),
             )
             self._evict(database, stretch.id)
         return stretch
@@ -201,6 +162,25 @@ class BarStore:
             total -= n_bars
 
 
+def attempt(store: BarStore, use: Callable[[BarStore], T]) -> T | None:
+    """What the store says; None where it cannot be used, for bars can always be fetched again.
+
+    A damaged file is set aside on the way.
+    """
+    try:
+        return use(store)
+    except (sqlite3.Error, OSError, ValueError, LookupError, TypeError) as error:
+        if not is_damage(error):
+            logger.warning("The bars in %s cannot be used now: %s", store.path, error)
+            return None
+        try:
+            aside = set_aside(store.path)
+            logger.warning("The bars kept were damaged (%s) and now lie in %s", error, aside)
+        except OSError as problem:
+            logger.warning("The bars kept are damaged (%s) and in the way: %s", error, problem)
+    return None
+
+
 def _columns(key: SeriesKey) -> tuple[str, str, str, int]:
     return key.source, key.symbol, key.interval, int(key.adjusted)
 
@@ -226,28 +206,6 @@ def _clear_default(database: sqlite3.Connection, key: SeriesKey, kept: int) -> N
             "UPDATE stretches SET facts = ? WHERE id = ?",
             (json.dumps({**json.loads(facts), "is_default": False}), row),
         )
-
-
-def _facts(stretch: Stretch) -> str:
-    facts = asdict(stretch)
-    for name in ("id", "first", "last"):
-        del facts[name]
-    for name in ("fetched_at", "fresh_until"):
-        facts[name] = None if facts[name] is None else facts[name].value
-    return json.dumps(facts)
-
-
-def _stretch(row: tuple[Any, ...]) -> Stretch:
-    facts = json.loads(row[3])
-    for name in ("fetched_at", "fresh_until"):
-        facts[name] = None if facts[name] is None else _moment(facts[name])
-    facts["instrument"] = Instrument(**facts["instrument"])
-    facts["notes"] = tuple(facts["notes"])
-    return Stretch(id=row[0], first=_moment(row[1]), last=_moment(row[2]), **facts)
-
-
-def _moment(nanoseconds: int) -> pd.Timestamp:
-    return pd.Timestamp(nanoseconds, unit="ns", tz="UTC")
 
 
 def _rows(stretch: Stretch, bars: pd.DataFrame) -> Iterator[tuple[Any, ...]]:

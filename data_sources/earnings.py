@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from data_sources.patience import Patience
+from data_sources.yahoo_client import bound_client
 from kronos.errors import InvalidRequest, SourceNonsense, UnknownSymbol
 from kronos.events import Event
 
@@ -93,7 +94,6 @@ class YahooEarnings:
 
     def _ask(self, ticker: str, seconds: float) -> pd.DataFrame:
         # Loaded on first use: with its client it takes a second.
-        import yfinance
         from yfinance.data import YfData
         from yfinance.exceptions import YFException
 
@@ -101,12 +101,14 @@ class YahooEarnings:
 
         if self._session is None:
             self._session = EarningsSession()
-        yfinance.config.debug.hide_exceptions = False
         # The client would repeat an old answer instead of asking.
         YfData.cache_get.cache_clear()
         try:
-            with self._session.within(seconds):
-                company = yfinance.Ticker(ticker, session=self._session)
+            with (
+                self._session.within(seconds),
+                bound_client(self._session, seconds=seconds) as client,
+            ):
+                company = client.Ticker(ticker, session=self._session)
                 table = company.get_earnings_dates(limit=MAX_REPORTS)
         except (YFException, LookupError, TypeError, ValueError, AttributeError) as exc:
             raise _unreadable(ticker, f"{type(exc).__name__}: {exc}") from exc

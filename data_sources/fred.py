@@ -6,6 +6,7 @@ goes into the request and nowhere else: no message and no log shows it.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import time
@@ -26,6 +27,7 @@ KEY_VARIABLE = "FRED_API_KEY"
 _ENDPOINT_VARIABLE = "FRED_ENDPOINT"
 _ENDPOINT = "https://api.stlouisfed.org"
 _KEY = re.compile(r"[0-9a-z]{32}")
+_KEY_IN_ADDRESS = re.compile(r"(api_key=)[^&\s\"']+")
 # From the first to the last day of FRED's real-time periods: every value ever published.
 _ALL_TIME = {"realtime_start": "1776-07-04", "realtime_end": "9999-12-31"}
 _MOST_ROWS = 100_000
@@ -52,6 +54,19 @@ def fred_key() -> str:
     return key
 
 
+class _WithoutKeys(logging.Filter):
+    """Takes keys out of the addresses that the HTTP client logs."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if "api_key=" in text:
+            record.msg, record.args = _KEY_IN_ADDRESS.sub(r"\1KEY", text), ()
+        return True
+
+
+logging.getLogger("httpx2").addFilter(_WithoutKeys())
+
+
 class Fred:
     """The parts of the API that a calendar of releases needs.
 
@@ -75,6 +90,7 @@ class Fred:
         self._address = address.rstrip("/")
         self._seconds = seconds
         self._patience = Patience(TITLE, seconds=3 * seconds, sleep=sleep)
+        self._client = httpx2.Client(follow_redirects=False)
 
     def release_dates(self, release: int, since: pd.Timestamp) -> list[str]:
         """Dates of a release, past and scheduled, ascending, as YYYY-MM-DD.
@@ -166,11 +182,10 @@ class Fred:
     def _ask(self, path: str, query: Mapping[str, str], seconds: float) -> dict[str, Any]:
         limit = min(self._seconds, seconds)
         try:
-            answer = httpx2.get(
+            answer = self._client.get(
                 f"{self._address}/fred/{path}",
                 params={**query, "file_type": "json", "api_key": self._key},
                 timeout=max(limit, 0.001),
-                follow_redirects=False,
             )
         except httpx2.TimeoutException as exc:
             raise no_answer(TITLE, f"it did not answer within {limit:.0f} s") from self._told(exc)

@@ -6,9 +6,9 @@ import pandas as pd
 
 from data_sources.asked_range import AskedRange
 from data_sources.bar_news import fresh_until
-from data_sources.bar_store import Stretch
 from data_sources.open_bar import LATEST_DELAY
 from data_sources.source import Bars
+from data_sources.stretch import Stretch
 
 __all__ = ["covered_until", "fitting", "freshness", "is_enough"]
 

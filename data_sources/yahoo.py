@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import threading
 import time
-import warnings
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from platformdirs import user_cache_path
 
 from data_sources.asked_range import AskedRange
 from data_sources.bar_mending import mend_bars
@@ -21,6 +17,7 @@ from data_sources.patience import Patience
 from data_sources.resampling import as_half_hours, as_weeks
 from data_sources.source import Bars, Instrument
 from data_sources.symbol_search import bundled_symbols, rank
+from data_sources.yahoo_client import bound_client
 from data_sources.yahoo_facts import calendar_of, instrument_of, last_trade_of, opening_of
 from kronos.candles import Candles
 from kronos.errors import IntervalUnavailable, InvalidRequest, SourceNonsense, UnknownSymbol
@@ -103,8 +100,13 @@ class Yahoo:
         session = self._connected()
 
         def question(seconds: float) -> tuple[pd.DataFrame, Mapping[str, Any], pd.Timestamp]:
-            with session.within(seconds):
-                table, facts = _history(session, ticker, base, first, stop, adjusted)
+            with (
+                session.within(seconds),
+                bound_client(session, seconds=seconds) as client,
+            ):
+                options: dict[str, Any] = {"interval": base, "auto_adjust": adjusted}
+                options |= {"start": first.to_pydatetime(), "end": stop.to_pydatetime()}
+                table, facts = _history(client.Ticker(ticker, session=session), options)
                 return table, facts, session.clock or self._clock()
 
         table, facts, now = self._patience.ask(question)
@@ -157,31 +159,16 @@ def _checked_symbol(symbol: str) -> str:
     return ticker
 
 
-def _history(
-    session: ChartSession,
-    ticker: str,
-    interval: str,
-    first: pd.Timestamp,
-    stop: pd.Timestamp,
-    adjusted: bool,
-) -> tuple[pd.DataFrame, Mapping[str, Any]]:
+def _history(instrument: Any, options: Mapping[str, Any]) -> tuple[pd.DataFrame, Mapping[str, Any]]:
     """Bars as the client gives them, and what Yahoo says about the instrument."""
-    yfinance = _client()
     from yfinance.data import YfData
     from yfinance.exceptions import YFException, YFPricesMissingError
 
     # The client would repeat an old answer instead of asking.
     YfData.cache_get.cache_clear()
+    ticker = instrument.ticker
     try:
-        instrument = yfinance.Ticker(ticker, session=session)
-        table = instrument.history(
-            start=first.to_pydatetime(),
-            end=stop.to_pydatetime(),
-            interval=interval,
-            auto_adjust=adjusted,
-            actions=False,
-            keepna=True,
-        )
+        table = instrument.history(actions=False, keepna=True, **options)
         return table, instrument.get_history_metadata()
     except YFPricesMissingError as exc:
         raise UnknownSymbol(
@@ -192,19 +179,6 @@ def _history(
             f"{_TITLE} sent a chart of {ticker} that cannot be read ({type(exc).__name__}: {exc}). "
             "It may have changed its format: update the application, or choose another source."
         ) from exc
-
-
-@cache
-def _client() -> Any:
-    """The client, with settings that hold for the whole process; takes a second to load."""
-    import yfinance
-
-    yfinance.config.debug.hide_exceptions = False
-    yfinance.set_tz_cache_location(str(user_cache_path("kronos-fan") / "yfinance"))
-    # What it warns of is retried or raised here, or is about its own code.
-    warnings.filterwarnings("ignore", category=DeprecationWarning, module="yfinance")
-    logging.getLogger("yfinance").setLevel(logging.CRITICAL)
-    return yfinance
 
 
 def _as_bars(

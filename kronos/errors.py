@@ -15,6 +15,10 @@
     │   ├── SourceBlocked           the source refuses this address or region
     │   ├── SourceDown              no answer, or the answer of a broken server
     │   └── SourceNonsense          an answer that is not in the source's own format
+    ├── StoreError            the store of forecasts cannot be used
+    │   ├── StoreUnavailable        it cannot be opened, read or written now
+    │   ├── StoreIncompatible       a newer version of this program made it
+    │   └── StoreDamaged            what it gives back is not what was stored
     ├── TrainingDiverged      a training run can no longer learn
     ├── ForecastCancelled     the caller asked to stop
     ├── DeadlineExceeded      the answer came too late to be of use, so it was given up
@@ -93,6 +97,22 @@ class SourceDown(SourceError):
 
 class SourceNonsense(SourceError):
     """The source's answer is not in its own format."""
+
+
+class StoreError(KronosError):
+    """The store of forecasts cannot be used."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be opened, read or written now; the message says why."""
+
+
+class StoreIncompatible(StoreError):
+    """The store has a schema that this version does not know."""
+
+
+class StoreDamaged(StoreError):
+    """What the store gives back is not what was stored."""
 
 
 class TrainingDiverged(KronosError):

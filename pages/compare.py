@@ -3,9 +3,11 @@
 import streamlit as st
 
 from kronos.errors import InvalidRequest
-from pages.ui import compare_progress, compare_results, compare_runs
 from pages.ui import source as candle_source
-from pages.ui.compare_controls import choose_requests
+from pages.ui.compare import progress as compare_progress
+from pages.ui.compare import results as compare_results
+from pages.ui.compare import runs as compare_runs
+from pages.ui.compare.controls import choose_requests
 from pages.ui.disclaimer import DISCLAIMER
 from pages.ui.messages import show_error
 from pages.ui.shell import require_shell
@@ -45,8 +47,11 @@ found = compare_runs.finished(source.data_id)
 contenders = compare_results.contenders_of(found)
 
 compare_results.show_heading(source.candles, contenders)
-candle_source.show_link_problem()
-compare_progress.show_state(requests, source, statuses, refusal, has_older=bool(found))
+# One element, however much it says: a control that changes its place among the elements is mounted
+# anew, and the address bar no longer follows it.
+with st.container():
+    candle_source.show_link_problem()
+    compare_progress.show_state(requests, source, statuses, refusal, has_older=bool(found))
 narrow = is_narrow()
 compare_results.show_chart(source.candles, contenders, narrow=narrow)
 if contenders:

@@ -3,8 +3,9 @@
 import streamlit as st
 
 from kronos.errors import InvalidRequest
-from pages.ui import asked, chart_view, controls, details, progress, results
+from pages.ui import asked, controls, details, progress, results
 from pages.ui import source as candle_source
+from pages.ui.chart import view as chart_view
 from pages.ui.disclaimer import DISCLAIMER
 from pages.ui.messages import show_error
 from pages.ui.shell import require_shell
@@ -48,7 +49,7 @@ progress.show_state(request, source, status, refusal, shown)
 if shown is not None:
     results.show_readouts(source.candles, shown)
     results.show_outcome(source.candles, shown)
-chart_view.show_chart(source.candles, shown)
+chart_view.show_chart(source, shown)
 if shown is not None:
     results.show_cautions(source, shown)
     details.show_details(source, shown)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.ui import models_view
+from pages.ui.models import view as models_view
 from pages.ui.shell import require_shell
 
 require_shell()

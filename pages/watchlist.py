@@ -3,13 +3,10 @@
 import streamlit as st
 
 from kronos.errors import KronosError
-from pages.ui import watchlist_board as board
-from pages.ui import watchlist_controls as controls
-from pages.ui import watchlist_keeping as keeping
-from pages.ui import watchlist_session as session
 from pages.ui.disclaimer import DISCLAIMER
 from pages.ui.messages import plain, show_error
 from pages.ui.shell import require_shell
+from pages.ui.watchlist import board, controls, keeping, session
 
 require_shell()
 

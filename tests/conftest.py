@@ -22,9 +22,11 @@ GOLDEN = Path(__file__).parent / "golden"
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory):
-    """What the application keeps for later starts stays out of the user's cache, and vice versa."""
+    """What the application keeps stays out of the user's own folders, and vice versa."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        patch.delenv("KRONOS_STORE", raising=False)
         yield
 
 

@@ -46,6 +46,7 @@ MAY_USE = {
         "candle_paths", "candles", "context", "digest", "errors", "evaluation", "forecast",
         "inference", "intervals", "nn", "predictor",
     },
+    "store": {"candles", "errors", "evaluation", "export", "forecast", "intervals"},
     "torch_setup": {"collector"},
     "service": {"baselines", "context", "forecast", "inference", "predictor", "torch_setup", "zoo"},
     "self_test": {
@@ -55,7 +56,7 @@ MAY_USE = {
 WITHOUT_TORCH = {
     "assets", "baselines", "calendars", "candle_paths", "candles", "collector", "context", "digest",
     "errors", "evaluation", "events", "export", "forecast", "forecast_file", "hub", "intervals",
-    "machine", "noise", "upstream_calls",
+    "machine", "noise", "store", "upstream_calls",
 }  # fmt: skip
 # The command line stands above everything, like the pages.
 COMMANDS = {"cli", "__main__"}
@@ -195,6 +196,10 @@ def test_importing_kronos_loads_no_other_package():
 def test_reading_candles_loads_neither_torch_nor_the_hub_client():
     loaded = loaded_by("import kronos.candles, kronos.forecast, kronos.errors, data_sources")
     assert not loaded & {"torch", "safetensors", "huggingface_hub", "streamlit", "plotly"}
+
+
+def test_importing_the_store_loads_no_database_library():
+    assert not loaded_by("import kronos.store") & {"alembic", "pandas", "sqlalchemy"}
 
 
 def test_the_help_of_the_command_loads_no_other_package():

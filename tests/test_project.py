@@ -197,6 +197,7 @@ def test_a_wheel_carries_packages_and_assets_and_nothing_else(tmp_path):
         archive.extractall(place)
     tops = {path.name for path in place.iterdir() if path.suffix != ".dist-info"}
     assert tops == set(LIBRARIES)
+    assert (place / "data_sources/symbols.csv").is_file()
     # -P and another folder: what is imported is the wheel's copy, not the checkout.
     script = (
         f"import sys; sys.path.insert(0, {str(place)!r})\n"
@@ -213,6 +214,7 @@ def test_a_wheel_carries_packages_and_assets_and_nothing_else(tmp_path):
     assert printed == str(place.resolve() / "kronos/_assets/samples/GOOG_1d.csv")
     source = asset_path("samples", "GOOG_1d.csv")
     assert (place / "kronos/_assets/samples/GOOG_1d.csv").read_bytes() == source.read_bytes()
+    assert (place / "kronos/_assets/events/releases.csv").is_file()
 
 
 def test_the_example_in_the_readme_runs(monkeypatch, capsys):

@@ -23,7 +23,7 @@ from kronos.errors import KronosError
 
 __all__ = ["COMMANDS", "main", "parser"]
 
-COMMANDS = ("forecast", "fetch", "models", "train", "evaluate", "events")
+COMMANDS = ("forecast", "score", "store", "fetch", "models", "train", "evaluate", "events")
 """Modules of this package, in the order --help lists them."""
 
 _DESCRIPTION = """\
@@ -35,6 +35,7 @@ examples:
   kronos forecast bars.csv                      the next 24 bars, quantiles as CSV
   kronos forecast bars.csv --format json -o f.json
   kronos fetch AAPL -o AAPL_1d.csv              candles from Yahoo Finance or an exchange
+  kronos forecast bars.csv --save               keep it, to be scored by kronos score later
   kronos models                                 which models there are, and which are here
   kronos evaluate --data bars/                  scores on held-out series against a plain cone
   kronos forecast --help                        everything about one command

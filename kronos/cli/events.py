@@ -139,17 +139,19 @@ def _table(events: list[Event]) -> str:
 
 
 def _add(args: argparse.Namespace) -> None:
-    from kronos.events import EventTable, bundled_events, merge_events, read_events, save_events
+    from kronos.events import EventTable, load_events, merge_events, read_events, save_events
     from kronos.events.csv_file import MAX_BYTES
-    from kronos.events.store import USER, load_events, stored_events
+    from kronos.events.store import USER, stored_events
 
-    new = read_events(read_bytes(args.file, limit=MAX_BYTES + 1), args.file)
-    # Refused before anything is kept: figures in another unit than those known.
-    merge_events([EventTable("bundled", bundled_events()), EventTable(USER, new)])
-    before = () if args.replace else stored_events(USER)
-    path = save_events(USER, merge_events([EventTable("before", before), EventTable(USER, new)]))
+    new = EventTable(USER, read_events(read_bytes(args.file, limit=MAX_BYTES + 1), args.file))
+    before = EventTable("before", () if args.replace else stored_events(USER))
+    # Merged before anything is kept: figures in another unit than the known ones are refused.
+    merge_events([EventTable("known", load_events()), new])
+    path = save_events(USER, merge_events([before, new]))
     n_all = len(load_events())
-    print(f"{len(new):,} event(s) kept in {path}; {n_all:,} are known in all.", file=sys.stderr)
+    print(
+        f"{len(new.events):,} event(s) kept in {path}; {n_all:,} are known in all.", file=sys.stderr
+    )
 
 
 def _refresh(args: argparse.Namespace) -> None:

@@ -136,11 +136,10 @@ def _as_csv(candles: Candles) -> str:
     from kronos.export import cell_text
 
     local = candles.local_index
-    if bool((local == local.normalize()).all()) and candles.width.days:
-        stamps = [f"{stamp:%Y-%m-%d}" for stamp in local]
-    else:
-        stamps = [stamp.isoformat() for stamp in local]
+    are_dates = bool((local == local.normalize()).all()) and candles.width.days
     table = candles.frame.reset_index(drop=True)
     table.insert(0, "symbol", cell_text(candles.symbol))
-    table.insert(1, "timestamp", stamps)
-    return table.to_csv(index=False, lineterminator="\n")
+    table.insert(
+        1, "timestamp", [f"{at:%Y-%m-%d}" if are_dates else at.isoformat() for at in local]
+    )
+    return str(table.to_csv(index=False, lineterminator="\n"))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from kronos.baselines import BASELINES
+from kronos.cli.store import add_store_option
 from kronos.cli.terminal import ProgressLine, write_text
 from kronos.collector import collector_paused
 from kronos.errors import InvalidRequest
@@ -23,7 +25,8 @@ understood is told on stderr (--quiet hides it). Nothing is sent anywhere.
 
 Output: one row per future bar with the quantiles p10 to p90 and the mean of the close over all
 paths. As JSON also everything needed to repeat the forecast. With --origin in the past, the
-closes that really followed stand beside them.
+closes that really followed stand beside them. With --save the forecast is kept, and kronos score
+tells later what became of it.
 
 examples:
   kronos forecast bars.csv
@@ -32,6 +35,7 @@ examples:
   kronos forecast bars.csv --model ewma
   kronos forecast bars.csv --clock UTC --calendar XNYS --interval 1h
   kronos forecast bars.csv --origin "2024-11-01 15:30" --paths-out paths.csv
+  kronos forecast bars.csv --save
   curl -s https://example.com/bars.csv | kronos forecast - --symbol BTCUSD --calendar 24/7
 
 Forecasts are samples of a statistical model, not advice."""
@@ -144,6 +148,8 @@ def _add_output_options(group: Any) -> None:
     group.add_argument(
         "--paths-out", metavar="FILE", help="also write every candle of every path, as CSV"
     )
+    group.add_argument("--save", action="store_true", help="keep it in the store of forecasts")
+    add_store_option(group)
     group.add_argument(
         "-q", "--quiet", action="store_true", help="do not tell how the file was understood"
     )
@@ -159,6 +165,7 @@ def run(args: argparse.Namespace) -> int:
         from kronos.forecast import SamplingParameters
         from kronos.inference.engine import SAMPLING
         from kronos.service import forecast_request, new_engine
+        from kronos.store import open_store
 
     # Mistakes in the options are told before the file is read or the model loaded.
     try:
@@ -168,6 +175,7 @@ def run(args: argparse.Namespace) -> int:
         raise InvalidRequest(f"{_OPTIONS[name]} {rest}") from None
     if not 1 <= args.horizon <= MAX_HORIZON:
         raise InvalidRequest(f"--horizon must be from 1 to {MAX_HORIZON:,}, found {args.horizon}.")
+    store = open_store(args.store) if args.save else None
     request = read_request(args)
     asked = forecast_request(
         args.model, request.context, request.future, sampling, lookback=args.lookback
@@ -187,4 +195,9 @@ def run(args: argparse.Namespace) -> int:
     if args.paths_out:
         write_text(args.paths_out, paths_csv(request.candles, forecast))
     write_text(args.output, render(request.candles, forecast))
+    if store is not None:
+        saved = store.save(forecast, request.candles)
+        if not args.quiet:
+            state = "saved" if saved.is_new else "saved before"
+            print(f"{state} as {saved.id[:16]} in {store.address}", file=sys.stderr)
     return 0

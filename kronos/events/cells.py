@@ -18,12 +18,11 @@ USUAL_TIMES: dict[tuple[str, str], str] = {
     **{(kind, "US"): "08:30" for kind in ("cpi", "nfp", "gdp", "pce")},
     ("rate_decision", "EU"): "14:15",
     ("rate_decision", "GB"): "12:00",
-    ("rate_decision", "JP"): "12:00",
     ("rate_decision", "CA"): "09:45",
     ("rate_decision", "AU"): "14:30",
     ("rate_decision", "NZ"): "14:00",
 }
-"""Time of day, on the region's clock, at which a kind of release usually comes."""
+"""Time of day, on the region's clock, of releases that keep a fixed hour."""
 
 _STAMP = re.compile(
     r"(?P<date>\d{4}-\d{2}-\d{2})"

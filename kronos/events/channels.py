@@ -98,28 +98,38 @@ def event_channels(
     spans = bar_spans(timestamps, interval=interval, calendar=calendar, zone=zone)
     known = np.minimum(spans.end, spans.end[n_context - 1])
     view = _View(spans, known, n_context, zone, is_intraday(interval))
-    ordered = sorted_events(events)
+    out = np.zeros((len(timestamps), N_CHANNELS), np.float64)
+    _tell_events(out, view, sorted_events(events), symbol, regions)
+    _tell_leaders(out[:n_context], leaders or Leaders(), known[:n_context])
+    return out.astype(np.float32)
+
+
+def _tell_events(
+    out: np.ndarray, view: _View, events: Sequence[Event], symbol: str, regions: Sequence[str]
+) -> None:
+    """Writes channels 0 to 13."""
     of_us = {
-        kind: [event for event in ordered if event.kind == kind and event.region == "US"]
+        kind: [event for event in events if event.kind == kind and event.region == "US"]
         for kind in _US_KINDS
     }
-    out = np.zeros((len(timestamps), N_CHANNELS), np.float64)
     for channel, kind in enumerate(_US_KINDS):
         out[:, channel] = view.flags(of_us[kind])
     out[:, 5] = view.scores(of_us["cpi"], surprise_scores(of_us["cpi"]))
     out[:, 6] = view.scores(of_us["fomc"], hawkish_scores(of_us["fomc"]))
     out[:, 7] = view.scores(of_us["nfp"], surprise_scores(of_us["nfp"]))
-    out[:, 8] = view.flags(_earnings_of(ordered, symbol))
+    out[:, 8] = view.flags(_earnings_of(events, symbol))
     out[:, 9] = view.flags(
-        [event for event in ordered if event.kind == "rate_decision" and event.region in regions]
+        [event for event in events if event.kind == "rate_decision" and event.region in regions]
     )
     out[:, 10:12] = view.days_until(of_us["fomc"], FOMC_CYCLE_DAYS)
     out[:, 12:14] = view.days_until(of_us["cpi"], CPI_CYCLE_DAYS)
-    leaders = leaders or Leaders()
+
+
+def _tell_leaders(out: np.ndarray, leaders: Leaders, known: np.ndarray) -> None:
+    """Writes channels 14 to 17 of the context."""
     for channel, leader in enumerate((leaders.btc, leaders.spy, leaders.dxy), start=14):
-        out[:n_context, channel] = hourly_returns(leader, known[:n_context])
-    out[:n_context, 17] = level_scores(leaders.vix, known[:n_context])
-    return out.astype(np.float32)
+        out[:, channel] = hourly_returns(leader, known)
+    out[:, 17] = level_scores(leaders.vix, known)
 
 
 class _View:
@@ -146,7 +156,8 @@ class _View:
         """(T + H,) 1 on the bars of events whose date was public, else 0."""
         out = np.zeros(len(self._known))
         for event, bars in zip(events, self._flagged(events), strict=True):
-            out[bars[event.announced_time.value < self._known[bars]]] = 1.0
+            if len(bars):
+                out[bars[event.announced_time.value < self._known[bars]]] = 1.0
         return out
 
     def scores(self, events: Sequence[Event], scores: np.ndarray) -> np.ndarray:
@@ -194,15 +205,18 @@ class _View:
 
     def _flagged(self, events: Sequence[Event]) -> list[np.ndarray]:
         """Positions of the bars that carry each event: its date's, or those of its hour."""
-        dated = dated_bars(self._spans, np.array([e.time.value for e in events], np.int64))
+        times = np.array([event.time.value for event in events], np.int64)
+        dated = dated_bars(self._spans, times)
         bars = [dated[i : i + 1][dated[i : i + 1] >= 0] for i in range(len(events))]
         if not self._is_intraday:
             return bars
-        for i, event in enumerate(events):
-            start, stop = release_hour(event)
-            first = np.searchsorted(self._spans.end, start, side="right")
-            last = np.searchsorted(self._spans.open, stop, side="left")
-            bars[i] = np.union1d(bars[i], np.arange(first, last)).astype(np.intp)
+        hour = pd.Timedelta(hours=1).value
+        first, last = self._spans.open[0] - hour, self._spans.end[-1] + hour
+        for i in np.flatnonzero((first <= times) & (times <= last)).tolist():
+            start, stop = release_hour(events[i])
+            begin = np.searchsorted(self._spans.end, start, side="right")
+            end = np.searchsorted(self._spans.open, stop, side="left")
+            bars[i] = np.union1d(bars[i], np.arange(begin, end)).astype(np.intp)
         return bars
 
     def _dates(self, moments: np.ndarray) -> np.ndarray:

@@ -11,8 +11,8 @@ One row an event. A header names the columns, in any order and case:
     fetched_at, is_time_exact
 
 A time without an offset is read on the release's own clock, so 08:30 in New York is 12:30 UTC in
-summer and 13:30 in winter. A date alone takes the hour at which releases of that kind and region
-usually come, or else noon, and is marked as not exact.
+summer and 13:30 in winter. A date alone takes the hour that releases of that kind and region keep;
+where they keep none it takes noon, and the time is marked as not exact.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _ALSO = {
     "prior": "previous", "title": "name", "reference": "period", "timezone": "zone", "tz": "zone",
 }  # fmt: skip
 _TEXTS = ("symbol", "name", "period", "unit", "source")
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_QUOTED_STARTS = ("=", "+", "-", "@", "'", "\t", "\r")
 
 
 def read_events(data: bytes, file_name: str) -> tuple[Event, ...]:
@@ -99,7 +99,7 @@ def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(_FORMULA_STARTS) else value
+        return f"'{value}" if value.startswith(_QUOTED_STARTS) else value
     return repr(value)
 
 

@@ -94,13 +94,8 @@ def model_state(entry: zoo.Entry) -> str:
 
 def _choose_model() -> zoo.Entry:
     entries = {entry.title: entry for entry in services.models()}
-    title = st.radio(
-        "Model",
-        list(entries),
-        captions=[model_state(entry) for entry in entries.values()],
-        key="model",
-        bind="query-params",
-    )
+    title = st.selectbox("Model", list(entries), key="model", bind="query-params")
+    st.caption(model_state(entries[title]))
     return entries[title]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from kronos.candles import Candles
 from kronos.forecast import Forecast
-from pages.ui.chart import fan_figure
+from pages.ui.chart.figure import fan_figure
 from pages.ui.disclaimer import DISCLAIMER
 
 

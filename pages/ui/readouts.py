@@ -12,7 +12,7 @@ from kronos.calendars import calendar_note
 from kronos.candles import Candles
 from kronos.forecast import Forecast
 from kronos.intervals import is_intraday
-from pages.ui.chart_scene import Scene, build_scene
+from pages.ui.chart.scene import Scene, build_scene
 
 CUT_OFF = pd.Timestamp("2024-06-30", tz="UTC")
 """End of the bars that the published models were trained on."""

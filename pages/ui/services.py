@@ -17,7 +17,7 @@ from kronos.inference.queue import JobQueue
 from kronos.inference.runner import Runner
 from kronos.service import engine
 from pages.ui.kept import offer_kept
-from pages.ui.watchlist_desk import WatchDesk
+from pages.ui.watchlist.desk import WatchDesk
 
 N_FETCHERS = 8
 """Bars fetched at a time: a source that hangs keeps a few of these busy, for seconds."""

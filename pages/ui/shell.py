@@ -42,7 +42,8 @@ def build_shell() -> st.Page:
             ),
             st.Page("pages/watchlist.py", title="Watchlist", url_path="watchlist"),
             st.Page("pages/models.py", title="Models", url_path="models"),
-        ]
+        ],
+        position="top",
     )
     st.html(_STYLE)
     with st.sidebar:

@@ -51,6 +51,8 @@ def choose_ticker() -> Wanted | None:
         )
     if symbol is None:
         return None
+    if source == "yahoo":  # whose tickers have no small letters
+        symbol = symbol.upper()
     return Wanted(source, symbol, interval, adjusted=not raw)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
@@ -50,7 +52,7 @@ def test_two_temperatures_and_a_baseline_by_keyboard(server, visit, screenshots)
     overlay.focus()
     overlay.press("Enter")
     page.get_by_text("Thick lines: medians.").wait_for()
-    assert "arrangement=Overlay" in page.url
+    expect(page).to_have_url(re.compile("arrangement=Overlay"))
     page.screenshot(path=screenshots / "compare_overlay_light.png")
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -67,6 +69,53 @@ def test_a_cold_deep_link_shows_a_forecast_without_a_click(cold_server, visit):
     seen = visit(f"{cold_server.url}/forecast")
     wait_for_fan(seen.page)
     assert_shows_the_first_forecast(seen)
+
+
+@pytest.mark.parametrize(
+    ("path", "title"),
+    [("compare", "2 forecasts of"), ("watchlist", "Watchlist"), ("models", "Models")],
+)
+def test_every_page_is_reached_by_a_cold_deep_link(cold_server, visit, path, title):
+    seen = visit(f"{cold_server.url}/{path}")
+    expect(seen.page.get_by_role("heading", level=1)).to_contain_text(title)
+    expect(seen.page.get_by_role("link", name="Forecast")).to_be_visible()
+    assert seen.page.get_by_text("Page not found").count() == 0
+    assert not [text for text in seen.complaints if f"/{path}/_stcore/" not in text]
+
+
+def test_a_ticker_is_found_by_its_name_and_forecast(market_server, visit):
+    seen = visit(f"{market_server.url}/?data=Ticker&horizon=5&paths=20")
+    page = seen.page
+    page.get_by_text("Choose a symbol in the sidebar").wait_for()
+    page.get_by_role("combobox", name="Symbol").fill("vodafone")
+    page.get_by_role("option", name="VOD.L").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("VOD.L")
+    press_run(page)
+    wait_for_fan(page)
+    expect(page.get_by_role("heading", level=1)).to_contain_text("VOD.L: next 5 bars of 1d")
+    assert "symbol=VOD.L" in page.url
+    again = visit(page.url)
+    wait_for_fan(again.page)
+    expect(again.page.get_by_role("heading", level=1)).to_contain_text("VOD.L: next 5 bars of 1d")
+    assert not real_complaints(seen)
+
+
+def test_the_forecast_is_taken_away(server, visit):
+    page = visit(f"{server.url}/?details=Download").page
+    wait_for_fan(page)
+    found = {}
+    for label in ("Chart (PNG)", "Chart (HTML)", "Quantiles (CSV)", "Everything (JSON)"):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=label).click()
+        found[label] = Path(download.value.path()).read_bytes()
+    picture = found["Chart (PNG)"]
+    assert picture.startswith(b"\x89PNG")
+    width, height = (int.from_bytes(picture[at : at + 4]) for at in (16, 20))
+    chart = page.locator(".js-plotly-plot").first.bounding_box()
+    assert (width, height) == (round(chart["width"] * 2), round((chart["height"] + 26) * 2))
+    assert b"Plotly.newPlot" in found["Chart (HTML)"]
+    assert found["Quantiles (CSV)"].count(b"\n") == 25
+    assert json.loads(found["Everything (JSON)"])["parameters"]["sample_count"] == 100
 
 
 def test_a_file_is_uploaded_and_forecast(server, visit):

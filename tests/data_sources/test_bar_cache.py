@@ -165,7 +165,7 @@ def test_a_longer_past_is_fetched_without_what_is_kept(cached, markets):
 def test_any_ranges_in_any_order_give_what_the_source_gives(cached, binance, markets):
     draw = np.random.default_rng(11)
     origin = moment("2026-10-20")
-    for _ in range(40):
+    for _ in range(25):
         markets.now += pd.Timedelta(minutes=int(draw.integers(0, 90)))
         first, second = sorted(int(hour) for hour in draw.integers(0, 800, 2))
         start, end = origin + first * HOUR, origin + second * HOUR

@@ -64,7 +64,7 @@ numbers = st.one_of(
 rows = st.lists(st.tuples(st.integers(0, 12), *[numbers] * 5), min_size=1, max_size=25)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(rows)
 def test_whatever_comes_out_is_candles_and_every_bar_was_given(given_rows):
     bars = table([row[1:] for row in given_rows], minutes=[row[0] for row in given_rows])

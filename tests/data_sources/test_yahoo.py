@@ -187,3 +187,23 @@ def test_a_range_without_trading_has_no_bars(yahoo):
         yahoo.fetch(
             "AAPL", interval="1h", start=moment("2026-11-14"), end=moment("2026-11-14 12:00")
         )
+
+
+def test_another_session_of_the_same_client_waits_its_turn(yahoo, markets):
+    """The client has one connection in the whole process, whoever gave it the last one."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from data_sources.yahoo import Yahoo
+    from tests.loopback_markets import LoopbackMarkets, yahoo_session
+
+    with LoopbackMarkets() as others, ThreadPoolExecutor(6) as pool:
+        del others.yahoo.listings["AAPL"]
+        other = Yahoo(yahoo_session(others.url), clock=others.clock)
+        start = moment("2026-11-10")
+        asked = [
+            pool.submit(source.fetch, symbol, interval="1h", start=start)
+            for source, symbol in ((yahoo, "AAPL"), (other, "SPY")) * 6
+        ]
+        assert {len(answer.result(30).candles) for answer in asked} == {45}
+    assert others.n_requests("SPY", "period1") == markets.n_requests("AAPL", "period1") == 6
+    assert others.n_requests("AAPL") == markets.n_requests("SPY") == 0

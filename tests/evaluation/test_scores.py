@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import scoringrules
 
 from kronos.errors import InvalidCandles
 from kronos.evaluation.cone import cone_scale, ewma_volatility
-from kronos.evaluation.scores import score_cone, score_paths
+from kronos.evaluation.scores import fair_crps, score_cone, score_paths
 
 
 def test_ewma_volatility_of_constant_moves_is_the_move():
@@ -26,6 +27,14 @@ def test_volatility_needs_history():
 
 def test_cone_widens_with_the_square_root_of_time():
     np.testing.assert_allclose(cone_scale(0.02, 4), [0.02, 0.02 * 2**0.5, 0.02 * 3**0.5, 0.04])
+
+
+@pytest.mark.parametrize("n", [2, 3, 50, 101])
+def test_crps_is_the_fair_one_of_the_library(n):
+    rng = np.random.default_rng(n)
+    actual, paths = rng.normal(size=7), rng.standard_t(3, (n, 7))
+    wanted = scoringrules.crps_ensemble(actual, paths.T, estimator="fair")
+    np.testing.assert_allclose(fair_crps(actual, paths), wanted, rtol=1e-9, atol=1e-12)
 
 
 def test_paths_from_the_cone_score_like_the_cone():

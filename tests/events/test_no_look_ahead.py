@@ -202,7 +202,9 @@ def test_a_date_that_was_public_is_flagged_over_the_horizon_and_a_surprise_is_no
     scheduled = Event("nfp", time, "US", actual=5.0, consensus=1.0)
     sudden = Event("fomc", time, "US", actual=1.0, previous=0.5, announced=time)
     table = channels(index, about, [scheduled, sudden])
-    assert np.flatnonzero(table[:, 2]).tolist() == [N_CONTEXT + 4]
+    flagged = np.flatnonzero(table[:, 2])
+    assert N_CONTEXT + 4 in flagged
+    assert abs(flagged - (N_CONTEXT + 4)).max() <= 1  # bars that share the release hour
     assert not table[:, [0, 6, 7, 10, 11]].any()
     # Once it has come, its bar knows it.
     after = channels(index, about, [scheduled, sudden], n_context=N_CONTEXT + 6)

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from kronos.evaluation.cone import ewma_volatility
-from pages.ui.chart_scene import build_scene
-from pages.ui.compare_chart import Contender, compare_description, panel_figure
-from pages.ui.compare_overlay import COLOURS, DASHES, overlay_figure
-from pages.ui.compare_table import (
+from pages.ui.chart.scene import build_scene
+from pages.ui.compare.figure import Contender, compare_description, panel_figure
+from pages.ui.compare.overlay import COLOURS, DASHES, overlay_figure
+from pages.ui.compare.table import (
     Cost,
     bars_on_offer,
     default_bars,

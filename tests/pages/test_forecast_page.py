@@ -261,7 +261,7 @@ def test_a_link_does_not_start_a_download(app):
     app.query_params["model"] = "Kronos-mini"
     app.run()
     assert "asked" not in app.session_state
-    assert "will be downloaded" in str(app.radio(key="model").proto.captions)
+    assert "will be downloaded: 32 MB" in words(app)
 
 
 def test_a_link_to_other_data_says_so_until_data_are_chosen(app):
@@ -290,7 +290,7 @@ def test_settings_that_a_new_choice_rules_out_are_dropped(app):
     app.query_params.update({"lookback": "1500", "origin": "2010-06-01"})
     app.run()
     assert app.number_input(key="lookback").value == 1500
-    app.radio(key="model").set_value("Kronos-small").run()
+    app.selectbox(key="model").select("Kronos-small").run()
     assert not app.exception
     assert (app.number_input(key="lookback").value or 0) <= 512
     app.selectbox(key="data").select(SAMPLE_TITLES[0]).run()

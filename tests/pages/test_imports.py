@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-DRAWING = "chart", "exports", "readouts", "request", "work"
-PAGES = "asked", "controls", "progress", "results", "services", "shell", "source"
+DRAWING = "chart.figure", "exports", "readouts", "request", "work"
+PAGES = "asked", "controls", "progress", "results", "services", "shell", "source", "ticker"
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,8 @@ from kronos import zoo
 from kronos.errors import Busy
 from kronos.hub.repository import WEIGHTS_NAME, repository
 from kronos.service import engine
-from pages.ui import models_jobs, services
+from pages.ui import services
+from pages.ui.models import jobs as models_jobs
 from pages.ui.work import download_work
 from tests.loopback_hub import LoopbackHub
 

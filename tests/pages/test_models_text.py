@@ -12,7 +12,7 @@ from kronos.errors import CheckpointCorrupt, CheckpointUnavailable
 from kronos.inference.jobs import JobStatus
 from kronos.inference.models import LoadedModel, Placement
 from kronos.self_test import TITLES, SelfTest, Step
-from pages.ui import models_text
+from pages.ui.models import text as models_text
 
 WHEN = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 SMALL = zoo.Entry(

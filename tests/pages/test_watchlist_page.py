@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from data_sources import markets
 from data_sources.yahoo import Yahoo
 from kronos.assets import asset_path
-from pages.ui.watchlist_fetch import sample_intervals
+from pages.ui.watchlist.fetch import sample_intervals
 from tests.loopback_markets import LoopbackMarkets, yahoo_session
 
 APP = Path(__file__).parents[2] / "app.py"
@@ -88,11 +88,12 @@ def test_a_first_visit_forecasts_the_samples_without_a_click(fresh_seed):
 def test_a_changed_list_asks_for_run_and_run_obeys(fresh_seed):
     app = run_until(new_session(samples="IBM", list_seed=fresh_seed).run(), is_finished)
     assert table(app)["Symbol"].tolist() == ["IBM"]
-    app.multiselect(key="samples").set_value(["GOOG", "ETHUSD"]).run()
+    app.text_area(key="samples").set_value("ethusd; GOOG NOPE").run()
     assert "changed: press Run" in words(app)
     assert table(app)["Symbol"].tolist() == ["IBM"], "the old table stays until Run is pressed"
     run_until(press_run(app), is_finished)
-    assert table(app)["Symbol"].tolist() == ["ETHUSD", "GOOG"]
+    assert table(app)["Symbol"].tolist() == ["ETHUSD", "GOOG", "NOPE"]
+    assert table(app)["Status"][2].startswith("Failed: There is no sample")
     assert "press Run" not in words(app)
 
 
@@ -172,7 +173,7 @@ def test_a_new_page_finds_the_run_of_a_closed_one(fresh_seed):
 
 
 @pytest.mark.parametrize(
-    "link", [{"list_horizon": "99999"}, {"list_source": "mars"}, {"samples": "../../etc"}]
+    "link", [{"list_horizon": "99999"}, {"list_source": "mars"}, {"list_model": "../../etc"}]
 )
 def test_a_link_with_impossible_settings_falls_back(link):
     app = new_session(**link).run()

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pages.ui.ticker import OTHERS
-from pages.ui.watchlist_controls import add_symbol, tidy_symbols
-from pages.ui.watchlist_keeping import take_list
-from pages.ui.watchlist_saved import MAX_SAVED, Saved, SavedList, read_answer
-from pages.ui.watchlist_symbols import MAX_SYMBOLS, read_symbols
+from pages.ui.watchlist.controls import add_symbol, tidy_symbols
+from pages.ui.watchlist.keeping import take_list
+from pages.ui.watchlist.saved import MAX_SAVED, Saved, SavedList, read_answer
+from pages.ui.watchlist.symbols import MAX_SYMBOLS, read_symbols
 
 MINE = {"source": "yahoo", "interval": "1d", "symbols": "AAPL, MSFT"}
 
@@ -78,10 +78,12 @@ def test_a_saved_list_of_a_lesser_known_exchange_names_it():
     assert (state["list_source"], state["list_exchange"]) == (OTHERS, "bitvavo")
 
 
-def test_a_saved_list_of_samples_takes_those_that_exist():
-    state = {}
-    take_list(state, SavedList("samples", "", "IBM, NOPE"))
-    assert state == {"list_source": "samples", "samples": ["IBM"]}
+def test_a_saved_list_of_samples_has_a_text_of_its_own():
+    state = {"symbols": "AAPL"}
+    take_list(state, SavedList("samples", "", "IBM, GOOG"))
+    assert state["list_source"] == "samples"
+    assert state["samples"] == "IBM, GOOG"
+    assert state["symbols"] == "AAPL"
 
 
 def test_a_source_that_is_not_offered_is_told_and_changes_nothing():
@@ -93,21 +95,21 @@ def test_a_source_that_is_not_offered_is_told_and_changes_nothing():
 def test_found_symbols_are_added_once_and_only_while_there_is_room():
     state = {"symbols": "AAPL"}
     for symbol in ("MSFT", "MSFT", "BTC/USDT"):
-        add_symbol(state, symbol)
+        add_symbol(state, "symbols", symbol)
     assert state["symbols"] == "AAPL, MSFT, BTC/USDT"
     full = {"symbols": " ".join(f"S{n}" for n in range(MAX_SYMBOLS))}
-    add_symbol(full, "ONE-MORE")
+    add_symbol(full, "symbols", "ONE-MORE")
     assert "ONE-MORE" not in full["symbols"]
 
 
 def test_a_list_that_is_taken_as_it_is_keeps_its_looks():
     state = {"symbols": "AAPL\nMSFT"}
-    tidy_symbols(state)
-    assert state == {"symbols": "AAPL\nMSFT", "list_notes": ()}
+    tidy_symbols(state, "symbols")
+    assert state == {"symbols": "AAPL\nMSFT", "symbols notes": ()}
 
 
 def test_a_list_that_is_cut_says_so_and_leaves_a_short_link():
     state = {"symbols": "\n".join(f"S{n}" for n in range(10_000))}
-    tidy_symbols(state)
+    tidy_symbols(state, "symbols")
     assert len(state["symbols"]) < 2000
-    assert "9,800 left out" in state["list_notes"][0]
+    assert "9,800 left out" in state["symbols notes"][0]

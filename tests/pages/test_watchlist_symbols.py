@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pages.ui.watchlist_symbols import (
+from pages.ui.watchlist.symbols import (
     MAX_SYMBOL_LENGTH,
     MAX_SYMBOLS,
     is_symbol,

@@ -13,8 +13,8 @@ from data_sources.source import Bars, Instrument
 from kronos import zoo
 from kronos.errors import UnknownSymbol
 from kronos.forecast import SamplingParameters
-from pages.ui.watchlist_request import Entry, WatchRequest
-from pages.ui.watchlist_run import WatchRun
+from pages.ui.watchlist.request import Entry, WatchRequest
+from pages.ui.watchlist.run import WatchRun
 
 PATIENCE = 60.0
 

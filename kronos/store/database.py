@@ -1,0 +1,157 @@
+"""Connections to the store's database, and what its faults are called.
+
+SQLite runs in WAL mode with synchronous=FULL: what was committed survives the end of the process
+and of the power supply, and readers never wait for a writer. A transaction that writes begins
+with BEGIN IMMEDIATE. One that began by reading and then wrote would be refused as soon as another
+process wrote in between, and no waiting helps it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from kronos.errors import StoreUnavailable
+from kronos.store.address import shown
+
+__all__ = ["Database"]
+
+PATIENCE_SECONDS = 30.0
+"""How long a transaction waits for another one before it gives up."""
+
+Result = TypeVar("Result")
+
+
+class Database:
+    """One database, used by any number of threads and processes at once."""
+
+    def __init__(self, url: sa.URL) -> None:
+        self.url = url
+        self.address = shown(url)
+        self.is_sqlite = url.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            self._make_folder()
+        self._engine = _sqlite_engine(url) if self.is_sqlite else _postgres_engine(url)
+        self._writer = self._engine.execution_options(kronos_writes=True)
+        self._reader = (
+            self._engine
+            if self.is_sqlite
+            else self._engine.execution_options(isolation_level="REPEATABLE READ")
+        )
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A transaction that sees one state of the database throughout and holds up nobody."""
+        with self._faults(), self._reader.begin() as connection:
+            yield connection
+
+    def write(self, work: Callable[[sa.Connection], Result]) -> Result:
+        """Runs a piece of work in a transaction: all of it is stored when this returns.
+
+        A connection that breaks leaves open whether the transaction was stored, so the work is
+        done once more: everything the store writes may be written twice.
+        """
+        with self._faults():
+            try:
+                with self._writer.begin() as connection:
+                    return work(connection)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+            with self._writer.begin() as connection:
+                return work(connection)
+
+    def close(self) -> None:
+        """Closes the connections that wait for use."""
+        self._engine.dispose()
+
+    def _make_folder(self) -> None:
+        folder = Path(str(self.url.database)).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise StoreUnavailable(
+                f"The folder {folder} of the store of forecasts cannot be made: {error.strerror}. "
+                "Name a file in a folder that this user may write to."
+            ) from error
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
+        except (DBAPIError, PoolTimeout) as error:
+            raise StoreUnavailable(_explain(error, self.address)) from error
+
+
+def _sqlite_engine(url: sa.URL) -> sa.Engine:
+    engine = sa.create_engine(url, connect_args={"timeout": PATIENCE_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # the driver begins no transactions of its own
+        for setting in ("synchronous = FULL", "foreign_keys = ON"):
+            connection.execute(f"PRAGMA {setting}")
+        _use_wal(connection)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        writes = connection.get_execution_options().get("kronos_writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _use_wal(connection: Any) -> None:
+    """Switches to WAL; while another process does so first, SQLite does not wait by itself."""
+    import sqlite3
+
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def _postgres_engine(url: sa.URL) -> sa.Engine:
+    arguments: dict[str, Any] = {"connect_timeout": 10, "application_name": "kronos-fan"}
+    # A text that PostgreSQL takes without a unit is in milliseconds.
+    arguments["options"] = f"-c lock_timeout={int(PATIENCE_SECONDS * 1000)}"
+    named = {name: value for name, value in arguments.items() if name not in url.query}
+    return sa.create_engine(url, connect_args=named, pool_pre_ping=True)
+
+
+_HINTS = (
+    ("locked", "Another process has held it for too long; try again when that has ended."),
+    ("lock timeout", "Another process has held it for too long; try again when that has ended."),
+    ("not a database", "The file is something else; name another one."),
+    ("malformed", "The file is damaged; restore it from a backup."),
+    ("full", "Free some space and try again."),
+    ("readonly", "This user may not write to it; name another file."),
+    ("unable to open", "Name a file in a folder that this user may write to."),
+    ("password", "Check the user and the password in the URL."),
+    ("does not exist", "Create the database, or correct its URL."),
+    ("permission denied", "Give the user the right to create tables, or name another database."),
+)
+
+
+def _explain(error: Exception, address: str) -> str:
+    """What failed, as the database said it, and what to do."""
+    said = str(error.orig if isinstance(error, DBAPIError) and error.orig else error)
+    text = " ".join((said.splitlines() or [type(error).__name__])[0].split())
+    default = "Check that the database server runs and can be reached."
+    if "://" not in address:
+        default = "Check the file, or name another one."
+    hint = next((hint for word, hint in _HINTS if word in said.lower()), default)
+    return f"The store of forecasts ({address}) cannot be used: {text.rstrip('.')}. {hint}"

@@ -1,0 +1,1 @@
+"""Alembic's migrations of the store; `kronos.store.upgrade` runs them."""

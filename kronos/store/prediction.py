@@ -1,0 +1,211 @@
+"""What is stored of a forecast, and the digest that tells one request from another."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kronos.candles import Candles
+from kronos.errors import InvalidCandles, InvalidRequest
+from kronos.evaluation.cone import ewma_volatility
+from kronos.forecast import Forecast
+
+__all__ = ["LEVELS", "Prediction", "prediction_row"]
+
+LEVELS = (
+    *(0.025, 0.05, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5),
+    *(0.6, 0.7, 0.75, 0.8, 0.9, 0.95, 0.975),
+)
+"""Levels of the quantiles that are stored: the median and seven central intervals."""
+
+_VOLATILITY_BARS = 500
+"""Bars read for the volatility at the origin; weights of older ones are nil."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """A forecast as it is stored.
+
+    Attributes:
+        id: SHA-256 of the request, which is the same wherever it is stored.
+        instrument: Symbol of the candles.
+        source: Where the candles came from.
+        interval: Width of a bar.
+        zone: The exchange's own clock.
+        calendar: Calendar of the candles.
+        origin: Open time of the last bar the model read, UTC.
+        timestamps: (H,) open times of the forecast bars, UTC.
+        last_close: Close of the bar at the origin.
+        volatility: EWMA standard deviation of one bar's log-return at the origin; None where
+            there were too few bars.
+        model_name: Name the model was loaded by.
+        model_version: Revision of the weights.
+        parameters: T, top_p, top_k, sample_count, n_context and anchored.
+        seed: Seed of the draws.
+        event_context: What the model was told of events; None where nothing.
+        context_hash: SHA-256 of the context bytes.
+        levels: (L,) levels of the quantiles, ascending.
+        quantiles: (H, L) of the close, in the units of the data.
+        probability_up: (H,) share of paths above the last close.
+        software_version: Version of this program.
+        created_at: When it was stored, UTC.
+    """
+
+    id: str
+    instrument: str
+    source: str
+    interval: str
+    zone: str
+    calendar: str
+    origin: pd.Timestamp
+    timestamps: pd.DatetimeIndex
+    last_close: float
+    volatility: float | None
+    model_name: str
+    model_version: str
+    parameters: dict[str, Any]
+    seed: int
+    event_context: dict[str, Any] | None
+    context_hash: str
+    levels: np.ndarray
+    quantiles: np.ndarray
+    probability_up: np.ndarray
+    software_version: str
+    created_at: pd.Timestamp
+
+    @property
+    def horizon(self) -> int:
+        return len(self.timestamps)
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> Prediction:
+        """The prediction of a row of `ml_predictions`."""
+        facts = {name: row[name] for name in cls.__slots__}
+        return cls(
+            **facts
+            | {
+                "origin": pd.Timestamp(row["origin"]).as_unit("ns"),
+                "timestamps": pd.DatetimeIndex(
+                    [pd.Timestamp(text) for text in row["timestamps"]], name="timestamp"
+                ).as_unit("ns"),
+                "levels": np.array(row["levels"]),
+                "quantiles": np.array(row["quantiles"]),
+                "probability_up": np.array(row["probability_up"]),
+                "created_at": pd.Timestamp(row["created_at"]),
+            }
+        )
+
+
+def prediction_row(
+    forecast: Forecast,
+    candles: Candles,
+    *,
+    source: str | None,
+    event_context: Mapping[str, Any] | None,
+    now: pd.Timestamp,
+) -> dict[str, Any]:
+    """The row of `ml_predictions` for a forecast of candles; see `kronos.store.save`.
+
+    Raises:
+        InvalidRequest: The forecast is not one of these candles, or cannot be scored.
+    """
+    _check_prices(forecast)
+    origin = _utc(pd.DatetimeIndex([forecast.origin]), candles)[0]
+    _check_origin(forecast, candles, origin)
+    sampling = forecast.parameters
+    request = {
+        "instrument": _text(candles.symbol),
+        "source": _text(candles.source if source is None else source),
+        "interval": candles.interval,
+        "origin": origin.isoformat(),
+        "timestamps": [stamp.isoformat() for stamp in _utc(forecast.timestamps, candles)],
+        "model_name": _text(forecast.model_name),
+        "model_version": forecast.model_revision,
+        "parameters": {
+            "T": float(sampling.T),
+            "top_p": float(sampling.top_p),
+            "top_k": sampling.top_k,
+            "sample_count": sampling.sample_count,
+            "n_context": forecast.n_context,
+            "anchored": forecast.anchored,
+        },
+        "seed": sampling.seed,
+        "event_context": None if event_context is None else dict(event_context),
+        "context_hash": forecast.context_hash,
+    }
+    return request | {
+        "id": _digest(request),
+        "origin": origin.to_pydatetime(),
+        "zone": candles.zone,
+        "calendar": candles.calendar,
+        "horizon": forecast.horizon,
+        "last_close": float(forecast.last_close),
+        "volatility": _volatility(candles, origin),
+        "levels": list(LEVELS),
+        "quantiles": forecast.quantile(LEVELS).T.tolist(),
+        "probability_up": forecast.probability_up().tolist(),
+        "software_version": _software_version(),
+        "created_at": now.to_pydatetime(),
+    }
+
+
+def _digest(request: Mapping[str, Any]) -> str:
+    try:
+        text = json.dumps(request, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidRequest(f"The event context cannot be stored as JSON: {error}.") from error
+    return hashlib.sha256(b"kronos prediction 1\n" + text.encode()).hexdigest()
+
+
+@cache
+def _software_version() -> str:
+    try:
+        return version("kronos-fan")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _text(value: str) -> str:
+    """Text from outside as every database takes it: no NUL, no half of a surrogate pair."""
+    return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def _utc(stamps: pd.DatetimeIndex, candles: Candles) -> pd.DatetimeIndex:
+    if stamps.tz is None:
+        stamps = stamps.tz_localize(candles.zone, ambiguous=False, nonexistent="shift_forward")
+    return stamps.tz_convert("UTC")
+
+
+def _check_prices(forecast: Forecast) -> None:
+    if not np.isfinite(forecast.paths).all():
+        raise InvalidRequest("The forecast holds values that are no finite numbers.")
+    if not (forecast.column("close") > 0).all() or not 0 < forecast.last_close < np.inf:
+        raise InvalidRequest(
+            "The forecast holds closes of 0 or below, from which no return can be measured."
+        )
+
+
+def _check_origin(forecast: Forecast, candles: Candles, origin: pd.Timestamp) -> None:
+    close = candles.bars_at(pd.DatetimeIndex([origin]))["close"].iloc[0]
+    if not np.isclose(close, forecast.last_close, rtol=1e-9, atol=0.0):
+        found = "none" if np.isnan(close) else f"one that closes at {close:g}"
+        raise InvalidRequest(
+            f"The forecast starts at {forecast.origin} from a close of {forecast.last_close:g}; "
+            f"the candles of {candles.symbol} have {found} there. Give the candles it was made of."
+        )
+
+
+def _volatility(candles: Candles, origin: pd.Timestamp) -> float | None:
+    history = candles.at_origin(origin).history.frame["close"].to_numpy()
+    try:
+        return ewma_volatility(history[-_VOLATILITY_BARS:]) or None
+    except InvalidCandles:
+        return None

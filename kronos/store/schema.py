@@ -1,0 +1,148 @@
+"""The tables: predictions with their paths, and what became of them.
+
+Rows are only ever added. The migrations below `migrations/` make these tables; a test compares
+the two. Why it is built this way is told in docs/adr/0010-the-store-of-forecasts.md.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.types import TypeDecorator
+
+__all__ = [
+    "REVISION",
+    "TABLES",
+    "VERSION_TABLE",
+    "Moment",
+    "metadata",
+    "path_evaluations",
+    "prediction_paths",
+    "predictions",
+    "signal_evaluations",
+]
+
+REVISION = "0001"
+"""The newest migration, which this code reads and writes."""
+VERSION_TABLE = "kronos_store_version"
+
+
+class Moment(TypeDecorator[datetime]):
+    """An instant: aware datetimes in and out, in UTC, whatever the database keeps of zones."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        """To UTC; SQLite keeps the wall clock alone, so that it sorts as text."""
+        if value is None:
+            return None
+        moment = value.astimezone(UTC)
+        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> datetime | None:
+        """Back to an aware datetime in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _column(name: str, kind: Any, *, null: bool = False) -> sa.Column[Any]:
+    return sa.Column(name, kind, nullable=null)
+
+
+metadata = sa.MetaData()
+
+predictions = sa.Table(
+    "ml_predictions",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    _column("instrument", sa.Text),
+    _column("source", sa.Text),
+    _column("interval", sa.Text),
+    _column("zone", sa.Text),
+    _column("calendar", sa.Text),
+    _column("origin", Moment),
+    _column("horizon", sa.Integer),
+    _column("model_name", sa.Text),
+    _column("model_version", sa.Text),
+    _column("parameters", sa.JSON),
+    _column("seed", sa.BigInteger),
+    _column("event_context", sa.JSON(none_as_null=True), null=True),
+    _column("context_hash", sa.Text),
+    _column("last_close", sa.Double),
+    _column("volatility", sa.Double, null=True),
+    _column("timestamps", sa.JSON),
+    _column("levels", sa.JSON),
+    _column("quantiles", sa.JSON),
+    _column("probability_up", sa.JSON),
+    _column("software_version", sa.Text),
+    _column("created_at", Moment),
+    sa.CheckConstraint("length(id) = 64", name="ck_ml_predictions_id"),
+    sa.CheckConstraint("horizon > 0", name="ck_ml_predictions_horizon"),
+    sa.CheckConstraint("last_close > 0", name="ck_ml_predictions_last_close"),
+    sa.Index("ix_ml_predictions_instrument", "instrument", "interval", "origin"),
+    sa.Index("ix_ml_predictions_created_at", "created_at"),
+)
+
+prediction_paths = sa.Table(
+    "prediction_paths",
+    metadata,
+    sa.Column("prediction_id", sa.String(64), sa.ForeignKey("ml_predictions.id"), primary_key=True),
+    _column("columns", sa.JSON),
+    _column("n_paths", sa.Integer),
+    _column("sha256", sa.String(64)),
+    _column("data", sa.LargeBinary),
+)
+
+signal_evaluations = sa.Table(
+    "signal_evaluations",
+    metadata,
+    sa.Column("prediction_id", sa.String(64), sa.ForeignKey("ml_predictions.id"), primary_key=True),
+    sa.Column("step", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("revision", sa.Integer, primary_key=True, autoincrement=False),
+    _column("timestamp", Moment),
+    _column("outcome", sa.Text),
+    _column("actual", sa.Double, null=True),
+    _column("origin_close", sa.Double, null=True),
+    _column("actual_return", sa.Double, null=True),
+    _column("crps", sa.Double, null=True),
+    _column("crps_estimator", sa.Text, null=True),
+    _column("pinball", sa.Double, null=True),
+    _column("interval_score", sa.Double, null=True),
+    _column("inside_band", sa.Boolean, null=True),
+    _column("width", sa.Double, null=True),
+    _column("pit", sa.Double, null=True),
+    _column("absolute_error", sa.Double, null=True),
+    _column("direction", sa.Boolean, null=True),
+    _column("scale", sa.Double, null=True),
+    _column("ahead", sa.Boolean),
+    _column("source", sa.Text),
+    _column("resolved_at", Moment),
+    _column("recorded_at", Moment),
+    sa.CheckConstraint("step > 0", name="ck_signal_evaluations_step"),
+    sa.CheckConstraint(
+        "outcome in ('observed', 'missing', 'late', 'corrected')",
+        name="ck_signal_evaluations_outcome",
+    ),
+    sa.CheckConstraint(
+        "(outcome = 'missing') = (actual is null) and (actual is null) = (crps is null)",
+        name="ck_signal_evaluations_actual",
+    ),
+    sa.Index("ix_signal_evaluations_resolved_at", "resolved_at"),
+)
+
+path_evaluations = sa.Table(
+    "path_evaluations",
+    metadata,
+    sa.Column("prediction_id", sa.String(64), sa.ForeignKey("ml_predictions.id"), primary_key=True),
+    sa.Column("revision", sa.Integer, primary_key=True, autoincrement=False),
+    _column("energy_score", sa.Double),
+    _column("resolved_at", Moment),
+    _column("recorded_at", Moment),
+)
+
+TABLES = (predictions, prediction_paths, signal_evaluations, path_evaluations)
+"""Every table, each after those it refers to."""

@@ -1,0 +1,230 @@
+"""The store of forecasts: adding predictions and reading them back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from kronos.candles import Candles
+from kronos.errors import InvalidRequest
+from kronos.forecast import Forecast
+from kronos.store.address import store_url
+from kronos.store.database import Database
+from kronos.store.paths import KeptPaths, paths_row, read_paths
+from kronos.store.prediction import Prediction, prediction_row
+from kronos.store.schema import (
+    TABLES,
+    path_evaluations,
+    prediction_paths,
+    predictions,
+    signal_evaluations,
+)
+from kronos.store.upgrade import upgrade
+
+__all__ = ["Saved", "Store", "add_rows"]
+
+_CHUNK = 200
+"""Rows per statement or transaction, where there may be many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What became of a forecast that was to be stored.
+
+    Attributes:
+        id: The prediction's id.
+        is_new: Whether it was stored now; False where the same request was there already.
+    """
+
+    id: str
+    is_new: bool
+
+
+class Store:
+    """Predictions and evaluations in one database, for any number of threads and processes.
+
+    Rows are added and never changed. What a method that writes has returned from is stored.
+
+    Args:
+        url: As for `kronos.store.open_store`.
+        clock: What the time is; UTC.
+
+    Raises:
+        InvalidRequest: The URL names no database that can be used.
+        StoreError: The database cannot be used.
+    """
+
+    def __init__(
+        self, url: str | None = None, *, clock: Callable[[], pd.Timestamp] | None = None
+    ) -> None:
+        self.database = Database(store_url(url))
+        self.clock = clock or (lambda: pd.Timestamp.now("UTC"))
+        upgrade(self.database)
+
+    @property
+    def address(self) -> str:
+        """Where the store is, fit to be printed."""
+        return self.database.address
+
+    def save(
+        self,
+        forecast: Forecast,
+        candles: Candles,
+        *,
+        source: str | None = None,
+        event_context: Mapping[str, Any] | None = None,
+        paths: KeptPaths = "close",
+    ) -> Saved:
+        """Stores a forecast; see `kronos.store.save`."""
+        row = prediction_row(
+            forecast, candles, source=source, event_context=event_context, now=self.clock()
+        )
+        kept = paths_row(row["id"], forecast, paths)
+
+        def work(connection: sa.Connection) -> bool:
+            added = add_rows(connection, predictions, [row])
+            if added and kept is not None:
+                add_rows(connection, prediction_paths, [kept])
+            return bool(added)
+
+        return Saved(row["id"], self.database.write(work))
+
+    def get(self, prediction_id: str) -> Prediction:
+        """A prediction by its id, or by the beginning of one.
+
+        Raises:
+            InvalidRequest: There is none, or more than one.
+        """
+        if not prediction_id or set(prediction_id) - set("0123456789abcdef"):
+            raise InvalidRequest(
+                f"The id of a prediction has 64 digits from 0 to f, found {prediction_id!r}."
+            )
+        whole = len(prediction_id) == 64
+        column = predictions.c.id
+        wanted = column == prediction_id if whole else column.startswith(prediction_id)
+        with self.database.reading() as connection:
+            rows = connection.execute(sa.select(predictions).where(wanted).limit(2)).mappings()
+            found = [Prediction.of_row(dict(row)) for row in rows]
+        if len(found) != 1:
+            how_many = "more than one prediction" if found else "no prediction"
+            raise InvalidRequest(f"There is {how_many} with the id {prediction_id} in the store.")
+        return found[0]
+
+    def paths(self, prediction: Prediction) -> dict[str, np.ndarray]:
+        """The kept columns of a prediction's paths, each (N, H); empty where none are kept.
+
+        Raises:
+            StoreDamaged: The bytes are not those that were stored.
+        """
+        wanted = prediction_paths.c.prediction_id == prediction.id
+        with self.database.reading() as connection:
+            row = connection.execute(sa.select(prediction_paths).where(wanted)).mappings().first()
+        return {} if row is None else read_paths(dict(row), prediction.horizon)
+
+    def predictions(
+        self,
+        *,
+        instrument: str | None = None,
+        interval: str | None = None,
+        source: str | None = None,
+        model: str | None = None,
+    ) -> Iterator[Prediction]:
+        """Predictions, oldest origin first; what is given must be equal."""
+        given = {
+            "instrument": instrument,
+            "interval": interval,
+            "source": source,
+            "model_name": model,
+        }
+        query = sa.select(predictions).order_by(predictions.c.origin, predictions.c.id)
+        for name, value in given.items():
+            if value is not None:
+                query = query.where(predictions.c[name] == value)
+        with self.database.reading() as connection:
+            for row in connection.execute(query.execution_options(yield_per=_CHUNK)).mappings():
+                yield Prediction.of_row(dict(row))
+
+    def series(self) -> list[tuple[str, str, str]]:
+        """(source, instrument, interval) of every series with predictions, in order."""
+        columns = (predictions.c.source, predictions.c.instrument, predictions.c.interval)
+        with self.database.reading() as connection:
+            rows = connection.execute(sa.select(*columns).distinct().order_by(*columns))
+            return [(source, instrument, interval) for source, instrument, interval in rows]
+
+    def first_origin(self, *, instrument: str, interval: str, source: str) -> pd.Timestamp:
+        """Origin of the oldest prediction of a series, UTC; NaT where there is none."""
+        given = {"instrument": instrument, "interval": interval, "source": source}
+        query = sa.select(sa.func.min(predictions.c.origin))
+        for name, value in given.items():
+            query = query.where(predictions.c[name] == value)
+        with self.database.reading() as connection:
+            return pd.Timestamp(connection.scalar(query))
+
+    def evaluations(self, prediction_ids: Sequence[str] | None = None) -> pd.DataFrame:
+        """The newest revision of every evaluated step, one row each, columns as in the table.
+
+        Args:
+            prediction_ids: Only these; None for all.
+        """
+        return self._newest(
+            signal_evaluations, ["prediction_id", "step"], prediction_ids=prediction_ids
+        )
+
+    def path_evaluations(self, prediction_ids: Sequence[str] | None = None) -> pd.DataFrame:
+        """The newest energy score of every prediction that has one."""
+        return self._newest(path_evaluations, ["prediction_id"], prediction_ids=prediction_ids)
+
+    def counts(self) -> dict[str, int]:
+        """Rows of every table."""
+        with self.database.reading() as connection:
+            return {
+                table.name: connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+                for table in TABLES
+            }
+
+    def close(self) -> None:
+        """Closes the connections to the database."""
+        self.database.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _newest(
+        self, table: sa.Table, key: list[str], *, prediction_ids: Sequence[str] | None
+    ) -> pd.DataFrame:
+        query = sa.select(table).order_by(*(table.c[name] for name in [*key, "revision"]))
+        rows: list[Any] = []
+        with self.database.reading() as connection:
+            if prediction_ids is None:
+                rows += connection.execute(query).all()
+            for start in range(0, len(prediction_ids or ()), _CHUNK):
+                some = list(prediction_ids or ())[start : start + _CHUNK]
+                rows += connection.execute(query.where(table.c.prediction_id.in_(some))).all()
+        frame = pd.DataFrame(rows, columns=table.columns.keys())
+        return frame.drop_duplicates(key, keep="last", ignore_index=True)
+
+
+def add_rows(
+    connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]
+) -> list[tuple[Any, ...]]:
+    """Adds the rows whose keys are not there yet.
+
+    Returns:
+        The primary keys of the rows that were added.
+    """
+    if not rows:
+        return []
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    keys = table.primary_key.columns
+    # Not the count of rows: drivers disagree on what that is.
+    statement = insert(table).on_conflict_do_nothing(index_elements=list(keys)).returning(*keys)
+    return [tuple(row) for row in connection.execute(statement, [dict(row) for row in rows])]

@@ -1,0 +1,227 @@
+"""The fan chart: a pure function from a forecast and its candles to a Plotly figure.
+
+The figure has transparent grounds and no text colours, so that it follows the page's theme.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Collection, Sequence
+from typing import get_args
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from kronos.candles import Candles
+from kronos.events import Event
+from kronos.forecast import Forecast
+from pages.ui.chart import colours as colour
+from pages.ui.chart import layers
+from pages.ui.chart.edge import add_distribution, add_edge_labels
+from pages.ui.chart.events import add_events, events_sentence
+from pages.ui.chart.scene import Layer, Scene, View, Window, build_scene
+
+__all__ = ["Layer", "View", "Window", "chart_description", "fan_figure"]
+
+FONT = "Inter, Source Sans, system-ui, -apple-system, Segoe UI, sans-serif"
+VIEW_NAMES = {"price": "", "percent": "change since the last close", "log": "log scale"}
+
+
+def fan_figure(
+    candles: Candles,
+    forecast: Forecast | None = None,
+    *,
+    view: View = "price",
+    compact: bool = False,
+    window: Window = "auto",
+    shown: Collection[Layer] = get_args(Layer),
+    events: Sequence[Event] = (),
+) -> go.Figure:
+    """Draw candles and, where there is a forecast, its fan.
+
+    Args:
+        candles: The bars the forecast was made from; those after its origin are drawn over the
+            fan as what really came.
+        forecast: The fan, or None for candles alone.
+        view: Price, percent from the last close, or price on a log axis.
+        compact: Layout for screens too narrow for labels beside the chart.
+        window: How far back the chart opens; auto suits the horizon.
+        shown: Layers that are drawn beside candles and median.
+        events: What to mark, in any order: those that matter to the instrument.
+    """
+    scene = build_scene(candles, forecast, view=view, compact=compact, window=window)
+    height, margin = _frame_size(scene, compact=compact)
+    figure = _panels(scene)
+    if forecast is not None:
+        layers.add_zone(figure, scene)
+        if "bands" in shown:
+            layers.add_bands(figure, scene)
+        if "paths" in shown:
+            layers.add_sample_paths(figure, scene)
+    layers.add_candles(figure, scene)
+    if forecast is not None:
+        layers.add_median(figure, scene)
+        layers.add_actual(figure, scene)
+        add_distribution(figure, scene)
+        inner = height - margin["t"] - margin["b"]
+        share = 0.80 if scene.has_volume else 1.0
+        add_edge_labels(figure, scene, panel_pixels=inner * share, compact=compact)
+    if scene.has_volume:
+        layers.add_volume(figure, scene)
+    _set_axes(figure, scene, compact=compact)
+    add_events(figure, scene, events, compact=compact)
+    _set_layout(figure, candles, scene, height=height, margin=margin, compact=compact)
+    return figure
+
+
+def chart_description(
+    candles: Candles, forecast: Forecast | None, events: Sequence[Event] = ()
+) -> str:
+    """The chart in a few sentences, for those who do not see it."""
+    scene = build_scene(candles, forecast, view="price")
+    text = (
+        f"Candlestick chart of {candles.symbol}, {candles.interval} bars up to "
+        f"{scene.history_labels[-1]}, last close {scene.price_text(scene.last_close)}."
+    )
+    if forecast is None:
+        return text
+    low, median, high = (scene.quantiles()[level][-1] for level in (0.10, 0.50, 0.90))
+    return (
+        f"{text} Fan of {forecast.n_paths} simulated paths over {forecast.horizon} bars: at the "
+        f"horizon the median is {scene.price_text(median)} ({scene.percent_text(median)}) and 80% "
+        f"of paths lie between {scene.price_text(low)} and {scene.price_text(high)}."
+        f"{events_sentence(scene, events)}"
+    )
+
+
+def _frame_size(scene: Scene, *, compact: bool) -> tuple[int, dict[str, int]]:
+    has_fan = scene.forecast is not None
+    if compact:
+        return 470, {"l": 46, "r": 60 if has_fan else 8, "t": 54 if has_fan else 36, "b": 8}
+    return 640, {"l": 64, "r": 142 if has_fan else 20, "t": 92 if has_fan else 44, "b": 8}
+
+
+def _panels(scene: Scene) -> go.Figure:
+    has_fan = scene.forecast is not None
+    rows: list[list[dict | None]] = [[{}, {}] if has_fan else [{}]]
+    if scene.has_volume:
+        rows.append([{}, None] if has_fan else [{}])
+    return make_subplots(
+        rows=len(rows),
+        cols=len(rows[0]),
+        specs=rows,
+        shared_xaxes="columns",
+        shared_yaxes="rows",
+        row_heights=[0.82, 0.18] if scene.has_volume else None,
+        column_widths=[0.91, 0.09] if has_fan else None,
+        vertical_spacing=0.025,
+        horizontal_spacing=0.006,
+    )
+
+
+def _set_axes(figure: go.Figure, scene: Scene, *, compact: bool) -> None:
+    is_timed = ":" in scene.labels[-1]  # longer labels, fewer of them
+    figure.update_xaxes(
+        type="category",
+        categoryorder="array",
+        categoryarray=scene.labels,
+        range=[scene.first_visible - 0.5, len(scene.labels) - 0.4],
+        tickmode="auto",
+        nticks=3 if compact else 7 if is_timed else 10,
+        tickangle=0,
+        ticks="",
+        zeroline=False,
+        showgrid=True,
+        rangeslider_visible=False,
+        showspikes=True,
+        spikemode="across",
+        spikesnap="cursor",
+        spikethickness=1,
+        spikedash="dot",
+        spikecolor=colour.NEUTRAL,
+        col=1,
+    )
+    limits = list(scene.price_range())
+    kind = "log" if scene.view == "log" else "linear"
+    span = abs(limits[1] - limits[0]) if kind == "linear" else 0.0
+    if scene.view == "percent":
+        form: dict[str, object] = {"tickformat": "+.1f" if span > 1 else "+.2f", "ticksuffix": "%"}
+    else:
+        form = {"tickformat": f",.{_tick_decimals(scene)}f", "nticks": 8}
+    figure.update_yaxes(
+        type=kind, range=limits, ticks="", zeroline=False, side="left", row=1, col=1, **form
+    )
+    if scene.has_volume:
+        figure.update_xaxes(showticklabels=False, row=1, col=1)
+        figure.update_yaxes(
+            nticks=3, tickformat="~s", showgrid=False, ticks="", zeroline=False, row=2, col=1
+        )
+    if scene.forecast is not None:
+        figure.update_xaxes(visible=False, fixedrange=True, row=1, col=2)
+        figure.update_yaxes(
+            type=kind, range=limits, showgrid=False, showticklabels=False, zeroline=False,
+            row=1, col=2,
+        )  # fmt: skip
+
+
+def _tick_decimals(scene: Scene) -> int:
+    """Fewer digits on the axis than in the labels, but enough to tell neighbouring ticks apart."""
+    low, high = scene.price_range()
+    span = 10**high - 10**low if scene.view == "log" else high - low
+    decimals = 0
+    while decimals < scene.decimals and span / 8 < 0.8 * 10.0**-decimals:
+        decimals += 1
+    return decimals
+
+
+def _set_layout(
+    figure: go.Figure, candles: Candles, scene: Scene, *, height: int, margin: dict, compact: bool
+) -> None:
+    if scene.has_volume:
+        figure.add_annotation(
+            x=0, xref="paper", xshift=4, xanchor="left", y=1, yref="y3 domain"
+            if scene.forecast is not None else "y2 domain",
+            yanchor="bottom", text="volume", showarrow=False, font_size=11,
+        )  # fmt: skip
+    if scene.forecast is not None and not compact:
+        figure.add_annotation(
+            x=0.5, xref="x2 domain", y=1, yref="y domain", yanchor="bottom", text="at horizon",
+            showarrow=False, font_size=11,
+        )  # fmt: skip
+    figure.update_layout(
+        height=height,
+        margin=margin,
+        title={
+            "text": _title(candles, scene, compact=compact),
+            "x": 0, "xanchor": "left", "xref": "paper",
+            "y": 0.985, "yanchor": "top", "yref": "container",
+            "font": {"size": 14 if compact else 16},
+        },
+        legend={
+            "orientation": "h", "x": 0, "xanchor": "left", "yref": "container",
+            "y": 1 - 32 / height, "yanchor": "top",  # a second row still ends above the plot
+            "bgcolor": colour.CLEAR, "font": {"size": 11.5}, "itemsizing": "constant",
+            "traceorder": "normal",
+        },
+        showlegend=scene.forecast is not None and not compact,
+        font={"family": FONT, "size": 12.5},
+        paper_bgcolor=colour.CLEAR,
+        plot_bgcolor=colour.CLEAR,
+        modebar={"bgcolor": colour.CLEAR, "color": colour.NEUTRAL, "activecolor": colour.FAN},
+        hovermode="x",
+        hoverdistance=12,
+        hoverlabel={"align": "left", "font": {"family": FONT, "size": 12.5}},
+        barmode="overlay",
+        bargap=0.25,
+        dragmode="pan",
+    )  # fmt: skip
+
+
+def _title(candles: Candles, scene: Scene, *, compact: bool) -> str:
+    """Symbol, interval, model and view; names come from files and are escaped."""
+    parts = [f"<b>{html.escape(candles.symbol[:40])}</b>", html.escape(candles.interval)]
+    if scene.forecast is not None and not compact:
+        parts += [html.escape(scene.forecast.model_name[:40]), f"{scene.forecast.n_paths} paths"]
+    if VIEW_NAMES[scene.view]:
+        parts.append(VIEW_NAMES[scene.view])
+    return " · ".join(parts)

@@ -1,0 +1,83 @@
+"""The settings of a comparison: widgets in, one checked request for every place out."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from kronos.forecast import SamplingParameters
+from kronos.zoo import BUNDLED
+from pages.ui import controls
+from pages.ui.compare.choices import Choice, choices
+from pages.ui.compare.figure import LETTERS
+from pages.ui.glossary import meaning
+from pages.ui.messages import plain
+from pages.ui.request import ForecastRequest
+from pages.ui.source import ChosenCandles
+
+FIRST = (BUNDLED, "ewma", "garch", "fhs")
+"""What the places hold before anything is chosen: the model, and what it has to beat."""
+
+
+def choose_requests(source: ChosenCandles) -> list[ForecastRequest]:
+    """The settings as they stand now: two to four requests from one origin, with one seed.
+
+    Raises:
+        InvalidRequest: a value is out of range, which widgets prevent and links may not.
+    """
+    found = choices()
+    n_places = st.segmented_control(
+        "Models to compare",
+        [2, 3, 4],
+        default=2,
+        required=True,
+        key="models",
+        bind="query-params",
+        width="stretch",
+    )
+    with st.container():  # see pages/compare.py
+        drawn = [_choose_place(place, found) for place in range(n_places or 2)]
+    horizon = controls.choose_horizon()
+    paths = controls.choose_paths()
+    origin = controls.choose_origin(source)
+    seed = controls.choose_seed()
+    return [
+        ForecastRequest(
+            data_id=source.data_id,
+            model=choice.name,
+            revision=choice.revision,
+            horizon=horizon,
+            sampling=SamplingParameters(T=T, top_p=top_p, sample_count=paths, seed=seed),
+            origin=origin,
+        )
+        for choice, T, top_p in drawn
+    ]
+
+
+def _choose_place(place: int, found: dict[str, Choice]) -> tuple[Choice, float, float]:
+    """Model, temperature and top-p of one place."""
+    letter = LETTERS[place]
+    titles = list(found)
+    names = [choice.name for choice in found.values()]
+    title = st.selectbox(
+        f"Model {letter}",
+        titles,
+        index=names.index(FIRST[place]) if FIRST[place] in names else 0,
+        key=letter.lower(),
+        bind="query-params",
+    )
+    choice = found[title]
+    if choice.is_baseline:
+        st.caption(plain(choice.remark))
+        return choice, 1.0, 1.0
+    with st.expander(f"Sampling of {letter}: {plain(choice.remark)}", icon=":material/tune:"):
+        temperature = st.slider(
+            f"Temperature of {letter}", 0.0, 2.0, 1.0, 0.05, key=f"T{letter.lower()}",
+            bind="query-params",
+            help=meaning("Temperature T"),
+        )  # fmt: skip
+        top_p = st.slider(
+            f"Top-p of {letter}", 0.05, 1.0, 1.0, 0.05, key=f"p{letter.lower()}",
+            bind="query-params",
+            help=meaning("Top-p"),
+        )  # fmt: skip
+    return choice, round(float(temperature), 4), round(float(top_p), 4)

@@ -1,0 +1,182 @@
+"""Several fans from one origin in panels on one price axis, built of the fan chart's own layers.
+
+Pure functions to Plotly figures. overlay.py lays the fans over each other instead.
+"""
+
+from __future__ import annotations
+
+import html
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from kronos.candles import Candles
+from kronos.forecast import Forecast
+from pages.ui.chart import colours as colour
+from pages.ui.chart import layers
+from pages.ui.chart.figure import FONT
+from pages.ui.chart.scene import Scene, View, build_scene
+
+__all__ = ["LETTERS", "Contender", "compare_description", "panel_figure"]
+
+LETTERS = "ABCD"
+"""Names of the places; a model keeps its letter in panels, overlay and tables."""
+PANEL_HEIGHT, STACKED_HEIGHT = 470, 300
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contender:
+    """One fan of a comparison.
+
+    Attributes:
+        place: Which one it is, from 0.
+        title: Model and, where they differ from the model's own, settings.
+        forecast: Its paths.
+    """
+
+    place: int
+    title: str
+    forecast: Forecast
+
+    @property
+    def letter(self) -> str:
+        return LETTERS[self.place]
+
+    @property
+    def label(self) -> str:
+        """Letter and title."""
+        return f"{self.letter} · {self.title}"
+
+    @property
+    def name(self) -> str:
+        """The label, safe in Plotly's text."""
+        return html.escape(self.label)
+
+
+def panel_figure(
+    candles: Candles, contenders: Sequence[Contender], *, view: View, compact: bool = False
+) -> go.Figure:
+    """A panel for every fan, with one price axis for all; below each other where it is narrow."""
+    scenes = build_scenes(candles, contenders, view=view)
+    n = len(scenes)
+    figure = make_subplots(
+        rows=n if compact else 1,
+        cols=1 if compact else n,
+        shared_yaxes="all",
+        subplot_titles=[_title(contender, 1 if compact else n) for contender in contenders],
+        horizontal_spacing=0.015,
+        vertical_spacing=0.09 if compact else 0.0,
+    )
+    for place, scene in enumerate(scenes):
+        cell = (place + 1, 1) if compact else (1, place + 1)
+        _add_panel(figure, scene, place, cell)
+    figure.update_annotations(font_size=13 if compact or n < 4 else 12)
+    set_axes(figure, scenes, n_ticks=3 if compact else {2: 5, 3: 3}.get(n, 2))
+    height = STACKED_HEIGHT * n if compact else PANEL_HEIGHT
+    set_layout(figure, height=height, top=30 if compact else 76, right=12, compact=compact)
+    figure.update_layout(showlegend=not compact)
+    return figure
+
+
+def compare_description(candles: Candles, contenders: Sequence[Contender]) -> str:
+    """The comparison in words, for those who do not see it."""
+    scene = build_scene(candles, contenders[0].forecast, view="price")
+    parts = []
+    for contender in contenders:
+        low, median, high = contender.forecast.quantile((0.10, 0.50, 0.90))[:, -1]
+        parts.append(
+            f"{contender.letter}, {contender.title}: median {scene.price_text(median)}, 80% of "
+            f"paths from {scene.price_text(low)} to {scene.price_text(high)}"
+        )
+    return (
+        f"{len(contenders)} fans of {candles.symbol}, {candles.interval} bars, from the last close "
+        f"{scene.price_text(scene.last_close)}; after {scene.horizon} bars: {'; '.join(parts)}."
+    )
+
+
+def build_scenes(candles: Candles, contenders: Sequence[Contender], *, view: View) -> list[Scene]:
+    """Scenes with a short history, as a panel is narrow."""
+    scenes = [build_scene(candles, contender.forecast, view=view) for contender in contenders]
+    return [replace(scene, n_window=max(scene.horizon, 30)) for scene in scenes]
+
+
+def _title(contender: Contender, n_columns: int) -> str:
+    """A panel's title, in lines that fit into its width."""
+    lines = textwrap.wrap(contender.label, 96 // n_columns)
+    return f"<b>{'<br>'.join(map(html.escape, lines))}</b>"
+
+
+def _add_panel(figure: go.Figure, scene: Scene, place: int, cell: tuple[int, int]) -> None:
+    """The fan chart's layers, drawn on a sheet of their own and moved to their panel."""
+    sheet = make_subplots(rows=1, cols=1)
+    layers.add_zone(sheet, scene)
+    layers.add_bands(sheet, scene)
+    layers.add_sample_paths(sheet, scene)
+    layers.add_candles(sheet, scene)
+    layers.add_median(sheet, scene)
+    layers.add_actual(sheet, scene)
+    number = "" if place == 0 else str(place + 1)
+    for trace in sheet.data:
+        if trace.showlegend is not False and trace.name:
+            # One entry for all panels, which hides and shows the layer in all of them.
+            trace.update(legendgroup=trace.name, showlegend=place == 0)
+        figure.add_trace(trace, row=cell[0], col=cell[1])
+    for shape in sheet.layout.shapes:
+        moved: dict[str, Any] = shape.to_plotly_json()
+        moved["xref"] = f"x{number}"
+        moved["yref"] = f"y{number}" if moved["yref"] == "y" else f"y{number} domain"
+        figure.add_shape(moved)
+
+
+def price_range(scenes: Sequence[Scene]) -> tuple[float, float]:
+    """Limits that hold all fans."""
+    lows, highs = zip(*(scene.price_range() for scene in scenes), strict=True)
+    return min(lows), max(highs)
+
+
+def set_axes(figure: go.Figure, scenes: Sequence[Scene], *, n_ticks: int) -> None:
+    """The same time axis in every panel, and one price axis for all."""
+    scene = scenes[0]
+    bottom, top = price_range(scenes)
+    figure.update_xaxes(
+        type="category", categoryorder="array", categoryarray=scene.labels,
+        range=[scene.first_visible - 0.5, len(scene.labels) - 0.4], tickmode="auto",
+        nticks=n_ticks, tickangle=0, ticks="", zeroline=False, showgrid=True,
+        rangeslider_visible=False,
+    )  # fmt: skip
+    if scene.view == "percent":
+        form: dict[str, Any] = {"tickformat": "+.2f", "ticksuffix": "%"}
+    else:
+        is_wide = scene.view == "price" and top - bottom >= 20.0
+        form = {"tickformat": f",.{0 if is_wide else scene.decimals}f", "nticks": 8}
+    figure.update_yaxes(
+        type="log" if scene.view == "log" else "linear", range=[bottom, top], matches="y",
+        ticks="", zeroline=False, **form,
+    )  # fmt: skip
+
+
+def set_layout(figure: go.Figure, *, height: int, top: int, right: int, compact: bool) -> None:
+    """Size and look of the whole figure, which follows the page's theme."""
+    figure.update_layout(
+        height=height,
+        margin={"l": 54 if compact else 64, "r": right, "t": top, "b": 28},
+        legend={
+            "orientation": "h", "x": 0, "xanchor": "left", "yref": "container",
+            "y": 1 - 4 / height, "yanchor": "top", "bgcolor": colour.CLEAR,
+            "font": {"size": 11 if compact else 11.5}, "itemsizing": "trace",
+            "traceorder": "normal",
+        },
+        showlegend=True,
+        font={"family": FONT, "size": 12 if compact else 12.5},
+        paper_bgcolor=colour.CLEAR,
+        plot_bgcolor=colour.CLEAR,
+        modebar={"bgcolor": colour.CLEAR, "color": colour.NEUTRAL, "activecolor": colour.FAN},
+        hovermode="x",
+        hoverdistance=12,
+        hoverlabel={"align": "left", "font": {"family": FONT, "size": 12.5}},
+        dragmode="pan",
+    )  # fmt: skip

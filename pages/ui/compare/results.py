@@ -1,0 +1,159 @@
+"""A finished comparison on the page: heading, chart, tables, cautions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+import streamlit as st
+
+from kronos.candles import Candles
+from pages.ui.chart.figure import View, fan_figure
+from pages.ui.chart.scene import build_scene
+from pages.ui.chart.view import VIEW_LABELS
+from pages.ui.compare import table as compare_table
+from pages.ui.compare.choices import choice_of, title_of
+from pages.ui.compare.figure import (
+    Contender,
+    compare_description,
+    panel_figure,
+)
+from pages.ui.compare.overlay import overlay_figure
+from pages.ui.compare.runs import Finished
+from pages.ui.compare.table import Cost
+from pages.ui.glossary import meaning
+from pages.ui.messages import plain
+from pages.ui.results import caution_notes
+from pages.ui.source import ChosenCandles
+
+Arrangement = Literal["panels", "overlay"]
+ARRANGEMENTS: dict[Arrangement, str] = {"panels": "Panels", "overlay": "Overlay"}
+_CHART = {
+    "displaylogo": False,
+    "scrollZoom": False,
+    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+    "toImageButtonOptions": {"filename": "comparison", "scale": 2},
+}
+
+
+def contenders_of(found: Sequence[Finished]) -> list[Contender]:
+    """The fans of a comparison, each under its letter."""
+    return [Contender(one.place, title_of(one.request), one.forecast) for one in found]
+
+
+def show_heading(candles: Candles, contenders: Sequence[Contender]) -> None:
+    """Instrument, and how many models look how far ahead."""
+    text = candles.symbol
+    if contenders:
+        ahead = contenders[0].forecast.horizon
+        text += f": {len(contenders)} forecasts of the next {ahead} bars of {candles.interval}"
+    st.title(plain(text), anchor=False)
+
+
+def show_chart(candles: Candles, contenders: Sequence[Contender], *, narrow: bool) -> None:
+    """The fans under the controls of their arrangement and view; candles where there are none."""
+    with st.container(horizontal=True):
+        arrangement = st.segmented_control(
+            "Arrangement", list(get_args(Arrangement)), default="panels", required=True,
+            format_func=lambda name: ARRANGEMENTS[name], key="arrangement", bind="query-params",
+            label_visibility="collapsed",
+        )  # fmt: skip
+        view = st.segmented_control(
+            "View", list(get_args(View)), default="price", required=True,
+            format_func=lambda name: VIEW_LABELS[name], key="view", bind="query-params",
+            label_visibility="collapsed",
+        )  # fmt: skip
+    if not contenders:
+        figure = fan_figure(candles, None, view=view or "price", compact=narrow)
+        st.plotly_chart(figure, key="candles", config=_CHART)
+        return
+    draw = overlay_figure if arrangement == "overlay" else panel_figure
+    figure = draw(candles, contenders, view=view or "price", compact=narrow)
+    st.plotly_chart(
+        figure, key="comparison", alt=compare_description(candles, contenders), config=_CHART
+    )
+    text = "Bands: 80% (p10 to p90) and 50% (p25 to p75) of paths. Thick line: median."
+    if arrangement == "overlay":
+        text = "Thick lines: medians. Thin lines with the same dash: p10 and p90."
+    st.caption(text)
+
+
+def show_tables(candles: Candles, found: Sequence[Finished], *, narrow: bool) -> None:
+    """Cost and scores of every model, then quantiles at the bars of the reader's choice."""
+    contenders = contenders_of(found)
+    choices = [choice_of(one.request.model) for one in found]
+    costs = [Cost(choice.n_parameters, choice.n_bytes) for choice in choices]
+    models = compare_table.model_table(candles, contenders, costs)
+    verdict = compare_table.verdict_text(models)
+    st.header("Models", anchor=False)
+    with st.container():  # see pages/compare.py
+        if verdict is not None:
+            st.info(plain(verdict), icon=":material/balance:")
+    # Where it is narrow, a column that stays would leave no room for those that move.
+    name = st.column_config.TextColumn(pinned=not narrow)
+    st.dataframe(models, hide_index=True, column_config={"model": name, **_model_columns()})
+    st.header("At chosen bars", anchor=False)
+    _show_bars(candles, contenders, narrow=narrow)
+
+
+@st.fragment
+def _show_bars(candles: Candles, contenders: Sequence[Contender], *, narrow: bool) -> None:
+    scene = build_scene(candles, contenders[0].forecast, view="price")
+    horizon = contenders[0].forecast.horizon
+    bars = st.pills(
+        "Bars ahead",
+        compare_table.bars_on_offer(horizon),
+        selection_mode="multi",
+        default=compare_table.default_bars(horizon),
+        key=f"bars_{horizon}",
+        bind="query-params",
+    )
+    if not bars:
+        st.caption("Choose at least one bar.")
+        return
+    table = compare_table.horizon_table(candles, contenders, sorted(bars))
+    price = st.column_config.NumberColumn(format=f"%.{scene.decimals}f")
+    st.dataframe(
+        table,
+        hide_index=True,
+        column_config={
+            **dict.fromkeys(("p10", "p50", "p90", "actual"), price),
+            "model": st.column_config.TextColumn(pinned=not narrow),
+            "width": st.column_config.NumberColumn(
+                format="%.2f%%", help="p90 minus p10, of the last close"
+            ),
+            "P(up)": st.column_config.NumberColumn(format="%.0f%%", help=meaning("P(up)")),
+        },
+    )
+
+
+def show_cautions(source: ChosenCandles, contenders: Sequence[Contender]) -> None:
+    """What limits the reading of the fans, each note once with the letters it is about."""
+    about: dict[str, list[str]] = {}
+    for contender in contenders:
+        for note in caution_notes(source, contender.forecast):
+            about.setdefault(note, []).append(contender.letter)
+    for note, letters in about.items():
+        who = "" if len(letters) == len(contenders) else f"{', '.join(letters)}: "
+        st.caption(f":material/info: {plain(who + note)}")
+
+
+def _model_columns() -> dict[str, Any]:
+    number = st.column_config.NumberColumn
+    return {
+        "seconds": number(
+            format="%.2f s",
+            help="Wall time. Models that are drawn at the same time share the machine.",
+        ),
+        "parameters": number(
+            format="localized", help="Learned by a model; estimated from the bars by a baseline"
+        ),
+        "memory": number(format="%.1f MB", help="Weights of model and tokenizer"),
+        "bars read": number(format="localized"),
+        "CRPS": number(
+            format="%.3f",
+            help="Over sigma × sqrt(bars), mean over the bars known; lower is better",
+        ),
+        "coverage": number(format="%.0f%%", help=meaning("Coverage")),
+        "bars known": number(help="Bars of the horizon whose real close is known"),
+    }

@@ -1,0 +1,1 @@
+"""What models are here, and what can be done with them."""

@@ -1,0 +1,188 @@
+"""The models on the page: one card each, with what can be done and what is going on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from kronos import hub, zoo
+from kronos.errors import Busy, CheckpointUnavailable
+from kronos.inference.models import LoadedModel
+from kronos.self_test import SelfTest
+from kronos.service import running_engine
+from pages.ui import services
+from pages.ui.messages import plain, show_error
+from pages.ui.models import jobs as models_jobs
+from pages.ui.models import text as models_text
+from pages.ui.models.jobs import Action
+from pages.ui.progress import POLL_SECONDS, progress_share
+from pages.ui.readouts import Readout
+
+FACT_PIXELS = 132
+"""Six fit into a wide page, two into a narrow one."""
+ICONS: dict[Action, str] = {
+    "download": ":material/download:",
+    "test": ":material/labs:",
+    "verify": ":material/verified:",
+    "delete": ":material/delete:",
+}
+HELP: dict[Action, str] = {
+    "download": "Fetches model and tokenizer from the hub and checks every byte.",
+    "test": "Loads the model and forecasts with it, to see that this machine computes what it "
+    "should. Takes some seconds.",
+    "verify": "Hashes every file again and compares it with the pinned digest.",
+    "delete": "Asks before it deletes.",
+}
+
+
+def show_machine() -> None:
+    """Device and memory. Starts nothing."""
+    st.header("This machine", anchor=False)
+    with st.container(horizontal=True, gap="small", key="machine"):
+        for fact in models_text.machine_facts(_loaded()):
+            _show(fact)
+
+
+def show_models() -> None:
+    """Every model."""
+    busy = {entry.name for entry in services.models() if models_jobs.active(entry.name)}
+    if st.session_state.get("busy models", set()) - busy:
+        services.models.clear()
+    st.session_state["busy models"] = busy
+    loaded = {model.name: model for model in _loaded()}
+    for entry in services.models():
+        with st.container(border=True, key=f"card {entry.name}"):
+            _show_model(entry, loaded.get(entry.name), is_busy=entry.name in busy)
+
+
+def show_origin() -> None:
+    """Where models come from and where they lie."""
+    with st.expander("Where the models come from", icon=":material/info:"):
+        try:
+            source = f"They are fetched from {plain(hub.endpoint())}."
+        except CheckpointUnavailable as error:
+            show_error(error)
+            source = ""
+        st.markdown(
+            "The bundled model ships with the application. The others are the published Kronos "
+            f"checkpoints, each at one pinned revision. {source} Every file is compared with a "
+            "pinned SHA-256 before it is read, and pickled weights are never read. Downloads lie "
+            f"in the cache of the Hugging Face hub, {plain(hub.cache_folder())}, where other "
+            "programs that use it find them too."
+        )
+
+
+def _loaded() -> Sequence[LoadedModel]:
+    running = running_engine()
+    return () if running is None else running.models
+
+
+def _show_model(entry: zoo.Entry, loaded: LoadedModel | None, *, is_busy: bool) -> None:
+    words, icon, colour = models_text.STATES[entry.state]
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.subheader(plain(entry.title), anchor=False, width="content")
+        st.badge(words, icon=icon, color=colour)
+    check = zoo.checked(entry.name)
+    with st.container(horizontal=True, gap="small"):
+        for fact in models_text.model_facts(entry, check, loaded):
+            _show(fact)
+    outcomes = models_jobs.outcomes(entry.name)
+    for problem in models_text.problems(entry, check, outcomes):
+        show_error(problem)
+    _show_refusal(entry)
+    if is_busy:
+        _show_progress(entry.name)
+    else:
+        _show_actions(entry, loaded)
+    freed = outcomes.get("delete")
+    if freed is not None and freed.state == "done" and entry.state == "downloadable":
+        st.caption(f"Deleted: {models_text.size_text(freed.result)} freed.")
+    tested = outcomes.get("test")
+    if tested is not None and tested.state == "done":
+        _show_test(tested.result)
+
+
+def _show(fact: Readout) -> None:
+    with st.container(width=FACT_PIXELS, gap=None):
+        st.caption(plain(fact.label))
+        st.markdown(f"**{plain(fact.value)}**")
+        if fact.remark:
+            st.caption(plain(fact.remark))
+
+
+def _show_actions(entry: zoo.Entry, loaded: LoadedModel | None) -> None:
+    with st.container(horizontal=True, gap="small"):
+        for action in models_text.actions_of(entry):
+            st.button(
+                models_text.action_label(action, entry),
+                key=f"{action} {entry.name}",
+                icon=ICONS[action],
+                help=HELP[action],
+                on_click=_ask_first if action == "delete" else _start,
+                args=(entry.name,) if action == "delete" else (action, entry.name),
+            )
+    if st.session_state.get("delete asked") == entry.name:
+        st.warning(plain(models_text.delete_question(entry, loaded)), icon=":material/delete:")
+        with st.container(horizontal=True, gap="small"):
+            st.button(
+                f"Delete {entry.title}",
+                key="confirm delete",
+                type="primary",
+                on_click=_start,
+                args=("delete", entry.name),
+            )
+            st.button("Keep it", key="keep", on_click=_ask_first, args=(None,))
+
+
+@st.fragment(run_every=POLL_SECONDS)
+def _show_progress(name: str) -> None:
+    """How far the work on a model is, with Cancel. Reruns the page once it has ended."""
+    current = models_jobs.active(name)
+    if current is None:
+        st.rerun()
+    action, status = current
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.progress(progress_share(status), models_text.job_text(action, status))
+        st.button(
+            "Cancel",
+            key=f"cancel {name}",
+            icon=":material/close:",
+            width="content",
+            on_click=_cancel,
+            args=(action, name),
+            disabled=action == "delete" and status.state == "running",
+        )
+
+
+def _show_test(tested: SelfTest) -> None:
+    """Verdict, and every step: open where something failed."""
+    icon = ":material/check_circle:" if tested.is_passed else ":material/error:"
+    title = models_text.verdict_text(tested)
+    with st.expander(plain(title), icon=icon, expanded=not tested.is_passed):
+        for step in tested.steps:
+            st.markdown(f"**{step.outcome.capitalize()}.** {plain(models_text.step_line(step))}")
+
+
+def _start(action: Action, name: str) -> None:
+    st.session_state.pop("delete asked", None)
+    st.session_state.pop("refused", None)
+    try:
+        models_jobs.start(action, name)
+    except Busy as error:
+        st.session_state["refused"] = (name, error)
+
+
+def _cancel(action: Action, name: str) -> None:
+    if not models_jobs.cancel(action, name):
+        st.toast("A forecast waits for this download, so it goes on.", icon=":material/download:")
+
+
+def _ask_first(name: str | None) -> None:
+    st.session_state["delete asked"] = name
+
+
+def _show_refusal(entry: zoo.Entry) -> None:
+    name, error = st.session_state.get("refused", ("", None))
+    if name == entry.name:
+        show_error(error)

@@ -1,0 +1,1 @@
+"""The watchlist: many instruments in one run."""

@@ -1,0 +1,178 @@
+"""The current run on the page: how far it is, its table, and what failed in full."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from kronos.errors import Busy
+from kronos.inference.jobs import JobStatus
+from pages.ui import services
+from pages.ui.asked import expect_visit
+from pages.ui.glossary import meaning
+from pages.ui.messages import plain, show_error
+from pages.ui.progress import progress_share, progress_text
+from pages.ui.session import owner
+from pages.ui.watchlist import session as watchlist_session
+from pages.ui.watchlist.links import forecast_query
+from pages.ui.watchlist.request import WatchRequest
+from pages.ui.watchlist.run import WatchRun
+from pages.ui.watchlist.table import OPEN, counts_text, watch_table
+
+POLL_SECONDS = 1.0
+ROW_PIXELS = 44
+MAX_PIXELS = 640
+
+
+def show_state(run: WatchRun | None, request: WatchRequest | None, refusal: Busy | None) -> None:
+    """One line on what to do, where there is something to do."""
+    if refusal is not None:
+        show_error(refusal)
+    if request is None:
+        st.info(
+            "Paste or find symbols in the sidebar, or upload CSV files of candles, then press Run.",
+            icon=":material/playlist_add:",
+        )
+    elif run is None:
+        st.info("Press Run to forecast this list.", icon=":material/play_arrow:")
+    elif run.request.key != request.key:
+        text = "The list or its settings changed: press Run. Below is the run before."
+        st.info(text, icon=":material/sync:")
+    elif watchlist_session.is_cancelled():
+        text = f"Cancelled: {counts_text(run.rows)}. Press Run to start again."
+        st.info(text, icon=":material/cancel:")
+
+
+def show_board(run: WatchRun) -> None:
+    """Progress and table, drawn again by themselves while the run goes on."""
+    moves = _status(run) is not None
+    st.fragment(_draw, run_every=POLL_SECONDS if moves else None)(run, moves)
+
+
+def _draw(run: WatchRun, was_moving: bool) -> None:
+    status = _status(run)
+    if was_moving and status is None:
+        st.rerun()
+    with st.container():
+        if status is not None:
+            _show_progress(run, status)
+        elif run.error is not None:
+            show_error(run.error)
+    _show_table(run, is_final=status is None)
+
+
+def _status(run: WatchRun) -> JobStatus | None:
+    """How far a run is; None once nothing of it moves any more for this session."""
+    status = services.watchlists().status(run, owner=owner())
+    if watchlist_session.is_cancelled() or run.is_final or status is None or status.is_final:
+        return None
+    return status
+
+
+def _show_progress(run: WatchRun, status: JobStatus) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.progress(_share(run, status), _progress_words(run, status))
+        if st.button("Cancel", key="watch_cancel", icon=":material/close:", width="content"):
+            watchlist_session.cancel()
+            st.rerun()
+
+
+def _share(run: WatchRun, status: JobStatus) -> float:
+    return run.n_final / len(run.rows) if run.n_final else progress_share(status)
+
+
+def _progress_words(run: WatchRun, status: JobStatus) -> str:
+    if status.state == "queued" or status.stage.startswith("Downloading"):
+        return progress_text(status)
+    wait = run.seconds_to_wait
+    if wait > 0:
+        return f"{counts_text(run.rows)}; the source was asked too often: on in {wait:.0f} s"
+    return counts_text(run.rows)
+
+
+def _show_table(run: WatchRun, *, is_final: bool) -> None:
+    table = watch_table(run.rows, run.request, is_final=is_final)
+    number = st.column_config.NumberColumn
+    horizon = run.request.horizon
+    st.dataframe(
+        table,
+        key="watch_table",
+        hide_index=True,
+        row_height=ROW_PIXELS,
+        height=min(ROW_PIXELS * len(table) + 40, MAX_PIXELS),
+        placeholder="",
+        alt=f"Watchlist: forecasts of {len(table)} instruments",
+        column_config={
+            "Symbol": st.column_config.TextColumn(pinned=True, width=88),
+            OPEN: st.column_config.ButtonColumn(
+                "Forecast", type="tertiary", key="watch_open", width=74,
+                help="Open this line on the Forecast page.",
+            ),
+            "Fan": st.column_config.ImageColumn(
+                f"Next {horizon} bars", width=156,
+                help="The last closes, then p10 to p90 of the paths and their median.",
+            ),
+            "P(up)": number(
+                format="%.0f%%", width=64,
+                help=meaning("P(up)", f"At bar {horizon}."),
+            ),
+            "±": number(
+                format="%.1f",
+                width=46,
+                help=f"Of P(up), in points of percent. {meaning('Sampling error')}",
+            ),
+            "Expected move": number(
+                "Move", format="%.2f%%", width=66,
+                help=meaning("Expected move"),
+            ),
+            "80% low": number(format="%+.2f%%", width=80, help="p10 against the last close."),
+            "80% high": number(format="%+.2f%%", width=80, help="p90 against the last close."),
+            "Last close": number(format="%.6g", width=92),
+            "Newest bar": st.column_config.DatetimeColumn(
+                "Data age", format="distance", width=104,
+                help="When the newest finished bar began.",
+            ),
+            "Status": st.column_config.TextColumn(width=260),
+        },
+    )  # fmt: skip
+    _open_clicked(run)
+
+
+def _open_clicked(run: WatchRun) -> None:
+    click = st.session_state.get("watch_open")
+    if click is not None and 0 <= click.row < len(run.rows):
+        _open(run, click.row)
+
+
+def show_opening(run: WatchRun) -> None:
+    """What a click on a line does, for those who use no mouse."""
+    names = {
+        f"{row.symbol} ({i + 1})": i
+        for i, row in enumerate(run.rows)
+        if row.state == "done" and not run.request.entries[i].is_file
+    }
+    if any(entry.is_file for entry in run.request.entries):
+        st.caption("Files have no address: to see one alone, upload it on the Forecast page.")
+    if not names:
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.selectbox("Line", list(names), key="watch_line", width=220)
+        if st.button("Open in Forecast", key="watch_open_line", icon=":material/open_in_new:"):
+            _open(run, names[name])
+
+
+def _open(run: WatchRun, i: int) -> None:
+    titles = {entry.name: entry.title for entry in services.models()}
+    query = forecast_query(run, i, titles.get(run.request.model, ""))
+    if query is not None:
+        expect_visit()
+        st.switch_page("pages/forecast.py", query_params=query)
+
+
+def show_problems(run: WatchRun) -> None:
+    """The lines that failed, in full, which a cell of the table may be too narrow for."""
+    failed = [row for row in run.rows if row.state == "failed"]
+    if not failed:
+        return
+    noun = "line" if len(failed) == 1 else "lines"
+    with st.expander(f"{len(failed)} {noun} failed", icon=":material/error:"):
+        st.markdown("\n".join(f"- **{plain(row.symbol)}**: {plain(row.problem)}" for row in failed))

@@ -1,0 +1,75 @@
+"""What one run of a watchlist asks for, checked again on the server."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+from kronos.errors import InvalidRequest
+from kronos.forecast import SamplingParameters
+from pages.ui.request import MAX_HORIZON, MAX_PATHS
+from pages.ui.watchlist.symbols import MAX_SYMBOLS
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One instrument to forecast.
+
+    Attributes:
+        symbol: Ticker at the source, or the name of an uploaded file.
+        interval: Width of a bar; empty for an uploaded file, which says it itself.
+        digest: SHA-256 of an uploaded file; empty for a symbol.
+    """
+
+    symbol: str
+    interval: str = ""
+    digest: str = ""
+
+    @property
+    def is_file(self) -> bool:
+        return bool(self.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class WatchRequest:
+    """One batched run.
+
+    Attributes:
+        entries: What is forecast, in the order of the table.
+        source: Name of the source of the symbols.
+        model: Name of the model, as the zoo knows it.
+        revision: Revision of the model's weights.
+        horizon: Number of bars ahead.
+        sampling: How futures are drawn.
+
+    Raises:
+        InvalidRequest: There is nothing to forecast, too much of it, or a setting is out of
+            range.
+    """
+
+    entries: tuple[Entry, ...]
+    source: str
+    model: str
+    revision: str
+    horizon: int
+    sampling: SamplingParameters
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.entries) <= MAX_SYMBOLS:
+            raise InvalidRequest(
+                f"A watchlist has 1 to {MAX_SYMBOLS} lines, found {len(self.entries)}."
+            )
+        if not 1 <= self.horizon <= MAX_HORIZON:
+            raise InvalidRequest(
+                f"The horizon must be 1 to {MAX_HORIZON} bars, found {self.horizon}."
+            )
+        if self.sampling.sample_count > MAX_PATHS:
+            raise InvalidRequest(
+                f"At most {MAX_PATHS} paths can be drawn here, found {self.sampling.sample_count}."
+            )
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of everything asked for; files by their content."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,218 @@
+"""One batched run: bars are fetched, all series go to the engine together, lines fill in."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from data_sources.source import Bars
+from kronos import zoo
+from kronos.errors import CheckpointError, ForecastCancelled, NotFinished
+from kronos.inference.jobs import JobControl, JobStatus, Priority
+from kronos.inference.queue import JobQueue
+from pages.ui.request import ForecastRequest, data_id
+from pages.ui.watchlist.fetch import AT_A_TIME, Fetching, OpenSource, uploaded_bars
+from pages.ui.watchlist.request import WatchRequest
+from pages.ui.watchlist.rows import Row, problem_text, summarise
+from pages.ui.work import forecast_work
+
+LOOK_EVERY = 0.05
+"""Seconds between two looks at what the engine has finished."""
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A forecast the engine works on."""
+
+    key: str
+    bars: Bars
+
+
+class WatchRun:
+    """A run and what it has found so far. Any thread may read it while it works.
+
+    A few threads fetch and hand over, waiting where the engine's queue is full; the thread of the
+    run collects. Of every forecast only its summary is kept.
+
+    Attributes:
+        request: What was asked for.
+        key: Its name among the runs; another run of the same request has another one.
+        error: What ended it before its lines were done; None otherwise.
+        is_final: Whether nothing moves any more.
+    """
+
+    def __init__(
+        self,
+        request: WatchRequest,
+        contents: Sequence[bytes | None],
+        *,
+        open_source: OpenSource,
+        forecasts: JobQueue,
+        downloads_model: bool = False,
+    ) -> None:
+        """Args:
+        request: What to forecast.
+        contents: For every entry the bytes of its file, None for symbols.
+        open_source: Gives a source by name.
+        forecasts: The engine's queue.
+        downloads_model: Whether the model has to be fetched first.
+        """
+        self.request = request
+        self.key = f"{request.key} {next(_numbers)}"
+        self.error: Exception | None = None
+        self.is_final = False
+        self._contents = list(contents)
+        self._forecasts = forecasts
+        self._downloads_model = downloads_model
+        self._rows = [Row(entry.symbol) for entry in request.entries]
+        self._next = iter(range(len(self._rows)))
+        self._stopped = threading.Event()
+        self._fetching = Fetching(request.source, open_source, self._stopped)
+        self._in_flight: dict[int, _Asked] = {}
+        self._lock = threading.Lock()
+        self._moved = threading.Event()
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The lines as they stand now."""
+        return tuple(self._rows)
+
+    @property
+    def n_final(self) -> int:
+        """Lines that are done or have failed."""
+        return sum(row.is_final for row in self._rows)
+
+    @property
+    def seconds_to_wait(self) -> float:
+        """How long the source is left alone because it was asked too often; 0 if it is not."""
+        return self._fetching.seconds_to_wait
+
+    def __call__(self, control: JobControl) -> None:
+        """Do it, in the thread of a worker.
+
+        Raises:
+            ForecastCancelled: Nobody wants it any more; lines that are done stay.
+            CheckpointError: The model cannot be had.
+        """
+        try:
+            if self._downloads_model:
+                control.stage("Downloading the model")
+                zoo.download(self.request.model, progress=control.progress)
+            control.stage("Forecasting")
+            for _ in range(min(AT_A_TIME, len(self._rows))):
+                threading.Thread(target=self._prepare_rows, daemon=True).start()
+            self._collect(control)
+        except ForecastCancelled:
+            raise
+        except Exception as error:
+            self.error = error
+            raise
+        finally:
+            self._end()
+
+    def _collect(self, control: JobControl) -> None:
+        while self.n_final < len(self._rows):
+            control.progress(self.n_final, len(self._rows))
+            with self._lock:
+                in_flight = list(self._in_flight.items())
+            for i, asked in in_flight:
+                status = self._forecasts.status(asked.key, owner=self._owner(i))
+                if status is None or status.is_final:
+                    del self._in_flight[i]
+                    self._settle(i, asked, status)
+            self._moved.wait(LOOK_EVERY)
+            self._moved.clear()
+        control.progress(self.n_final, len(self._rows))
+
+    def _settle(self, i: int, asked: _Asked, status: JobStatus | None) -> None:
+        try:
+            if status is None or status.state == "cancelled":
+                raise NotFinished("The server gave this forecast up. Press Run to try again.")
+            if isinstance(status.error, CheckpointError):
+                raise status.error
+            if status.error is not None:
+                self._fail(i, status.error)
+            else:
+                self._put(
+                    i, Row(self._rows[i].symbol, "done", summarise(asked.bars, status.result))
+                )
+        except NotFinished as error:
+            self._fail(i, error)
+
+    def _end(self) -> None:
+        with self._lock:
+            self._stopped.set()
+            left = dict(self._in_flight)
+            self._in_flight.clear()
+        for i, asked in left.items():
+            self._forecasts.leave(asked.key, owner=self._owner(i))
+        self._contents = [None] * len(self._contents)
+        self.is_final = True
+
+    # The rest runs in the threads that fetch.
+
+    def _prepare_rows(self) -> None:
+        while (i := self._claim()) is not None:
+            try:
+                self._put(i, replace(self._rows[i], state="fetching"))
+                self._ask(i, self._bars(i))
+            # The boundary of the thread: what one line raises becomes its text, because an error
+            # that escaped would leave the lines after it waiting.
+            except Exception as error:  # noqa: BLE001
+                self._fail(i, error)
+            self._moved.set()
+
+    def _claim(self) -> int | None:
+        with self._lock:
+            return None if self._stopped.is_set() else next(self._next, None)
+
+    def _bars(self, i: int) -> Bars:
+        entry = self.request.entries[i]
+        if not entry.is_file:
+            return self._fetching.bars(entry)
+        content, self._contents[i] = self._contents[i], None
+        if content is None:
+            raise ForecastCancelled("The run was stopped before this file was read.")
+        return uploaded_bars(entry, content)
+
+    def _ask(self, i: int, bars: Bars) -> None:
+        asked = self.request
+        request = ForecastRequest(
+            data_id=data_id(bars.candles),
+            model=asked.model,
+            revision=asked.revision,
+            horizon=asked.horizon,
+            sampling=asked.sampling,
+            origin=bars.candles.frame.index[-1],
+        )
+        self._put(i, replace(self._rows[i], state="forecasting"))
+        if self._stopped.is_set():
+            return
+        self._forecasts.submit(
+            request.key,
+            forecast_work(bars.candles, request),
+            owner=self._owner(i),
+            priority=Priority.BATCH,
+            supersede=False,
+            wait=True,
+            keep=False,
+        )
+        with self._lock:
+            if not self._stopped.is_set():
+                self._in_flight[i] = _Asked(request.key, bars)
+                return
+        # The run ended while this one waited for room.
+        self._forecasts.leave(request.key, owner=self._owner(i))
+
+    def _owner(self, i: int) -> str:
+        return f"{self.key} {i}"
+
+    def _fail(self, i: int, error: Exception) -> None:
+        self._put(i, Row(self._rows[i].symbol, "failed", problem=problem_text(error)))
+
+    def _put(self, i: int, row: Row) -> None:
+        if not self._stopped.is_set():
+            self._rows[i] = row
