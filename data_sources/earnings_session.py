@@ -33,6 +33,6 @@ class EarningsSession(JudgedSession):
         if answer.status_code != 200 or "earnings" not in page or "consent.yahoo.com" in answer.url:
             raise SourceNonsense(
                 f"{TITLE} answered (HTTP {answer.status_code}), but not with its earnings "
-                "calendar. A captcha, a page that asks for consent or a proxy stands in between: open "
-                "https://finance.yahoo.com/calendar/earnings in a browser from this network."
+                "calendar. A captcha, a page that asks for consent or a proxy stands in between: "
+                "open https://finance.yahoo.com/calendar/earnings in a browser from this network."
             )
