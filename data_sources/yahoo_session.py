@@ -1,35 +1,21 @@
-"""The connection to Yahoo: every answer is judged here, before the client can misread it.
-
-The client keeps broken answers in a cache, replaces messages with its own, and forgets headers.
-So the session it is given raises for whatever is not a chart, says what Yahoo said, and keeps the
-time limits. Cookies and crumbs are the client's business; the chart is given without them, too.
-"""
+"""The connection to Yahoo's charts, which are given without cookies and crumbs, too."""
 
 from __future__ import annotations
 
 import json
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pandas as pd
-from curl_cffi.requests import Response, Session
-from curl_cffi.requests.exceptions import RequestException, Timeout
+from curl_cffi.requests import Response
 
-from data_sources.http_faults import no_answer, refuse_page, refuse_status, source_clock
+from data_sources.http_faults import refuse_page, refuse_status, source_clock
+from data_sources.judged_session import TITLE, JudgedSession
 from kronos.errors import IntervalUnavailable, SourceBlocked, SourceNonsense, UnknownSymbol
 
 __all__ = ["TITLE", "ChartSession"]
 
-TITLE = "Yahoo Finance"
-_CHART = "/v8/finance/chart/"
-# A cookie is nice to have: it may take this long, in seconds.
-_COOKIE_SECONDS = 3.0
 
-
-class ChartSession(Session[Response]):
+class ChartSession(JudgedSession):
     """A session that takes charts from Yahoo, or raises what was wrong with them.
 
     Args:
@@ -38,55 +24,23 @@ class ChartSession(Session[Response]):
     """
 
     def __init__(self, *, chart_seconds: float = 8.0, **options: Any) -> None:
-        super().__init__(**{"impersonate": "chrome", **options})
-        self._chart_seconds = chart_seconds
-        self._call = threading.local()
-
-    @contextmanager
-    def within(self, seconds: float) -> Iterator[None]:
-        """All requests of this thread end within so many seconds."""
-        self._call.deadline = time.monotonic() + seconds
-        self._call.clock = None
-        self._call.n_unauthorized = 0
-        try:
-            yield
-        finally:
-            self._call.deadline = None
+        super().__init__("/v8/finance/chart/", chart_seconds, **options)
 
     @property
     def clock(self) -> pd.Timestamp | None:
         """Yahoo's own time, UTC, at this thread's last chart."""
         return getattr(self._call, "clock", None)
 
-    def request(self, method: Any, url: str, *args: Any, **options: Any) -> Response:
-        """See `curl_cffi.requests.Session.request`."""
-        is_chart = _CHART in url
-        limit = self._chart_seconds if is_chart else _COOKIE_SECONDS
-        deadline = getattr(self._call, "deadline", None)
-        if deadline is not None:
-            limit = min(limit, deadline - time.monotonic())
-        options["timeout"] = max(limit, 0.001)
-        if not is_chart:
-            return self.send(method, url, *args, **options)
-        try:
-            answer = self.send(method, url, *args, **options)
-        except Timeout as exc:
-            raise no_answer(TITLE, f"it did not answer within {limit:.0f} s") from exc
-        except RequestException as exc:
-            raise no_answer(TITLE, str(exc).split(". See ")[0]) from exc
+    def judge(self, answer: Response) -> None:
+        """See `JudgedSession.judge`."""
         self._call.clock = source_clock(answer.headers) or self.clock
-        if answer.status_code == 401 and self._is_first_refusal():
-            return answer  # The client may get another cookie and ask once more.
-        _require_chart(answer)
-        return answer
+        # At the first refusal the client may get another cookie and ask once more.
+        if answer.status_code != 401 or not self._is_first_refusal():
+            _require_chart(answer)
 
     def _is_first_refusal(self) -> bool:
         self._call.n_unauthorized = getattr(self._call, "n_unauthorized", 0) + 1
         return bool(self._call.n_unauthorized == 1)
-
-    def send(self, method: Any, url: str, *args: Any, **options: Any) -> Response:
-        """Sends the request as it is."""
-        return super().request(method, url, *args, **options)
 
 
 def _require_chart(answer: Response) -> None:
