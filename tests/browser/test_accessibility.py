@@ -119,7 +119,8 @@ def pages(browser: Browser, server: Server) -> Iterator[dict[str, Visit]]:
         return seen
 
     first = open_link(server.url)
-    links = first.page.get_by_test_id("stSidebarNavLink")
+    # At the top of a wide screen, or in the sidebar.
+    links = first.page.get_by_test_id(re.compile("st(TopNav|SidebarNav)Link$"))
     expect(links.first).to_be_visible()
     addresses = {link.inner_text(): link.get_attribute("href") for link in links.all()}
     assert {"Forecast", "Models"} <= set(addresses)
