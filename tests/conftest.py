@@ -10,9 +10,14 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
+import hypothesis
 import pandas as pd
 import pytest
 from safetensors.torch import load_file
+
+# How long an example takes says more of the machine than of the code.
+hypothesis.settings.register_profile("kronos", deadline=None)
+hypothesis.settings.load_profile("kronos")
 
 pytest_plugins = ["tests.simulated"]
 

@@ -169,7 +169,7 @@ def progress(app: AppTest) -> str:
 
 
 def test_a_download_that_a_forecast_waits_for_goes_on(app, tiny, hub):
-    hub.faults.slow = 0.05
+    hub.faults.slow = 0.2
     services.downloads().submit(f"download {tiny}", download_work(tiny), owner="a forecast")
     run_until(app.run(), lambda app: f"cancel {tiny}" in [button.key for button in app.button])
     press(app, f"cancel {tiny}")
