@@ -34,14 +34,17 @@ IS_READY = """() => {
         '[data-testid="stSkeleton"], [data-testid="stProgress"], [data-testid="stSpinner"]');
     const state = document.querySelector("[data-test-script-state]")?.dataset.testScriptState;
     const main = document.querySelector('[data-testid="stMain"]');
-    const colours = [...document.querySelectorAll(".stApp, button, p")]
+    const colours = [...document.querySelectorAll(".stApp, button, p, summary, input, div[class]")]
         .map(element => getComputedStyle(element))
-        .map(style => style.color + style.backgroundColor);
+        .map(style => style.color + style.backgroundColor + style.borderColor);
     const layout = [main?.innerText, main?.scrollHeight, innerWidth, ...colours].join();
     if (busy || state !== "notRunning" || window.seen?.layout !== layout)
         window.seen = { layout, since: performance.now() };
     return performance.now() - window.seen.since >= 400;
 }"""
+
+HAS_SCHEME = """scheme =>
+    getComputedStyle(document.querySelector(".stApp")).colorScheme === scheme"""
 
 # How an element and what is around it look. Some controls show their focus on the frame around
 # them, others on what is drawn beside them.
@@ -136,6 +139,7 @@ def pages(browser: Browser, server: Server) -> Iterator[dict[str, Visit]]:
 
 def settle(page: Page) -> None:
     """Until the page is complete and at rest."""
+    page.evaluate("window.seen = null")
     page.wait_for_function(IS_READY, polling=100)
 
 
@@ -162,6 +166,7 @@ def set_horizon(page: Page, bars: int) -> None:
 def look(page: Page, scheme: Any, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 1100})
     page.emulate_media(color_scheme=scheme)
+    page.wait_for_function(HAS_SCHEME, arg=scheme)
     settle(page)
 
 
