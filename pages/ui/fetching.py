@@ -6,6 +6,7 @@ forecast. Session state holds what is wanted; the bars stay with the thread's qu
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import re
 import time
@@ -17,7 +18,7 @@ import streamlit as st
 from data_sources.markets import open_source
 from data_sources.source import Bars, Instrument
 from kronos.calendars import MAX_HORIZON
-from kronos.errors import Busy, UnknownSymbol
+from kronos.errors import UnknownSymbol
 from kronos.inference.jobs import JobControl, JobStatus, Work
 from kronos.intervals import interval_width, is_intraday
 from pages.ui import services
@@ -28,6 +29,7 @@ BARS_BEFORE = 1_500
 """Bars fetched before a day in the past: more than any model reads."""
 ALL_SYMBOLS = 10_000
 POLL_SECONDS = 0.4
+AT_ONCE_SECONDS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,19 +139,29 @@ def ask_again(*slots: str) -> None:
             st.session_state[slot] = replace(before, asked_at=before.asked_at + 60)
 
 
-def instruments(source: str) -> list[Instrument]:
-    """What a source has, as far as it is known already; looked up beside the page."""
-    key = f"symbols {source}"
-    queue = services.fetches()
+def instruments(source: str) -> JobStatus:
+    """The lookup of what a source has, done beside the page; its result are `Instrument`s.
+
+    A source that knows without asking anybody answers at once.
+
+    Raises:
+        Busy: too many wait.
+    """
+    key, queue = symbols_key(source), services.fetches()
     status = queue.status(key, owner=owner())
-    if status is None:
+    if status is not None:
+        return status
 
-        def work(control: JobControl) -> list[Instrument]:
-            control.stage("Asking for the symbols")
-            return open_source(source).suggest("", ALL_SYMBOLS)
+    def work(control: JobControl) -> list[Instrument]:
+        control.stage("Asking for the symbols")
+        return open_source(source).suggest("", ALL_SYMBOLS)
 
-        try:
-            status = queue.submit(key, work, owner=owner(), supersede=False)
-        except Busy:
-            return []
-    return status.result if status.state == "done" else []
+    status = queue.submit(key, work, owner=owner(), supersede=False)
+    with contextlib.suppress(Exception):  # whatever it raised is told by the status
+        queue.result(key, owner=owner(), timeout=AT_ONCE_SECONDS)
+    return queue.status(key, owner=owner()) or status
+
+
+def symbols_key(source: str) -> str:
+    """The key of a lookup of all symbols."""
+    return f"symbols {source}"

@@ -16,6 +16,7 @@ from pages.ui.fetching import Wanted
 from pages.ui.messages import plain, show_error
 from pages.ui.request import MIN_CONTEXT
 from pages.ui.session import owner
+from pages.ui.symbol_list import known_instruments
 
 TICKER = "Ticker"
 """The choice of data that stands for live markets."""
@@ -181,7 +182,7 @@ def _cancel() -> None:
 
 def _choose_symbol(source: str) -> str | None:
     """A box to type in, with what the source has as suggestions; the link carries the symbol."""
-    known = {_option(each): each.symbol for each in fetching.instruments(source)}
+    known = {_option(each): each.symbol for each in known_instruments(source)}
     named = st.query_params.get("symbol", "").strip()[:60]
     if st.session_state.get("symbol_source", source) != source:
         st.session_state["symbol_box"] = None

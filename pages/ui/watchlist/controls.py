@@ -12,9 +12,9 @@ from kronos import zoo
 from kronos.forecast import SamplingParameters
 from pages.ui import services
 from pages.ui.controls import LARGEST_SEED, model_state
-from pages.ui.fetching import instruments
 from pages.ui.glossary import meaning
 from pages.ui.request import DEFAULT_HORIZON, DEFAULT_PATHS, MAX_HORIZON, MAX_PATHS
+from pages.ui.symbol_list import known_instruments
 from pages.ui.ticker import OTHERS
 from pages.ui.watchlist.fetch import sample_intervals
 from pages.ui.watchlist.files import choose_files
@@ -190,7 +190,7 @@ def _choose_interval(source: str) -> str:
 
 def _find_symbols(source: str, key: str) -> None:
     """A box to search what the source has; what is chosen joins the list."""
-    known = [f"{each.symbol}{_SEPARATOR}{each.name}" for each in instruments(source)]
+    known = [f"{each.symbol}{_SEPARATOR}{each.name}" for each in known_instruments(source)]
     st.selectbox(
         "Add a symbol", known, None, key="watch_find", on_change=_add_found, args=(key,),
         placeholder="Search" if known else "Type into the list above",
