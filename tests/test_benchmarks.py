@@ -44,6 +44,7 @@ def speed_report(tmp_path_factory) -> str:
     return file.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_speed_compares_the_engines_of_a_size(speed_report):
     rows = cells(speed_report, "model | engine")
     assert [(row["model"], row["engine"]) for row in rows] == [
@@ -62,6 +63,7 @@ def test_speed_compares_the_engines_of_a_size(speed_report):
     assert number(ours["memory (MB)"]) > 0
 
 
+@pytest.mark.slow
 def test_speed_states_the_floor_it_compares_with(speed_report):
     (limits,) = cells(speed_report, "model | products (GFLOP)")
     ours, _ = cells(speed_report, "model | engine")
@@ -75,6 +77,7 @@ def test_speed_states_the_floor_it_compares_with(speed_report):
     assert least >= 0.98e3 * operations / rate
 
 
+@pytest.mark.slow
 def test_speed_says_what_was_measured_and_where(speed_report):
     assert "Context 24, 3 paths, 4 steps" in speed_report
     assert f"torch {torch.__version__}" in speed_report.splitlines()[-1]

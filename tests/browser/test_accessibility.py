@@ -18,7 +18,12 @@ from tests.browser.conftest import PATIENCE_MS, Server, Visit, open_page, wait_f
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(480)]
 expect.set_options(timeout=PATIENCE_MS)
 
-LOOKS = [(scheme, width) for width in (1400, 390) for scheme in ("light", "dark")]
+LOOKS = [
+    ("light", 1400),
+    ("dark", 390),
+    pytest.param("dark", 1400, marks=pytest.mark.slow),
+    pytest.param("light", 390, marks=pytest.mark.slow),
+]
 GRAVE = {"serious", "critical"}
 MOST_TABS = 150
 # The part of a page that scrolls takes the focus, so that arrow keys scroll it; tables are drawn on
@@ -232,6 +237,7 @@ def test_every_control_is_reached_by_tab_and_shows_it(pages):
         assert [names[i] for i in page.evaluate(UNSEEN)] == [], title
 
 
+@pytest.mark.slow
 def test_the_controls_of_a_narrow_page_are_found_without_a_mouse(pages):
     page = pages["Forecast"].page
     look(page, "light", 390)

@@ -56,6 +56,7 @@ def test_two_temperatures_and_a_baseline_by_keyboard(server, visit, screenshots)
     page.screenshot(path=screenshots / "compare_overlay_light.png")
 
 
+@pytest.mark.slow
 def test_an_overlay_on_a_dark_narrow_screen_comes_with_the_link(server, visit, screenshots):
     link = f"{server.url}/compare?{SMALL}&models=4&arrangement=Overlay&view=%25+from+origin"
     seen = visit(link, width=390, height=1900, scheme="dark")

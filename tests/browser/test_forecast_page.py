@@ -71,6 +71,7 @@ def test_a_cold_deep_link_shows_a_forecast_without_a_click(cold_server, visit):
     assert_shows_the_first_forecast(seen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "title"),
     [("compare", "2 forecasts of"), ("watchlist", "Watchlist"), ("models", "Models")],
@@ -94,9 +95,6 @@ def test_a_ticker_is_found_by_its_name_and_forecast(market_server, visit):
     wait_for_fan(page)
     expect(page.get_by_role("heading", level=1)).to_contain_text("VOD.L: next 5 bars of 1d")
     assert "symbol=VOD.L" in page.url
-    again = visit(page.url)
-    wait_for_fan(again.page)
-    expect(again.page.get_by_role("heading", level=1)).to_contain_text("VOD.L: next 5 bars of 1d")
     assert not real_complaints(seen)
 
 
@@ -198,6 +196,7 @@ def test_two_sessions_with_one_request_compute_once(server, visit):
     assert plot.get_attribute("data-mark") == "kept", "the figure was mounted anew"
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_fetched_says_so_within_seconds(server, visit):
     seen = visit(f"{server.url}/?model=Kronos-mini")
     page = seen.page
@@ -228,6 +227,7 @@ def test_the_chart_stays_on_the_screen(server, visit, screenshots, name, width, 
     assert not real_complaints(seen)
 
 
+@pytest.mark.slow
 def test_the_past_is_compared_with_what_came(server, visit, screenshots):
     seen = visit(f"{server.url}/forecast?data={GOOGLE}&origin=2010-06-01")
     wait_for_fan(seen.page)

@@ -13,12 +13,14 @@ from tests.source_tree import ROOT
 pytestmark = pytest.mark.browser
 
 
+@pytest.mark.slow
 def test_it_serves_the_application(market_server, visit):
     seen = visit(market_server.url)
     seen.page.locator(".js-plotly-plot .main-svg").first.wait_for()
     assert not seen.complaints
 
 
+@pytest.mark.slow
 def test_its_sources_ask_the_loopback_markets_and_nobody_else(markets, tmp_path: Path):
     script = (
         "import sys\n"

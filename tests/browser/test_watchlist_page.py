@@ -106,6 +106,7 @@ def test_partial_results_come_and_cancel_keeps_them(server: Server, visit: Calla
     assert not real_complaints(seen)
 
 
+@pytest.mark.slow
 def test_files_are_lines_of_their_own(server: Server, visit: Callable[..., Visit]):
     seen = visit(f"{server.url}/watchlist?{SMALL}&samples=GOOG")
     page = seen.page
@@ -128,6 +129,7 @@ def test_files_are_lines_of_their_own(server: Server, visit: Callable[..., Visit
     assert not real_complaints(seen)
 
 
+@pytest.mark.slow
 def test_a_saved_list_stays_in_its_browser(server: Server, visit: Callable[..., Visit]):
     seen = visit(f"{server.url}/watchlist?{SMALL}&samples=IBM")
     page = seen.page
@@ -156,6 +158,7 @@ def test_a_saved_list_stays_in_its_browser(server: Server, visit: Callable[..., 
     assert not real_complaints(seen)
 
 
+@pytest.mark.slow
 def test_a_line_is_opened_without_a_mouse(server, visit, screenshots):
     seen = visit(f"{server.url}/watchlist?{SMALL}", width=390, height=900, scheme="dark")
     page = seen.page

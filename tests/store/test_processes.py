@@ -24,6 +24,7 @@ def working(said, alive):
     raise AssertionError("the writers write nothing")
 
 
+@pytest.mark.slow
 def test_processes_that_write_at_once_lose_and_double_nothing(url, opened):
     """They also all find an empty database, and each would make its tables."""
     results = writers.CONTEXT.Queue()
@@ -71,7 +72,7 @@ def check_sqlite(path, said):
         return writers.check(store, said)
 
 
-@pytest.mark.parametrize("n_kills", [8, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_kills", [4, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.timeout(1200)
 def test_killed_writers_lose_nothing_in_sqlite(tmp_path, n_kills):
     path, said = tmp_path / "store.sqlite3", tmp_path / "said"
@@ -95,7 +96,7 @@ def test_a_killed_server_and_killed_writers_lose_nothing_in_postgres(postgres, t
         assert writers.check(store, said) >= n_kills
 
 
-@pytest.mark.parametrize("n_kills", [4, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_kills", [2, pytest.param(60, marks=pytest.mark.slow)])
 @pytest.mark.timeout(600)
 def test_a_store_whose_making_was_killed_is_made_by_the_next(tmp_path, n_kills):
     rng = random.Random(1)
