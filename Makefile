@@ -9,9 +9,8 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input -qq
 TORCH := $(shell grep '^torch==' constraints.txt)
 # Two test processes: much of the suite waits for servers, browsers and other interpreters. A file
-# stays in one process, so that its tests share what they start. In the order of the folders the
-# browser comes early: its files have few tests, but long ones, and would make one process wait.
-PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# stays in one process, so that its tests share what they start.
+PARALLEL := --numprocesses 2 --dist loadfile
 HATCHLING := $(shell grep '^hatchling==' constraints.txt)
 
 # Stamps, inside .venv so that they go with it. A stamp is newer than what it was made from.
