@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +49,47 @@ class Context:
         digest = hashlib.sha256(np.ascontiguousarray(self.values, dtype="<f8").tobytes())
         digest.update(np.ascontiguousarray(self.fields, dtype="<i8").tobytes())
         return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """A series and the bars asked for, checked.
+
+    Attributes:
+        context: What the model reads.
+        origin: Time of the last bar read.
+        future: (H,) times of the bars to forecast.
+    """
+
+    context: Context
+    origin: pd.Timestamp
+    future: pd.DatetimeIndex
+
+
+def read_question(
+    df: pd.DataFrame,
+    *,
+    x_timestamp: Stamps | None,
+    y_timestamp: Stamps,
+    context_length: Callable[[int, int], int],
+) -> Question:
+    """What a forecast is asked for, checked.
+
+    Args:
+        df: Bars with open, high, low, close and, if there are, volume and amount.
+        x_timestamp: Times of the bars; the index of `df` when None.
+        y_timestamp: (H,) times of the bars to forecast.
+        context_length: Gets the number of bars and H; returns how many of the bars are read.
+
+    Raises:
+        InvalidCandles: The candles or times cannot be used.
+        InvalidRequest: There is nothing to forecast.
+    """
+    times = as_times(df.index if x_timestamp is None else x_timestamp, "x_timestamp")
+    future = future_times(y_timestamp, after=times)
+    context = read_context(df, times, context_length(len(df), len(future)))
+    require_positive_prices(context)
+    return Question(context, times[-1], future)
 
 
 def calendar_fields(stamps: pd.DatetimeIndex) -> np.ndarray:

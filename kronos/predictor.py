@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -19,11 +20,8 @@ from kronos.context import (
     PRICES,
     Context,
     Stamps,
-    as_times,
     calendar_fields,
-    future_times,
-    read_context,
-    require_positive_prices,
+    read_question,
 )
 from kronos.errors import InvalidRequest
 from kronos.forecast import Forecast, Progress, SamplingParameters, whole_number
@@ -167,11 +165,14 @@ class KronosPredictor(UpstreamCalls):
             One series to draw, and a finish that returns the `Forecast`.
         """
         started = time.perf_counter()
-        times = as_times(df.index if x_timestamp is None else x_timestamp, "x_timestamp")
-        future = future_times(y_timestamp, after=times)
-        context = read_context(df, times, self.context_length(len(df), len(future), lookback))
-        require_positive_prices(context)
-        continuation = self._continuation(context, calendar_fields(future), sampling)
+        asked = read_question(
+            df,
+            x_timestamp=x_timestamp,
+            y_timestamp=y_timestamp,
+            context_length=partial(self.context_length, lookback=lookback),
+        )
+        context = asked.context
+        continuation = self._continuation(context, calendar_fields(asked.future), sampling)
 
         def finish() -> Forecast:
             values, last = self._candles(context, continuation)
@@ -180,8 +181,8 @@ class KronosPredictor(UpstreamCalls):
             values[..., PRICES] *= factor
             return Forecast(
                 paths=make_valid(values, context),
-                timestamps=future,
-                origin=times[-1],
+                timestamps=asked.future,
+                origin=asked.origin,
                 last_close=last_close,
                 parameters=sampling,
                 model_name=self.name,

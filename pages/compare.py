@@ -8,8 +8,8 @@ from pages.ui.compare import progress as compare_progress
 from pages.ui.compare import results as compare_results
 from pages.ui.compare import runs as compare_runs
 from pages.ui.compare.controls import choose_requests
-from pages.ui.disclaimer import DISCLAIMER
 from pages.ui.messages import show_error
+from pages.ui.run_button import run_button
 from pages.ui.shell import require_shell
 from pages.ui.viewport import is_narrow
 
@@ -31,17 +31,9 @@ with st.sidebar:
     except InvalidRequest as error:
         show_error(error)
         st.stop()
-    run = st.button(
-        "Run",
-        key="run_comparison",
-        type="primary",
-        icon=":material/play_arrow:",
-        width="stretch",
-        shortcut="Ctrl+Enter",
-    )
-    st.caption(DISCLAIMER)
+    is_pressed = run_button("run_comparison")
 
-refusal = compare_runs.respond(requests, source.candles, pressed=run)
+refusal = compare_runs.respond(requests, source.candles, pressed=is_pressed)
 statuses = compare_runs.advance(source.candles, source.data_id)
 found = compare_runs.finished(source.data_id)
 contenders = compare_results.contenders_of(found)

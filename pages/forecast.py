@@ -6,8 +6,8 @@ from kronos.errors import InvalidRequest
 from pages.ui import asked, controls, details, progress, results
 from pages.ui import source as candle_source
 from pages.ui.chart import view as chart_view
-from pages.ui.disclaimer import DISCLAIMER
 from pages.ui.messages import show_error
+from pages.ui.run_button import run_button
 from pages.ui.shell import require_shell
 
 require_shell()
@@ -28,17 +28,9 @@ with st.sidebar:
     except InvalidRequest as error:
         show_error(error)
         st.stop()
-    run = st.button(
-        "Run",
-        key="run",
-        type="primary",
-        icon=":material/play_arrow:",
-        width="stretch",
-        shortcut="Ctrl+Enter",
-    )
-    st.caption(DISCLAIMER)
+    is_pressed = run_button("run")
 
-refusal = asked.respond(request, source.candles, pressed=run)
+refusal = asked.respond(request, source.candles, pressed=is_pressed)
 status = asked.advance(source.candles, source.data_id)
 shown = asked.shown_forecast(source.data_id)
 
@@ -49,8 +41,8 @@ progress.show_state(request, source, status, refusal, shown)
 if shown is not None:
     results.show_readouts(source.candles, shown)
     results.show_outcome(source.candles, shown)
-chart_view.show_chart(source, shown)
+look = chart_view.show_chart(source, shown)
 if shown is not None:
     results.show_cautions(source, shown)
-    details.show_details(source, shown)
+    details.show_details(source, shown, look)
 candle_source.show_reading(source)

@@ -3,8 +3,8 @@
 import streamlit as st
 
 from kronos.errors import KronosError
-from pages.ui.disclaimer import DISCLAIMER
 from pages.ui.messages import plain, show_error
+from pages.ui.run_button import run_button
 from pages.ui.shell import require_shell
 from pages.ui.watchlist import board, controls, keeping, session
 
@@ -19,19 +19,10 @@ with st.sidebar:
         show_error(error)
         st.stop()
     controls.remember(st.session_state)
-    run_pressed = st.button(
-        "Run",
-        key="watch_run_button",
-        type="primary",
-        icon=":material/play_arrow:",
-        width="stretch",
-        shortcut="Ctrl+Enter",
-        disabled=request is None,
-    )
-    st.caption(DISCLAIMER)
+    is_pressed = run_button("watch_run_button", disabled=request is None)
     keeping.show_keeping(chosen)
 
-refusal = session.respond(request, chosen, pressed=run_pressed)
+refusal = session.respond(request, chosen, pressed=is_pressed)
 run = session.current()
 
 st.title("Watchlist", anchor=False)

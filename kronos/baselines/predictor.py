@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -17,9 +18,7 @@ from kronos.candle_paths import make_valid
 from kronos.context import (
     Context,
     Stamps,
-    as_times,
-    future_times,
-    read_context,
+    read_question,
     require_positive_prices,
 )
 from kronos.errors import InvalidCandles, InvalidRequest
@@ -147,9 +146,13 @@ class BaselinePredictor:
         """
         started = time.perf_counter()
         self._require_plain(sampling)
-        times = as_times(df.index if x_timestamp is None else x_timestamp, "x_timestamp")
-        future = future_times(y_timestamp, after=times)
-        context = read_context(df, times, self.context_length(len(df), len(future), lookback))
+        asked = read_question(
+            df,
+            x_timestamp=x_timestamp,
+            y_timestamp=y_timestamp,
+            context_length=partial(self.context_length, lookback=lookback),
+        )
+        context = asked.context
         self._require_enough(context)
         checked = time.perf_counter() - started
 
@@ -157,9 +160,9 @@ class BaselinePredictor:
             # Not counted from the beginning: an engine may have done other work in between.
             resumed = time.perf_counter()
             return Forecast(
-                paths=self._paths(context, len(future), sampling),
-                timestamps=future,
-                origin=times[-1],
+                paths=self._paths(context, len(asked.future), sampling),
+                timestamps=asked.future,
+                origin=asked.origin,
                 last_close=float(context.values[-1, 3]),
                 parameters=sampling,
                 model_name=self.name,

@@ -6,7 +6,6 @@ Session state holds keys and requests only; results stay with the runner.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import streamlit as st
 
@@ -15,34 +14,22 @@ from kronos.errors import Busy
 from kronos.forecast import Forecast
 from kronos.inference.engine import Request
 from kronos.inference.jobs import JobStatus, Work
-from kronos.inference.queue import JobQueue
 from pages.ui import services
 from pages.ui.request import ForecastRequest
+from pages.ui.run import Run
 from pages.ui.session import owner
 from pages.ui.work import download_work, forecast_work
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Run):
     """A request of this session.
 
     Attributes:
-        request: What was asked for.
-        phase: Which worker has it.
         is_cancelled: Whether the user took it back.
     """
 
-    request: ForecastRequest
-    phase: Literal["download", "forecast"]
     is_cancelled: bool = False
-
-    @property
-    def key(self) -> str:
-        return self.request.key if self.phase == "forecast" else f"download {self.request.model}"
-
-    @property
-    def queue(self) -> JobQueue:
-        return services.forecasts() if self.phase == "forecast" else services.downloads()
 
 
 def asked() -> Asked | None:

@@ -11,14 +11,21 @@ from kronos.calendars import calendar_title
 from kronos.candles import Candles
 from kronos.forecast import Forecast
 from pages.ui import exports, readouts
+from pages.ui.chart.figure import Look
 from pages.ui.picture import picture_button
 from pages.ui.results import READOUT_PIXELS, show_number
 from pages.ui.source import ChosenCandles
 
 
 @st.fragment
-def show_details(source: ChosenCandles, forecast: Forecast) -> None:
-    """Provenance, quantile table and downloads, one tab each; only the open one is made."""
+def show_details(source: ChosenCandles, forecast: Forecast, look: Look) -> None:
+    """Provenance, quantile table and downloads, one tab each; only the open one is made.
+
+    Args:
+        source: The bars.
+        forecast: The fan.
+        look: The look of the chart on the page.
+    """
     titles = ["How it was made", "Quantiles", "Download", "Python"]
     made_tab, table_tab, download_tab, python_tab = st.tabs(
         titles, key="details", bind="query-params"
@@ -35,7 +42,7 @@ def show_details(source: ChosenCandles, forecast: Forecast) -> None:
             _show_table(source.candles, forecast)
     elif download_tab.open:
         with download_tab:
-            _show_downloads(source.candles, forecast)
+            _show_downloads(source.candles, forecast, look)
     else:
         with python_tab:
             st.code(exports.python_snippet(source.code, forecast), language="python")
@@ -57,8 +64,8 @@ def _show_table(candles: Candles, forecast: Forecast) -> None:
     )
 
 
-def _show_downloads(candles: Candles, forecast: Forecast) -> None:
-    stem, look = exports.file_stem(candles, forecast), st.session_state["look"]
+def _show_downloads(candles: Candles, forecast: Forecast, look: Look) -> None:
+    stem = exports.file_stem(candles, forecast)
     files = (
         ("Quantiles (CSV)", export.quantiles_csv, f"{stem}_quantiles.csv", "text/csv"),
         ("Paths (CSV)", export.paths_csv, f"{stem}_paths.csv", "text/csv"),

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 from kronos.candles import Candles
 from kronos.forecast import Forecast
-from pages.ui.chart.figure import fan_figure
+from pages.ui.chart.figure import Look, fan_figure
 from pages.ui.disclaimer import DISCLAIMER
 
 
@@ -26,15 +25,15 @@ def foot_line(forecast: Forecast) -> str:
     )
 
 
-def chart_html(candles: Candles, forecast: Forecast, look: Mapping[str, object]) -> str:
+def chart_html(candles: Candles, forecast: Forecast, look: Look) -> str:
     """The chart as a page of its own that needs no network, on white.
 
     Args:
         candles: The bars.
         forecast: The fan.
-        look: Options of `fan_figure`.
+        look: The look of the chart on the page.
     """
-    figure = fan_figure(candles, forecast, **look)  # type: ignore[arg-type]
+    figure = fan_figure(candles, forecast, **look)
     bottom = 60
     figure.update_layout(
         template="plotly_white",

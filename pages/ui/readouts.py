@@ -12,7 +12,7 @@ from kronos.calendars import calendar_note
 from kronos.candles import Candles
 from kronos.forecast import Forecast
 from kronos.intervals import is_intraday
-from pages.ui.chart.scene import Scene, build_scene
+from pages.ui.chart.scene import Scene, build_scene, n_known
 
 CUT_OFF = pd.Timestamp("2024-06-30", tz="UTC")
 """End of the bars that the published models were trained on."""
@@ -181,7 +181,7 @@ def provenance(candles: Candles, forecast: Forecast, calendar_reason: str) -> li
 
 def _origin_remark(candles: Candles, forecast: Forecast) -> str:
     index = candles.frame.index
-    n_later = int((index > forecast.origin).sum())
+    n_later = len(index) - n_known(candles, forecast)
     if n_later:
         return f"{n_later:,} bar{'' if n_later == 1 else 's'} before the last one"
     return f"the last bar, {age_text(pd.Timestamp(index[-1]), pd.Timestamp.now(tz='UTC'))}"

@@ -42,17 +42,10 @@ class ForecastRequest:
     lookback: int | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= self.horizon <= MAX_HORIZON:
-            raise InvalidRequest(
-                f"The horizon must be 1 to {MAX_HORIZON} bars, found {self.horizon}."
-            )
+        require_size(self.horizon, self.sampling)
         if self.lookback is not None and self.lookback < MIN_CONTEXT:
             raise InvalidRequest(
                 f"The lookback must be at least {MIN_CONTEXT} bars, found {self.lookback}."
-            )
-        if self.sampling.sample_count > MAX_PATHS:
-            raise InvalidRequest(
-                f"At most {MAX_PATHS} paths can be drawn here, found {self.sampling.sample_count}."
             )
 
     @property
@@ -60,6 +53,20 @@ class ForecastRequest:
         """SHA-256 of everything the result depends on: data, model, origin and settings."""
         facts = asdict(self) | {"origin": self.origin.isoformat()}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def require_size(horizon: int, sampling: SamplingParameters) -> None:
+    """Refuse what would occupy the engine too long.
+
+    Raises:
+        InvalidRequest: Too many bars or paths, or no bar.
+    """
+    if not 1 <= horizon <= MAX_HORIZON:
+        raise InvalidRequest(f"The horizon must be 1 to {MAX_HORIZON} bars, found {horizon}.")
+    if sampling.sample_count > MAX_PATHS:
+        raise InvalidRequest(
+            f"At most {MAX_PATHS} paths can be drawn here, found {sampling.sample_count}."
+        )
 
 
 def data_id(candles: Candles) -> str:

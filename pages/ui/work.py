@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from kronos.self_test import SelfTest
 
 
+def work_key(action: str, model: str) -> str:
+    """What work on a model is known by, to whichever page asks for it, so that pages share it."""
+    return f"{action} {model}"
+
+
 def forecast_work(candles: Candles, request: ForecastRequest) -> Request:
     """What the engine is asked, to answer a request."""
 

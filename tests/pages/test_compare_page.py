@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
-import pytest
 from streamlit.testing.v1 import AppTest
 
 from data_sources.samples import SAMPLES
@@ -19,50 +14,14 @@ from kronos.inference.drawing import Drawing
 from kronos.inference.engine import Request
 from pages.ui import services
 from pages.ui.request import ForecastRequest, data_id
+from tests.pages.app_driver import SAMPLE_TITLES, new_session, press, run_until, words
 
-APP = Path(__file__).parents[2] / "app.py"
-PATIENCE = 60.0
-SAMPLE_TITLES = [sample.title for sample in SAMPLES.values()]
 SMALL = {"horizon": "6", "paths": "20"}
-
-
-def words(app: AppTest) -> str:
-    """Everything the page says, with the escapes of Markdown removed."""
-    kinds = (app.title, app.info, app.error, app.warning, app.markdown, app.caption)
-    return "\n".join(element.value for kind in kinds for element in kind).replace("\\", "")
 
 
 def compare(**link: str | list[str]) -> AppTest:
     """The page at a link, after its first run in a session of its own."""
-    app = AppTest.from_file(APP, default_timeout=PATIENCE)
-    app.switch_page("pages/compare.py")
-    app.query_params.update(SMALL | link)
-    return app.run()
-
-
-def run_until(app: AppTest, is_reached: Callable[[AppTest], bool]) -> AppTest:
-    """Rerun as the page's own poll does until a state is reached."""
-    deadline = time.monotonic() + PATIENCE
-    while not is_reached(app):
-        assert not app.exception, app.exception
-        assert time.monotonic() < deadline, words(app)
-        wait_for_workers(app)
-        app.run()
-    return app
-
-
-def wait_for_workers(app: AppTest) -> None:
-    """Until everything asked for has ended, or the next poll is due.
-
-    Page and workers share this process: a page that reruns all the time only slows them.
-    """
-    due = time.monotonic() + 1.0
-    while time.monotonic() < due:
-        runs = app.session_state.get("compare_runs", ())
-        found = [run.queue.status(run.key) for run in runs if run.phase != "missing"]
-        if all(status is None or status.is_final for status in found):
-            return
-        time.sleep(0.02)
+    return new_session("compare", **(SMALL | link)).run()
 
 
 def has_comparison(app: AppTest) -> bool:
@@ -70,37 +29,13 @@ def has_comparison(app: AppTest) -> bool:
 
 
 def press_run(app: AppTest) -> AppTest:
-    return app.button(key="run_comparison").click().run()
+    return press(app, "run_comparison")
 
 
 def states(app: AppTest) -> list[str]:
     """What the engine has of the runs of this session."""
     found = [services.forecasts().status(run.key) for run in app.session_state["compare_runs"]]
     return ["unknown" if status is None else status.state for status in found]
-
-
-@pytest.fixture
-def fresh_seed() -> str:
-    """A seed that no other test has used, so that no kept result answers at once."""
-    return str(time.time_ns() % 2**31)
-
-
-@pytest.fixture
-def gate(fresh_seed) -> Iterator[threading.Event]:
-    """Occupies the engine, so that what the page asks for has to wait."""
-    entered, opened = threading.Event(), threading.Event()
-
-    def begin(predictor):
-        entered.set()
-        opened.wait(PATIENCE)
-        return Drawing([], lambda: None)
-
-    key = f"gate {fresh_seed}"
-    services.forecasts().submit(key, Request("ewma", begin), owner="gate keeper")
-    assert entered.wait(PATIENCE)
-    yield opened
-    opened.set()
-    services.forecasts().leave(key, owner="gate keeper")
 
 
 def test_a_first_visit_compares_the_model_with_the_cone():
@@ -181,7 +116,7 @@ def test_runs_wait_side_by_side_and_are_cancelled_together(gate, fresh_seed):
     other = Request("ewma", lambda predictor: Drawing([], lambda: None))
     services.forecasts().submit(f"x{fresh_seed}", other, owner=app.session_state["owner"])
     assert states(app) == ["queued"] * 3
-    app.button(key="cancel_all").click().run()
+    press(app, "cancel_all")
     assert states(app) == ["cancelled"] * 3
     assert "Cancelled. Press Run to start again." in words(app)
     gate.set()
@@ -228,7 +163,7 @@ def test_a_missing_model_waits_for_a_click_and_keeps_its_letter(monkeypatch):
     assert app.dataframe[0].value["model"].str[0].tolist() == ["A", "C"]
     press_run(app)
     assert not fetched, "only its own button fetches it"
-    app.button(key="download_mini").click().run()
+    press(app, "download_mini")
     run_until(app, lambda app: bool(app.error))
     assert fetched == ["mini"]
     assert "B · Kronos-mini: The model could not be fetched." in words(app).replace("*", "")

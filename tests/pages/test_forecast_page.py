@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-import time
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from data_sources.samples import SAMPLES
 from kronos import zoo
 from kronos.assets import asset_path
 from kronos.errors import Busy, CheckpointUnavailable
@@ -19,83 +14,17 @@ from kronos.inference.drawing import Drawing
 from kronos.inference.engine import Request
 from pages.ui import services
 from pages.ui.opening import opening_request
-from pages.ui.progress import POLL_SECONDS
 from pages.ui.source import UPLOAD
-
-APP = Path(__file__).parents[2] / "app.py"
-PATIENCE = 60.0
-SAMPLE_TITLES = [sample.title for sample in SAMPLES.values()]
-
-
-def run_until(app: AppTest, is_reached: Callable[[AppTest], bool]) -> AppTest:
-    """Rerun as the page's own poll does until a state is reached."""
-    deadline = time.monotonic() + PATIENCE
-    while not is_reached(app):
-        assert not app.exception, app.exception
-        assert time.monotonic() < deadline, words(app)
-        wait_for_worker(app)
-        app.run()
-    return app
-
-
-def wait_for_worker(app: AppTest) -> None:
-    """Until the next poll is due, or what was asked for has ended.
-
-    Page and worker share this process: a page that reruns all the time only slows the worker.
-    """
-    due = time.monotonic() + POLL_SECONDS
-    if "asked" not in app.session_state:
-        return
-    asked = app.session_state["asked"]
-    while time.monotonic() < due:
-        status = asked.queue.status(asked.key)
-        if status is None or status.is_final:
-            return
-        time.sleep(0.02)
-
-
-def words(app: AppTest) -> str:
-    """Everything the page says, with the escapes of Markdown removed."""
-    kinds = (app.title, app.info, app.error, app.warning, app.markdown, app.caption)
-    return "\n".join(element.value for kind in kinds for element in kind).replace("\\", "")
+from tests.pages.app_driver import SAMPLE_TITLES, new_session, press, run_until, words
 
 
 def has_forecast(app: AppTest) -> bool:
     return "Expected move" in words(app)
 
 
-def new_session() -> AppTest:
-    return AppTest.from_file(APP, default_timeout=PATIENCE)
-
-
 @pytest.fixture
 def app() -> AppTest:
     return new_session()
-
-
-@pytest.fixture
-def gate(fresh_seed):
-    """Occupies the engine, so that what the page asks for has to wait."""
-    entered, opened = threading.Event(), threading.Event()
-
-    def begin(predictor):
-        entered.set()
-        opened.wait(PATIENCE)
-        return Drawing([], lambda: None)
-
-    key = f"gate {fresh_seed}"
-    services.forecasts().submit(key, Request("bundled", begin), owner="gate keeper")
-    # Before it is at work it fills a place in the queue.
-    assert entered.wait(PATIENCE)
-    yield opened
-    opened.set()
-    services.forecasts().leave(key, owner="gate keeper")
-
-
-@pytest.fixture
-def fresh_seed() -> str:
-    """A seed that no other test has used, so that no kept result answers at once."""
-    return str(time.time_ns() % 2**31)
 
 
 @pytest.fixture(scope="module")
@@ -108,10 +37,6 @@ def choose(app: AppTest, settings: dict[str, object]) -> AppTest:
     for name, value in settings.items():
         app.number_input(key=name).set_value(value)
     return app
-
-
-def press_run(app: AppTest) -> AppTest:
-    return app.button(key="run").click().run()
 
 
 def test_first_visit_shows_a_forecast_without_a_click(app):
@@ -132,7 +57,7 @@ def test_changed_settings_ask_for_run_and_run_obeys(app):
     assert "Settings changed: press Run." in words(app)
     assert "next 24 bars" in words(app), "the old forecast stays until the new one is there"
     assert "Below is the previous forecast: bundled, 24 bars, 100 paths" in words(app)
-    press_run(app)
+    press(app, "run")
     run_until(app, lambda app: "next 5 bars" in words(app))
     assert "Settings changed" not in words(app)
 
@@ -143,7 +68,7 @@ def test_another_sample_shows_its_candles_and_waits_for_run(app, small):
     assert app.title[0].value == "GOOG"
     assert "Press Run to forecast these candles." in words(app)
     assert app.get("plotly_chart")
-    press_run(choose(app, small))
+    press(choose(app, small), "run")
     run_until(app, lambda app: "GOOG: next 4 bars" in words(app))
     assert "XNYS" in words(app)
 
@@ -159,7 +84,7 @@ def test_upload_is_read_explained_and_forecast(app, small):
     text = words(app)
     assert "399 bars of 1h" in text
     assert "399 of 399 rows kept" in text
-    press_run(choose(app, small))
+    press(choose(app, small), "run")
     run_until(app, lambda app: "next 4 bars of 1h" in words(app))
 
 
@@ -190,7 +115,7 @@ def test_cancel_stops_and_nothing_starts_again(app, gate, fresh_seed):
         app.run()
     assert asked.queue.status(asked.key).state == "cancelled"
     assert not has_forecast(app)
-    press_run(app)
+    press(app, "run")
     run_until(app, has_forecast)
 
 
@@ -278,7 +203,7 @@ def test_a_failed_download_is_told(app, monkeypatch):
 
     monkeypatch.setattr(zoo, "download", refuse)
     app.query_params["model"] = "Kronos-mini"
-    press_run(app.run())
+    press(app.run(), "run")
     run_until(app, lambda app: bool(app.error))
     assert "The model could not be fetched" in app.error[0].value
     assert "hub cannot be reached" in words(app)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,10 +19,9 @@ from pages.ui import services
 from pages.ui.models import jobs as models_jobs
 from pages.ui.work import download_work
 from tests.loopback_hub import LoopbackHub
+from tests.pages.app_driver import PATIENCE, new_session, press, run_until, words
 
-ROOT = Path(__file__).parents[2]
-GOLDEN = ROOT / "tests" / "golden"
-PATIENCE = 60.0
+GOLDEN = Path(__file__).parents[1] / "golden"
 _numbers = itertools.count()
 
 
@@ -57,17 +55,7 @@ def tiny(hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.fixture
 def app() -> AppTest:
-    return AppTest.from_file(ROOT / "app.py", default_timeout=PATIENCE).switch_page(
-        "pages/models.py"
-    )
-
-
-def words(app: AppTest) -> str:
-    """Everything the page says, with the escapes of Markdown removed."""
-    kinds = (app.title, app.subheader, app.error, app.warning, app.markdown, app.caption)
-    said = [element.value for kind in kinds for element in kind]
-    said += [expander.label for expander in app.expander]
-    return "\n".join(said).replace("\\", "")
+    return new_session("models")
 
 
 def offered(app: AppTest, name: str) -> set[str]:
@@ -79,21 +67,6 @@ def offered(app: AppTest, name: str) -> set[str]:
 def complaints(app: AppTest, name: str) -> list[str]:
     """Errors about a model; those of other tests' models stand beside them."""
     return [error.value for error in app.error if name in error.value]
-
-
-def run_until(app: AppTest, is_reached: Callable[[AppTest], bool]) -> AppTest:
-    """Rerun as the page's own poll does until a state is reached."""
-    deadline = time.monotonic() + PATIENCE
-    while not is_reached(app):
-        assert not app.exception, app.exception
-        assert time.monotonic() < deadline, words(app)
-        time.sleep(0.05)
-        app.run()
-    return app
-
-
-def press(app: AppTest, key: str) -> AppTest:
-    return app.button(key=key).click().run()
 
 
 def downloaded(app: AppTest, name: str) -> AppTest:
@@ -180,8 +153,7 @@ def test_a_download_that_a_forecast_waits_for_goes_on(app, tiny, hub):
 def test_everybody_sees_the_same_work(app, tiny, hub):
     hub.faults.slow = 0.2
     press(app.run(), f"download {tiny}")
-    other = AppTest.from_file(ROOT / "app.py", default_timeout=PATIENCE)
-    other.switch_page("pages/models.py").run()
+    other = new_session("models").run()
     assert offered(other, tiny) == {"cancel"}
     press(other, f"cancel {tiny}")
     run_until(app, lambda app: offered(app, tiny) == {"download"})

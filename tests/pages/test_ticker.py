@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from data_sources.exchange import Exchange
 from data_sources.markets import register_source
@@ -11,7 +12,8 @@ from data_sources.yahoo import Yahoo
 from pages.ui.fetching import Wanted
 from pages.ui.ticker import TICKER, ticker_link
 from tests.loopback_markets import LoopbackMarkets, redirect, yahoo_session
-from tests.pages.test_forecast_page import has_forecast, new_session, run_until, words
+from tests.pages.app_driver import new_session, press, run_until, words
+from tests.pages.test_forecast_page import has_forecast
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +35,9 @@ def markets(served, monkeypatch, tmp_path):
     return served
 
 
-def ticker_page(**parameters: object):
-    app = new_session()
-    settings = {"data": TICKER, "horizon": 4, "paths": 10, **parameters}
-    app.query_params.update({name: str(value) for name, value in settings.items()})
-    return app.run()
+def ticker_page(**link: object) -> AppTest:
+    """The forecast page at a link to a ticker, after its first run in a session of its own."""
+    return new_session(**{"data": TICKER, "horizon": 4, "paths": 10, **link}).run()
 
 
 def test_a_link_to_a_ticker_shows_its_forecast_without_a_click(markets):
@@ -72,7 +72,7 @@ def test_a_source_that_fails_can_be_asked_again(markets):
 
     def is_there(app):
         if app.error:
-            app.button(key="fetch_again").click().run()
+            press(app, "fetch_again")
         return bool(app.get("plotly_chart"))
 
     run_until(app, is_there)
@@ -82,11 +82,11 @@ def test_a_source_that_fails_can_be_asked_again(markets):
 def test_a_fetch_is_cancelled_and_begun_again(markets):
     markets.faults.hang = True
     app = ticker_page(symbol="VOD.L", interval="1h")
-    app.button(key="fetch_cancel").click().run()
+    press(app, "fetch_cancel")
     assert "The fetch was stopped." in words(app)
     markets.faults.hang = False
     markets.released.set()
-    app.button(key="fetch_again").click().run()
+    press(app, "fetch_again")
     run_until(app, lambda app: bool(app.get("plotly_chart")))
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from pathlib import Path
-
 import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -15,35 +11,16 @@ from data_sources.yahoo import Yahoo
 from kronos.assets import asset_path
 from pages.ui.watchlist.fetch import sample_intervals
 from tests.loopback_markets import LoopbackMarkets, yahoo_session
-
-APP = Path(__file__).parents[2] / "app.py"
-PATIENCE = 60.0
+from tests.pages.app_driver import new_session, press, run_until, words
 
 
-def new_session(**link: str) -> AppTest:
-    app = AppTest.from_file(APP, default_timeout=PATIENCE)
-    app.switch_page("pages/watchlist.py")
-    app.query_params.update({"list_horizon": "3", "list_paths": "10"} | link)
-    return app
+def watchlist(**link: str) -> AppTest:
+    """The page at a link, after its first run in a session of its own."""
+    return new_session("watchlist", **({"list_horizon": "3", "list_paths": "10"} | link)).run()
 
 
 def table(app: AppTest) -> pd.DataFrame:
     return app.dataframe[0].value if app.dataframe else pd.DataFrame({"Status": []})
-
-
-def words(app: AppTest) -> str:
-    kinds = (app.title, app.info, app.error, app.warning, app.markdown, app.caption)
-    return "\n".join(element.value for kind in kinds for element in kind).replace("\\", "")
-
-
-def run_until(app: AppTest, is_reached: Callable[[AppTest], bool]) -> AppTest:
-    deadline = time.monotonic() + PATIENCE
-    while not is_reached(app):
-        assert not app.exception, app.exception
-        assert time.monotonic() < deadline, words(app)
-        time.sleep(0.1)
-        app.run()
-    return app
 
 
 def is_finished(app: AppTest) -> bool:
@@ -56,13 +33,7 @@ def is_running(app: AppTest) -> bool:
 
 
 def press_run(app: AppTest) -> AppTest:
-    return app.button(key="watch_run_button").click().run()
-
-
-@pytest.fixture
-def fresh_seed() -> str:
-    """A seed that no other test has used, so that no run of another is found again."""
-    return str(time.time_ns() % 2**31)
+    return press(app, "watch_run_button")
 
 
 @pytest.fixture
@@ -78,7 +49,7 @@ def yahoo(tmp_path, monkeypatch):
 
 
 def test_a_first_visit_forecasts_the_samples_without_a_click(fresh_seed):
-    app = run_until(new_session(list_seed=fresh_seed).run(), is_finished)
+    app = run_until(watchlist(list_seed=fresh_seed), is_finished)
     assert table(app)["Symbol"].tolist() == list(sample_intervals())
     assert (table(app)["Status"] == "Done").all()
     assert table(app)["P(up)"].between(0, 100).all()
@@ -86,7 +57,7 @@ def test_a_first_visit_forecasts_the_samples_without_a_click(fresh_seed):
 
 
 def test_a_changed_list_asks_for_run_and_run_obeys(fresh_seed):
-    app = run_until(new_session(samples="IBM", list_seed=fresh_seed).run(), is_finished)
+    app = run_until(watchlist(samples="IBM", list_seed=fresh_seed), is_finished)
     assert table(app)["Symbol"].tolist() == ["IBM"]
     app.text_area(key="samples").set_value("ethusd; GOOG NOPE").run()
     assert "changed: press Run" in words(app)
@@ -99,7 +70,7 @@ def test_a_changed_list_asks_for_run_and_run_obeys(fresh_seed):
 
 def test_one_bad_symbol_is_an_error_in_its_line(yahoo, fresh_seed):
     link = {"list_source": "Yahoo Finance", "symbols": "AAPL, NOPE, SPY"}
-    app = new_session(list_seed=fresh_seed, **link).run()
+    app = watchlist(list_seed=fresh_seed, **link)
     assert not yahoo.requests, "a link alone asks no vendor for anything"
     assert "Press Run" in words(app)
     run_until(press_run(app), is_finished)
@@ -114,13 +85,13 @@ def test_one_bad_symbol_is_an_error_in_its_line(yahoo, fresh_seed):
 def test_a_source_that_is_down_is_told_in_every_line(yahoo, fresh_seed):
     yahoo.faults.status = 451
     link = {"list_source": "Yahoo Finance", "symbols": "AAPL SPY ^GSPC"}
-    app = run_until(press_run(new_session(list_seed=fresh_seed, **link).run()), is_finished)
+    app = run_until(press_run(watchlist(list_seed=fresh_seed, **link)), is_finished)
     assert table(app)["Status"].str.contains("refuses").all()
     assert not app.exception
 
 
 def test_found_symbols_are_added_to_the_list(yahoo):
-    app = new_session(list_source="Yahoo Finance", symbols="MSFT").run()
+    app = watchlist(list_source="Yahoo Finance", symbols="MSFT")
     known = run_until(app, lambda app: app.selectbox(key="watch_find").options)
     apple = next(
         option for option in known.selectbox(key="watch_find").options if "Apple" in option
@@ -132,7 +103,7 @@ def test_found_symbols_are_added_to_the_list(yahoo):
 
 
 def test_hostile_text_is_cut_said_and_shown_as_text(yahoo):
-    app = new_session(list_source="Yahoo Finance").run()
+    app = watchlist(list_source="Yahoo Finance")
     assert "Paste or find symbols" in words(app)
     pasted = "<script>alert(1)</script>\n" + "\n".join(f"S{n}" for n in range(10_000))
     app.text_area(key="symbols").set_value(pasted).run()
@@ -143,7 +114,7 @@ def test_hostile_text_is_cut_said_and_shown_as_text(yahoo):
 
 
 def test_files_are_lines_and_a_bad_one_spoils_no_other(fresh_seed):
-    app = run_until(new_session(samples="IBM", list_seed=fresh_seed).run(), is_finished)
+    app = run_until(watchlist(samples="IBM", list_seed=fresh_seed), is_finished)
     good = b"".join(asset_path("samples", "ETHUSD_1h.csv").read_bytes().splitlines(True)[:200])
     uploader = app.file_uploader(key="watch_files")
     uploader.upload("<b>good.csv", good, "text/csv")
@@ -151,34 +122,34 @@ def test_files_are_lines_and_a_bad_one_spoils_no_other(fresh_seed):
     run_until(press_run(app), is_finished)
     assert table(app)["Symbol"].tolist() == ["IBM", "<b>good.csv", "bad.csv"]
     assert table(app)["Status"].str.startswith("Failed").tolist() == [False, False, True]
-    other = run_until(new_session(samples="IBM", list_seed=fresh_seed).run(), is_finished)
+    other = run_until(watchlist(samples="IBM", list_seed=fresh_seed), is_finished)
     assert table(other)["Symbol"].tolist() == ["IBM"], "files stay in their session"
 
 
 def test_a_new_page_finds_the_run_of_a_closed_one(fresh_seed):
     link = {"list_seed": fresh_seed, "list_horizon": "40", "list_paths": "200"}
-    first = new_session(**link).run()
+    first = watchlist(**link)
     assert is_running(first)
-    second = new_session(**link).run()
+    second = watchlist(**link)
     key = first.session_state["watch_run"]
     assert second.session_state["watch_run"] == key
-    second.button(key="watch_cancel").click().run()
+    press(second, "watch_cancel")
     run_until(second, lambda app: "Cancelled" in words(app))
     for _ in range(3):
         second.run()
     assert not is_running(second), "what was cancelled does not start again"
     first.run()
     assert is_running(first), "the first page still waits for it"
-    first.button(key="watch_cancel").click().run()
+    press(first, "watch_cancel")
 
 
 @pytest.mark.parametrize(
     "link", [{"list_horizon": "99999"}, {"list_source": "mars"}, {"list_model": "../../etc"}]
 )
 def test_a_link_with_impossible_settings_falls_back(link):
-    app = new_session(**link).run()
+    app = watchlist(**link)
     assert not app.exception
     assert not app.error
     assert app.selectbox(key="list_source").value == "samples"
     if is_running(app):
-        app.button(key="watch_cancel").click().run()
+        press(app, "watch_cancel")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Collection, Sequence
-from typing import get_args
+from typing import TypedDict, get_args
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -20,11 +20,20 @@ from pages.ui.chart import layers
 from pages.ui.chart.edge import add_distribution, add_edge_labels
 from pages.ui.chart.events import add_events, events_sentence
 from pages.ui.chart.scene import Layer, Scene, View, Window, build_scene
+from pages.ui.chart.style import page_layout, time_axis
 
-__all__ = ["Layer", "View", "Window", "chart_description", "fan_figure"]
+__all__ = ["Layer", "Look", "View", "Window", "chart_description", "fan_figure"]
 
-FONT = "Inter, Source Sans, system-ui, -apple-system, Segoe UI, sans-serif"
 VIEW_NAMES = {"price": "", "percent": "change since the last close", "log": "log scale"}
+
+
+class Look(TypedDict):
+    """What a reader chose of the chart's look: options of `fan_figure`."""
+
+    view: View
+    window: Window
+    shown: Collection[Layer]
+    events: Sequence[Event]
 
 
 def fan_figure(
@@ -122,17 +131,7 @@ def _panels(scene: Scene) -> go.Figure:
 def _set_axes(figure: go.Figure, scene: Scene, *, compact: bool) -> None:
     is_timed = ":" in scene.labels[-1]  # longer labels, fewer of them
     figure.update_xaxes(
-        type="category",
-        categoryorder="array",
-        categoryarray=scene.labels,
-        range=[scene.first_visible - 0.5, len(scene.labels) - 0.4],
-        tickmode="auto",
-        nticks=3 if compact else 7 if is_timed else 10,
-        tickangle=0,
-        ticks="",
-        zeroline=False,
-        showgrid=True,
-        rangeslider_visible=False,
+        **time_axis(scene, n_ticks=3 if compact else 7 if is_timed else 10),
         showspikes=True,
         spikemode="across",
         spikesnap="cursor",
@@ -204,16 +203,9 @@ def _set_layout(
             "traceorder": "normal",
         },
         showlegend=scene.forecast is not None and not compact,
-        font={"family": FONT, "size": 12.5},
-        paper_bgcolor=colour.CLEAR,
-        plot_bgcolor=colour.CLEAR,
-        modebar={"bgcolor": colour.CLEAR, "color": colour.NEUTRAL, "activecolor": colour.FAN},
-        hovermode="x",
-        hoverdistance=12,
-        hoverlabel={"align": "left", "font": {"family": FONT, "size": 12.5}},
+        **page_layout(),
         barmode="overlay",
         bargap=0.25,
-        dragmode="pan",
     )  # fmt: skip
 
 

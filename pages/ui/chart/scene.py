@@ -154,13 +154,13 @@ def build_scene(
         window: How far back the chart opens; auto suits the horizon.
     """
     frame = candles.frame
-    n_known = len(frame) if forecast is None else int((frame.index <= forecast.origin).sum())
+    n_bars = n_known(candles, forecast)
     actual, n_window = None, 60 if compact else 120
     if forecast is not None:
         n_window = max(forecast.horizon, 30) if compact else max(2 * forecast.horizon, 55)
     if window != "auto":
-        n_window = min(bars_in_window(candles, n_known, window), MAX_WINDOW)
-    history = frame.iloc[max(0, n_known - max(n_window + 1, MAX_HISTORY)) : n_known]
+        n_window = min(bars_in_window(candles, n_bars, window), MAX_WINDOW)
+    history = frame.iloc[max(0, n_bars - max(n_window + 1, MAX_HISTORY)) : n_bars]
     moments = pd.DatetimeIndex(history.index)
     stamps = wall_clock(moments, candles)
     if forecast is not None:
@@ -183,13 +183,19 @@ def build_scene(
     )
 
 
-def bars_in_window(candles: Candles, n_known: int, window: Window) -> int:
-    """Bars before the last known one that a window reaches back."""
+def n_known(candles: Candles, forecast: Forecast | None) -> int:
+    """Bars up to the forecast's origin; all where there is no forecast."""
+    index = candles.frame.index
+    return len(index) if forecast is None else int((index <= forecast.origin).sum())
+
+
+def bars_in_window(candles: Candles, n_bars: int, window: Window) -> int:
+    """Bars before the last of the first `n_bars` that a window reaches back."""
     if window == "all":
-        return n_known - 1
-    clock = candles.local_index[:n_known]
+        return n_bars - 1
+    clock = candles.local_index[:n_bars]
     start = clock[-1] - pd.DateOffset(months=int(window[:-1]))
-    return n_known - 1 - int(clock.searchsorted(start))
+    return n_bars - 1 - int(clock.searchsorted(start))
 
 
 def actual_bars(candles: Candles, forecast: Forecast) -> pd.DataFrame | None:

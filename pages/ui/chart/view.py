@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import get_args
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from kronos.candles import Candles
 from kronos.forecast import Forecast
-from pages.ui.chart.figure import Layer, View, Window, chart_description, fan_figure
-from pages.ui.chart.scene import MAX_WINDOW, bars_in_window
+from pages.ui.chart.figure import Layer, Look, View, Window, chart_description, fan_figure
+from pages.ui.chart.scene import MAX_WINDOW, bars_in_window, n_known
 from pages.ui.market_events import events_of
 from pages.ui.source import ChosenCandles
 from pages.ui.viewport import is_narrow
@@ -19,42 +20,64 @@ LAYER_LABELS: dict[Layer, str] = {"bands": "Bands", "paths": "Paths", "events": 
 VIEW_LABELS: dict[View, str] = {"price": "Price", "percent": "% from origin", "log": "Log price"}
 
 
-def show_chart(source: ChosenCandles, forecast: Forecast | None) -> None:
-    """The chart under its view control."""
+def show_chart(source: ChosenCandles, forecast: Forecast | None) -> Look:
+    """The chart under the controls of its look.
+
+    Returns:
+        The look, for a copy of the chart.
+    """
     candles = source.candles
     look = _choose_look(candles, forecast)
-    look["events"] = events_of(source, forecast) if "events" in look["shown"] else ()
+    if "events" in look["shown"]:
+        look["events"] = events_of(source, forecast)
     narrow = is_narrow()
     figure = fan_figure(candles, forecast, compact=narrow, **look)
+    show_figure(figure, key="fan", alt=chart_description(candles, forecast, look["events"]))
+    if narrow and forecast is not None:
+        st.caption("Bands: 80% (p10 to p90) and 50% (p25 to p75) of paths. Thick line: median.")
+    return look
+
+
+def show_figure(figure: go.Figure, *, key: str, alt: str | None = None) -> None:
+    """A chart with its buttons.
+
+    Args:
+        figure: The chart.
+        key: Its key on the page, and the name of its picture's file.
+        alt: The chart in words.
+    """
     st.plotly_chart(
         figure,
-        key="fan",
-        alt=chart_description(candles, forecast, look["events"]),
+        key=key,
+        alt=alt,
         config={
             "displaylogo": False,
             # The wheel scrolls the page, of which the chart fills most; the buttons zoom.
             "scrollZoom": False,
             "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
-            "toImageButtonOptions": {"filename": "fan-chart", "scale": 2},
+            "toImageButtonOptions": {"filename": f"{key}-chart", "scale": 2},
         },
     )
-    if narrow and forecast is not None:
-        st.caption("Bands: 80% (p10 to p90) and 50% (p25 to p75) of paths. Thick line: median.")
 
 
-def _choose_look(candles: Candles, forecast: Forecast | None) -> dict[str, Any]:
+def choose_view() -> View:
+    """Price, percent or logarithm; the link carries it."""
+    return st.segmented_control(
+        "View",
+        list(get_args(View)),
+        default="price",
+        required=True,
+        format_func=lambda name: VIEW_LABELS[name],
+        key="view",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+
+
+def _choose_look(candles: Candles, forecast: Forecast | None) -> Look:
     """The controls above the chart."""
     with st.container(horizontal=True, gap="small", key="look"):
-        view = st.segmented_control(
-            "View",
-            list(get_args(View)),
-            default="price",
-            required=True,
-            format_func=lambda name: VIEW_LABELS[name],
-            key="view",
-            bind="query-params",
-            label_visibility="collapsed",
-        )
+        view = choose_view()
         window = st.segmented_control(
             "Window",
             list(get_args(Window)),
@@ -77,11 +100,7 @@ def _choose_look(candles: Candles, forecast: Forecast | None) -> dict[str, Any]:
                 bind="query-params",
                 label_visibility="collapsed",
             )
-    n_known = len(candles)
-    if forecast is not None:
-        n_known = int((candles.frame.index <= forecast.origin).sum())
-    if window != "auto" and (n := bars_in_window(candles, n_known, window)) > MAX_WINDOW:
+    n_bars = n_known(candles, forecast)
+    if window != "auto" and (n := bars_in_window(candles, n_bars, window)) > MAX_WINDOW:
         st.caption(f"The chart shows the last {MAX_WINDOW:,} of {n:,} bars.")
-    look = {"view": view, "window": window, "shown": shown}
-    st.session_state["look"] = look
-    return look
+    return {"view": view, "window": window, "shown": shown, "events": ()}

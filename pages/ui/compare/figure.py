@@ -18,8 +18,8 @@ from kronos.candles import Candles
 from kronos.forecast import Forecast
 from pages.ui.chart import colours as colour
 from pages.ui.chart import layers
-from pages.ui.chart.figure import FONT
 from pages.ui.chart.scene import Scene, View, build_scene
+from pages.ui.chart.style import FONT_SIZE, page_layout, time_axis
 
 __all__ = ["LETTERS", "Contender", "compare_description", "panel_figure"]
 
@@ -142,12 +142,7 @@ def set_axes(figure: go.Figure, scenes: Sequence[Scene], *, n_ticks: int) -> Non
     """The same time axis in every panel, and one price axis for all."""
     scene = scenes[0]
     bottom, top = price_range(scenes)
-    figure.update_xaxes(
-        type="category", categoryorder="array", categoryarray=scene.labels,
-        range=[scene.first_visible - 0.5, len(scene.labels) - 0.4], tickmode="auto",
-        nticks=n_ticks, tickangle=0, ticks="", zeroline=False, showgrid=True,
-        rangeslider_visible=False,
-    )  # fmt: skip
+    figure.update_xaxes(**time_axis(scene, n_ticks=n_ticks))
     if scene.view == "percent":
         form: dict[str, Any] = {"tickformat": "+.2f", "ticksuffix": "%"}
     else:
@@ -171,12 +166,5 @@ def set_layout(figure: go.Figure, *, height: int, top: int, right: int, compact:
             "traceorder": "normal",
         },
         showlegend=True,
-        font={"family": FONT, "size": 12 if compact else 12.5},
-        paper_bgcolor=colour.CLEAR,
-        plot_bgcolor=colour.CLEAR,
-        modebar={"bgcolor": colour.CLEAR, "color": colour.NEUTRAL, "activecolor": colour.FAN},
-        hovermode="x",
-        hoverdistance=12,
-        hoverlabel={"align": "left", "font": {"family": FONT, "size": 12.5}},
-        dragmode="pan",
+        **page_layout(font_size=12 if compact else FONT_SIZE),
     )  # fmt: skip

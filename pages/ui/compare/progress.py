@@ -12,10 +12,10 @@ from kronos.inference.jobs import JobStatus
 from pages.ui.compare import runs as compare_runs
 from pages.ui.compare.choices import choice_of, title_of
 from pages.ui.compare.figure import LETTERS
-from pages.ui.compare.runs import Run
 from pages.ui.messages import error_text, plain, show_error
 from pages.ui.progress import POLL_SECONDS, progress_share, progress_text
 from pages.ui.request import ForecastRequest
+from pages.ui.run import Run
 from pages.ui.source import ChosenCandles
 
 RUN_PIXELS = 260

@@ -8,9 +8,9 @@ from typing import Any, Literal, get_args
 import streamlit as st
 
 from kronos.candles import Candles
-from pages.ui.chart.figure import View, fan_figure
+from pages.ui.chart.figure import fan_figure
 from pages.ui.chart.scene import build_scene
-from pages.ui.chart.view import VIEW_LABELS
+from pages.ui.chart.view import choose_view, show_figure
 from pages.ui.compare import table as compare_table
 from pages.ui.compare.choices import choice_of, title_of
 from pages.ui.compare.figure import (
@@ -28,12 +28,6 @@ from pages.ui.source import ChosenCandles
 
 Arrangement = Literal["panels", "overlay"]
 ARRANGEMENTS: dict[Arrangement, str] = {"panels": "Panels", "overlay": "Overlay"}
-_CHART = {
-    "displaylogo": False,
-    "scrollZoom": False,
-    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
-    "toImageButtonOptions": {"filename": "comparison", "scale": 2},
-}
 
 
 def contenders_of(found: Sequence[Finished]) -> list[Contender]:
@@ -58,20 +52,14 @@ def show_chart(candles: Candles, contenders: Sequence[Contender], *, narrow: boo
             format_func=lambda name: ARRANGEMENTS[name], key="arrangement", bind="query-params",
             label_visibility="collapsed",
         )  # fmt: skip
-        view = st.segmented_control(
-            "View", list(get_args(View)), default="price", required=True,
-            format_func=lambda name: VIEW_LABELS[name], key="view", bind="query-params",
-            label_visibility="collapsed",
-        )  # fmt: skip
+        view = choose_view()
     if not contenders:
-        figure = fan_figure(candles, None, view=view or "price", compact=narrow)
-        st.plotly_chart(figure, key="candles", config=_CHART)
+        figure = fan_figure(candles, None, view=view, compact=narrow)
+        show_figure(figure, key="candles")
         return
     draw = overlay_figure if arrangement == "overlay" else panel_figure
-    figure = draw(candles, contenders, view=view or "price", compact=narrow)
-    st.plotly_chart(
-        figure, key="comparison", alt=compare_description(candles, contenders), config=_CHART
-    )
+    figure = draw(candles, contenders, view=view, compact=narrow)
+    show_figure(figure, key="comparison", alt=compare_description(candles, contenders))
     text = "Bands: 80% (p10 to p90) and 50% (p25 to p75) of paths. Thick line: median."
     if arrangement == "overlay":
         text = "Thick lines: medians. Thin lines with the same dash: p10 and p90."

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
-from typing import Literal
 
 import streamlit as st
 
@@ -17,37 +16,15 @@ from kronos.candles import Candles
 from kronos.errors import Busy
 from kronos.forecast import Forecast
 from kronos.inference.jobs import JobStatus
-from kronos.inference.queue import JobQueue
 from pages.ui import services, session
 from pages.ui.compare.choices import choice_of
 from pages.ui.request import ForecastRequest
-from pages.ui.work import download_work, forecast_work
+from pages.ui.run import Run
+from pages.ui.work import download_work, forecast_work, work_key
 
 _RUNS, _SHOWN = "compare_runs", "compare_shown"
 _GREETED, _CANCELLED = "compare_greeted", "compare_cancelled"
 _REFUSED = "compare_refused"
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One request of a comparison.
-
-    Attributes:
-        request: What was asked for.
-        phase: Missing on this machine and waiting for a click, being downloaded, or with the
-            engine.
-    """
-
-    request: ForecastRequest
-    phase: Literal["missing", "download", "forecast"]
-
-    @property
-    def key(self) -> str:
-        return self.request.key if self.phase == "forecast" else f"download {self.request.model}"
-
-    @property
-    def queue(self) -> JobQueue:
-        return services.forecasts() if self.phase == "forecast" else services.downloads()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,7 +110,7 @@ def download(model: str) -> None:
     )
     try:
         services.downloads().submit(
-            f"download {model}", download_work(model), owner=owner(), supersede=False
+            work_key("download", model), download_work(model), owner=owner(), supersede=False
         )
     except Busy as error:
         st.session_state[_REFUSED] = error

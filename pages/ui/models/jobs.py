@@ -11,7 +11,7 @@ from kronos.inference.jobs import JobStatus, Work
 from kronos.inference.queue import JobQueue
 from kronos.service import engine
 from pages.ui import services
-from pages.ui.work import delete_work, download_work, self_test_work, verify_work
+from pages.ui.work import delete_work, download_work, self_test_work, verify_work, work_key
 
 Action = Literal["download", "delete", "verify", "test"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
@@ -25,20 +25,20 @@ def start(action: Action, name: str) -> None:
         Busy: too much is waiting; nothing was started.
     """
     for other in ACTIONS:
-        status = _queue(other).status(_key(other, name), owner=OWNER)
+        status = _queue(other).status(work_key(other, name), owner=OWNER)
         # What failed before is settled by trying something else, and a kept answer is no attempt.
         if status is not None and (status.state in {"failed", "cancelled"} or other == action):
             _forget(other, name)
     if action == "delete":
         _forget("download", name)
         _forget("test", name)
-    _queue(action).submit(_key(action, name), _work(action, name), owner=OWNER, supersede=False)
+    _queue(action).submit(work_key(action, name), _work(action, name), owner=OWNER, supersede=False)
     services.models.clear()
 
 
 def cancel(action: Action, name: str) -> bool:
     """Take it back; False where it goes on, because somebody else waits for it, for a forecast."""
-    queue, key = _queue(action), _key(action, name)
+    queue, key = _queue(action), work_key(action, name)
     queue.leave(key, owner=OWNER)
     status = queue.status(key)
     return status is None or status.watchers == 0
@@ -55,7 +55,9 @@ def outcomes(name: str) -> dict[Action, JobStatus]:
 
 
 def _all(name: str) -> list[tuple[Action, JobStatus]]:
-    found = [(action, _queue(action).status(_key(action, name), owner=OWNER)) for action in ACTIONS]
+    found = [
+        (action, _queue(action).status(work_key(action, name), owner=OWNER)) for action in ACTIONS
+    ]
     return [(action, status) for action, status in found if status is not None]
 
 
@@ -63,13 +65,8 @@ def _queue(action: Action) -> JobQueue:
     return services.downloads() if action in {"download", "delete"} else services.checks()
 
 
-def _key(action: Action, name: str) -> str:
-    # Forecasts ask for downloads under the same key, and so share them.
-    return f"{action} {name}"
-
-
 def _forget(action: Action, name: str) -> None:
-    _queue(action).forget(_key(action, name))
+    _queue(action).forget(work_key(action, name))
 
 
 def _work(action: Action, name: str) -> Work:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from kronos.errors import InvalidRequest
 from kronos.forecast import SamplingParameters
-from pages.ui.request import MAX_HORIZON, MAX_PATHS
+from pages.ui.request import require_size
 from pages.ui.watchlist.symbols import MAX_SYMBOLS
 
 
@@ -60,14 +60,7 @@ class WatchRequest:
             raise InvalidRequest(
                 f"A watchlist has 1 to {MAX_SYMBOLS} lines, found {len(self.entries)}."
             )
-        if not 1 <= self.horizon <= MAX_HORIZON:
-            raise InvalidRequest(
-                f"The horizon must be 1 to {MAX_HORIZON} bars, found {self.horizon}."
-            )
-        if self.sampling.sample_count > MAX_PATHS:
-            raise InvalidRequest(
-                f"At most {MAX_PATHS} paths can be drawn here, found {self.sampling.sample_count}."
-            )
+        require_size(self.horizon, self.sampling)
 
     @property
     def key(self) -> str:
