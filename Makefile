@@ -9,8 +9,9 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input -qq
 TORCH := $(shell grep '^torch==' constraints.txt)
 # Two test processes: much of the suite waits for servers, browsers and other interpreters. A file
-# stays in one process, so that its tests share what they start.
-PARALLEL := --numprocesses 2 --dist loadfile
+# stays in one process, so that its tests share what they start, and so do all files of the browser,
+# which come early, as they take longest.
+PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 HATCHLING := $(shell grep '^hatchling==' constraints.txt)
 
 # Stamps, inside .venv so that they go with it. A stamp is newer than what it was made from.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import pandas as pd
 
@@ -91,8 +92,9 @@ SAMPLES: dict[str, Sample] = {
 """Every bundled series by key."""
 
 
+@cache
 def load_sample(key: str) -> Candles:
-    """A bundled series.
+    """A bundled series; read once, and never to be changed.
 
     Raises:
         InvalidRequest: There is none of that key.

@@ -1,5 +1,6 @@
 """Fixtures every part of the suite shares: the tiny golden checkpoint and its vectors."""
 
+import gc
 import json
 import os
 import shutil
@@ -21,8 +22,29 @@ hypothesis.settings.load_profile("kronos")
 
 pytest_plugins = ["tests.simulated"]
 
+
+def pytest_collection_finish(session):
+    """The libraries imported until now outlive all tests: looking for garbage among their objects
+    would be most of what many tests do, as an engine does it whenever it lets go of a model."""
+    gc.collect()
+    gc.freeze()
+
+
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """One process drives the browser: two would start two of everything and wait for each other."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneBrowser(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            scope = super()._split_scope(nodeid)
+            return "tests/browser" if scope.startswith("tests/browser/") else scope
+
+    return OneBrowser(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -15,6 +15,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -147,8 +148,19 @@ def weights_digest(*folders: Path, known: Mapping[Path, str] | None = None) -> s
     """
     known = known or {}
     files = [folder / WEIGHTS_NAME for folder in folders]
-    digests = [known.get(path) or sha256_of(path) for path in files]
+    digests = [known.get(path) or _digest_while_unchanged(path) for path in files]
     return hashlib.sha256("".join(digests).encode()).hexdigest()[:16]
+
+
+def _digest_while_unchanged(path: Path) -> str:
+    """SHA-256 of a file, computed again when its size or time of change is another."""
+    found = path.stat()
+    return _digest_of(path, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _digest_of(path: Path, size: int, changed: int) -> str:
+    return sha256_of(path)
 
 
 def describe_bundle(folder: str | Path, *, lookback: int, max_context: int) -> Card:

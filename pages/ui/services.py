@@ -9,9 +9,7 @@ import streamlit as st
 
 from data_sources.csv_file import CsvChoices, CsvReading, read_csv
 from data_sources.markets import open_source
-from data_sources.samples import load_sample
 from kronos import zoo
-from kronos.candles import Candles
 from kronos.inference.limits import Limits
 from kronos.inference.queue import JobQueue
 from kronos.inference.runner import Runner
@@ -67,12 +65,6 @@ def watchlists() -> WatchDesk:
     desk = WatchDesk(forecasts(), open_source)
     atexit.register(desk.close)
     return desk
-
-
-@st.cache_resource(show_spinner=False)
-def sample_candles(key: str) -> Candles:
-    """The bars of a bundled sample; shared, never changed."""
-    return load_sample(key)
 
 
 @st.cache_data(show_spinner=False, ttl=5)

@@ -8,7 +8,7 @@ import streamlit as st
 
 from data_sources.csv_file import CsvChoices
 from data_sources.csv_report import CsvReport
-from data_sources.samples import SAMPLES
+from data_sources.samples import SAMPLES, load_sample
 from data_sources.source import Bars
 from kronos.calendars import calendar_title
 from kronos.candles import Candles
@@ -90,7 +90,7 @@ def choose_candles() -> ChosenCandles | None:
     )
     if chosen in titles:
         sample = titles[chosen]
-        candles = services.sample_candles(sample.key)
+        candles = load_sample(sample.key)
         return ChosenCandles(candles, data_id(candles), code=sample_code(sample.key))
     return _live() if chosen == TICKER else _uploaded()
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.conftest import PATIENCE_MS, Server, Visit, open_page, wait_for_fan
+from tests.browser.conftest import PATIENCE_MS, Server, Visit, open_page
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(480)]
 expect.set_options(timeout=PATIENCE_MS)
@@ -114,38 +115,30 @@ MISSED = """() => {
 
 
 @pytest.fixture(scope="module")
-def pages(browser: Browser, server: Server) -> Iterator[dict[str, Visit]]:
+def pages(window: BrowserContext, server: Server) -> Iterator[dict[str, Visit]]:
     """Every page of the navigation by its title, each opened by deep link and ready."""
-    contexts, opened = [], {}
-
-    def open_link(address: str) -> Visit:
-        context, seen = open_page(browser, address)
-        contexts.append(context)
-        if seen.page.get_by_test_id("stPlotlyChart").count():
-            wait_for_fan(seen.page)
-        settle(seen.page)
-        return seen
-
-    first = open_link(server.url)
+    opened = {"Forecast": open_page(window, server.url)}
     # At the top of a wide screen, or in the sidebar.
-    links = first.page.get_by_test_id(re.compile("st(TopNav|SidebarNav)Link$"))
+    links = opened["Forecast"].page.get_by_test_id(re.compile("st(TopNav|SidebarNav)Link$"))
     expect(links.first).to_be_visible()
     addresses = {link.inner_text(): link.get_attribute("href") for link in links.all()}
     assert {"Forecast", "Models"} <= set(addresses)
     for title, address in addresses.items():
-        seen = first if title == "Forecast" else open_link(address)
-        assert seen.page.get_by_test_id("stException").count() == 0, f"{title} ended in an error"
-        bring_out(title, seen.page)
-        opened[title] = seen
+        if title not in opened:
+            opened[title] = open_page(window, urljoin(server.url, address))
+        page = opened[title].page
+        settle(page)
+        assert page.get_by_test_id("stException").count() == 0, f"{title} ended in an error"
+        bring_out(title, page)
     yield opened
-    for context in contexts:
-        context.close()
+    for seen in opened.values():
+        seen.page.close()
 
 
 def settle(page: Page) -> None:
     """Until the page is complete and at rest."""
     page.evaluate("window.seen = null")
-    page.wait_for_function(IS_READY, polling=100)
+    page.wait_for_function(IS_READY, polling=250)
 
 
 def bring_out(title: str, page: Page) -> None:
@@ -169,6 +162,7 @@ def set_horizon(page: Page, bars: int) -> None:
 
 
 def look(page: Page, scheme: Any, width: int) -> None:
+    page.bring_to_front()  # a tab behind another is drawn late
     page.set_viewport_size({"width": width, "height": 1100})
     page.emulate_media(color_scheme=scheme)
     page.wait_for_function(HAS_SCHEME, arg=scheme)
@@ -223,6 +217,11 @@ def test_no_page_has_a_grave_violation(pages, screenshots, scheme, width):
         problems = grave_violations(page, colours_alone=scheme == "dark")
         if not page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"):
             problems.append("the page is wider than the screen")
+        problems += [
+            f"a chart from {box['x']:.0f} to {box['x'] + box['width']:.0f} pixels"
+            for chart in page.locator(".js-plotly-plot").all()
+            if (box := chart.bounding_box()) and not 0 <= box["x"] <= width - box["width"]
+        ]
         if problems:
             broken[title] = problems
     assert not broken, "\n".join(f"{where}\n  " + "\n  ".join(p) for where, p in broken.items())

@@ -19,15 +19,8 @@ def real_complaints(visit) -> list[str]:
     return [text for text in visit.complaints if "/models/_stcore/" not in text]
 
 
-def open_models(server, visit, **options):
-    seen = visit(f"{server.url}/models", **options)
-    seen.page.get_by_text("Where the models come from").wait_for()
-    seen.page.locator('[data-test-script-state="notRunning"]').first.wait_for()
-    return seen
-
-
-def test_the_bundled_model_is_tested_with_one_click(server, visit, screenshots):
-    seen = open_models(server, visit)
+def test_the_bundled_model_is_tested_and_a_hub_out_of_reach_is_told(server, visit, screenshots):
+    seen = visit(f"{server.url}/models")
     page = seen.page
     page.get_by_role("button", name="Self-test").click()
     page.get_by_text(re.compile("Self-test passed: 6 of 6 steps")).click()
@@ -35,12 +28,7 @@ def test_the_bundled_model_is_tested_with_one_click(server, visit, screenshots):
     expect(page.get_by_text("float32 on cpu")).to_be_visible()
     expect(page.get_by_text("Verified", exact=True)).to_be_visible()
     page.screenshot(path=screenshots / "models_tested.png", full_page=True)
-    assert not real_complaints(seen)
 
-
-def test_a_hub_out_of_reach_is_told_by_the_model_s_card(server, visit):
-    seen = open_models(server, visit)
-    page = seen.page
     begun = time.monotonic()
     page.get_by_role("button", name="Download 32 MB").click()
     message = page.get_by_test_id("stAlert")

@@ -130,7 +130,9 @@ def test_files_are_lines_of_their_own(server: Server, visit: Callable[..., Visit
 
 
 @pytest.mark.slow
-def test_a_saved_list_stays_in_its_browser(server: Server, visit: Callable[..., Visit]):
+def test_a_saved_list_stays_in_its_browser(
+    server: Server, visit: Callable[..., Visit], stranger: Callable[..., Visit]
+):
     seen = visit(f"{server.url}/watchlist?{SMALL}&samples=IBM")
     page = seen.page
     page.get_by_text("Saved watchlists").click()
@@ -147,10 +149,10 @@ def test_a_saved_list_stays_in_its_browser(server: Server, visit: Callable[..., 
     again.wait_for_url(re.compile("samples=IBM"))
     expect(again.get_by_role("combobox", name="Saved list")).to_have_value("Old <b>giants")
 
-    stranger = visit(f"{server.url}/watchlist?{SMALL}").page
-    stranger.get_by_text("Saved watchlists").click()
-    stranger.get_by_text("Saved lists stay in this browser").wait_for()
-    assert stranger.get_by_role("button", name="Load", exact=True).count() == 0
+    other = stranger(f"{server.url}/watchlist?{SMALL}").page
+    other.get_by_text("Saved watchlists").click()
+    other.get_by_text("Saved lists stay in this browser").wait_for()
+    assert other.get_by_role("button", name="Load", exact=True).count() == 0
 
     again.get_by_role("button", name="Delete", exact=True).click()
     expect(again.get_by_role("button", name="Load", exact=True)).to_have_count(0)

@@ -6,7 +6,7 @@ import json
 
 from streamlit.testing.v1 import AppTest
 
-from data_sources.samples import SAMPLES
+from data_sources.samples import SAMPLES, load_sample
 from kronos import zoo
 from kronos.errors import CheckpointUnavailable
 from kronos.forecast import SamplingParameters
@@ -56,7 +56,7 @@ def test_one_model_at_two_temperatures_is_shared_with_the_forecast_page(fresh_se
     last = app.dataframe[1].value.tail(2).set_index("model")["width"]
     assert last["B · Bundled, T 0.5, top-p 0.9"] < last["A · Bundled"]
     assert "B: T = 0.5 and top-p = 0.9 leaves out unlikely steps" in words(app)
-    candles = services.sample_candles(next(iter(SAMPLES)))
+    candles = load_sample(next(iter(SAMPLES)))
     same = ForecastRequest(
         data_id=data_id(candles),
         model=zoo.BUNDLED,

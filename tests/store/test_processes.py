@@ -72,7 +72,7 @@ def check_sqlite(path, said):
         return writers.check(store, said)
 
 
-@pytest.mark.parametrize("n_kills", [4, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_kills", [2, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.timeout(1200)
 def test_killed_writers_lose_nothing_in_sqlite(tmp_path, n_kills):
     path, said = tmp_path / "store.sqlite3", tmp_path / "said"
