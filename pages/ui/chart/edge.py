@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import numpy as np
-import plotly.graph_objects as go
 
 from pages.ui.chart import colours as colour
 from pages.ui.chart.scene import Scene
+from pages.ui.chart.sheet import Sheet
 
 N_BINS = 26
 OUTSIDE, OUTER, INNER = 0.25, 0.50, 0.85
 
 
-def add_distribution(figure: go.Figure, scene: Scene) -> None:
+def add_distribution(sheet: Sheet, scene: Scene) -> None:
     """Closes at the horizon, shaded by band: a histogram, or a density where the axis is a log."""
     assert scene.forecast is not None
     closes = scene.closes()[:, -1]
     bounds = {level: row[-1] for level, row in scene.quantiles().items()}
     if scene.view == "log":
-        _add_density(figure, closes[closes > 0], bounds)
+        _add_density(sheet, closes[closes > 0], bounds)
     else:
-        _add_histogram(figure, scene, closes, bounds)
+        _add_histogram(sheet, scene, closes, bounds)
 
 
 def _add_histogram(
-    figure: go.Figure, scene: Scene, closes: np.ndarray, bounds: dict[float, float]
+    sheet: Sheet, scene: Scene, closes: np.ndarray, bounds: dict[float, float]
 ) -> None:
     counts, edges = np.histogram(closes, bins=N_BINS)
     middles = (edges[1:] + edges[:-1]) / 2
@@ -36,27 +36,26 @@ def _add_histogram(
         for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
     ]
     scaled = scene.scaled(edges)
-    figure.add_trace(
-        go.Bar(
-            x=counts,
-            y=(scaled[1:] + scaled[:-1]) / 2,
-            width=np.diff(scaled) * 0.92,
-            orientation="h",
-            marker={
-                "color": [colour.faded(colour.FAN, float(value)) for value in opacity],
-                "line_width": 0,
-            },
-            text=texts,
-            textposition="none",
-            hovertemplate="%{text}<extra></extra>",
-            showlegend=False,
-            name="Closes at the horizon",
-        ),
-        row=1, col=2,
-    )  # fmt: skip
+    sheet.trace(
+        "bar",
+        x=counts,
+        y=(scaled[1:] + scaled[:-1]) / 2,
+        width=np.diff(scaled) * 0.92,
+        orientation="h",
+        marker={
+            "color": [colour.faded(colour.FAN, float(value)) for value in opacity],
+            "line": {"width": 0},
+        },
+        text=texts,
+        textposition="none",
+        hovertemplate="%{text}<extra></extra>",
+        showlegend=False,
+        name="Closes at the horizon",
+        column=2,
+    )
 
 
-def _add_density(figure: go.Figure, closes: np.ndarray, bounds: dict[float, float]) -> None:
+def _add_density(sheet: Sheet, closes: np.ndarray, bounds: dict[float, float]) -> None:
     logs = np.log(closes)
     grid = np.linspace(logs.min(), logs.max(), 120)
     # Silverman's width; a fan of equal paths still needs a visible one.
@@ -71,23 +70,22 @@ def _add_density(figure: go.Figure, closes: np.ndarray, bounds: dict[float, floa
         if inside.sum() < 2:
             continue
         prices = np.exp(grid[inside])
-        figure.add_trace(
-            go.Scatter(
-                x=np.concatenate([[0], density[inside], [0]]),
-                y=np.concatenate([prices[:1], prices, prices[-1:]]),
-                mode="lines",
-                line_width=0,
-                fill="toself",
-                fillcolor=colour.faded(colour.FAN, opacity),
-                hoverinfo="skip",
-                showlegend=False,
-                name="Closes at the horizon",
-            ),
-            row=1, col=2,
-        )  # fmt: skip
+        sheet.trace(
+            "scatter",
+            x=np.concatenate([[0], density[inside], [0]]),
+            y=np.concatenate([prices[:1], prices, prices[-1:]]),
+            mode="lines",
+            line={"width": 0},
+            fill="toself",
+            fillcolor=colour.faded(colour.FAN, opacity),
+            hoverinfo="skip",
+            showlegend=False,
+            name="Closes at the horizon",
+            column=2,
+        )
 
 
-def add_edge_labels(figure: go.Figure, scene: Scene, *, panel_pixels: float, compact: bool) -> None:
+def add_edge_labels(sheet: Sheet, scene: Scene, *, panel_pixels: float, compact: bool) -> None:
     """p90, p50, p10 and the last close beside the panel, moved apart where they would touch."""
     bounds = {level: float(row[-1]) for level, row in scene.quantiles().items()}
     entries = [("p90", bounds[0.90]), ("p50", bounds[0.50]), ("p10", bounds[0.10])]
@@ -101,11 +99,11 @@ def add_edge_labels(figure: go.Figure, scene: Scene, *, panel_pixels: float, com
     shifts = spread(pixels, gap=gap, limit=panel_pixels) - pixels
     for (name, price), shift in zip(entries, shifts, strict=True):
         pill = {"p50": colour.PILL, "last": colour.faded(colour.NEUTRAL, 0.28)}.get(name)
-        figure.add_annotation(
+        sheet.note(
+            _label(scene, name, price, compact=compact),
             x=1, xref="paper", xanchor="left", xshift=3 if compact else 6,
             y=scene.on_axis(price), yref="y", yshift=float(shift),
-            text=_label(scene, name, price, compact=compact), align="left",
-            showarrow=False, borderpad=3, bgcolor=pill or colour.CLEAR,
+            align="left", borderpad=3, bgcolor=pill or colour.CLEAR,
             font={"size": 10.5 if compact else 12}
             | ({"color": colour.PILL_TEXT} if name == "p50" else {}),
         )  # fmt: skip

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
-import plotly.graph_objects as go
 
 from kronos.calendars.spans import bar_spans
 from kronos.events import Event, event_bars
 from pages.ui.chart import colours as colour
 from pages.ui.chart.scene import Scene
+from pages.ui.chart.sheet import Sheet
 
 __all__ = ["Marker", "add_events", "event_markers", "events_sentence"]
 
@@ -92,7 +92,7 @@ def event_markers(scene: Scene, events: Sequence[Event]) -> list[Marker]:
 
 
 def add_events(
-    figure: go.Figure, scene: Scene, events: Sequence[Event], *, compact: bool = False
+    sheet: Sheet, scene: Scene, events: Sequence[Event], *, compact: bool = False
 ) -> None:
     """The rail on a hidden axis that zooming prices does not move, and a line per marked bar.
 
@@ -102,20 +102,23 @@ def add_events(
     markers = event_markers(scene, events)
     if not markers:
         return
-    figure.update_layout(
-        {RAIL_AXIS: {"overlaying": "y", "anchor": "x", "range": [0, 1], "visible": False,
-                     "fixedrange": True}}
-    )  # fmt: skip
+    sheet.layout[RAIL_AXIS] = {
+        "overlaying": "y",
+        "anchor": "x",
+        "range": [0, 1],
+        "visible": False,
+        "fixedrange": True,
+    }
     origin = _origin(scene)
-    _add_lines(figure, markers)
+    _add_lines(sheet, markers)
     for group, look in _LOOKS.items():
         of_group = [marker for marker in markers if marker.group == group]
         if of_group:
             texts = [_hover(marker, scene.zone, origin) for marker in of_group]
-            figure.add_trace(_icons(scene, of_group, texts, look, compact=compact))
+            _add_icons(sheet, scene, of_group, texts, look, compact=compact)
 
 
-def _add_lines(figure: go.Figure, markers: list[Marker]) -> None:
+def _add_lines(sheet: Sheet, markers: list[Marker]) -> None:
     """Lines from the lowest icon of each bar down, all those of a colour as one path.
 
     A shape a line would take the figure seconds to build.
@@ -131,8 +134,8 @@ def _add_lines(figure: go.Figure, markers: list[Marker]) -> None:
             if marker.group == group
         ]
         if pieces:
-            figure.add_shape(
-                type="path", path="".join(pieces), xref="x", yref="y domain", layer="below",
+            sheet.shape(
+                "path", path="".join(pieces), xref="x", yref="y domain", layer="below",
                 opacity=0.5, line={"color": look.colour, "width": 1, "dash": "dot"},
             )  # fmt: skip
 
@@ -151,14 +154,20 @@ def events_sentence(scene: Scene, events: Sequence[Event]) -> str:
     return f" Events on the horizon: {', '.join(named[:_MOST_NAMED])}{more}."
 
 
-def _icons(
-    scene: Scene, markers: list[Marker], texts: list[str], look: _Look, *, compact: bool
-) -> go.Scatter:
+def _add_icons(
+    sheet: Sheet,
+    scene: Scene,
+    markers: list[Marker],
+    texts: list[str],
+    look: _Look,
+    *,
+    compact: bool,
+) -> None:
     hollow = f"{look.symbol}-open"
-    return go.Scatter(
+    sheet.trace(
+        "scatter",
         x=[scene.labels[marker.bar] for marker in markers],
         y=[_height(marker) for marker in markers],
-        xaxis="x",
         yaxis="y9",
         mode="markers",
         marker={

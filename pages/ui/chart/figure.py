@@ -10,7 +10,6 @@ from collections.abc import Collection, Sequence
 from typing import TypedDict, get_args
 
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from kronos.candles import Candles
 from kronos.events import Event
@@ -20,6 +19,7 @@ from pages.ui.chart import layers
 from pages.ui.chart.edge import add_distribution, add_edge_labels
 from pages.ui.chart.events import add_events, events_sentence
 from pages.ui.chart.scene import Layer, Scene, View, Window, build_scene
+from pages.ui.chart.sheet import Sheet
 from pages.ui.chart.style import page_layout, time_axis
 
 __all__ = ["Layer", "Look", "View", "Window", "chart_description", "fan_figure"]
@@ -60,27 +60,27 @@ def fan_figure(
     """
     scene = build_scene(candles, forecast, view=view, compact=compact, window=window)
     height, margin = _frame_size(scene, compact=compact)
-    figure = _panels(scene)
+    sheet = _panels(scene)
     if forecast is not None:
-        layers.add_zone(figure, scene)
+        layers.add_zone(sheet, scene)
         if "bands" in shown:
-            layers.add_bands(figure, scene)
+            layers.add_bands(sheet, scene)
         if "paths" in shown:
-            layers.add_sample_paths(figure, scene)
-    layers.add_candles(figure, scene)
+            layers.add_sample_paths(sheet, scene)
+    layers.add_candles(sheet, scene)
     if forecast is not None:
-        layers.add_median(figure, scene)
-        layers.add_actual(figure, scene)
-        add_distribution(figure, scene)
+        layers.add_median(sheet, scene)
+        layers.add_actual(sheet, scene)
+        add_distribution(sheet, scene)
         inner = height - margin["t"] - margin["b"]
         share = 0.80 if scene.has_volume else 1.0
-        add_edge_labels(figure, scene, panel_pixels=inner * share, compact=compact)
+        add_edge_labels(sheet, scene, panel_pixels=inner * share, compact=compact)
     if scene.has_volume:
-        layers.add_volume(figure, scene)
-    _set_axes(figure, scene, compact=compact)
-    add_events(figure, scene, events, compact=compact)
-    _set_layout(figure, candles, scene, height=height, margin=margin, compact=compact)
-    return figure
+        layers.add_volume(sheet, scene)
+    _set_axes(sheet, scene, compact=compact)
+    add_events(sheet, scene, events, compact=compact)
+    _set_layout(sheet, candles, scene, height=height, margin=margin, compact=compact)
+    return sheet.figure()
 
 
 def chart_description(
@@ -110,57 +110,55 @@ def _frame_size(scene: Scene, *, compact: bool) -> tuple[int, dict[str, int]]:
     return 640, {"l": 64, "r": 142 if has_fan else 20, "t": 92 if has_fan else 44, "b": 8}
 
 
-def _panels(scene: Scene) -> go.Figure:
+def _panels(scene: Scene) -> Sheet:
+    """Prices and, below them, volume; beside the prices what the fan looks like at its end."""
     has_fan = scene.forecast is not None
-    rows: list[list[dict | None]] = [[{}, {}] if has_fan else [{}]]
+    sheet = Sheet(
+        heights=(0.82, 0.18) if scene.has_volume else (1.0,),
+        widths=(0.91, 0.09) if has_fan else (1.0,),
+        gaps=(0.006, 0.025),
+        without=[(2, 2)],
+    )
     if scene.has_volume:
-        rows.append([{}, None] if has_fan else [{}])
-    return make_subplots(
-        rows=len(rows),
-        cols=len(rows[0]),
-        specs=rows,
-        shared_xaxes="columns",
-        shared_yaxes="rows",
-        row_heights=[0.82, 0.18] if scene.has_volume else None,
-        column_widths=[0.91, 0.09] if has_fan else None,
-        vertical_spacing=0.025,
-        horizontal_spacing=0.006,
-    )
+        below = "x3" if has_fan else "x2"
+        sheet.time_axis().update(matches=below, showticklabels=False)
+    if has_fan:
+        sheet.price_axis(column=2).update(matches="y", showticklabels=False)
+    return sheet
 
 
-def _set_axes(figure: go.Figure, scene: Scene, *, compact: bool) -> None:
+def _set_axes(sheet: Sheet, scene: Scene, *, compact: bool) -> None:
     is_timed = ":" in scene.labels[-1]  # longer labels, fewer of them
-    figure.update_xaxes(
-        **time_axis(scene, n_ticks=3 if compact else 7 if is_timed else 10),
-        showspikes=True,
-        spikemode="across",
-        spikesnap="cursor",
-        spikethickness=1,
-        spikedash="dot",
-        spikecolor=colour.NEUTRAL,
-        col=1,
-    )
+    time = time_axis(scene, n_ticks=3 if compact else 7 if is_timed else 10) | {
+        "showspikes": True,
+        "spikemode": "across",
+        "spikesnap": "cursor",
+        "spikethickness": 1,
+        "spikedash": "dot",
+        "spikecolor": colour.NEUTRAL,
+    }
     limits = list(scene.price_range())
-    kind = "log" if scene.view == "log" else "linear"
-    span = abs(limits[1] - limits[0]) if kind == "linear" else 0.0
+    prices = {
+        "type": "log" if scene.view == "log" else "linear",
+        "range": limits,
+        "zeroline": False,
+    }
     if scene.view == "percent":
-        form: dict[str, object] = {"tickformat": "+.1f" if span > 1 else "+.2f", "ticksuffix": "%"}
+        is_wide = abs(limits[1] - limits[0]) > 1
+        form: dict[str, object] = {"tickformat": "+.1f" if is_wide else "+.2f", "ticksuffix": "%"}
     else:
         form = {"tickformat": f",.{_tick_decimals(scene)}f", "nticks": 8}
-    figure.update_yaxes(
-        type=kind, range=limits, ticks="", zeroline=False, side="left", row=1, col=1, **form
-    )
+    sheet.time_axis().update(time)
+    sheet.price_axis().update(prices | form, ticks="", side="left")
     if scene.has_volume:
-        figure.update_xaxes(showticklabels=False, row=1, col=1)
-        figure.update_yaxes(
-            nticks=3, tickformat="~s", showgrid=False, ticks="", zeroline=False, row=2, col=1
+        sheet.time_axis(row=2).update(time)
+        sheet.time_axis().update(showticklabels=False)
+        sheet.price_axis(row=2).update(
+            nticks=3, tickformat="~s", showgrid=False, ticks="", zeroline=False
         )
     if scene.forecast is not None:
-        figure.update_xaxes(visible=False, fixedrange=True, row=1, col=2)
-        figure.update_yaxes(
-            type=kind, range=limits, showgrid=False, showticklabels=False, zeroline=False,
-            row=1, col=2,
-        )  # fmt: skip
+        sheet.time_axis(column=2).update(visible=False, fixedrange=True)
+        sheet.price_axis(column=2).update(prices, showgrid=False, showticklabels=False)
 
 
 def _tick_decimals(scene: Scene) -> int:
@@ -174,20 +172,19 @@ def _tick_decimals(scene: Scene) -> int:
 
 
 def _set_layout(
-    figure: go.Figure, candles: Candles, scene: Scene, *, height: int, margin: dict, compact: bool
+    sheet: Sheet, candles: Candles, scene: Scene, *, height: int, margin: dict, compact: bool
 ) -> None:
     if scene.has_volume:
-        figure.add_annotation(
-            x=0, xref="paper", xshift=4, xanchor="left", y=1, yref="y3 domain"
-            if scene.forecast is not None else "y2 domain",
-            yanchor="bottom", text="volume", showarrow=False, font_size=11,
+        panel = "y3" if scene.forecast is not None else "y2"
+        sheet.note(
+            "volume", size=11, x=0, xref="paper", xshift=4, xanchor="left",
+            y=1, yref=f"{panel} domain", yanchor="bottom",
         )  # fmt: skip
     if scene.forecast is not None and not compact:
-        figure.add_annotation(
-            x=0.5, xref="x2 domain", y=1, yref="y domain", yanchor="bottom", text="at horizon",
-            showarrow=False, font_size=11,
-        )  # fmt: skip
-    figure.update_layout(
+        sheet.note(
+            "at horizon", size=11, x=0.5, xref="x2 domain", y=1, yref="y domain", yanchor="bottom"
+        )
+    sheet.layout.update(
         height=height,
         margin=margin,
         title={

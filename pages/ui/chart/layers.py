@@ -6,56 +6,56 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from pages.ui.chart import colours as colour
 from pages.ui.chart.scene import Scene
+from pages.ui.chart.sheet import Sheet
 
 N_SAMPLE_PATHS = 24
 UNSEEN = {"width": 0, "color": colour.NEUTRAL}
 """A line that only carries the hover: one element, where markers would be one a bar."""
 
 
-def add_zone(figure: go.Figure, scene: Scene) -> None:
+def add_zone(sheet: Sheet, scene: Scene) -> None:
     """A faint ground behind the horizon, the dotted origin and the dashed last close."""
     origin, end = scene.n_history - 1, len(scene.labels) - 0.5
-    figure.add_shape(
-        type="rect", x0=origin, x1=end, y0=0, y1=1, xref="x", yref="y domain", line_width=0,
+    sheet.shape(
+        "rect", x0=origin, x1=end, y0=0, y1=1, xref="x", yref="y domain", line={"width": 0},
         fillcolor=colour.faded(colour.FAN, 0.05), layer="below",
     )  # fmt: skip
-    figure.add_shape(
-        type="line", x0=origin, x1=origin, y0=0, y1=1, xref="x", yref="paper", opacity=0.8,
+    sheet.shape(
+        "line", x0=origin, x1=origin, y0=0, y1=1, xref="x", yref="paper", opacity=0.8,
         line={"color": colour.NEUTRAL, "width": 1.2, "dash": "dot"},
     )  # fmt: skip
     level = float(scene.scaled(scene.last_close))
-    figure.add_shape(
-        type="line", x0=origin, x1=end, y0=level, y1=level, xref="x", yref="y", opacity=0.7,
+    sheet.shape(
+        "line", x0=origin, x1=end, y0=level, y1=level, xref="x", yref="y", opacity=0.7,
         line={"color": colour.NEUTRAL, "width": 1, "dash": "dash"},
     )  # fmt: skip
-    figure.add_annotation(
-        x=origin, xref="x", y=1, yref="y domain", text="forecast origin", showarrow=False,
-        xanchor="right", yanchor="bottom", xshift=-5, font_size=11,
+    sheet.note(
+        "forecast origin", size=11, x=origin, xref="x", y=1, yref="y domain",
+        xanchor="right", yanchor="bottom", xshift=-5,
     )  # fmt: skip
 
 
-def add_bands(figure: go.Figure, scene: Scene) -> None:
+def add_bands(sheet: Sheet, scene: Scene) -> None:
     """The p10-p90 and p25-p75 fills, and thin edges that make the band readable without colour."""
     quantiles = {level: scene.scaled(row) for level, row in scene.quantiles().items()}
     for low, high, opacity, name in (
         (0.10, 0.90, 0.17, "80% · p10–p90"),
         (0.25, 0.75, 0.24, "50% · p25–p75"),
     ):
-        _add_line(figure, scene, quantiles[low], width=0, legendgroup=name, showlegend=False)
+        _add_line(sheet, scene, quantiles[low], width=0, legendgroup=name, showlegend=False)
         _add_line(
-            figure, scene, quantiles[high], width=0, legendgroup=name, name=name, fill="tonexty",
+            sheet, scene, quantiles[high], width=0, legendgroup=name, name=name, fill="tonexty",
             fillcolor=colour.faded(colour.FAN, opacity),
         )  # fmt: skip
     for level in (0.10, 0.90):
         edge = colour.faded(colour.FAN, 0.8)
-        _add_line(figure, scene, quantiles[level], width=1, colour=edge, showlegend=False)
+        _add_line(sheet, scene, quantiles[level], width=1, colour=edge, showlegend=False)
 
 
-def add_sample_paths(figure: go.Figure, scene: Scene) -> None:
+def add_sample_paths(sheet: Sheet, scene: Scene) -> None:
     """Some paths, spread evenly over the rank of their last close, as one broken line."""
     closes = scene.closes()
     ranked = np.argsort(closes[:, -1], kind="stable")
@@ -63,50 +63,46 @@ def add_sample_paths(figure: go.Figure, scene: Scene) -> None:
     chosen = ranked[np.linspace(0, len(closes) - 1, n_shown).round().astype(int)]
     gaps = np.full((n_shown, 1), np.nan)
     broken = np.concatenate([scene.scaled(closes[chosen]), gaps], axis=1)
-    figure.add_trace(
-        go.Scatter(
-            x=[*scene.fan_labels, None] * n_shown,
-            y=_rounded(broken.ravel()),
-            mode="lines",
-            line={"width": 0.8, "color": colour.faded(colour.FAN, 0.24)},
-            hoverinfo="skip",
-            name=f"{n_shown} of {len(closes)} sample paths",
-        ),
-        row=1, col=1,
-    )  # fmt: skip
+    sheet.trace(
+        "scatter",
+        x=[*scene.fan_labels, None] * n_shown,
+        y=_rounded(broken.ravel()),
+        mode="lines",
+        line={"width": 0.8, "color": colour.faded(colour.FAN, 0.24)},
+        hoverinfo="skip",
+        name=f"{n_shown} of {len(closes)} sample paths",
+    )
 
 
-def add_candles(figure: go.Figure, scene: Scene) -> None:
+def add_candles(sheet: Sheet, scene: Scene) -> None:
     """History: hollow up, filled down; an invisible line carries the hover."""
     bars = scene.history
-    figure.add_trace(_candlestick(scene, scene.history_labels, bars, opacity=1.0), row=1, col=1)
+    _add_candlesticks(sheet, scene, scene.history_labels, bars, opacity=1.0)
     price = f",.{scene.decimals}f"
     volume = "<br>Volume %{customdata[4]:,.4~s}" if scene.has_volume else ""
-    figure.add_trace(
-        go.Scatter(
-            x=scene.history_labels,
-            y=_rounded(scene.scaled(bars["close"])),
-            mode="lines",
-            line=UNSEEN,
-            showlegend=False,
-            name="",
-            customdata=bars[["open", "high", "low", "close", "volume"]].to_numpy().round(10),
-            hovertemplate=(
-                "<b>%{x}</b>"
-                f"<br>O %{{customdata[0]:{price}}}  H %{{customdata[1]:{price}}}"
-                f"<br>L %{{customdata[2]:{price}}}  C <b>%{{customdata[3]:{price}}}</b>"
-                f"{volume}<extra></extra>"
-            ),
+    sheet.trace(
+        "scatter",
+        x=scene.history_labels,
+        y=_rounded(scene.scaled(bars["close"])),
+        mode="lines",
+        line=UNSEEN,
+        showlegend=False,
+        name="",
+        customdata=bars[["open", "high", "low", "close", "volume"]].to_numpy().round(10),
+        hovertemplate=(
+            "<b>%{x}</b>"
+            f"<br>O %{{customdata[0]:{price}}}  H %{{customdata[1]:{price}}}"
+            f"<br>L %{{customdata[2]:{price}}}  C <b>%{{customdata[3]:{price}}}</b>"
+            f"{volume}<extra></extra>"
         ),
-        row=1, col=1,
-    )  # fmt: skip
+    )
 
 
-def add_median(figure: go.Figure, scene: Scene) -> None:
+def add_median(sheet: Sheet, scene: Scene) -> None:
     """The median, which also carries the hover of the whole fan: one box a bar."""
     quantiles = scene.quantiles()
     median = scene.scaled(quantiles[0.50])
-    _add_line(figure, scene, median, width=2.2, colour=colour.MEDIAN, name="Median")
+    _add_line(sheet, scene, median, width=2.2, colour=colour.MEDIAN, name="Median")
     price = f",.{scene.decimals}f"
     rows = [quantiles[level] for level in (0.90, 0.75, 0.50, 0.25, 0.10)]
     returns = [(row / scene.last_close - 1.0) * 100.0 for row in rows]
@@ -122,95 +118,105 @@ def add_median(figure: go.Figure, scene: Scene) -> None:
         f"{'</b>' if name == 'p50' else ''} (%{{customdata[{i + 5}]:+.2f}}%)"
         for i, name in enumerate(("p90", "p75", "p50", "p25", "p10"))
     )
-    figure.add_trace(
-        go.Scatter(
-            x=scene.fan_labels[1:],
-            y=_rounded(median[1:]),
-            mode="lines",
-            line=UNSEEN,
-            showlegend=False,
-            name="",
-            customdata=np.column_stack(columns)[1:].round(10),
-            text=texts if known else None,
-            hovertemplate=(
-                f"<b>%{{x}}</b> · bar +%{{customdata[11]:d}}{body}"
-                f"<br>P(above last close) %{{customdata[10]:.0f}}%{known}<extra></extra>"
-            ),
+    sheet.trace(
+        "scatter",
+        x=scene.fan_labels[1:],
+        y=_rounded(median[1:]),
+        mode="lines",
+        line=UNSEEN,
+        showlegend=False,
+        name="",
+        customdata=np.column_stack(columns)[1:].round(10),
+        text=texts if known else None,
+        hovertemplate=(
+            f"<b>%{{x}}</b> · bar +%{{customdata[11]:d}}{body}"
+            f"<br>P(above last close) %{{customdata[10]:.0f}}%{known}<extra></extra>"
         ),
-        row=1, col=1,
-    )  # fmt: skip
+    )
 
 
-def add_actual(figure: go.Figure, scene: Scene) -> None:
+def add_actual(sheet: Sheet, scene: Scene) -> None:
     """What really came: pale candles over the fan and the closes as a line with open circles."""
     if scene.actual is None:
         return
     labels = scene.fan_labels[1:]
     known = scene.actual["close"].notna().to_numpy()
     shown = [label for label, is_known in zip(labels, known, strict=True) if is_known]
-    figure.add_trace(_candlestick(scene, shown, scene.actual[known], opacity=0.55), row=1, col=1)
+    _add_candlesticks(sheet, scene, shown, scene.actual[known], opacity=0.55)
     closes = np.concatenate([[scene.last_close], scene.actual["close"].to_numpy(dtype=float)])
-    figure.add_trace(
-        go.Scatter(
-            x=scene.fan_labels,
-            y=_rounded(scene.scaled(closes)),
-            mode="lines+markers",
-            connectgaps=True,
-            line={"width": 1.6, "color": colour.ACTUAL},
-            marker={"size": 5, "symbol": "circle-open", "color": colour.ACTUAL},
-            hoverinfo="skip",
-            name="Actual close",
-        ),
-        row=1, col=1,
-    )  # fmt: skip
+    sheet.trace(
+        "scatter",
+        x=scene.fan_labels,
+        y=_rounded(scene.scaled(closes)),
+        mode="lines+markers",
+        connectgaps=True,
+        line={"width": 1.6, "color": colour.ACTUAL},
+        marker={"size": 5, "symbol": "circle-open", "color": colour.ACTUAL},
+        hoverinfo="skip",
+        name="Actual close",
+    )
 
 
-def add_volume(figure: go.Figure, scene: Scene) -> None:
+def add_volume(sheet: Sheet, scene: Scene) -> None:
     """Volume of the history in grey; over the horizon the median with p10-p90 whiskers."""
-    seen = {"showlegend": False, "hoverinfo": "skip"}
-    grey = {"color": colour.faded(colour.NEUTRAL, 0.5), "line_width": 0}
+    seen: dict[str, Any] = {"showlegend": False, "hoverinfo": "skip"}
+    grey = {"color": colour.faded(colour.NEUTRAL, 0.5), "line": {"width": 0}}
     volume = scene.history["volume"]
-    figure.add_trace(
-        go.Bar(x=scene.history_labels, y=volume.to_numpy(), marker=grey, name="Volume", **seen),
-        row=2, col=1,
-    )  # fmt: skip
+    sheet.trace(
+        "bar",
+        x=scene.history_labels,
+        y=volume.to_numpy(),
+        marker=grey,
+        name="Volume",
+        **seen,
+        row=2,
+    )
     top = float(volume.iloc[scene.first_visible :].max()) or 1.0
     if scene.forecast is not None:
         low, median, high = scene.forecast.quantile((0.10, 0.50, 0.90), "volume")
         top = max(top, min(float(high.max()), 2.0 * top))
-        figure.add_trace(
-            go.Bar(
-                x=scene.fan_labels[1:],
-                y=median,
-                marker={"color": colour.faded(colour.FAN, 0.5), "line_width": 0},
-                error_y={
-                    "type": "data", "symmetric": False, "array": high - median,
-                    "arrayminus": median - low, "thickness": 0.8, "width": 0,
-                    "color": colour.faded(colour.FAN, 0.8),
-                },
-                name="Median volume",
-                **seen,
-            ),
-            row=2, col=1,
-        )  # fmt: skip
+        sheet.trace(
+            "bar",
+            x=scene.fan_labels[1:],
+            y=median,
+            marker={"color": colour.faded(colour.FAN, 0.5), "line": {"width": 0}},
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": high - median,
+                "arrayminus": median - low,
+                "thickness": 0.8,
+                "width": 0,
+                "color": colour.faded(colour.FAN, 0.8),
+            },
+            name="Median volume",
+            **seen,
+            row=2,
+        )
     if scene.actual is not None:
         ring = {"size": 4, "symbol": "circle-open", "color": colour.ACTUAL}
         known = scene.actual["volume"].to_numpy(dtype=float)
         top = max(top, float(np.nanmax(known)))
-        figure.add_trace(
-            go.Scatter(x=scene.fan_labels[1:], y=known, mode="markers", marker=ring, **seen),
-            row=2, col=1,
-        )  # fmt: skip
-    figure.update_yaxes(range=[0, 1.06 * top], row=2, col=1)
+        sheet.trace(
+            "scatter",
+            x=scene.fan_labels[1:],
+            y=known,
+            mode="markers",
+            marker=ring,
+            **seen,
+            row=2,
+        )
+    sheet.price_axis(row=2)["range"] = [0, 1.06 * top]
 
 
-def _candlestick(
-    scene: Scene, labels: list[str], bars: pd.DataFrame, *, opacity: float
-) -> go.Candlestick:
-    columns = {
+def _add_candlesticks(
+    sheet: Sheet, scene: Scene, labels: list[str], bars: pd.DataFrame, *, opacity: float
+) -> None:
+    columns: dict[str, Any] = {
         name: _rounded(scene.scaled(bars[name])) for name in ("open", "high", "low", "close")
     }
-    return go.Candlestick(
+    sheet.trace(
+        "candlestick",
         x=labels,
         **columns,
         increasing={"line": {"color": colour.UP, "width": 1}, "fillcolor": colour.CLEAR},
@@ -224,7 +230,7 @@ def _candlestick(
 
 
 def _add_line(
-    figure: go.Figure,
+    sheet: Sheet,
     scene: Scene,
     values: np.ndarray,
     *,
@@ -233,13 +239,15 @@ def _add_line(
     **options: Any,
 ) -> None:
     line = {"width": width} if colour is None else {"width": width, "color": colour}
-    figure.add_trace(
-        go.Scatter(
-            x=scene.fan_labels, y=_rounded(values), mode="lines", line=line, hoverinfo="skip",
-            **options,
-        ),
-        row=1, col=1,
-    )  # fmt: skip
+    sheet.trace(
+        "scatter",
+        x=scene.fan_labels,
+        y=_rounded(values),
+        mode="lines",
+        line=line,
+        hoverinfo="skip",
+        **options,
+    )
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from kronos.candles import Candles
 from kronos.forecast import Forecast
 from pages.ui.chart import colours as colour
 from pages.ui.chart import layers
 from pages.ui.chart.scene import Scene, View, build_scene
+from pages.ui.chart.sheet import Sheet
 from pages.ui.chart.style import FONT_SIZE, page_layout, time_axis
 
 __all__ = ["LETTERS", "Contender", "compare_description", "panel_figure"]
@@ -63,23 +63,28 @@ def panel_figure(
     """A panel for every fan, with one price axis for all; below each other where it is narrow."""
     scenes = build_scenes(candles, contenders, view=view)
     n = len(scenes)
-    figure = make_subplots(
-        rows=n if compact else 1,
-        cols=1 if compact else n,
-        shared_yaxes="all",
-        subplot_titles=[_title(contender, 1 if compact else n) for contender in contenders],
-        horizontal_spacing=0.015,
-        vertical_spacing=0.09 if compact else 0.0,
+    n_ticks = 3 if compact else {2: 5, 3: 3}.get(n, 2)
+    sheet = Sheet(
+        heights=(1.0,) * (n if compact else 1),
+        widths=(1.0,) * (1 if compact else n),
+        gaps=(0.015, 0.09 if compact else 0.0),
     )
-    for place, scene in enumerate(scenes):
-        cell = (place + 1, 1) if compact else (1, place + 1)
-        _add_panel(figure, scene, place, cell)
-    figure.update_annotations(font_size=13 if compact or n < 4 else 12)
-    set_axes(figure, scenes, n_ticks=3 if compact else {2: 5, 3: 3}.get(n, 2))
+    for place, (scene, contender) in enumerate(zip(scenes, contenders, strict=True)):
+        row, column = (place + 1, 1) if compact else (1, place + 1)
+        _add_panel(sheet, scene, row, column, is_first=place == 0)
+        left, right = sheet.time_axis(row, column)["domain"]
+        sheet.note(
+            _title(contender, 1 if compact else n), size=13 if compact or n < 4 else 12,
+            x=(left + right) / 2, xref="paper", xanchor="center",
+            y=sheet.price_axis(row, column)["domain"][1], yref="paper", yanchor="bottom",
+        )  # fmt: skip
+        if not compact and place > 0:
+            sheet.price_axis(row, column)["showticklabels"] = False
+        set_axes(sheet, scenes, n_ticks=n_ticks, panel=(row, column))
     height = STACKED_HEIGHT * n if compact else PANEL_HEIGHT
-    set_layout(figure, height=height, top=30 if compact else 76, right=12, compact=compact)
-    figure.update_layout(showlegend=not compact)
-    return figure
+    set_layout(sheet, height=height, top=30 if compact else 76, right=12, compact=compact)
+    sheet.layout["showlegend"] = not compact
+    return sheet.figure()
 
 
 def compare_description(candles: Candles, contenders: Sequence[Contender]) -> str:
@@ -110,26 +115,27 @@ def _title(contender: Contender, n_columns: int) -> str:
     return f"<b>{'<br>'.join(map(html.escape, lines))}</b>"
 
 
-def _add_panel(figure: go.Figure, scene: Scene, place: int, cell: tuple[int, int]) -> None:
+def _add_panel(sheet: Sheet, scene: Scene, row: int, column: int, *, is_first: bool) -> None:
     """The fan chart's layers, drawn on a sheet of their own and moved to their panel."""
-    sheet = make_subplots(rows=1, cols=1)
-    layers.add_zone(sheet, scene)
-    layers.add_bands(sheet, scene)
-    layers.add_sample_paths(sheet, scene)
-    layers.add_candles(sheet, scene)
-    layers.add_median(sheet, scene)
-    layers.add_actual(sheet, scene)
-    number = "" if place == 0 else str(place + 1)
-    for trace in sheet.data:
-        if trace.showlegend is not False and trace.name:
+    panel = Sheet()
+    layers.add_zone(panel, scene)
+    layers.add_bands(panel, scene)
+    layers.add_sample_paths(panel, scene)
+    layers.add_candles(panel, scene)
+    layers.add_median(panel, scene)
+    layers.add_actual(panel, scene)
+    for trace in panel.traces:
+        kind, name = trace.pop("type"), trace.get("name")
+        del trace["xaxis"], trace["yaxis"]
+        if trace.get("showlegend") is not False and name:
             # One entry for all panels, which hides and shows the layer in all of them.
-            trace.update(legendgroup=trace.name, showlegend=place == 0)
-        figure.add_trace(trace, row=cell[0], col=cell[1])
-    for shape in sheet.layout.shapes:
-        moved: dict[str, Any] = shape.to_plotly_json()
-        moved["xref"] = f"x{number}"
-        moved["yref"] = f"y{number}" if moved["yref"] == "y" else f"y{number} domain"
-        figure.add_shape(moved)
+            trace |= {"legendgroup": name, "showlegend": is_first}
+        sheet.trace(kind, row=row, column=column, **trace)
+    number = sheet.number(row, column)
+    for shape in panel.shapes:
+        kind, yref = shape.pop("type"), "y" if shape["yref"] == "y" else "y domain"
+        moved = {"xref": f"x{number}", "yref": yref.replace("y", f"y{number}")}
+        sheet.shape(kind, **(shape | moved))
 
 
 def price_range(scenes: Sequence[Scene]) -> tuple[float, float]:
@@ -138,25 +144,31 @@ def price_range(scenes: Sequence[Scene]) -> tuple[float, float]:
     return min(lows), max(highs)
 
 
-def set_axes(figure: go.Figure, scenes: Sequence[Scene], *, n_ticks: int) -> None:
+def set_axes(
+    sheet: Sheet, scenes: Sequence[Scene], *, n_ticks: int, panel: tuple[int, int] = (1, 1)
+) -> None:
     """The same time axis in every panel, and one price axis for all."""
     scene = scenes[0]
     bottom, top = price_range(scenes)
-    figure.update_xaxes(**time_axis(scene, n_ticks=n_ticks))
     if scene.view == "percent":
         form: dict[str, Any] = {"tickformat": "+.2f", "ticksuffix": "%"}
     else:
         is_wide = scene.view == "price" and top - bottom >= 20.0
         form = {"tickformat": f",.{0 if is_wide else scene.decimals}f", "nticks": 8}
-    figure.update_yaxes(
-        type="log" if scene.view == "log" else "linear", range=[bottom, top], matches="y",
-        ticks="", zeroline=False, **form,
-    )  # fmt: skip
+    sheet.time_axis(*panel).update(time_axis(scene, n_ticks=n_ticks))
+    sheet.price_axis(*panel).update(
+        form,
+        type="log" if scene.view == "log" else "linear",
+        range=[bottom, top],
+        matches="y",
+        ticks="",
+        zeroline=False,
+    )
 
 
-def set_layout(figure: go.Figure, *, height: int, top: int, right: int, compact: bool) -> None:
+def set_layout(sheet: Sheet, *, height: int, top: int, right: int, compact: bool) -> None:
     """Size and look of the whole figure, which follows the page's theme."""
-    figure.update_layout(
+    sheet.layout.update(
         height=height,
         margin={"l": 54 if compact else 64, "r": right, "t": top, "b": 28},
         legend={

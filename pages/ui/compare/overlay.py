@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from kronos.candles import Candles
 from pages.ui.chart import colours as colour
 from pages.ui.chart import layers
 from pages.ui.chart.edge import spread
 from pages.ui.chart.scene import Scene, View
+from pages.ui.chart.sheet import Sheet
 from pages.ui.compare.figure import Contender, build_scenes, price_range, set_axes, set_layout
 
 COLOURS = ("#3F7DF2", "#D98A00", "#12A08C", "#CC6AA0")
@@ -26,63 +26,61 @@ def overlay_figure(
 ) -> go.Figure:
     """All fans in one panel: the median and the p10 and p90 outlines of each, with its own dash."""
     scenes = build_scenes(candles, contenders, view=view)
-    figure = make_subplots(rows=1, cols=1)
-    layers.add_zone(figure, scenes[0])
-    layers.add_candles(figure, scenes[0])
-    figure.update_traces(
-        selector={"type": "candlestick"},
-        increasing_line_color=colour.NEUTRAL,
-        decreasing={"line": {"color": colour.NEUTRAL}, "fillcolor": colour.NEUTRAL},
-    )
+    sheet = Sheet()
+    layers.add_zone(sheet, scenes[0])
+    layers.add_candles(sheet, scenes[0])
+    grey = {"color": colour.NEUTRAL, "width": 1}
+    for trace in sheet.traces:
+        if trace["type"] == "candlestick":
+            trace["increasing"] = trace["increasing"] | {"line": grey}
+            trace["decreasing"] = {"line": grey, "fillcolor": colour.NEUTRAL}
     for scene, contender in zip(scenes, contenders, strict=True):
-        _add_outline(figure, scene, contender)
-    _add_actual_closes(figure, scenes[0])
-    _add_overlay_hover(figure, scenes, contenders)
-    set_axes(figure, scenes, n_ticks=3 if compact else 9)
+        _add_outline(sheet, scene, contender)
+    _add_actual_closes(sheet, scenes[0])
+    _add_overlay_hover(sheet, scenes, contenders)
+    set_axes(sheet, scenes, n_ticks=3 if compact else 9)
     # Where it is narrow, the legend has a line for every entry.
     top = 40 + 19 * (len(scenes) + 1) if compact else 76
     height = 350 + top if compact else OVERLAY_HEIGHT
-    set_layout(figure, height=height, top=top, right=28, compact=compact)
-    _add_letters(figure, scenes, contenders, panel_pixels=height - top - 28)
-    return figure
+    set_layout(sheet, height=height, top=top, right=28, compact=compact)
+    _add_letters(sheet, scenes, contenders, panel_pixels=height - top - 28)
+    return sheet.figure()
 
 
-def _add_outline(figure: go.Figure, scene: Scene, contender: Contender) -> None:
+def _add_outline(sheet: Sheet, scene: Scene, contender: Contender) -> None:
     quantiles = scene.quantiles()
     line = {"color": COLOURS[contender.place], "dash": DASHES[contender.place]}
     for level, width, named in ((0.10, 1.2, False), (0.90, 1.2, False), (0.50, 2.6, True)):
-        figure.add_trace(
-            go.Scatter(
-                x=scene.fan_labels,
-                y=scene.scaled(quantiles[level]).round(10),
-                mode="lines",
-                line=line | {"width": width},
-                opacity=1.0 if named else 0.85,
-                hoverinfo="skip",
-                legendgroup=contender.letter,
-                name=contender.name,
-                showlegend=named,
-            )
+        sheet.trace(
+            "scatter",
+            x=scene.fan_labels,
+            y=scene.scaled(quantiles[level]).round(10),
+            mode="lines",
+            line=line | {"width": width},
+            opacity=1.0 if named else 0.85,
+            hoverinfo="skip",
+            legendgroup=contender.letter,
+            name=contender.name,
+            showlegend=named,
         )
 
 
-def _add_actual_closes(figure: go.Figure, scene: Scene) -> None:
+def _add_actual_closes(sheet: Sheet, scene: Scene) -> None:
     if scene.actual is None:
         return
-    figure.add_trace(
-        go.Scatter(
-            x=scene.fan_labels[1:],
-            y=scene.scaled(scene.actual["close"]).round(10),
-            mode="markers",
-            marker={"size": 7, "symbol": "circle-open", "color": colour.NEUTRAL},
-            hoverinfo="skip",
-            name="Actual close",
-        )
+    sheet.trace(
+        "scatter",
+        x=scene.fan_labels[1:],
+        y=scene.scaled(scene.actual["close"]).round(10),
+        mode="markers",
+        marker={"size": 7, "symbol": "circle-open", "color": colour.NEUTRAL},
+        hoverinfo="skip",
+        name="Actual close",
     )
 
 
 def _add_overlay_hover(
-    figure: go.Figure, scenes: Sequence[Scene], contenders: Sequence[Contender]
+    sheet: Sheet, scenes: Sequence[Scene], contenders: Sequence[Contender]
 ) -> None:
     """One box a bar with the numbers of all fans, carried by a line nobody sees."""
     first = scenes[0]
@@ -99,22 +97,21 @@ def _add_overlay_hover(
         if actual is not None and np.isfinite(actual[bar - 1]):
             lines.append(f"Actual close {first.price_text(actual[bar - 1])}")
         texts.append("<br>".join(lines))
-    figure.add_trace(
-        go.Scatter(
-            x=first.fan_labels[1:],
-            y=first.scaled(first.quantiles()[0.50][1:]).round(10),
-            mode="lines",
-            line=layers.UNSEEN,
-            text=texts,
-            hovertemplate="%{text}<extra></extra>",
-            showlegend=False,
-            name="",
-        )
+    sheet.trace(
+        "scatter",
+        x=first.fan_labels[1:],
+        y=first.scaled(first.quantiles()[0.50][1:]).round(10),
+        mode="lines",
+        line=layers.UNSEEN,
+        text=texts,
+        hovertemplate="%{text}<extra></extra>",
+        showlegend=False,
+        name="",
     )
 
 
 def _add_letters(
-    figure: go.Figure,
+    sheet: Sheet,
     scenes: Sequence[Scene],
     contenders: Sequence[Contender],
     *,
@@ -126,7 +123,7 @@ def _add_letters(
     pixels = (np.array(ends) - bottom) / (top - bottom) * panel_pixels
     shifts = spread(pixels, gap=17.0, limit=panel_pixels) - pixels
     for contender, end, shift in zip(contenders, ends, shifts, strict=True):
-        figure.add_annotation(
-            x=1, xref="paper", xanchor="left", xshift=5, y=end, yref="y", yshift=float(shift),
-            text=f"<b>{contender.letter}</b>", showarrow=False, font_size=13,
+        sheet.note(
+            f"<b>{contender.letter}</b>", size=13, x=1, xref="paper", xanchor="left", xshift=5,
+            y=end, yref="y", yshift=float(shift),
         )  # fmt: skip
