@@ -7,9 +7,9 @@ and its CRPS is then an approximation, which `StepScores.crps_estimator` says.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import scoringrules
 
 from kronos.errors import InvalidRequest
 
@@ -67,6 +67,7 @@ def score_steps(
     Raises:
         InvalidRequest: The levels are not such.
     """
+    scoringrules = _scoringrules()
     middle = len(levels) // 2
     places = [int(np.argmin(np.abs(levels - level))) for level in BAND]
     symmetric = len(levels) >= 3 and np.allclose(levels + levels[::-1], 1.0, atol=1e-9)
@@ -109,8 +110,15 @@ def energy_score(actual: np.ndarray, paths: np.ndarray) -> float:
     if n_paths == 1:
         return distance
     # The library counts pairs of a path with itself, which are 0, and divides by all N * N.
-    spread = distance - float(scoringrules.es_ensemble(actual, paths))
+    spread = distance - float(_scoringrules().es_ensemble(actual, paths))
     return distance - spread * n_paths / (n_paths - 1)
+
+
+def _scoringrules() -> Any:
+    """The library of scores, which compiles for seconds when it is loaded."""
+    import scoringrules
+
+    return scoringrules
 
 
 def _crps(
@@ -123,7 +131,7 @@ def _crps(
     if len(paths) == 1:
         return np.abs(paths[0] - actual), "point"
     # In this form the fair estimator takes N log N instead of N * N.
-    return scoringrules.crps_ensemble(actual, paths.T, estimator="pwm"), "fair"
+    return _scoringrules().crps_ensemble(actual, paths.T, estimator="pwm"), "fair"
 
 
 def _pit(actual: np.ndarray, paths: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, TimeoutError, sync_playwright
 
 from tests.loopback_markets import LoopbackMarkets
 
@@ -127,7 +127,10 @@ def stop_server(process: subprocess.Popen[bytes]) -> None:
 
 def wait_for_fan(page: Page) -> None:
     """Until the read-outs and the chart of a finished forecast are there."""
-    page.get_by_text("Expected move").first.wait_for()
+    try:
+        page.get_by_text("Expected move").first.wait_for()
+    except TimeoutError as error:
+        raise AssertionError(f"No forecast, but: {page.inner_text('body')}") from error
     page.locator(".js-plotly-plot .main-svg").first.wait_for()
     page.locator(".js-plotly-plot .annotation-text", has_text="p50").first.wait_for()
     # The page is still being drawn while Streamlit marks the app as running.

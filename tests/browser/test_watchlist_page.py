@@ -68,6 +68,7 @@ def test_a_list_with_one_bad_symbol(market_server: Server, visit: Callable[..., 
     assert list(found) == ["SPY", "NOPE", "AAPL"]
     assert found["NOPE"]["Status"].startswith("Failed: Yahoo Finance has no such symbol")
     assert found["NOPE"]["P(up)"] == ""
+    assert found["SPY"]["Status"] == found["AAPL"]["Status"] == "Done"
     for name in ("SPY", "AAPL"):
         assert 0 <= float(found[name]["P(up)"]) <= 100
         assert found[name]["Next 3 bars"].startswith("data:image/svg+xml")

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import scoringrules
 
 from kronos.errors import InvalidCandles
 from kronos.evaluation.cone import cone_scale, ewma_volatility
@@ -31,6 +30,8 @@ def test_cone_widens_with_the_square_root_of_time():
 
 @pytest.mark.parametrize("n", [2, 3, 50, 101])
 def test_crps_is_the_fair_one_of_the_library(n):
+    import scoringrules  # compiles for seconds, in every test process that collects this file
+
     rng = np.random.default_rng(n)
     actual, paths = rng.normal(size=7), rng.standard_t(3, (n, 7))
     wanted = scoringrules.crps_ensemble(actual, paths.T, estimator="fair")
