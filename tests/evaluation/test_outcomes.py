@@ -12,14 +12,18 @@ RNG = np.random.default_rng(5)
 PATHS = RNG.normal(0, [1.0, 2.0, 3.0, 4.0], (80, 4))
 ACTUAL = np.array([0.3, -1.0, 9.0, -2.0])
 QUANTILES = np.quantile(PATHS, LEVELS, axis=0).T
-SCORES = score_steps(ACTUAL, QUANTILES, LEVELS_OF, PATHS)
 
 
-def test_the_crps_is_the_fair_one_of_the_paths():
+@pytest.fixture(scope="module")
+def scores():
+    return score_steps(ACTUAL, QUANTILES, LEVELS_OF, PATHS)
+
+
+def test_the_crps_is_the_fair_one_of_the_paths(scores):
     distance = np.abs(PATHS - ACTUAL).mean(axis=0)
     spread = np.abs(PATHS[:, None] - PATHS[None]).sum(axis=(0, 1)) / (80 * 79)
-    np.testing.assert_allclose(SCORES.crps, distance - spread / 2)
-    assert SCORES.crps_estimator == "fair"
+    np.testing.assert_allclose(scores.crps, distance - spread / 2)
+    assert scores.crps_estimator == "fair"
 
 
 def test_pinball_and_interval_score_by_hand():
@@ -78,14 +82,14 @@ def test_one_path_is_scored_as_a_point():
     assert energy_score(np.array([0.3, 0.1]), path) == pytest.approx(np.hypot(0.2, 0.1))
 
 
-def test_the_energy_score_is_fair_and_of_one_step_the_crps():
+def test_the_energy_score_is_fair_and_of_one_step_the_crps(scores):
     few, many = RNG.normal(size=(400, 6, 3)), RNG.normal(size=(400, 200, 3))
     actual = RNG.normal(size=(400, 3))
     small = np.mean([energy_score(a, p) for a, p in zip(actual, few, strict=True)])
     large = np.mean([energy_score(a, p) for a, p in zip(actual, many, strict=True)])
     assert small == pytest.approx(large, abs=0.04)
     single = energy_score(ACTUAL[:1], PATHS[:, :1])
-    assert single == pytest.approx(SCORES.crps[0])
+    assert single == pytest.approx(scores.crps[0])
 
 
 @pytest.mark.parametrize("levels", [[0.1, 0.9], [0.1, 0.5, 0.8], [0.2, 0.5, 0.8], [0.1, 0.2, 0.9]])
