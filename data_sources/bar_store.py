@@ -22,7 +22,7 @@ from data_sources.bar_file import is_damage, opened, set_aside, transaction
 from data_sources.stretch import SeriesKey, Stretch, facts_of, stretch_of
 from kronos.candles import COLUMNS
 
-__all__ = ["BarStore", "attempt"]
+__all__ = ["BarStore", "Superseded", "attempt"]
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -30,6 +30,10 @@ logger = logging.getLogger(__name__)
 
 MAX_BARS = 2_000_000
 """Most bars kept, about 150 MB; the stretches that were not used for longest go first."""
+
+
+class Superseded(sqlite3.OperationalError):
+    """Another thread or process has meanwhile forgotten what was to be changed."""
 
 
 class BarStore:
@@ -70,14 +74,15 @@ class BarStore:
         return _frame(rows)
 
     def overlap(self, stretch: Stretch, n_bars: int, *, at_end: bool) -> pd.DataFrame:
-        """The first or last bars of a stretch."""
+        """The first or last bars of a stretch, as far as it reached when it was found."""
         order = "DESC" if at_end else "ASC"
         query = (
             f"SELECT opened, {', '.join(COLUMNS)} FROM bars WHERE stretch = ? "
-            f"ORDER BY opened {order} LIMIT ?"
+            f"AND opened BETWEEN ? AND ? ORDER BY opened {order} LIMIT ?"
         )
+        span = stretch.first.value, stretch.last.value
         with opened(self.path) as database:
-            rows = database.execute(query, (stretch.id, n_bars)).fetchall()
+            rows = database.execute(query, (stretch.id, *span, n_bars)).fetchall()
         return _frame(sorted(rows))
 
     def write(
@@ -100,9 +105,17 @@ class BarStore:
             now: Time of this machine, for knowing what was used last.
             replaced: For a stretch that is kept, the times between which the new bars stand for
                 those that were there.
+
+        Returns:
+            The stretch as it is kept: longer than what was given where others have meanwhile
+            made it longer, too.
+
+        Raises:
+            Superseded: Others have meanwhile forgotten the stretch.
         """
         with opened(self.path) as database, transaction(database):
             stamp = now.value
+            stretch = _joined(database, stretch)
             span = stretch.first.value, stretch.last.value
             if stretch.is_default:
                 _clear_default(database, key, stretch.id)
@@ -179,6 +192,18 @@ def attempt(store: BarStore, use: Callable[[BarStore], T]) -> T | None:
         except OSError as problem:
             logger.warning("The bars kept are damaged (%s) and in the way: %s", error, problem)
     return None
+
+
+def _joined(database: sqlite3.Connection, stretch: Stretch) -> Stretch:
+    """A stretch with what others have added to it since it was found; both reach from its bars."""
+    if not stretch.id:
+        return stretch
+    query = "SELECT first, last FROM stretches WHERE id = ?"
+    row = database.execute(query, (stretch.id,)).fetchone()
+    if row is None:
+        raise Superseded("the bars were meanwhile put in another place")
+    first, last = (pd.Timestamp(value, unit="ns", tz="UTC") for value in row)
+    return replace(stretch, first=min(first, stretch.first), last=max(last, stretch.last))
 
 
 def _columns(key: SeriesKey) -> tuple[str, str, str, int]:

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from data_sources.bar_cache import CachedBars, default_path
-from data_sources.bar_store import BarStore
+from data_sources.bar_store import BarStore, attempt
 from data_sources.source import DataSource
+from data_sources.stretch import SeriesKey
 from kronos.errors import InvalidRequest, RateLimited, SourceDown, UnknownSymbol
 
 HOUR = pd.Timedelta(hours=1)
@@ -241,7 +242,7 @@ def test_many_callers_make_one_request(cached, markets):
     assert all(answer.candles.frame.equals(answers[0].candles.frame) for answer in answers)
 
 
-def test_two_processes_may_share_the_file(cached, binance, store, markets):
+def test_two_processes_may_share_the_file(cached, binance, store, markets, caplog):
     """Two caches on one file, written from several threads: nothing is locked out or lost."""
     other = CachedBars(binance, BarStore(store.path), clock=markets.clock)
     binance.suggest("")
@@ -254,8 +255,33 @@ def test_two_processes_may_share_the_file(cached, binance, store, markets):
     with ThreadPoolExecutor(6) as pool:
         answers = [*pool.map(ask, range(24))]
     assert all(len(answer.candles) == 21 for answer in answers)
+    assert "damaged" not in caplog.text
     with closing(sqlite3.connect(store.path)) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_a_stretch_that_two_made_longer_reaches_as_far_as_both(cached, store, markets):
+    key, start = SeriesKey("binance", "BTC/USDT", "15m", True), moment("2026-11-10")
+    bars = cached.fetch("BTC/USDT", interval="15m", start=start, end=start + 5 * HOUR)
+    (early,) = store.find(key)
+    cached.fetch("BTC/USDT", interval="15m", start=start, end=start + 9 * HOUR)
+    last = bars.candles.frame.iloc[-1:]
+    span = (last.index[0], early.last)
+    kept = store.write(key, early, last, now=markets.clock(), replaced=span)
+    assert store.find(key) == [kept]
+    assert kept.last >= start + 9 * HOUR > early.last
+    assert len(store.read(kept, start, start + 9 * HOUR)) == 37
+
+
+def test_what_another_process_has_forgotten_is_no_damage(cached, store, markets):
+    key, start = SeriesKey("binance", "BTC/USDT", "15m", True), moment("2026-11-10")
+    bars = cached.fetch("BTC/USDT", interval="15m", start=start, end=start + 5 * HOUR)
+    (gone,) = store.find(key)
+    store.drop(key)
+    frame, now = bars.candles.frame, markets.clock()
+    assert attempt(store, lambda store: store.write(key, gone, frame, now=now)) is None
+    assert [file.name for file in store.path.parent.glob("*.damaged")] == []
+    assert store.find(key) == []
 
 
 @pytest.mark.parametrize("damage", ["not a database", "cut", "other tables", "nonsense inside"])
