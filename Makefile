@@ -8,9 +8,8 @@ PY := $(VENV)/bin/python
 # -qq: errors only.
 PIP := $(PY) -m pip --disable-pip-version-check --no-input -qq
 TORCH := $(shell grep '^torch==' constraints.txt)
-# Two test processes: much of the suite waits for servers, browsers and other interpreters. A file
-# stays in one process, so that its tests share what they start, and so do all files of the browser,
-# which come early, as they take longest.
+# Two test processes: much of the suite waits for servers, browsers and other interpreters. A
+# folder's tests stay in one process (tests/conftest.py), the browser's, which take longest, early.
 PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 HATCHLING := $(shell grep '^hatchling==' constraints.txt)
 

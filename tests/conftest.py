@@ -36,15 +36,15 @@ GOLDEN = Path(__file__).parent / "golden"
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """One process drives the browser: two would start two of everything and wait for each other."""
+    """A folder's tests stay in one process: two would start two browsers and compile twice."""
     from xdist.scheduler import LoadFileScheduling
 
-    class OneBrowser(LoadFileScheduling):
+    class LoadFolderScheduling(LoadFileScheduling):
         def _split_scope(self, nodeid):
-            scope = super()._split_scope(nodeid)
-            return "tests/browser" if scope.startswith("tests/browser/") else scope
+            folder, _, file = super()._split_scope(nodeid).rpartition("/")
+            return file if folder == "tests" else folder
 
-    return OneBrowser(config, log)
+    return LoadFolderScheduling(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
