@@ -18,8 +18,9 @@ from kronos.training import loop as loop_module
 from kronos.training import recipes
 from kronos.training import run as run_module
 from kronos.training.corpus import Holdout
-from kronos.training.loop import LoopConfig, learning_rate, make_optimizers, process_group, train
+from kronos.training.loop import LoopConfig, learning_rate, make_optimizers, train
 from kronos.training.objectives import ModelObjective, TokenizerObjective
+from kronos.training.processes import process_group
 from kronos.training.run import DataConfig, train_model, train_tokenizer
 from kronos.training.state import Log
 from kronos.training.windows import WindowPlan, WindowSampler
@@ -55,8 +56,8 @@ def trained(bars_folder, tmp_path_factory):
 @pytest.mark.parametrize("stage", ["tokenizer", "model"])
 def test_losses_fall_on_training_and_held_out_windows(trained, stage):
     log = lines(trained / f"{stage}-run/log.jsonl")
-    losses = [entry["loss"] for entry in log if "loss" in entry]
-    validation = [entry["val_loss"] for entry in log if "val_loss" in entry]
+    losses = [entry["loss"] for entry in log if entry["split"] == "train"]
+    validation = [entry["loss"] for entry in log if entry["split"] == "validation"]
     assert losses[-1] < losses[0]
     assert validation[-1] < validation[0]
 
@@ -89,7 +90,8 @@ def test_a_run_stopped_anywhere_ends_as_if_it_never_was(corpus, tmp_path, monkey
         torch.manual_seed(5)
         model = Kronos(**TINY_MODEL.to_dict())
         with process_group("cpu") as process:
-            return train(model, losses, sampler, loop(12, save_every=4), out, process)
+            train(model, losses, sampler, loop(12, save_every=4), out, process)
+        return model
 
     whole = run(tmp_path / "whole")
     original = loop_module.learning_rate
