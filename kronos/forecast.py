@@ -94,6 +94,7 @@ class Forecast:
         anchor_factor: What the prices were multiplied by so that the decoded last close is the
             true one; 1 when not anchored.
         seconds: Wall time the forecast took.
+        events_hash: SHA-256 of the event channels the model was told; None where it was told none.
     """
 
     paths: np.ndarray
@@ -107,6 +108,7 @@ class Forecast:
     n_context: int
     anchor_factor: float = 1.0
     seconds: float = field(default=0.0)
+    events_hash: str | None = None
 
     def __post_init__(self) -> None:
         if self.paths.ndim != 3 or self.paths.shape[2] != len(COLUMNS):
@@ -192,11 +194,16 @@ class Forecast:
         return np.abs(self.column("close") / self.last_close - 1.0).mean(axis=0)
 
     def metadata(self) -> dict[str, Any]:
-        """Everything needed to tell what was forecast and to reproduce it; JSON-ready."""
+        """Everything needed to tell what was forecast and to reproduce it; JSON-ready.
+
+        `events_sha256` is there only where the model was told of events.
+        """
+        told = {} if self.events_hash is None else {"events_sha256": self.events_hash}
         return {
             "model": self.model_name,
             "model_revision": self.model_revision,
             "context_sha256": self.context_hash,
+            **told,
             "n_context": self.n_context,
             "origin": self.origin.isoformat(),
             "last_close": self.last_close,

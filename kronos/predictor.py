@@ -24,6 +24,7 @@ from kronos.context import (
     read_question,
 )
 from kronos.errors import InvalidRequest
+from kronos.event_rows import event_rows, rows_sha256
 from kronos.forecast import Forecast, Progress, SamplingParameters, whole_number
 from kronos.inference.continuation import Continuation
 from kronos.inference.decode import decode_paths
@@ -106,6 +107,7 @@ class KronosPredictor(UpstreamCalls):
         seed: int = 0,
         lookback: int | None = None,
         anchor: bool = True,
+        events: np.ndarray | None = None,
         progress: Progress | None = None,
     ) -> Forecast:
         """Samples futures and returns every path.
@@ -132,6 +134,9 @@ class KronosPredictor(UpstreamCalls):
             lookback: Bars read. None takes the checkpoint's recommendation, or all that leave
                 room for the horizon within max_context.
             anchor: Whether to anchor.
+            events: (len(df) + H, 20) event channels, as from `kronos.events.event_channels`: a
+                row for each bar of `df`, read or not, then for each time to forecast. For models
+                with an event embedding only (`reads_events`); None tells nothing of events.
             progress: Called after every step; may raise ForecastCancelled.
 
         Raises:
@@ -145,6 +150,7 @@ class KronosPredictor(UpstreamCalls):
             sampling=SamplingParameters(T, top_p, top_k, sample_count, seed),
             lookback=lookback,
             anchor=anchor,
+            events=events,
         )
         generate(self.decoder, drawing.series, progress)
         return drawing.finish()
@@ -158,6 +164,7 @@ class KronosPredictor(UpstreamCalls):
         sampling: SamplingParameters,
         lookback: int | None = None,
         anchor: bool = True,
+        events: np.ndarray | None = None,
     ) -> Drawing:
         """The first part of `forecast`: what is asked, checked, and the context as tokens.
 
@@ -171,8 +178,9 @@ class KronosPredictor(UpstreamCalls):
             y_timestamp=y_timestamp,
             context_length=partial(self.context_length, lookback=lookback),
         )
-        context = asked.context
-        continuation = self._continuation(context, calendar_fields(asked.future), sampling)
+        context, fields = asked.context, calendar_fields(asked.future)
+        told = self._told(events, len(df), context, len(fields))
+        continuation = self._continuation(context, fields, sampling, told)
 
         def finish() -> Forecast:
             values, last = self._candles(context, continuation)
@@ -191,6 +199,7 @@ class KronosPredictor(UpstreamCalls):
                 n_context=len(context.values),
                 anchor_factor=factor,
                 seconds=time.perf_counter() - started,
+                events_hash=None if told is None else rows_sha256(told),
             )
 
         return Drawing([continuation], finish)
@@ -218,6 +227,8 @@ class KronosPredictor(UpstreamCalls):
         futures: Sequence[np.ndarray],
         sampling: SamplingParameters,
         progress: Progress | None = None,
+        *,
+        events: Sequence[np.ndarray | None] | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Samples many series in one batch, neither anchored nor repaired.
 
@@ -226,15 +237,17 @@ class KronosPredictor(UpstreamCalls):
             futures: B arrays (H, 5) of calendar fields, with one H.
             sampling: The same for all; every series draws from the same noise.
             progress: Called after every step.
+            events: B arrays (T + H, 20) of event channels, T being the length of the context;
+                None in place of one, or of all, tells nothing of events.
 
         Returns:
             Paths (B, N, H, 6) and the reconstructed last context candles (B, 6), float64 in
             the units of the data.
 
         Raises:
-            InvalidRequest: A context is longer than max_context.
+            InvalidRequest: A context is longer than max_context, or events cannot be used.
         """
-        drawing = self.begin_samples(contexts, futures, sampling)
+        drawing = self.begin_samples(contexts, futures, sampling, events=events)
         generate(self.decoder, drawing.series, progress)
         return drawing.finish()
 
@@ -243,18 +256,26 @@ class KronosPredictor(UpstreamCalls):
         contexts: Sequence[Context],
         futures: Sequence[np.ndarray],
         sampling: SamplingParameters,
+        *,
+        events: Sequence[np.ndarray | None] | None = None,
     ) -> Drawing:
         """The first part of `sample`: series to draw, and a finish that returns its answer."""
-        series = [
-            self._continuation(context, fields, sampling)
-            for context, fields in zip(contexts, futures, strict=True)
-        ]
+        given = [None] * len(contexts) if events is None else events
+        series = []
+        for context, fields, rows in zip(contexts, futures, given, strict=True):
+            told = self._told(rows, len(context.values), context, len(fields))
+            series.append(self._continuation(context, fields, sampling, told))
 
         def finish() -> tuple[np.ndarray, np.ndarray]:
             candles = [self._candles(*pair) for pair in zip(contexts, series, strict=True)]
             return np.stack([p for p, _ in candles]), np.stack([last for _, last in candles])
 
         return Drawing(series, finish)
+
+    @property
+    def reads_events(self) -> bool:
+        """Whether the model has an event embedding, so that it can be told of events."""
+        return self.model.event_emb is not None
 
     @property
     def n_bytes(self) -> int:
@@ -273,9 +294,26 @@ class KronosPredictor(UpstreamCalls):
             n_threads=torch.get_num_threads(),
         )
 
+    def _told(
+        self, events: np.ndarray | None, n_bars: int, context: Context, horizon: int
+    ) -> np.ndarray | None:
+        """Event channels (T + H, 20) of the context and the horizon; None where none are given."""
+        if events is None:
+            return None
+        if not self.reads_events:
+            raise InvalidRequest(
+                f"{self.name} was never trained with events and cannot be told of any. Leave "
+                "events out, or load a model that was fine-tuned with them."
+            )
+        return event_rows(events, n_bars=n_bars, n_read=len(context.values), horizon=horizon)
+
     @torch.inference_mode()
     def _continuation(
-        self, context: Context, future: np.ndarray, sampling: SamplingParameters
+        self,
+        context: Context,
+        future: np.ndarray,
+        sampling: SamplingParameters,
+        told: np.ndarray | None,
     ) -> Continuation:
         if len(context.values) > self.max_context:
             raise InvalidRequest(
@@ -289,7 +327,8 @@ class KronosPredictor(UpstreamCalls):
             torch.from_numpy(np.ascontiguousarray(fields)).to(self.device)
             for fields in (context.fields, future)
         )
-        tokens = TokenContext(s1[0], s2[0], stamp, future_stamp)
+        events = None if told is None else torch.from_numpy(told).to(self.device)
+        tokens = TokenContext(s1[0], s2[0], stamp, future_stamp, events)
         return Continuation(tokens, sampling, max_context=self.max_context)
 
     def _candles(
@@ -312,9 +351,8 @@ def _decoder(model: Kronos) -> Decoder:
     weight = model.norm.weight
     if weight.is_cuda:
         return StaticDecoder(model)
-    n_parameters = sum(p.numel() for p in model.parameters())
     is_plain = weight.device.type == "cpu" and weight.dtype == torch.float32
-    if is_plain and n_parameters >= COMPILED_FROM:
+    if is_plain and model.n_base_parameters >= COMPILED_FROM:
         from kronos.inference.tiles import TileDecoder
 
         return TileDecoder(model)

@@ -80,6 +80,7 @@ def forecast_request(
     *,
     times: pd.DatetimeIndex | None = None,
     lookback: int | None = None,
+    events: np.ndarray | None = None,
     revision: str = "",
 ) -> Request:
     """A request for a `Forecast`.
@@ -91,12 +92,19 @@ def forecast_request(
         sampling: How futures are drawn.
         times: Times of the bars, on the exchange's clock; the frame's index when None.
         lookback: Bars read; None for what suits the model.
+        events: (len(bars) + H, 20) event channels of the bars and of those to forecast, for models
+            that read them; see `KronosPredictor.forecast`.
         revision: Revision of the weights, where the name alone does not say it.
     """
 
     def begin(predictor: KronosPredictor) -> Drawing:
         return predictor.begin(
-            bars, x_timestamp=times, y_timestamp=future, sampling=sampling, lookback=lookback
+            bars,
+            x_timestamp=times,
+            y_timestamp=future,
+            sampling=sampling,
+            lookback=lookback,
+            events=events,
         )
 
     return Request(model, begin, revision)
@@ -128,10 +136,14 @@ def engine_sample(engine: Engine, model: str) -> Callable[..., tuple[np.ndarray,
     """`KronosPredictor.sample` by way of the engine, behind everybody who waits."""
 
     def sample(
-        contexts: Sequence[Context], futures: Sequence[np.ndarray], sampling: SamplingParameters
+        contexts: Sequence[Context],
+        futures: Sequence[np.ndarray],
+        sampling: SamplingParameters,
+        *,
+        events: Sequence[np.ndarray | None] | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         def begin(predictor: KronosPredictor) -> Drawing:
-            return predictor.begin_samples(contexts, futures, sampling)
+            return predictor.begin_samples(contexts, futures, sampling, events=events)
 
         request = Request(model, begin)
         return engine.run(uuid4().hex, request, owner="evaluation", priority=Priority.BATCH)

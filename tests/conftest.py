@@ -59,6 +59,17 @@ def model():
 
 
 @pytest.fixture
+def eventful_model(model):
+    """The golden model with an event embedding of random weights."""
+    import torch
+
+    with torch.no_grad():
+        for parameter in model.add_event_embedding().parameters():
+            parameter.normal_(std=0.5, generator=torch.Generator().manual_seed(4))
+    return model
+
+
+@pytest.fixture
 def tokenizer():
     from kronos.nn.checkpoint import load_tokenizer
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -41,10 +42,17 @@ def test_json_holds_everything_to_repeat_it(simulate):
         "seed": 0,
     }
     assert facts["context_sha256"] == forecast.context_hash
+    assert "events_sha256" not in facts
     assert facts["model_revision"] == forecast.model_revision
     assert facts["symbol"] == "BTCUSD"
     assert facts["calendar"] == "24/7"
     assert len(facts["close_quantiles"]["p50"]) == len(facts["timestamps"]) == 24
+
+
+def test_json_tells_what_was_known_of_events(simulate):
+    candles, forecast = simulate()
+    told = replace(forecast, events_hash="ef" * 32)
+    assert json.loads(export.forecast_json(candles, told))["events_sha256"] == "ef" * 32
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t=", "\r+", "\n-"])

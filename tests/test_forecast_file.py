@@ -12,7 +12,7 @@ from kronos.forecast import Forecast, SamplingParameters
 from kronos.forecast_file import load_forecast, save_forecast
 
 
-def forecast(zone=None, start="2026-03-27 23:30", freq="30min"):
+def forecast(zone=None, start="2026-03-27 23:30", freq="30min", events_hash=None):
     times = pd.date_range(start, periods=6, freq=freq, tz=zone)
     return Forecast(
         paths=np.random.default_rng(0).normal(100, 1, (7, 5, 6)),
@@ -26,6 +26,7 @@ def forecast(zone=None, start="2026-03-27 23:30", freq="30min"):
         n_context=64,
         anchor_factor=1.0 + 1e-15,
         seconds=0.7,
+        events_hash=events_hash,
     )
 
 
@@ -36,8 +37,9 @@ def forecast(zone=None, start="2026-03-27 23:30", freq="30min"):
         forecast("UTC", freq="D"),
         forecast("Europe/Berlin", "2026-10-25 00:30"),  # an hour that comes twice
         forecast("+05:30"),
+        forecast(events_hash="e" * 64),
     ],
-    ids=["naive", "UTC", "clock change", "offset"],
+    ids=["naive", "UTC", "clock change", "offset", "events"],
 )
 def test_everything_is_read_as_it_was_written(made, tmp_path):
     save_forecast(made, tmp_path / "one.safetensors")

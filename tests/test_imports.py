@@ -30,8 +30,10 @@ MAY_USE = {
     "context": {"errors", "forecast"},
     "candle_paths": {"context"},
     "upstream_calls": {"context", "errors", "forecast"},
+    "event_rows": {"errors", "nn"},
     "predictor": {
-        "candle_paths", "context", "errors", "forecast", "inference", "nn", "upstream_calls",
+        "candle_paths", "context", "errors", "event_rows", "forecast", "inference", "nn",
+        "upstream_calls",
     },
     "baselines": {
         "candle_paths", "context", "digest", "errors", "evaluation", "forecast", "inference",
@@ -59,8 +61,8 @@ MAY_USE = {
 }  # fmt: skip
 WITHOUT_TORCH = {
     "assets", "baselines", "calendars", "candle_paths", "candles", "collector", "context", "digest",
-    "errors", "evaluation", "events", "export", "forecast", "forecast_file", "hub", "intervals",
-    "machine", "noise", "store", "upstream_calls",
+    "errors", "evaluation", "event_rows", "events", "export", "forecast", "forecast_file", "hub",
+    "intervals", "machine", "noise", "store", "upstream_calls",
 }  # fmt: skip
 # The command line stands above everything, like the pages.
 COMMANDS = {"cli", "__main__"}

@@ -55,10 +55,12 @@ class BaselinePredictor:
         revision: Digest of the methods' source.
         decoder: None; nothing is drawn step by step.
         n_bytes: 0; there are no weights.
+        reads_events: False; a baseline cannot be told of events.
     """
 
     decoder = None
     n_bytes = 0
+    reads_events = False
 
     def __init__(self, name: str) -> None:
         """Args:
@@ -89,6 +91,7 @@ class BaselinePredictor:
         sample_count: int = 100,
         seed: int = 0,
         lookback: int | None = None,
+        events: np.ndarray | None = None,
     ) -> Forecast:
         """Samples futures and returns every path; the first part is `begin`.
 
@@ -102,6 +105,7 @@ class BaselinePredictor:
             sample_count: Number of paths N.
             seed: The same seed gives the same paths.
             lookback: Bars read; None for the last 1,000.
+            events: None, as a baseline reads bars alone.
 
         Raises:
             InvalidCandles: The candles or times cannot be used, or are too few.
@@ -113,6 +117,7 @@ class BaselinePredictor:
             x_timestamp=x_timestamp,
             sampling=SamplingParameters(T, top_p, top_k, sample_count, seed),
             lookback=lookback,
+            events=events,
         )
         result: Forecast = drawing.finish()
         return result
@@ -126,6 +131,7 @@ class BaselinePredictor:
         sampling: SamplingParameters,
         lookback: int | None = None,
         anchor: bool = True,
+        events: np.ndarray | None = None,
     ) -> Drawing:
         """What is asked, checked.
 
@@ -136,6 +142,7 @@ class BaselinePredictor:
             sampling: T, top_p and top_k must leave everything as it is.
             lookback: Bars read.
             anchor: Makes no difference: every path starts at the last close anyway.
+            events: None.
 
         Returns:
             No series to draw, and a finish that returns the `Forecast`.
@@ -146,6 +153,7 @@ class BaselinePredictor:
         """
         started = time.perf_counter()
         self._require_plain(sampling)
+        self._refuse_events(events)
         asked = read_question(
             df,
             x_timestamp=x_timestamp,
@@ -193,9 +201,13 @@ class BaselinePredictor:
         contexts: Sequence[Context],
         futures: Sequence[np.ndarray],
         sampling: SamplingParameters,
+        *,
+        events: Sequence[np.ndarray | None] | None = None,
     ) -> Drawing:
         """As `KronosPredictor.begin_samples`: paths (B, N, H, 6) and the last candles (B, 6)."""
         self._require_plain(sampling)
+        for rows in () if events is None else events:
+            self._refuse_events(rows)
         for context in contexts:
             self._require_enough(context)
 
@@ -221,6 +233,13 @@ class BaselinePredictor:
                 f"{self.description.title} needs at least {needed} bars up to the origin, found "
                 f"{len(context.values)}. Choose a later origin, a longer series or another "
                 "baseline."
+            )
+
+    def _refuse_events(self, events: np.ndarray | None) -> None:
+        if events is not None:
+            raise InvalidRequest(
+                f"{self.name} reads bars alone and cannot be told of events. Leave events out, or "
+                "choose a model that was fine-tuned with them."
             )
 
     def _require_plain(self, sampling: SamplingParameters) -> None:

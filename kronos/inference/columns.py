@@ -81,7 +81,7 @@ class ColumnStep:
         self._tables: tuple[Tensor, Tensor] | None = None
 
     def embed(self, s1: Tensor, s2: Tensor) -> Tensor:
-        """Ids (B, R) -> block inputs (B, D, R), still without the calendar."""
+        """Ids (B, R) -> block inputs (B, D, R), still without what their bars add."""
         embedding = self.model.embedding
         pair = torch.cat((embedding.emb_s1(s1), embedding.emb_s2(s2)), -1).mul_(embedding.scale)
         fusion = embedding.fusion_proj

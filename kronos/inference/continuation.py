@@ -63,7 +63,8 @@ class Continuation:
         self.rows = slice(0, min(N, self.portion))
         self.n_drawn = 0
         self.observed: tuple[PrefixCache, Tensor] | None = None
-        self.calendar: Tensor | None = None
+        self.bar_embeddings: Tensor | None = None
+        """(H, D) what the bars of the horizon add to their tokens: calendar, and events if any."""
         self.memory: PathMemory | None = None
         self.tiles: list[Tile] = []
         """Of the rows in progress, where a decoder keeps them so."""
@@ -131,10 +132,10 @@ class Continuation:
         if self.is_done:
             self.observed = None
 
-    def last_calendar(self) -> Tensor:
-        """Embedding (D, 1) of the time of the pair drawn last."""
-        assert self.calendar is not None
-        return self.calendar[self.n_drawn - 1, :, None]
+    def last_bar_embedding(self) -> Tensor:
+        """What its bar adds (D, 1) to the pair drawn last."""
+        assert self.bar_embeddings is not None
+        return self.bar_embeddings[self.n_drawn - 1, :, None]
 
     def last_pair(self) -> tuple[Tensor, Tensor]:
         """The pair every row drew last, each (R,)."""

@@ -23,6 +23,7 @@ from kronos.inference.columns import ColumnStep, PathMemory, tiled, untiled
 from kronos.inference.continuation import Continuation
 from kronos.inference.joined import JoinedModel
 from kronos.inference.sampling import RowFilters, draw
+from kronos.inference.tokens import TokenContext
 from kronos.inference.windows import OwnWindows, SharedWindow
 from kronos.nn.model import Kronos
 
@@ -67,25 +68,37 @@ class Decoder:
         prefix, last_hidden = self._read(c)
         c.memory = PathMemory(prefix, c.n_cached)
         c.hidden = last_hidden[:, None].expand(-1, c.n_rows)
-        if c.calendar is None:
-            c.calendar = self.model.time_emb(c.context.future_stamp)
 
     def _read(self, c: Continuation) -> tuple[PrefixCache, Tensor]:
-        """The context's keys and values, and the hidden state (D,) it ends in; read once."""
+        """The context's keys and values, and the hidden state (D,) it ends in.
+
+        Read once, like what the bars to come will add.
+        """
         if c.observed is None:
-            prefix, context = PrefixCache(), c.context
-            last = self.weights.read_context(context.s1, context.s2, context.stamp, prefix)
+            prefix = PrefixCache()
+            last = self.weights.read_context(c.context, 0, prefix)
+            c.bar_embeddings = self._embed_bars(c.context)
             c.observed = (prefix, last)
         return c.observed
+
+    def _embed_bars(self, context: TokenContext) -> Tensor:
+        """What the bars of the horizon add to their tokens, whichever these will be: (H, D)."""
+        stamp, events = context.bars(slice(len(context), None))
+        bars: Tensor = self.model.time_emb(stamp)
+        if events is None:
+            return bars
+        # Bar by bar: the rounding of a product depends on its shape, and a path must not depend
+        # on the horizon.
+        return bars + torch.stack([self.model.embed_events(row) for row in events])
 
     def _advance(self, cs: Sequence[Continuation]) -> None:
         """Reads the pair every row drew last; leaves the hidden state it leads to."""
         step, counts = self.columns, [c.n_rows for c in cs]
         pairs = [c.last_pair() for c in cs]
         memories = [c.memory for c in cs if c.memory is not None]
-        calendar = tiled([c.last_calendar().expand(-1, c.n_rows) for c in cs])
+        bars = tiled([c.last_bar_embedding().expand(-1, c.n_rows) for c in cs])
         s1, s2 = (tiled([pair[i] for pair in pairs]) for i in range(2))
-        x = step.embed(s1, s2).add_(calendar)
+        x = step.embed(s1, s2).add_(bars)
         last = [len(c.context) + c.n_drawn - 1 for c in cs]
         turn = step.turns(_repeated(last, counts, last[-1]))
         for layer, block in enumerate(self.weights.blocks):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kronos.inference.cache import PrefixCache
+from kronos.inference.tokens import TokenContext
 from kronos.nn.layers import TransformerBlock
 from kronos.nn.model import Kronos
 
@@ -43,10 +44,20 @@ class JoinedModel:
         """Attention heads of every layer that is cached."""
         return [*(block.n_heads for block in self.blocks), self.n_dependency_heads]
 
-    def read_context(self, s1: Tensor, s2: Tensor, stamp: Tensor, cache: PrefixCache) -> Tensor:
-        """Fills the prefix of a cache: ids (T,), fields (T, 5) -> last hidden state (D,)."""
+    def read_context(self, context: TokenContext, first: int, cache: PrefixCache) -> Tensor:
+        """Fills the prefix of a cache with a context from its bar `first` on.
+
+        Returns:
+            The hidden state of the last bar: (D,).
+        """
         model = self.model
-        x = model.embed(s1[None], s2[None], stamp[None])
+        stamp, events = context.bars(slice(first, len(context)))
+        x = model.embed(
+            context.s1[None, first:],
+            context.s2[None, first:],
+            stamp[None],
+            None if events is None else events[None],
+        )
         attend = [cache.reading(i) for i in range(self.dependency)]
         hidden = model.run_blocks(x, model.rotation(x.shape[1], x.device), attend)
         layer = model.dep_layer.cross_attn

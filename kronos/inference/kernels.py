@@ -57,14 +57,12 @@ def _exp(x: Any) -> Any:
 
 
 @njit(cache=True, **_OPTIONS)
-def embed_pairs(
-    s1: Array, s2: Array, of_s1: Array, of_s2: Array, calendar: Array, x: Array
-) -> None:
-    """x (D, R) = rows s1 and s2 (R,) of two tables (V, D), plus the calendar (D,) of all."""
+def embed_pairs(s1: Array, s2: Array, of_s1: Array, of_s2: Array, bar: Array, x: Array) -> None:
+    """x (D, R) = rows s1 and s2 (R,) of two tables (V, D), plus what the bar adds to all (D,)."""
     for r in range(R):
         a, b = of_s1[s1[r]], of_s2[s2[r]]
         for d in range(x.shape[0]):
-            x[d, r] = a[d] + b[d] + calendar[d]
+            x[d, r] = a[d] + b[d] + bar[d]
 
 
 @njit(cache=True, **_OPTIONS)

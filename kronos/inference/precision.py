@@ -28,7 +28,7 @@ def fastest_dtype(model: Kronos, device: torch.device) -> torch.dtype:
     A CUDA device that has bfloat16 units uses them. A processor is tried with the widest product
     of a decoding step: many compute bfloat16 only by conversion, slower than float32.
     """
-    if sum(p.numel() for p in model.parameters()) < LEAST_PARAMETERS:
+    if model.n_base_parameters < LEAST_PARAMETERS:
         return torch.float32
     if device.type == "cuda":
         capable = torch.cuda.get_device_capability(device) >= (8, 0)

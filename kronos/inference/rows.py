@@ -20,9 +20,9 @@ class RowStep:
         self.weights = weights
         self.model = weights.model
 
-    def embed(self, s1: Tensor, s2: Tensor, stamp: Tensor) -> Tensor:
-        """Ids (R,) and calendar fields (R, 5) -> block inputs (R, D)."""
-        return self.model.embed(s1, s2, stamp)
+    def embed(self, s1: Tensor, s2: Tensor, bars: Tensor) -> Tensor:
+        """Ids (R,) and what their bars add (R, D) -> block inputs (R, D)."""
+        return self.model.embedding(s1, s2) + bars
 
     def heads(self, block: JoinedBlock, x: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor]:
         """Queries (R, H, E), and keys and values (R, 2, H, E), of x (R, D)."""

@@ -80,7 +80,8 @@ class StaticBatch:
         self.kv = [weight.new_zeros(2, L, n, C, config.d_model // n) for n in heads]
         self.hidden = weight.new_zeros(R, config.d_model)
         # At least one key is seen by every row, used or not: a row that sees none becomes NaN.
-        self.lengths, self.stamps = ids(L) + 1, ids(L, S, 5)
+        self.lengths = ids(L) + 1
+        self.bar_embeddings = weight.new_zeros(L, S, config.d_model)
         self.noise = torch.zeros(R, S, 2, dtype=torch.float64, device=weight.device)
         self.s1, self.s2 = ids(R, S), ids(R, S)
         self.j = ids(1)
@@ -119,6 +120,7 @@ class StaticBatch:
         lane = 0
         for c, last_hidden in placed:
             assert c.observed is not None
+            assert c.bar_embeddings is not None
             n, T = n_lanes(c), len(c.context)
             lanes, rows = slice(lane, lane + n), slice(lane * TILE, lane * TILE + c.n_rows)
             for layer, kv in enumerate(self.kv):
@@ -126,7 +128,7 @@ class StaticBatch:
                 kv[0, lanes, :, :T] = k.transpose(-2, -1)
                 kv[1, lanes, :, :T] = v
             self.lengths[lanes] = T
-            self.stamps[lanes, : c.n_cached] = c.context.future_stamp[: c.n_cached]
+            self.bar_embeddings[lanes, : c.n_cached] = c.bar_embeddings[: c.n_cached]
             self.hidden[lane * TILE : (lane + n) * TILE] = last_hidden
             self.noise[rows, : c.n_cached] = c.noise[c.rows, : c.n_cached]
             settings += [c.sampling] * (n * TILE)
@@ -152,8 +154,8 @@ class StaticBatch:
         """Reads the pair every row drew last."""
         step, before = self.step_of, self.j - 1
         s1, s2 = (ids.index_select(1, before).squeeze(1) for ids in (self.s1, self.s2))
-        stamp = self.stamps.index_select(1, before).expand(-1, TILE, -1).flatten(0, 1)
-        x = step.embed(s1, s2, stamp)
+        bars = self.bar_embeddings.index_select(1, before).expand(-1, TILE, -1).flatten(0, 1)
+        x = step.embed(s1, s2, bars)
         positions = (self.lengths + before)[:, None].expand(-1, TILE).flatten()
         # In this shape the last place is never beyond the table.
         n_positions = self.shape.n_prefix + self.shape.n_steps

@@ -83,8 +83,6 @@ class TileDecoder(Decoder):
 
     def _begin(self, c: Continuation) -> None:
         _, last_hidden = self._read(c)
-        if c.calendar is None:
-            c.calendar = self.model.time_emb(c.context.future_stamp)
         c.tiles, n_layers = [], self.weights.dependency + 1
         for start in range(c.rows.start, c.rows.stop, TILE):
             rows = slice(start, min(start + TILE, c.rows.stop))
@@ -97,8 +95,8 @@ class TileDecoder(Decoder):
         pairs = [(c, tile) for c in cs for tile in c.tiles]
         for c, tile in pairs:
             tile.recall(c)
-            calendar = c.last_calendar().flatten().numpy()
-            kernels.embed_pairs(tile.s1, tile.s2, *tables.pair, calendar, tile.x.array)
+            bar = c.last_bar_embedding().flatten().numpy()
+            kernels.embed_pairs(tile.s1, tile.s2, *tables.pair, bar, tile.x.array)
         # Layer by layer: the weights of one are still in the cache for the next tile.
         turns = [self._turn(len(c.context) + c.n_drawn - 1) for c, _ in pairs]
         for layer in range(weights.dependency):

@@ -1,4 +1,4 @@
-"""What generation reads: the tokens of one series and the calendar of its future.
+"""What generation reads: the tokens of one series, its calendar, and its events where given.
 
 Axes: N paths, T context positions, H horizon, S positions drawn so far.
 """
@@ -23,12 +23,14 @@ class TokenContext:
         s2: (T,) fine ids.
         stamp: (T, 5) calendar fields of the context.
         future_stamp: (H, 5) calendar fields of the horizon.
+        events: (T + H, 20) event channels of context and horizon; None where nothing is told.
     """
 
     s1: Tensor
     s2: Tensor
     stamp: Tensor
     future_stamp: Tensor
+    events: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.s1)
@@ -36,6 +38,11 @@ class TokenContext:
     @property
     def horizon(self) -> int:
         return len(self.future_stamp)
+
+    def bars(self, which: slice) -> tuple[Tensor, Tensor | None]:
+        """Of some of the T + H bars: calendar fields (n, 5), and event channels (n, 20) or None."""
+        stamp = torch.cat((self.stamp, self.future_stamp))
+        return stamp[which], None if self.events is None else self.events[which]
 
 
 def path_chunks(n_paths: int, window: int) -> list[slice]:

@@ -9,7 +9,6 @@ Axes: N paths, T observed tokens of the window, S tokens a path drew, D width.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from kronos.inference.cache import PrefixCache
@@ -27,9 +26,9 @@ class OwnWindows:
 
     def __init__(self, model: Kronos, c: Continuation) -> None:
         self._model, self._context = model, c.context
-        self._window = slice(-c.max_context, None)
-        stamp = torch.cat((c.context.stamp, c.context.future_stamp[: c.n_drawn]))
-        self._stamp = stamp[self._window]
+        n_bars = len(c.context) + c.n_drawn
+        self._window = slice(max(0, n_bars - c.max_context), n_bars)
+        self._stamp, self._events = c.context.bars(self._window)
 
     def chunks(self, n_paths: int) -> list[slice]:
         """Paths to read at a time."""
@@ -39,7 +38,8 @@ class OwnWindows:
         """What paths drew, ids (N, S) -> the hidden states of their windows, and the last ones."""
         past_s1 = continued(self._context.s1, s1)[:, self._window]
         past_s2 = continued(self._context.s2, s2)[:, self._window]
-        hidden = self._model.hidden(past_s1, past_s2, self._stamp.expand(len(s1), -1, -1))
+        bars = _for_each(len(s1), self._stamp), _for_each(len(s1), self._events)
+        hidden = self._model.hidden(past_s1, past_s2, *bars)
         return hidden, hidden[:, -1]
 
     def s2_logits(self, hidden: Tensor, last: Tensor, s1: Tensor) -> Tensor:
@@ -59,10 +59,8 @@ class SharedWindow:
         self.n_own = c.n_drawn
         self.n_observed = min(len(c.context), c.max_context - c.n_drawn)
         self._cache = PrefixCache()
-        kept = slice(len(c.context) - self.n_observed, None)
-        self._last = weights.read_context(
-            c.context.s1[kept], c.context.s2[kept], c.context.stamp[kept], self._cache
-        )
+        first = len(c.context) - self.n_observed
+        self._last = weights.read_context(c.context, first, self._cache)
 
     def chunks(self, n_paths: int) -> list[slice]:
         """Paths to read at a time."""
@@ -80,8 +78,10 @@ class SharedWindow:
 
         Where nothing was drawn yet, the last one is that of the last observed token.
         """
-        stamp = self._context.future_stamp[: self.n_own].expand(len(s1), -1, -1)
-        x = self._model.embed(s1, s2, stamp)
+        start = len(self._context)
+        stamp, events = self._context.bars(slice(start, start + self.n_own))
+        bars = _for_each(len(s1), stamp), _for_each(len(s1), events)
+        x = self._model.embed(s1, s2, *bars)
         if not self.n_own:
             return x, self._last.expand(len(s1), -1)
         cos, sin = self._model.rotation(self.n_observed + self.n_own, x.device)
@@ -100,3 +100,8 @@ class SharedWindow:
         attend = self._cache.continuing(self._weights.dependency)
         mixed = attention.output(attend(q, k, v)).squeeze(-2)
         return self._model.head.proj_s2(layer.norm(last + mixed))
+
+
+def _for_each(n_paths: int, bars: Tensor | None) -> Tensor | None:
+    """What is known of bars (S, C), the same for every path: (N, S, C)."""
+    return None if bars is None else bars.expand(n_paths, -1, -1)

@@ -52,6 +52,8 @@ def save_checkpoint(
 ) -> None:
     """Writes config.json and model.safetensors so that upstream's code can load them.
 
+    A model with an event embedding, which upstream does not know, is written with it.
+
     Args:
         module: What to save.
         folder: Created when missing.

@@ -1,16 +1,20 @@
 """Hyper-parameters of tokenizer and model, under upstream's names.
 
-A `config.json` of a published checkpoint holds exactly these fields; an unknown field fails.
+A `config.json` of a published checkpoint holds exactly the fields without a default; an unknown
+field fails. A field at its default is not written, so that published files stay as they are.
 Source: the configuration files of the NeoQuasar checkpoints and the paper, arXiv 2508.02739.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Self
 
 from kronos.errors import CheckpointInvalid
+
+N_EVENT_CHANNELS = 20
+"""Event channels of a bar; `kronos.events` says what they mean."""
 
 
 class _Config:
@@ -26,7 +30,8 @@ class _Config:
             CheckpointInvalid: A field is missing, unknown, or out of range.
         """
         known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
-        unknown, missing = sorted(set(values) - known), sorted(known - set(values))
+        unknown = sorted(set(values) - known)
+        missing = sorted(known - set(values) - cls._defaults().keys())
         if unknown or missing:
             raise CheckpointInvalid(
                 f"{cls.__name__}: unknown fields {unknown or 'none'}, missing fields "
@@ -35,7 +40,19 @@ class _Config:
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)  # type: ignore[call-overload]
+        """The fields of `config.json`."""
+        values: dict[str, Any] = asdict(self)  # type: ignore[call-overload]
+        defaults = self._defaults()
+        return {n: v for n, v in values.items() if n not in defaults or v != defaults[n]}
+
+    @classmethod
+    def _defaults(cls) -> dict[str, Any]:
+        """Fields that a file may leave out, and what they are then."""
+        return {
+            f.name: f.default
+            for f in fields(cls)  # type: ignore[arg-type]
+            if f.default is not MISSING
+        }
 
 
 def _require(condition: bool, message: str) -> None:
@@ -116,6 +133,8 @@ class ModelConfig(_Config):
         s1_bits: Bits of the coarse token; its vocabulary is 2**s1_bits.
         s2_bits: Bits of the fine token.
         learn_te: Whether the calendar embeddings are learned (else fixed sinusoids).
+        n_event_channels: Event channels the model reads beside its tokens: `N_EVENT_CHANNELS`,
+            or 0 for a model without an event embedding, such as the published ones.
     """
 
     s1_bits: int
@@ -129,9 +148,16 @@ class ModelConfig(_Config):
     resid_dropout_p: float
     token_dropout_p: float
     learn_te: bool
+    n_event_channels: int = 0
 
     def __post_init__(self) -> None:
         _check_common(self, ("n_layers",))
+        n_channels = self.n_event_channels
+        _require(
+            type(n_channels) is int and n_channels in (0, N_EVENT_CHANNELS),
+            f"n_event_channels must be {N_EVENT_CHANNELS}, or 0 for a model that reads no events; "
+            f"found {n_channels!r}.",
+        )
         _require(
             self.d_model % 8 == 0,
             f"d_model {self.d_model} is no multiple of 8: the dependency-aware layer has 4 heads.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kronos.nn.config import ModelConfig
+from kronos.errors import InvalidRequest
+from kronos.nn.config import N_EVENT_CHANNELS, ModelConfig
 from kronos.nn.layers import (
     Attend,
     Attention,
@@ -108,6 +109,21 @@ class TemporalEmbedding(nn.Module):
         )
 
 
+class EventEmbedding(nn.Module):
+    """Embeds the event channels of a bar; adds nothing until it has been trained."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(N_EVENT_CHANNELS, width)
+        # A random start would disturb a trained model as soon as it is told of events.
+        nn.init.zeros_(self.proj.weight)
+        nn.init.zeros_(self.proj.bias)
+
+    def forward(self, events: Tensor) -> Tensor:
+        """Channels (..., 20) in any numeric type -> (..., D)."""
+        return self.proj(events.to(self.proj.weight.dtype))
+
+
 class DependencyAwareLayer(nn.Module):
     """Cross-attention from the chosen s1 to the hidden states, added to them and normalised."""
 
@@ -138,7 +154,13 @@ class DualHead(nn.Module):
 
 
 class Kronos(nn.Module):
-    """Predicts the next pair of tokens from all pairs before it."""
+    """Predicts the next pair of tokens from all pairs before it.
+
+    Attributes:
+        event_emb: What lets the model be told of events; None in published checkpoints.
+    """
+
+    event_emb: EventEmbedding | None
 
     def __init__(self, **config: Any) -> None:
         """Takes the fields of `ModelConfig` as keywords, as upstream does."""
@@ -162,6 +184,8 @@ class Kronos(nn.Module):
         self.dep_layer = DependencyAwareLayer(c.d_model)
         self.head = DualHead(c.s1_bits, c.s2_bits, c.d_model)
         self.apply(self._initialise)
+        # Last, so that all other weights are those that a model without it begins with.
+        self.event_emb = EventEmbedding(c.d_model) if c.n_event_channels else None
 
     def _initialise(self, module: nn.Module) -> None:
         if isinstance(module, nn.Linear):
@@ -171,16 +195,70 @@ class Kronos(nn.Module):
         elif isinstance(module, nn.Embedding) and module.weight.requires_grad:
             nn.init.normal_(module.weight, std=self.config.d_model**-0.5)
 
+    def add_event_embedding(self) -> EventEmbedding:
+        """Gives the model an event embedding, which adds nothing until it has been trained.
+
+        Returns:
+            The new block, also to be found as `event_emb`.
+
+        Raises:
+            InvalidRequest: There is one already, which would be lost.
+        """
+        if self.event_emb is not None:
+            raise InvalidRequest(
+                "This model has an event embedding already. Train that one further, or start from "
+                "a checkpoint without."
+            )
+        like = self.norm.weight
+        self.event_emb = EventEmbedding(self.config.d_model).to(like.device, like.dtype)
+        self.config = replace(self.config, n_event_channels=N_EVENT_CHANNELS)
+        return self.event_emb
+
+    @property
+    def n_base_parameters(self) -> int:
+        """Parameters without an event embedding.
+
+        A choice by size goes by these, so that a model which is given one computes as before.
+        """
+        return sum(p.numel() for n, p in self.named_parameters() if not n.startswith("event_emb."))
+
     def rotation(self, length: int, device: torch.device) -> Rotation:
         """Rotary tables of the blocks for positions 0 .. length - 1."""
         return rotation_table(self.config.d_model // self.config.n_heads, length, device)
 
-    def embed(self, s1: Tensor, s2: Tensor, stamp: Tensor | None) -> Tensor:
-        """Ids (..., T) and stamps (..., T, 5) or None -> block inputs (..., T, D)."""
+    def embed(
+        self, s1: Tensor, s2: Tensor, stamp: Tensor | None, events: Tensor | None = None
+    ) -> Tensor:
+        """Block inputs (..., T, D).
+
+        Args:
+            s1: (..., T) coarse ids.
+            s2: (..., T) fine ids.
+            stamp: (..., T, 5) calendar fields; None adds no calendar.
+            events: (..., T, 20) event channels; None adds nothing.
+
+        Raises:
+            InvalidRequest: Events are given to a model without an event embedding.
+        """
         x = self.embedding(s1, s2)
         if stamp is not None:
             x = x + self.time_emb(stamp)
+        if events is not None:
+            x = x + self.embed_events(events)
         return self.token_drop(x)
+
+    def embed_events(self, events: Tensor) -> Tensor:
+        """Event channels (..., 20) -> (..., D).
+
+        Raises:
+            InvalidRequest: The model has no event embedding.
+        """
+        if self.event_emb is None:
+            raise InvalidRequest(
+                "This model has no event embedding: it was never trained with events. Leave them "
+                "out, or give it one (add_event_embedding) and train it."
+            )
+        return self.event_emb(events)
 
     def run_blocks(
         self, x: Tensor, rotation: Rotation, attend: list[Attend] | None = None
@@ -190,9 +268,15 @@ class Kronos(nn.Module):
             x = block(x, rotation, attend[i] if attend else None)
         return self.norm(x)
 
-    def hidden(self, s1: Tensor, s2: Tensor, stamp: Tensor | None = None) -> Tensor:
-        """Ids (B, T), stamps (B, T, 5) -> normalised hidden states (B, T, D)."""
-        x = self.embed(s1, s2, stamp)
+    def hidden(
+        self,
+        s1: Tensor,
+        s2: Tensor,
+        stamp: Tensor | None = None,
+        events: Tensor | None = None,
+    ) -> Tensor:
+        """Ids (B, T), stamps (B, T, 5), events (B, T, 20) -> normalised hidden states (B, T, D)."""
+        x = self.embed(s1, s2, stamp, events)
         return self.run_blocks(x, self.rotation(x.shape[-2], x.device))
 
     def s1_logits(self, hidden: Tensor) -> Tensor:
@@ -223,6 +307,7 @@ class Kronos(nn.Module):
         s1: Tensor,
         s2: Tensor,
         stamp: Tensor | None = None,
+        events: Tensor | None = None,
         *,
         s1_targets: Tensor,
         s2_attention: S2Attention = S2Attention.ROTATED,
@@ -233,13 +318,14 @@ class Kronos(nn.Module):
             s1: (B, T) coarse ids read.
             s2: (B, T) fine ids read.
             stamp: (B, T, 5) minute, hour, weekday, day, month; None adds no calendar.
+            events: (B, T, 20) event channels; None adds nothing.
             s1_targets: (B, T) coarse ids to come, which s2 is conditioned on.
             s2_attention: How the dependency-aware layer sees the history.
 
         Returns:
             Logits (B, T, 2**s1_bits) and (B, T, 2**s2_bits).
         """
-        hidden = self.hidden(s1, s2, stamp)
+        hidden = self.hidden(s1, s2, stamp, events)
         sibling = self.embedding.emb_s1(s1_targets)
         dependent = self.dep_layer(hidden, sibling, s2_attention)
         return self.head.proj_s1(hidden), self.head.proj_s2(dependent)

@@ -50,7 +50,8 @@ class Prediction:
         model_version: Revision of the weights.
         parameters: T, top_p, top_k, sample_count, n_context and anchored.
         seed: Seed of the draws.
-        event_context: What the model was told of events; None where nothing.
+        event_context: What the model was told of events; None where nothing. Under
+            `events_sha256` the digest of its event channels, where it was given any.
         context_hash: SHA-256 of the context bytes.
         levels: (L,) levels of the quantiles, ascending.
         quantiles: (H, L) of the close, in the units of the data.
@@ -138,7 +139,7 @@ def prediction_row(
             "anchored": forecast.anchored,
         },
         "seed": sampling.seed,
-        "event_context": None if event_context is None else dict(event_context),
+        "event_context": _event_context(forecast, event_context),
         "context_hash": forecast.context_hash,
     }
     return request | {
@@ -155,6 +156,13 @@ def prediction_row(
         "software_version": _software_version(),
         "created_at": now.to_pydatetime(),
     }
+
+
+def _event_context(forecast: Forecast, given: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What is given, and the digest of what the model was told; None where there is neither."""
+    if forecast.events_hash is None:
+        return None if given is None else dict(given)
+    return dict(given or {}) | {"events_sha256": forecast.events_hash}
 
 
 def _digest(request: Mapping[str, Any]) -> str:

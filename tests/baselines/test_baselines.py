@@ -191,6 +191,18 @@ def test_settings_that_would_do_nothing_are_refused(setting, steady):
         forecast("ewma", steady, **setting)
 
 
+def test_events_are_refused_in_words(steady):
+    rows = np.zeros((612, 20), np.float32)
+    with pytest.raises(InvalidRequest, match="ewma reads bars alone"):
+        forecast("ewma", steady, events=rows)
+    context = read_context(steady, steady.index, 600)
+    asked = [context], [np.zeros((12, 5), np.int64)], SamplingParameters(sample_count=2)
+    with pytest.raises(InvalidRequest, match="ewma reads bars alone"):
+        baseline("ewma").begin_samples(*asked, events=[rows])
+    assert baseline("ewma").begin_samples(*asked, events=[None]).finish()[0].shape == (1, 2, 12, 6)
+    assert not baseline("ewma").reads_events
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_flat_series_stays_flat_or_is_refused(name):
     flat = bars_of(np.zeros(150), np.random.default_rng(0))

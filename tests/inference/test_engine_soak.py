@@ -57,8 +57,7 @@ class BrokenContext:
     def __len__(self):
         return len(self._context)
 
-    @property
-    def s1(self):
+    def bars(self, which):
         self._failures["step"] += 1
         raise Broken("unreadable")
 

@@ -11,6 +11,7 @@ from kronos.inference import batch, tokens, windows
 from kronos.inference.continuation import Continuation
 from kronos.inference.decode import decode_paths
 from kronos.inference.generate import Decoder, generate
+from kronos.inference.graphs import StaticDecoder
 from kronos.inference.tiles import TileDecoder
 from kronos.inference.tokens import TokenContext
 
@@ -44,10 +45,12 @@ def run(decoder, *continuations, progress=None):
 
 
 def window(c, path, j):
-    """All tokens of one path before step j, and their calendar: (1, T + j) twice, (1, T + j, 5)."""
-    s1 = torch.cat((c.context.s1, c.s1[path, :j]))[None]
-    s2 = torch.cat((c.context.s2, c.s2[path, :j]))[None]
-    return s1, s2, torch.cat((c.context.stamp, c.context.future_stamp[:j]))[None]
+    """What is read of one path before step j, as `Kronos.hidden` takes it."""
+    seen = slice(max(0, len(c.context) + j - c.max_context), len(c.context) + j)
+    s1 = torch.cat((c.context.s1, c.s1[path, :j]))[None, seen]
+    s2 = torch.cat((c.context.s2, c.s2[path, :j]))[None, seen]
+    stamp, events = c.context.bars(seen)
+    return s1, s2, stamp[None], None if events is None else events[None]
 
 
 def watch_logits(decoder, monkeypatch):
@@ -72,15 +75,25 @@ def watch_logits(decoder, monkeypatch):
         monkeypatch.setattr(decoder, "_choose", chosen)
         monkeypatch.setattr(decoder, "_draw", drawn)
         return seen
+    step = decoder.rows if isinstance(decoder, StaticDecoder) else decoder.columns
     for which in seen:
-        compute = getattr(decoder.columns, f"{which}_logits")
+        compute = getattr(step, f"{which}_logits")
 
         def watched(*args, which=which, compute=compute):
             seen[which].append(compute(*args))
             return seen[which][-1]
 
-        monkeypatch.setattr(decoder.columns, f"{which}_logits", watched)
+        monkeypatch.setattr(step, f"{which}_logits", watched)
     return seen
+
+
+def require_logits_of_the_window(model, c, path, j, found):
+    """Logits (V,) of both heads before step j are those of the whole window, read anew."""
+    hidden = model.hidden(*window(c, path, j))
+    s1 = model.head.proj_s1(hidden[:, -1])
+    s2 = model.s2_logits_last(hidden, c.s1[path : path + 1, j])
+    for ours, expected in zip(found, (s1, s2), strict=True):
+        assert (ours - expected[0]).abs().max() <= 1e-5 * expected.abs().max()
 
 
 def hidden_of(c):
@@ -102,13 +115,7 @@ def test_cached_logits_equal_uncached_ones(decoder, model, monkeypatch, n_paths)
         for row, (c, path) in enumerate((c, path) for c in pair for path in range(n_paths)):
             if path % 7:
                 continue
-            hidden = model.hidden(*window(c, path, j))
-            plain = (
-                model.s1_logits(hidden[:, -1]),
-                model.s2_logits_last(hidden, c.s1[path : path + 1, j]),
-            )
-            for ours, expected in zip(cached, plain, strict=True):
-                assert (ours[row] - expected[0]).abs().max() <= 1e-5 * expected.abs().max()
+            require_logits_of_the_window(model, c, path, j, [ours[row] for ours in cached])
 
 
 @pytest.mark.parametrize("max_context", [64, 30, 24])

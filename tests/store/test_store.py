@@ -75,6 +75,7 @@ def test_the_same_request_is_one_row_that_stays_as_it_was(store):
         {"model_name": "other"},
         {"model_revision": "other"},
         {"context_hash": "cd" * 32},
+        {"events_hash": "cd" * 32},
         {"anchor_factor": 1.01},
         {"parameters": SamplingParameters(sample_count=20, seed=1)},
         {"parameters": SamplingParameters(sample_count=20, T=0.9)},
@@ -92,6 +93,16 @@ def test_source_and_event_context_belong_to_the_request(tmp_path, opened):
     store = opened(str(tmp_path / "s.sqlite3"))
     options = ({}, {"source": "yahoo"}, {"event_context": {}}, {"event_context": {"fomc": 1}})
     assert len({store.save(FORECAST, CANDLES, **given).id for given in options}) == 4
+
+
+def test_the_digest_of_what_the_model_was_told_is_a_part_of_the_event_context(store):
+    told = replace(FORECAST, events_hash="ef" * 32)
+    alone, beside = (
+        store.get(store.save(told, CANDLES, event_context=given).id)
+        for given in (None, {"calendar": "bundled"})
+    )
+    assert alone.event_context == {"events_sha256": "ef" * 32}
+    assert beside.event_context == {"calendar": "bundled", "events_sha256": "ef" * 32}
 
 
 def test_whole_numbers_and_their_float_form_are_the_same_request(tmp_path, opened):
