@@ -66,8 +66,8 @@ def merge(model: Kronos, tensors: dict[str, Tensor], scale: float) -> Kronos:
         CheckpointInvalid: A tensor does not fit the model.
     """
     has_events = any(name.startswith(EVENT_BLOCK) for name in tensors)
-    if has_events and getattr(model, "event_emb", None) is None:
-        model.add_event_embedding()  # type: ignore[operator]
+    if has_events and model.event_emb is None:
+        model.add_event_embedding()
     parameters = dict(model.named_parameters())
     for name, tensor in tensors.items():
         if name.endswith(_B):

@@ -280,9 +280,8 @@ def _sampler(material: Material, settings: FinetuneSettings) -> WindowSampler:
 
 def _freeze_events(model: Kronos) -> None:
     """Without events there is no gradient for their embedding."""
-    block: Any = getattr(model, "event_emb", None)
-    if block is not None:
-        block.requires_grad_(False)
+    if model.event_emb is not None:
+        model.event_emb.requires_grad_(False)
 
 
 def _facts(material: Material, settings: FinetuneSettings, objective: Any) -> dict[str, str]:

@@ -7,7 +7,6 @@ embedding where events are learned. Tokenizer, embeddings and heads stay as they
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -75,9 +74,7 @@ def add_lora(model: Kronos, settings: LoraSettings, *, events: bool, seed: int =
 
 def add_events(model: Kronos) -> None:
     """Makes the event embedding of a model trainable, and adds one where there is none."""
-    block: Any = getattr(model, "event_emb", None)
-    if block is None:
-        block = model.add_event_embedding()  # type: ignore[operator]
+    block = model.event_emb or model.add_event_embedding()
     block.requires_grad_(True)
 
 

@@ -31,7 +31,7 @@ def score(
         plan: Which windows, and how many paths.
         events: Events of the corpus. A model with an event embedding is told of them.
     """
-    is_told = events is not None and getattr(predictor, "reads_events", False)
+    is_told = events is not None and predictor.reads_events
     table = evaluate(predictor.sample, corpus, plan, events=events, with_channels=is_told)
     return figures(table)
 

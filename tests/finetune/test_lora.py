@@ -12,27 +12,28 @@ from kronos.nn.model import Kronos
 from tests.finetune.conftest import GOLDEN
 
 
-def logits(model, generator_seed=0):
-    generator = torch.Generator().manual_seed(generator_seed)
+def logits(model, events=None):
+    generator = torch.Generator().manual_seed(0)
     s1, s2 = torch.randint(0, 1 << 10, (2, 2, 20), generator=generator)
     stamp = torch.randint(0, 7, (2, 20, 5), generator=generator)
     with torch.no_grad():
-        return model(s1, s2, stamp, s1_targets=s1)
+        return model(s1, s2, stamp, events, s1_targets=s1)
 
 
 def disturbed(model):
     """An adapter as it is after training: its second matrices are no longer 0."""
     torch.manual_seed(3)
     for name, parameter in model.named_parameters():
-        if parameter.requires_grad and "lora_B" in name:
+        if parameter.requires_grad and ("lora_B" in name or "event_emb" in name):
             torch.nn.init.normal_(parameter, std=0.05)
     return model
 
 
-def test_an_adapter_of_base_trains_319488_parameters():
+@pytest.mark.parametrize(("events", "expected"), [(False, 319_488), (True, 319_488 + 17_472)])
+def test_the_size_of_an_adapter_of_base(events, expected):
     with torch.device("meta"):
         model = Kronos(**SIZES["base"].to_dict())
-    assert n_trained(add_lora(model, LoraSettings(), events=False)) == 319_488
+    assert n_trained(add_lora(model, LoraSettings(), events=events)) == expected
 
 
 def test_only_queries_and_values_of_the_blocks_are_adapted(model):
@@ -45,16 +46,21 @@ def test_only_queries_and_values_of_the_blocks_are_adapted(model):
 
 def test_an_adapter_begins_as_the_identity(model):
     before = logits(model)
-    after = logits(add_lora(model, LoraSettings(), events=False).eval())
-    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+    adapted = add_lora(model, LoraSettings(), events=True).eval()
+    told = torch.randn(2, 20, 20)
+    for after in (logits(adapted), logits(adapted, events=told)):
+        assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
 
 
 def test_merged_and_unmerged_are_the_same(model):
     settings = LoraSettings(rank=4, alpha=16)
-    adapted = disturbed(add_lora(model, settings, events=False)).eval()
+    adapted = disturbed(add_lora(model, settings, events=True)).eval()
     plain = merge(load_model(GOLDEN / "model"), lora_tensors(adapted), 16 / 4)
-    for one, other in zip(logits(adapted), logits(plain), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+    told = torch.randn(2, 20, 20, generator=torch.Generator().manual_seed(1))
+    for events in (None, told):
+        for one, other in zip(logits(adapted, events), logits(plain, events), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+    assert not torch.equal(logits(plain)[0], logits(plain, told)[0])
     assert not torch.equal(logits(plain)[0], logits(load_model(GOLDEN / "model"))[0])
 
 
