@@ -42,8 +42,11 @@ class Decision:
 def append(folder: Path, decision: Decision) -> None:
     """Adds a line, and sees it on the disk before it returns."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / _NAME).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(decision)) + "\n")
+    path = folder / _NAME
+    is_torn = path.is_file() and path.read_bytes()[-1:] not in {b"", b"\n"}
+    with path.open("a", encoding="utf-8") as file:
+        # A line that a crash has torn must not swallow this one.
+        file.write("\n" * is_torn + json.dumps(asdict(decision)) + "\n")
         file.flush()
         os.fsync(file.fileno())
 

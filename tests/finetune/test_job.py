@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -10,6 +11,7 @@ from safetensors.torch import load_file
 from kronos.adapters import read_facts
 from kronos.digest import sha256_of
 from kronos.errors import InvalidRequest
+from kronos.events import Event
 from kronos.finetune.job import Hooks, Material, finetune_full, finetune_lora
 from kronos.zoo import load, locate
 from tests.finetune.conftest import QUICK
@@ -115,6 +117,48 @@ def test_blocks_computed_again_give_the_same_adapter(material, adapter, tmp_path
     settings = dataclasses.replace(QUICK, save_memory=True)
     again = finetune_lora(material, settings, tmp_path, hooks=CPU)
     assert again.outcome.best == pytest.approx(adapter.outcome.best, abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def told(base, parts):
+    """The same bars with a calendar of events."""
+    times = pd.date_range("2019-12-20 13:30", periods=12, freq="3D", tz="UTC")
+    return Material(
+        base, parts, [Event("cpi", time, region="US") for time in times], learn_events=True
+    )
+
+
+def test_an_adapter_that_learned_events_reads_them(told, tmp_path):
+    result = finetune_lora(told, QUICK, tmp_path, hooks=CPU)
+    facts = read_facts(result.path)
+    assert facts.has_events
+    predictor = load(result.path, device="cpu")
+    assert predictor.reads_events
+    last = load_file(tmp_path / "model-run/state.safetensors")
+    assert last["module/event_emb.proj.weight"].any()
+
+
+def test_events_only_weigh_the_windows_of_a_model_that_does_not_learn_them(told, tmp_path):
+    silent = dataclasses.replace(told, learn_events=False)
+    result = finetune_lora(silent, dataclasses.replace(QUICK, steps=2), tmp_path, hooks=CPU)
+    assert not load(result.path, device="cpu").reads_events
+    scored = [x for x in lines(tmp_path / "model-run") if x["split"] == "validation"]
+    assert all(line["quiet_windows"] < QUICK.validation_windows for line in scored)
+
+
+def test_a_whole_model_can_learn_events_and_be_tuned_again(told, material, tmp_path):
+    settings = dataclasses.replace(QUICK, lr=1e-3, steps=1, validate_every=1)
+    first = finetune_full(told, settings, tmp_path / "a", tokenizer_too=False, hooks=CPU)
+    assert load(first.path, device="cpu").reads_events
+    again = Material(locate(first.path), material.parts)
+    second = finetune_full(again, settings, tmp_path / "b", tokenizer_too=False, hooks=CPU)
+    assert load(second.path, device="cpu").reads_events
+    assert second.n_trained == first.n_trained - 21 * 48
+
+
+def test_learning_events_needs_some(base, parts):
+    with pytest.raises(InvalidRequest, match="must be given some"):
+        Material(base, parts, learn_events=True)
 
 
 def test_full_tuning_writes_a_folder_that_loads(material, base, tmp_path):
