@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -136,8 +137,8 @@ def _add_loop_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--accumulate",
         type=int,
-        help="batches a step is made of: more need less memory; with torchrun, a multiple of the "
-        "processes (default 1)",
+        help="batches a step is made of: more need less memory; a multiple of the processes "
+        "(default: one for each)",
     )
     sub.add_argument("--steps", type=int, help="optimizer steps (default: by the data)")
     sub.add_argument("--lr", type=float, help="peak learning rate (lora 1e-4, full 1e-5)")
@@ -303,6 +304,7 @@ def _settings(args: argparse.Namespace) -> FinetuneSettings:
     given = {name: value for name in names if (value := getattr(args, name)) is not None}
     if args.form == "full":
         given.setdefault("lr", FULL_LR)
+    given.setdefault("accumulate", int(os.environ.get("WORLD_SIZE", "1")))
     return FinetuneSettings(**given, save_memory=args.save_memory)
 
 
@@ -383,6 +385,4 @@ def _say(text: str) -> None:
 
 def _is_main() -> bool:
     """Whether this is the process that speaks, of those that torchrun started."""
-    import os
-
     return os.environ.get("RANK", "0") == "0"

@@ -18,7 +18,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from kronos.errors import InvalidRequest, TrainingDiverged
+from kronos.errors import InvalidRequest, OutOfMemory, TrainingDiverged
+from kronos.inference.models import is_out_of_memory
 from kronos.machine import peak_bytes
 from kronos.training.processes import Process
 from kronos.training.state import (
@@ -150,6 +151,7 @@ def train(
     Raises:
         InvalidRequest: A state in `out` was written under other settings, or `accumulate` cannot
             be dealt out.
+        OutOfMemory: Even one batch is too large.
         TrainingDiverged: The gradient is no finite number; the last state is kept.
     """
     run = _Run(module, losses, sampler, config, Path(out), process, facts or {}, validate, watch)
@@ -202,7 +204,7 @@ class _Run:
             if is_stopped or is_over:
                 reason = "early" if is_over else "stopped"
                 break
-            self._step()
+            self._step_or_advise()
             done = self.place.step
             is_last = done == self.config.steps
             if done % self.config.log_every == 0 or is_last:
@@ -210,6 +212,18 @@ class _Run:
             if done % self.config.save_every == 0 or is_last:
                 self._checkpoint()
         return self._end(reason)
+
+    def _step_or_advise(self) -> None:
+        try:
+            self._step()
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise OutOfMemory(
+                f"The memory is not enough for step {self.place.step + 1}. Make a step of more and "
+                "smaller batches (--accumulate), shorten the context, or compute in bf16 on a GPU "
+                "(--precision); `kronos finetune` also has --save-memory."
+            ) from error
 
     def _step(self) -> None:
         config, step, process = self.config, self.place.step, self.process
