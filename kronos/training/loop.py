@@ -35,7 +35,7 @@ from kronos.training.state import (
 from kronos.training.windows import Batch, WindowSampler
 
 STOP_NAME = "STOP"
-"""A file of this name in the folder of a run asks it to save and end."""
+"""A file of this name in the folder of a run, or in the one above, asks it to save and end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,8 @@ def train(
         facts: What else the result depends on (data, objective); a run resumes only under equal
             settings and facts. JSON-ready.
         watch: Called on the main process with every line of the log.
-        stop: Asked before every step; True saves and ends. So does a file named STOP in `out`.
+        stop: Asked before every step; True saves and ends. So does a file named STOP in `out`
+            or the folder above.
 
     Raises:
         InvalidRequest: A state in `out` was written under other settings, or `accumulate` cannot
@@ -189,9 +190,8 @@ class _Run:
         self.mean, self.began = RunningMean(), time.perf_counter() - self.place.seconds
 
     def go_on(self, stop: Callable[[], bool]) -> Outcome:
-        request = self.out / STOP_NAME
         if self.process.is_main:
-            request.unlink(missing_ok=True)
+            self._forget_request()
         if self.process.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.process.device)
         if self.place.step == 0 and self.config.watched:
@@ -199,7 +199,7 @@ class _Run:
         reason: Literal["finished", "early", "stopped"] = "finished"
         while self.place.step < self.config.steps:
             is_stopped, is_over = self.process.any_of(
-                stop() or (self.process.is_main and request.is_file()), self._is_over()
+                stop() or (self.process.is_main and self._is_requested()), self._is_over()
             )
             if is_stopped or is_over:
                 reason = "early" if is_over else "stopped"
@@ -294,7 +294,7 @@ class _Run:
         place, best_step = self.place, self.place.step
         if self.process.is_main and reason == "stopped":
             self._save()
-            (self.out / STOP_NAME).unlink(missing_ok=True)
+            self._forget_request()
         elif self.process.is_main and place.best is not None:
             load_best(self.out, place.best_step, self.module)
             best_step = place.best_step
@@ -304,6 +304,16 @@ class _Run:
         self.log.write(split="end", **asdict(outcome))
         self.process.wait()
         return outcome
+
+    def _is_requested(self) -> bool:
+        return any(path.is_file() for path in self._requests())
+
+    def _forget_request(self) -> None:
+        for path in self._requests():
+            path.unlink(missing_ok=True)
+
+    def _requests(self) -> tuple[Path, Path]:
+        return self.out / STOP_NAME, self.out.parent / STOP_NAME
 
     def _seconds(self) -> float:
         return round(time.perf_counter() - self.began, 1)

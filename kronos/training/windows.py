@@ -33,6 +33,8 @@ class WindowPlan:
         replay: Share of windows drawn from series marked as replay, where there are any.
         event_weight: How much likelier windows are whose future holds an event, where the
             events are known.
+        drop_events: Share of steps that are told of no events, so that a model which learns them
+            goes on forecasting without.
     """
 
     contexts: tuple[int, ...] = (64, 96, 128, 192, 256, 448)
@@ -43,6 +45,7 @@ class WindowPlan:
     clip: float = 5.0
     replay: float = 0.2
     event_weight: float = 1.0
+    drop_events: float = 0.25
 
     def __post_init__(self) -> None:
         if not self.contexts or min(self.contexts) < 2 or self.future < 1:
@@ -140,6 +143,8 @@ class WindowSampler:
         silent = rng.random(B) < self.plan.drop_volume
         batch = self._normalise(rows, C, silent)
         if self._events is None or not self._with_channels:
+            return batch
+        if shared.random() < self.plan.drop_events:
             return batch
         channels = [
             self._events.channels(self.corpus.series[s], row, C)

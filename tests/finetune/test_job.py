@@ -79,12 +79,12 @@ def test_a_stopped_run_goes_on_where_it_was(material, adapter, tmp_path):
 
     def at_three(line):
         if line["split"] == "train" and line["step"] == 3:
-            (tmp_path / "model-run/STOP").touch()
+            (tmp_path / "STOP").touch()
 
     stopped = finetune_lora(material, QUICK, tmp_path, hooks=Hooks(at_three, None, "cpu"))
     assert (stopped.outcome.reason, stopped.outcome.step) == ("stopped", 3)
     assert not stopped.path.exists()
-    assert not (tmp_path / "model-run/STOP").exists()
+    assert not (tmp_path / "STOP").exists()
     resumed = finetune_lora(material, QUICK, tmp_path, hooks=CPU)
     assert resumed.outcome.reason == "finished"
     states = [folder / "model-run/state.safetensors" for folder in (tmp_path, adapter.path.parent)]

@@ -11,9 +11,10 @@ from kronos.errors import InvalidRequest
 from kronos.events import Event, event_channels, regions_of
 from kronos.training.corpus import load_corpus
 from kronos.training.corpus_events import CorpusEvents
+from kronos.training.objectives import ModelObjective
 from kronos.training.windows import WindowPlan, WindowSampler
 
-PLAN = WindowPlan(contexts=(32,), future=8, bars_per_batch=400)
+PLAN = WindowPlan(contexts=(32,), future=8, bars_per_batch=400, drop_events=0.0)
 
 
 def releases(n=30, kind="cpi", first="2018-01-10 13:30"):
@@ -81,3 +82,20 @@ def test_batches_without_channels_are_those_of_a_run_without_events(placed):
 def test_bars_without_a_calendar_have_no_events(corpus):
     with pytest.raises(InvalidRequest, match="loaded on their calendars"):
         CorpusEvents(corpus, releases())
+
+
+def test_a_share_of_steps_is_told_of_no_events(placed):
+    plan = dataclasses.replace(PLAN, drop_events=0.25, bars_per_batch=40)
+    sampler = WindowSampler(placed, plan, seed=1, events=CorpusEvents(placed, releases()))
+    told = [sampler.batch(step).events is not None for step in range(200)]
+    assert 0.65 < np.mean(told) < 0.85
+    # All parts of a step alike: a process with a gradient would wait for one without.
+    parts = [sampler.batch(step, 1).events is not None for step in range(200)]
+    assert told == parts
+
+
+def test_a_step_without_events_leaves_their_embedding_a_gradient_of_zero(placed, model, tokenizer):
+    model.add_event_embedding()
+    batch = WindowSampler(placed, PLAN, seed=1).batch(0)
+    ModelObjective().with_tokenizer(tokenizer)(model, batch)["loss"].backward()
+    assert not model.event_emb.proj.weight.grad.any()
