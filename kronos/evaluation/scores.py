@@ -59,9 +59,13 @@ def fair_crps(actual: np.ndarray, paths: np.ndarray) -> np.ndarray:
 
 
 def score_cone(actual: np.ndarray, scale: np.ndarray) -> FanScores:
-    """Scores the normal cone of standard deviation `scale` in closed form: all (H,)."""
-    import scoringrules
+    """Scores the normal cone of standard deviation `scale` in closed form: all (H,).
 
-    crps = scoringrules.crps_normal(actual, 0.0, scale)
-    inside = np.abs(actual) <= Z80 * scale
-    return FanScores(crps / scale, inside, np.full(len(scale), 2 * Z80), np.abs(actual) / scale)
+    Equal to scoringrules' crps_normal, without the seconds that library compiles for.
+    """
+    from scipy.special import ndtr
+
+    z = actual / scale
+    density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
+    crps = z * (2 * ndtr(z) - 1) + 2 * density - 1 / np.sqrt(np.pi)
+    return FanScores(crps, np.abs(z) <= Z80, np.full(len(scale), 2 * Z80), np.abs(z))

@@ -74,3 +74,10 @@ def test_outcomes_inside_the_band_are_counted():
     scores = score_paths(np.array([0.0, 0.79, 0.81]), paths, np.ones(3))
     assert scores.inside.tolist() == [True, True, False]
     np.testing.assert_allclose(scores.width, 1.6)
+
+
+def test_the_cones_crps_is_that_of_the_library():
+    rng = np.random.default_rng(4)
+    actual, scale = rng.normal(size=50), rng.uniform(0.1, 3.0, 50)
+    expected = scoringrules.crps_normal(actual, 0.0, scale) / scale
+    np.testing.assert_allclose(score_cone(actual, scale).crps, expected, rtol=1e-9, atol=1e-12)
