@@ -58,6 +58,7 @@ def test_an_adapter_is_trained_listed_and_forecasts(home, capsys):
     assert adapter_path("mine") is None
 
 
+@pytest.mark.slow
 def test_a_whole_model_is_trained(home, capsys):
     assert tune(home, "full", "--out", str(home / "run"), "--no-events") == 0
     assert str(home / "run") in capsys.readouterr().err
@@ -65,6 +66,7 @@ def test_a_whole_model_is_trained(home, capsys):
     assert (home / "run/tokenizer/model.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_rolling_names_adapters_by_base_and_class(home, capsys):
     more = ["--test-windows", "3", "--years", "0.02"]
     assert tune(home, "rolling", *more) == 0

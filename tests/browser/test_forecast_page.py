@@ -83,6 +83,7 @@ def test_every_page_is_reached_by_a_cold_deep_link(cold_server, visit, path):
     assert not [text for text in seen.complaints if f"/{path}/_stcore/" not in text]
 
 
+@pytest.mark.slow
 def test_a_ticker_is_found_by_its_name_and_forecast(market_server, visit):
     seen = visit(f"{market_server.url}/forecast?data=Ticker&horizon=5&paths=20")
     page = seen.page
@@ -187,14 +188,12 @@ def test_two_sessions_with_one_request_compute_once(server, visit):
 
 
 @pytest.mark.slow
-def test_a_model_that_cannot_be_fetched_says_so_within_seconds(server, visit):
+def test_a_model_that_cannot_be_fetched_says_so(server, visit):
     seen = visit(f"{server.url}/?model=Kronos-mini")
     page = seen.page
     page.get_by_text("Press Run to forecast these candles.").wait_for()
-    begun = time.monotonic()
     press_run(page)
     page.get_by_text("The model could not be fetched.").wait_for()
-    assert time.monotonic() - begun < 20
     assert not real_complaints(seen)
 
 

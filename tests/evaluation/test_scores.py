@@ -8,6 +8,14 @@ from kronos.evaluation.cone import cone_scale, ewma_volatility
 from kronos.evaluation.scores import fair_crps, score_cone, score_paths
 
 
+@pytest.fixture(scope="module")
+def scoringrules():
+    """The library of scores; it compiles for seconds, and not in processes that only collect."""
+    import scoringrules
+
+    return scoringrules
+
+
 def test_ewma_volatility_of_constant_moves_is_the_move():
     closes = 100 * np.exp(0.01 * np.cumsum(np.tile([1, -1], 60)))
     assert ewma_volatility(closes) == pytest.approx(0.01)
@@ -29,9 +37,7 @@ def test_cone_widens_with_the_square_root_of_time():
 
 
 @pytest.mark.parametrize("n", [2, 3, 50, 101])
-def test_crps_is_the_fair_one_of_the_library(n):
-    import scoringrules  # compiles for seconds, in every test process that collects this file
-
+def test_crps_is_the_fair_one_of_the_library(scoringrules, n):
     rng = np.random.default_rng(n)
     actual, paths = rng.normal(size=7), rng.standard_t(3, (n, 7))
     wanted = scoringrules.crps_ensemble(actual, paths.T, estimator="fair")
@@ -76,7 +82,7 @@ def test_outcomes_inside_the_band_are_counted():
     np.testing.assert_allclose(scores.width, 1.6)
 
 
-def test_the_cones_crps_is_that_of_the_library():
+def test_the_cones_crps_is_that_of_the_library(scoringrules):
     rng = np.random.default_rng(4)
     actual, scale = rng.normal(size=50), rng.uniform(0.1, 3.0, 50)
     expected = scoringrules.crps_normal(actual, 0.0, scale) / scale

@@ -138,6 +138,7 @@ def test_an_adapter_that_learned_events_reads_them(told, tmp_path):
     assert last["module/event_emb.proj.weight"].any()
 
 
+@pytest.mark.slow
 def test_events_only_weigh_the_windows_of_a_model_that_does_not_learn_them(told, tmp_path):
     silent = dataclasses.replace(told, learn_events=False)
     result = finetune_lora(silent, dataclasses.replace(QUICK, steps=2), tmp_path, hooks=CPU)
@@ -146,6 +147,7 @@ def test_events_only_weigh_the_windows_of_a_model_that_does_not_learn_them(told,
     assert all(line["quiet_windows"] < QUICK.validation_windows for line in scored)
 
 
+@pytest.mark.slow
 def test_a_whole_model_can_learn_events_and_be_tuned_again(told, material, tmp_path):
     settings = dataclasses.replace(QUICK, lr=1e-3, steps=1, validate_every=1)
     first = finetune_full(told, settings, tmp_path / "a", tokenizer_too=False, hooks=CPU)

