@@ -135,3 +135,14 @@ def test_a_self_test_is_summed_up_with_its_failures():
     failed = SelfTest("small", "r", tuple(steps), WHEN)
     assert "Self-test failed: 1 of 6 steps" in models_text.verdict_text(failed)
     assert models_text.step_line(steps[4]).endswith("(0.50 s): 3 of 48 differ. Report it.")
+
+
+def test_an_adapter_says_what_it_belongs_to_and_that_it_is_not_to_be_had_again():
+    mine = replace(SMALL, name="mine", title="mine", base="/models/tiny", cut_off="2025-03-01")
+    assert models_text.state_of(mine)[0] == "Adapter"
+    assert models_text.state_of(replace(mine, state="downloadable"))[0] == "Not on this machine"
+    assert models_text.state_of(SMALL)[0] == "Downloaded"
+    facts = models_text.model_facts(mine, None, None)
+    assert fact(facts, "Adapter of") == "tiny; learned from bars before 2025-03-01"
+    assert fact(facts, "Revision").endswith("digest of the weights")
+    assert "only trained anew" in models_text.delete_question(mine, None)

@@ -23,6 +23,13 @@ STATES: dict[str, tuple[str, str, Literal["green", "gray", "red"]]] = {
     "broken": ("Damaged", ":material/error:", "red"),
 }
 """Words, icon and colour of a model's state."""
+ADAPTER: tuple[str, str, Literal["green", "gray", "red"]] = ("Adapter", ":material/tune:", "green")
+"""The same of an adapter whose base is here."""
+
+
+def state_of(entry: Entry) -> tuple[str, str, Literal["green", "gray", "red"]]:
+    """Words, icon and colour for a model."""
+    return ADAPTER if entry.base and entry.state == "cached" else STATES[entry.state]
 
 
 def size_text(n_bytes: int | None) -> str:
@@ -56,11 +63,21 @@ def model_facts(entry: Entry, check: Checked | None, loaded: LoadedModel | None)
         Readout(
             "Revision",
             entry.revision[:12] or "not known",
-            "digest of the weights" if is_bundled else "commit on the hub",
+            "digest of the weights" if is_bundled or entry.base else "commit on the hub",
         ),
+        *_origin(entry),
         _checksum(entry, check),
         _memory(loaded),
     ]
+
+
+def _origin(entry: Entry) -> list[Readout]:
+    """What an adapter belongs to; nothing for other models."""
+    if not entry.base:
+        return []
+    # A folder's name says enough, and a path is nobody's business.
+    base = entry.base.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+    return [Readout("Adapter of", base, f"learned from bars before {entry.cut_off}")]
 
 
 def _checksum(entry: Entry, check: Checked | None) -> Readout:
@@ -142,6 +159,11 @@ def action_label(action: Action, entry: Entry) -> str:
 
 def delete_question(entry: Entry, loaded: LoadedModel | None) -> str:
     """What happens when a model is deleted."""
+    if entry.base:
+        return (
+            f"Delete the adapter {entry.title} from this machine, for everybody who uses this "
+            "server? It cannot be downloaded again, only trained anew. Its base stays."
+        )
     text = (
         f"Delete {entry.title} from this machine, for everybody who uses this server? The next "
         f"forecast with it has to download {size_text(entry.n_bytes)} again, less what other "

@@ -79,7 +79,7 @@ def _loaded() -> Sequence[LoadedModel]:
 
 
 def _show_model(entry: zoo.Entry, loaded: LoadedModel | None, *, is_busy: bool) -> None:
-    words, icon, colour = models_text.STATES[entry.state]
+    words, icon, colour = models_text.state_of(entry)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.subheader(plain(entry.title), anchor=False, width="content")
         st.badge(words, icon=icon, color=colour)
