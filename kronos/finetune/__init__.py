@@ -1,6 +1,7 @@
 """Fine-tuning a model on one's own candles: adapters, whole models, and both again every month.
 
     split.py       what is learned from, what chooses among steps, what is only scored; by time
+    estimate.py    steps and parameters of a run, told before it starts
     settings.py    how long, how fast, how much memory
     lora.py        adapters in a model: adding them, reading them off
     scoring.py     the fan's CRPS on windows behind the cut-off

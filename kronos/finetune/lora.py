@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from kronos.errors import InvalidRequest
+from kronos.finetune.estimate import ADAPTER_RANK
 from kronos.nn.model import Kronos
 
 __all__ = ["LoraSettings", "add_lora", "lora_tensors", "n_trained"]
@@ -30,7 +31,7 @@ class LoraSettings:
         dropout: Share of their inputs left out in training.
     """
 
-    rank: int = 8
+    rank: int = ADAPTER_RANK
     alpha: int = 16
     dropout: float = 0.05
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
 from kronos.errors import InvalidRequest
+from kronos.finetune.estimate import default_steps
 from kronos.training.corpus import Corpus
 from kronos.training.held_out import EvaluationPlan
 from kronos.training.loop import LoopConfig
@@ -18,8 +18,6 @@ LORA_LR = 1e-4
 """Rate of the few new parameters of an adapter."""
 FULL_LR = 1e-5
 """Rate of a whole model. The published models were trained at 4e-5: more would undo that."""
-_EPOCHS = 15
-_FEWEST_STEPS, _MOST_STEPS = 20, 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +107,8 @@ class FinetuneSettings:
         """
         steps = self.steps
         if steps is None:
-            rounds = _EPOCHS * len(train.times) / (self.horizon * self.windows)
-            steps = min(max(math.ceil(rounds), _FEWEST_STEPS), _MOST_STEPS)
+            n_bars = len(train.times)
+            steps = default_steps(n_bars, horizon=self.horizon, windows=self.windows)
         every = self.validate_every or max(1, steps // 10)
         return LoopConfig(
             steps=steps,

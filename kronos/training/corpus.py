@@ -8,7 +8,7 @@ more about each file: columns `file`, and optionally `interval`, `group` (sampli
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -21,7 +21,7 @@ from kronos.calendars import ALWAYS_OPEN, FX, place_bars
 from kronos.context import calendar_fields
 from kronos.errors import InvalidRequest
 from kronos.forecast import COLUMNS
-from kronos.training.candle_files import FileFacts, list_files, read_bars
+from kronos.training.candle_files import FileFacts, clean_bars, list_files, read_bars
 from kronos.training.qlib import QlibFolder, is_qlib
 
 GAP_LIMITS = {
@@ -217,6 +217,26 @@ def load_corpus(
             f"No run of {min_bars} or more bars to use below {folder}: check the folder, the "
             "dates and the held-out share."
         )
+    return building.corpus()
+
+
+def corpus_of(tables: Iterable[tuple[FileFacts, pd.DataFrame]], *, min_bars: int = 96) -> Corpus:
+    """The corpus that files would make, of their tables; on calendars.
+
+    Args:
+        tables: What is known of each, and its bars: columns timestamp and the six.
+        min_bars: Shorter runs are left out.
+
+    Raises:
+        InvalidRequest: There is no run of so many bars.
+    """
+    building = _Building(min_bars)
+    for facts, table in tables:
+        frame = clean_bars(table)
+        if len(frame) >= min_bars:
+            building.add(facts, frame, on_calendars=True)
+    if not building.series:
+        raise InvalidRequest(f"No series has a run of {min_bars} or more bars. Give longer files.")
     return building.corpus()
 
 

@@ -34,6 +34,38 @@ _SETTING_UP = (
     Term("Top-p", "Keeps only the likeliest steps that make up this share. 1 keeps all."),
     Term("Top-k", "Keeps only so many of the likeliest steps. 0 keeps all."),
 )
+_TRAINING = (
+    Term("Base", "The model that training starts from. It stays as it is."),
+    Term(
+        "Adapter",
+        "What training adds to a base: a small file of its own that changes some of its matrices. "
+        "Base and adapter together are a model.",
+    ),
+    Term(
+        "LoRA",
+        "Low-rank adaptation: to a matrix the product of two narrow ones is added, and only these "
+        "are trained, about one in a hundred of the parameters.",
+    ),
+    Term(
+        "Cut-off",
+        "Bars before it teach. Bars behind it choose the best step, and no window crosses it.",
+    ),
+    Term("Window", "The bars of one exercise: those that are read and, behind them, the horizon."),
+    Term("Step", "One change of the trained parameters, learned from some windows together."),
+    Term(
+        "Learning rate",
+        "Size of the changes. Too high and training gets worse, too low and it gets nowhere.",
+    ),
+    Term(
+        "Validation",
+        "Scoring forecasts on bars behind the cut-off. The step with the lowest CRPS is kept.",
+    ),
+    Term(
+        "Training loss",
+        "How surprising the bars that teach are to the model. It may fall while forecasts get "
+        "worse, so it chooses nothing.",
+    ),
+)
 _READING = (
     Term(
         "p10, p50, p90",
@@ -80,6 +112,7 @@ SECTIONS = {
     "Settings": _SETTING_UP,
     "Reading the fan": _READING,
     "Judging it": _JUDGING,
+    "Training": _TRAINING,
 }
 _MEANINGS = {term.name: term.meaning for terms in SECTIONS.values() for term in terms}
 

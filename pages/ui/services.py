@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import json
 
 import streamlit as st
 
@@ -71,6 +72,18 @@ def watchlists() -> WatchDesk:
 def models() -> list[zoo.Entry]:
     """Every model and whether it is on this machine, looked up again every few seconds."""
     return zoo.available()
+
+
+@st.cache_data(show_spinner=False, ttl=600)
+def model_config(name: str) -> dict[str, int]:
+    """The `config.json` of a model on this machine, which takes hashing its files to find.
+
+    Raises:
+        CheckpointError: It cannot be used.
+    """
+    folder = zoo.locate(name).model
+    found: dict[str, int] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return found
 
 
 def read_upload(content: bytes, name: str, choices: CsvChoices) -> CsvReading:

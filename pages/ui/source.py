@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import streamlit as st
@@ -61,6 +62,7 @@ class ChosenCandles:
         report: What the reader understood of an uploaded file; None otherwise.
         bars: What a live market said beside the candles; None otherwise.
         code: Python that gives the same candles as `candles`.
+        is_handed: Whether they were uploaded on the Training page.
     """
 
     candles: Candles
@@ -68,10 +70,11 @@ class ChosenCandles:
     report: CsvReport | None = None
     bars: Bars | None = None
     code: str = ""
+    is_handed: bool = False
 
     @property
     def is_sample(self) -> bool:
-        return self.report is None and self.bars is None
+        return self.report is None and self.bars is None and not self.is_handed
 
 
 def choose_candles() -> ChosenCandles | None:
@@ -130,9 +133,9 @@ def _uploaded() -> ChosenCandles | None:
         help="A time column, open, high, low and close; volume and amount are optional. Comma, "
         "semicolon or tab. The file stays in this session.",
     )
-    choices = _choose_reading()
+    choices = choose_reading("upload", on_change=_forget_origin)
     if file is None:
-        return None
+        return _handed()
     try:
         reading = services.read_upload(file.getvalue(), file.name, choices)
     except InvalidCandles as error:
@@ -146,16 +149,41 @@ def _uploaded() -> ChosenCandles | None:
     )
 
 
-def _choose_reading() -> CsvChoices:
-    """What a file may leave open, for the user to settle."""
+def hand_over(candles: Candles, name: str, choices: CsvChoices) -> None:
+    """Shows candles that another page has read, wherever this session chooses a file of its own.
+
+    Args:
+        candles: The bars.
+        name: Name of the file they came from.
+        choices: How it was read.
+    """
+    code = upload_code(name, choices)
+    chosen = ChosenCandles(candles, data_id(candles), code=code, is_handed=True)
+    st.session_state["handed candles"] = (name, chosen)
+
+
+def _handed() -> ChosenCandles | None:
+    name, chosen = st.session_state.get("handed candles", ("", None))
+    if chosen is not None:
+        st.caption(f"{plain(name)}, as it was read on the Training page, until you upload another.")
+    return chosen
+
+
+def choose_reading(prefix: str, *, on_change: Callable[[], None] | None = None) -> CsvChoices:
+    """What a file may leave open, for the user to settle.
+
+    Args:
+        prefix: What the keys of the controls begin with.
+        on_change: Called when one of them changes.
+    """
     with st.expander("How the file is read", icon=":material/rule:"):
         clock = st.selectbox(
             "Clock of the timestamps",
             ZONES,
             None,
-            key="upload_clock",
+            key=f"{prefix}_clock",
             placeholder="Found out from the file",
-            on_change=_forget_origin,
+            on_change=on_change,
             help="On which times without an offset are read. The exchange's own clock follows from "
             "its calendar.",
         )
@@ -163,9 +191,9 @@ def _choose_reading() -> CsvChoices:
             "03/04/2024 is",
             list(DATE_ORDERS),
             None,
-            key="upload_dates",
+            key=f"{prefix}_dates",
             placeholder="Found out from the file",
-            on_change=_forget_origin,
+            on_change=on_change,
         )
     return CsvChoices(clock=clock, day_first=None if order is None else DATE_ORDERS[order])
 

@@ -76,6 +76,11 @@ def greet() -> None:
     st.session_state[_GREETED] = True
 
 
+def expect_visit() -> None:
+    """The page's next visit counts as a first one: a click elsewhere asked for its comparison."""
+    st.session_state.pop(_GREETED, None)
+
+
 def ask_all(requests: Sequence[ForecastRequest], candles: Candles) -> None:
     """Start all requests, or join those that are being computed already.
 

@@ -1,0 +1,19 @@
+"""The training page: an adapter of one's own, from candles to a model on this machine."""
+
+import streamlit as st
+
+from pages.ui.shell import require_shell
+from pages.ui.training import session
+from pages.ui.training.setup import show_setup
+from pages.ui.training.view import show_run
+
+require_shell()
+
+with st.sidebar:
+    st.header("Training", anchor=False)
+
+run = session.current()
+if run is None:
+    show_setup()
+else:
+    show_run(run)

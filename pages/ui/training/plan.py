@@ -1,0 +1,147 @@
+"""A run before it starts: where the bars are split, how many steps, what is trained.
+
+Pure, and without torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from kronos.errors import InvalidRequest
+from kronos.finetune.estimate import default_steps
+from kronos.finetune.split import Parts, Split, choose_split, split_corpus
+from kronos.training.corpus import Corpus
+
+VALIDATION_WINDOWS = 32
+"""Windows that a validation scores, each by 32 paths: seconds on two processors."""
+MAX_STEPS, MAX_WINDOWS, MAX_HORIZON = 5000, 128, 120
+MIN_CONTEXT = 16
+LEARNING_RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a run is told.
+
+    Attributes:
+        base: Name of the model to start from.
+        context: Bars read in a window.
+        horizon: Bars forecast in it.
+        windows: Windows in a step.
+        steps: Optimizer steps; None for as many as suit the data.
+        lr: Peak learning rate.
+        seed: Seed of everything drawn.
+        events: Whether the event calendar is learned.
+    """
+
+    base: str
+    context: int = 128
+    horizon: int = 24
+    windows: int = 32
+    steps: int | None = None
+    lr: float = 1e-4
+    seed: int = 0
+    events: bool = False
+
+    @property
+    def n_bars(self) -> int:
+        """Bars of a window."""
+        return self.context + self.horizon
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """A run as it would be.
+
+    Attributes:
+        settings: What it is told, with the steps settled.
+        cut_off: Moment before which the bars lie that teach.
+        parts: The corpus, split.
+        n_bars: Bars of the whole corpus.
+    """
+
+    settings: Settings
+    cut_off: pd.Timestamp
+    parts: Parts
+    n_bars: int
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps."""
+        assert self.settings.steps is not None
+        return self.settings.steps
+
+    @property
+    def n_teaching(self) -> int:
+        """Bars that teach."""
+        return len(self.parts.train.times)
+
+    @property
+    def n_choosing(self) -> int:
+        """Bars that choose among the steps."""
+        return len(self.parts.validation.times)
+
+    def n_windows(self, corpus: Corpus) -> int:
+        """Different windows of context and horizon in one of the parts."""
+        return sum(run.n_bars - self.settings.n_bars + 1 for run in corpus.series)
+
+    @property
+    def n_scored(self) -> int:
+        """Windows that a validation scores, at most."""
+        return min(VALIDATION_WINDOWS, self.n_windows(self.parts.validation))
+
+
+def make_plan(corpus: Corpus, settings: Settings, cut_off: pd.Timestamp | None) -> Plan:
+    """Splits a corpus and settles the steps.
+
+    Args:
+        corpus: All bars.
+        settings: What the run is told.
+        cut_off: Where to split; None leaves about a fifth to choose by.
+
+    Raises:
+        InvalidRequest: The bars are not enough for such windows on one of the two sides.
+    """
+    split = choose_split(corpus, n_bars=settings.n_bars) if cut_off is None else Split(cut_off)
+    parts = split_corpus(corpus, split, n_bars=settings.n_bars)
+    steps = settings.steps or default_steps(
+        len(parts.train.times), horizon=settings.horizon, windows=settings.windows
+    )
+    return Plan(replace(settings, steps=steps), split.cut_off, parts, len(corpus.times))
+
+
+def require_fitting(settings: Settings, max_context: int) -> None:
+    """Refuses windows that the base cannot read.
+
+    Raises:
+        InvalidRequest: They are longer than it reads at once.
+    """
+    if settings.n_bars > max_context:
+        raise InvalidRequest(
+            f"A window of {settings.context} + {settings.horizon} bars is longer than the "
+            f"{max_context} bars this model reads at once. Choose a shorter context or horizon."
+        )
+
+
+def arguments(plan: Plan, folder: Path) -> list[str]:
+    """Arguments of `kronos` that train as planned, with everything below a run's folder."""
+    told = plan.settings
+    options: dict[str, object] = {
+        "base": told.base,
+        "data": folder / "data",
+        "manifest": folder / "manifest.csv",
+        "out": folder,
+        "cut-off": plan.cut_off.isoformat(),
+        "context": told.context,
+        "horizon": told.horizon,
+        "windows": told.windows,
+        "steps": told.steps,
+        "lr": told.lr,
+        "seed": told.seed,
+        "validation-windows": VALIDATION_WINDOWS,
+    }
+    written = [piece for name, value in options.items() for piece in (f"--{name}", str(value))]
+    return ["finetune", "lora", *written, *([] if told.events else ["--no-events"])]
