@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
+import sys
 from pathlib import Path
 
-__all__ = ["free_bytes", "n_processors", "process_bytes", "total_bytes"]
+__all__ = ["free_bytes", "n_processors", "peak_bytes", "process_bytes", "total_bytes"]
 
 _STATUS, _MEMORY = Path("/proc/self/status"), Path("/proc/meminfo")
 
@@ -27,6 +29,12 @@ def process_bytes() -> int | None:
         return 1024 * int(said.stdout)
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
+
+
+def peak_bytes() -> int:
+    """Most memory this process ever held."""
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return held if sys.platform == "darwin" else 1024 * held  # kilobytes on Linux
 
 
 def total_bytes() -> int | None:

@@ -39,14 +39,18 @@ MAY_USE = {
         "candle_paths", "context", "digest", "errors", "evaluation", "forecast", "inference",
         "noise",
     },
+    "adapters": {"errors", "nn"},
     "zoo": {
-        "assets", "baselines", "collector", "digest", "errors", "hub", "inference", "nn",
-        "predictor",
+        "adapters", "assets", "baselines", "collector", "digest", "errors", "hub", "inference",
+        "nn", "predictor",
     },
     "pretrained": {"errors", "hub", "nn", "predictor", "zoo"},
     "training": {
-        "candle_paths", "candles", "context", "digest", "errors", "evaluation", "forecast",
-        "inference", "intervals", "nn", "predictor",
+        "calendars", "candle_paths", "candles", "context", "digest", "errors", "evaluation",
+        "events", "forecast", "inference", "intervals", "machine", "nn", "predictor",
+    },
+    "finetune": {
+        "adapters", "digest", "errors", "events", "forecast", "nn", "predictor", "training", "zoo",
     },
     "store": {"candles", "errors", "evaluation", "export", "forecast", "intervals"},
     "torch_setup": {"collector"},

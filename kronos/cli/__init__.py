@@ -23,7 +23,9 @@ from kronos.errors import KronosError
 
 __all__ = ["COMMANDS", "main", "parser"]
 
-COMMANDS = ("forecast", "score", "store", "fetch", "models", "train", "evaluate", "events")
+COMMANDS = (
+    "forecast", "score", "store", "fetch", "models", "train", "finetune", "evaluate", "events",
+)  # fmt: skip
 """Modules of this package, in the order --help lists them."""
 
 _DESCRIPTION = """\

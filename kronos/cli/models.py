@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser", "run"]
 
+_NAMES = ", ".join(zoo.PUBLISHED)
+
 _EPILOG = """\
 states:
   bundled       ships with the package and needs no network
   cached        downloaded to this machine; loads without any request
   downloadable  not here yet; the first use downloads it
   broken        here, but unusable; the list says why
+Adapters that you trained are listed with the state of their base.
 
 examples:
   kronos models                      what there is
@@ -55,7 +58,7 @@ def add_parser(subparsers: Any) -> None:
         ("verify", "hash every file of a model; a damaged download is removed"),
     ):
         sub = actions.add_parser(action, help=text, description=text.capitalize() + ".")
-        sub.add_argument("name", metavar="NAME", help=f"one of {', '.join(zoo.PUBLISHED)}")
+        sub.add_argument("name", metavar="NAME", help=f"{_NAMES}, or an adapter")
         sub.set_defaults(action=action)
     testing = actions.add_parser(
         "test",
@@ -64,9 +67,7 @@ def add_parser(subparsers: Any) -> None:
         "seeded forecast twice, valid candles, cached decoding against reading everything anew, "
         "and for the bundled model the closes stored with it. Exit code 2 if a step fails.",
     )
-    testing.add_argument(
-        "name", metavar="NAME", help=f"one of {', '.join([zoo.BUNDLED, *zoo.PUBLISHED])}"
-    )
+    testing.add_argument("name", metavar="NAME", help=f"{zoo.BUNDLED}, {_NAMES}, or an adapter")
     testing.add_argument("--device", help="cpu, cuda or mps (default: a GPU if there is one)")
     testing.set_defaults(action="test")
 
@@ -139,6 +140,11 @@ def _table(entries: list[zoo.Entry]) -> str:
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
+    ]
+    lines += [
+        f"\n{entry.name}: an adapter of {entry.base}, learned from bars before {entry.cut_off}"
+        for entry in entries
+        if entry.base
     ]
     lines += [f"\n{entry.name}: {entry.problem}" for entry in entries if entry.problem]
     return "\n".join(lines) + "\n"

@@ -122,6 +122,11 @@ def _add_arguments(sub: argparse.ArgumentParser, stage: str) -> None:
     sub.add_argument("--steps", type=int, help="optimizer steps")
     sub.add_argument("--lr", type=float, help="peak learning rate; 1e-5 or less for adapting")
     sub.add_argument("--bars-per-batch", type=int, help="bars in a batch")
+    sub.add_argument(
+        "--accumulate",
+        type=int,
+        help="batches a step is made of, over all processes (default: one for each)",
+    )
     sub.add_argument("--precision", choices=("fp32", "bf16"), help="bf16 pays on GPUs")
     sub.add_argument("--optimizer", choices=("adamw", "muon"))
     sub.add_argument("--seed", type=int, help="seed of weights, windows and dropout")
@@ -137,7 +142,7 @@ def run(args: argparse.Namespace) -> int:
     adapting = args.start_from is not None
     given = {
         name: getattr(args, name)
-        for name in ("steps", "lr", "precision", "optimizer", "seed", "save_every")
+        for name in ("steps", "lr", "accumulate", "precision", "optimizer", "seed", "save_every")
         if getattr(args, name) is not None
     }
     plan = recipes.BUNDLED_WINDOWS

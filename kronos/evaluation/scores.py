@@ -18,11 +18,13 @@ class FanScores:
         crps: Continuous ranked probability score over sigma * sqrt(h).
         inside: Whether the outcome lay between p10 and p90.
         width: p90 - p10 over sigma * sqrt(h).
+        error: Distance of the outcome from the median, over sigma * sqrt(h).
     """
 
     crps: np.ndarray
     inside: np.ndarray
     width: np.ndarray
+    error: np.ndarray
 
 
 def score_paths(actual: np.ndarray, paths: np.ndarray, scale: np.ndarray) -> FanScores:
@@ -34,8 +36,13 @@ def score_paths(actual: np.ndarray, paths: np.ndarray, scale: np.ndarray) -> Fan
         scale: (H,) sigma * sqrt(h), which makes assets and horizons comparable.
     """
     crps = fair_crps(actual, paths)
-    low, high = np.quantile(paths, (0.1, 0.9), axis=0)
-    return FanScores(crps / scale, (actual >= low) & (actual <= high), (high - low) / scale)
+    low, median, high = np.quantile(paths, (0.1, 0.5, 0.9), axis=0)
+    return FanScores(
+        crps / scale,
+        (actual >= low) & (actual <= high),
+        (high - low) / scale,
+        np.abs(actual - median) / scale,
+    )
 
 
 def fair_crps(actual: np.ndarray, paths: np.ndarray) -> np.ndarray:
@@ -56,4 +63,5 @@ def score_cone(actual: np.ndarray, scale: np.ndarray) -> FanScores:
     import scoringrules
 
     crps = scoringrules.crps_normal(actual, 0.0, scale)
-    return FanScores(crps / scale, np.abs(actual) <= Z80 * scale, np.full(len(scale), 2 * Z80))
+    inside = np.abs(actual) <= Z80 * scale
+    return FanScores(crps / scale, inside, np.full(len(scale), 2 * Z80), np.abs(actual) / scale)

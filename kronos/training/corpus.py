@@ -1,8 +1,8 @@
 """A corpus of candle files in memory: which bars may be trained on, which are held out.
 
-A folder of CSV or parquet files is enough. A manifest (CSV or parquet) can say more about each
-file: columns `file`, and optionally `interval`, `group` (sampling cell), `family` (instruments
-that move together), `clock` (zone of naive times) and `zone` (the exchange's own).
+A folder of CSV or parquet files is enough, or one of Qlib's. A manifest (CSV or parquet) can say
+more about each file: columns `file`, and optionally `interval`, `group` (sampling cell), `family`
+(instruments that move together), `clock` (zone of naive times) and `zone` (the exchange's own).
 """
 
 from __future__ import annotations
@@ -10,16 +10,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from kronos.calendars import ALWAYS_OPEN, FX, place_bars
 from kronos.context import calendar_fields
-from kronos.errors import InvalidCandles, InvalidRequest
+from kronos.errors import InvalidRequest
 from kronos.forecast import COLUMNS
+from kronos.training.candle_files import FileFacts, list_files, read_bars
+from kronos.training.qlib import QlibFolder, is_qlib
 
 GAP_LIMITS = {
     "1m": 0.10,
@@ -49,6 +52,10 @@ class SeriesInfo:
         family: Instruments of one family move together and are held out together.
         start: First bar in the corpus arrays.
         stop: One past the last bar.
+        calendar: Calendar its bars keep; "" where it was not looked for.
+        zone: The market's clock; "" likewise.
+        symbol: Ticker, as far as the file's name says it.
+        is_replay: Older bars, drawn in their own share (`WindowPlan.replay`).
     """
 
     name: str
@@ -57,10 +64,22 @@ class SeriesInfo:
     family: str
     start: int
     stop: int
+    calendar: str = ""
+    zone: str = ""
+    symbol: str = ""
+    is_replay: bool = False
 
     @property
     def n_bars(self) -> int:
         return self.stop - self.start
+
+    @property
+    def asset_class(self) -> str:
+        """What stands before the stroke of its group; else what its calendar says of it."""
+        named, stroke, _ = self.group.partition("/")
+        if stroke or not self.calendar:
+            return named if stroke else ""
+        return {ALWAYS_OPEN: "crypto", FX: "fx"}.get(self.calendar, "equity")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,12 +89,61 @@ class Corpus:
     Attributes:
         values: (n, 6) float32, volume and amount 0 where absent.
         stamps: (n, 5) int8 calendar fields on the exchange's clock.
+        times: (n,) int64 open times, nanoseconds UTC; naive times count as UTC unless the corpus
+            was loaded on calendars.
         series: The gapless runs, in the order of the arrays.
     """
 
     values: np.ndarray
     stamps: np.ndarray
+    times: np.ndarray
     series: tuple[SeriesInfo, ...]
+
+    def of_class(self, asset_class: str) -> Corpus:
+        """The series of one asset class.
+
+        Raises:
+            InvalidRequest: There are none.
+        """
+        series = tuple(s for s in self.series if s.asset_class == asset_class)
+        if not series:
+            found = ", ".join(sorted({s.asset_class or "none" for s in self.series}))
+            raise InvalidRequest(f"No series is of the class {asset_class!r}; found: {found}.")
+        return replace(self, series=series)
+
+    def between(
+        self, since: pd.Timestamp | None, until: pd.Timestamp | None, *, min_bars: int
+    ) -> Corpus:
+        """The bars that open from `since` on and before `until`, both aware.
+
+        Raises:
+            InvalidRequest: No series has `min_bars` of them.
+        """
+        low = np.iinfo(np.int64).min if since is None else since.as_unit("ns").value
+        high = np.iinfo(np.int64).max if until is None else until.as_unit("ns").value
+        series, rows, offset = [], [], 0
+        for run in self.series:
+            start, stop = run.start + np.searchsorted(self.times[run.start : run.stop], (low, high))
+            if stop - start >= min_bars:
+                rows.append(np.arange(start, stop))
+                series.append(replace(run, start=offset, stop=offset + int(stop - start)))
+                offset = series[-1].stop
+        if not series:
+            raise InvalidRequest(
+                f"No series has {min_bars} bars {_span_text(since, until)}: give more bars, "
+                "another cut-off, or shorter windows."
+            )
+        kept = np.concatenate(rows)
+        return Corpus(self.values[kept], self.stamps[kept], self.times[kept], tuple(series))
+
+    def with_replay_before(self, moment: pd.Timestamp, *, min_bars: int) -> Corpus:
+        """The same bars with those before a moment marked as replay; short ends are left out."""
+        at, series = moment.as_unit("ns").value, []
+        for run in self.series:
+            cut = run.start + int(np.searchsorted(self.times[run.start : run.stop], at))
+            older = replace(run, stop=cut, is_replay=True)
+            series += [part for part in (older, replace(run, start=cut)) if part.n_bars >= min_bars]
+        return replace(self, series=tuple(series))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,54 +174,98 @@ def load_corpus(
     since: pd.Timestamp | None = None,
     until: pd.Timestamp | None = None,
     min_bars: int = 96,
+    on_calendars: bool = False,
+    market: str = "all",
+    frequency: str = "day",
 ) -> Corpus:
-    """Reads every candle file below a folder.
+    """Reads every candle file below a folder, or the instruments of a Qlib folder.
 
     Args:
-        folder: Holds CSV or parquet files, at any depth.
+        folder: Holds CSV or parquet files, at any depth, or is laid out as Qlib's.
         manifest: What is known of the files; paths in it are relative to the folder.
         holdout: Families kept out; None keeps none out.
         held_out: False loads the families trained on, True the ones held out.
         since: Only bars from this time on, on the files' own clock.
         until: Only bars before this time.
         min_bars: Shorter runs are left out.
+        on_calendars: Find the calendar and clock of every file, as forecasts do, so that times
+            are true moments and events can be placed. Else naive times count as UTC.
+        market: Of a Qlib folder, the file in instruments/ that lists its members.
+        frequency: Of a Qlib folder, the name of the calendar.
 
     Raises:
         InvalidRequest: There is no usable file.
         InvalidCandles: A file cannot be read as candles; the message names it.
     """
     folder = Path(folder)
-    rows = [
-        row
-        for row in _manifest_rows(folder, manifest)
-        if holdout is None or (row["family"] in holdout) == held_out
-    ]
-    values, stamps, series, offset = [], [], [], 0
+    qlib = QlibFolder(folder, market=market, frequency=frequency) if is_qlib(folder) else None
+    files = qlib.instruments() if qlib else list_files(folder, manifest)
+
+    def read(facts: FileFacts) -> pd.DataFrame:
+        return qlib.bars(facts.file) if qlib else read_bars(folder / facts.file)
+
+    if holdout is not None:
+        files = [facts for facts in files if (facts.family in holdout) == held_out]
+    building = _Building(min_bars)
     with ThreadPoolExecutor(4) as pool:
-        for row, frame in zip(rows, pool.map(lambda r: _read_bars(folder, r), rows), strict=True):
+        for facts, frame in zip(files, pool.map(read, files), strict=True):
             frame = frame[_between(frame["timestamp"], since, until)]
-            if len(frame) < min_bars:
-                continue
-            interval = row["interval"] or interval_of(frame["timestamp"])
-            for run in _gapless(frame, GAP_LIMITS.get(interval, 0.30), min_bars):
-                info = SeriesInfo(
-                    row["file"],
-                    interval,
-                    row["group"] or interval,
-                    row["family"],
-                    offset,
-                    offset + len(run),
-                )
-                values.append(run[list(COLUMNS)].to_numpy(np.float32))
-                stamps.append(_local_fields(run["timestamp"], row["clock"], row["zone"]))
-                series.append(info)
-                offset = info.stop
-    if not series:
+            if len(frame) >= min_bars:
+                building.add(facts, frame, on_calendars)
+    if not building.series:
         raise InvalidRequest(
             f"No run of {min_bars} or more bars to use below {folder}: check the folder, the "
             "dates and the held-out share."
         )
-    return Corpus(np.concatenate(values), np.concatenate(stamps), tuple(series))
+    return building.corpus()
+
+
+class _Building:
+    """A corpus while its files are read."""
+
+    def __init__(self, min_bars: int) -> None:
+        self.series: list[SeriesInfo] = []
+        self._min_bars = min_bars
+        self._arrays: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+
+    def add(self, facts: FileFacts, frame: pd.DataFrame, on_calendars: bool) -> None:
+        interval = facts.interval or interval_of(frame["timestamp"])
+        index = pd.DatetimeIndex(frame["timestamp"])
+        calendar = zone = ""
+        if on_calendars:
+            placed = place_bars(
+                index,
+                interval=interval,
+                symbol=facts.symbol,
+                clock=facts.clock or None,
+                zone=facts.zone or None,
+            )
+            index, calendar, zone = placed.index, placed.calendar, placed.zone
+            stamps = calendar_fields(index.tz_convert(zone)).astype(np.int8)
+        else:
+            stamps = _local_fields(index, facts.clock, facts.zone)
+        times = (index if index.tz is None else index.tz_convert("UTC")).as_unit("ns").asi8
+        values = frame[list(COLUMNS)].to_numpy(np.float32)
+        for run in _gapless(frame, GAP_LIMITS.get(interval, 0.30), self._min_bars):
+            start = self.series[-1].stop if self.series else 0
+            self._arrays.append((values[run], stamps[run], times[run]))
+            self.series.append(
+                SeriesInfo(
+                    facts.file,
+                    interval,
+                    facts.group or interval,
+                    facts.family,
+                    start,
+                    start + run.stop - run.start,
+                    calendar=calendar,
+                    zone=zone,
+                    symbol=facts.symbol,
+                )
+            )
+
+    def corpus(self) -> Corpus:
+        values, stamps, times = (np.concatenate(part) for part in zip(*self._arrays, strict=True))
+        return Corpus(values, stamps, times, tuple(self.series))
 
 
 def interval_of(times: pd.Series) -> str:
@@ -165,49 +277,10 @@ def interval_of(times: pd.Series) -> str:
     return "1w" if minutes >= 5 * 24 * 60 else "1d"
 
 
-def _manifest_rows(folder: Path, manifest: str | Path | None) -> list[dict[str, str]]:
-    fields = ("file", "interval", "group", "family", "clock", "zone")
-    if manifest is None:
-        files = sorted(p for p in folder.rglob("*") if p.suffix in {".csv", ".parquet"})
-        return [
-            dict.fromkeys(fields, "") | {"file": str(p.relative_to(folder)), "family": p.stem}
-            for p in files
-        ]
-    path = Path(manifest)
-    table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=str)
-    if "file" not in table.columns:
-        raise InvalidRequest(f"{path} has no column 'file'; found {list(table.columns)[:12]}.")
-    table = table.reindex(columns=list(fields)).astype(object).fillna("").astype(str)
-    table["family"] = table["family"].where(table["family"] != "", table["file"])
-    rows = table.sort_values("file").to_dict("records")
-    return [{str(key): str(value) for key, value in row.items()} for row in rows]
-
-
-def _read_bars(folder: Path, row: dict[str, str]) -> pd.DataFrame:
-    path = folder / row["file"]
-    try:
-        frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-        frame = frame.rename(columns=lambda name: str(name).strip().lower())
-        frame = frame.rename(columns=dict.fromkeys(("timestamps", "date", "datetime"), "timestamp"))
-        missing = [c for c in ("timestamp", *COLUMNS[:4]) if c not in frame.columns]
-        if missing:
-            raise InvalidCandles(f"{path} lacks the columns {missing}; found {[*frame.columns]}.")
-        if pd.api.types.is_numeric_dtype(frame["timestamp"]):
-            raise InvalidCandles(f"{path} has numbers for times; write dates and times instead.")
-        frame = frame.assign(timestamp=pd.to_datetime(frame["timestamp"]))
-        frame[list(COLUMNS[:4])] = frame[list(COLUMNS[:4])].astype(float)
-    except InvalidCandles:
-        raise
-    except (OSError, TypeError, ValueError) as exc:
-        raise InvalidCandles(f"{path} cannot be read as candles: {exc}") from exc
-    frame = frame.sort_values("timestamp").drop_duplicates("timestamp", keep="last")
-    frame = frame.reindex(columns=["timestamp", *COLUMNS]).dropna(subset=list(COLUMNS[:4]))
-    prices = frame[list(COLUMNS[:4])]
-    frame = frame[((prices > 0) & np.isfinite(prices)).all(axis=1)]
-    frame["volume"] = frame["volume"].astype(float).fillna(0.0).clip(lower=0.0)
-    typical = frame[list(COLUMNS[:4])].astype(float).mean(axis=1)
-    frame["amount"] = frame["amount"].astype(float).fillna(frame["volume"] * typical)
-    return frame
+def _span_text(since: pd.Timestamp | None, until: pd.Timestamp | None) -> str:
+    parts = [f"from {since:%Y-%m-%d} on"] if since is not None else []
+    parts += [f"before {until:%Y-%m-%d}"] if until is not None else []
+    return " and ".join(parts)
 
 
 def _between(
@@ -223,18 +296,17 @@ def _between(
     return inside
 
 
-def _gapless(frame: pd.DataFrame, limit: float, min_bars: int) -> Iterator[pd.DataFrame]:
+def _gapless(frame: pd.DataFrame, limit: float, min_bars: int) -> Iterator[slice]:
     """Splits where a bar opens further than `limit` from the previous close."""
     opens, closes = frame["open"].to_numpy(float), frame["close"].to_numpy(float)
     jumps = np.flatnonzero(np.abs(opens[1:] / closes[:-1] - 1.0) > limit) + 1
     edges = [0, *jumps.tolist(), len(frame)]
     for start, stop in pairwise(edges):
         if stop - start >= min_bars:
-            yield frame.iloc[start:stop]
+            yield slice(start, stop)
 
 
-def _local_fields(times: pd.Series, clock: str, zone: str) -> np.ndarray:
-    index = pd.DatetimeIndex(times)
+def _local_fields(index: pd.DatetimeIndex, clock: str, zone: str) -> np.ndarray:
     if index.tz is None and clock and zone and clock != zone:
         # Which of the two repeated hours of a clock change is meant moves one hour a year.
         standard = np.zeros(len(index), dtype=bool)

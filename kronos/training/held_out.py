@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from kronos.evaluation.cone import cone_scale, ewma_volatility
 from kronos.evaluation.scores import FanScores, score_cone, score_paths
 from kronos.forecast import Progress, SamplingParameters
 from kronos.training.corpus import Corpus, SeriesInfo
+from kronos.training.corpus_events import CorpusEvents
 
 CONE_BARS = 256
 """History the cone's volatility is estimated on."""
@@ -35,6 +36,8 @@ class EvaluationPlan:
         batch: Forecasts sampled together.
         seed: Seed of origins and paths.
         intervals: Intervals scored; empty for all.
+        cone_bars: History the cone's volatility is estimated on, and that every origin has.
+        max_windows: Most windows scored, drawn from all; 0 scores all.
     """
 
     lookback: int
@@ -45,6 +48,8 @@ class EvaluationPlan:
     batch: int = 16
     seed: int = 0
     intervals: tuple[str, ...] = ()
+    cone_bars: int = CONE_BARS
+    max_windows: int = 0
 
     def __post_init__(self) -> None:
         for name, low in (
@@ -53,16 +58,17 @@ class EvaluationPlan:
             ("windows_per_series", 1),
             ("sample_count", 2),
             ("batch", 1),
+            ("cone_bars", 2),
+            ("max_windows", 0),
         ):
             if getattr(self, name) < low:
                 raise InvalidRequest(f"{name} must be at least {low}, found {getattr(self, name)}.")
 
 
-Sample = Callable[
-    [Sequence[Context], Sequence[np.ndarray], SamplingParameters], tuple[np.ndarray, np.ndarray]
-]
-"""Contexts and the calendar fields (H, 5) of their futures -> paths (B, N, H, 6) and decoded last
-candles (B, 6)."""
+Sample = Callable[..., tuple[np.ndarray, np.ndarray]]
+"""Contexts, the calendar fields (H, 5) of their futures and sampling parameters -> paths
+(B, N, H, 6) and decoded last candles (B, 6). Takes event channels (T + H, 20) of every series as
+`events=` where it is given any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +81,13 @@ class Window:
 
 
 def draw_windows(corpus: Corpus, plan: EvaluationPlan) -> list[Window]:
-    """Origins spread at random over every series, the same for every lookback up to 256 bars.
+    """Origins spread at random over every series, the same for every lookback up to `cone_bars`.
 
-    The history kept before an origin is max(lookback, 256) bars: the cone has its 256.
+    The history kept before an origin is max(lookback, cone_bars) bars: the cone has its own.
     Windows without any movement in that history have no scale and are left out.
     """
     rng = np.random.default_rng(plan.seed)
-    history = max(plan.lookback, CONE_BARS)
+    history = max(plan.lookback, plan.cone_bars)
     usable = [
         series
         for series in corpus.series
@@ -96,13 +102,16 @@ def draw_windows(corpus: Corpus, plan: EvaluationPlan) -> list[Window]:
         count = min(max(plan.windows_per_series, share), room + 1)
         for offset in sorted(rng.choice(room + 1, count, replace=False)):
             origin = series.start + history + int(offset)
-            sigma = ewma_volatility(corpus.values[origin - CONE_BARS : origin, CLOSE])
+            sigma = ewma_volatility(corpus.values[origin - plan.cone_bars : origin, CLOSE])
             if sigma > 0:
                 windows.append(Window(series, origin, sigma))
     if not windows:
         raise InvalidRequest(
             f"No series has the {history + plan.horizon} bars that a window needs."
         )
+    if 0 < plan.max_windows < len(windows):
+        chosen = rng.choice(len(windows), plan.max_windows, replace=False)
+        windows = [windows[i] for i in sorted(chosen)]
     return windows
 
 
@@ -111,6 +120,9 @@ def evaluate(
     corpus: Corpus,
     plan: EvaluationPlan,
     progress: Progress | None = None,
+    *,
+    events: CorpusEvents | None = None,
+    with_channels: bool = False,
 ) -> pd.DataFrame:
     """Scores a checkpoint and the cone on the same windows.
 
@@ -119,10 +131,13 @@ def evaluate(
         corpus: The held-out series.
         plan: Which windows, and how many paths.
         progress: Called with windows done and windows in all.
+        events: Events of the corpus; without, every window counts as quiet.
+        with_channels: Whether the model is told of them.
 
     Returns:
-        One row per window and step: series, interval, group, step, and crps, inside and width
-        of `raw` (as sampled), `anchored` and `cone`.
+        One row per window and step: series, interval, group, step, quiet (no event among the
+        bars scored), and crps, inside, width and error of `raw` (as sampled), `anchored` and
+        `cone`. The error is that of the median, in the cone's sigmas.
     """
     windows = draw_windows(corpus, plan)
     sampling = SamplingParameters(sample_count=plan.sample_count, seed=plan.seed)
@@ -131,9 +146,13 @@ def evaluate(
         chunk = windows[first : first + plan.batch]
         contexts = [_context(corpus, w, plan.lookback) for w in chunk]
         futures = [corpus.stamps[_future(w, plan)].astype(np.int64) for w in chunk]
-        paths, last = sample(contexts, futures, sampling)
+        told = {}
+        if events is not None and with_channels:
+            told["events"] = [_channels(events, window, plan) for window in chunk]
+        paths, last = sample(contexts, futures, sampling, **told)
         for window, series_paths, final in zip(chunk, paths, last, strict=True):
-            tables.append(_scored(corpus, window, plan, series_paths[..., CLOSE], final[CLOSE]))
+            table = _scored(corpus, window, plan, series_paths[..., CLOSE], final[CLOSE])
+            tables.append(table.assign(quiet=_is_quiet(events, window, plan)))
         if progress:
             progress(min(first + plan.batch, len(windows)), len(windows))
     return pd.concat(tables, ignore_index=True)
@@ -142,6 +161,18 @@ def evaluate(
 def _context(corpus: Corpus, window: Window, lookback: int) -> Context:
     rows = slice(window.origin - lookback, window.origin)
     return Context(corpus.values[rows].astype(np.float64), corpus.stamps[rows].astype(np.int64))
+
+
+def _channels(events: CorpusEvents, window: Window, plan: EvaluationPlan) -> np.ndarray:
+    rows = np.arange(window.origin - plan.lookback, window.origin + plan.horizon)
+    return events.channels(window.series, rows, plan.lookback)
+
+
+def _is_quiet(events: CorpusEvents | None, window: Window, plan: EvaluationPlan) -> bool:
+    if events is None:
+        return True
+    span = np.array([window.origin]), np.array([window.origin + plan.horizon])
+    return not events.any_between(*span)[0]
 
 
 def _future(window: Window, plan: EvaluationPlan) -> slice:
@@ -166,6 +197,7 @@ def _scored(
         table[f"{name}_crps"] = scores.crps
         table[f"{name}_inside"] = scores.inside
         table[f"{name}_width"] = scores.width
+        table[f"{name}_error"] = scores.error
     return table
 
 

@@ -1,4 +1,4 @@
-"""One training loop for everything: optimizer, schedule, log, checkpoint and resume.
+"""One training loop for everything: optimizer, schedule, log, validation, checkpoint and resume.
 
 Runs on the CPU, on one GPU, or on several processes started by torchrun. State is kept as
 safetensors and JSON, replaced atomically: a killed run resumes from its last checkpoint, and
@@ -8,22 +8,33 @@ gives the result the run would have given without the interruption.
 from __future__ import annotations
 
 import math
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from kronos.errors import InvalidRequest, TrainingDiverged
-from kronos.training.state import Log, Losses, RunningMean, load_state, save_state
+from kronos.machine import peak_bytes
+from kronos.training.processes import Process
+from kronos.training.state import (
+    Log,
+    Losses,
+    RunningMean,
+    load_best,
+    load_state,
+    rounded,
+    save_best,
+    save_state,
+)
 from kronos.training.windows import Batch, WindowSampler
+
+STOP_NAME = "STOP"
+"""A file of this name in the folder of a run asks it to save and end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +51,13 @@ class LoopConfig:
         precision: Type of matrix products; bf16 pays on GPUs and on processors with bf16.
         optimizer: "adamw", or "muon" for the blocks' matrices with adamw for the rest.
         log_every: Steps between log lines.
-        save_every: Steps between checkpoints.
+        save_every: Steps between checkpoints, and between validations.
         seed: Seed of windows and dropout.
+        accumulate: Batches whose gradients make one step, over all processes together; 1 gives
+            every process one.
+        watched: Figure of the validation that tells which weights are best, the lower the
+            better; "" keeps the last ones.
+        patience: Validations without a better figure after which the run ends; 0 never ends it.
     """
 
     steps: int
@@ -55,41 +71,38 @@ class LoopConfig:
     log_every: int = 50
     save_every: int = 200
     seed: int = 0
+    accumulate: int = 1
+    watched: str = ""
+    patience: int = 0
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.lr <= 0:
             raise InvalidRequest(f"steps and lr must be positive, found {self.steps}, {self.lr}.")
+        for name, low in (("log_every", 1), ("save_every", 1), ("accumulate", 1), ("patience", 0)):
+            if getattr(self, name) < low:
+                raise InvalidRequest(f"{name} must be at least {low}, found {getattr(self, name)}.")
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
-    """This process's place among those started by torchrun."""
+class Outcome:
+    """How a call of `train` ended.
 
-    rank: int
-    world: int
-    device: torch.device
+    Attributes:
+        reason: "finished" after all steps, "early" where validation no longer improved, or
+            "stopped" on request: then the same call goes on from here.
+        step: Steps done.
+        best_step: Step whose weights were kept; the last one where nothing was watched.
+        best: Validation figure of these; None where nothing was watched.
+        seconds: Time taken by the run so far, earlier calls included.
+        peak_bytes: Most memory taken in this call: the GPU's, else this process's.
+    """
 
-    @property
-    def is_main(self) -> bool:
-        return self.rank == 0
-
-
-@contextmanager
-def process_group(device: str | None = None) -> Iterator[Process]:
-    """Joins the processes torchrun started, or runs alone."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and world > 1:
-        device = f"cuda:{os.environ['LOCAL_RANK']}"
-        torch.cuda.set_device(device)
-    if world > 1:
-        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-    try:
-        yield Process(int(os.environ.get("RANK", "0")), world, torch.device(device))
-    finally:
-        if world > 1:
-            dist.destroy_process_group()
+    reason: Literal["finished", "early", "stopped"]
+    step: int
+    best_step: int
+    best: float | None
+    seconds: float
+    peak_bytes: int
 
 
 def learning_rate(step: int, config: LoopConfig) -> float:
@@ -112,65 +125,190 @@ def train(
     *,
     validate: Callable[[], dict[str, float]] | None = None,
     facts: dict[str, Any] | None = None,
-) -> nn.Module:
-    """Trains `module` in place and returns it in evaluation mode.
+    watch: Callable[[dict[str, Any]], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Outcome:
+    """Trains the parameters of `module` that require gradients, in place.
+
+    A step learns from `config.accumulate` batches, dealt out to the processes. It depends on
+    their number only by the order in which gradients are added. Where `config.watched` names a
+    figure of the validation, the weights that did best are kept, those of the start among them.
 
     Args:
-        module: What learns.
+        module: What learns; left in evaluation mode.
         losses: Computes named losses of a batch; called with the (wrapped) module.
-        sampler: Where batches come from; its rank must be this process's.
+        sampler: Where batches come from.
         config: Steps, rates and precision.
         out: Folder of log.jsonl and the resumable state.
         process: From `process_group`.
         validate: Called at every checkpoint on the main process; its figures are logged.
         facts: What else the result depends on (data, objective); a run resumes only under equal
             settings and facts. JSON-ready.
+        watch: Called on the main process with every line of the log.
+        stop: Asked before every step; True saves and ends. So does a file named STOP in `out`.
 
     Raises:
-        InvalidRequest: A state in `out` was written under other settings.
+        InvalidRequest: A state in `out` was written under other settings, or `accumulate` cannot
+            be dealt out.
         TrainingDiverged: The gradient is no finite number; the last state is kept.
     """
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    module.to(process.device).train()
-    optimizers = make_optimizers(module, config)
-    settings = asdict(config) | (facts or {})
-    start = load_state(out, module, optimizers, settings)
-    wrapped = DistributedDataParallel(module) if process.world > 1 else module
-    log = Log(out / "log.jsonl", process.is_main)
-    began, mean = time.perf_counter(), RunningMean()
-    for step in range(start, config.steps):
-        # Dropout is drawn anew from (seed, step, rank): resuming repeats nothing.
-        torch.manual_seed(hash((config.seed, step, process.rank)) % 2**63)
+    run = _Run(module, losses, sampler, config, Path(out), process, facts or {}, validate, watch)
+    outcome = run.go_on(stop or (lambda: False))
+    module.eval()
+    return outcome
+
+
+class _Run:
+    """A run while it goes on."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        losses: Callable[[nn.Module, Batch], Losses],
+        sampler: WindowSampler,
+        config: LoopConfig,
+        out: Path,
+        process: Process,
+        facts: dict[str, Any],
+        validate: Callable[[], dict[str, float]] | None,
+        watch: Callable[[dict[str, Any]], None] | None,
+    ) -> None:
+        self.module, self.losses, self.sampler = module, losses, sampler
+        self.config, self.out, self.process = config, out, process
+        self.validate = validate if process.is_main else None
+        self.n_batches = _batches_per_step(config, process)
+        out.mkdir(parents=True, exist_ok=True)
+        module.to(process.device).train()
+        self.optimizers = make_optimizers(module, config)
+        self.settings = asdict(config) | {"accumulate": self.n_batches} | facts
+        self.place = load_state(out, module, self.optimizers, self.settings)
+        self.wrapped = process.wrap(module)
+        self.log = Log(out / "log.jsonl", process.is_main, after=self.place.step or -1, watch=watch)
+        self.mean, self.began = RunningMean(), time.perf_counter() - self.place.seconds
+
+    def go_on(self, stop: Callable[[], bool]) -> Outcome:
+        request = self.out / STOP_NAME
+        if self.process.is_main:
+            request.unlink(missing_ok=True)
+        if self.process.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.process.device)
+        if self.place.step == 0 and self.config.watched:
+            self._validate(0)  # the start is what training has to beat
+        reason: Literal["finished", "early", "stopped"] = "finished"
+        while self.place.step < self.config.steps:
+            is_stopped, is_over = self.process.any_of(
+                stop() or (self.process.is_main and request.is_file()), self._is_over()
+            )
+            if is_stopped or is_over:
+                reason = "early" if is_over else "stopped"
+                break
+            self._step()
+            done = self.place.step
+            is_last = done == self.config.steps
+            if done % self.config.log_every == 0 or is_last:
+                self._report()
+            if done % self.config.save_every == 0 or is_last:
+                self._checkpoint()
+        return self._end(reason)
+
+    def _step(self) -> None:
+        config, step, process = self.config, self.place.step, self.process
         rate = learning_rate(step, config)
-        for optimizer in optimizers:
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["scale"]
-        with _autocast(process.device, config.precision):
-            values = losses(wrapped, sampler.batch(step).to(process.device))
-        for optimizer in optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        values["loss"].backward()
-        norm = nn.utils.clip_grad_norm_(module.parameters(), config.grad_clip)
+        mine = range(process.rank, self.n_batches, process.world)
+        for part in mine:
+            # Dropout is drawn anew from (seed, step, part): resuming repeats nothing, and the
+            # number of processes changes nothing.
+            torch.manual_seed(hash((config.seed, step, part)) % 2**63)
+            is_last = part == mine[-1]
+            exchange = nullcontext() if is_last else process.without_exchange(self.wrapped)
+            with exchange:
+                batch = self.sampler.batch(step, part).to(process.device)
+                with _autocast(process.device, config.precision):
+                    values = self.losses(self.wrapped, batch)
+                (values["loss"] / len(mine)).backward()
+            self.mean.add(values)
+        norm = nn.utils.clip_grad_norm_(self.module.parameters(), config.grad_clip)
         if not torch.isfinite(norm):
             raise TrainingDiverged(
-                f"The gradient at step {step + 1} is {float(norm)}. The last state in {out} is "
-                "kept; start a new run with a lower --lr."
+                f"The gradient at step {step + 1} is {float(norm)}. The last state in {self.out} "
+                "is kept; start a new run with a lower --lr."
             )
-        for optimizer in optimizers:
+        for optimizer in self.optimizers:
             optimizer.step()
-        mean.add(values)
-        done = step + 1
-        if done % config.log_every == 0 or done == config.steps:
-            seconds = time.perf_counter() - began
-            log.write(step=done, lr=rate, seconds=round(seconds, 1), **mean.take())
-        if (done % config.save_every == 0 or done == config.steps) and process.is_main:
-            save_state(out, done, module, optimizers, settings)
-            if validate:
-                module.eval()
-                log.write(step=done, **{f"val_{k}": v for k, v in validate().items()})
-                module.train()
-    return module.eval()
+        self.place.step += 1
+
+    def _report(self) -> None:
+        means = self.process.mean_of(self.mean.take())
+        rate = learning_rate(self.place.step - 1, self.config)
+        self.log.write(
+            step=self.place.step, split="train", lr=rate, seconds=self._seconds(), **rounded(means)
+        )
+
+    def _checkpoint(self) -> None:
+        if not self.process.is_main:
+            return
+        self._validate(self.place.step)
+        self._save()
+
+    def _validate(self, step: int) -> None:
+        if self.validate is None:
+            return
+        self.module.eval()
+        figures = self.validate()
+        self.module.train()
+        self.log.write(step=step, split="validation", seconds=self._seconds(), **rounded(figures))
+        watched, place = self.config.watched, self.place
+        if watched and (place.best is None or figures[watched] < place.best):
+            place.best, place.best_step, place.n_worse = figures[watched], step, 0
+            save_best(self.out, step, self.module)
+        else:
+            place.n_worse += 1
+
+    def _is_over(self) -> bool:
+        config = self.config
+        return bool(config.watched and config.patience and self.place.n_worse >= config.patience)
+
+    def _save(self) -> None:
+        self.place.seconds = self._seconds()
+        save_state(self.out, self.place, self.module, self.optimizers, self.settings)
+
+    def _end(self, reason: Literal["finished", "early", "stopped"]) -> Outcome:
+        place, best_step = self.place, self.place.step
+        if self.process.is_main and reason == "stopped":
+            self._save()
+            (self.out / STOP_NAME).unlink(missing_ok=True)
+        elif self.process.is_main and place.best is not None:
+            load_best(self.out, place.best_step, self.module)
+            best_step = place.best_step
+        outcome = Outcome(
+            reason, place.step, best_step, place.best, self._seconds(), self._peak_bytes()
+        )
+        self.log.write(split="end", **asdict(outcome))
+        self.process.wait()
+        return outcome
+
+    def _seconds(self) -> float:
+        return round(time.perf_counter() - self.began, 1)
+
+    def _peak_bytes(self) -> int:
+        if self.process.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.process.device)
+        return peak_bytes()
+
+
+def _batches_per_step(config: LoopConfig, process: Process) -> int:
+    """Batches whose gradients make one step, over all processes."""
+    n = config.accumulate if config.accumulate > 1 else process.world
+    if n % process.world:
+        raise InvalidRequest(
+            f"{n} batches per step cannot be dealt out to {process.world} processes. Give a "
+            f"multiple of {process.world} as --accumulate."
+        )
+    return n
 
 
 def _autocast(device: torch.device, precision: str) -> Any:

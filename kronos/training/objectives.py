@@ -76,12 +76,15 @@ class ModelObjective:
             # In full precision whatever the loop uses: inference reads fp32 tokens.
             with torch.no_grad(), torch.autocast(batch.x.device.type, enabled=False):
                 s1, s2 = tokenizer.encode(batch.x)
+            # A model without an event embedding is not even asked about events.
+            events = {} if batch.events is None else {"events": batch.events[:, :-1]}
             logits = model(
                 s1[:, :-1],
                 s2[:, :-1],
                 batch.stamp[:, :-1],
                 s1_targets=s1[:, 1:],
                 s2_attention=self.s2_attention,
+                **events,
             )
             logits = (logits[0].float(), logits[1].float())
             weight = batch.inside[:, 1:].float()

@@ -23,8 +23,9 @@ from kronos.nn.config import ModelConfig, TokenizerConfig
 from kronos.nn.model import Kronos
 from kronos.nn.tokenizer import KronosTokenizer
 from kronos.training.corpus import Corpus, Holdout, load_corpus
-from kronos.training.loop import LoopConfig, Process, process_group, train
+from kronos.training.loop import LoopConfig, train
 from kronos.training.objectives import ModelObjective, TokenizerObjective
+from kronos.training.processes import Process, process_group
 from kronos.training.state import Losses
 from kronos.training.windows import Batch, WindowPlan, WindowSampler
 
@@ -136,7 +137,7 @@ def _run(
 ) -> None:
     min_bars = min(plan.contexts) + plan.future
     corpus = data.load(held_out=False, min_bars=min_bars)
-    sampler = WindowSampler(corpus, plan, seed=_seed(loop.seed, "train"), rank=process.rank)
+    sampler = WindowSampler(corpus, plan, seed=_seed(loop.seed, "train"))
     validate = None
     if process.is_main and data.holdout.share > 0:
         validation = WindowSampler(
@@ -149,7 +150,7 @@ def _run(
             for i in range(VALIDATION_BATCHES):
                 for name, value in losses(module, validation.batch(i).to(process.device)).items():
                     sums[name] = sums.get(name, 0.0) + float(value) / VALIDATION_BATCHES
-            return {name: round(value, 5) for name, value in sums.items()}
+            return sums
 
     train(module, losses, sampler, loop, out, process, validate=validate, facts=facts)
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,25 @@ from kronos.errors import InvalidRequest
 
 Losses = dict[str, Tensor]
 """Named scalars; "loss" is the one minimised."""
+
+
+@dataclass(slots=True)
+class Place:
+    """Where a run is.
+
+    Attributes:
+        step: Steps done.
+        seconds: Time taken so far.
+        best: Lowest value of the watched figure; None before the first.
+        best_step: Step it was found at.
+        n_worse: Validations since.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    best: float | None = None
+    best_step: int = 0
+    n_worse: int = 0
 
 
 class RunningMean:
@@ -35,46 +56,81 @@ class RunningMean:
             self._sums[name] = self._sums.get(name, 0.0) + value.detach()
 
     def take(self) -> dict[str, float]:
-        means = {name: round(float(total) / self._n, 5) for name, total in self._sums.items()}
+        means = {name: float(total) / self._n for name, total in self._sums.items()}
         self._sums, self._n = {}, 0
         return means
+
+
+def rounded(values: dict[str, float]) -> dict[str, float]:
+    """Figures as they are logged."""
+    return {name: round(value, 5) for name, value in values.items()}
 
 
 class Log:
     """Appends JSON lines; silent on all processes but the main one."""
 
-    def __init__(self, path: Path, enabled: bool) -> None:
-        self._path, self._enabled = path, enabled
+    def __init__(
+        self,
+        path: Path,
+        enabled: bool,
+        *,
+        after: int | None = None,
+        watch: Callable[[dict[str, Any]], None] | None = None,
+    ) -> None:
+        """Args:
+        path: The file; lines found in it are kept.
+        enabled: Whether this process writes.
+        after: Step that is gone on from: lines of later steps, which will be written again,
+            are dropped. None drops none.
+        watch: Called with every line.
+        """
+        self._path, self._enabled, self._watch = path, enabled, watch
         if enabled and path.is_file():
+            text = path.read_text(encoding="utf-8")
             # A kill may have left half a line.
-            whole, _, torn = path.read_text(encoding="utf-8").rpartition("\n")
-            if torn:
-                path.write_text(whole + "\n" if whole else "", encoding="utf-8")
+            lines = text[: text.rfind("\n") + 1].splitlines(keepends=True)
+            if after is not None:
+                lines = [line for line in lines if _step_of(line) <= after]
+            kept = "".join(lines)
+            if kept != text:
+                partial = path.with_name(f"{path.name}.partial")
+                partial.write_text(kept, encoding="utf-8")
+                os.replace(partial, path)
 
     def write(self, **values: Any) -> None:
         if self._enabled:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(values) + "\n")
+            if self._watch:
+                self._watch(values)
+
+
+def _step_of(line: str) -> int:
+    try:
+        return int(json.loads(line).get("step", 0))
+    except (ValueError, AttributeError):
+        return 0
 
 
 def save_state(
     out: Path,
-    step: int,
+    place: Place,
     module: nn.Module,
     optimizers: list[torch.optim.Optimizer],
     settings: dict[str, Any],
 ) -> None:
     """Writes everything a resumed run needs as one safetensors file, replaced atomically."""
-    tensors = {f"module/{name}": tensor for name, tensor in module.state_dict().items()}
+    tensors = {f"module/{name}": tensor for name, tensor in _trained(module).items()}
     for o, optimizer in enumerate(optimizers):
         for i, state in optimizer.state_dict()["state"].items():
             for name, value in state.items():
                 tensors[f"optimizer/{o}/{i}/{name}"] = torch.as_tensor(value)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    partial = out / "state.safetensors.partial"
-    metadata = {"step": str(step), "settings": json.dumps(settings)}
-    save_file(tensors, partial, metadata=metadata)
-    os.replace(partial, out / "state.safetensors")
+    metadata = {"place": json.dumps(asdict(place)), "settings": json.dumps(settings)}
+    _replace(out / "state.safetensors", tensors, metadata)
+    # The state no longer names earlier ones.
+    for path in out.glob("best-*.safetensors"):
+        if path != _best_path(out, place.best_step):
+            path.unlink(missing_ok=True)
 
 
 def load_state(
@@ -82,15 +138,15 @@ def load_state(
     module: nn.Module,
     optimizers: list[torch.optim.Optimizer],
     settings: dict[str, Any],
-) -> int:
-    """Restores the last state in `out`; returns the step to go on from (0 when there is none).
+) -> Place:
+    """Restores the last state in `out`; returns where to go on from: step 0 when there is none.
 
     Raises:
         InvalidRequest: The state was written under other settings or on other data.
     """
     path = out / "state.safetensors"
     if not path.is_file():
-        return 0
+        return Place()
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -102,8 +158,9 @@ def load_state(
             f"{path} was written with other settings ({', '.join(sorted(changed))}). Resume with "
             "the same settings or choose another output folder."
         )
-    module.load_state_dict(
-        {n.removeprefix("module/"): t for n, t in tensors.items() if n.startswith("module/")}
+    _restore(
+        module,
+        {n.removeprefix("module/"): t for n, t in tensors.items() if n.startswith("module/")},
     )
     for o, optimizer in enumerate(optimizers):
         state: dict[int, dict[str, Tensor]] = {}
@@ -112,4 +169,39 @@ def load_state(
                 _, _, index, field = name.split("/")
                 state.setdefault(int(index), {})[field] = tensor
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-    return int(metadata["step"])
+    return Place(**json.loads(metadata["place"]))
+
+
+def save_best(out: Path, step: int, module: nn.Module) -> None:
+    """Keeps the weights of a step beside the state, which names the step."""
+    _replace(_best_path(out, step), _trained(module), {})
+
+
+def load_best(out: Path, step: int, module: nn.Module) -> None:
+    """Puts the weights of a step back."""
+    with safe_open(_best_path(out, step), framework="pt") as file:
+        _restore(module, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+
+
+def _best_path(out: Path, step: int) -> Path:
+    return out / f"best-{step:07}.safetensors"
+
+
+def _trained(module: nn.Module) -> dict[str, Tensor]:
+    """What training changes; the rest follows from what the run started from."""
+    return {name: p.data for name, p in module.named_parameters() if p.requires_grad}
+
+
+@torch.no_grad()
+def _restore(module: nn.Module, tensors: dict[str, Tensor]) -> None:
+    for name, parameter in _trained(module).items():
+        parameter.copy_(tensors[name])
+
+
+def _replace(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    partial = path.with_name(f"{path.name}.partial")
+    save_file(held, partial, metadata=metadata)
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())  # the name must not outlive its bytes
+    os.replace(partial, path)

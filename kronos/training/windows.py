@@ -1,13 +1,13 @@
 """Drawing training windows: which series, where, how much of it is context.
 
 A window is a context of C bars and F future bars. Both are normalised by the mean and standard
-deviation of the context alone, as a forecast is. Batch i depends on (seed, rank, i) only, so a
-resumed run continues exactly, and no two workers draw the same windows.
+deviation of the context alone, as a forecast is. A batch depends on (seed, step, part) only, so a
+resumed run continues exactly, and the parts of a step can be dealt out to any number of processes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 from kronos.context import STD_FLOOR
 from kronos.errors import InvalidRequest
 from kronos.training.corpus import Corpus
+from kronos.training.corpus_events import CorpusEvents
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,9 @@ class WindowPlan:
         drop_volume: Share of windows whose volume and amount are zeroed.
         group_power: A sampling cell's weight is its number of bars to this power.
         clip: Normalised values are clipped to +-clip.
+        replay: Share of windows drawn from series marked as replay, where there are any.
+        event_weight: How much likelier windows are whose future holds an event, where the
+            events are known.
     """
 
     contexts: tuple[int, ...] = (64, 96, 128, 192, 256, 448)
@@ -37,12 +41,19 @@ class WindowPlan:
     drop_volume: float = 0.05
     group_power: float = 0.25
     clip: float = 5.0
+    replay: float = 0.2
+    event_weight: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.contexts or min(self.contexts) < 2 or self.future < 1:
             raise InvalidRequest(
                 f"Context lengths of at least 2 and a future of at least 1 bar are needed, found "
                 f"{self.contexts} and {self.future}."
+            )
+        if not 0.0 <= self.replay < 1.0 or self.event_weight < 1.0:
+            raise InvalidRequest(
+                "The share of replay lies in [0, 1) and the weight of events is at least 1, "
+                f"found {self.replay} and {self.event_weight}."
             )
 
 
@@ -58,6 +69,7 @@ class Batch:
             true path has left what tokens can say.
         bar_sigma: (B, 1, 1) standard deviation of the context's close-to-close changes, in
             normalised units.
+        events: (B, L, 20) event channels, or None where none are learned.
     """
 
     x: Tensor
@@ -65,6 +77,7 @@ class Batch:
     n_context: int
     inside: Tensor
     bar_sigma: Tensor
+    events: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The same windows on a device."""
@@ -74,16 +87,33 @@ class Batch:
             self.n_context,
             self.inside.to(device),
             self.bar_sigma.to(device),
+            None if self.events is None else self.events.to(device),
         )
 
 
 class WindowSampler:
     """Draws batches from a corpus."""
 
-    def __init__(self, corpus: Corpus, plan: WindowPlan, *, seed: int, rank: int = 0) -> None:
+    def __init__(
+        self,
+        corpus: Corpus,
+        plan: WindowPlan,
+        *,
+        seed: int,
+        events: CorpusEvents | None = None,
+        with_channels: bool = True,
+    ) -> None:
+        """Args:
+        corpus: Where windows are drawn.
+        plan: How.
+        seed: Every seed draws its own windows.
+        events: Events of the corpus: they weigh the windows (`WindowPlan.event_weight`).
+        with_channels: Whether batches carry the channels of `events`.
+        """
         self.corpus = corpus
         self.plan = plan
-        self.seed, self.rank = seed, rank
+        self.seed = seed
+        self._events, self._with_channels = events, with_channels
         starts = np.array([s.start for s in corpus.series])
         lengths = np.array([s.n_bars for s in corpus.series])
         weights = _series_weights(corpus, lengths, plan.group_power)
@@ -95,26 +125,48 @@ class WindowSampler:
                     f"No series has the {C + plan.future} bars that a context of {C} and a "
                     f"future of {plan.future} need; choose shorter ones."
                 )
-            w = weights * usable
+            w = _with_replay(weights * usable, corpus, plan.replay)
             self._by_context[C] = (starts, lengths, w / w.sum())
 
-    def batch(self, index: int) -> Batch:
-        """The index-th batch of this rank."""
-        rng = np.random.Generator(
-            np.random.Philox(np.random.SeedSequence([self.seed, self.rank, index]))
-        )
-        # Every rank draws the same context length, so that none waits for a longer one.
-        shared = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, index])))
+    def batch(self, step: int, part: int = 0) -> Batch:
+        """One of the batches of a step."""
+        rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, part, step])))
+        # Every part has the same context length, so that no process waits for a longer one.
+        shared = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, step])))
         C = int(shared.choice(self.plan.contexts))
-        L = C + self.plan.future
-        B = max(1, self.plan.bars_per_batch // L)
-        starts, lengths, p = self._by_context[C]
-        chosen = rng.choice(len(starts), B, p=p)
-        room = lengths[chosen] - L
-        begin = starts[chosen] + (rng.random(B) * (room + 1)).astype(np.int64)
-        rows = begin[:, None] + np.arange(L)
+        B = max(1, self.plan.bars_per_batch // (C + self.plan.future))
+        chosen, begin = self._draw(rng, C, B)
+        rows = begin[:, None] + np.arange(C + self.plan.future)
         silent = rng.random(B) < self.plan.drop_volume
-        return self._normalise(rows, C, silent)
+        batch = self._normalise(rows, C, silent)
+        if self._events is None or not self._with_channels:
+            return batch
+        channels = [
+            self._events.channels(self.corpus.series[s], row, C)
+            for s, row in zip(chosen, rows, strict=True)
+        ]
+        return replace(batch, events=torch.from_numpy(np.stack(channels)))
+
+    def _draw(self, rng: np.random.Generator, C: int, B: int) -> tuple[np.ndarray, np.ndarray]:
+        """Series (B,) and first bars (B,) of the windows of a batch."""
+        chosen, begin = self._uniform(rng, C, B)
+        weight = self.plan.event_weight
+        if self._events is None or weight == 1.0:
+            return chosen, begin
+        wanted, future = np.zeros(B, dtype=bool), self.plan.future
+        while not wanted.all():
+            # Quiet windows are kept one time in `weight`, those with an event always.
+            has_event = self._events.any_between(begin + C, begin + C + future)
+            wanted |= has_event | (rng.random(B) < 1.0 / weight)
+            again = np.flatnonzero(~wanted)
+            chosen[again], begin[again] = self._uniform(rng, C, len(again))
+        return chosen, begin
+
+    def _uniform(self, rng: np.random.Generator, C: int, n: int) -> tuple[np.ndarray, np.ndarray]:
+        starts, lengths, p = self._by_context[C]
+        chosen = rng.choice(len(starts), n, p=p)
+        room = lengths[chosen] - C - self.plan.future
+        return chosen, starts[chosen] + (rng.random(n) * (room + 1)).astype(np.int64)
 
     def _normalise(self, rows: np.ndarray, C: int, silent: np.ndarray) -> Batch:
         values = self.corpus.values[rows].astype(np.float64)
@@ -146,3 +198,12 @@ def _series_weights(corpus: Corpus, lengths: np.ndarray, power: float) -> np.nda
         cell = groups == group
         weights[cell] *= lengths[cell].sum() ** power / weights[cell].sum()
     return weights
+
+
+def _with_replay(weights: np.ndarray, corpus: Corpus, share: float) -> np.ndarray:
+    """Weights of which series marked as replay make up a share, where both kinds are usable."""
+    older = np.array([s.is_replay for s in corpus.series])
+    sums = weights[older].sum(), weights[~older].sum()
+    if not all(sums):
+        return weights
+    return np.where(older, share * weights / sums[0], (1.0 - share) * weights / sums[1])

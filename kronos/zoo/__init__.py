@@ -3,6 +3,7 @@
     table.py      the published models: revisions, digests, sizes
     folders.py    checkpoint folders on disk, the bundled one among them
     loading.py    load(): name or folder in, KronosPredictor out
+    adapted.py    adapters and the bases they belong to
     inventory.py  what is here, what can be fetched, and fetching and deleting it
     checked.py    when its files were last hashed
 
@@ -11,10 +12,19 @@ Importing this package imports neither torch nor the hub client.
 
 from __future__ import annotations
 
+from kronos.zoo.adapted import weights_sha256
 from kronos.zoo.checked import Checked, checked
 from kronos.zoo.folders import describe_bundle
-from kronos.zoo.inventory import Entry, available, delete, download, verify
-from kronos.zoo.loading import checkpoint_folder, checkpoint_pair, load
+from kronos.zoo.inventory import (
+    Entry,
+    available,
+    delete,
+    download,
+    install,
+    require_free,
+    verify,
+)
+from kronos.zoo.loading import Located, checkpoint_folder, checkpoint_pair, load, locate
 from kronos.zoo.table import BUNDLED, PUBLISHED, PublishedModel
 
 __all__ = [
@@ -22,6 +32,7 @@ __all__ = [
     "PUBLISHED",
     "Checked",
     "Entry",
+    "Located",
     "PublishedModel",
     "available",
     "checked",
@@ -30,6 +41,10 @@ __all__ = [
     "delete",
     "describe_bundle",
     "download",
+    "install",
     "load",
+    "locate",
+    "require_free",
     "verify",
+    "weights_sha256",
 ]

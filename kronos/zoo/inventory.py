@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from kronos import hub
+from kronos.adapters import (
+    adapter_path,
+    check_name,
+    delete_adapter,
+    install_adapter,
+    installed,
+    read_facts,
+)
+from kronos.baselines import BASELINES
 from kronos.errors import (
     CheckpointCorrupt,
     CheckpointError,
+    CheckpointInvalid,
     CheckpointUnavailable,
     InvalidRequest,
 )
 from kronos.hub import Progress
 from kronos.zoo.checked import forget, note
-from kronos.zoo.folders import Card, bundled_folder, count_parameters, size_of, weights_digest
+from kronos.zoo.folders import (
+    Card,
+    bundled_folder,
+    count_parameters,
+    pair_of,
+    size_of,
+    weights_digest,
+)
+from kronos.zoo.loading import locate
 from kronos.zoo.table import BUNDLED, PUBLISHED, PublishedModel, published, unknown
 
-__all__ = ["Entry", "available", "delete", "download", "verify"]
+__all__ = ["Entry", "available", "delete", "download", "install", "require_free", "verify"]
 
 State = Literal["bundled", "cached", "downloadable", "broken"]
 
@@ -38,6 +57,8 @@ class Entry:
         licence: Licence of the weights.
         revision: Hub commit, or digest of the weights.
         problem: What is wrong with a broken one, and what to do.
+        base: Name or folder of the model an adapter belongs to; "" for models of their own.
+        cut_off: Of an adapter, the day before which the bars lie that it learned from.
     """
 
     name: str
@@ -50,14 +71,42 @@ class Entry:
     licence: str
     revision: str
     problem: str = ""
+    base: str = ""
+    cut_off: str = ""
 
 
 def available() -> list[Entry]:
-    """Every model by name, the bundled one first. Looks at the disk only, and hashes no hub file.
+    """Every model by name: the bundled one, the published ones, the adapters of this user.
+
+    Looks at the disk only, and hashes neither files of the hub nor bases of adapters.
 
     A damaged file of the right size is therefore found by `load` and `verify`, not here.
     """
-    return [_bundled_entry(), *map(_hub_entry, PUBLISHED.values())]
+    models = [_bundled_entry(), *map(_hub_entry, PUBLISHED.values())]
+    known = {entry.name: entry for entry in models}
+    return [*models, *(_adapter_entry(name, path, known) for name, path in installed().items())]
+
+
+def install(file: Path, name: str) -> None:
+    """Keeps an adapter under a name, in the place of an earlier one.
+
+    Raises:
+        InvalidRequest: The name is that of a model or baseline, or cannot be one.
+        CheckpointInvalid: The file is no adapter.
+    """
+    require_free(name)
+    install_adapter(file, name)
+    forget(name)
+
+
+def require_free(name: str) -> None:
+    """Refuses names that mean something else.
+
+    Raises:
+        InvalidRequest: It is the name of a model or baseline, or cannot be that of an adapter.
+    """
+    if name.casefold() == BUNDLED or name in BASELINES or published(check_name(name)) is not None:
+        raise InvalidRequest(f"{name} is the name of a model already; choose another.")
 
 
 def download(name: str, progress: Progress | None = None) -> None:
@@ -67,6 +116,9 @@ def download(name: str, progress: Progress | None = None) -> None:
         InvalidRequest: There is no such model.
         CheckpointError: As for `kronos.zoo.load`.
     """
+    if (adapter := adapter_path(name)) is not None:
+        locate(adapter, progress=progress)
+        return
     model = _model(name)
     if model is None:
         bundled_folder()
@@ -84,6 +136,9 @@ def delete(name: str) -> int:
     Raises:
         InvalidRequest: There is no such model, or it is the bundled one.
     """
+    if adapter_path(name) is not None:
+        forget(name)
+        return delete_adapter(name)
     model = _model(name)
     if model is None:
         raise InvalidRequest(
@@ -108,12 +163,17 @@ def verify(name: str) -> None:
         CheckpointUnavailable: It is not on this machine.
         CheckpointCorrupt: A file has other bytes than it should. A downloaded one has been
             removed, so that the next load downloads it anew.
+        CheckpointInvalid: An adapter does not belong to the base that is here.
     """
-    model = _model(name)
-    known = BUNDLED if model is None else model.name
+    adapter = adapter_path(name)
+    model = None if adapter else _model(name)
+    known = adapter.stem if adapter else BUNDLED if model is None else model.name
     try:
-        _hash_files(model)
-    except CheckpointCorrupt as error:
+        if adapter:
+            _check_adapter(adapter)
+        else:
+            _hash_files(model)
+    except (CheckpointCorrupt, CheckpointInvalid) as error:
         note(known, str(error))
         raise
     note(known)
@@ -132,6 +192,14 @@ def _hash_files(model: PublishedModel | None) -> None:
                 f"`kronos models download {model.name}`."
             )
         hub.verify(repo)
+
+
+def _check_adapter(path: Path) -> None:
+    from kronos.adapters.merging import load_adapter
+
+    facts = read_facts(path)
+    load_adapter(path, facts)
+    locate(path)
 
 
 def _model(name: str) -> PublishedModel | None:
@@ -187,4 +255,40 @@ def _bundled_entry() -> Entry:
         lookback=card.lookback,
         licence="MIT",
         revision=revision,
+    )
+
+
+def _adapter_entry(name: str, path: Path, known: dict[str, Entry]) -> Entry:
+    broken = Entry(name, name, "broken", path.stat().st_size, 0, 0, None, "not known", revision="")
+    try:
+        facts = read_facts(path)
+    except CheckpointError as error:
+        return replace(broken, problem=str(error))
+    base = _base_entry(facts.base, known)
+    return replace(
+        base,
+        name=name,
+        title=name,
+        state="cached" if base.state == "bundled" else base.state,
+        n_bytes=path.stat().st_size + (base.n_bytes if base.state == "downloadable" else 0),
+        revision=facts.tensors_sha256[:16],
+        base=facts.base,
+        cut_off=facts.cut_off[:10],
+    )
+
+
+def _base_entry(base: str, known: dict[str, Entry]) -> Entry:
+    """The base of an adapter, as far as the disk tells without hashing."""
+    model = None if base == BUNDLED else published(base)
+    if base == BUNDLED or model is not None:
+        return known[BUNDLED if model is None else model.name]
+    folder = Path(base)
+    entry = Entry(base, base, "cached", 0, 0, 512, None, "not known", revision="")
+    try:
+        card = Card.read(folder) or Card()
+        n_parameters = count_parameters(pair_of(folder, None)[0])
+    except CheckpointError as error:
+        return replace(entry, state="broken", problem=f"Its base, {base}, cannot be used: {error}")
+    return replace(
+        entry, n_parameters=n_parameters, max_context=card.max_context, lookback=card.lookback
     )

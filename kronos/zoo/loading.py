@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from kronos import hub
+from kronos.adapters import AdapterFacts, adapter_path, read_facts
 from kronos.collector import collector_paused
-from kronos.errors import InvalidRequest
+from kronos.errors import CheckpointInvalid, CheckpointUnavailable, InvalidRequest
 from kronos.hub import Progress, Repository
+from kronos.hub.repository import WEIGHTS_NAME
+from kronos.zoo.adapted import check_base
 from kronos.zoo.folders import Card, bundled_folder, pair_of, weights_digest
 from kronos.zoo.table import BUNDLED, PUBLISHED, published, unknown
 
@@ -19,19 +22,32 @@ if TYPE_CHECKING:
 
     from kronos.predictor import KronosPredictor
 
-__all__ = ["checkpoint_folder", "checkpoint_pair", "load"]
+__all__ = ["Located", "checkpoint_folder", "checkpoint_pair", "load", "locate"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
-    """A checkpoint on this disk, verified."""
+class Located:
+    """A checkpoint on this disk, verified.
+
+    Attributes:
+        name: Name to show.
+        reference: What finds it again from anywhere: its name, or the absolute path of its folder.
+        revision: The hub's commit, or a digest of the weights.
+        model: Folder of the model.
+        tokenizer: Folder of the tokenizer.
+        max_context: Most bars it reads at once.
+        lookback: Recommended number of context bars, or None for as many as fit.
+        adapter: The adapter's file and facts, where it is one; the folders are its base's.
+    """
 
     name: str
+    reference: str
     revision: str
     model: Path
     tokenizer: Path
     max_context: int
     lookback: int | None = None
+    adapter: tuple[Path, AdapterFacts] | None = None
 
 
 def load(
@@ -49,6 +65,8 @@ def load(
         load("small")                        mini, small or base from the hub, pinned
         load("runs/mine")                    a folder that holds model/ and tokenizer/
         load("runs/mine/model", tokenizer="NeoQuasar/Kronos-Tokenizer-base")
+        load("small-crypto")                 an adapter of this user, merged into its base
+        load("runs/mine/adapter.safetensors")     an adapter's file
 
     Weights from the hub are downloaded once, verified against a pinned SHA-256 before they are
     read, and loaded from the cache ever after without a request. Pickled weights are never read.
@@ -75,7 +93,7 @@ def load(
         CheckpointCorrupt: Bytes do not match their digest.
         CheckpointInvalid: A file is missing or does not fit.
     """
-    source = _locate(name_or_path, tokenizer, progress)
+    source = locate(name_or_path, tokenizer=tokenizer, progress=progress)
     # torch takes seconds to import: last, so that every mistake above is told at once.
     with collector_paused():
         from kronos.inference.precision import fastest_dtype
@@ -84,6 +102,11 @@ def load(
 
     where = best_device() if device is None else usable_device(device)
     model = load_model(source.model)
+    if source.adapter is not None:
+        from kronos.adapters.merging import load_adapter, merge
+
+        path, facts = source.adapter
+        merge(model, load_adapter(path, facts), facts.scale)
     if dtype == "fastest":
         dtype = fastest_dtype(model, where)
     return KronosPredictor(
@@ -102,7 +125,13 @@ def checkpoint_pair(
     name_or_path: str | os.PathLike[str], *, progress: Progress | None = None
 ) -> tuple[Path, Path]:
     """Model folder and tokenizer folder of a model, downloaded and verified; raises as `load`."""
-    source = _locate(name_or_path, None, progress)
+    source = locate(name_or_path, progress=progress)
+    if source.adapter is not None:
+        facts = source.adapter[1]
+        raise InvalidRequest(
+            f"{name_or_path} is an adapter and no checkpoint of its own. Name its base, "
+            f"{facts.base}, instead."
+        )
     return source.model, source.tokenizer
 
 
@@ -127,11 +156,16 @@ def checkpoint_folder(name: str, *, progress: Progress | None = None) -> Path:
     return hub.fetch([model.model], progress=progress)[0]
 
 
-def _locate(
+def locate(
     name_or_path: str | os.PathLike[str],
-    tokenizer: str | os.PathLike[str] | None,
-    progress: Progress | None,
-) -> _Source:
+    *,
+    tokenizer: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> Located:
+    """Finds a model by name or path, downloads what is missing, and verifies it.
+
+    Takes and raises what `load` does, but loads nothing.
+    """
     if isinstance(name_or_path, str):
         is_bundled = name_or_path.strip().casefold() == BUNDLED
         model = None if is_bundled else published(name_or_path)
@@ -143,32 +177,78 @@ def _locate(
             return _bundled()
         if model is not None:
             folders = hub.fetch(model.repositories, progress=progress)
-            return _Source(
-                model.title, model.model.revision, folders[0], folders[1], model.max_context
+            return Located(
+                model.title,
+                model.name,
+                model.model.revision,
+                folders[0],
+                folders[1],
+                model.max_context,
             )
+        if (adapter := adapter_path(name_or_path)) is not None:
+            return _adapted(adapter, tokenizer, progress)
         if not _looks_like_path(name_or_path):
             raise unknown(name_or_path)
-    return _local(Path(name_or_path).expanduser(), tokenizer, progress)
+    path = Path(name_or_path).expanduser()
+    if path.is_file() and path.suffix == ".safetensors" and path.name != WEIGHTS_NAME:
+        return _adapted(path, tokenizer, progress)
+    return _local(path, tokenizer, progress)
 
 
-def _bundled() -> _Source:
+def _adapted(
+    path: Path, tokenizer: str | os.PathLike[str] | None, progress: Progress | None
+) -> Located:
+    facts = read_facts(path)
+    if tokenizer is not None:
+        raise InvalidRequest(
+            f"The adapter {path.stem} comes with the tokenizer of its base; leave out "
+            f"tokenizer={tokenizer!r}."
+        )
+    if Path(facts.base).is_absolute() and not Path(facts.base).is_dir():
+        raise CheckpointUnavailable(
+            f"The adapter {path.stem} needs its base, which was in {facts.base} and is gone. Put "
+            f"the folder back, or delete the adapter: kronos models delete {path.stem}."
+        )
+    try:
+        base = locate(facts.base, progress=progress)
+    except CheckpointUnavailable as exc:
+        raise CheckpointUnavailable(
+            f"The adapter {path.stem} needs its base, {facts.base}, which is not on this machine: "
+            f"{exc}"
+        ) from exc
+    except InvalidRequest as exc:
+        raise CheckpointInvalid(
+            f"The adapter {path.stem} was trained on {facts.base}, which this version does not "
+            "know. Update the program, or delete the adapter."
+        ) from exc
+    if base.adapter is not None:
+        raise CheckpointInvalid(f"The base of the adapter {path.stem} is an adapter itself.")
+    check_base(path, facts, base.model, base.tokenizer)
+    revision = facts.tensors_sha256[:16]
+    return replace(
+        base, name=path.stem, reference=path.stem, revision=revision, adapter=(path, facts)
+    )
+
+
+def _bundled() -> Located:
     folder = bundled_folder()
     card = Card.read(folder) or Card()
     checked = card.check(folder)
     model, tokenizer = pair_of(folder, None)
     revision = weights_digest(model, tokenizer, known=checked)
-    return _Source(BUNDLED, revision, model, tokenizer, card.max_context, card.lookback)
+    return Located(BUNDLED, BUNDLED, revision, model, tokenizer, card.max_context, card.lookback)
 
 
 def _local(
     folder: Path, tokenizer: str | os.PathLike[str] | None, progress: Progress | None
-) -> _Source:
+) -> Located:
     given = None if tokenizer is None else _tokenizer_folder(tokenizer, progress)
     model, tokenizer_folder = pair_of(folder, given)
     card = Card.read(folder) or Card()
     checked = card.check(folder)
-    return _Source(
+    return Located(
         name=folder.resolve().name,
+        reference=str(folder.resolve()),
         revision=weights_digest(model, tokenizer_folder, known=checked),
         model=model,
         tokenizer=tokenizer_folder,

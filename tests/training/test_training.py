@@ -1,10 +1,12 @@
 """Training learns, resumes exactly, and writes checkpoints everything else can read."""
 
-import dataclasses
+import copy
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -15,11 +17,11 @@ from kronos.nn.config import ModelConfig, TokenizerConfig
 from kronos.nn.model import S2Attention
 from kronos.nn.tokenizer import KronosTokenizer
 from kronos.training import loop as loop_module
-from kronos.training import recipes
 from kronos.training import run as run_module
 from kronos.training.corpus import Holdout
-from kronos.training.loop import LoopConfig, learning_rate, make_optimizers, process_group, train
+from kronos.training.loop import LoopConfig, learning_rate, make_optimizers, train
 from kronos.training.objectives import ModelObjective, TokenizerObjective
+from kronos.training.processes import process_group
 from kronos.training.run import DataConfig, train_model, train_tokenizer
 from kronos.training.state import Log
 from kronos.training.windows import WindowPlan, WindowSampler
@@ -31,7 +33,7 @@ TINY_MODEL = ModelConfig(4, 4, 1, 32, 4, 64, 0.1, 0.0, 0.1, 0.0, True)
 
 
 def loop(steps, **kwargs):
-    return LoopConfig(steps=steps, lr=3e-3, log_every=5, **({"save_every": 10} | kwargs))
+    return LoopConfig(steps=steps, lr=3e-3, **({"log_every": 5, "save_every": 10} | kwargs))
 
 
 def lines(path):
@@ -55,8 +57,8 @@ def trained(bars_folder, tmp_path_factory):
 @pytest.mark.parametrize("stage", ["tokenizer", "model"])
 def test_losses_fall_on_training_and_held_out_windows(trained, stage):
     log = lines(trained / f"{stage}-run/log.jsonl")
-    losses = [entry["loss"] for entry in log if "loss" in entry]
-    validation = [entry["val_loss"] for entry in log if "val_loss" in entry]
+    losses = [entry["loss"] for entry in log if entry["split"] == "train"]
+    validation = [entry["loss"] for entry in log if entry["split"] == "validation"]
     assert losses[-1] < losses[0]
     assert validation[-1] < validation[0]
 
@@ -89,7 +91,8 @@ def test_a_run_stopped_anywhere_ends_as_if_it_never_was(corpus, tmp_path, monkey
         torch.manual_seed(5)
         model = Kronos(**TINY_MODEL.to_dict())
         with process_group("cpu") as process:
-            return train(model, losses, sampler, loop(12, save_every=4), out, process)
+            train(model, losses, sampler, loop(12, save_every=4), out, process)
+        return model
 
     whole = run(tmp_path / "whole")
     original = loop_module.learning_rate
@@ -205,38 +208,88 @@ def test_price_weight_counts_errors_in_bars(corpus, tokenizer):
     torch.testing.assert_close(weighted["loss"], plain["loss"] + added)
 
 
+def _tiny_run(corpus, out, steps=30):
+    torch.manual_seed(5)
+    tokenizer = KronosTokenizer(**TINY_TOKENIZER.to_dict())
+    sampler = WindowSampler(corpus, PLAN, seed=1)
+
+    @torch.no_grad()
+    def validate():
+        batch = sampler.batch(10_000)
+        return {"loss": float(TokenizerObjective()(tokenizer, batch)["loss"])}
+
+    settings = loop(steps, save_every=4, log_every=1, watched="loss")
+    with process_group("cpu") as process:
+        train(tokenizer, TokenizerObjective(), sampler, settings, out, process, validate=validate)
+    return tokenizer
+
+
+def test_a_run_killed_by_force_ends_as_if_it_never_was(corpus, tmp_path):
+    """kill -9 in the midst of a step, a line of the log or a checkpoint, and once more."""
+    whole = _tiny_run(corpus, tmp_path / "whole")
+    log = tmp_path / "killed/log.jsonl"
+    for step in (6, 17):
+        child = multiprocessing.get_context("fork").Process(
+            target=_tiny_run, args=(corpus, tmp_path / "killed")
+        )
+        child.start()
+        while not (log.is_file() and f'"step": {step}, "split": "train"' in log.read_text()):
+            time.sleep(0.005)
+            assert child.is_alive() or child.exitcode == 0
+        child.kill()
+        child.join()
+    resumed = _tiny_run(corpus, tmp_path / "killed")
+    for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+    def told(path):
+        return [(x["step"], x["split"], x.get("loss")) for x in lines(path)]
+
+    assert told(log) == told(tmp_path / "whole/log.jsonl")
+
+
+def test_a_step_of_many_batches_is_the_mean_of_their_gradients(corpus, tmp_path):
+    tokenizer = KronosTokenizer(**TINY_TOKENIZER.to_dict())
+    expected = copy.deepcopy(tokenizer)
+    sampler, settings = WindowSampler(corpus, PLAN, seed=1), loop(1, accumulate=3)
+    with process_group("cpu") as process:
+        train(tokenizer, TokenizerObjective(), sampler, settings, tmp_path, process)
+    for part in range(3):
+        (TokenizerObjective()(expected, sampler.batch(0, part))["loss"] / 3).backward()
+    torch.nn.utils.clip_grad_norm_(expected.parameters(), settings.grad_clip)
+    optimizer = make_optimizers(expected, settings)[0]
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(0, settings)
+    optimizer.step()
+    for one, other in zip(expected.parameters(), tokenizer.parameters(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
 @pytest.mark.slow
-def test_two_processes_train_as_one_on_the_mean_of_their_gradients(tmp_path, root):
-    """torchrun with two CPU processes: one step equals one on both batches averaged by hand."""
+def test_two_processes_train_what_one_does(tmp_path, root):
+    """torchrun with two CPU processes, against one that takes both batches itself."""
     bars_folder = tmp_path / "bars"
     bars_folder.mkdir()
     for i in range(4):  # long enough for the longest context of the recipe
         made_up_bars(600, seed=i).to_csv(bars_folder / f"series{i}.csv", index=False)
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        "-m", "kronos", "train", "tokenizer", "--data", str(bars_folder), "--out", str(tmp_path),
-        "--steps", "1", "--bars-per-batch", "512", "--device", "cpu", "--holdout", "0",
-    ]  # fmt: skip
     environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
 
-    loop_config, plan = recipes.BUNDLED_TOKENIZER_LOOP, recipes.BUNDLED_WINDOWS
-    loop_config = dataclasses.replace(loop_config, steps=1)
-    plan = dataclasses.replace(plan, bars_per_batch=512)
-    torch.manual_seed(loop_config.seed)
-    expected = KronosTokenizer(**recipes.BUNDLED_TOKENIZER.to_dict())
-    min_bars = min(plan.contexts) + plan.future
-    corpus = DataConfig(bars_folder, holdout=Holdout(0.0)).load(held_out=False, min_bars=min_bars)
-    seed = run_module._seed(loop_config.seed, "train")
-    for rank in range(2):
-        batch = WindowSampler(corpus, plan, seed=seed, rank=rank).batch(0)
-        (recipes.BUNDLED_TOKENIZER_OBJECTIVE(expected, batch)["loss"] / 2).backward()
-    torch.nn.utils.clip_grad_norm_(expected.parameters(), loop_config.grad_clip)
-    optimizer = make_optimizers(expected, loop_config)[0]
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate(0, loop_config)
-    optimizer.step()
-    trained = load_tokenizer(tmp_path / "tokenizer")
-    for one, other in zip(expected.parameters(), trained.parameters(), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+    def command(launch, out):
+        return [
+            sys.executable, *launch, "-m", "kronos", "train", "tokenizer",
+            "--data", str(bars_folder), "--out", str(tmp_path / out), "--steps", "3",
+            "--accumulate", "2", "--bars-per-batch", "512", "--device", "cpu", "--holdout", "0",
+        ]  # fmt: skip
+
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    for how, out in ((launch, "two"), ([], "one")):
+        done = subprocess.run(
+            command(how, out), env=environment, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, done.stderr
+    one, two = (load_tokenizer(tmp_path / out / "tokenizer") for out in ("one", "two"))
+    for a, b in zip(one.parameters(), two.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+    logs = [lines(tmp_path / out / "tokenizer-run/log.jsonl") for out in ("one", "two")]
+    losses = [[x["loss"] for x in log if x["split"] == "train"] for log in logs]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4)

@@ -35,15 +35,15 @@ def test_normalisation_ignores_the_future(corpus):
     assert not torch.equal(before.x[:, 32:], after.x[:, 32:])
 
 
-def test_batches_depend_on_seed_rank_and_index_alone(corpus):
-    def batch(seed, rank, index):
-        return WindowSampler(corpus, PLAN, seed=seed, rank=rank).batch(index)
+def test_batches_depend_on_seed_step_and_part_alone(corpus):
+    def batch(seed, part, step):
+        return WindowSampler(corpus, PLAN, seed=seed).batch(step, part)
 
     again = batch(1, 0, 5)
     assert torch.equal(batch(1, 0, 5).x, again.x)
     others = [batch(2, 0, 5), batch(1, 1, 5), batch(1, 0, 6)]
     assert all(o.x.shape != again.x.shape or not torch.equal(o.x, again.x) for o in others)
-    # Ranks wait for each other: they must draw windows of one length.
+    # Processes wait for each other: the parts of a step must have windows of one length.
     assert all(batch(1, 0, i).n_context == batch(1, 1, i).n_context for i in range(20))
 
 

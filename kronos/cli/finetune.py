@@ -1,0 +1,388 @@
+"""`kronos finetune`: adapters, whole models, and champions that are challenged every month."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from threading import Event as Flag
+from typing import TYPE_CHECKING, Any
+
+from kronos.cli.terminal import megabytes, write_text
+from kronos.cli.train import date_of
+from kronos.errors import InvalidRequest, KronosError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from kronos.events import Event
+    from kronos.finetune.job import Hooks, Material, Result
+    from kronos.finetune.settings import FinetuneSettings
+    from kronos.training.corpus import Corpus
+
+__all__ = ["add_parser", "run"]
+
+_EPILOG = """\
+Bars before the cut-off teach. Bars behind it choose among the steps, by the CRPS of sampled fans,
+and no window of one part touches a bar of the other. What comes out is never worse on them than
+the model it began with; how good it is, only bars later than those can tell.
+
+examples:
+  kronos finetune lora --base small --data bars/ --out runs/mine --name mine
+  kronos forecast new.csv --model mine
+  kronos finetune full --base small --data bars/ --out runs/whole
+  kronos finetune full --base base --data qlib_data/cn_data --market csi300 --out runs/cn
+  kronos finetune rolling --base small --data bars/          for a scheduler, once a month
+  kronos finetune rollback small-crypto
+  torchrun --nproc-per-node 2 -m kronos finetune lora --base base --data bars/ --out runs/two
+
+The data folder holds CSV or parquet files, or is laid out as Qlib's. A run that was stopped, by
+Ctrl+C or by force, goes on when started again with the same arguments. A file named STOP in its
+folder stops it, too. OUT/model-run/log.jsonl holds its figures, a line at a time."""
+
+_PRETRAINED_UNTIL = "2024-07-01"
+
+
+def add_parser(subparsers: Any) -> None:
+    """Describes the command; see `kronos.cli`."""
+    parser = subparsers.add_parser(
+        "finetune",
+        help="adapt a model to your own candles",
+        description="Adapts a model to your own candles: by a small adapter, or as a whole.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    forms = parser.add_subparsers(metavar="FORM", required=True)
+    for form, text in (
+        ("lora", "train an adapter: a small file beside its base"),
+        ("full", "train tokenizer and model as a whole, one after the other"),
+        ("rolling", "train a challenger for every asset class, and promote it if it is better"),
+    ):
+        sub = forms.add_parser(form, help=text, description=text.capitalize() + ".")
+        sub.set_defaults(run=run, form=form)
+        _add_data_arguments(sub)
+        _add_form_arguments(sub, form)
+        _add_loop_arguments(sub)
+    for form, text in (
+        ("rollback", "put the champion before the present one back"),
+        ("history", "what became of every challenger"),
+    ):
+        sub = forms.add_parser(form, help=text, description=text.capitalize() + ".")
+        sub.add_argument("name", metavar="NAME", help="name of the adapter")
+        sub.set_defaults(run=run, form=form)
+
+
+def _add_data_arguments(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--data", required=True, metavar="FOLDER", help="candle files, or Qlib data")
+    sub.add_argument(
+        "--manifest",
+        metavar="FILE",
+        help="CSV or parquet: file, and optionally interval, group, family, clock, zone",
+    )
+    sub.add_argument("--market", default="all", help="of Qlib data: which list (default all)")
+    sub.add_argument(
+        "--frequency", default="day", help="of Qlib data: which calendar (default day)"
+    )
+    sub.add_argument("--asset-class", metavar="CLASS", help="only series of this class")
+    sub.add_argument("--since", metavar="DATE", help="only bars from this date on")
+    sub.add_argument("--until", metavar="DATE", help="only bars before this date")
+    sub.add_argument(
+        "--base", default="bundled", metavar="MODEL", help="name or folder (default bundled)"
+    )
+    sub.add_argument(
+        "--no-events",
+        action="store_true",
+        help="do not learn from the event calendar (see `kronos events`)",
+    )
+
+
+def _add_form_arguments(sub: argparse.ArgumentParser, form: str) -> None:
+    if form != "rolling":
+        sub.add_argument("--out", required=True, metavar="FOLDER", help="folder of the run")
+        sub.add_argument(
+            "--cut-off",
+            metavar="DATE",
+            help="learn from bars before, choose by bars from here on (default: a fifth is left)",
+        )
+    if form == "lora":
+        sub.add_argument("--name", help="keep the adapter under this name, to be loaded by it")
+    if form == "full":
+        sub.add_argument(
+            "--keep-tokenizer", action="store_true", help="train the model only, on its tokens"
+        )
+    if form != "full":
+        sub.add_argument("--rank", type=int, default=8, help="rank of the adapter (default 8)")
+        sub.add_argument("--alpha", type=int, default=16, help="its scale times rank (default 16)")
+        sub.add_argument("--dropout", type=float, default=0.05, help="default .05")
+    if form == "rolling":
+        sub.add_argument("--prefix", help="adapters are named PREFIX-CLASS (default: the base)")
+        sub.add_argument("--years", type=float, default=2.0, help="learned from (default 2)")
+        sub.add_argument(
+            "--replay", type=float, default=0.2, help="share of older windows (default .2)"
+        )
+        sub.add_argument(
+            "--test-windows", type=int, default=200, help="compared on, at most (default 200)"
+        )
+
+
+def _add_loop_arguments(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--context", type=int, help="bars read (default 128)")
+    sub.add_argument("--horizon", type=int, help="bars forecast (default 24)")
+    sub.add_argument("--windows", type=int, help="windows in a step (default 32)")
+    sub.add_argument(
+        "--accumulate",
+        type=int,
+        help="batches a step is made of: more need less memory; with torchrun, a multiple of the "
+        "processes (default 1)",
+    )
+    sub.add_argument("--steps", type=int, help="optimizer steps (default: by the data)")
+    sub.add_argument("--lr", type=float, help="peak learning rate (lora 1e-4, full 1e-5)")
+    sub.add_argument("--validate-every", type=int, help="steps between scores and checkpoints")
+    sub.add_argument("--patience", type=int, help="scores without a better one (default 4)")
+    sub.add_argument("--validation-windows", type=int, help="windows scored, at most (default 64)")
+    sub.add_argument("--paths", type=int, help="paths sampled for each (default 32)")
+    sub.add_argument("--precision", choices=("fp32", "bf16"), help="bf16 pays on GPUs")
+    sub.add_argument("--save-memory", action="store_true", help="compute blocks twice instead")
+    sub.add_argument("--seed", type=int, help="seed of everything drawn")
+    sub.add_argument("--device", help="cpu or cuda; the best there is by default")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Does what was asked; see `kronos.cli`."""
+    if args.form == "rollback":
+        from kronos.finetune.rolling import roll_back
+
+        decision = roll_back(args.name)
+        print(f"{args.name} is {decision.adapter} again.", file=sys.stderr)
+        return 0
+    if args.form == "history":
+        return _history(args.name)
+    if args.form == "rolling":
+        return _rolling(args)
+    return _tune(args)
+
+
+def _tune(args: argparse.Namespace) -> int:
+    from kronos import zoo
+    from kronos.finetune.job import finetune_full, finetune_lora
+
+    if getattr(args, "name", None):
+        zoo.require_free(args.name)
+    settings, material = _settings(args), _material(args)
+    _announce(material, settings)
+    out = Path(args.out)
+    with _stoppable() as stop:
+        hooks = _hooks(args, stop)
+        if args.form == "full":
+            result = finetune_full(
+                material, settings, out, tokenizer_too=not args.keep_tokenizer, hooks=hooks
+            )
+        else:
+            result = finetune_lora(material, settings, out, lora=_lora(args), hooks=hooks)
+    if not _is_main():
+        return 0
+    if result.outcome.reason == "stopped":
+        _say(f"Saved at step {result.outcome.step}. The same command goes on from there.")
+        return 130
+    if getattr(args, "name", None):
+        zoo.install(result.path, args.name)
+    _tell(result, getattr(args, "name", None) or str(result.path))
+    return 0
+
+
+def _rolling(args: argparse.Namespace) -> int:
+    from kronos import zoo
+    from kronos.finetune.rolling import RollingSettings, roll
+
+    base, corpus, settings = zoo.locate(args.base), _corpus(args), _settings(args)
+    events = _events()
+    classes = sorted({series.asset_class for series in corpus.series})
+    failed = []
+    with _stoppable() as stop:
+        for asset_class in [args.asset_class] if args.asset_class else classes:
+            name = f"{args.prefix or Path(base.reference).name}-{asset_class or 'all'}".lower()
+            rolling = RollingSettings(
+                name=name,
+                years=args.years,
+                test_windows=args.test_windows,
+                learn_events=not args.no_events,
+                asset_class=asset_class,
+            )
+            try:
+                decision = roll(
+                    base,
+                    corpus.of_class(asset_class),
+                    rolling,
+                    replace(settings, replay=args.replay),
+                    events=events,
+                    lora=_lora(args),
+                    hooks=_hooks(args, stop),
+                )
+            except KronosError as error:
+                # One class that fails keeps no other from its run.
+                failed.append(name)
+                _say(f"{name} failed, its champion is as it was: {error}")
+                continue
+            if decision is None:
+                _say(f"{name}: saved. The same command goes on from there.")
+                return 130
+            _say(f"{name}: {decision.what}; {decision.why}.")
+    return 2 if failed else 0
+
+
+def _history(name: str) -> int:
+    from kronos.adapters import rolling_folder
+    from kronos.finetune.history import read
+
+    lines = [
+        f"{d.when}  {d.what:12}{d.adapter or '-':18}{d.why}" for d in read(rolling_folder(name))
+    ]
+    write_text(None, "\n".join(lines or [f"Nothing is known of {name}."]) + "\n")
+    return 0
+
+
+def _corpus(args: argparse.Namespace) -> Corpus:
+    from kronos.training.corpus import load_corpus
+
+    folder = Path(args.data)
+    if not folder.is_dir():
+        raise InvalidRequest(f"--data {folder} is not a folder. Give the folder of candle files.")
+    return load_corpus(
+        folder,
+        manifest=args.manifest,
+        since=date_of(args.since, "--since"),
+        until=date_of(args.until, "--until"),
+        on_calendars=True,
+        market=args.market,
+        frequency=args.frequency,
+    )
+
+
+def _material(args: argparse.Namespace) -> Material:
+    from kronos import zoo
+    from kronos.finetune.job import Material
+    from kronos.finetune.split import Split, choose_split, split_corpus
+
+    n_bars = _settings(args).n_bars
+    base, corpus = zoo.locate(args.base), _corpus(args)
+    if args.asset_class:
+        corpus = corpus.of_class(args.asset_class)
+    cut_off = _moment(date_of(args.cut_off, "--cut-off"))
+    split = Split(cut_off) if cut_off is not None else choose_split(corpus, n_bars=n_bars)
+    events = None if args.no_events else _events()
+    return Material(
+        base,
+        split_corpus(corpus, split, n_bars=n_bars),
+        events,
+        learn_events=events is not None,
+        asset_class=args.asset_class or "",
+    )
+
+
+def _moment(date: pd.Timestamp | None) -> pd.Timestamp | None:
+    return date.tz_localize("UTC") if date is not None and date.tz is None else date
+
+
+def _events() -> list[Event]:
+    from kronos.events import load_events
+
+    return list(load_events())
+
+
+def _settings(args: argparse.Namespace) -> FinetuneSettings:
+    from kronos.finetune.settings import FULL_LR, FinetuneSettings
+
+    names = (
+        "context", "horizon", "windows", "accumulate", "steps", "lr", "validate_every", "patience",
+        "validation_windows", "paths", "precision", "seed",
+    )  # fmt: skip
+    given = {name: value for name in names if (value := getattr(args, name)) is not None}
+    if args.form == "full":
+        given.setdefault("lr", FULL_LR)
+    return FinetuneSettings(**given, save_memory=args.save_memory)
+
+
+def _lora(args: argparse.Namespace) -> Any:
+    from kronos.finetune.lora import LoraSettings
+
+    return LoraSettings(args.rank, args.alpha, args.dropout)
+
+
+def _hooks(args: argparse.Namespace, stop: Flag) -> Hooks:
+    from kronos.finetune.job import Hooks
+
+    return Hooks(_show, stop.is_set, args.device)
+
+
+@contextmanager
+def _stoppable() -> Iterator[Flag]:
+    """A flag that goes up at the first Ctrl+C or request to end; the second ends at once."""
+    flag = Flag()
+
+    def ask(number: int, _frame: Any) -> None:
+        if flag.is_set():
+            raise KeyboardInterrupt
+        flag.set()
+        _say("Stopping after this step; once more ends at once.")
+
+    kept = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield flag
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+def _show(line: dict[str, Any]) -> None:
+    """One line of the log, as a person reads it."""
+    if line["split"] == "train":
+        _say(f"step {line['step']:6,}  loss {line['loss']:.4f}  {line['seconds']:,.0f} s")
+    elif line["split"] == "validation" and "crps" in line:
+        _say(
+            f"step {line['step']:6,}  CRPS {line['crps']:.4f} behind the cut-off (volatility cone "
+            f"{line['cone_crps']:.4f}), 80% band holds {100 * line['coverage']:.0f}%"
+        )
+    elif line["split"] == "validation":
+        _say(f"step {line['step']:6,}  loss {line['loss']:.4f} behind the cut-off")
+
+
+def _announce(material: Material, settings: FinetuneSettings) -> None:
+    parts = material.parts
+    _say(
+        f"{material.base.name}: learning from {len(parts.train.times):,} bars before "
+        f"{parts.cut_off:%Y-%m-%d}, choosing by {len(parts.validation.times):,} from there on; "
+        f"windows of {settings.context} + {settings.horizon} bars."
+    )
+    if f"{parts.cut_off:%Y-%m-%d}" < _PRETRAINED_UNTIL and material.base.name.startswith("Kronos"):
+        _say(
+            "The published weights have seen bars until June 2024: scores on those are better "
+            "than they should be."
+        )
+
+
+def _tell(result: Result, model: str) -> None:
+    outcome = result.outcome
+    ended = "no longer improving" if outcome.reason == "early" else "all steps done"
+    found = "the start was best" if outcome.best_step == 0 else f"best at step {outcome.best_step}"
+    _say(
+        f"Ended after {outcome.step:,} steps ({ended}): {found}, CRPS {outcome.best:.4f}; "
+        f"{result.n_trained:,} parameters trained in {outcome.seconds:,.0f} s with at most "
+        f"{megabytes(outcome.peak_bytes)} of memory."
+    )
+    _say(f"Use it with: kronos forecast bars.csv --model {model}")
+
+
+def _say(text: str) -> None:
+    if _is_main():
+        print(text, file=sys.stderr, flush=True)
+
+
+def _is_main() -> bool:
+    """Whether this is the process that speaks, of those that torchrun started."""
+    import os
+
+    return os.environ.get("RANK", "0") == "0"

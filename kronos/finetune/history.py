@@ -1,0 +1,98 @@
+"""What became of every challenger: one JSON line for each decision, never changed afterwards."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from kronos.errors import InvalidRequest
+
+__all__ = ["Decision", "append", "champions", "exclusive", "read"]
+
+_NAME = "history.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One line of the history.
+
+    Attributes:
+        what: "promoted" and "rolled back" change the champion; "kept" and "failed" do not.
+        adapter: Digest of the adapter that is the champion from here on; of one that was not
+            promoted where `what` is "kept"; "" for a failed run.
+        why: In words.
+        scores: Figures of challenger, champion and base on the same windows, by name.
+        when: ISO 8601, UTC.
+    """
+
+    what: Literal["promoted", "kept", "failed", "rolled back"]
+    adapter: str
+    why: str
+    scores: dict[str, dict[str, float]] = field(default_factory=dict)
+    when: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+def append(folder: Path, decision: Decision) -> None:
+    """Adds a line, and sees it on the disk before it returns."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / _NAME
+    is_torn = path.is_file() and path.read_bytes()[-1:] not in {b"", b"\n"}
+    with path.open("a", encoding="utf-8") as file:
+        # A line that a crash has torn must not swallow this one.
+        file.write("\n" * is_torn + json.dumps(asdict(decision)) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read(folder: Path) -> list[Decision]:
+    """Every decision, the oldest first; a line that a crash has torn is left out."""
+    path = folder / _NAME
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return [Decision(**facts) for line in lines if (facts := _parsed(line)) is not None]
+
+
+def champions(decisions: list[Decision]) -> list[str]:
+    """Digests of the champions in force, the first at the front, the present one at the end.
+
+    A roll-back takes the last one off; what was behind it stands again.
+    """
+    stack: list[str] = []
+    for decision in decisions:
+        if decision.what == "promoted":
+            stack.append(decision.adapter)
+        elif decision.what == "rolled back" and len(stack) > 1:
+            stack.pop()
+    return stack
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Keeps other processes from deciding at the same time; freed when this one dies.
+
+    Raises:
+        InvalidRequest: Another one is at it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            raise InvalidRequest(
+                f"Another run is at work in {folder}. Wait until it has ended."
+            ) from exc
+        yield
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    try:
+        facts = json.loads(line)
+    except ValueError:
+        return None
+    return facts if isinstance(facts, dict) else None

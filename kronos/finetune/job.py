@@ -1,0 +1,354 @@
+"""One run of fine-tuning, from a corpus in parts to files: an adapter, or a whole model.
+
+A run is a folder. It can be stopped and killed at any time; the same call goes on where its last
+checkpoint is. While it runs, `log.jsonl` holds a line for every report, and a file named STOP asks
+it to save and end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from kronos.adapters import AdapterFacts
+from kronos.adapters.merging import merge, save_adapter
+from kronos.errors import InvalidRequest
+from kronos.events import Event, Leaders
+from kronos.finetune.lora import LoraSettings, add_events, add_lora, lora_tensors, n_trained
+from kronos.finetune.provenance import code_revision
+from kronos.finetune.scoring import score
+from kronos.finetune.settings import FinetuneSettings
+from kronos.finetune.split import Parts
+from kronos.nn.checkpoint import load_model, load_tokenizer, save_checkpoint
+from kronos.nn.model import Kronos
+from kronos.predictor import KronosPredictor
+from kronos.training.blocks import recompute_blocks
+from kronos.training.corpus import Corpus
+from kronos.training.corpus_events import CorpusEvents
+from kronos.training.loop import Outcome, train
+from kronos.training.objectives import ModelObjective, TokenizerObjective
+from kronos.training.processes import Process, process_group
+from kronos.training.recipes import BUNDLED_MODEL_OBJECTIVE, BUNDLED_TOKENIZER_OBJECTIVE
+from kronos.training.windows import WindowSampler
+from kronos.zoo import BUNDLED, Located, describe_bundle, weights_sha256
+
+__all__ = ["Hooks", "Material", "finetune_full", "finetune_lora"]
+
+ADAPTER_NAME = "adapter.safetensors"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Material:
+    """What a run starts from and learns from.
+
+    Attributes:
+        base: The model to start from.
+        parts: The corpus, split by time.
+        events: Scheduled events. They weigh the windows; None knows of none.
+        leaders: Leading markets, for the channels that tell of them.
+        learn_events: Whether the model learns to read the channels.
+        asset_class: What the corpus is of, to be kept with the result.
+    """
+
+    base: Located
+    parts: Parts
+    events: Sequence[Event] | None = None
+    leaders: Leaders | None = None
+    learn_events: bool = False
+    asset_class: str = ""
+
+    def __post_init__(self) -> None:
+        if self.learn_events and self.events is None:
+            raise InvalidRequest("To learn events, the run must be given some.")
+        if self.base.adapter is not None:
+            raise InvalidRequest(
+                f"{self.base.name} is an adapter. Fine-tuning starts from a base, here "
+                f"{self.base.adapter[1].base}."
+            )
+
+    def on(self, corpus: Corpus) -> CorpusEvents | None:
+        """The events on the bars of one of the parts."""
+        return None if self.events is None else CorpusEvents(corpus, self.events, self.leaders)
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """How a run is watched and stopped.
+
+    Attributes:
+        watch: Called on the main process with every line of the log.
+        stop: Asked before every step; True saves and ends.
+        device: "cpu" or "cuda"; a GPU when there is one for None.
+    """
+
+    watch: Callable[[dict[str, Any]], None] | None = None
+    stop: Callable[[], bool] | None = None
+    device: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run has come to.
+
+    Attributes:
+        outcome: How it ended; where it was stopped there are no files yet.
+        path: The adapter's file, or the folder of the model.
+        n_trained: Parameters trained.
+    """
+
+    outcome: Outcome
+    path: Path
+    n_trained: int
+
+
+def finetune_lora(
+    material: Material,
+    settings: FinetuneSettings,
+    out: Path,
+    *,
+    lora: LoraSettings | None = None,
+    hooks: Hooks | None = None,
+) -> Result:
+    """Trains an adapter; writes it to out/adapter.safetensors.
+
+    Args:
+        material: Base and bars.
+        settings: How long and how fast.
+        out: Folder of the run; a run found there is gone on with.
+        lora: Size of the adapter.
+        hooks: Watching and stopping.
+
+    Raises:
+        InvalidRequest: The run in `out` was begun under other settings or on other bars.
+        TrainingDiverged: See `kronos.training.loop.train`.
+    """
+    lora, hooks, base = lora or LoraSettings(), hooks or Hooks(), material.base
+    model = add_lora(load_model(base.model), lora, events=material.learn_events, seed=settings.seed)
+    scale = lora.alpha / lora.rank
+
+    def merged() -> Kronos:
+        return merge(load_model(base.model), lora_tensors(model), scale)
+
+    facts = {"lora": repr(lora)}
+    with process_group(hooks.device) as process:
+        outcome = _train_model(
+            material, settings, out, process, hooks, model, merged, base.tokenizer, facts
+        )
+        if process.is_main and outcome.reason != "stopped":
+            made = _adapter_facts(material, lora, outcome, n_trained(model))
+            save_adapter(out / ADAPTER_NAME, made, lora_tensors(model))
+        process.wait()
+    return Result(outcome, out / ADAPTER_NAME, n_trained(model))
+
+
+def finetune_full(
+    material: Material,
+    settings: FinetuneSettings,
+    out: Path,
+    *,
+    tokenizer_too: bool = True,
+    hooks: Hooks | None = None,
+) -> Result:
+    """Trains tokenizer and model, one after the other; writes out/tokenizer and out/model.
+
+    The tokenizer's steps are chosen by its loss behind the cut-off, the model's by the CRPS of its
+    fans. Arguments and errors are those of `finetune_lora`.
+
+    Args:
+        tokenizer_too: Whether the tokenizer is trained before the model; else it is kept.
+    """
+    hooks, base = hooks or Hooks(), material.base
+    model = load_model(base.model)
+    if material.learn_events:
+        add_events(model)
+    else:
+        _freeze_events(model)
+    with process_group(hooks.device) as process:
+        tokenizer = base.tokenizer
+        if tokenizer_too:
+            outcome = _train_tokenizer(material, settings, out, process, hooks)
+            if outcome.reason == "stopped":
+                return Result(outcome, out, n_trained(model))
+            tokenizer = out / "tokenizer"
+        facts = {"tokenizer": weights_sha256(tokenizer)}
+        outcome = _train_model(
+            material, settings, out, process, hooks, model, lambda: model, tokenizer, facts
+        )
+        if process.is_main and outcome.reason != "stopped":
+            save_checkpoint(model, out / "model")
+            if not tokenizer_too:
+                save_checkpoint(load_tokenizer(tokenizer), out / "tokenizer")
+            _describe(material, settings, outcome, out)
+        process.wait()
+    return Result(outcome, out, n_trained(model))
+
+
+def _train_model(
+    material: Material,
+    settings: FinetuneSettings,
+    out: Path,
+    process: Process,
+    hooks: Hooks,
+    model: Kronos,
+    plain: Callable[[], Kronos],
+    tokenizer_folder: Path,
+    facts: dict[str, str],
+) -> Outcome:
+    """Trains a model, whole or in part; `plain` gives it as a predictor can use it."""
+    parts, base = material.parts, material.base
+    tokenizer = load_tokenizer(tokenizer_folder).to(process.device)
+    objective = BUNDLED_MODEL_OBJECTIVE if base.name == BUNDLED else ModelObjective()
+    if settings.save_memory:
+        recompute_blocks(model)
+    sampler = _sampler(material, settings)
+    scored = material.on(parts.validation) if process.is_main else None
+
+    @torch.no_grad()
+    def validate() -> dict[str, float]:
+        predictor = KronosPredictor(
+            plain(), tokenizer, device=process.device, max_context=base.max_context
+        )
+        return score(predictor, parts.validation, settings.evaluation(), scored)
+
+    return train(
+        model,
+        objective.with_tokenizer(tokenizer),
+        sampler,
+        settings.loop(parts.train, watched="crps"),
+        out / "model-run",
+        process,
+        validate=validate,
+        facts=_facts(material, settings, objective) | facts,
+        watch=hooks.watch,
+        stop=hooks.stop,
+    )
+
+
+def _train_tokenizer(
+    material: Material, settings: FinetuneSettings, out: Path, process: Process, hooks: Hooks
+) -> Outcome:
+    parts, base = material.parts, material.base
+    tokenizer = load_tokenizer(base.tokenizer)
+    objective = BUNDLED_TOKENIZER_OBJECTIVE if base.name == BUNDLED else TokenizerObjective()
+    if settings.save_memory:
+        recompute_blocks(tokenizer)
+    held_out = WindowSampler(parts.validation, settings.plan(), seed=settings.seed + 1)
+    n_batches = max(1, settings.validation_windows * settings.accumulate // settings.windows)
+
+    @torch.no_grad()
+    def validate() -> dict[str, float]:
+        batches = (held_out.batch(i).to(process.device) for i in range(n_batches))
+        losses = [objective(tokenizer, batch) for batch in batches]
+        return {name: sum(float(found[name]) for found in losses) / n_batches for name in losses[0]}
+
+    outcome = train(
+        tokenizer,
+        objective,
+        WindowSampler(parts.train, settings.plan(), seed=settings.seed),
+        settings.loop(parts.train, watched="loss"),
+        out / "tokenizer-run",
+        process,
+        validate=validate,
+        facts=_facts(material, settings, objective),
+        watch=hooks.watch,
+        stop=hooks.stop,
+    )
+    if process.is_main and outcome.reason != "stopped":
+        save_checkpoint(tokenizer, out / "tokenizer")
+    process.wait()
+    return outcome
+
+
+def _sampler(material: Material, settings: FinetuneSettings) -> WindowSampler:
+    train_part = material.parts.train
+    return WindowSampler(
+        train_part,
+        settings.plan(),
+        seed=settings.seed,
+        events=material.on(train_part),
+        with_channels=material.learn_events,
+    )
+
+
+def _freeze_events(model: Kronos) -> None:
+    """Without events there is no gradient for their embedding."""
+    if model.event_emb is not None:
+        model.event_emb.requires_grad_(False)
+
+
+def _facts(material: Material, settings: FinetuneSettings, objective: Any) -> dict[str, str]:
+    """What a run depends on beside its loop: only under equal facts it is gone on with."""
+    base, parts = material.base, material.parts
+    events = "" if material.events is None else _digest(repr(material.events).encode())
+    return {
+        "base": weights_sha256(base.model),
+        "base tokenizer": weights_sha256(base.tokenizer),
+        "bars": _corpus_digest(parts.train) + _corpus_digest(parts.validation),
+        "windows": repr(settings.plan()),
+        "validation": repr(settings.evaluation()),
+        "objective": repr(objective),
+        "events": f"{events} {material.learn_events}",
+    }
+
+
+def _corpus_digest(corpus: Corpus) -> str:
+    held = (corpus.values, corpus.stamps, corpus.times)
+    layout = repr([(s.start, s.stop, s.is_replay) for s in corpus.series]).encode()
+    return _digest(layout, *(np.ascontiguousarray(array).data for array in held))
+
+
+def _digest(*pieces: bytes | memoryview) -> str:
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()[:16]
+
+
+def _adapter_facts(
+    material: Material, lora: LoraSettings, outcome: Outcome, n_parameters: int
+) -> AdapterFacts:
+    base, parts = material.base, material.parts
+    return AdapterFacts(
+        base=base.reference,
+        base_sha256=weights_sha256(base.model),
+        tokenizer_sha256=weights_sha256(base.tokenizer),
+        rank=lora.rank,
+        alpha=lora.alpha,
+        cut_off=parts.cut_off.isoformat(),
+        seen_until=parts.seen_until.isoformat(),
+        code=code_revision(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        steps=outcome.best_step,
+        n_parameters=n_parameters,
+        has_events=material.learn_events,
+        asset_class=material.asset_class,
+        scores={} if outcome.best is None else {"crps": outcome.best},
+        tensors_sha256="",
+    )
+
+
+def _describe(material: Material, settings: FinetuneSettings, outcome: Outcome, out: Path) -> None:
+    """Writes the card of the folder, and beside it how it was made."""
+    base, parts = material.base, material.parts
+    lookback = base.lookback or min(settings.context, base.max_context - settings.horizon)
+    describe_bundle(out, lookback=lookback, max_context=base.max_context)
+    told = {
+        "base": base.reference,
+        "base_sha256": weights_sha256(base.model),
+        "cut_off": parts.cut_off.isoformat(),
+        "seen_until": parts.seen_until.isoformat(),
+        "code": code_revision(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "asset_class": material.asset_class,
+        "settings": asdict(settings),
+        "outcome": asdict(outcome),
+    }
+    (out / "finetune.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,92 @@
+"""Low-rank adapters by peft: put into a model, and read off it.
+
+Only the query and value projections of the transformer's blocks are adapted, and the event
+embedding where events are learned. Tokenizer, embeddings and heads stay as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kronos.errors import InvalidRequest
+from kronos.nn.model import Kronos
+
+__all__ = ["LoraSettings", "add_lora", "lora_tensors", "n_trained"]
+
+# A plain list of names would also match the dependency-aware layer.
+_TARGETS = r"transformer\.\d+\.self_attn\.(q_proj|v_proj)"
+
+
+@dataclass(frozen=True, slots=True)
+class LoraSettings:
+    """Size of an adapter.
+
+    Attributes:
+        rank: Rank of the added products.
+        alpha: They are multiplied by alpha / rank.
+        dropout: Share of their inputs left out in training.
+    """
+
+    rank: int = 8
+    alpha: int = 16
+    dropout: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.rank < 1 or self.alpha <= 0 or not 0 <= self.dropout < 1:
+            raise InvalidRequest(
+                "An adapter needs a rank from 1, an alpha above 0 and a dropout in [0, 1), found "
+                f"{self.rank}, {self.alpha} and {self.dropout}."
+            )
+
+
+def add_lora(model: Kronos, settings: LoraSettings, *, events: bool, seed: int = 0) -> Kronos:
+    """Adds an adapter to a model, in place; nothing else of it is trained from here on.
+
+    The adapter starts as the identity: outputs are those of the model.
+
+    Args:
+        model: The base.
+        settings: Size of the adapter.
+        events: Whether an event embedding is learned, added where the base has none.
+        seed: Seed of the first matrices.
+    """
+    # A second to import, and needed in training only.
+    from peft import LoraConfig, inject_adapter_in_model
+
+    model.requires_grad_(False)
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=_TARGETS,
+        bias="none",
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        inject_adapter_in_model(config, model)
+    if events:
+        add_events(model)
+    return model
+
+
+def add_events(model: Kronos) -> None:
+    """Makes the event embedding of a model trainable, and adds one where there is none."""
+    block = model.event_emb or model.add_event_embedding()
+    block.requires_grad_(True)
+
+
+def lora_tensors(model: Kronos) -> dict[str, Tensor]:
+    """What was trained of a model with an adapter, under the names of the adapter's file."""
+    return {
+        name.replace(".default.", "."): parameter.detach()
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    }
+
+
+def n_trained(model: Kronos) -> int:
+    """Number of parameters that training changes."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)

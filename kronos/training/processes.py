@@ -1,0 +1,102 @@
+"""This process's place among those that share a training run, started by torchrun.
+
+Several processes are joined by accelerate. One process alone needs no library at all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import nn
+
+__all__ = ["Process", "process_group"]
+
+_PATIENCE = timedelta(hours=2)
+"""How long a process waits for the others: the main one validates alone meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One of the processes of a run.
+
+    Attributes:
+        rank: Its number, 0 for the main one.
+        world: Number of processes.
+        device: Where it computes.
+        accelerator: What joins it with the others; None where it is alone.
+    """
+
+    rank: int
+    world: int
+    device: torch.device
+    accelerator: Any = None
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """The module as its losses are computed with: gradients are averaged over processes."""
+        if self.accelerator is None:
+            return module
+        wrapped: nn.Module = self.accelerator.prepare_model(module, device_placement=False)
+        return wrapped
+
+    def without_exchange(self, wrapped: nn.Module) -> AbstractContextManager[Any]:
+        """Within it, gradients add up in this process alone."""
+        if self.accelerator is None:
+            return nullcontext()
+        context: AbstractContextManager[Any] = self.accelerator.no_sync(wrapped)
+        return context
+
+    def any_of(self, *flags: bool) -> tuple[bool, ...]:
+        """Whether each flag is up in any process; all processes must ask."""
+        if self.accelerator is None:
+            return flags
+        raised = torch.tensor(flags, dtype=torch.float32, device=self.device)
+        return tuple((self.accelerator.reduce(raised, "sum") > 0).tolist())
+
+    def mean_of(self, values: dict[str, float]) -> dict[str, float]:
+        """Means over the processes; all must ask, with the same names."""
+        if self.accelerator is None or not values:
+            return values
+        mine = torch.tensor([*values.values()], dtype=torch.float32, device=self.device)
+        return dict(zip(values, self.accelerator.reduce(mine, "mean").tolist(), strict=True))
+
+    def wait(self) -> None:
+        """Until every process has come here."""
+        if self.accelerator is not None:
+            self.accelerator.wait_for_everyone()
+
+
+@contextmanager
+def process_group(device: str | None = None) -> Iterator[Process]:
+    """Joins the processes torchrun started, or runs alone.
+
+    Args:
+        device: "cpu" or "cuda"; a GPU when there is one for None.
+    """
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield Process(0, 1, torch.device(device))
+        return
+    from accelerate import Accelerator
+    from accelerate.utils import InitProcessGroupKwargs
+
+    accelerator = Accelerator(
+        cpu=not device.startswith("cuda"),
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
+    )
+    try:
+        yield Process(
+            accelerator.process_index, accelerator.num_processes, accelerator.device, accelerator
+        )
+    finally:
+        accelerator.end_training()
