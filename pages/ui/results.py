@@ -67,6 +67,12 @@ def caution_notes(source: ChosenCandles, forecast: Forecast) -> list[str]:
             "The bundled model may have been trained on bars like these samples: a demonstration, "
             "not evidence of skill."
         )
+    if forecast.events_hash is not None:
+        notes.append(
+            "The model was told of the events of its calendar: dates that were public at the "
+            "origin, and what had come out by then. Channels of leading markets are 0, as they "
+            "were when adapters learned."
+        )
     return notes
 
 
