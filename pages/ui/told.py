@@ -73,6 +73,11 @@ class Surprise:
                 f"{scored.unit}, found {self.score:g}."
             )
 
+    @property
+    def unit(self) -> str:
+        """What the score is measured in."""
+        return SURPRISES[self.kind].unit
+
     def write(self, row: np.ndarray) -> None:
         """Enters the release and its score into the channels (20,) of the bar."""
         scored = SURPRISES[self.kind]
