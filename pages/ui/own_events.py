@@ -19,6 +19,7 @@ _FILE, _ADDED, _PROBLEM = "own_events_file", "own_events_added", "own_events_pro
 LONG_BEFORE = pd.Timedelta(days=90)
 """A date that somebody types in is public to him: so long before, it counts as announced."""
 MOST_ADDED = 100
+FIRST_DAY, LAST_DAY = dt.date(1970, 1, 1), dt.date(2099, 12, 31)
 
 
 def own_events() -> tuple[Event, ...]:
@@ -42,7 +43,7 @@ def choose_own_events(candles: Candles, *, currency: str = "") -> None:
     with st.expander(f"Own events: {count:,}" if count else "Own events", icon=":material/event:"):
         st.caption(
             "They are marked on the chart and told to models that read events, in this session "
-            "only. An event that is known already takes over what yours says."
+            "only. Where an event is known already, what yours says comes first."
         )
         st.file_uploader(
             "CSV file of events",
@@ -81,10 +82,10 @@ def _choose_one(candles: Candles, currency: str) -> None:
     concerned = [REGIONS[region].title for region in regions]
     if candles.symbol:
         concerned.append(candles.symbol)
-    with st.form("own_event", border=False, clear_on_submit=True):
+    with st.form("own_event", border=False):
         st.selectbox("Kind", list(KINDS), format_func=KINDS.__getitem__, key="event_kind")
         st.selectbox("Concerns", concerned, key="event_concerns")
-        st.date_input("Date", None, key="event_date", format="YYYY-MM-DD")
+        st.date_input("Date", None, FIRST_DAY, LAST_DAY, key="event_date", format="YYYY-MM-DD")
         st.time_input(
             "Time of day", None, key="event_clock",
             help=f"On the clock of {candles.zone}. Empty: the usual hour of such releases, or "

@@ -2,40 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 from streamlit.testing.v1 import AppTest
 
-from kronos import adapters
-from pages.ui import services
-from tests.event_adapter import NAME, write_event_adapter
 from tests.pages.app_driver import SAMPLE_TITLES, new_session, press, run_until, words
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 GOOG = {"data": SAMPLE_TITLES[3], "horizon": "16", "paths": "20"}
 """Daily bars, of which the 13th ahead carries a meeting of the FOMC."""
 FOMC = "on_fomc_us_2013-03-20"
-
-
-@pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A tiny model that reads events, in the list of models."""
-    base = tmp_path_factory.mktemp("bases") / "tiny"
-    for part in ("model", "tokenizer"):
-        shutil.copytree(GOLDEN / part, base / part)
-    path = write_event_adapter(adapters.adapters_folder(), base)
-    _look_again()
-    yield NAME
-    path.unlink()
-    _look_again()
-
-
-def _look_again() -> None:
-    services.models.clear()
-    services.event_readers.clear()
 
 
 def what_if(**link: object) -> AppTest:

@@ -82,7 +82,7 @@ def _choose_off(ahead: Ahead) -> tuple[Event, ...]:
     off = []
     for event, bar in list(zip(ahead.scheduled, ahead.bars, strict=True))[:MOST_LISTED]:
         stays = st.checkbox(
-            f"{plain(event.title)} · {plain(bar_text(ahead.known, ahead, bar))}",
+            plain(f"{bar_text(ahead.known, ahead, bar)}: {_short_title(event)}"),
             value=True,
             key=switch_key(event),
             bind="query-params",
@@ -129,6 +129,12 @@ def _choose_surprise() -> Surprise | None:
 def bar_text(known: Candles, ahead: Ahead, bar: int) -> str:
     """A bar to forecast by its number and its time on the exchange's clock."""
     return f"+{bar}, {moment_text(ahead.future[bar - 1], known)}"
+
+
+def _short_title(event: Event) -> str:
+    """Kind and, where it does not say whose, region: a column has no room for more."""
+    title = KINDS[event.kind]
+    return f"{title}, {event.region}" if event.kind == "rate_decision" else title
 
 
 def switch_key(event: Event) -> str:
