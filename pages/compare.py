@@ -6,8 +6,8 @@ from kronos.errors import InvalidRequest
 from pages.ui import source as candle_source
 from pages.ui.compare import progress as compare_progress
 from pages.ui.compare import results as compare_results
-from pages.ui.compare import runs as compare_runs
 from pages.ui.compare.controls import choose_requests
+from pages.ui.compare.runs import COMPARISON
 from pages.ui.messages import show_error
 from pages.ui.run_button import run_button
 from pages.ui.shell import require_shell
@@ -21,7 +21,7 @@ with st.sidebar:
 
 if source is None:
     if not candle_source.is_waiting():
-        compare_runs.greet()
+        COMPARISON.greet()
     candle_source.show_no_candles()
     st.stop()
 
@@ -33,9 +33,9 @@ with st.sidebar:
         st.stop()
     is_pressed = run_button("run_comparison")
 
-refusal = compare_runs.respond(requests, source.candles, pressed=is_pressed)
-statuses = compare_runs.advance(source.candles, source.data_id)
-found = compare_runs.finished(source.data_id)
+refusal = COMPARISON.respond(requests, source.candles, pressed=is_pressed)
+statuses = COMPARISON.advance(source.candles, source.data_id)
+found = COMPARISON.finished(source.data_id)
 contenders = compare_results.contenders_of(found)
 
 compare_results.show_heading(source.candles, contenders)
@@ -43,7 +43,15 @@ compare_results.show_heading(source.candles, contenders)
 # anew, and the address bar no longer follows it.
 with st.container():
     candle_source.show_link_problem()
-    compare_progress.show_state(requests, source, statuses, refusal, has_older=bool(found))
+    compare_progress.show_state(
+        COMPARISON,
+        compare_progress.COMPARING,
+        requests,
+        source,
+        statuses,
+        refusal,
+        has_older=bool(found),
+    )
 narrow = is_narrow()
 compare_results.show_chart(source.candles, contenders, narrow=narrow)
 if contenders:

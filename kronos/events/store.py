@@ -24,6 +24,7 @@ USER = "user"
 
 _lock = threading.Lock()
 _kept: dict[Path, tuple[tuple[int, int], tuple[Event, ...]]] = {}
+_merged: tuple[tuple[tuple[Event, ...], ...], tuple[Event, ...]] = ((), ())
 
 
 def events_folder() -> Path:
@@ -55,15 +56,24 @@ def stored_events(name: str, *, folder: Path | None = None) -> tuple[Event, ...]
 def load_events(*, folder: Path | None = None) -> tuple[Event, ...]:
     """All events: bundled, fetched and the user's, merged by the rule of `kronos.events.merge`.
 
+    They are merged once as long as no file changes: pages ask at every turn.
+
     Raises:
         InvalidEvents: A stored file cannot be read.
     """
-    tables = [EventTable("bundled", bundled_events())]
-    tables += [
+    global _merged
+    bundled = EventTable("bundled", bundled_events())
+    fetched = [
         EventTable(name, stored_events(name, folder=folder), is_complete=True) for name in FETCHED
     ]
-    tables.append(EventTable(USER, stored_events(USER, folder=folder)))
-    return merge_events(tables)
+    tables = [bundled, *fetched, EventTable(USER, stored_events(USER, folder=folder))]
+    given = tuple(table.events for table in tables)
+    known, events = _merged
+    # The same objects, which `_read` gives for a file that is as it was: nothing is compared.
+    if len(known) != len(given) or any(a is not b for a, b in zip(known, given, strict=True)):
+        events = merge_events(tables)
+        _merged = given, events
+    return events
 
 
 def save_events(name: str, events: Iterable[Event], *, folder: Path | None = None) -> Path:

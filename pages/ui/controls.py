@@ -12,6 +12,8 @@ from kronos.forecast import SamplingParameters
 from kronos.intervals import is_intraday
 from pages.ui import services
 from pages.ui.glossary import meaning
+from pages.ui.market_events import currency_of, told_to
+from pages.ui.own_events import choose_own_events
 from pages.ui.request import (
     DEFAULT_HORIZON,
     DEFAULT_PATHS,
@@ -40,6 +42,7 @@ def choose_request(source: ChosenCandles) -> ForecastRequest:
     with st.expander("Sampling", icon=":material/tune:"):
         lookback = _choose_lookback(model)
         sampling = _choose_sampling(paths)
+    choose_own_events(source.candles, currency=currency_of(source))
     return ForecastRequest(
         data_id=source.data_id,
         model=model.name,
@@ -48,6 +51,7 @@ def choose_request(source: ChosenCandles) -> ForecastRequest:
         sampling=sampling,
         origin=origin,
         lookback=lookback,
+        events=told_to(source, model.name),
     )
 
 
@@ -89,7 +93,8 @@ def model_state(entry: zoo.Entry) -> str:
     }[entry.state]
     if not entry.n_parameters:
         return where
-    return f"{entry.n_parameters / 1e6:,.1f} million parameters, {where}"
+    reads = ", reads events" if entry.name in services.event_readers() else ""
+    return f"{entry.n_parameters / 1e6:,.1f} million parameters{reads}, {where}"
 
 
 def _choose_model() -> zoo.Entry:

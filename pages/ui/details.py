@@ -12,6 +12,9 @@ from kronos.candles import Candles
 from kronos.forecast import Forecast
 from pages.ui import exports, readouts
 from pages.ui.chart.figure import Look
+from pages.ui.event_code import events_code
+from pages.ui.market_events import currency_of
+from pages.ui.own_events import added_events, own_file
 from pages.ui.picture import picture_button
 from pages.ui.results import READOUT_PIXELS, show_number
 from pages.ui.source import ChosenCandles
@@ -45,7 +48,13 @@ def show_details(source: ChosenCandles, forecast: Forecast, look: Look) -> None:
             _show_downloads(source.candles, forecast, look)
     else:
         with python_tab:
-            st.code(exports.python_snippet(source.code, forecast), language="python")
+            code = exports.python_snippet(
+                source.code,
+                forecast,
+                events=events_code(own_file()[0], added_events()),
+                currency=currency_of(source),
+            )
+            st.code(code, language="python")
             st.caption("Makes the same forecast, path by path, where Kronos Fan is installed.")
 
 
@@ -90,5 +99,5 @@ def _show_downloads(candles: Candles, forecast: Forecast, look: Look) -> None:
     st.caption(
         "The PNG is the chart as it is on the screen; the HTML is one that can be zoomed, without "
         "a network. The JSON holds the quantiles, every setting, the seed, the model's "
-        "revision and the digest of the context: enough to repeat the forecast exactly."
+        "revision and the digests of context and events: enough to repeat the forecast exactly."
     )

@@ -8,6 +8,7 @@ from kronos.candles import Candles
 from kronos.forecast import Forecast
 from pages.ui.chart.figure import Look, fan_figure
 from pages.ui.disclaimer import DISCLAIMER
+from pages.ui.event_code import channels_code
 
 
 def file_stem(candles: Candles, forecast: Forecast) -> str:
@@ -49,33 +50,47 @@ def chart_html(candles: Candles, forecast: Forecast, look: Look) -> str:
     return figure.to_html(include_plotlyjs=True, config={"displaylogo": False, "responsive": True})
 
 
-def python_snippet(candles_code: str, forecast: Forecast) -> str:
-    """A script that makes the same forecast, and says so if the bars are others.
+def python_snippet(
+    candles_code: str, forecast: Forecast, *, events: str = "", currency: str = ""
+) -> str:
+    """A script that makes the same forecast, and says so if the bars or events are others.
 
     Args:
         candles_code: Python that gives the bars as `candles`.
         forecast: What is to be repeated.
+        events: Python that gives the events as `events`, for a forecast that was told of them.
+        currency: Currency the instrument is quoted in, where the source says.
     """
     sampling = forecast.parameters
     origin = forecast.origin.tz_convert("UTC").isoformat()
+    is_told = forecast.events_hash is not None
+    hash_check = f"""\
+if forecast.events_hash != "{forecast.events_hash}":
+    print("These are not the events that the page told.")
+"""
     return f"""\
 import pandas as pd
 
 import kronos
 {candles_code}
+{events + chr(10) if is_told else ""}\
 known = candles.at_origin(pd.Timestamp("{origin}")).history
+future = known.future({forecast.horizon})
+{channels_code(currency) if is_told else ""}\
 forecast = kronos.load("{forecast.model_name}").forecast(
     known.frame,
     x_timestamp=known.local_index,
-    y_timestamp=known.future({forecast.horizon}).tz_convert(known.zone),
+    y_timestamp=future.tz_convert(known.zone),
     T={sampling.T!r},
     top_p={sampling.top_p!r},
     top_k={sampling.top_k},
     sample_count={sampling.sample_count},
     seed={sampling.seed},
     lookback={forecast.n_context},
+{"    events=channels," + chr(10) if is_told else ""}\
 )
 if forecast.context_hash != "{forecast.context_hash}":
     print("These are not the bars that the page read.")
+{hash_check if is_told else ""}\
 print(forecast.to_frame())
 """

@@ -66,6 +66,28 @@ _TRAINING = (
         "worse, so it chooses nothing.",
     ),
 )
+_EVENTS = (
+    Term(
+        "Event",
+        "A release, rate decision or report of known date. It is marked on charts, and told to "
+        "models that were trained with it.",
+    ),
+    Term(
+        "Reads events",
+        "Said of a model that was trained with the calendar of releases. All others see candles "
+        "and times only.",
+    ),
+    Term(
+        "Surprise",
+        "How far a release came out above or below its consensus, in sigmas of the 20 before. Of "
+        "the FOMC: the change of rates in steps of 0.25 points.",
+    ),
+    Term(
+        "Change of width",
+        "By how much the distance from p10 to p90 differs between two fans, in percent of the last "
+        "close.",
+    ),
+)
 _READING = (
     Term(
         "p10, p50, p90",
@@ -112,6 +134,7 @@ SECTIONS = {
     "Settings": _SETTING_UP,
     "Reading the fan": _READING,
     "Judging it": _JUDGING,
+    "Events": _EVENTS,
     "Training": _TRAINING,
 }
 _MEANINGS = {term.name: term.meaning for terms in SECTIONS.values() for term in terms}

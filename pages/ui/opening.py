@@ -11,12 +11,15 @@ from contextlib import closing
 from data_sources.samples import SAMPLES, load_sample
 from kronos import zoo
 from kronos.candles import Candles
+from kronos.events import load_events
 from kronos.forecast import SamplingParameters
 from kronos.inference.engine import Engine
 from kronos.inference.jobs import Priority
 from kronos.service import ask_model, engine, new_engine
+from pages.ui.event_readers import reads_events
 from pages.ui.kept import keep, offer_kept
 from pages.ui.request import DEFAULT_HORIZON, DEFAULT_PATHS, ForecastRequest, data_id
+from pages.ui.told import told_by
 from pages.ui.work import forecast_work
 
 WARM_UP_AFTER = 20.0
@@ -35,6 +38,7 @@ def opening_request() -> tuple[Candles, ForecastRequest]:
         horizon=DEFAULT_HORIZON,
         sampling=SamplingParameters(sample_count=DEFAULT_PATHS),
         origin=candles.frame.index[-1],
+        events=told_by(load_events(), candles) if reads_events(model) else None,
     )
     return candles, request
 

@@ -157,6 +157,9 @@ def provenance(candles: Candles, forecast: Forecast, calendar_reason: str) -> li
     """How the forecast was made: enough to repeat it."""
     sampling = forecast.parameters
     origin = forecast.origin
+    told = []
+    if forecast.events_hash is not None:
+        told = [Readout("Events", "told", f"SHA-256 {forecast.events_hash[:12]}")]
     return [
         Readout("Model", forecast.model_name, f"revision {forecast.model_revision[:12]}"),
         Readout(
@@ -165,6 +168,7 @@ def provenance(candles: Candles, forecast: Forecast, calendar_reason: str) -> li
             _origin_remark(candles, forecast),
         ),
         Readout("Context", f"{forecast.n_context} bars", f"SHA-256 {forecast.context_hash[:12]}"),
+        *told,
         Readout(
             "Sampling",
             f"{forecast.n_paths} paths, seed {sampling.seed}",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import pandas as pd
 
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest
 from kronos.forecast import SamplingParameters
+from pages.ui.told import ToldEvents
 
 DEFAULT_HORIZON = 24
 DEFAULT_PATHS = 100
@@ -31,6 +32,7 @@ class ForecastRequest:
         sampling: How futures are drawn.
         origin: Open time of the last bar the model may read, UTC.
         lookback: Number of context bars, or None for the model's recommendation.
+        events: What the model is told of events; None for models that read none.
     """
 
     data_id: str
@@ -40,6 +42,7 @@ class ForecastRequest:
     sampling: SamplingParameters
     origin: pd.Timestamp
     lookback: int | None = None
+    events: ToldEvents | None = None
 
     def __post_init__(self) -> None:
         require_size(self.horizon, self.sampling)
@@ -50,8 +53,9 @@ class ForecastRequest:
 
     @property
     def key(self) -> str:
-        """SHA-256 of everything the result depends on: data, model, origin and settings."""
-        facts = asdict(self) | {"origin": self.origin.isoformat()}
+        """SHA-256 of everything the result depends on: data, model, origin, settings, events."""
+        facts = asdict(replace(self, events=None)) | {"origin": self.origin.isoformat()}
+        facts["events"] = None if self.events is None else self.events.digest
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

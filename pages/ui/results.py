@@ -8,7 +8,7 @@ import streamlit as st
 from kronos import baselines, zoo
 from kronos.candles import Candles
 from kronos.forecast import Forecast
-from pages.ui import readouts
+from pages.ui import readouts, services
 from pages.ui.glossary import meaning
 from pages.ui.messages import plain
 from pages.ui.source import ChosenCandles
@@ -60,12 +60,29 @@ def show_cautions(source: ChosenCandles, forecast: Forecast) -> None:
 def caution_notes(source: ChosenCandles, forecast: Forecast) -> list[str]:
     """What a reader of this fan must know, in words."""
     is_bundled = forecast.model_name == zoo.BUNDLED
+    adapter = next(
+        (entry for entry in services.models() if entry.base and entry.name == forecast.model_name),
+        None,
+    )
     is_published = not is_bundled and baselines.find(forecast.model_name) is None
+    if adapter is not None:
+        is_published = adapter.base in zoo.PUBLISHED
     notes = readouts.cautions(source.candles, forecast, is_published=is_published)
     if is_bundled and source.is_sample:
         notes.append(
             "The bundled model may have been trained on bars like these samples: a demonstration, "
             "not evidence of skill."
+        )
+    if adapter is not None and adapter.cut_off and f"{forecast.origin:%Y-%m-%d}" < adapter.cut_off:
+        notes.append(
+            f"The adapter learned from bars up to {adapter.cut_off}. This forecast starts before, "
+            "so a hit here proves nothing."
+        )
+    if forecast.events_hash is not None:
+        notes.append(
+            "The model was told of the events of its calendar: dates that were public at the "
+            "origin, and what had come out by then. Channels of leading markets are 0, as they "
+            "were when adapters learned."
         )
     return notes
 

@@ -15,6 +15,7 @@ from kronos.inference.limits import Limits
 from kronos.inference.queue import JobQueue
 from kronos.inference.runner import Runner
 from kronos.service import engine
+from pages.ui.event_readers import reads_events
 from pages.ui.kept import offer_kept
 from pages.ui.watchlist.desk import WatchDesk
 
@@ -84,6 +85,12 @@ def model_config(name: str) -> dict[str, int]:
     folder = zoo.locate(name).model
     found: dict[str, int] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     return found
+
+
+@st.cache_data(show_spinner=False, ttl=5)
+def event_readers() -> frozenset[str]:
+    """Names of the models that read events, looked up again every few seconds."""
+    return frozenset(entry.name for entry in models() if reads_events(entry))
 
 
 def read_upload(content: bytes, name: str, choices: CsvChoices) -> CsvReading:

@@ -36,6 +36,7 @@ def build_shell() -> st.Page:
         [
             st.Page("pages/forecast.py", title="Forecast", url_path="home", default=True),
             st.Page("pages/compare.py", title="Compare", url_path="compare"),
+            st.Page("pages/what_if.py", title="What if", url_path="what_if"),
             # The same page under its own name, so that /forecast is a link that works.
             st.Page(
                 "pages/forecast.py", title="Forecast", url_path="forecast", visibility="hidden"

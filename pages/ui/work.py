@@ -10,6 +10,7 @@ from kronos.candles import Candles
 from kronos.inference.engine import Engine, Request
 from kronos.inference.jobs import JobControl, Work
 from pages.ui.request import ForecastRequest, context_of
+from pages.ui.told import told_channels
 
 if TYPE_CHECKING:
     from kronos.inference.drawing import Drawing
@@ -27,13 +28,21 @@ def forecast_work(candles: Candles, request: ForecastRequest) -> Request:
 
     def begin(predictor: KronosPredictor) -> Drawing:
         # In the engine's thread: a calendar that is built for the first time takes a while.
-        context = context_of(candles, request.origin)
+        known = context_of(candles, request.origin)
+        future = known.future(request.horizon)
+        channels = None
+        if request.events is not None and predictor.reads_events:
+            # Channels of bars that are not read would be worked out for nothing.
+            n_read = predictor.context_length(len(known), request.horizon, request.lookback)
+            known = known.slice(-n_read)
+            channels = told_channels(known, future, request.events)
         return predictor.begin(
-            context.frame,
-            x_timestamp=context.local_index,
-            y_timestamp=context.future(request.horizon).tz_convert(candles.zone),
+            known.frame,
+            x_timestamp=known.local_index,
+            y_timestamp=future.tz_convert(candles.zone),
             sampling=request.sampling,
             lookback=request.lookback,
+            events=channels,
         )
 
     return Request(request.model, begin, request.revision)

@@ -63,7 +63,8 @@ def _wait_for_workers(app: AppTest) -> None:
     Page and workers share this process: a page that reruns all the time only slows them.
     """
     state = app.session_state
-    runs = [*state.get("compare_runs", ()), *filter(None, [state.get("asked")])]
+    runs = [*state.get("compare_runs", ()), *state.get("what_if_runs", ())]
+    runs += filter(None, [state.get("asked")])
     waiting = [run for run in runs if run.phase != "missing"]
     due = time.monotonic() + (POLL_SECONDS if waiting else _PAUSE_SECONDS)
     while time.monotonic() < due:

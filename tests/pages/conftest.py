@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from streamlit.components.v2 import manifest_scanner
 
+from kronos import adapters
 from kronos.inference.drawing import Drawing
 from kronos.inference.engine import Request
 from pages.ui import services
+from tests.event_adapter import write_event_adapter
 from tests.pages.app_driver import PATIENCE
+
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -22,6 +28,30 @@ def components_are_looked_for_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(manifest_scanner, "scan_component_manifests", lambda: found)
         yield
+
+
+@pytest.fixture(scope="session")
+def golden_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The golden checkpoint as a folder that can be loaded."""
+    folder = tmp_path_factory.mktemp("bases") / "tiny"
+    for part in ("model", "tokenizer"):
+        shutil.copytree(GOLDEN / part, folder / part)
+    return folder
+
+
+@pytest.fixture
+def reader(golden_folder: Path) -> Iterator[str]:
+    """Name of a tiny model that reads events, in the list of models meanwhile."""
+    path = write_event_adapter(adapters.adapters_folder(), golden_folder)
+    _look_again()
+    yield path.stem
+    path.unlink()
+    _look_again()
+
+
+def _look_again() -> None:
+    services.models.clear()
+    services.event_readers.clear()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pages.ui import controls
 from pages.ui.compare.choices import Choice, choices
 from pages.ui.compare.figure import LETTERS
 from pages.ui.glossary import meaning
+from pages.ui.market_events import told_to
 from pages.ui.messages import plain
 from pages.ui.request import ForecastRequest
 from pages.ui.source import ChosenCandles
@@ -48,6 +49,7 @@ def choose_requests(source: ChosenCandles) -> list[ForecastRequest]:
             horizon=horizon,
             sampling=SamplingParameters(T=T, top_p=top_p, sample_count=paths, seed=seed),
             origin=origin,
+            events=told_to(source, choice.name),
         )
         for choice, T, top_p in drawn
     ]

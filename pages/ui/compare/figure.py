@@ -14,9 +14,11 @@ from typing import Any
 import plotly.graph_objects as go
 
 from kronos.candles import Candles
+from kronos.events import Event
 from kronos.forecast import Forecast
 from pages.ui.chart import colours as colour
 from pages.ui.chart import layers
+from pages.ui.chart.events import RAIL_AXIS, add_events
 from pages.ui.chart.scene import Scene, View, build_scene
 from pages.ui.chart.sheet import Sheet
 from pages.ui.chart.style import FONT_SIZE, page_layout, time_axis
@@ -26,6 +28,7 @@ __all__ = ["LETTERS", "Contender", "compare_description", "panel_figure"]
 LETTERS = "ABCD"
 """Names of the places; a model keeps its letter in panels, overlay and tables."""
 PANEL_HEIGHT, STACKED_HEIGHT = 470, 300
+_FIRST_RAIL = 20  # number of the first panel's axis of events, above those of all panels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,9 +61,22 @@ class Contender:
 
 
 def panel_figure(
-    candles: Candles, contenders: Sequence[Contender], *, view: View, compact: bool = False
+    candles: Candles,
+    contenders: Sequence[Contender],
+    *,
+    view: View,
+    compact: bool = False,
+    events: Sequence[Sequence[Event]] = (),
 ) -> go.Figure:
-    """A panel for every fan, with one price axis for all; below each other where it is narrow."""
+    """A panel for every fan, with one price axis for all; below each other where it is narrow.
+
+    Args:
+        candles: The bars.
+        contenders: The fans.
+        view: price, percent (from the last close) or log.
+        compact: For a narrow screen.
+        events: What to mark in each panel; nothing where it is empty.
+    """
     scenes = build_scenes(candles, contenders, view=view)
     n = len(scenes)
     n_ticks = 3 if compact else {2: 5, 3: 3}.get(n, 2)
@@ -71,7 +87,8 @@ def panel_figure(
     )
     for place, (scene, contender) in enumerate(zip(scenes, contenders, strict=True)):
         row, column = (place + 1, 1) if compact else (1, place + 1)
-        _add_panel(sheet, scene, row, column, is_first=place == 0)
+        marked = events[place] if events else ()
+        _add_panel(sheet, scene, row, column, place=place, events=marked)
         left, right = sheet.time_axis(row, column)["domain"]
         sheet.note(
             _title(contender, 1 if compact else n), size=13 if compact or n < 4 else 12,
@@ -115,7 +132,9 @@ def _title(contender: Contender, n_columns: int) -> str:
     return f"<b>{'<br>'.join(map(html.escape, lines))}</b>"
 
 
-def _add_panel(sheet: Sheet, scene: Scene, row: int, column: int, *, is_first: bool) -> None:
+def _add_panel(
+    sheet: Sheet, scene: Scene, row: int, column: int, *, place: int, events: Sequence[Event]
+) -> None:
     """The fan chart's layers, drawn on a sheet of their own and moved to their panel."""
     panel = Sheet()
     layers.add_zone(panel, scene)
@@ -124,14 +143,21 @@ def _add_panel(sheet: Sheet, scene: Scene, row: int, column: int, *, is_first: b
     layers.add_candles(panel, scene)
     layers.add_median(panel, scene)
     layers.add_actual(panel, scene)
+    add_events(panel, scene, events, compact=True)
+    number = sheet.number(row, column)
+    rail = f"y{_FIRST_RAIL + place}"
+    if RAIL_AXIS in panel.layout:
+        anchors = {"overlaying": f"y{number}", "anchor": f"x{number}"}
+        sheet.layout[rail.replace("y", "yaxis")] = panel.layout[RAIL_AXIS] | anchors
     for trace in panel.traces:
         kind, name = trace.pop("type"), trace.get("name")
-        del trace["xaxis"], trace["yaxis"]
+        del trace["xaxis"]
+        if trace.pop("yaxis") != "y":
+            trace["yaxis"] = rail
         if trace.get("showlegend") is not False and name:
             # One entry for all panels, which hides and shows the layer in all of them.
-            trace |= {"legendgroup": name, "showlegend": is_first}
+            trace |= {"legendgroup": name, "showlegend": place == 0}
         sheet.trace(kind, row=row, column=column, **trace)
-    number = sheet.number(row, column)
     for shape in panel.shapes:
         kind, yref = shape.pop("type"), "y" if shape["yref"] == "y" else "y domain"
         moved = {"xref": f"x{number}", "yref": yref.replace("y", f"y{number}")}

@@ -1,17 +1,18 @@
-"""How far the runs of a comparison are, side by side and apart from the rest of the page."""
+"""How far runs are that stand side by side, apart from the rest of the page."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import streamlit as st
 
 from kronos.candles import Candles
 from kronos.errors import Busy
 from kronos.inference.jobs import JobStatus
-from pages.ui.compare import runs as compare_runs
 from pages.ui.compare.choices import choice_of, title_of
 from pages.ui.compare.figure import LETTERS
+from pages.ui.compare.runs import SideBySide, is_pending
 from pages.ui.messages import error_text, plain, show_error
 from pages.ui.progress import POLL_SECONDS, progress_share, progress_text
 from pages.ui.request import ForecastRequest
@@ -21,7 +22,35 @@ from pages.ui.source import ChosenCandles
 RUN_PIXELS = 260
 
 
+@dataclass(frozen=True, slots=True)
+class Words:
+    """How a page speaks of its runs.
+
+    Attributes:
+        invitation: Where nothing was asked for yet.
+        older: Where an older result is still shown below.
+        title: Title of a run by its place and request.
+    """
+
+    invitation: str
+    older: str
+    title: Callable[[int, ForecastRequest], str]
+
+    def label(self, place: int, run: Run) -> str:
+        """Letter and title, as Markdown."""
+        return plain(f"{LETTERS[place]} · {self.title(place, run.request)}")
+
+
+COMPARING = Words(
+    invitation="Press Run to compare on these candles.",
+    older="Below is the previous comparison.",
+    title=lambda place, request: title_of(request),
+)
+
+
 def show_state(
+    desk: SideBySide,
+    words: Words,
     requests: Sequence[ForecastRequest],
     source: ChosenCandles,
     statuses: Sequence[JobStatus | None],
@@ -30,43 +59,43 @@ def show_state(
     has_older: bool,
 ) -> None:
     """What there is to say of the runs: pending, missing, failed, cancelled, or out of date."""
-    older = " Below is the previous comparison." if has_older else ""
-    runs = compare_runs.runs()
+    older = f" {words.older}" if has_older else ""
+    runs = desk.runs()
     if refusal is not None:
         show_error(refusal)
-    if not compare_runs.concern(source.data_id):
-        st.info("Press Run to compare on these candles.", icon=":material/play_arrow:")
+    if not desk.concern(source.data_id):
+        st.info(words.invitation, icon=":material/play_arrow:")
         return
-    if compare_runs.is_cancelled():
+    if desk.is_cancelled():
         st.info(f"Cancelled. Press Run to start again.{older}", icon=":material/cancel:")
         return
-    _show_missing(runs)
-    if any(map(compare_runs.is_pending, statuses)):
-        show_progress(source.candles, source.data_id)
+    _show_missing(desk)
+    if any(map(is_pending, statuses)):
+        show_progress(desk, words, source.candles, source.data_id)
         if older:
             st.caption(older.strip())
         return
-    _show_failures(runs, statuses)
+    _show_failures(words, runs, statuses)
     if [run.request for run in runs] != list(requests):
         st.info(f"Settings changed: press Run.{older}", icon=":material/sync:")
 
 
 @st.fragment(run_every=POLL_SECONDS)
-def show_progress(candles: Candles, data_id: str) -> None:
+def show_progress(desk: SideBySide, words: Words, candles: Candles, data_id: str) -> None:
     """Every run with its steps, and Cancel for all. Reruns the page when there is more to show."""
-    before = compare_runs.shown_keys()
-    statuses = compare_runs.advance(candles, data_id)
-    if compare_runs.shown_keys() != before or not any(map(compare_runs.is_pending, statuses)):
+    before = desk.shown_keys()
+    statuses = desk.advance(candles, data_id)
+    if desk.shown_keys() != before or not any(map(is_pending, statuses)):
         st.rerun()
     with st.container(horizontal=True, vertical_alignment="bottom", key="compare_progress"):
-        for place, (run, status) in enumerate(zip(compare_runs.runs(), statuses, strict=True)):
+        for place, (run, status) in enumerate(zip(desk.runs(), statuses, strict=True)):
             if run.phase == "missing":
                 continue
             with st.container(width=RUN_PIXELS, gap=None):
-                text = plain(f"{LETTERS[place]} · {title_of(run.request)}: {run_text(run, status)}")
+                text = f"{words.label(place, run)}: {plain(run_text(run, status))}"
                 st.progress(run_share(status), text)
         st.button(
-            "Cancel all", key="cancel_all", on_click=compare_runs.cancel_all,
+            "Cancel all", key="cancel_all", on_click=desk.cancel_all,
             icon=":material/close:", width="content",
         )  # fmt: skip
 
@@ -89,9 +118,9 @@ def run_text(run: Run, status: JobStatus | None) -> str:
     return progress_text(status)
 
 
-def _show_missing(runs: Sequence[Run]) -> None:
+def _show_missing(desk: SideBySide) -> None:
     """Models that are not here, each with a button: nothing is fetched without a click."""
-    for model in dict.fromkeys(run.request.model for run in runs if run.phase == "missing"):
+    for model in dict.fromkeys(run.request.model for run in desk.runs() if run.phase == "missing"):
         choice = choice_of(model)
         with st.container(horizontal=True, vertical_alignment="center"):
             st.info(
@@ -101,16 +130,16 @@ def _show_missing(runs: Sequence[Run]) -> None:
             st.button(
                 f"Download {choice.title} ({choice.n_bytes / 1e6:,.0f} MB)",
                 key=f"download_{model}",
-                on_click=compare_runs.download,
+                on_click=desk.download,
                 args=(model,),
                 icon=":material/download:",
                 width="content",
             )
 
 
-def _show_failures(runs: Sequence[Run], statuses: Sequence[JobStatus | None]) -> None:
+def _show_failures(words: Words, runs: Sequence[Run], statuses: Sequence[JobStatus | None]) -> None:
     for place, (run, status) in enumerate(zip(runs, statuses, strict=True)):
-        name = f"{LETTERS[place]} · {plain(title_of(run.request))}"
+        name = words.label(place, run)
         if run.phase != "missing" and status is None:
             st.info(
                 f"{name}: this forecast is no longer kept. Press Run.", icon=":material/history:"

@@ -9,7 +9,7 @@ from kronos.adapters import adapter_path
 from kronos.errors import InvalidRequest, KronosError
 from pages.ui import services
 from pages.ui.asked import expect_visit
-from pages.ui.compare import runs as compare_runs
+from pages.ui.compare.runs import COMPARISON
 from pages.ui.messages import show_error
 from pages.ui.results import show_number
 from pages.ui.source import UPLOAD, hand_over
@@ -119,7 +119,7 @@ def _open(run: TrainingRun, series: KeptSeries, *, compare: bool) -> None:
             "b": titles.get(run.kept_as, run.kept_as),
             "origin": f"{origin:%Y-%m-%d}",
         }
-        compare_runs.expect_visit()
+        COMPARISON.expect_visit()
         st.switch_page("pages/compare.py", query_params=query)
     expect_visit()
     query["model"] = titles.get(run.kept_as, run.kept_as)

@@ -1,0 +1,34 @@
+"""Which models read events, told from their files alone. Pure: no page in here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from kronos import zoo
+from kronos.adapters import adapter_path, read_facts
+from kronos.errors import CheckpointError
+from kronos.zoo.folders import bundled_folder, pair_of
+
+
+def reads_events(entry: zoo.Entry) -> bool:
+    """Whether a model was trained with events; loads nothing.
+
+    An adapter may have learned to read them itself, or be one of a base that does. The published
+    models do not.
+    """
+    try:
+        path = adapter_path(entry.name) if entry.base else None
+        if path is not None and read_facts(path).has_events:
+            return True
+        base = entry.base or entry.name
+        if base == zoo.BUNDLED:
+            return _has_channels(bundled_folder() / "model")
+        return Path(base).is_absolute() and _has_channels(pair_of(Path(base), None)[0])
+    except (CheckpointError, OSError, ValueError):
+        return False  # broken, which the list of models says
+
+
+def _has_channels(model: Path) -> bool:
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    return bool(config.get("n_event_channels"))

@@ -1,0 +1,143 @@
+"""The settings of the what-if page: widgets in, the plain request and what is supposed out."""
+
+from __future__ import annotations
+
+import re
+
+import streamlit as st
+
+from kronos import zoo
+from kronos.candles import Candles
+from kronos.events import KINDS, Event
+from kronos.forecast import SamplingParameters
+from pages.ui import controls, services
+from pages.ui.glossary import meaning
+from pages.ui.market_events import currency_of, told_to
+from pages.ui.messages import plain
+from pages.ui.own_events import choose_own_events
+from pages.ui.readouts import moment_text
+from pages.ui.request import ForecastRequest
+from pages.ui.source import ChosenCandles
+from pages.ui.told import SURPRISES, Surprise, ToldEvents
+from pages.ui.what_if.scenario import Ahead, Edits, kinds_to_add, supposed_event
+
+MOST_LISTED = 24
+"""Scheduled events with a switch of their own; those after them stay on."""
+NOTHING = "Nothing"
+AS_IT_WAS = "As it was"
+
+
+def choose_plain(source: ChosenCandles) -> ForecastRequest:
+    """The forecast as scheduled.
+
+    Raises:
+        InvalidRequest: A value is out of range, which widgets prevent and links may not.
+    """
+    model = _choose_model()
+    horizon = controls.choose_horizon()
+    paths = controls.choose_paths()
+    origin = controls.choose_origin(source)
+    seed = controls.choose_seed()
+    choose_own_events(source.candles, currency=currency_of(source))
+    return ForecastRequest(
+        data_id=source.data_id,
+        model=model.name,
+        revision=model.revision,
+        horizon=horizon,
+        sampling=SamplingParameters(sample_count=paths, seed=seed),
+        origin=origin,
+        events=told_to(source, model.name),
+    )
+
+
+def _choose_model() -> zoo.Entry:
+    """Models that read events come first, and with them what the page opens with."""
+    readers = services.event_readers()
+    ordered = sorted(services.models(), key=lambda entry: entry.name not in readers)
+    entries = {entry.title: entry for entry in ordered}
+    title = st.selectbox(
+        "Model", list(entries), key="told_model", bind="query-params", help=meaning("Reads events")
+    )
+    st.caption(controls.model_state(entries[title]))
+    return entries[title]
+
+
+def choose_edits(ahead: Ahead, told: ToldEvents) -> Edits:
+    """What is supposed in the place of what is known; the link carries it."""
+    with st.container(border=True, key="scenario"):
+        scheduled, added, outcome = st.columns(3, gap="medium")
+        with scheduled:
+            off = _choose_off(ahead)
+        with added:
+            event = _choose_added(ahead, told)
+        with outcome:
+            surprise = _choose_surprise()
+    return Edits(off, event, surprise)
+
+
+def _choose_off(ahead: Ahead) -> tuple[Event, ...]:
+    st.markdown("**Scheduled on the horizon**")
+    if not ahead.scheduled:
+        st.caption(f"Nothing that models read within these {len(ahead.future)} bars.")
+    off = []
+    for event, bar in list(zip(ahead.scheduled, ahead.bars, strict=True))[:MOST_LISTED]:
+        stays = st.checkbox(
+            plain(f"{bar_text(ahead.known, ahead, bar)}: {_short_title(event)}"),
+            value=True,
+            key=switch_key(event),
+            bind="query-params",
+        )
+        if not stays:
+            off.append(event)
+    n_more = len(ahead.scheduled) - MOST_LISTED
+    if n_more > 0:
+        st.caption(f"{n_more} more stay on.")
+    return tuple(off)
+
+
+def _choose_added(ahead: Ahead, told: ToldEvents) -> Event | None:
+    st.markdown("**Put on the calendar**")
+    kinds = kinds_to_add(told, ahead.known.calendar)
+    chosen = st.selectbox(
+        "Add an event", [NOTHING, *kinds.values()], key="add", bind="query-params",
+        help=meaning("Event"),
+    )  # fmt: skip
+    bars = [bar_text(ahead.known, ahead, bar + 1) for bar in range(len(ahead.future))]
+    on = st.selectbox("On bar", bars, key="add_on", bind="query-params", disabled=chosen == NOTHING)
+    if chosen == NOTHING:
+        return None
+    kind = next(kind for kind, title in kinds.items() if title == chosen)
+    return supposed_event(kind, bars.index(on) + 1, ahead, told)
+
+
+def _choose_surprise() -> Surprise | None:
+    st.markdown("**Came out on the last known bar**")
+    titles = {KINDS[kind]: kind for kind in SURPRISES}
+    chosen = st.selectbox(
+        "Outcome", [AS_IT_WAS, *titles], key="surprise", bind="query-params",
+        help=meaning("Surprise"),
+    )  # fmt: skip
+    kind = titles.get(chosen)
+    scored = SURPRISES[kind or "cpi"]
+    size = st.number_input(
+        f"Surprise ({scored.unit})", -scored.most, scored.most, 1.0, 0.25,
+        key=f"size_{kind or 'none'}", bind="query-params", format="%.2f", disabled=kind is None,
+    )  # fmt: skip
+    return None if kind is None else Surprise(kind, round(float(size), 4))
+
+
+def bar_text(known: Candles, ahead: Ahead, bar: int) -> str:
+    """A bar to forecast by its number and its time on the exchange's clock."""
+    return f"+{bar}, {moment_text(ahead.future[bar - 1], known)}"
+
+
+def _short_title(event: Event) -> str:
+    """Kind and, where it does not say whose, region: a column has no room for more."""
+    title = KINDS[event.kind]
+    return f"{title}, {event.region}" if event.kind == "rate_decision" else title
+
+
+def switch_key(event: Event) -> str:
+    """Name of an event's switch, also in links."""
+    who = re.sub(r"[^A-Za-z0-9]+", "-", event.region or event.symbol).lower()
+    return f"on_{event.kind}_{who}_{event.release_day}"

@@ -1,0 +1,202 @@
+"""The what-if page: what is said of the model, the two fans, and what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from kronos.candles import Candles
+from kronos.events import Event
+from pages.ui import services
+from pages.ui.chart.figure import chart_description, fan_figure
+from pages.ui.chart.scene import View, build_scene
+from pages.ui.chart.view import choose_view, show_figure
+from pages.ui.compare import table as compare_table
+from pages.ui.compare.choices import choice_of, title_of
+from pages.ui.compare.figure import Contender, compare_description, panel_figure
+from pages.ui.compare.overlay import overlay_figure
+from pages.ui.compare.progress import Words
+from pages.ui.compare.runs import Finished, SideBySide
+from pages.ui.glossary import meaning
+from pages.ui.market_events import events_of
+from pages.ui.messages import plain
+from pages.ui.request import ForecastRequest, context_of
+from pages.ui.source import ChosenCandles
+from pages.ui.what_if.change import change_table, change_text
+from pages.ui.what_if.scenario import Edits, surprise_mark
+
+WHAT_IF = SideBySide("what_if")
+"""The runs of this page."""
+
+
+def _title(place: int, request: ForecastRequest) -> str:
+    if request.events is None:
+        return title_of(request)
+    return "What if" if place else "As scheduled"
+
+
+WORDS = Words(
+    invitation="Press Run to forecast these candles.",
+    older="Below is what was asked before.",
+    title=_title,
+)
+
+
+def show_heading(candles: Candles, found: Sequence[Finished]) -> None:
+    """Instrument, and how far the fans look ahead."""
+    text = f"{candles.symbol}: what if"
+    if found:
+        text += f", over the next {found[0].request.horizon} bars of {candles.interval}"
+    st.title(plain(text), anchor=False)
+
+
+def show_deaf(model: str) -> None:
+    """That a model reads no events, and how to come by one that does."""
+    title = choice_of(model).title
+    st.warning(
+        f"**{plain(title)} was never trained with events.** It sees candles and times only, so no "
+        "event can change its fan. Below is that one fan; a second would show a difference that "
+        "is not there.",
+        icon=":material/hearing_disabled:",
+    )
+    readers = [choice_of(name).title for name in sorted(services.event_readers())]
+    if readers:
+        st.caption(f"These models read events: {plain(', '.join(readers))}.")
+        return
+    st.markdown(
+        "No model on this machine reads events yet. One is made by training an adapter, a small "
+        "file beside a base model, on candles of yours and the calendar of releases:"
+    )
+    st.code(
+        "kronos finetune lora --data my-candles --out runs/events --name my-events", language="sh"
+    )
+    st.caption("It then stands first in this page's list of models.")
+
+
+def show_reach(edits: Edits, first: int | None, horizon: int) -> None:
+    """From which bar on a fan can change, and why not before."""
+    if not edits:
+        text = (
+            "Take an event off, put one on, or suppose an outcome; then press Run. The second fan "
+            "is drawn from the same noise, so that only the events tell the two apart."
+        )
+    elif first is None:
+        text = (
+            "Nothing that the model reads would change, so there is no second fan: what the bar of "
+            "an event says shapes the bars after it, and the last bar has none."
+        )
+    else:
+        text = (
+            f"The fan can change from bar +{first} of {horizon} on. What the bar of an event says "
+            "shapes the bars after it, not the bar itself. Of FOMC decisions and CPI the days left "
+            "tell before, as if the date had never been, or always been, on the calendar."
+        )
+    st.caption(f":material/info: {plain(text)}")
+
+
+def show_fans(source: ChosenCandles, found: Sequence[Finished], *, narrow: bool) -> None:
+    """The fans side by side and laid over each other; one alone on a chart of its own."""
+    view = choose_view()
+    candles = source.candles
+    if not found:
+        show_figure(fan_figure(candles, None, view=view, compact=narrow), key="candles")
+        return
+    marked = _marked(source, found)
+    if len(found) == 1:
+        forecast = found[0].forecast
+        figure = fan_figure(candles, forecast, view=view, compact=narrow, events=marked[0])
+        show_figure(figure, key="fan", alt=chart_description(candles, forecast, marked[0]))
+        return
+    contenders = _contenders(found)
+    figure = panel_figure(candles, contenders, view=view, compact=narrow, events=marked)
+    show_figure(figure, key="side_by_side", alt=compare_description(candles, contenders))
+    st.caption(
+        "Bands: 80% (p10 to p90) and 50% (p25 to p75) of paths. Thick line: median. Markers: "
+        "filled what came, hollow what is scheduled or supposed."
+    )
+    _show_change(found)
+    st.header("Laid over each other", anchor=False)
+    _show_overlay(candles, contenders, view, narrow=narrow)
+    st.header("At chosen bars", anchor=False)
+    _show_bars(candles, found, narrow=narrow)
+
+
+def _show_change(found: Sequence[Finished]) -> None:
+    text = change_text(*(one.forecast for one in found))
+    st.info(plain(text), icon=":material/compare_arrows:")
+    st.caption(
+        "Errors are standard errors of the difference, from paths resampled in pairs: more paths "
+        "make them smaller. A change tells what this model learned of events, not what the market "
+        "will make of them."
+    )
+
+
+def _show_overlay(
+    candles: Candles, contenders: Sequence[Contender], view: View, *, narrow: bool
+) -> None:
+    figure = overlay_figure(candles, contenders, view=view, compact=narrow)
+    show_figure(figure, key="overlaid", alt=compare_description(candles, contenders))
+    st.caption("Thick lines: medians. Thin lines with the same dash: p10 and p90.")
+
+
+@st.fragment
+def _show_bars(candles: Candles, found: Sequence[Finished], *, narrow: bool) -> None:
+    before, after = (one.forecast for one in found)
+    horizon = before.horizon
+    bars = st.pills(
+        "Bars ahead",
+        compare_table.bars_on_offer(horizon),
+        selection_mode="multi",
+        default=compare_table.default_bars(horizon),
+        key=f"bars_{horizon}",
+        bind="query-params",
+    )
+    if not bars:
+        st.caption("Choose at least one bar.")
+        return
+    decimals = build_scene(candles, before, view="price").decimals
+    number = st.column_config.NumberColumn
+    percent = number(format="%.2f%%", help=meaning("Change of width"))
+    change = number(format="%+.3f%%", help=meaning("Change of width"))
+    error = number(format="%.3f%%", help=meaning("Sampling error"))
+    st.dataframe(
+        change_table(before, after, sorted(bars)),
+        hide_index=True,
+        column_config={
+            "bar": number(pinned=not narrow),
+            **dict.fromkeys(("median A", "median B"), number(format=f"%.{decimals}f")),
+            **dict.fromkeys(("width A", "width B"), percent),
+            "change of width": change,
+            "change of median": number(format="%+.3f%%", help="In percent of the last close"),
+            **dict.fromkeys(("± median", "± width"), error),
+        },
+    )
+    st.caption(
+        "A: as scheduled. B: what if. Changes and widths are in percent of the last close; more "
+        "than chance is a change of more than two standard errors."
+    )
+
+
+def _contenders(found: Sequence[Finished]) -> list[Contender]:
+    return [Contender(one.place, _title(one.place, one.request), one.forecast) for one in found]
+
+
+def _marked(source: ChosenCandles, found: Sequence[Finished]) -> list[tuple[Event, ...]]:
+    """What to mark around each fan: the calendar, with what was supposed when it was drawn."""
+    first = found[0]
+    marked = events_of(source, first.forecast)
+    known = None if first.request.events is None else set(first.request.events.events)
+    out = []
+    for one in found:
+        told = one.request.events
+        shown = marked
+        if told is not None and known is not None:
+            supposed = set(told.events)
+            off = tuple(known - supposed)
+            shown = (*Edits(off).on_chart(marked), *(supposed - known))
+            if told.surprise is not None:
+                history = context_of(source.candles, one.request.origin)
+                shown = (*shown, surprise_mark(told.surprise, history))
+        out.append(shown)
+    return out

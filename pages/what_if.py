@@ -1,0 +1,73 @@
+"""The what-if page: events switched off, added and supposed, and what the fan makes of them."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from kronos.errors import InvalidRequest
+from pages.ui import source as candle_source
+from pages.ui.compare import progress as compare_progress
+from pages.ui.messages import show_error
+from pages.ui.request import context_of
+from pages.ui.results import show_cautions
+from pages.ui.run_button import run_button
+from pages.ui.shell import require_shell
+from pages.ui.viewport import is_narrow
+from pages.ui.what_if import controls, results, scenario
+
+require_shell()
+
+with st.sidebar:
+    st.header("What if", anchor=False)
+    source = candle_source.choose_candles()
+
+if source is None:
+    if not candle_source.is_waiting():
+        results.WHAT_IF.greet()
+    candle_source.show_no_candles()
+    st.stop()
+
+with st.sidebar:
+    try:
+        as_scheduled = controls.choose_plain(source)
+        known = context_of(source.candles, as_scheduled.origin)
+    except InvalidRequest as error:
+        show_error(error)
+        st.stop()
+    is_pressed = run_button("run_what_if")
+
+heading = st.container()
+requests = [as_scheduled]
+with st.container():  # see pages/compare.py
+    told = as_scheduled.events
+    if told is None:
+        results.show_deaf(as_scheduled.model)
+    else:
+        ahead = scenario.look_ahead(known, as_scheduled.horizon, told)
+        edits = controls.choose_edits(ahead, told)
+        first = scenario.first_changed(ahead, told, edits)
+        results.show_reach(edits, first, as_scheduled.horizon)
+        if first is not None:
+            requests.append(replace(as_scheduled, events=edits.apply(told)))
+
+refusal = results.WHAT_IF.respond(requests, source.candles, pressed=is_pressed)
+statuses = results.WHAT_IF.advance(source.candles, source.data_id)
+found = results.WHAT_IF.finished(source.data_id)
+
+with heading:
+    results.show_heading(source.candles, found)
+with st.container():  # see pages/compare.py
+    candle_source.show_link_problem()
+    compare_progress.show_state(
+        results.WHAT_IF,
+        results.WORDS,
+        requests,
+        source,
+        statuses,
+        refusal,
+        has_older=bool(found),
+    )
+results.show_fans(source, found, narrow=is_narrow())
+if found:
+    show_cautions(source, found[0].forecast)
+candle_source.show_reading(source)

@@ -1,0 +1,116 @@
+"""What is supposed in the place of the calendar, and how two fans differ."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data_sources.samples import load_sample
+from kronos.events import CHANNELS, load_events
+from kronos.forecast import Forecast, SamplingParameters
+from pages.ui.told import Surprise, told_by, told_channels
+from pages.ui.what_if.change import change_table, change_text, changes
+from pages.ui.what_if.scenario import (
+    Edits,
+    first_changed,
+    kinds_to_add,
+    look_ahead,
+    supposed_event,
+)
+
+GOOG = load_sample("GOOG_1d").slice(-60)
+TOLD = told_by(load_events(), GOOG)
+AHEAD = look_ahead(GOOG, 16, TOLD)
+
+
+def test_what_is_scheduled_stands_on_its_bar():
+    (meeting,) = AHEAD.scheduled
+    assert (meeting.kind, meeting.release_day, AHEAD.bars) == ("fomc", "2013-03-20", (13,))
+    secret = replace(meeting, announced=meeting.time)
+    assert not look_ahead(GOOG, 16, replace(TOLD, events=(secret,))).scheduled
+
+
+@pytest.mark.parametrize(
+    ("kind", "bar", "first"),
+    [
+        ("earnings", 1, 2),
+        ("nfp", 15, 16),
+        ("gdp", 16, None),  # the last bar's row is never read
+        ("cpi", 16, 1),  # of which the days until tell before
+    ],
+)
+def test_from_which_bar_on_a_fan_can_change(kind, bar, first):
+    event = supposed_event(kind, bar, AHEAD, TOLD)
+    assert first_changed(AHEAD, TOLD, Edits(added=event)) == first
+    rows = told_channels(GOOG, AHEAD.future, Edits(added=event).apply(TOLD))
+    assert rows[60 + bar - 1, CHANNELS.index(f"is_{kind}")] == 1.0
+
+
+def test_what_is_switched_off_and_supposed_counts():
+    assert first_changed(AHEAD, TOLD, Edits()) is None
+    assert first_changed(AHEAD, TOLD, Edits(off=AHEAD.scheduled)) == 1
+    assert first_changed(AHEAD, TOLD, Edits(surprise=Surprise("nfp", 1.5))) == 1
+    edits = Edits(off=AHEAD.scheduled)
+    assert set(TOLD.events) - set(edits.apply(TOLD).events) == set(AHEAD.scheduled)
+
+
+def test_kinds_that_an_instrument_has():
+    assert "earnings" in kinds_to_add(TOLD, "XNYS")
+    assert "rate_decision" not in kinds_to_add(TOLD, "XNYS")
+    euro = told_by((), replace(GOOG, symbol="EURUSD", calendar="fx"))
+    assert {"fomc", "rate_decision"} <= set(kinds_to_add(euro, "fx"))
+    assert "earnings" not in kinds_to_add(euro, "fx")
+    assert supposed_event("rate_decision", 1, AHEAD, euro).region == "EU"
+
+
+def fan(closes: np.ndarray) -> Forecast:
+    """A forecast with these closes (N, H), and everything else made up."""
+    paths = np.repeat(closes[..., None], 6, axis=-1)
+    return Forecast(
+        paths=paths,
+        timestamps=pd.date_range("2020-01-02", periods=closes.shape[1], tz="UTC"),
+        origin=pd.Timestamp("2020-01-01", tz="UTC"),
+        last_close=100.0,
+        parameters=SamplingParameters(sample_count=len(closes)),
+        model_name="made up",
+        model_revision="0",
+        context_hash="0",
+        n_context=40,
+        anchor_factor=1.0,
+        seconds=0.0,
+    )
+
+
+def test_changes_are_those_of_median_and_width():
+    noise = np.random.default_rng(1).normal(size=(200, 2))
+    before = fan(100.0 + noise)
+    (shifted,) = changes(before, fan(102.0 + noise), [2])
+    assert shifted.median == pytest.approx(2.0)
+    assert (shifted.median_error, shifted.width_error) == pytest.approx((0.0, 0.0), abs=1e-9)
+    assert shifted.verdict.startswith("median")
+    (wider,) = changes(before, fan(100.0 + 2.0 * noise), [1])
+    low, high = np.quantile(noise[:, 0], (0.1, 0.9))
+    assert wider.width == pytest.approx(high - low)
+    assert wider.verdict == "width"
+
+
+def test_pairs_of_independent_paths_differ_by_chance_only():
+    rng = np.random.default_rng(2)
+    before, after = (fan(100.0 + rng.normal(size=(200, 1))) for _ in range(2))
+    (change,) = changes(before, after, [1])
+    # Of the median of 200 standard normals, twice: sqrt(2 pi / 2 / 200).
+    assert change.median_error == pytest.approx(np.sqrt(np.pi / 200), rel=0.35)
+    assert change.verdict == "neither"
+    assert "Neither is more than the choice of paths explains." in change_text(before, after)
+    table = change_table(before, after, [1])
+    assert table["change of median"].tolist() == [change.median]
+    assert table["more than chance"].tolist() == ["neither"]
+
+
+def test_fans_that_are_the_same_are_said_to_be():
+    before = fan(np.full((20, 3), 100.0))
+    assert change_text(before, before).startswith("All 20 paths are the same")
+    assert changes(before, before, [3])[0].verdict == "neither"

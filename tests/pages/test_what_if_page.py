@@ -1,0 +1,69 @@
+"""The what-if page by Streamlit's own test driver: what it says and does, without a browser."""
+
+from __future__ import annotations
+
+from streamlit.testing.v1 import AppTest
+
+from tests.pages.app_driver import SAMPLE_TITLES, new_session, press, run_until, words
+
+GOOG = {"data": SAMPLE_TITLES[3], "horizon": "16", "paths": "20"}
+"""Daily bars, of which the 13th ahead carries a meeting of the FOMC."""
+FOMC = "on_fomc_us_2013-03-20"
+
+
+def what_if(**link: object) -> AppTest:
+    return new_session("what_if", **(GOOG | link)).run()
+
+
+def is_done(app: AppTest) -> bool:
+    return "over the next" in words(app)
+
+
+def told(app: AppTest) -> list:
+    return [run.request.events for run in app.session_state["what_if_runs"]]
+
+
+def test_a_model_that_reads_no_events_says_so_and_draws_one_fan():
+    app = run_until(what_if(), is_done)
+    assert "Bundled was never trained with events." in words(app).replace("*", "")
+    assert "kronos finetune lora" in app.code[0].value
+    assert told(app) == [None]
+    assert len(app.get("plotly_chart")) == 1
+    assert not app.checkbox
+    assert not app.dataframe
+
+
+def test_an_event_is_switched_off_and_the_second_fan_drawn(reader, fresh_seed):
+    app = run_until(what_if(seed=fresh_seed), is_done)
+    assert app.selectbox(key="told_model").value == reader
+    assert "+13, 20 Mar 2013" in app.checkbox(key=FOMC).label.replace("\\", "")
+    assert len(app.get("plotly_chart")) == 1, "nothing is supposed yet"
+    app.checkbox(key=FOMC).uncheck().run()
+    assert "Settings changed: press Run." in words(app)
+    run_until(press(app, "run_what_if"), lambda app: len(app.get("plotly_chart")) == 2)
+    before, after = told(app)
+    assert set(before.events) - set(after.events) == {
+        event for event in before.events if event.release_day == "2013-03-20"
+    }
+    table = app.dataframe[0].value
+    assert table["bar"].tolist() == [4, 8, 16]
+    assert (table["± median"] >= 0).all()
+    assert "of 20 paths differ" in words(app)
+    assert "Channels of leading markets are 0" in words(app)
+
+
+def test_a_link_carries_what_is_supposed(reader, fresh_seed):
+    link = {"add": "Earnings", "surprise": "CPI", "size_cpi": "-2", FOMC: "false"}
+    app = run_until(what_if(seed=fresh_seed, **link), is_done)
+    before, after = told(app)
+    assert before.surprise is None
+    assert (after.surprise.kind, after.surprise.score) == ("cpi", -2.0)
+    (added,) = set(after.events) - set(before.events)
+    assert (added.kind, added.symbol) == ("earnings", "GOOG")
+    assert "The fan can change from bar +1 of 16 on." in words(app)
+
+
+def test_what_is_never_read_is_said_and_draws_no_second_fan(reader, fresh_seed):
+    app = run_until(what_if(seed=fresh_seed, horizon="1", add="GDP"), is_done)
+    assert "Nothing that the model reads would change" in words(app)
+    assert len(told(app)) == 1
