@@ -156,7 +156,8 @@ def _add_panel(
             trace["yaxis"] = rail
         if trace.get("showlegend") is not False and name:
             # One entry for all panels, which hides and shows the layer in all of them.
-            trace |= {"legendgroup": name, "showlegend": place == 0}
+            is_new = all(drawn.get("legendgroup") != name for drawn in sheet.traces)
+            trace |= {"legendgroup": name, "showlegend": is_new}
         sheet.trace(kind, row=row, column=column, **trace)
     for shape in panel.shapes:
         kind, yref = shape.pop("type"), "y" if shape["yref"] == "y" else "y domain"

@@ -66,10 +66,12 @@ def show_deaf(model: str) -> None:
         return
     st.markdown(
         "No model on this machine reads events yet. One is made by training an adapter, a small "
-        "file beside a base model, on candles of yours and the calendar of releases:"
+        "file beside a base model, on candles of yours and the calendar of releases: on the "
+        'Training page, with "Learn the event calendar" on, or by command:'
     )
+    # Not as "sh": the colour of its options is too pale.
     st.code(
-        "kronos finetune lora --data my-candles --out runs/events --name my-events", language="sh"
+        "kronos finetune lora --data my-candles --out runs/events --name my-events", language=None
     )
     st.caption("It then stands first in this page's list of models.")
 
@@ -113,7 +115,7 @@ def show_fans(source: ChosenCandles, found: Sequence[Finished], *, narrow: bool)
     show_figure(figure, key="side_by_side", alt=compare_description(candles, contenders))
     st.caption(
         "Bands: 80% (p10 to p90) and 50% (p25 to p75) of paths. Thick line: median. Markers: "
-        "filled what came, hollow what is scheduled or supposed."
+        "filled on known bars, hollow on those to come."
     )
     _show_change(found)
     st.header("Laid over each other", anchor=False)
