@@ -6,8 +6,9 @@
 `planted` needs no data: simulated bars whose event bars move a known multiple as far, which the
 adapter must find to within 20%. `real` trains on a corpus of real bars before a cut-off, chooses
 behind it and scores bars later than both: base and adapter on the same windows with the same
-seeds, with intervals from a bootstrap of calendar weeks. Both print tables and write OUT/result.json.
-A run that was stopped goes on when started again with the same arguments.
+seeds, with intervals from a bootstrap of calendar weeks. Both print tables and write
+OUT/result.json. A run that was stopped goes on when started again with
+the same arguments.
 """
 
 from __future__ import annotations

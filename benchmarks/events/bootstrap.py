@@ -31,7 +31,7 @@ class Figure:
 
 def bootstrap(
     table: pd.DataFrame,
-    figures: dict[str, Callable[[pd.Series], float]],
+    figures: dict[str, Callable[[pd.DataFrame], pd.Series]],
     *,
     block: str = "block",
     draws: int = 2000,
@@ -42,7 +42,7 @@ def bootstrap(
     Args:
         table: A row for every observation: the block, and columns of numbers, which are summed.
             A column that does not concern a row holds 0 there.
-        figures: From the sums of all columns to a number.
+        figures: From sums of all columns, a row for every draw, to a number for every draw.
         block: Name of the column of blocks.
         draws: Resamples.
         seed: Seed of the resamples.
@@ -50,10 +50,13 @@ def bootstrap(
     sums = table.groupby(block).sum(numeric_only=True)
     rng = np.random.default_rng(seed)
     chosen = rng.integers(0, len(sums), (draws, len(sums)))
-    drawn = pd.DataFrame(sums.to_numpy()[chosen].sum(axis=1), columns=sums.columns)
+    drawn = sums.to_numpy()[chosen].sum(axis=1)
+    # The first row is no draw: every block once, which gives the figure itself.
+    held = np.concatenate([sums.to_numpy().sum(axis=0, keepdims=True), drawn])
+    both = pd.DataFrame(held, columns=sums.columns)
     found = {}
     for name, figure in figures.items():
-        values = np.array([figure(row) for _, row in drawn.iterrows()])
-        low, high = np.nanquantile(values, (0.025, 0.975))
-        found[name] = Figure(float(figure(sums.sum())), float(low), float(high))
+        values = figure(both).to_numpy()
+        low, high = np.nanquantile(values[1:], (0.025, 0.975))
+        found[name] = Figure(float(values[0]), float(low), float(high))
     return found

@@ -29,7 +29,8 @@ class PlantedPlan:
     Attributes:
         multiplier: Standard deviation of an event bar's return over that of a quiet bar's.
         n_series: Series, all with the same events.
-        n_bars: Daily bars of each.
+        interval: "1d" or "1w".
+        n_bars: Bars of each.
         weeks: Fewest and most weeks between two events, which fall on Wednesdays as decisions
             of the FOMC do. Which Wednesday is drawn: the calendar alone does not tell.
         seed: Seed of dates and prices.
@@ -37,42 +38,54 @@ class PlantedPlan:
 
     multiplier: float = 3.0
     n_series: int = 24
-    n_bars: int = 3000
-    weeks: tuple[int, int] = (1, 3)
+    interval: str = "1w"
+    n_bars: int = 2000
+    weeks: tuple[int, int] = (2, 7)
     seed: int = 0
 
 
-def _days(plan: PlantedPlan) -> pd.DatetimeIndex:
-    return pd.date_range("2010-01-01", periods=plan.n_bars, freq="D", tz="UTC")
+def _opens(plan: PlantedPlan) -> pd.DatetimeIndex:
+    """(n_bars,) open times; weeks begin on Mondays."""
+    freq = {"1d": "D", "1w": "7D"}[plan.interval]
+    return pd.date_range("1982-01-04", periods=plan.n_bars, freq=freq, tz="UTC")
 
 
 def planted_events(plan: PlantedPlan) -> list[Event]:
     """Decisions on Wednesdays, `weeks` apart, from before the first bar to behind the last."""
     rng = np.random.default_rng([plan.seed, 1])
-    days = _days(plan)
-    at = days[0] - pd.Timedelta(days=2 + 7 * plan.weeks[1])  # a Wednesday
+    opens = _opens(plan)
+    at = opens[0] + pd.Timedelta(days=2 - 7 * plan.weeks[1])  # a Wednesday
     found = []
-    while at < days[-1] + pd.Timedelta(days=180):
+    while at < opens[-1] + pd.Timedelta(days=180):
         found.append(Event("fomc", (at + pd.Timedelta(hours=18)).as_unit("ns"), "US"))
         at += pd.Timedelta(weeks=int(rng.integers(plan.weeks[0], plan.weeks[1] + 1)))
     return found
 
 
 def planted_corpus(plan: PlantedPlan) -> Corpus:
-    """The bars: daily, round the clock, every series with its own volatility."""
+    """The bars, round the clock, every series with its own volatility."""
     rng = np.random.default_rng([plan.seed, 2])
-    days = _days(plan)
-    dates = {event.time.normalize() for event in planted_events(plan)}
-    factor = np.where([day in dates for day in days], plan.multiplier, 1.0)
-    stamps = calendar_fields(days).astype(np.int8)
-    times = days.as_unit("ns").asi8
+    opens = _opens(plan)
+    times = opens.as_unit("ns").asi8
+    moments = np.array([event.time.value for event in planted_events(plan)])
+    bars = np.searchsorted(times, moments, side="right") - 1
+    factor = np.ones(plan.n_bars)
+    factor[bars[(bars >= 0) & (moments < times[-1])]] = plan.multiplier
+    stamps = calendar_fields(opens).astype(np.int8)
     series = tuple(
         SeriesInfo(
-            f"planted{i}", "1d", "planted/1d", f"planted{i}", i * plan.n_bars,
-            (i + 1) * plan.n_bars, calendar=ALWAYS_OPEN, zone="UTC", symbol=f"PLANTED{i}",
+            name,
+            plan.interval,
+            f"planted/{plan.interval}",
+            name,
+            start,
+            start + plan.n_bars,
+            calendar=ALWAYS_OPEN,
+            zone="UTC",
+            symbol=name.upper(),
         )
-        for i in range(plan.n_series)
-    )  # fmt: skip
+        for name, start in ((f"planted{i}", i * plan.n_bars) for i in range(plan.n_series))
+    )
     values = [_bars(factor * rng.uniform(0.005, 0.02), rng) for _ in series]
     return Corpus(
         np.concatenate(values),

@@ -9,7 +9,7 @@ is not earlier.
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -27,6 +27,19 @@ from kronos.finetune.split import Parts, Split
 from kronos.training.corpus import Corpus, Holdout, load_corpus
 
 __all__ = ["RealPlan", "events_of", "load_bars", "parts_of", "train_adapter"]
+
+
+_SETTINGS = FinetuneSettings(
+    context=96,
+    horizon=24,
+    windows=16,
+    steps=240,
+    validate_every=80,
+    patience=0,
+    validation_windows=48,
+    paths=16,
+    event_weight=3.0,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +66,7 @@ class RealPlan:
     cut_off: str = "2025-07-01"
     test_from: str = "2025-10-01"
     rates: tuple[float, ...] = (2e-3, 1e-2)
-    settings: FinetuneSettings = FinetuneSettings(
-        context=96,
-        horizon=24,
-        windows=16,
-        steps=240,
-        validate_every=80,
-        patience=0,
-        validation_windows=48,
-        paths=16,
-        event_weight=3.0,
-    )
+    settings: FinetuneSettings = field(default_factory=lambda: _SETTINGS)
     base: str = "bundled"
 
 

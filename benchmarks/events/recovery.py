@@ -7,7 +7,7 @@ can tell of the event bar are the days until it, on the bars before.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from kronos.predictor import KronosPredictor
 from kronos.training.corpus import Corpus
 from kronos.training.corpus_events import CorpusEvents
 
-__all__ = ["TOLERANCE", "RecoveryPlan", "recover", "recovery_table"]
+__all__ = ["TOLERANCE", "RecoveryPlan", "recover", "recovery_table", "spreads"]
 
 TOLERANCE = 0.2
 """How far the recovered multiplier may lie from the planted one, as a share of it."""
@@ -47,7 +47,7 @@ class RecoveryPlan:
         seed: Seed of training and test.
     """
 
-    planted: PlantedPlan = PlantedPlan()
+    planted: PlantedPlan = field(default_factory=PlantedPlan)
     steps: int = 400
     lr: float = 3e-3
     windows: int = 32
@@ -102,7 +102,7 @@ def recover(plan: RecoveryPlan, out: Path, hooks: Hooks | None = None) -> dict[s
     for arm, model in (("base", base.reference), ("adapter", trained.path)):
         predictor: KronosPredictor = zoo.load(model, device=device)
         sampled = fans(predictor, parts.test, told, origins, sampling, is_told=arm == "adapter")
-        found[arm] = _spreads(sampled)
+        found[arm] = spreads(sampled)
     multiplier = plan.planted.multiplier
     found["error"] = found["adapter"]["ratio"] / multiplier - 1.0
     found["is_recovered"] = abs(found["error"]) <= TOLERANCE
@@ -147,7 +147,7 @@ def _origins(test: Corpus, plan: RecoveryPlan) -> list[Origin]:
     return found
 
 
-def _spreads(sampled: Sequence[Fan], reach: int = 3) -> dict[str, Any]:
+def spreads(sampled: Sequence[Fan], reach: int = 3) -> dict[str, Any]:
     """Spread of one-bar returns, p90 - p10 over the paths, in units of a fan's quiet bars."""
     event, quiet = [], []
     by_distance: dict[str, list[float]] = {str(d): [] for d in range(-reach, reach + 1)}

@@ -20,6 +20,8 @@ __all__ = ["ARMS", "compare", "score_windows", "verdict"]
 ARMS = ("base", "untold", "told")
 """The base; the adapter that is told nothing of events; the adapter that is told."""
 
+_OfSums = Callable[[pd.DataFrame], pd.Series]
+
 QUIET_LIMIT = 1.02
 """Most that the quiet error may be, as a share of the base's."""
 
@@ -69,7 +71,7 @@ def score_windows(
 
 def compare(table: pd.DataFrame) -> dict[str, Figure]:
     """Figures with block-bootstrap intervals; ratios are those of an arm to the base."""
-    figures: dict[str, Callable[[pd.Series], float]] = {}
+    figures: dict[str, _OfSums] = {}
     for span in ("event", "bar", "quiet"):
         for arm in ARMS:
             figures[f"{span}_crps_{arm}"] = _mean(f"{span}_crps_{arm}", f"{span}_n")
@@ -99,11 +101,10 @@ def verdict(figures: dict[str, Figure]) -> tuple[bool, str]:
     )
 
 
-def _mean(what: str, n: str) -> Callable[[pd.Series], float]:
-    return lambda sums: float(sums[what] / sums[n]) if sums[n] else float("nan")
+def _mean(what: str, n: str) -> _OfSums:
+    return lambda sums: sums[what] / sums[n]
 
 
-def _spread_ratio(span: str, what: str) -> Callable[[pd.Series], float]:
-    event = _mean(f"{span}_{what}", f"{span}_n")
-    quiet = _mean(f"quiet_{what}", "quiet_n")
+def _spread_ratio(span: str, what: str) -> _OfSums:
+    event, quiet = _mean(f"{span}_{what}", f"{span}_n"), _mean(f"quiet_{what}", "quiet_n")
     return lambda sums: event(sums) / quiet(sums)
