@@ -1,9 +1,12 @@
 """The command that asks whether an adapter learns events: what it simulates, draws and counts."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.events.__main__ import main
 from benchmarks.events.arms import Fan, Sampling
 from benchmarks.events.bootstrap import bootstrap
 from benchmarks.events.origins import draw_origins
@@ -118,3 +121,14 @@ def test_the_recovered_ratio_is_that_of_the_paths():
     assert found["ratio"] == pytest.approx(3.0, rel=0.05)
     assert found["by_distance"]["1"] == pytest.approx(1.0, rel=0.05)
     assert found["event_bars"] == 20
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_short_run_on_planted_bars_widens_event_bars_and_no_others(tmp_path, capsys):
+    assert main(["planted", "--quick", "--out", str(tmp_path)]) == 0
+    found = json.loads((tmp_path / "result.json").read_text())
+    assert found["base"]["ratio"] == pytest.approx(1.0, abs=0.1)
+    assert found["adapter"]["ratio"] > 1.25
+    assert found["adapter"]["by_distance"]["-1"] == pytest.approx(1.0, abs=0.2)
+    assert "planted" in capsys.readouterr().out

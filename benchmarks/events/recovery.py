@@ -18,6 +18,7 @@ from benchmarks.events.arms import Fan, Origin, Sampling, fans
 from benchmarks.events.planted import PlantedPlan, planted_corpus, planted_events
 from kronos import zoo
 from kronos.finetune.job import Hooks, Material, finetune_lora
+from kronos.finetune.lora import LoraSettings
 from kronos.finetune.settings import FinetuneSettings
 from kronos.finetune.split import Split, split_corpus
 from kronos.predictor import KronosPredictor
@@ -38,6 +39,9 @@ class RecoveryPlan:
         planted: What is simulated.
         steps: Optimizer steps.
         lr: Peak learning rate.
+        alpha: That of the adapter. The event embedding starts at zero beside tokens of size 1.5
+            and has far to go, which takes a rate at which the products, at the usual alpha of
+            16, would wreck the model.
         windows: Windows in a step.
         context: Bars read.
         horizon: Bars forecast, in training and in the test.
@@ -48,11 +52,12 @@ class RecoveryPlan:
     """
 
     planted: PlantedPlan = field(default_factory=PlantedPlan)
-    steps: int = 400
-    lr: float = 3e-3
-    windows: int = 32
+    steps: int = 450
+    lr: float = 3e-2
+    alpha: int = 1
+    windows: int = 8
     context: int = 32
-    horizon: int = 24
+    horizon: int = 32
     origins: int = 48
     paths: int = 64
     base: str = "bundled"
@@ -93,7 +98,9 @@ def recover(plan: RecoveryPlan, out: Path, hooks: Hooks | None = None) -> dict[s
     assert parts.test is not None
     base = zoo.locate(plan.base)
     material = Material(base, parts, events, learn_events=True)
-    trained = finetune_lora(material, plan.settings(), out, hooks=hooks)
+    trained = finetune_lora(
+        material, plan.settings(), out, lora=LoraSettings(alpha=plan.alpha), hooks=hooks
+    )
     told = CorpusEvents(parts.test, events)
     sampling = Sampling(plan.context, plan.horizon, plan.paths, plan.seed)
     origins = _origins(parts.test, plan)
