@@ -1,0 +1,134 @@
+"""The command that asks whether an adapter learns events: what it simulates, draws and counts."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.events.__main__ import main
+from benchmarks.events.arms import Fan, Sampling
+from benchmarks.events.bootstrap import bootstrap
+from benchmarks.events.origins import draw_origins
+from benchmarks.events.planted import PlantedPlan, planted_corpus, planted_events
+from benchmarks.events.recovery import spreads
+from benchmarks.events.scores import ARMS, compare, score_windows, verdict
+from kronos.context import CLOSE
+from kronos.training.corpus_events import CorpusEvents
+
+SAMPLING = Sampling(context=24, horizon=8, paths=16)
+
+
+@pytest.fixture(scope="module")
+def planted():
+    plan = PlantedPlan(n_series=3, n_bars=900, interval="1d", weeks=(2, 4))
+    events = planted_events(plan)
+    corpus = planted_corpus(plan)
+    return plan, corpus, CorpusEvents(corpus, events)
+
+
+@pytest.fixture(scope="module")
+def drawn(planted):
+    _, corpus, events = planted
+    test_from = pd.Timestamp(int(corpus.times[300]), tz="UTC")
+    pair = draw_origins(corpus, events, test_from, SAMPLING, most=40)
+    return corpus, events, test_from, pair
+
+
+def test_planted_bars_move_the_multiple_where_the_channels_flag_them(planted):
+    plan, corpus, events = planted
+    for series in corpus.series:
+        at = np.arange(series.start + 1, series.stop)
+        flagged = events.any_between(at, at + 1)
+        returns = np.log(corpus.values[at, CLOSE] / corpus.values[at - 1, CLOSE])
+        ratio = returns[flagged].std() / returns[~flagged].std()
+        assert ratio == pytest.approx(plan.multiplier, rel=0.2)
+
+
+def test_planted_bars_are_candles(planted):
+    opens, high, low, close, volume, _ = planted[1].values.T
+    assert (high >= np.maximum(opens, close)).all()
+    assert (low <= np.minimum(opens, close)).all()
+    assert min(low.min(), volume.min()) > 0
+
+
+def test_event_windows_have_an_event_ahead_and_quiet_windows_none(drawn):
+    _, events, _, (with_event, quiet) = drawn
+    assert len(with_event) == len(quiet) == 40
+    half, whole = SAMPLING.horizon // 2, SAMPLING.horizon
+    at = np.array([origin.at for origin in with_event])
+    assert events.any_between(at, at + half).all()
+    at = np.array([origin.at for origin in quiet])
+    assert not events.any_between(at, at + whole).any()
+
+
+def test_windows_are_scored_in_the_test_and_stay_in_their_series(drawn):
+    corpus, _, test_from, pair = drawn
+    for origin in [*pair[0], *pair[1]]:
+        assert corpus.times[origin.at] >= test_from.value
+        assert origin.at - SAMPLING.context >= origin.series.start
+        assert origin.at + SAMPLING.horizon <= origin.series.stop
+    assert [o.series for o in pair[0]] == [o.series for o in pair[1]]
+
+
+def scored(drawn, **widths: float) -> pd.DataFrame:
+    """Scores of arms whose paths are normal walks, wider or narrower than the outcomes'."""
+    corpus, _, _, pair = drawn
+    rng = np.random.default_rng(0)
+    tables = []
+    for origins, has_event in zip(pair, (True, False), strict=True):
+        shape = (len(origins), SAMPLING.paths, SAMPLING.horizon)
+        walks = rng.normal(0.0, 0.01, shape).cumsum(axis=-1)
+        flagged = np.arange(SAMPLING.horizon) == 2
+        sampled = {
+            arm: [Fan(walk * widths[arm], flagged * has_event) for walk in walks] for arm in ARMS
+        }
+        tables.append(score_windows(corpus, origins, sampled, SAMPLING, has_event=has_event))
+    return pd.concat(tables, ignore_index=True)
+
+
+def test_equal_arms_are_equal_in_every_draw(drawn):
+    figures = compare(scored(drawn, base=1.0, untold=1.0, told=1.0))
+    for name, figure in figures.items():
+        if name.endswith(("_to_base", "_to_untold")):
+            assert (figure.value, figure.low, figure.high) == (1.0, 1.0, 1.0)
+    assert not verdict(figures)[0]
+
+
+def test_widths_show_as_spread_and_coverage(drawn):
+    figures = compare(scored(drawn, base=1.0, untold=1.0, told=3.0))
+    assert figures["event_coverage_told"].value > figures["event_coverage_base"].value
+    assert figures["event_spread_ratio_told"].value == pytest.approx(
+        figures["event_spread_ratio_base"].value
+    )
+
+
+def test_intervals_come_from_blocks_and_not_from_rows():
+    values = np.repeat([1.0, 2.0, 4.0, 3.0], 50)
+    table = pd.DataFrame({"x": values, "n": 1.0, "block": np.repeat(list("abcd"), 50)})
+    figure = bootstrap(table, {"mean": lambda sums: sums["x"] / sums["n"]})["mean"]
+    assert figure.value == 2.5
+    assert figure.high - figure.low > 1.4
+
+
+def test_the_recovered_ratio_is_that_of_the_paths():
+    rng = np.random.default_rng(1)
+    sigma = np.where(np.arange(20) == 9, 3.0, 1.0)
+    fans = [
+        Fan(rng.normal(0.0, sigma, (400, 20)).cumsum(axis=1), np.arange(20) == 9) for _ in range(20)
+    ]
+    found = spreads(fans)
+    assert found["ratio"] == pytest.approx(3.0, rel=0.05)
+    assert found["by_distance"]["1"] == pytest.approx(1.0, rel=0.05)
+    assert found["event_bars"] == 20
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_short_run_on_planted_bars_widens_event_bars_and_no_others(tmp_path, capsys):
+    assert main(["planted", "--quick", "--out", str(tmp_path)]) == 0
+    found = json.loads((tmp_path / "result.json").read_text())
+    assert found["base"]["ratio"] == pytest.approx(1.0, abs=0.1)
+    assert found["adapter"]["ratio"] > 1.25
+    assert found["adapter"]["by_distance"]["-1"] == pytest.approx(1.0, abs=0.2)
+    assert "planted" in capsys.readouterr().out
