@@ -43,8 +43,8 @@ def split_figure(series: Sequence[Series], cut_off: pd.Timestamp) -> go.Figure:
             hovertemplate=f"%{{y}}: {label}<extra></extra>", width=0.6,
         )  # fmt: skip
     figure.update_layout(
-        **page_layout(), barmode="overlay", height=84 + 30 * len(shown), showlegend=True,
-        margin={"l": 8, "r": 12, "t": 30, "b": 24},
+        **page_layout(), barmode="overlay", height=100 + 30 * len(shown), showlegend=True,
+        margin={"l": 8, "r": 12, "t": 30, "b": 40},
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0.0},
         xaxis={"type": "date", "showgrid": True, "fixedrange": True, "nticks": 6},
         yaxis={"autorange": "reversed", "automargin": True, "fixedrange": True, "showgrid": False},
