@@ -179,12 +179,13 @@ def create_run(series: Sequence[Series], plan: Plan, choices: CsvChoices) -> Tra
         choices: How the files were read.
     """
     folder = runs_folder() / secrets.token_urlsafe(16)
+    # Before anything lies in it: uploads are nobody else's to read.
+    folder.mkdir(mode=0o700, parents=True)
     facts = facts_of(series)
     for each, known in zip(series, facts, strict=True):
         path = folder / "data" / known.file
         path.parent.mkdir(parents=True)
         table_of(each.candles).to_parquet(path, index=False)
-    folder.chmod(0o700)
     pd.DataFrame([asdict(known) for known in facts]).to_csv(folder / "manifest.csv", index=False)
     kept = [
         KeptSeries(
