@@ -156,8 +156,8 @@ def _add_panel(
             trace["yaxis"] = rail
         if trace.get("showlegend") is not False and name:
             # One entry for all panels, which hides and shows the layer in all of them.
-            is_new = all(drawn.get("legendgroup") != name for drawn in sheet.traces)
-            trace |= {"legendgroup": name, "showlegend": is_new}
+            shown = {drawn.get("legendgroup") for drawn in sheet.traces if drawn.get("showlegend")}
+            trace |= {"legendgroup": name, "showlegend": name not in shown}
         sheet.trace(kind, row=row, column=column, **trace)
     for shape in panel.shapes:
         kind, yref = shape.pop("type"), "y" if shape["yref"] == "y" else "y domain"
