@@ -95,6 +95,7 @@ class Forecast:
             true one; 1 when not anchored.
         seconds: Wall time the forecast took.
         events_hash: SHA-256 of the event channels the model was told; None where it was told none.
+        calibration_hash: SHA-256 of the calibration that moved the paths; None for a raw fan.
     """
 
     paths: np.ndarray
@@ -109,6 +110,7 @@ class Forecast:
     anchor_factor: float = 1.0
     seconds: float = field(default=0.0)
     events_hash: str | None = None
+    calibration_hash: str | None = None
 
     def __post_init__(self) -> None:
         if self.paths.ndim != 3 or self.paths.shape[2] != len(COLUMNS):
@@ -196,14 +198,18 @@ class Forecast:
     def metadata(self) -> dict[str, Any]:
         """Everything needed to tell what was forecast and to reproduce it; JSON-ready.
 
-        `events_sha256` is there only where the model was told of events.
+        `events_sha256` is there only where the model was told of events, `calibration_sha256` only
+        where the fan is a calibrated one.
         """
-        told = {} if self.events_hash is None else {"events_sha256": self.events_hash}
+        digests = {
+            "events_sha256": self.events_hash,
+            "calibration_sha256": self.calibration_hash,
+        }
         return {
             "model": self.model_name,
             "model_revision": self.model_revision,
             "context_sha256": self.context_hash,
-            **told,
+            **{name: digest for name, digest in digests.items() if digest is not None},
             "n_context": self.n_context,
             "origin": self.origin.isoformat(),
             "last_close": self.last_close,

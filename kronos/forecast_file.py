@@ -66,6 +66,7 @@ def load_forecast(path: str | Path) -> Forecast:
             anchor_factor=facts["anchor_factor"],
             seconds=facts["seconds"],
             events_hash=facts.get("events_sha256"),
+            calibration_hash=facts.get("calibration_sha256"),
         )
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise InvalidRequest(f"{path} is no forecast that can be read: {error}.") from error

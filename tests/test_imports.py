@@ -53,6 +53,10 @@ MAY_USE = {
         "adapters", "digest", "errors", "events", "forecast", "nn", "predictor", "training", "zoo",
     },
     "store": {"candles", "errors", "evaluation", "export", "forecast", "intervals"},
+    "calibration": {
+        "assets", "calendars", "candle_paths", "candles", "errors", "evaluation", "forecast",
+        "intervals", "store",
+    },
     "torch_setup": {"collector"},
     "service": {"baselines", "context", "forecast", "inference", "predictor", "torch_setup", "zoo"},
     "self_test": {
@@ -60,7 +64,7 @@ MAY_USE = {
     },
 }  # fmt: skip
 WITHOUT_TORCH = {
-    "assets", "baselines", "calendars", "candle_paths", "candles", "collector", "context", "digest",
+    "assets", "baselines", "calendars", "calibration", "candle_paths", "candles", "collector", "context", "digest",
     "errors", "evaluation", "event_rows", "events", "export", "forecast", "forecast_file", "hub",
     "intervals", "machine", "noise", "store", "upstream_calls",
 }  # fmt: skip

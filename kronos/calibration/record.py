@@ -1,0 +1,85 @@
+"""What the store knows, as outcomes to learn from."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import sqlalchemy as sa
+
+from kronos.calibration.replay import Outcomes
+from kronos.calibration.streams import Stream, bucket_of
+from kronos.intervals import interval_width
+from kronos.store.prediction import LEVELS
+from kronos.store.record import read_quantiles, read_record
+from kronos.store.schema import predictions
+
+if TYPE_CHECKING:
+    from kronos.store.store import Store
+
+__all__ = ["outcomes_of", "read_outcomes", "usable"]
+
+
+def read_outcomes(store: Store) -> Outcomes:
+    """Every outcome of the store that a calibration may learn from.
+
+    Raises:
+        StoreError: The store cannot be used.
+    """
+    record = read_record(store)
+    record = record[usable(record, _narrowed(store))].reset_index(drop=True)
+    return outcomes_of(record, read_quantiles(store, record))
+
+
+def usable(record: pd.DataFrame, narrowed: set[str]) -> np.ndarray:
+    """(n,) which rows of a record say how a fan fares.
+
+    Not those of bars that the model may have learned from, of fans that were narrowed by
+    temperature or filters, or without a volatility at the origin.
+
+    Args:
+        record: As `kronos.store.record.read_record` gives it.
+        narrowed: Ids of predictions with other settings than T=1, top_p=1, top_k=0.
+    """
+    honest = record["out_of_sample"].fillna(record["ahead"]).to_numpy(dtype=bool)
+    scaled = record["scale"].to_numpy(dtype=float) > 0
+    return honest & scaled & ~record["prediction_id"].isin(narrowed).to_numpy()
+
+
+def outcomes_of(record: pd.DataFrame, quantiles: np.ndarray) -> Outcomes:
+    """Rows of a record with their quantiles (n, L), in log-returns, as outcomes."""
+    streams = pd.DataFrame(
+        {
+            "model": record["model"].to_numpy(),
+            "revision": record["version"].to_numpy(),
+            "asset_class": record["asset_class"].to_numpy(),
+            "interval": record["interval"].to_numpy(),
+            "bucket": bucket_of(record["step"].to_numpy()),
+        },
+        columns=list(Stream._fields),
+    )
+    # A forecast can be made once the bar at its origin has ended.
+    width = record["interval"].map(lambda name: interval_width(name).value).to_numpy(dtype="int64")
+    issued = record["origin"].to_numpy(dtype="datetime64[ns]").astype("int64") + width
+    resolved = record["resolved_at"].to_numpy(dtype="datetime64[ns]").astype("int64")
+    outcome = record["actual_return"].to_numpy()[:, None]
+    scores = (outcome - quantiles) / record["scale"].to_numpy()[:, None]
+    return Outcomes(streams, np.minimum(issued, resolved - 1), resolved, scores, np.array(LEVELS))
+
+
+def _narrowed(store: Store) -> set[str]:
+    """Ids of the predictions whose fan leaves something out or is spread on purpose."""
+    text = sa.type_coerce(predictions.c.parameters, sa.types.NullType()).label("parameters")
+    with store.database.reading() as connection:
+        rows = connection.execute(sa.select(predictions.c.id, text)).all()
+    plain = {"T": 1.0, "top_p": 1.0, "top_k": 0}
+    return {
+        name
+        for name, given in rows
+        if any(
+            (json.loads(given) if isinstance(given, str) else given).get(key) != value
+            for key, value in plain.items()
+        )
+    }
