@@ -52,7 +52,10 @@ MAY_USE = {
     "finetune": {
         "adapters", "digest", "errors", "events", "forecast", "nn", "predictor", "training", "zoo",
     },
-    "store": {"candles", "errors", "evaluation", "export", "forecast", "intervals"},
+    "store": {
+        "calendars", "candles", "errors", "evaluation", "events", "export", "forecast", "intervals",
+        "zoo",
+    },
     "calibration": {
         "assets", "calendars", "candle_paths", "candles", "errors", "evaluation", "forecast",
         "intervals", "store",
@@ -64,9 +67,9 @@ MAY_USE = {
     },
 }  # fmt: skip
 WITHOUT_TORCH = {
-    "assets", "baselines", "calendars", "calibration", "candle_paths", "candles", "collector", "context", "digest",
-    "errors", "evaluation", "event_rows", "events", "export", "forecast", "forecast_file", "hub",
-    "intervals", "machine", "noise", "store", "upstream_calls",
+    "assets", "baselines", "calendars", "calibration", "candle_paths", "candles", "collector",
+    "context", "digest", "errors", "evaluation", "event_rows", "events", "export", "forecast",
+    "forecast_file", "hub", "intervals", "machine", "noise", "store", "upstream_calls",
 }  # fmt: skip
 # The command line stands above everything, like the pages.
 COMMANDS = {"cli", "__main__"}

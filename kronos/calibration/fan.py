@@ -56,7 +56,9 @@ def standing(state: CalibrationState, forecast: Forecast, candles: Candles) -> S
     streams = dict(found)
     n_outcomes = sum(entry.n_outcomes for entry in streams.values())
     latest = min(entry.latest for entry in streams.values())
-    words = f"Calibrated on {n_outcomes:,} outcomes{_breadth(streams)}, the last of {latest:%d %b %Y}."
+    words = (
+        f"Calibrated on {n_outcomes:,} outcomes{_breadth(streams)}, the last of {latest:%d %b %Y}."
+    )
     origin = forecast.origin
     age = (origin.tz_localize(candles.zone) if origin.tz is None else origin) - latest
     if age > max_age(candles.interval):

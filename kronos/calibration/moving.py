@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from kronos.candle_paths import valid_prices
-from kronos.forecast import COLUMNS
 from kronos.errors import InvalidRequest
+from kronos.forecast import COLUMNS
 
 __all__ = ["move_paths", "moved_values"]
 

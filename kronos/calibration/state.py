@@ -66,7 +66,9 @@ class CalibrationState:
         streams = {
             # As the file has them, so that a fan is the same before and after.
             stream: StreamState(
-                tracker.offsets.round(_DECIMALS), tracker.n_outcomes, pd.Timestamp(tracker.latest, tz="UTC")
+                tracker.offsets.round(_DECIMALS),
+                tracker.n_outcomes,
+                pd.Timestamp(tracker.latest, tz="UTC"),
             )
             for stream, tracker in sorted(trackers.items())
             if tracker.is_warm
@@ -98,7 +100,9 @@ class CalibrationState:
         for bucket in map(int, bucket_of(np.arange(1, horizon + 1))):
             if bucket not in of_bucket:
                 wanted = Stream(model, revision, asset_class, interval, bucket).widening()
-                known = [(stream, self.streams[stream]) for stream in wanted if stream in self.streams]
+                known = [
+                    (stream, self.streams[stream]) for stream in wanted if stream in self.streams
+                ]
                 of_bucket[bucket] = known[0] if known else None
             known_here = of_bucket[bucket] or (found[-1] if found else None)
             if known_here is None:

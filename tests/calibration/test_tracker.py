@@ -64,9 +64,7 @@ def test_a_later_outcome_never_changes_an_earlier_offset(seed, cut):
     scores, issued, resolved = stream(160, seed=seed, delay=7)
     other = scores.copy()
     other[cut:] = np.random.default_rng(seed).normal(0, 9, other[cut:].shape)
-    one, two = (
-        run(QuantileTracker(LEVELS, warm=30), s, issued, resolved) for s in (scores, other)
-    )
+    one, two = (run(QuantileTracker(LEVELS, warm=30), s, issued, resolved) for s in (scores, other))
     early = np.arange(0, resolved[cut])
     np.testing.assert_array_equal(one.offsets_at(early), two.offsets_at(early))
 
