@@ -5,6 +5,7 @@ import streamlit as st
 from kronos.errors import InvalidRequest
 from pages.ui import asked, controls, details, progress, results
 from pages.ui import source as candle_source
+from pages.ui.calibration import choose_fan
 from pages.ui.chart import view as chart_view
 from pages.ui.messages import show_error
 from pages.ui.run_button import run_button
@@ -38,6 +39,7 @@ results.show_heading(source.candles, shown)
 results.show_facts(source, shown)
 candle_source.show_link_problem()
 progress.show_state(request, source, status, refusal, shown)
+shown = choose_fan(source.candles, shown)
 if shown is not None:
     results.show_readouts(source.candles, shown)
     results.show_outcome(source.candles, shown)

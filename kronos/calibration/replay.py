@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -90,7 +91,7 @@ def _members(outcomes: Outcomes) -> Iterator[tuple[Stream, np.ndarray]]:
     """Rows of every stream, the narrow streams first."""
     columns = list(Stream._fields)
     groups = outcomes.streams[columns].reset_index(drop=True).groupby(columns, sort=True).indices
-    narrow = {Stream(*key): np.asarray(rows) for key, rows in groups.items()}
+    narrow = {Stream(*cast(tuple[Any, ...], key)): np.asarray(rows) for key, rows in groups.items()}
     for width in range(_WIDENINGS):
         joined: dict[Stream, list[np.ndarray]] = {}
         for stream, rows in narrow.items():

@@ -1,4 +1,4 @@
-"""What has been learned, as a file: the offsets of every stream, and what they were learned from."""
+"""What has been learned, as a file: the offsets of every stream, and where they come from."""
 
 from __future__ import annotations
 

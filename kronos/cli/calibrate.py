@@ -23,8 +23,8 @@ with at least 200 outcomes at 20 moments. Pages and `kronos forecast --calibrate
 calibrated fans. What ships with the bundled model is where its streams go on from.
 
 Learned from are forecasts with T = 1 and no filters, of bars that the model cannot have learned
-from. In the long run the share of outcomes below each quantile is its level, over all forecasts of a
-kind. Nothing is promised of a single forecast, of days with events, or of whole paths.
+from. In the long run the share of outcomes below each quantile is its level, over all forecasts of
+a kind. Nothing is promised of a single forecast, of days with events, or of whole paths.
 
 columns of the table:
   outcomes   how many were learned from
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"{len(outcomes):,} outcomes; kept in {file}", file=sys.stderr)
         else:
             print(
-                "The store has no outcomes to learn from: forecasts with --save, then kronos score.",
+                "The store has no outcomes to learn from: forecast with --save, then kronos score.",
                 file=sys.stderr,
             )
     write_text(None, _table(state))

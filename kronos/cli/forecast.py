@@ -199,10 +199,10 @@ def run(args: argparse.Namespace) -> int:
         forecast = engine.run("forecast", asked, owner="command line", watch=watch)
     shown = forecast
     if args.calibrated:
-        state = load_state()
+        calibration = load_state()
         if not args.quiet:
-            print(standing(state, forecast, request.candles).words, file=sys.stderr)
-        shown = calibrate(forecast, request.candles, state)
+            print(standing(calibration, forecast, request.candles).words, file=sys.stderr)
+        shown = calibrate(forecast, request.candles, calibration)
     render = forecast_json if args.format == "json" else quantiles_csv
     if args.paths_out:
         write_text(args.paths_out, paths_csv(request.candles, shown))

@@ -117,8 +117,8 @@ def prediction_row(
     """
     if forecast.calibration_hash is not None:
         raise InvalidRequest(
-            "A calibrated fan is not stored: what is learned from the store would correct it twice. "
-            "Store the raw forecast."
+            "A calibrated fan is not stored: what is learned from the store would correct it "
+            "twice. Store the raw forecast."
         )
     _check_prices(forecast)
     origin = _utc(pd.DatetimeIndex([forecast.origin]), candles)[0]

@@ -9,6 +9,7 @@ from kronos import baselines, zoo
 from kronos.candles import Candles
 from kronos.forecast import Forecast
 from pages.ui import readouts, services
+from pages.ui.calibration import PROMISE
 from pages.ui.glossary import meaning
 from pages.ui.messages import plain
 from pages.ui.source import ChosenCandles
@@ -78,6 +79,8 @@ def caution_notes(source: ChosenCandles, forecast: Forecast) -> list[str]:
             f"The adapter learned from bars up to {adapter.cut_off}. This forecast starts before, "
             "so a hit here proves nothing."
         )
+    if forecast.calibration_hash is not None:
+        notes.append(PROMISE)
     if forecast.events_hash is not None:
         notes.append(
             "The model was told of the events of its calendar: dates that were public at the "
