@@ -19,7 +19,7 @@ from kronos.store.schema import predictions
 if TYPE_CHECKING:
     from kronos.store.store import Store
 
-__all__ = ["outcomes_of", "read_outcomes", "usable"]
+__all__ = ["outcomes_of", "read_outcomes", "usable", "usable_record"]
 
 
 def read_outcomes(store: Store) -> Outcomes:
@@ -28,9 +28,18 @@ def read_outcomes(store: Store) -> Outcomes:
     Raises:
         StoreError: The store cannot be used.
     """
-    record = read_record(store)
-    record = record[usable(record, _narrowed(store))].reset_index(drop=True)
+    record = usable_record(store)
     return outcomes_of(record, read_quantiles(store, record))
+
+
+def usable_record(store: Store) -> pd.DataFrame:
+    """The rows of the store's record that `usable` lets pass.
+
+    Raises:
+        StoreError: The store cannot be used.
+    """
+    record = read_record(store)
+    return record[usable(record, _narrowed(store))].reset_index(drop=True)
 
 
 def usable(record: pd.DataFrame, narrowed: set[str]) -> np.ndarray:

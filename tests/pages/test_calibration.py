@@ -63,7 +63,7 @@ def test_a_good_record_is_used_unasked_and_the_raw_fan_is_one_click_away(keep):
         return text[text.index("80% range") :][:60]
 
     assert share_up(raw) != share_up(calibrated)
-    linked = run_until(new_session(fan_kind="raw").run(), has_forecast)
+    linked = run_until(new_session(fan_kind="Raw fan").run(), has_forecast)
     assert "Raw fan shown." in words(linked)
 
 
