@@ -60,8 +60,18 @@ MAY_USE = {
         "assets", "calendars", "candle_paths", "candles", "errors", "evaluation", "forecast",
         "intervals", "store",
     },
+    "ensemble": {
+        "baselines", "calendars", "calibration", "candle_paths", "candles", "context", "errors",
+        "evaluation", "forecast", "hub", "inference", "intervals", "store", "zoo",
+    },
     "torch_setup": {"collector"},
-    "service": {"baselines", "context", "forecast", "inference", "predictor", "torch_setup", "zoo"},
+    "service": {
+        "baselines", "context", "ensemble", "forecast", "inference", "predictor", "torch_setup", "zoo",
+    },
+    "walk_forward": {
+        "calendars", "candles", "errors", "events", "forecast", "inference", "predictor", "service",
+        "store", "training",
+    },
     "self_test": {
         "assets", "candles", "errors", "forecast", "inference", "predictor", "service", "zoo",
     },

@@ -19,7 +19,7 @@ from kronos.store.schema import predictions
 if TYPE_CHECKING:
     from kronos.store.store import Store
 
-__all__ = ["outcomes_of", "read_outcomes", "usable", "usable_record"]
+__all__ = ["issue_moments", "outcomes_of", "read_outcomes", "usable", "usable_record"]
 
 
 def read_outcomes(store: Store) -> Outcomes:
@@ -69,13 +69,19 @@ def outcomes_of(record: pd.DataFrame, quantiles: np.ndarray) -> Outcomes:
         },
         columns=list(Stream._fields),
     )
-    # A forecast can be made once the bar at its origin has ended.
-    width = record["interval"].map(lambda name: interval_width(name).value).to_numpy(dtype="int64")
-    issued = record["origin"].to_numpy(dtype="datetime64[ns]").astype("int64") + width
     resolved = record["resolved_at"].to_numpy(dtype="datetime64[ns]").astype("int64")
     outcome = record["actual_return"].to_numpy()[:, None]
     scores = (outcome - quantiles) / record["scale"].to_numpy()[:, None]
-    return Outcomes(streams, np.minimum(issued, resolved - 1), resolved, scores, np.array(LEVELS))
+    return Outcomes(streams, issue_moments(record), resolved, scores, np.array(LEVELS))
+
+
+def issue_moments(record: pd.DataFrame) -> np.ndarray:
+    """(n,) when the forecasts of a record could be made, in nanoseconds: once the bar ended."""
+    width = record["interval"].map(lambda name: interval_width(name).value).to_numpy(dtype="int64")
+    issued = record["origin"].to_numpy(dtype="datetime64[ns]").astype("int64") + width
+    resolved = record["resolved_at"].to_numpy(dtype="datetime64[ns]").astype("int64")
+    # A day of 23 hours ends before it has lasted a day.
+    return np.asarray(np.minimum(issued, resolved - 1))
 
 
 def _narrowed(store: Store) -> set[str]:

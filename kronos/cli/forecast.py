@@ -67,7 +67,7 @@ def add_parser(subparsers: Any) -> None:
         "--model",
         default="bundled",
         metavar="NAME",
-        help="bundled, mini, small, base, a folder, or a baseline: "
+        help="bundled, mini, small, base, a folder, ensemble, or a baseline: "
         f"{', '.join(BASELINES)} (default: bundled, which needs no network)",
     )
     model.add_argument("--device", help="cpu, cuda, mps, ... (default: a GPU if there is one)")
@@ -167,6 +167,7 @@ def run(args: argparse.Namespace) -> int:
         from kronos.calendars.future import MAX_HORIZON
         from kronos.calibration import calibrate, load_state, standing
         from kronos.cli.forecast_input import read_request
+        from kronos.ensemble import market_of
         from kronos.export import forecast_json, paths_csv, quantiles_csv
         from kronos.forecast import SamplingParameters
         from kronos.inference.engine import SAMPLING
@@ -184,7 +185,12 @@ def run(args: argparse.Namespace) -> int:
     store = open_store(args.store) if args.save else None
     request = read_request(args)
     asked = forecast_request(
-        args.model, request.context, request.future, sampling, lookback=args.lookback
+        args.model,
+        request.context,
+        request.future,
+        sampling,
+        lookback=args.lookback,
+        market=market_of(request.candles),
     )
     with (
         closing(new_engine(args.device)) as engine,
