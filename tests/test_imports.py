@@ -66,7 +66,8 @@ MAY_USE = {
     },
     "torch_setup": {"collector"},
     "service": {
-        "baselines", "context", "ensemble", "forecast", "inference", "predictor", "torch_setup", "zoo",
+        "baselines", "context", "ensemble", "forecast", "inference", "predictor", "torch_setup",
+        "zoo",
     },
     "walk_forward": {
         "calendars", "candles", "errors", "events", "forecast", "inference", "predictor", "service",

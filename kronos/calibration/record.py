@@ -72,7 +72,8 @@ def outcomes_of(record: pd.DataFrame, quantiles: np.ndarray) -> Outcomes:
     resolved = record["resolved_at"].to_numpy(dtype="datetime64[ns]").astype("int64")
     outcome = record["actual_return"].to_numpy()[:, None]
     scores = (outcome - quantiles) / record["scale"].to_numpy()[:, None]
-    return Outcomes(streams, issue_moments(record), resolved, scores, np.array(LEVELS))
+    forecasts = pd.factorize(record["prediction_id"])[0]
+    return Outcomes(streams, issue_moments(record), resolved, scores, forecasts, np.array(LEVELS))
 
 
 def issue_moments(record: pd.DataFrame) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from kronos.calibration.streams import Stream
+from kronos.calibration.streams import Stream, bucket_size
 from kronos.calibration.tracker import ETA, WARM, WARM_MOMENTS, QuantileTracker
 
 __all__ = ["Outcomes", "Trackers", "offsets_at_issue", "replay"]
@@ -27,6 +27,7 @@ class Outcomes:
         issued: (n,) moments at which the forecasts could be made, in nanoseconds.
         resolved: (n,) moments at which the outcomes were known, in nanoseconds.
         scores: (n, L) (y - q) / (sigma * sqrt(h)) of the raw quantiles.
+        forecasts: (n,) numbers of the forecasts: steps of one share theirs.
         levels: (L,) levels, ascending.
     """
 
@@ -34,6 +35,7 @@ class Outcomes:
     issued: np.ndarray
     resolved: np.ndarray
     scores: np.ndarray
+    forecasts: np.ndarray
     levels: np.ndarray
 
     def __len__(self) -> int:
@@ -54,21 +56,22 @@ def replay(
 
     Args:
         outcomes: What happened, in any order.
-        eta: Step of a correction.
-        warm: Fewest outcomes of a burn-in.
-        warm_moments: Fewest moments of a burn-in.
+        eta: Correction by one forecast. Its steps in a bucket are almost one outcome, so that each
+            of them corrects by its share of it.
+        warm: Fewest forecasts of a burn-in.
+        warm_moments: Fewest moments at which these were made.
         start: Where streams go on from, as for `QuantileTracker`; their outcomes up to that moment
             have been learned from already, or are as old, and are left out.
     """
     start = start or {}
     trackers: Trackers = {
-        stream: QuantileTracker(outcomes.levels, eta=eta, start=begun)
+        stream: QuantileTracker(outcomes.levels, eta=_step(stream, eta), start=begun)
         for stream, begun in start.items()
     }
     for stream, rows in _members(outcomes):
         if stream not in trackers:
             trackers[stream] = QuantileTracker(
-                outcomes.levels, eta=eta, warm=warm, warm_moments=warm_moments
+                outcomes.levels, eta=_step(stream, eta), warm=warm, warm_moments=warm_moments
             )
         _enter(trackers[stream], outcomes, rows)
     return trackers
@@ -85,6 +88,10 @@ def offsets_at_issue(trackers: Trackers, outcomes: Outcomes) -> np.ndarray:
         if stream in trackers and len(open_rows):
             found[open_rows] = trackers[stream].offsets_at(outcomes.issued[open_rows])
     return found
+
+
+def _step(stream: Stream, eta: float) -> float:
+    return eta / bucket_size(stream.bucket)
 
 
 def _members(outcomes: Outcomes) -> Iterator[tuple[Stream, np.ndarray]]:
@@ -106,4 +113,6 @@ def _enter(tracker: QuantileTracker, outcomes: Outcomes, rows: np.ndarray) -> No
     rows = rows[np.argsort(outcomes.resolved[rows], kind="stable")]
     moments, firsts = np.unique(outcomes.resolved[rows], return_index=True)
     for moment, some in zip(moments, np.split(rows, firsts[1:]), strict=True):
-        tracker.resolve(int(moment), outcomes.issued[some], outcomes.scores[some])
+        tracker.resolve(
+            int(moment), outcomes.issued[some], outcomes.scores[some], outcomes.forecasts[some]
+        )

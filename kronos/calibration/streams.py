@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["ANY", "BUCKETS", "Stream", "bucket_of", "bucket_title"]
+__all__ = ["ANY", "BUCKETS", "Stream", "bucket_of", "bucket_size", "bucket_title"]
 
 ANY = "any"
 """Stands for every asset class, or every interval."""
@@ -47,8 +47,13 @@ def bucket_of(steps: np.ndarray) -> np.ndarray:
     return np.asarray(BUCKETS)[np.minimum(places, len(BUCKETS) - 1)]
 
 
+def bucket_size(bucket: int) -> int:
+    """Number of steps of a bucket, given by its last one."""
+    place = BUCKETS.index(bucket)
+    return bucket - (BUCKETS[place - 1] if place else 0)
+
+
 def bucket_title(bucket: int) -> str:
     """The steps of a bucket in words, such as 4-6."""
-    place = BUCKETS.index(bucket)
-    first = BUCKETS[place - 1] + 1 if place else 1
+    first = bucket - bucket_size(bucket) + 1
     return f"{first}" if first == bucket else f"{first}-{bucket}"

@@ -22,9 +22,9 @@ __all__ = ["ETA", "WARM", "WARM_MOMENTS", "QuantileTracker"]
 ETA = 0.02
 """Step of a correction, in units of sigma * sqrt(h)."""
 WARM = 200
-"""Fewest outcomes of the burn-in, from which the first offsets are taken at once."""
+"""Fewest forecasts of the burn-in, from which the first offsets are taken at once."""
 WARM_MOMENTS = 20
-"""Fewest moments at which they resolved: many instruments on one day are one day's evidence."""
+"""Fewest moments at which they were made: many instruments on one day are one day's evidence."""
 
 
 class QuantileTracker:
@@ -34,8 +34,8 @@ class QuantileTracker:
     the market's move of that moment and are seldom independent; one by one, fifty instruments that
     fall together would move theta fifty times for one fall.
 
-    The first outcomes are the burn-in: there are no offsets until it ends, and the first ones are
-    the split-conformal quantiles of its scores (y - q) / (sigma * sqrt(h)).
+    The outcomes of the first forecasts are the burn-in: there are no offsets until it ends, and the
+    first ones are the split-conformal quantiles of its scores (y - q) / (sigma * sqrt(h)).
 
     Attributes:
         levels: (L,) levels, ascending.
@@ -54,8 +54,8 @@ class QuantileTracker:
         """Args:
         levels: (L,) levels in (0, 1), ascending.
         eta: Step of a correction.
-        warm: Fewest outcomes of the burn-in.
-        warm_moments: Fewest moments of the burn-in.
+        warm: Fewest forecasts of the burn-in.
+        warm_moments: Fewest moments at which these were made.
         start: Offsets (L,) of an earlier record, the moment they hold from and the number of
             outcomes they were learned from; there is no burn-in then.
         """
@@ -63,6 +63,8 @@ class QuantileTracker:
         self.n_outcomes = 0 if start is None else start[2]
         self._eta, self._warm, self._warm_moments = eta, warm, warm_moments
         self._burn_in: list[np.ndarray] = []
+        self._burnt: set[int] = set()
+        self._burnt_at: set[int] = set()
         self._moments: list[int] = [] if start is None else [start[1]]
         self._offsets: list[np.ndarray] = [] if start is None else [np.array(start[0], float)]
         self._latest = -(2**63) if start is None else start[1]
@@ -82,13 +84,16 @@ class QuantileTracker:
         """(L,) offsets as they stand; NaN before the end of the burn-in."""
         return self._offsets[-1] if self._offsets else np.full(len(self.levels), np.nan)
 
-    def resolve(self, moment: int, issued: np.ndarray, scores: np.ndarray) -> None:
+    def resolve(
+        self, moment: int, issued: np.ndarray, scores: np.ndarray, forecasts: np.ndarray
+    ) -> None:
         """Enters the outcomes that resolve at one moment.
 
         Args:
             moment: When, as a number that grows with time, such as nanoseconds.
             issued: (K,) when their forecasts were made, before `moment`.
             scores: (K, L) (y - q) / (sigma * sqrt(h)) of the raw quantiles.
+            forecasts: (K,) numbers of the forecasts: steps of one share theirs.
 
         Raises:
             InvalidRequest: The moment is not after the one before, or a forecast is not before it.
@@ -101,7 +106,9 @@ class QuantileTracker:
         self.n_outcomes += len(scores)
         if not self.is_warm:
             self._burn_in.append(np.asarray(scores, dtype=float))
-            if self.n_outcomes >= self._warm and len(self._burn_in) >= self._warm_moments:
+            self._burnt.update(np.asarray(forecasts).tolist())
+            self._burnt_at.update(np.asarray(issued).tolist())
+            if len(self._burnt) >= self._warm and len(self._burnt_at) >= self._warm_moments:
                 self._keep(moment, _conformal(np.concatenate(self._burn_in), self.levels))
                 self._burn_in.clear()
             return

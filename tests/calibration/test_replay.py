@@ -1,5 +1,7 @@
 """Outcomes through streams: independent of one another, wide ones where a narrow one is thin."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,13 +26,14 @@ def made(n=1200, *, seed=0, asset_class="crypto", interval="1h", narrow=0.5, mod
         }
     )  # fmt: skip
     scores = rng.normal(size=(n, 1)) - narrow * Z
-    return Outcomes(streams, issued, issued + 10 * steps, scores, LEVELS)
+    return Outcomes(streams, issued, issued + 10 * steps, scores, np.arange(n), LEVELS)
 
 
 def joined(*parts):
     return Outcomes(
         pd.concat([part.streams for part in parts], ignore_index=True),
         *(np.concatenate([getattr(p, n) for p in parts]) for n in ("issued", "resolved", "scores")),
+        np.arange(sum(map(len, parts))),
         LEVELS,
     )
 
@@ -38,7 +41,7 @@ def joined(*parts):
 def taken(outcomes, rows):
     return Outcomes(
         outcomes.streams.iloc[rows], outcomes.issued[rows], outcomes.resolved[rows],
-        outcomes.scores[rows], LEVELS,
+        outcomes.scores[rows], outcomes.forecasts[rows], LEVELS,
     )  # fmt: skip
 
 
@@ -57,7 +60,7 @@ def test_what_is_shown_is_never_changed_by_what_comes_later():
     early = outcomes.issued < cut
     other = outcomes.scores.copy()
     other[outcomes.resolved > cut] *= -7
-    changed = Outcomes(outcomes.streams, outcomes.issued, outcomes.resolved, other, LEVELS)
+    changed = replace(outcomes, scores=other)
     one, two = (offsets_at_issue(replay(o), o)[early] for o in (outcomes, changed))
     assert np.isfinite(one).any()
     np.testing.assert_array_equal(one, two)

@@ -23,7 +23,7 @@ def stream(n, *, seed, delay=1, narrow=0.45):
 
 def run(tracker, scores, issued, resolved):
     for i in range(len(scores)):
-        tracker.resolve(int(resolved[i]), issued[i : i + 1], scores[i : i + 1])
+        tracker.resolve(int(resolved[i]), issued[i : i + 1], scores[i : i + 1], np.array([i]))
     return tracker
 
 
@@ -52,9 +52,9 @@ def test_the_burn_in_gives_the_split_conformal_quantiles_at_once():
     scores = np.arange(1.0, 100.0)[:, None] * [1, 2, 3]
     tracker = QuantileTracker(LEVELS, warm=99)
     for i in range(98):
-        tracker.resolve(5 + i, np.zeros(1), scores[i : i + 1])
+        tracker.resolve(5 + i, np.array([i % 30]), scores[i : i + 1], np.array([i]))
     assert np.isnan(tracker.offsets).all()
-    tracker.resolve(200, np.zeros(1), scores[98:])
+    tracker.resolve(200, np.zeros(1), scores[98:], np.array([98]))
     np.testing.assert_allclose(tracker.offsets, [10, 100, 270])  # the 10th, 50th, 90th of 99
 
 
@@ -77,25 +77,33 @@ def test_the_order_within_a_moment_does_not_matter(seed, random):
     for moment in range(1, 30):
         scores, issued = rng.normal(size=(6, 3)), rng.integers(0, moment, 6)
         order = random.sample(range(6), 6)
-        one.resolve(moment, issued, scores)
-        two.resolve(moment, issued[order], scores[order])
+        forecasts = rng.integers(0, 100, 6)
+        one.resolve(moment, issued, scores, forecasts)
+        two.resolve(moment, issued[order], scores[order], forecasts[order])
     np.testing.assert_allclose(one.offsets, two.offsets, atol=1e-12)
 
 
 def test_one_days_outcomes_are_no_burn_in_however_many():
     tracker = QuantileTracker(LEVELS, warm=50, warm_moments=3)
     for day in (1, 2):
-        tracker.resolve(day, np.zeros(500), np.zeros((500, 3)))
+        tracker.resolve(day, np.full(500, day - 1), np.zeros((500, 3)), np.arange(500))
         assert not tracker.is_warm
-    tracker.resolve(3, np.zeros(1), np.zeros((1, 3)))
+    tracker.resolve(3, np.array([2]), np.zeros((1, 3)), np.array([7]))
     assert tracker.is_warm
+
+
+def test_the_steps_of_one_forecast_are_one_forecast_of_the_burn_in():
+    tracker = QuantileTracker(LEVELS, warm=10, warm_moments=1)
+    for moment in range(1, 100):
+        tracker.resolve(moment, np.array([0]), np.zeros((1, 3)), np.array([3]))
+    assert not tracker.is_warm
 
 
 def test_many_outcomes_of_one_moment_move_the_offsets_as_far_as_one():
     start = (np.zeros(3), 0, 500)
     one, many = QuantileTracker(LEVELS, start=start), QuantileTracker(LEVELS, start=start)
-    one.resolve(9, np.array([3]), np.full((1, 3), 5.0))
-    many.resolve(9, np.full(50, 3), np.full((50, 3), 5.0))
+    one.resolve(9, np.array([3]), np.full((1, 3), 5.0), np.array([0]))
+    many.resolve(9, np.full(50, 3), np.full((50, 3), 5.0), np.arange(50))
     np.testing.assert_allclose(one.offsets, ETA * LEVELS)
     np.testing.assert_allclose(many.offsets, ETA * LEVELS)
     assert (one.n_outcomes, many.n_outcomes) == (501, 550)
@@ -103,8 +111,9 @@ def test_many_outcomes_of_one_moment_move_the_offsets_as_far_as_one():
 
 def test_outcomes_out_of_order_are_refused():
     tracker = QuantileTracker(LEVELS)
-    tracker.resolve(10, np.array([1]), np.zeros((1, 3)))
+    one = np.zeros((1, 3)), np.array([0])
+    tracker.resolve(10, np.array([1]), *one)
     with pytest.raises(InvalidRequest, match="order"):
-        tracker.resolve(10, np.array([1]), np.zeros((1, 3)))
+        tracker.resolve(10, np.array([1]), *one)
     with pytest.raises(InvalidRequest, match="before its outcome"):
-        tracker.resolve(11, np.array([11]), np.zeros((1, 3)))
+        tracker.resolve(11, np.array([11]), *one)
