@@ -7,6 +7,7 @@ from pages.ui import asked, controls, details, progress, results
 from pages.ui import source as candle_source
 from pages.ui.calibration import choose_fan
 from pages.ui.chart import view as chart_view
+from pages.ui.ensemble import show_weights
 from pages.ui.messages import show_error
 from pages.ui.run_button import run_button
 from pages.ui.shell import require_shell
@@ -41,6 +42,7 @@ candle_source.show_link_problem()
 progress.show_state(request, source, status, refusal, shown)
 shown = choose_fan(source.candles, shown)
 if shown is not None:
+    show_weights(shown)
     results.show_readouts(source.candles, shown)
     results.show_outcome(source.candles, shown)
 look = chart_view.show_chart(source, shown)

@@ -57,7 +57,7 @@ def features(
         np.log(width.to_numpy(dtype=float)),
         np.log(facts["scale"].to_numpy(dtype=float) / np.sqrt(step)),
         facts["asset_class"].map(classes.index).to_numpy(dtype=float),
-        local.dt.dayofweek.to_numpy(dtype=float),
+        local.dt.day_of_week.to_numpy(dtype=float),
         local.dt.hour.to_numpy(dtype=float),
         facts["event_day"].astype("Float64").to_numpy(dtype=float, na_value=np.nan),
         medians.std(axis=1),

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from kronos.ensemble.features import features, recent_losses, trailing_losses
-from kronos.ensemble.objective import combined, combined_loss, objective, softmax
-from kronos.ensemble.table import MemberTable, pinball
+from kronos.ensemble.objective import combined_loss, constant_scores, objective, softmax
+from kronos.ensemble.table import MemberTable
 from kronos.errors import InvalidRequest
 from kronos.intervals import interval_width
 
@@ -37,6 +37,7 @@ POOLED = "any"
 """Stands for all asset classes together."""
 _ROUNDS, _PATIENCE = 300, 20
 _SHARE_TO_FIT = 0.75
+_FEWEST_ROWS = 200
 _PARAMETERS = {
     "learning_rate": 0.05, "num_leaves": 7, "min_data_in_leaf": 100, "lambda_l2": 10.0,
     "verbosity": -1, "num_threads": 1, "seed": 0, "deterministic": True, "force_row_wise": True,
@@ -50,7 +51,8 @@ class Learned:
     Attributes:
         members: (M,) names.
         revisions: (M,) revisions of their weights.
-        boosters: Asset class, or `POOLED`, -> LightGBM's own text of a model.
+        constants: Asset class, or `POOLED`, -> (M,) scores that depend on nothing.
+        boosters: The same -> LightGBM's own text of what is added to them; "" for nothing.
         n_apart: The same -> non-overlapping evaluations learned from.
         recent: Stream -> recent loss of every member, at the cut-off.
         cut_off: Nothing was learned from what resolved later; UTC.
@@ -58,6 +60,7 @@ class Learned:
 
     members: tuple[str, ...]
     revisions: tuple[str, ...]
+    constants: dict[str, list[float]]
     boosters: dict[str, str]
     n_apart: dict[str, int]
     recent: dict[tuple[str, str, int], list[float]]
@@ -102,14 +105,17 @@ def learn(table: MemberTable, cut_off: pd.Timestamp) -> Learned:
     # Of the whole record, so that a row sees what had resolved before it and nothing later.
     inputs = features(known.facts, known.quantiles, known.levels, trailing_losses(known))
     classes = known.facts["asset_class"].to_numpy()
-    boosters, counts = {POOLED: _fit(known, inputs)}, {POOLED: n_all}
+    constants, boosters, counts = {}, {}, {POOLED: n_all}
+    constants[POOLED], boosters[POOLED] = _fit(known, inputs)
     for name in sorted(set(classes)):
         own = classes == name
         part = known.rows(own)
         dates = part.facts["origin"].dt.normalize().nunique()
         if n_apart(part) >= CLASS_EVALUATIONS and dates >= CLASS_DATES:
-            boosters[name], counts[name] = _fit(part, inputs[own]), n_apart(part)
-    return Learned(table.members, table.revisions, boosters, counts, recent_losses(known), cut_off)
+            constants[name], boosters[name] = _fit(part, inputs[own])
+            counts[name] = n_apart(part)
+    recent = recent_losses(known)
+    return Learned(table.members, table.revisions, constants, boosters, counts, recent, cut_off)
 
 
 def predict(learned: Learned, asset_classes: np.ndarray, inputs: np.ndarray) -> np.ndarray:
@@ -120,8 +126,10 @@ def predict(learned: Learned, asset_classes: np.ndarray, inputs: np.ndarray) -> 
     chosen = np.where(np.isin(asset_classes, list(learned.boosters)), asset_classes, POOLED)
     for name in set(chosen):
         rows = chosen == name
-        scores = Booster(model_str=learned.boosters[name]).predict(inputs[rows], raw_score=True)
-        weights[rows] = shrunk(softmax(np.asarray(scores)), learned.n_apart[name])
+        scores = np.tile(learned.constants[name], (rows.sum(), 1))
+        if text := learned.boosters[name]:
+            scores += Booster(model_str=text).predict(inputs[rows], raw_score=True)
+        weights[rows] = shrunk(softmax(scores), learned.n_apart[name])
     return weights
 
 
@@ -183,47 +191,57 @@ def equal_weights(n: int, n_members: int) -> np.ndarray:
     return np.full((n, n_members), 1.0 / n_members)
 
 
-def _fit(table: MemberTable, inputs: np.ndarray) -> str:
-    """A booster on all rows, with as many rounds as serve on the later part of them."""
+def _fit(table: MemberTable, inputs: np.ndarray) -> tuple[list[float], str]:
+    """Constants and a booster on all rows, with as many rounds as serve on the later of them."""
     resolved = table.facts["resolved_at"]
     middle = table.facts["origin"].quantile(_SHARE_TO_FIT)
     early, late = (resolved <= middle).to_numpy(), later_rows(table, middle)
-    n_rounds = _PATIENCE
-    if early.sum() >= 2 * _PARAMETERS["min_data_in_leaf"] and late.any():
+    n_rounds = 0
+    if early.sum() >= _FEWEST_ROWS and late.any():
         n_rounds = _rounds(table.rows(early), inputs[early], table.rows(late), inputs[late])
-    return _boost(table, inputs, n_rounds).model_to_string()
+    constants = constant_scores(table.quantiles, table.outcomes, table.levels)
+    text = ""
+    if n_rounds:
+        train = _dataset(inputs, constants)
+        text = _boost(table, train, n_rounds).model_to_string()
+    return constants.tolist(), text
 
 
 def _rounds(
     early: MemberTable, inputs: np.ndarray, late: MemberTable, late_inputs: np.ndarray
 ) -> int:
-    """Rounds after which the loss on later rows stops falling; at least one."""
+    """Rounds after which the loss on later rows stops falling; 0 where none lowers it."""
     import lightgbm
 
     def loss(scores: np.ndarray, _: Any) -> tuple[str, float, bool]:
         weights = softmax(scores.reshape(late.quantiles.shape[:2]))
-        errors = late.outcomes[:, None] - combined(weights, late.quantiles)
-        return "pinball", float(pinball(errors, late.levels).mean()), False
+        found = combined_loss(weights, late.quantiles, late.outcomes, late.levels)
+        return "pinball", float(found.mean()), False
 
-    train = lightgbm.Dataset(inputs, label=np.zeros(len(early)), free_raw_data=False)
-    booster = lightgbm.train(
-        _parameters(early),
+    constants = constant_scores(early.quantiles, early.outcomes, early.levels)
+    train = _dataset(inputs, constants)
+    booster = _boost(
+        early,
         train,
-        num_boost_round=_ROUNDS,
-        valid_sets=[lightgbm.Dataset(late_inputs, label=np.zeros(len(late)), reference=train)],
+        _ROUNDS,
+        valid_sets=[_dataset(late_inputs, constants, reference=train)],
         feval=loss,
         callbacks=[lightgbm.early_stopping(_PATIENCE, verbose=False)],
     )
-    return max(1, int(booster.best_iteration))
+    without = loss(np.tile(constants, (len(late), 1)), None)[1]
+    return int(booster.best_iteration) if booster.best_score["valid_0"]["pinball"] < without else 0
 
 
-def _boost(table: MemberTable, inputs: np.ndarray, n_rounds: int) -> Any:
+def _dataset(inputs: np.ndarray, constants: np.ndarray, **options: Any) -> Any:
     import lightgbm
 
-    train = lightgbm.Dataset(inputs, label=np.zeros(len(table)))
-    return lightgbm.train(_parameters(table), train, num_boost_round=n_rounds)
+    begin = np.tile(constants, (len(inputs), 1))
+    return lightgbm.Dataset(inputs, label=np.zeros(len(inputs)), init_score=begin, **options)
 
 
-def _parameters(table: MemberTable) -> dict[str, Any]:
+def _boost(table: MemberTable, train: Any, n_rounds: int, **options: Any) -> Any:
+    import lightgbm
+
     loss = objective(table.quantiles, table.outcomes, table.levels)
-    return _PARAMETERS | {"objective": loss, "num_class": len(table.members)}
+    asked = _PARAMETERS | {"objective": loss, "num_class": len(table.members)}
+    return lightgbm.train(asked, train, num_boost_round=n_rounds, **options)

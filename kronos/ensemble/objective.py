@@ -9,9 +9,10 @@ import numpy as np
 
 from kronos.ensemble.table import pinball
 
-__all__ = ["combined", "combined_loss", "objective", "softmax"]
+__all__ = ["combined", "combined_loss", "constant_scores", "objective", "softmax"]
 
 _SMALLEST_CURVATURE = 1e-3
+_STEPS, _RATE = 150, 0.3
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:
@@ -53,3 +54,17 @@ def objective(
         return weights * (by_weight - mean), curvature
 
     return derivatives
+
+
+def constant_scores(quantiles: np.ndarray, outcomes: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """(M,) scores of the best weights that depend on nothing, by Newton's steps.
+
+    Trees are grown on top of them: a tree that finds nothing to split by adds nothing, so that
+    trees alone would leave the weights equal where one member is better everywhere.
+    """
+    derivatives = objective(quantiles, outcomes, levels)
+    scores = np.zeros(quantiles.shape[1])
+    for _ in range(_STEPS):
+        slope, curvature = derivatives(np.tile(scores, (len(outcomes), 1)), None)
+        scores -= _RATE * slope.mean(axis=0) / curvature.mean(axis=0)
+    return np.asarray(np.clip(scores - scores.mean(), -5.0, 5.0))

@@ -132,9 +132,8 @@ def equal(members: tuple[str, ...] = MEMBERS, reason: str = "") -> EnsembleWeigh
 
     Raises:
         InvalidRequest: There is no such member.
-        CheckpointError: A member cannot be used.
     """
-    revisions = tuple(map(_revision, members))
+    revisions = _revisions(members)
     said = reason or "Equal: nothing has been learned yet (kronos ensemble train)."
     return EnsembleWeights(members, revisions, None, None, said)
 
@@ -143,14 +142,13 @@ def load_weights(folder: Path | None = None) -> EnsembleWeights:
     """The weights that are used: the learned ones where they fit the members that are here.
 
     Raises:
-        InvalidRequest: The files are there and cannot be read.
-        CheckpointError: A member cannot be used.
+        InvalidRequest: The files are there and cannot be read, or a member is gone.
     """
     folder = folder or user_folder()
     if not (folder / "current").is_file():
         return equal()
     found = EnsembleWeights.load(folder)
-    here = tuple(map(_revision, found.members))
+    here = _revisions(found.members)
     if here == found.revisions:
         return found
     changed = [
@@ -170,16 +168,24 @@ def user_folder() -> Path:
     return user_data_path("kronos-fan") / "ensemble"
 
 
-def _revision(name: str) -> str:
-    if baselines.find(name) is not None:
-        return baselines.revision()
-    return zoo.locate(name).revision
+def _revisions(members: tuple[str, ...]) -> tuple[str, ...]:
+    """Revisions as the disk tells them: nothing is downloaded."""
+    known = dict.fromkeys(baselines.BASELINES, baselines.revision())
+    known |= {entry.name: entry.revision for entry in zoo.available()}
+    missing = [name for name in members if name not in known]
+    if missing:
+        raise InvalidRequest(
+            f"There is no model {missing[0]!r} that could be in an ensemble. Choose among "
+            f"{', '.join(known)}."
+        )
+    return tuple(known[name] for name in members)
 
 
 def _learned_facts(learned: Learned) -> dict[str, Any]:
     return {
         "cut_off": learned.cut_off.isoformat(),
         "n_apart": learned.n_apart,
+        "constants": learned.constants,
         "recent": [[*stream, losses] for stream, losses in sorted(learned.recent.items())],
     }
 
@@ -192,6 +198,7 @@ def _learned_of(facts: dict[str, Any], version: Path) -> Learned | None:
     return Learned(
         members=tuple(facts["members"]),
         revisions=tuple(facts["revisions"]),
+        constants={name: list(found["constants"][name]) for name in names},
         boosters={name: (version / f"{name}.txt").read_text(encoding="utf-8") for name in names},
         n_apart={name: int(found["n_apart"][name]) for name in names},
         recent={(a, b, int(c)): list(losses) for a, b, c, losses in found["recent"]},

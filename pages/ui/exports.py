@@ -10,6 +10,7 @@ from pages.ui.chart.figure import Look, fan_figure
 from pages.ui.disclaimer import DISCLAIMER
 from pages.ui.event_code import channels_code
 
+_ENSEMBLE_IMPORT = "from kronos.ensemble import load_ensemble, market_of\n"
 _CALIBRATION_IMPORT = "from kronos.calibration import calibrate, load_state\n"
 
 
@@ -82,12 +83,13 @@ import pandas as pd
 
 import kronos
 {"" if forecast.calibration_hash is None else _CALIBRATION_IMPORT}\
+{"" if forecast.weights is None else _ENSEMBLE_IMPORT}\
 {candles_code}
 {events + chr(10) if is_told else ""}\
 known = candles.at_origin(pd.Timestamp("{origin}")).history
 future = known.future({forecast.horizon})
 {channels_code(currency) if is_told else ""}\
-forecast = kronos.load("{forecast.model_name}").forecast(
+forecast = {_loading(forecast)}.forecast(
     known.frame,
     x_timestamp=known.local_index,
     y_timestamp=future.tz_convert(known.zone),
@@ -98,6 +100,7 @@ forecast = kronos.load("{forecast.model_name}").forecast(
     seed={sampling.seed},
     lookback={forecast.n_context},
 {"    events=channels," + chr(10) if is_told else ""}\
+{"" if forecast.weights is None else "    market=market_of(known)," + chr(10)}\
 )
 if forecast.context_hash != "{forecast.context_hash}":
     print("These are not the bars that the page read.")
@@ -105,6 +108,10 @@ if forecast.context_hash != "{forecast.context_hash}":
 {_calibration_code(forecast)}\
 print(forecast.to_frame())
 """
+
+
+def _loading(forecast: Forecast) -> str:
+    return "load_ensemble()" if forecast.weights else f'kronos.load("{forecast.model_name}")'
 
 
 def _calibration_code(forecast: Forecast) -> str:

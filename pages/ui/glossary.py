@@ -131,6 +131,12 @@ _JUDGING = (
         "Lower is better; a fan that is too wide pays as well as one that is too narrow.",
     ),
     Term(
+        "Ensemble",
+        "Several models asked at once, with the same seed. Their quantiles are averaged level by "
+        "level, by weights that were learned from their record, or equal ones; which path follows "
+        "which way is the first model's.",
+    ),
+    Term(
         "Baseline",
         "A simple forecast without a neural network, such as a random walk with recent "
         "volatility. A model that does not beat it adds nothing.",

@@ -66,6 +66,8 @@ def caution_notes(source: ChosenCandles, forecast: Forecast) -> list[str]:
         None,
     )
     is_published = not is_bundled and baselines.find(forecast.model_name) is None
+    if forecast.weights is not None:
+        is_published = not zoo.PUBLISHED.keys().isdisjoint(forecast.weights)
     if adapter is not None:
         is_published = adapter.base in zoo.PUBLISHED
     notes = readouts.cautions(source.candles, forecast, is_published=is_published)

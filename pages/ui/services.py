@@ -12,6 +12,7 @@ from data_sources.csv_file import CsvChoices, CsvReading, read_csv
 from data_sources.markets import open_source
 from kronos import zoo
 from kronos.calibration import CalibrationState, load_state
+from kronos.ensemble.weights import EnsembleWeights, load_weights
 from kronos.inference.limits import Limits
 from kronos.inference.queue import JobQueue
 from kronos.inference.runner import Runner
@@ -102,6 +103,16 @@ def calibration() -> CalibrationState:
         InvalidRequest: The file is there and cannot be used.
     """
     return load_state()
+
+
+@st.cache_resource(show_spinner=False, ttl=10)
+def ensemble() -> EnsembleWeights:
+    """Members and weights of the ensemble, looked up again every few seconds.
+
+    Raises:
+        InvalidRequest: The files are there and cannot be used.
+    """
+    return load_weights()
 
 
 def read_upload(content: bytes, name: str, choices: CsvChoices) -> CsvReading:

@@ -22,6 +22,7 @@ from pages.ui.compare.figure import (
 from pages.ui.compare.overlay import overlay_figure
 from pages.ui.compare.runs import Finished
 from pages.ui.compare.table import Cost
+from pages.ui.ensemble import weights_text
 from pages.ui.glossary import meaning
 from pages.ui.messages import plain
 from pages.ui.results import caution_notes
@@ -42,6 +43,9 @@ def contenders_of(candles: Candles, found: Sequence[Finished]) -> list[Contender
             mark = "" if forecast.calibration_hash is None else ", calibrated"
             contenders.append(Contender(one.place, title_of(one.request) + mark, forecast))
             st.caption(f":material/straighten: {plain(f'{contenders[-1].letter}: {words}')}")
+            if forecast.weights is not None:
+                said = f"{contenders[-1].letter}: {weights_text(forecast)}"
+                st.caption(f":material/balance: {plain(said)}")
         return contenders
 
 
