@@ -22,7 +22,7 @@ from kronos.ensemble.features import features, trailing_losses
 from kronos.ensemble.learning import equal_weights, later_rows, predict
 from kronos.ensemble.objective import combined
 from kronos.ensemble.table import MemberTable, read_members
-from kronos.ensemble.training import default_cut_off, train
+from kronos.ensemble.training import SHARE_TO_LEARN, train
 from kronos.ensemble.weights import MEMBERS, EnsembleWeights, equal
 from kronos.evaluation.outcomes import crps_of_errors
 from kronos.store.store import Store
@@ -48,7 +48,9 @@ def main(argv: list[str] | None = None) -> int:
     if not len(table):
         print("The store has no forecasts of all members.", file=sys.stderr)
         return 2
-    cut_off = pd.Timestamp(args.cut_off, tz="UTC") if args.cut_off else default_cut_off(table)
+    cut_off = (
+        pd.Timestamp(args.cut_off, tz="UTC") if args.cut_off else table.made_by(SHARE_TO_LEARN)
+    )
     found = train(base, table, cut_off=cut_off)
     text = report(table, found, cut_off)
     print(text)

@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 
 from kronos.calibration.streams import Stream, bucket_size
-from kronos.calibration.tracker import ETA, WARM, WARM_MOMENTS, QuantileTracker
+from kronos.calibration.tracker import ETA, WARM, WARM_DAYS, QuantileTracker
 
 __all__ = ["Outcomes", "Trackers", "offsets_at_issue", "replay"]
 
 Trackers = dict[Stream, QuantileTracker]
 _WIDENINGS = 3
+_DAY = 86_400 * 10**9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +48,7 @@ def replay(
     *,
     eta: float = ETA,
     warm: int = WARM,
-    warm_moments: int = WARM_MOMENTS,
+    warm_days: int = WARM_DAYS,
     start: Mapping[Stream, tuple[np.ndarray, int, int]] | None = None,
 ) -> Trackers:
     """Trackers of every stream, narrow and wide, after all outcomes.
@@ -59,7 +60,7 @@ def replay(
         eta: Correction by one forecast. Its steps in a bucket are almost one outcome, so that each
             of them corrects by its share of it.
         warm: Fewest forecasts of a burn-in.
-        warm_moments: Fewest moments at which these were made.
+        warm_days: Fewest days on which these were made.
         start: Where streams go on from, as for `QuantileTracker`; their outcomes up to that moment
             have been learned from already, or are as old, and are left out.
     """
@@ -71,7 +72,7 @@ def replay(
     for stream, rows in _members(outcomes):
         if stream not in trackers:
             trackers[stream] = QuantileTracker(
-                outcomes.levels, eta=_step(stream, eta), warm=warm, warm_moments=warm_moments
+                outcomes.levels, eta=_step(stream, eta), warm=warm, warm_days=warm_days
             )
         _enter(trackers[stream], outcomes, rows)
     return trackers
@@ -113,6 +114,7 @@ def _enter(tracker: QuantileTracker, outcomes: Outcomes, rows: np.ndarray) -> No
     rows = rows[np.argsort(outcomes.resolved[rows], kind="stable")]
     moments, firsts = np.unique(outcomes.resolved[rows], return_index=True)
     for moment, some in zip(moments, np.split(rows, firsts[1:]), strict=True):
+        issued = outcomes.issued[some]
         tracker.resolve(
-            int(moment), outcomes.issued[some], outcomes.scores[some], outcomes.forecasts[some]
+            int(moment), issued, outcomes.scores[some], outcomes.forecasts[some], issued // _DAY
         )

@@ -17,14 +17,15 @@ import numpy as np
 
 from kronos.errors import InvalidRequest
 
-__all__ = ["ETA", "WARM", "WARM_MOMENTS", "QuantileTracker"]
+__all__ = ["ETA", "WARM", "WARM_DAYS", "QuantileTracker"]
 
 ETA = 0.02
 """Step of a correction, in units of sigma * sqrt(h)."""
 WARM = 200
 """Fewest forecasts of the burn-in, from which the first offsets are taken at once."""
-WARM_MOMENTS = 20
-"""Fewest moments at which they were made: many instruments on one day are one day's evidence."""
+WARM_DAYS = 20
+"""Fewest days on which they were made: however many instruments, one day is one day's evidence."""
+_DAYS_OF_DOUBT = 50
 
 
 class QuantileTracker:
@@ -35,7 +36,10 @@ class QuantileTracker:
     fall together would move theta fifty times for one fall.
 
     The outcomes of the first forecasts are the burn-in: there are no offsets until it ends, and the
-    first ones are the split-conformal quantiles of its scores (y - q) / (sigma * sqrt(h)).
+    first ones are the split-conformal quantiles of its scores (y - q) / (sigma * sqrt(h)), drawn
+    towards 0 as far as its days leave room for chance: by n / (n + 50) after n days. A quantile of
+    n independent scores has a variance of level * (1 - level) / (density^2 n), about 3 / n at p10
+    of a normal; offsets of models in use have one of about .06, and 3 / .06 is 50.
 
     Attributes:
         levels: (L,) levels, ascending.
@@ -48,23 +52,23 @@ class QuantileTracker:
         *,
         eta: float = ETA,
         warm: int = WARM,
-        warm_moments: int = WARM_MOMENTS,
+        warm_days: int = WARM_DAYS,
         start: tuple[np.ndarray, int, int] | None = None,
     ) -> None:
         """Args:
         levels: (L,) levels in (0, 1), ascending.
         eta: Step of a correction.
         warm: Fewest forecasts of the burn-in.
-        warm_moments: Fewest moments at which these were made.
+        warm_days: Fewest days on which these were made.
         start: Offsets (L,) of an earlier record, the moment they hold from and the number of
             outcomes they were learned from; there is no burn-in then.
         """
         self.levels = np.asarray(levels, dtype=float)
         self.n_outcomes = 0 if start is None else start[2]
-        self._eta, self._warm, self._warm_moments = eta, warm, warm_moments
+        self._eta, self._warm, self._warm_days = eta, warm, warm_days
         self._burn_in: list[np.ndarray] = []
         self._burnt: set[int] = set()
-        self._burnt_at: set[int] = set()
+        self._burnt_on: set[int] = set()
         self._moments: list[int] = [] if start is None else [start[1]]
         self._offsets: list[np.ndarray] = [] if start is None else [np.array(start[0], float)]
         self._latest = -(2**63) if start is None else start[1]
@@ -85,7 +89,12 @@ class QuantileTracker:
         return self._offsets[-1] if self._offsets else np.full(len(self.levels), np.nan)
 
     def resolve(
-        self, moment: int, issued: np.ndarray, scores: np.ndarray, forecasts: np.ndarray
+        self,
+        moment: int,
+        issued: np.ndarray,
+        scores: np.ndarray,
+        forecasts: np.ndarray,
+        days: np.ndarray,
     ) -> None:
         """Enters the outcomes that resolve at one moment.
 
@@ -94,6 +103,7 @@ class QuantileTracker:
             issued: (K,) when their forecasts were made, before `moment`.
             scores: (K, L) (y - q) / (sigma * sqrt(h)) of the raw quantiles.
             forecasts: (K,) numbers of the forecasts: steps of one share theirs.
+            days: (K,) numbers of the days on which they were made.
 
         Raises:
             InvalidRequest: The moment is not after the one before, or a forecast is not before it.
@@ -107,9 +117,10 @@ class QuantileTracker:
         if not self.is_warm:
             self._burn_in.append(np.asarray(scores, dtype=float))
             self._burnt.update(np.asarray(forecasts).tolist())
-            self._burnt_at.update(np.asarray(issued).tolist())
-            if len(self._burnt) >= self._warm and len(self._burnt_at) >= self._warm_moments:
-                self._keep(moment, _conformal(np.concatenate(self._burn_in), self.levels))
+            self._burnt_on.update(np.asarray(days).tolist())
+            if len(self._burnt) >= self._warm and len(self._burnt_on) >= self._warm_days:
+                found = _conformal(np.concatenate(self._burn_in), self.levels)
+                self._keep(moment, _trust(len(self._burnt_on)) * found)
                 self._burn_in.clear()
             return
         # A fan from before the end of the burn-in had no offsets; the first ones stand for them.
@@ -129,6 +140,11 @@ class QuantileTracker:
     def _keep(self, moment: int, offsets: np.ndarray) -> None:
         self._moments.append(moment)
         self._offsets.append(offsets)
+
+
+def _trust(n_days: int) -> float:
+    """How far scores of some days are believed, from 0 to 1."""
+    return n_days / (n_days + _DAYS_OF_DOUBT)
 
 
 def _conformal(scores: np.ndarray, levels: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ __all__ = ["add_parser", "run"]
 _EPILOG = """\
 Replays every scored forecast of the store in the order in which outcomes resolved, and keeps the
 offsets by which each quantile has to be moved, for every model, asset class, bar width and distance
-with at least 200 forecasts from 20 moments. Pages and `kronos forecast --calibrated` then draw
+with at least 200 forecasts from 20 days. Pages and `kronos forecast --calibrated` then draw
 calibrated fans. What ships with the bundled model is where its streams go on from.
 
 Learned from are forecasts with T = 1 and no filters, of bars that the model cannot have learned

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -90,9 +91,10 @@ def recent_losses(table: MemberTable) -> dict[tuple[str, str, int], list[float]]
     """Recent losses of every member as they stand after all outcomes, by stream."""
     losses = table.losses()
     ordered = table.facts.reset_index(drop=True).sort_values("resolved_at", kind="stable")
+    groups = cast(Iterable[tuple[tuple[str, str, int], pd.DataFrame]], ordered.groupby(_OF_STREAM))
     return {
-        (str(key[0]), str(key[1]), int(key[2])): losses[rows.index[-RECENT:]].mean(axis=0).tolist()
-        for key, rows in ordered.groupby(_OF_STREAM)
+        (name, interval, int(bucket)): losses[rows.index[-RECENT:]].mean(axis=0).tolist()
+        for (name, interval, bucket), rows in groups
     }
 
 

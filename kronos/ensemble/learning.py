@@ -194,7 +194,7 @@ def equal_weights(n: int, n_members: int) -> np.ndarray:
 def _fit(table: MemberTable, inputs: np.ndarray) -> tuple[list[float], str]:
     """Constants and a booster on all rows, with as many rounds as serve on the later of them."""
     resolved = table.facts["resolved_at"]
-    middle = table.facts["origin"].quantile(_SHARE_TO_FIT)
+    middle = table.made_by(_SHARE_TO_FIT)
     early, late = (resolved <= middle).to_numpy(), later_rows(table, middle)
     n_rounds = 0
     if early.sum() >= _FEWEST_ROWS and late.any():

@@ -37,7 +37,7 @@ def market_of(candles: Candles) -> Market:
     return Market(candles.symbol, candles.interval, candles.calendar, candles.zone)
 
 
-def market_for(predictor: Any, market: Market | None) -> dict[str, Market]:
+def market_for(predictor: Any, market: Market | None) -> dict[str, Any]:
     """The argument by which a predictor is told of the market; none for one that has no use for it.
 
     Args:

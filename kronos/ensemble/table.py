@@ -61,6 +61,11 @@ class MemberTable:
             self.levels,
         )
 
+    def made_by(self, share: float) -> pd.Timestamp:
+        """The moment by which a share of the forecasts were made, UTC."""
+        issued = self.facts["issued"].to_numpy()
+        return pd.Timestamp(int(np.quantile(issued, share)), unit="ns", tz="UTC")
+
     def losses(self) -> np.ndarray:
         """(n, M) pinball loss of every member, the mean over the levels."""
         errors = self.outcomes[:, None, None] - self.quantiles

@@ -10,9 +10,10 @@ from kronos.ensemble.learning import FEWEST, Trial, learn, n_apart, trial
 from kronos.ensemble.table import MemberTable
 from kronos.ensemble.weights import EnsembleWeights
 
-__all__ = ["default_cut_off", "train"]
+__all__ = ["SHARE_TO_LEARN", "train"]
 
-_SHARE_TO_LEARN = 2 / 3
+SHARE_TO_LEARN = 2 / 3
+"""Share of the forecasts that are learned from, the earliest."""
 
 
 def train(
@@ -33,16 +34,10 @@ def train(
             f"{FEWEST} are the fewest to learn from."
         )
         return replace(base, reason=said)
-    moment = default_cut_off(table) if cut_off is None else cut_off
+    moment = table.made_by(SHARE_TO_LEARN) if cut_off is None else cut_off
     learned = learn(table, moment)
     found = trial(table, learned)
     return replace(base, learned=learned, trial=found, reason=_reason(found))
-
-
-def default_cut_off(table: MemberTable) -> pd.Timestamp:
-    """The moment by which two thirds of the forecasts were made, UTC."""
-    issued = pd.Series(pd.to_datetime(table.facts["issued"].to_numpy(), unit="ns", utc=True))
-    return pd.Timestamp(issued.quantile(_SHARE_TO_LEARN))
 
 
 def _reason(found: Trial) -> str:

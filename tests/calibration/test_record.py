@@ -16,7 +16,7 @@ from kronos.store.scoring import score_candles
 from kronos.store.store import Store
 from tests.store.made import make_candles, make_forecast
 
-CANDLES = make_candles(480)
+CANDLES = make_candles(480, interval="1d", begin="2024-03-01")
 HORIZON = 3
 
 
@@ -51,7 +51,7 @@ def test_only_what_was_out_of_sample_and_not_narrowed_is_learned_from(address):
     assert len(outcomes) == 400 * HORIZON
     assert (outcomes.issued < outcomes.resolved).all()
     # The first step's bar ends one bar after the forecast could be made.
-    steps = (outcomes.resolved - outcomes.issued) / 3.6e12
+    steps = (outcomes.resolved - outcomes.issued) / 8.64e13
     np.testing.assert_array_equal(np.unique(steps), [1, 2, 3])
 
 
@@ -65,8 +65,8 @@ def test_the_command_learns_keeps_and_shows(address, tmp_path, capsys):
     state = CalibrationState.load(file)
     assert {stream.asset_class for stream in state.streams} == {"crypto", ANY}
     for entry in state.streams.values():
-        assert entry.offsets[0] < -0.3
-        assert entry.offsets[-1] > 0.3
+        assert entry.offsets[0] < -0.2
+        assert entry.offsets[-1] > 0.2
     assert main(["calibrate", "--show", "-o", str(file)]) == 0
     assert capsys.readouterr().out == said.out
 
@@ -93,5 +93,5 @@ def test_the_benchmark_finds_the_gain_of_correcting_narrow_fans(address, tmp_pat
     out = tmp_path / "table.md"
     assert benchmark.main(["--store", address, "--out", str(out)]) == 0
     assert capsys.readouterr().out == out.read_text()
-    row = next(line for line in out.read_text().splitlines() if line.startswith("| 1h |"))
+    row = next(line for line in out.read_text().splitlines() if line.startswith("| 1d |"))
     assert f"{known['calibrated_inside'].mean():.3f}" in row
