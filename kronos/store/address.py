@@ -12,10 +12,13 @@ from sqlalchemy.exc import ArgumentError
 
 from kronos.errors import InvalidRequest, StoreUnavailable
 
-__all__ = ["VARIABLE", "default_file", "shown", "store_url"]
+__all__ = ["OFF", "VARIABLE", "default_file", "is_off", "shown", "store_url"]
 
 VARIABLE = "KRONOS_STORE"
 """Environment variable that names the store where no argument does."""
+
+OFF = "off"
+"""What the variable says where nothing is to be stored."""
 
 _POSTGRES = {"postgres", "postgresql", "postgresql+psycopg"}
 
@@ -23,6 +26,11 @@ _POSTGRES = {"postgres", "postgresql", "postgresql+psycopg"}
 def default_file() -> Path:
     """The SQLite file used where nothing else is named."""
     return user_data_path("kronos-fan") / "forecasts.sqlite3"
+
+
+def is_off() -> bool:
+    """Whether the user wants nothing stored."""
+    return os.environ.get(VARIABLE, "").strip().casefold() == OFF
 
 
 def store_url(named: str | None = None) -> URL:
@@ -34,8 +42,13 @@ def store_url(named: str | None = None) -> URL:
 
     Raises:
         InvalidRequest: It names no database that can be used.
-        StoreUnavailable: Its driver is not installed.
+        StoreUnavailable: Its driver is not installed, or the variable says `OFF`.
     """
+    if not named and is_off():
+        raise StoreUnavailable(
+            f"The store of forecasts is switched off by {VARIABLE}={OFF}. Unset the variable, or "
+            "name a file in it."
+        )
     text = named or os.environ.get(VARIABLE, "").strip()
     if not text:
         return _file_url(default_file())

@@ -33,12 +33,14 @@ _NUMBERS = (
     *("pit", "absolute_error", "direction"),
 )
 _OF_STEP = ("step", "revision", "timestamp", *_NUMBERS, "crps_estimator", "ahead", "resolved_at")
+_SAMPLING = {"T": "T", "top_p": "top_p", "top_k": "top_k", "n_paths": "sample_count"}
 _MOMENTS = ("origin", "created_at", "timestamp", "resolved_at")
 _NAMED = {"inside_band": "inside", "model_name": "model", "model_version": "version"}
 
 COLUMNS = (
     *("prediction_id", "instrument", "source", "interval", "asset_class", "calendar", "zone"),
-    *("model", "version", "origin", "horizon", "seed", "created_at", "step", "timestamp"),
+    *("model", "version", "T", "top_p", "top_k", "n_paths", "seed", "origin", "horizon"),
+    *("created_at", "step", "timestamp"),
     *("actual_return", "scale", "crps", "crps_estimator", "pinball", "interval_score", "inside"),
     *("width", "pit", "absolute_error", "direction", "ahead", "out_of_sample", "event_day"),
     "resolved_at",
@@ -87,6 +89,7 @@ def read_record(
     query = sa.select(
         predictions.c.id.label("prediction_id"),
         *(_plain(predictions.c[name]) for name in _FACTS),
+        *(predictions.c.parameters[key].as_float().label(name) for name, key in _SAMPLING.items()),
         *(_plain(signal_evaluations.c[name]) for name in _OF_STEP),
     ).select_from(joined)
     for name, value in given.items():
@@ -103,6 +106,7 @@ def read_record(
         table[name] = moments.dt.as_unit("ns")
     for name in _NUMBERS:
         table[name] = table[name].astype(float)
+    table[["top_k", "n_paths"]] = table[["top_k", "n_paths"]].astype(int)
     table["ahead"] = table["ahead"].astype(bool)
     table = table.rename(columns=_NAMED)
     table["asset_class"] = _of_groups(table, ["calendar", "instrument"], asset_class, object)
