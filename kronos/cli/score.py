@@ -103,11 +103,11 @@ def run(args: argparse.Namespace) -> int:
             )
         report.add(found)
     if args.source:
-        found = resolve(store, stored_series(store, args.source), _fetch, as_of=as_of)
-        for due, error in found.failures.items():
+        resolved = resolve(store, stored_series(store, args.source), _fetch, as_of=as_of)
+        for due, error in resolved.failures.items():
             print(f"{due.instrument} {due.interval}: {error}", file=sys.stderr)
-        report.add(found.report)
-        failed = len(found.failures)
+        report.add(resolved.report)
+        failed = len(resolved.failures)
     if args.files or args.source:
         print(_told(report), file=sys.stderr)
     table = summarise(store)

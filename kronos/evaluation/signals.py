@@ -70,7 +70,9 @@ def information_coefficient(
         if len(pair) < _FEWEST or (pair.nunique() < 2).any():
             continue
         pair = pair.rank() if ranked else pair
-        found.setdefault(pd.Timestamp(date), []).append(float(np.corrcoef(pair.to_numpy().T)[0, 1]))
+        found.setdefault(pd.Timestamp(str(date)), []).append(
+            float(np.corrcoef(pair.to_numpy().T)[0, 1])
+        )
     values = np.array([np.mean(found[date]) for date in sorted(found)])
     n = len(values)
     if not n:

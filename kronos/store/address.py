@@ -11,14 +11,9 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from kronos.errors import InvalidRequest, StoreUnavailable
+from kronos.store.switch import OFF, VARIABLE, is_off
 
-__all__ = ["OFF", "VARIABLE", "default_file", "is_off", "shown", "store_url"]
-
-VARIABLE = "KRONOS_STORE"
-"""Environment variable that names the store where no argument does."""
-
-OFF = "off"
-"""What the variable says where nothing is to be stored."""
+__all__ = ["VARIABLE", "default_file", "shown", "store_url"]
 
 _POSTGRES = {"postgres", "postgresql", "postgresql+psycopg"}
 
@@ -26,11 +21,6 @@ _POSTGRES = {"postgres", "postgresql", "postgresql+psycopg"}
 def default_file() -> Path:
     """The SQLite file used where nothing else is named."""
     return user_data_path("kronos-fan") / "forecasts.sqlite3"
-
-
-def is_off() -> bool:
-    """Whether the user wants nothing stored."""
-    return os.environ.get(VARIABLE, "").strip().casefold() == OFF
 
 
 def store_url(named: str | None = None) -> URL:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
@@ -80,8 +81,10 @@ def due_series(store: Store) -> list[Due]:
     )
     n_scored = sa.func.coalesce(scored.c.n, 0)
     columns = ("source", "instrument", "interval", "origin", "timestamps")
+    wanted: list[sa.ColumnElement[Any]] = [predictions.c[name] for name in columns]
+    wanted.append(n_scored.label("n_scored"))
     query = (
-        sa.select(*(predictions.c[name] for name in columns), n_scored.label("n_scored"))
+        sa.select(*wanted)
         .outerjoin(scored, scored.c.prediction_id == predictions.c.id)
         .where(n_scored < predictions.c.horizon)
         .order_by(predictions.c.origin)
@@ -90,9 +93,10 @@ def due_series(store: Store) -> list[Due]:
     found: dict[tuple[str, str, str], Due] = {}
     with store.database.reading() as connection:
         for source, instrument, interval, origin, stamps, n in connection.execute(query):
-            key = (source, instrument, interval)
-            if key not in found and pd.Timestamp(stamps[n]) + interval_width(interval) <= now:
-                found[key] = Due(*key, pd.Timestamp(origin))
+            ends = pd.Timestamp(stamps[n]) + interval_width(interval)
+            if ends <= now:
+                due = Due(source, instrument, interval, pd.Timestamp(origin))
+                found.setdefault((source, instrument, interval), due)
     return list(found.values())
 
 

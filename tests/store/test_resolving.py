@@ -4,8 +4,9 @@ import pandas as pd
 import pytest
 
 from kronos.errors import InvalidRequest, StoreUnavailable
-from kronos.store.address import is_off, store_url
+from kronos.store.address import store_url
 from kronos.store.resolving import due_series, resolve, stored_series
+from kronos.store.switch import is_off
 from tests.store.made import make_candles, make_forecast
 
 CANDLES = make_candles()
