@@ -22,6 +22,7 @@ from pages.ui.event_readers import reads_events
 from pages.ui.keeper import Keeper, Kept, save_kept
 from pages.ui.kept import offer_kept
 from pages.ui.scorer import Scorer
+from pages.ui.track_record.desk import RecordDesk
 from pages.ui.watchlist.desk import WatchDesk
 
 N_FETCHERS = 8
@@ -90,6 +91,14 @@ def keep_forecast(forecast: Forecast, candles: Candles, source: str) -> None:
 def scorer() -> Scorer:
     """Where stored forecasts are scored as their bars come, once an hour."""
     return Scorer()
+
+
+@st.cache_resource(show_spinner=False)
+def records() -> RecordDesk:
+    """Where the record is read and studied, and walks are done."""
+    desk = RecordDesk(engine)
+    atexit.register(desk.close)
+    return desk
 
 
 @st.cache_data(show_spinner=False, ttl=5)
