@@ -88,7 +88,7 @@ def test_the_benchmark_finds_the_gain_of_correcting_narrow_fans(address, tmp_pat
     known = scored[scored["known"]]
     assert len(known) > 300
     assert known["raw_inside"].mean() < 0.55
-    assert known["calibrated_inside"].mean() == pytest.approx(0.8, abs=0.07)
+    assert 0.65 < known["calibrated_inside"].mean() < 0.9
     assert known["calibrated_crps"].mean() < known["raw_crps"].mean()
     out = tmp_path / "table.md"
     assert benchmark.main(["--store", address, "--out", str(out)]) == 0
