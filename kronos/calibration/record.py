@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import sqlalchemy as sa
 
 from kronos.calibration.replay import Outcomes
 from kronos.calibration.streams import Stream, bucket_of
 from kronos.intervals import interval_width
 from kronos.store.prediction import LEVELS
 from kronos.store.record import read_quantiles, read_record
-from kronos.store.schema import predictions
 
 if TYPE_CHECKING:
     from kronos.store.store import Store
@@ -39,10 +36,10 @@ def usable_record(store: Store) -> pd.DataFrame:
         StoreError: The store cannot be used.
     """
     record = read_record(store)
-    return record[usable(record, _narrowed(store))].reset_index(drop=True)
+    return record[usable(record)].reset_index(drop=True)
 
 
-def usable(record: pd.DataFrame, narrowed: set[str]) -> np.ndarray:
+def usable(record: pd.DataFrame) -> np.ndarray:
     """(n,) which rows of a record say how a fan fares.
 
     Not those of bars that the model may have learned from, of fans that were narrowed by
@@ -50,11 +47,11 @@ def usable(record: pd.DataFrame, narrowed: set[str]) -> np.ndarray:
 
     Args:
         record: As `kronos.store.record.read_record` gives it.
-        narrowed: Ids of predictions with other settings than T=1, top_p=1, top_k=0.
     """
     honest = record["out_of_sample"].fillna(record["ahead"]).to_numpy(dtype=bool)
     scaled = record["scale"].to_numpy(dtype=float) > 0
-    return honest & scaled & ~record["prediction_id"].isin(narrowed).to_numpy()
+    plain = (record["T"] == 1) & (record["top_p"] == 1) & (record["top_k"] == 0)
+    return np.asarray(honest & scaled & plain.to_numpy())
 
 
 def outcomes_of(record: pd.DataFrame, quantiles: np.ndarray) -> Outcomes:
@@ -83,19 +80,3 @@ def issue_moments(record: pd.DataFrame) -> np.ndarray:
     resolved = record["resolved_at"].to_numpy(dtype="datetime64[ns]").astype("int64")
     # A day of 23 hours ends before it has lasted a day.
     return np.asarray(np.minimum(issued, resolved - 1))
-
-
-def _narrowed(store: Store) -> set[str]:
-    """Ids of the predictions whose fan leaves something out or is spread on purpose."""
-    text = sa.type_coerce(predictions.c.parameters, sa.types.NullType()).label("parameters")
-    with store.database.reading() as connection:
-        rows = connection.execute(sa.select(predictions.c.id, text)).all()
-    plain = {"T": 1.0, "top_p": 1.0, "top_k": 0}
-    return {
-        name
-        for name, given in rows
-        if any(
-            (json.loads(given) if isinstance(given, str) else given).get(key) != value
-            for key, value in plain.items()
-        )
-    }
