@@ -71,7 +71,7 @@ def standing(state: CalibrationState, forecast: Forecast, candles: Candles) -> S
     is_hindsight = age < pd.Timedelta(0)
     if is_hindsight:
         words += (
-            " Some of these came after the origin, so that this fan could not have been drawn then."
+            " Some of these came after the origin: a calibrated fan could not have been drawn then."
         )
     return Standing("calibrated", words, True, n_outcomes, is_hindsight)
 

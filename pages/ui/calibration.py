@@ -55,10 +55,10 @@ def choose_fans(candles: Candles, forecasts: Sequence[Forecast]) -> list[tuple[F
 
 
 def _switch(standings: Sequence[Standing]) -> Fan:
-    """Calibrated is the default where the record is good, raw where it is stale or missing."""
+    """Calibrated is the default where the record is good and is no hindsight, else raw."""
     if not any(found.can_apply for found in standings):
         return "raw"
-    is_good = any(found.kind == "calibrated" for found in standings)
+    is_good = any(found.kind == "calibrated" and not found.is_hindsight for found in standings)
     chosen: Fan = st.segmented_control(
         "Fan",
         list(_LABELS),

@@ -121,9 +121,8 @@ _JUDGING = (
     ),
     Term(
         "Calibrated fan",
-        "Every quantile moved by how far off it was in the model's record. In the long run the 80% "
-        "band then holds about 80% of closes, over all forecasts of a kind; nothing is promised of "
-        "a single one, of days with events, or of whole paths.",
+        "Every quantile moved by how far off it was in the model's record: in the long run the 80% "
+        "band holds about 80% of closes. Nothing is promised of a single forecast.",
     ),
     Term(
         "CRPS",
@@ -132,9 +131,8 @@ _JUDGING = (
     ),
     Term(
         "Ensemble",
-        "Several models asked at once, with the same seed. Their quantiles are averaged level by "
-        "level, by weights that were learned from their record, or equal ones; which path follows "
-        "which way is the first model's.",
+        "Several models asked at once, with one seed. Their quantiles are averaged, by weights "
+        "that were learned from their record, or by equal ones.",
     ),
     Term(
         "Baseline",

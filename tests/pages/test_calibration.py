@@ -75,6 +75,13 @@ def test_a_stale_record_is_used_only_when_asked(keep):
     assert "Calibrated fan shown. Stale" in words(app)
 
 
+def test_hindsight_is_told_and_used_only_when_asked(keep):
+    keep(state_until("2019-12-01"))
+    app = run_until(new_session().run(), has_forecast)
+    assert "Raw fan shown. Calibrated on" in words(app)
+    assert "a calibrated fan could not have been drawn then" in words(app)
+
+
 def test_without_a_record_of_its_kind_there_is_no_switch(keep):
     keep(state_until("2019-06-01", asset_class="fx", interval="1d"))
     app = run_until(new_session().run(), has_forecast)
