@@ -103,7 +103,7 @@ def parts_table(study: Study) -> pd.DataFrame:
     parts = study.parts
     return pd.DataFrame(
         {
-            "": parts["kind"],
+            "By": parts["kind"],
             "Part": parts["part"],
             "Forecasts": [f"{n:,}" for n in parts["forecasts"]],
             "80% band held": [

@@ -86,10 +86,10 @@ def show_study(study: Study, *, narrow: bool) -> None:
             icon=":material/balance:",
         )
     st.header("By part", anchor=False)
-    st.dataframe(text.parts_table(study), hide_index=True)
+    st.dataframe(text.parts_table(study), hide_index=True, height="content")
     against = f"Skill against {study.rivals[0].title}. " if study.rivals else ""
     st.caption(plain(f"{against}± two standard errors."))
-    _show_misses(study)
+    _show_misses(study, narrow=narrow)
 
 
 def _show_calibration(study: Study) -> None:
@@ -115,7 +115,7 @@ def _show_calibration(study: Study) -> None:
 
 
 @st.fragment
-def _show_misses(study: Study) -> None:
+def _show_misses(study: Study, *, narrow: bool) -> None:
     """The worst misses to choose from, and the chosen one as a chart."""
     st.header("Worst misses", anchor=False)
     titles = {text.miss_title(row): row for _, row in study.misses.iterrows()}
@@ -127,7 +127,8 @@ def _show_misses(study: Study) -> None:
     except KronosError as error:
         show_error(error)
         return
-    show_figure(figure.miss_figure(labels, quantiles, levels, actual), key="record_fan")
+    drawn = figure.miss_figure(labels, quantiles, levels, actual, compact=narrow)
+    show_figure(drawn, key="record_fan", alt=text.miss_title(chosen))
     st.caption("As it was stored: 95%, 80% and 50% bands, the median, and the closes that came.")
     query = text.forecast_link(chosen, str(chosen["zone"]))
     if query is not None and st.button(
