@@ -74,7 +74,8 @@ def show_study(study: Study, *, narrow: bool) -> None:
     _show_calibration(study)
     st.header("Skill against baselines", anchor=False, help=meaning("CRPS skill"))
     if study.rivals:
-        show_figure(figure.skill_figure(study.rivals, compact=narrow), key="record_skill")
+        drawn = figure.skill_figure(study.rivals, compact=narrow)
+        show_figure(drawn, key="record_skill", alt=text.skill_description(study))
         st.dataframe(text.rivals_table(study), hide_index=True)
         st.caption(
             "On the same instruments, origins and bars. Intervals are of a bootstrap over blocks "
@@ -111,7 +112,7 @@ def _show_calibration(study: Study) -> None:
         for column, (title, key, drawn) in zip(st.columns(2), pair, strict=True):
             with column:
                 st.subheader(title, anchor=False, help=helps.get(title, meaning("Coverage")))
-                show_figure(drawn, key=key)
+                show_figure(drawn, key=key, alt=f"{title}: {text.calibration_description(study)}")
 
 
 @st.fragment
