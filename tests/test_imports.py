@@ -52,9 +52,16 @@ MAY_USE = {
     "finetune": {
         "adapters", "digest", "errors", "events", "forecast", "nn", "predictor", "training", "zoo",
     },
-    "store": {"candles", "errors", "evaluation", "export", "forecast", "intervals"},
+    "store": {
+        "calendars", "candles", "errors", "evaluation", "events", "export", "forecast", "intervals",
+        "zoo",
+    },
     "torch_setup": {"collector"},
     "service": {"baselines", "context", "forecast", "inference", "predictor", "torch_setup", "zoo"},
+    "walk_forward": {
+        "calendars", "candles", "errors", "events", "forecast", "inference", "predictor", "service",
+        "store", "training",
+    },
     "self_test": {
         "assets", "candles", "errors", "forecast", "inference", "predictor", "service", "zoo",
     },

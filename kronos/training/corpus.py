@@ -2,7 +2,8 @@
 
 A folder of CSV or parquet files is enough, or one of Qlib's. A manifest (CSV or parquet) can say
 more about each file: columns `file`, and optionally `interval`, `group` (sampling cell), `family`
-(instruments that move together), `clock` (zone of naive times) and `zone` (the exchange's own).
+(instruments that move together), `clock` (zone of naive times), `zone` (the exchange's own) and
+`ticker`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kronos.calendars import ALWAYS_OPEN, FX, place_bars
+from kronos.calendars import asset_class, place_bars
 from kronos.context import calendar_fields
 from kronos.errors import InvalidRequest
 from kronos.forecast import COLUMNS
@@ -79,7 +80,7 @@ class SeriesInfo:
         named, stroke, _ = self.group.partition("/")
         if stroke or not self.calendar:
             return named if stroke else ""
-        return {ALWAYS_OPEN: "crypto", FX: "fx"}.get(self.calendar, "equity")
+        return asset_class(self.calendar, self.symbol)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,7 @@ from kronos.inference.queue import JobQueue
 from kronos.inference.runner import Runner
 from pages.ui.watchlist.fetch import OpenSource
 from pages.ui.watchlist.request import WatchRequest
-from pages.ui.watchlist.run import WatchRun
+from pages.ui.watchlist.run import Keep, WatchRun
 
 RUNS_AT_ONCE = 4
 RUNS_WAITING = 4
@@ -27,11 +27,15 @@ class WatchDesk:
     Args:
         forecasts: The engine's queue.
         open_source: Gives a source by name.
+        keep: As for `WatchRun`.
     """
 
-    def __init__(self, forecasts: JobQueue, open_source: OpenSource) -> None:
+    def __init__(
+        self, forecasts: JobQueue, open_source: OpenSource, *, keep: Keep | None = None
+    ) -> None:
         self._forecasts = forecasts
         self._open_source = open_source
+        self._keep = keep
         limits = Limits(RUNS_WAITING, RUNS_KEPT, ABANDON_AFTER)
         self._runner = Runner("watchlists", limits, n_threads=RUNS_AT_ONCE)
         self._lock = threading.Lock()
@@ -63,6 +67,7 @@ class WatchDesk:
             open_source=self._open_source,
             forecasts=self._forecasts,
             downloads_model=downloads_model,
+            keep=self._keep,
         )
         self._runner.queue.submit(run.key, run, owner=owner)
         with self._lock:
