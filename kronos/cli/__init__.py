@@ -24,8 +24,8 @@ from kronos.errors import KronosError
 __all__ = ["COMMANDS", "main", "parser"]
 
 COMMANDS = (
-    "forecast", "score", "store", "walk_forward", "fetch", "models", "train", "finetune",
-    "evaluate", "events",
+    "forecast", "walk_forward", "score", "calibrate", "ensemble", "store", "fetch", "models",
+    "train", "finetune", "evaluate", "events",
 )  # fmt: skip
 """Modules of this package, in the order --help lists them."""
 

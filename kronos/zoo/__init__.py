@@ -27,10 +27,11 @@ from kronos.zoo.inventory import (
     verify,
 )
 from kronos.zoo.loading import Located, checkpoint_folder, checkpoint_pair, load, locate
-from kronos.zoo.table import BUNDLED, PUBLISHED, PublishedModel
+from kronos.zoo.table import BUNDLED, ENSEMBLE, PUBLISHED, PublishedModel
 
 __all__ = [
     "BUNDLED",
+    "ENSEMBLE",
     "PRETRAINED_UNTIL",
     "PUBLISHED",
     "Checked",

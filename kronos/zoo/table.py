@@ -14,9 +14,11 @@ from kronos.baselines import BASELINES
 from kronos.errors import CheckpointUnavailable, InvalidRequest
 from kronos.hub.repository import Repository, repository
 
-__all__ = ["BUNDLED", "PUBLISHED", "PublishedModel", "published"]
+__all__ = ["BUNDLED", "ENSEMBLE", "PUBLISHED", "PublishedModel", "published"]
 
 BUNDLED = "bundled"
+ENSEMBLE = "ensemble"
+"""Name of several models asked as one, which is in no list of checkpoints."""
 """Name of the checkpoint that ships with the project."""
 
 _OWNER = "neoquasar/"
