@@ -52,7 +52,10 @@ MAY_USE = {
     "finetune": {
         "adapters", "digest", "errors", "events", "forecast", "nn", "predictor", "training", "zoo",
     },
-    "store": {"candles", "errors", "evaluation", "export", "forecast", "intervals"},
+    "store": {
+        "calendars", "candles", "errors", "evaluation", "events", "export", "forecast", "intervals",
+        "zoo",
+    },
     "torch_setup": {"collector"},
     "service": {"baselines", "context", "forecast", "inference", "predictor", "torch_setup", "zoo"},
     "self_test": {

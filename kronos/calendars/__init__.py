@@ -1,5 +1,6 @@
 """Market calendars: which one bars keep, and when their next bars open."""
 
+from kronos.calendars.asset_class import ASSET_CLASSES, AssetClass, asset_class
 from kronos.calendars.exchanges import (
     ALWAYS_OPEN,
     EXCHANGES,
@@ -14,12 +15,15 @@ from kronos.calendars.placement import Placement, place_bars
 
 __all__ = [
     "ALWAYS_OPEN",
+    "ASSET_CLASSES",
     "EXCHANGES",
     "FX",
     "MAX_HORIZON",
     "WEEKDAYS",
+    "AssetClass",
     "CalendarChoice",
     "Placement",
+    "asset_class",
     "calendar_note",
     "calendar_title",
     "calendar_zone",

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kronos.calendars import ALWAYS_OPEN, FX, place_bars
+from kronos.calendars import asset_class, place_bars
 from kronos.context import calendar_fields
 from kronos.errors import InvalidRequest
 from kronos.forecast import COLUMNS
@@ -79,7 +79,7 @@ class SeriesInfo:
         named, stroke, _ = self.group.partition("/")
         if stroke or not self.calendar:
             return named if stroke else ""
-        return {ALWAYS_OPEN: "crypto", FX: "fx"}.get(self.calendar, "equity")
+        return asset_class(self.calendar, self.symbol)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

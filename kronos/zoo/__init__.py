@@ -6,6 +6,7 @@
     adapted.py    adapters and the bases they belong to
     inventory.py  what is here, what can be fetched, and fetching and deleting it
     checked.py    when its files were last hashed
+    cut_offs.py   up to when the bars reach that a model learned from
 
 Importing this package imports neither torch nor the hub client.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 from kronos.zoo.adapted import weights_sha256
 from kronos.zoo.checked import Checked, checked
+from kronos.zoo.cut_offs import PRETRAINED_UNTIL, cut_off
 from kronos.zoo.folders import describe_bundle
 from kronos.zoo.inventory import (
     Entry,
@@ -29,6 +31,7 @@ from kronos.zoo.table import BUNDLED, PUBLISHED, PublishedModel
 
 __all__ = [
     "BUNDLED",
+    "PRETRAINED_UNTIL",
     "PUBLISHED",
     "Checked",
     "Entry",
@@ -38,6 +41,7 @@ __all__ = [
     "checked",
     "checkpoint_folder",
     "checkpoint_pair",
+    "cut_off",
     "delete",
     "describe_bundle",
     "download",

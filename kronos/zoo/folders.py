@@ -15,6 +15,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -40,11 +41,13 @@ class Card:
         lookback: Recommended number of context bars, or None.
         max_context: Most bars the model reads at once.
         sha256: Digest of each file, by its path below the folder.
+        cut_off: Day before which the bars lie that it learned from, ISO 8601; "" where not known.
     """
 
     lookback: int | None = None
     max_context: int = 512
     sha256: dict[str, str] = field(default_factory=dict)
+    cut_off: str = ""
 
     @classmethod
     def read(cls, folder: Path) -> Card | None:
@@ -66,6 +69,7 @@ class Card:
             lookback=_whole(facts, "lookback", path),
             max_context=_whole(facts, "max_context", path) or 512,
             sha256=_digests(facts.get("sha256", {}), path),
+            cut_off=_day(facts.get("cut_off", ""), path),
         )
 
     def check(self, folder: Path) -> dict[Path, str]:
@@ -236,6 +240,15 @@ def _whole(facts: dict[str, Any], key: str, path: Path) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 2:
         raise CheckpointInvalid(f"{path}: {key} must be a whole number from 2, found {value!r}.")
     return value
+
+
+def _day(value: object, path: Path) -> str:
+    try:
+        return date.fromisoformat(str(value)).isoformat() if value else ""
+    except ValueError:
+        raise CheckpointInvalid(
+            f"{path}: cut_off must be a day such as 2025-10-01, found {value!r:.40}."
+        ) from None
 
 
 def _digests(value: object, path: Path) -> dict[str, str]:

@@ -41,6 +41,7 @@ def make_forecast(
     n_paths: int = 20,
     seed: int = 0,
     model: str = "walk",
+    revision: str = "0123456789abcdef",
 ) -> Forecast:
     """Paths of a random walk from a bar, as a model would give them."""
     history = candles.slice(None, position + 1)
@@ -55,7 +56,7 @@ def make_forecast(
         last_close=last,
         parameters=SamplingParameters(sample_count=n_paths, seed=seed),
         model_name=model,
-        model_revision="0123456789abcdef",
+        model_revision=revision,
         context_hash="ab" * 32,
         n_context=position + 1,
     )

@@ -1,0 +1,168 @@
+"""What became of every stored forecast, as one table: a row for each prediction and step that came.
+
+Whatever learns from the past reads it through here. To learn without look-ahead, take the rows
+whose `resolved_at` lies before the moment at which one learns.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import sqlalchemy as sa
+
+from kronos.calendars import asset_class
+from kronos.events import Event
+from kronos.store.event_days import event_days
+from kronos.store.prediction import LEVELS
+from kronos.store.schema import predictions, signal_evaluations
+from kronos.store.store import Store
+from kronos.zoo import cut_off
+
+__all__ = ["COLUMNS", "read_quantiles", "read_record"]
+
+_FACTS = (
+    *("instrument", "source", "interval", "calendar", "zone", "model_name", "model_version"),
+    *("origin", "horizon", "seed", "created_at"),
+)
+_NUMBERS = (
+    *("actual_return", "scale", "crps", "pinball", "interval_score", "inside_band", "width"),
+    *("pit", "absolute_error", "direction"),
+)
+_OF_STEP = ("step", "revision", "timestamp", *_NUMBERS, "crps_estimator", "ahead", "resolved_at")
+_MOMENTS = ("origin", "created_at", "timestamp", "resolved_at")
+_NAMED = {"inside_band": "inside", "model_name": "model", "model_version": "version"}
+
+COLUMNS = (
+    *("prediction_id", "instrument", "source", "interval", "asset_class", "calendar", "zone"),
+    *("model", "version", "origin", "horizon", "seed", "created_at", "step", "timestamp"),
+    *("actual_return", "scale", "crps", "crps_estimator", "pinball", "interval_score", "inside"),
+    *("width", "pit", "absolute_error", "direction", "ahead", "out_of_sample", "event_day"),
+    "resolved_at",
+)
+"""Columns of the table, in order."""
+
+
+def read_record(
+    store: Store,
+    *,
+    instrument: str | None = None,
+    interval: str | None = None,
+    source: str | None = None,
+    model: str | None = None,
+    events: Sequence[Event] | None = None,
+) -> pd.DataFrame:
+    """The newest evaluation of every step whose bar came.
+
+    Args:
+        store: What to read.
+        instrument: Only this one; None for all, as with the next three.
+        interval: Only this bar width.
+        source: Only forecasts of this source's bars.
+        model: Only forecasts of this model.
+        events: Events that make an event day; None takes those of this machine.
+
+    Returns:
+        Columns `COLUMNS`, by origin, prediction and step. Scores are in log-returns from the
+        origin, as in `kronos.evaluation.outcomes.StepScores`; `inside` and `direction` are 1, 0 or
+        NaN; `scale` is the volatility at the origin times the root of the step, NaN where it is
+        not known. `ahead`: stored before the bar had ended. `out_of_sample`: the origin lies
+        behind the bars that the model learned from; NA where these are not known. `event_day`: a
+        scheduled release falls on the bar's day; NA on days that no table of events covers.
+        Moments are in UTC.
+
+    Raises:
+        StoreError: The store cannot be used.
+    """
+    given = {
+        "instrument": instrument,
+        "interval": interval,
+        "source": source,
+        "model_name": model,
+    }
+    joined = signal_evaluations.join(predictions)
+    query = sa.select(
+        predictions.c.id.label("prediction_id"),
+        *(_plain(predictions.c[name]) for name in _FACTS),
+        *(_plain(signal_evaluations.c[name]) for name in _OF_STEP),
+    ).select_from(joined)
+    for name, value in given.items():
+        if value is not None:
+            query = query.where(predictions.c[name] == value)
+    with store.database.reading() as connection:
+        found = connection.execute(query)
+        table = pd.DataFrame(found.all(), columns=list(found.keys()))
+    table = table.sort_values(["origin", "prediction_id", "step", "revision"], ignore_index=True)
+    table = table.drop_duplicates(["prediction_id", "step"], keep="last", ignore_index=True)
+    table = table[table["actual_return"].notna()].reset_index(drop=True)
+    for name in _MOMENTS:
+        moments = pd.to_datetime(table[name], utc=True, format="ISO8601")
+        table[name] = moments.dt.as_unit("ns")
+    for name in _NUMBERS:
+        table[name] = table[name].astype(float)
+    table["ahead"] = table["ahead"].astype(bool)
+    table = table.rename(columns=_NAMED)
+    table["asset_class"] = _of_groups(table, ["calendar", "instrument"], asset_class, object)
+    table["out_of_sample"] = _out_of_sample(table)
+    table["event_day"] = event_days(table, events)
+    return table[list(COLUMNS)]
+
+
+def read_quantiles(store: Store, record: pd.DataFrame) -> np.ndarray:
+    """The stored quantiles of the rows of a record, in log-returns from the origin.
+
+    Args:
+        store: What the record was read from.
+        record: Some rows of `read_record`, with `prediction_id` and `step`.
+
+    Returns:
+        (len(record), L) at `kronos.store.prediction.LEVELS`, ascending.
+
+    Raises:
+        StoreError: The store cannot be used.
+    """
+    out = np.full((len(record), len(LEVELS)), np.nan)
+    rows_of = record.reset_index(drop=True).groupby("prediction_id", sort=False).indices
+    steps = record["step"].to_numpy()
+    columns = (predictions.c.id, predictions.c.last_close, _plain(predictions.c.quantiles))
+    ids = list(rows_of)
+    with store.database.reading() as connection:
+        for start in range(0, len(ids), _CHUNK):
+            wanted = predictions.c.id.in_(ids[start : start + _CHUNK])
+            for name, last_close, text in connection.execute(sa.select(*columns).where(wanted)):
+                values = np.array(json.loads(text) if isinstance(text, str) else text)
+                rows = rows_of[name]
+                out[rows] = np.log(values[steps[rows] - 1] / last_close)
+    return out
+
+
+_CHUNK = 500
+"""Predictions per statement."""
+
+
+def _plain(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    """A column as the driver gives it: reading moments and JSON one by one takes most of a read."""
+    if isinstance(column.type, sa.Double | sa.Integer):
+        return column
+    return sa.type_coerce(column, sa.types.NullType()).label(column.name)
+
+
+def _out_of_sample(table: pd.DataFrame) -> pd.Series:
+    first_days = _of_groups(table, ["model", "version"], cut_off, object)
+    known = first_days.notna()
+    days = first_days[known].map(lambda day: day.isoformat()).astype(str)
+    origins = table.loc[known, "origin"].dt.strftime("%Y-%m-%d")
+    out = pd.Series(pd.NA, index=table.index, dtype="boolean")
+    out[known] = origins >= days
+    return out
+
+
+def _of_groups(table: pd.DataFrame, keys: list[str], function: Any, dtype: Any) -> pd.Series:
+    """A function of a few columns, worked out once for each combination."""
+    pairs = table[keys].drop_duplicates()
+    known = {pair: function(*pair) for pair in pairs.itertuples(index=False, name=None)}
+    rows = table[keys].itertuples(index=False, name=None)
+    return pd.Series([known[row] for row in rows], index=table.index, dtype=dtype)

@@ -1,0 +1,133 @@
+"""The record: one row a step that came, with what is needed to judge it."""
+
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kronos import baselines, zoo
+from kronos.calendars import asset_class
+from kronos.events import Event
+from kronos.store.prediction import LEVELS
+from kronos.store.record import COLUMNS, read_quantiles, read_record
+from kronos.store.scoring import score_candles
+from tests.store.made import make_candles, make_forecast, with_closes, without
+
+CANDLES = make_candles()
+HORIZON = 6
+
+
+def saved(store, *, candles=CANDLES, position=60, **options):
+    forecast = make_forecast(candles, position, horizon=HORIZON, **options)
+    store.save(forecast, candles)
+    return forecast
+
+
+def test_an_empty_store_has_an_empty_record(store):
+    record = read_record(store)
+    assert record.empty
+    assert tuple(record.columns) == COLUMNS
+    assert read_quantiles(store, record).shape == (0, len(LEVELS))
+
+
+def test_each_step_that_came_is_a_row_with_its_scores(store):
+    forecast = saved(store)
+    score_candles(store, CANDLES)
+    record = read_record(store)
+    assert record["step"].tolist() == [*range(1, HORIZON + 1)]
+    stored = store.evaluations()
+    for name in ("crps", "pit", "width", "absolute_error", "actual_return", "scale"):
+        np.testing.assert_array_equal(record[name], stored[name])
+    assert record["inside"].tolist() == stored["inside_band"].astype(float).tolist()
+    assert (record["timestamp"] == forecast.timestamps.tz_convert("UTC")).all()
+    assert (record["origin"] == forecast.origin).all()
+    assert record["asset_class"].unique().tolist() == ["crypto"]
+    assert not record["ahead"].any()
+
+
+def test_quantiles_follow_the_rows_of_the_record(store):
+    forecasts = [saved(store, position=p) for p in (60, 70)]
+    score_candles(store, CANDLES)
+    record = read_record(store).sample(frac=1, random_state=3)
+    found = read_quantiles(store, record)
+    by_origin = {f.origin: np.log(f.quantile(LEVELS) / f.last_close) for f in forecasts}
+    for row, values in zip(record.itertuples(), found, strict=True):
+        np.testing.assert_allclose(values, by_origin[row.origin][:, row.step - 1], rtol=1e-12)
+
+
+def test_a_corrected_bar_counts_once_and_a_missing_one_not_at_all(store):
+    saved(store)
+    score_candles(store, without(CANDLES, 62))
+    assert read_record(store)["step"].tolist() == [1, 3, 4, 5, 6]
+    score_candles(store, with_closes(CANDLES, {63: 9999.0}))
+    record = read_record(store).set_index("step")
+    assert record.index.tolist() == [*range(1, HORIZON + 1)]
+    moved = np.log(9999.0 / CANDLES.frame["close"].iloc[60])
+    assert record.loc[3, "actual_return"] == pytest.approx(moved)
+
+
+def test_what_is_asked_for_is_equal_to_what_is_given(store):
+    saved(store)
+    saved(store, model="other")
+    score_candles(store, CANDLES)
+    assert read_record(store, model="other")["model"].unique().tolist() == ["other"]
+    assert len(read_record(store, instrument="BTCUSD", interval="1h")) == 2 * HORIZON
+    assert read_record(store, instrument="ETHUSD").empty
+
+
+def test_out_of_sample_begins_where_the_training_bars_end(store):
+    entry = next(e for e in zoo.available() if e.name == "bundled")
+    early = make_candles(begin="2025-09-27")
+    version = {"model": "bundled", "revision": entry.revision}
+    for position in (60, 100, 101, 115):
+        saved(store, candles=early, position=position, **version)
+    saved(store, candles=early, model="ewma", revision=baselines.revision())
+    saved(store, candles=early, model="bundled", revision="another", position=90)
+    score_candles(store, early)
+    record = read_record(store).drop_duplicates("prediction_id")
+    ours = record[record["version"] == entry.revision]
+    behind = ours["origin"] >= pd.Timestamp("2025-10-01", tz="UTC")
+    assert ours["out_of_sample"].tolist() == behind.tolist()
+    assert set(behind) == {True, False}
+    assert record.loc[record["model"] == "ewma", "out_of_sample"].tolist() == [True]
+    assert record.loc[record["version"] == "another", "out_of_sample"].isna().all()
+
+
+def test_cut_offs():
+    small = zoo.PUBLISHED["small"]
+    assert zoo.cut_off(small.title, small.model.revision) == date(2024, 7, 1)
+    assert zoo.cut_off(small.title, "main") is None
+    assert zoo.cut_off("garch", "") == date.min
+    assert zoo.cut_off("of nobody", "") is None
+
+
+def test_event_days_are_those_of_the_bar_on_its_markets_clock(store):
+    # 2 March, 20:30 in New York is 3 March in UTC, whose days count for a market around the clock.
+    release = Event("cpi", pd.Timestamp("2026-03-03 01:30", tz="UTC"), region="US")
+    far = Event("cpi", pd.Timestamp("2026-03-05 12:00", tz="UTC"), region="US")
+    saved(store, position=44)
+    score_candles(store, CANDLES)
+    record = read_record(store, events=(release, far))
+    expected = [pd.NA if t < release.time.normalize() else True for t in record["timestamp"]]
+    assert [pd.NA if pd.isna(v) else bool(v) for v in record["event_day"]] == expected
+    saved(store, position=100)
+    score_candles(store, CANDLES)
+    late = read_record(store, events=(release, far))
+    late = late[late["origin"] > far.time.normalize()]
+    assert late["event_day"].all()
+    assert len(late) == HORIZON
+
+
+@pytest.mark.parametrize(
+    ("calendar", "symbol", "expected"),
+    [
+        ("24/7", "BTCUSDT", "crypto"),
+        ("fx", "EURUSD", "fx"),
+        ("CMES", "ES=F", "future"),
+        ("weekdays", "GC=F", "future"),
+        ("XNYS", "AAPL", "equity"),
+    ],
+)
+def test_asset_classes(calendar, symbol, expected):
+    assert asset_class(calendar, symbol) == expected
