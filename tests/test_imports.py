@@ -56,6 +56,10 @@ MAY_USE = {
         "calendars", "candles", "errors", "evaluation", "events", "export", "forecast", "intervals",
         "zoo",
     },
+    "portfolio": {
+        "calendars", "candles", "errors", "export", "forecast", "inference", "intervals",
+        "predictor", "service",
+    },
     "torch_setup": {"collector"},
     "service": {"baselines", "context", "forecast", "inference", "predictor", "torch_setup", "zoo"},
     "self_test": {

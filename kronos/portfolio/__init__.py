@@ -9,6 +9,7 @@
     measures.py   what a run is judged by
     rank_ic.py    whether the signal puts instruments in the right order
     deflated.py   the Sharpe ratio after so many attempts
+    plan.py       what is tried, and when it decides
     backtest.py   a plan in, curves, trades and measures out
     export.py     a run as text
 
@@ -17,10 +18,11 @@ Importing this package imports neither torch nor scipy.
 
 from __future__ import annotations
 
-from kronos.portfolio.backtest import Backtest, Plan, backtest, rebalance_dates
+from kronos.portfolio.backtest import Backtest, backtest
 from kronos.portfolio.book import Book, simulate
 from kronos.portfolio.market import Market
 from kronos.portfolio.outlooks import OutlookCache
+from kronos.portfolio.plan import Plan, rebalance_dates
 from kronos.portfolio.rules import Costs, Rules
 from kronos.portfolio.signals import SIGNALS
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from kronos.calendars import MAX_HORIZON
 from kronos.errors import InvalidRequest
-from kronos.forecast import SamplingParameters, whole_number
 from kronos.inference.engine import Engine
 from kronos.inference.jobs import JobStatus
 from kronos.portfolio.book import Book, simulate
@@ -21,72 +19,15 @@ from kronos.portfolio.forecasts import Keep, outlooks
 from kronos.portfolio.market import Market
 from kronos.portfolio.measures import Performance, break_even_cost, performance, sharpe_ratio
 from kronos.portfolio.outlooks import Outlook
+from kronos.portfolio.plan import WARM_UP, Plan, rebalance_dates
 from kronos.portfolio.rank_ic import RankIC, forward_returns, rank_ic
 from kronos.portfolio.rules import Costs, Rules
 from kronos.portfolio.signals import MOMENTUM, SIGNALS, momentum, signal_of
 from kronos.service import model_facts
 
-__all__ = ["BENCHMARK", "STRATEGY", "Backtest", "Plan", "backtest", "rebalance_dates"]
+__all__ = ["BENCHMARK", "STRATEGY", "Backtest", "backtest"]
 
 STRATEGY, BENCHMARK = "strategy", "equal weight"
-WARM_UP = 64
-"""Bars an instrument needs before it is ranked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is tried.
-
-    Attributes:
-        model: Name or folder of the model, or name of a baseline.
-        signal: A key of `SIGNALS`.
-        horizon: Bars of a forecast.
-        every: Bars from one rebalance to the next.
-        rules: What is held.
-        costs: Of trading.
-        sampling: How futures are drawn.
-        momentum_bars: Bars the momentum baseline looks back.
-        n_trials: Attempts behind this run, for the deflated Sharpe ratio. All signals are computed
-            for it in every run, so there are as many at least.
-        start: First day of a decision; None for the earliest possible.
-        end: Last day of the run; None for all there is.
-        capital: Cash at the beginning.
-
-    Raises:
-        InvalidRequest: A number is out of range.
-    """
-
-    model: str = "bundled"
-    signal: str = "last"
-    horizon: int = 5
-    every: int = 5
-    rules: Rules = field(default_factory=lambda: Rules(top_k=1, n_drop=1))
-    costs: Costs = field(default_factory=Costs)
-    sampling: SamplingParameters = field(
-        default_factory=lambda: SamplingParameters(sample_count=50)
-    )
-    momentum_bars: int = 20
-    n_trials: int = len(SIGNALS)
-    start: date | None = None
-    end: date | None = None
-    capital: float = 100_000.0
-
-    def __post_init__(self) -> None:
-        if self.signal not in SIGNALS:
-            raise InvalidRequest(
-                f"There is no signal {self.signal!r}. Choose one of {', '.join(SIGNALS)}."
-            )
-        for name, low, high in (
-            ("horizon", 1, MAX_HORIZON),
-            ("every", 1, 10_000),
-            ("momentum_bars", 1, 10_000),
-            ("n_trials", len(SIGNALS), 10**9),
-        ):
-            value = whole_number(getattr(self, name), name)
-            if not low <= value <= high:
-                raise InvalidRequest(f"{name} must be from {low} to {high:,}, found {value}.")
-        if not 0.0 < self.capital < float("inf"):
-            raise InvalidRequest(f"The capital must be above 0, found {self.capital:g}.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,33 +76,6 @@ class Backtest:
         if cut_off is None or cut_off == date.min:
             return 0
         return int((self.dates < pd.Timestamp(cut_off, tz="UTC")).sum())
-
-
-def rebalance_dates(market: Market, plan: Plan) -> np.ndarray:
-    """Positions of the decisions in the market's calendar: (R,).
-
-    The first is where two instruments, or the only one, have enough bars behind them.
-
-    Raises:
-        InvalidRequest: There is no such bar with an open after it.
-    """
-    days = market.index.normalize()
-    needed = max(WARM_UP, plan.momentum_bars + 1)
-    possible = (market.n_known >= needed).sum(axis=1) >= min(2, len(market.names))
-    if plan.start is not None:
-        possible &= np.asarray(days >= pd.Timestamp(plan.start, tz="UTC"))
-    if plan.end is not None:
-        possible &= np.asarray(days <= pd.Timestamp(plan.end, tz="UTC"))
-    possible[-1:] = False
-    at = np.flatnonzero(possible)
-    if not len(at):
-        raise InvalidRequest(
-            f"There is nothing to decide: at least {min(2, len(market.names))} instruments must "
-            f"have {needed} bars before a decision and one after it, between the first and the "
-            f"last day. The bars run from {market.index[0]:%Y-%m-%d} to "
-            f"{market.index[-1]:%Y-%m-%d}."
-        )
-    return at[(at - at[0]) % plan.every == 0]
 
 
 def backtest(
@@ -256,7 +170,9 @@ def _until(market: Market, end: date | None) -> Market:
         return market
     n = int(market.index.searchsorted(pd.Timestamp(end, tz="UTC") + pd.Timedelta(days=1)))
     if n < 2:
-        raise InvalidRequest(f"There are no bars up to {end}; they begin {market.index[0]:%Y-%m-%d}.")
+        raise InvalidRequest(
+            f"There are no bars up to {end}; they begin {market.index[0]:%Y-%m-%d}."
+        )
     return replace(
         market,
         index=market.index[:n],

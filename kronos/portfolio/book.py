@@ -108,7 +108,7 @@ class _Account:
             for i, value in missing.items()
             if value > 0.0 and self.market.can_buy[at, i]
         }
-        self.n_lapsed += sum(v > 0.0 and i not in wanted for i, v in missing.items())
+        self.n_lapsed += len([i for i, value in missing.items() if value > 0.0 and i not in wanted])
         scale = min(1.0, self.cash / sum(wanted.values())) if wanted else 0.0
         for i, value in wanted.items():
             self._buy(at, i, value * scale)

@@ -88,7 +88,13 @@ class Market:
             gap[1:] = np.nan_to_num(opens[1:] / closes[:-1] - 1.0)
         bound = np.inf if limit is None else limit - 1e-9
         return cls(
-            candles, index, positions, opens, closes, trades & (gap < bound), trades & (gap > -bound)
+            candles,
+            index,
+            positions,
+            opens,
+            closes,
+            trades & (gap < bound),
+            trades & (gap > -bound),
         )
 
     @property

@@ -38,9 +38,7 @@ class Outlook:
         """What a forecast says."""
         returns = forecast.log_returns()
         low, high = np.quantile(returns[:, -1], (0.10, 0.90)).tolist()
-        return cls(
-            np.median(returns, axis=0), low, high, float(forecast.probability_up()[-1])
-        )
+        return cls(np.median(returns, axis=0), low, high, float(forecast.probability_up()[-1]))
 
 
 class OutlookCache:

@@ -89,7 +89,9 @@ def test_a_purchase_is_held_as_long_as_asked():
 @pytest.mark.parametrize("keep", [40, 41, 63])
 def test_what_comes_later_changes_no_trade_made_before(keep):
     bars = made()
-    other = {name: changed_after(each, keep, 1.0 + i) for i, (name, each) in enumerate(bars.items())}
+    other = {
+        name: changed_after(each, keep, 1.0 + i) for i, (name, each) in enumerate(bars.items())
+    }
     rules, costs = Rules(2, 1), Costs()
     before = run(Market.of(bars), rules, costs).trades
     after = run(Market.of(other), rules, costs).trades

@@ -37,7 +37,9 @@ def test_more_trials_deflate_more():
 
 
 def test_drawdown_is_measured_from_the_highest_value_so_far():
-    np.testing.assert_allclose(drawdown(np.array([1.0, 2.0, 1.5, 3.0, 0.75])), [0, 0, -0.25, 0, -0.75])
+    np.testing.assert_allclose(
+        drawdown(np.array([1.0, 2.0, 1.5, 3.0, 0.75])), [0, 0, -0.25, 0, -0.75]
+    )
 
 
 def test_the_numbers_of_a_run_that_holds_one_instrument():
@@ -47,9 +49,7 @@ def test_the_numbers_of_a_run_that_holds_one_instrument():
     found = performance(book)
     bought = 10.0 / 1.01 / market.opens[6, 0]
     assert found.total_return == pytest.approx(bought * market.closes[-1, 0] / 10.0 - 1.0)
-    assert found.annual_return == pytest.approx(
-        (1 + found.total_return) ** (365.25 / 366) - 1.0
-    )
+    assert found.annual_return == pytest.approx((1 + found.total_return) ** (365.25 / 366) - 1.0)
     returns = book.equity[1:] / book.equity[:-1] - 1.0
     assert found.annual_volatility == pytest.approx(returns.std(ddof=1) * math.sqrt(365.25))
     assert found.sharpe == pytest.approx(returns.mean() / returns.std(ddof=1) * math.sqrt(365.25))
@@ -97,6 +97,8 @@ def test_newey_west_by_hand():
     values = np.array([1.0, 2.0, 4.0, 3.0])
     apart = values - 2.5
     # Bartlett weights of two lags, which are 2/3 and 1/3.
-    long_run = apart @ apart + 2 * (2 / 3 * (apart[1:] @ apart[:-1]) + 1 / 3 * (apart[2:] @ apart[:-2]))
+    long_run = apart @ apart + 2 * (
+        2 / 3 * (apart[1:] @ apart[:-1]) + 1 / 3 * (apart[2:] @ apart[:-2])
+    )
     assert newey_west_t(values, lags=2) == pytest.approx(2.5 / (math.sqrt(long_run) / 4))
     assert math.isnan(newey_west_t(values[:2], lags=1))
