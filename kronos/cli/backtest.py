@@ -152,11 +152,8 @@ def _plan(args: argparse.Namespace) -> Plan:
     from kronos.forecast import SamplingParameters
     from kronos.portfolio import Costs, Plan, Rules
 
-    days = {}
-    for name in ("start", "end"):
-        moment = date_of(getattr(args, name), f"--{name}")
-        days[name] = None if moment is None else moment.date()
-    if days["start"] and days["end"] and days["end"] <= days["start"]:
+    start, end = date_of(args.start, "--start"), date_of(args.end, "--end")
+    if start is not None and end is not None and end <= start:
         raise InvalidRequest(f"--end {args.end} must lie behind --start {args.start}.")
     return Plan(
         model=args.model,
@@ -168,7 +165,8 @@ def _plan(args: argparse.Namespace) -> Plan:
         sampling=SamplingParameters(sample_count=args.paths, seed=args.seed),
         momentum_bars=args.momentum_bars,
         n_trials=args.trials,
-        **days,
+        start=None if start is None else start.date(),
+        end=None if end is None else end.date(),
     )
 
 

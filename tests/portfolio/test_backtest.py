@@ -14,8 +14,9 @@ import pandas as pd
 import pytest
 
 from kronos import cli
+from kronos.candles import Candles
 from kronos.errors import ForecastCancelled, InvalidRequest
-from kronos.forecast import SamplingParameters
+from kronos.forecast import Forecast, SamplingParameters
 from kronos.inference.engine import Engine
 from kronos.portfolio import Market, Plan, Rules, backtest, rebalance_dates
 from kronos.portfolio.backtest import STRATEGY
@@ -106,8 +107,12 @@ def test_other_bars_or_settings_are_other_requests(engine, tmp_path):
         (market, replace(PLAN, horizon=2)),
         (market, replace(PLAN, sampling=SamplingParameters(sample_count=9))),
     ):
-        new: list[object] = []
-        backtest(engine, other, plan, cache_folder=tmp_path, keep=lambda *made: new.append(made))
+        new: list[pd.Timestamp] = []
+
+        def note(forecast: Forecast, known: Candles, into: list[pd.Timestamp] = new) -> None:
+            into.append(forecast.origin)
+
+        backtest(engine, other, plan, cache_folder=tmp_path, keep=note)
         assert len(new) == len(rebalance_dates(other, plan)) * 3
 
 
