@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kronos.errors import InvalidRequest
+from kronos.errors import ForecastCancelled, InvalidRequest
 from kronos.inference.engine import Engine
 from kronos.inference.jobs import JobStatus
 from kronos.portfolio.book import Book, simulate
 from kronos.portfolio.deflated import Deflated, deflated_sharpe
-from kronos.portfolio.forecasts import Keep, outlooks
+from kronos.portfolio.forecasts import Keep, survey
 from kronos.portfolio.market import Market
 from kronos.portfolio.measures import Performance, break_even_cost, performance, sharpe_ratio
 from kronos.portfolio.outlooks import Outlook
@@ -23,7 +23,7 @@ from kronos.portfolio.plan import WARM_UP, Plan, rebalance_dates
 from kronos.portfolio.rank_ic import RankIC, forward_returns, rank_ic
 from kronos.portfolio.rules import Costs, Rules
 from kronos.portfolio.signals import MOMENTUM, SIGNALS, momentum, signal_of
-from kronos.service import model_facts
+from kronos.service import ModelFacts, model_facts
 
 __all__ = ["BENCHMARK", "STRATEGY", "Backtest", "backtest"]
 
@@ -87,8 +87,19 @@ def backtest(
     keep: Keep | None = None,
     progress: Callable[[int, int], None] | None = None,
     watch: Callable[[JobStatus], None] | None = None,
+    partial: Callable[[Backtest], None] | None = None,
 ) -> Backtest:
-    """Runs a plan; the arguments behind it are those of `outlooks`.
+    """Runs a plan.
+
+    Args:
+        engine: Draws the forecasts, like the next arguments as for `survey`.
+        market: The bars.
+        plan: What is tried.
+        cache_folder: Where outlooks are kept.
+        keep: Gets new forecasts.
+        progress: Called as progress(windows done, windows in all); raising stops the run.
+        watch: Called with the state of the request under way; likewise.
+        partial: Gets what came of the rebalances that were complete, where a run is stopped.
 
     Raises:
         InvalidRequest: There is nothing to decide, or the model cannot do what is asked.
@@ -97,7 +108,7 @@ def backtest(
     market = _until(market, plan.end)
     dates = rebalance_dates(market, plan)
     facts = model_facts(engine, plan.model, plan.horizon)
-    found = outlooks(
+    states = survey(
         engine,
         plan.model,
         market,
@@ -107,10 +118,21 @@ def backtest(
         warm_up=WARM_UP,
         cache_folder=cache_folder,
         keep=keep,
-        progress=progress,
         watch=watch,
     )
-    return judge(market, plan, dates, found, name=facts.name, revision=facts.revision)
+    rows: list[list[Outlook | None]] = []
+    try:
+        for state in states:
+            rows = state.rows
+            if progress is not None:
+                progress(state.n_done, state.n_windows)
+    except ForecastCancelled:
+        n = len(rows)
+        if partial is not None and 0 < n < len(dates):
+            until = _first(market, int(dates[n]) + 1)
+            partial(judge(until, plan, dates[:n], rows, facts))
+        raise
+    return judge(market, plan, dates, rows, facts)
 
 
 def judge(
@@ -118,9 +140,7 @@ def judge(
     plan: Plan,
     dates: np.ndarray,
     found: list[list[Outlook | None]],
-    *,
-    name: str,
-    revision: str,
+    facts: ModelFacts,
 ) -> Backtest:
     """Follows every signal of the outlooks (R lists of I) through the market."""
     scores = {
@@ -145,8 +165,8 @@ def judge(
     overlap = -(-plan.horizon // plan.every)
     return Backtest(
         plan=plan,
-        model_name=name,
-        model_revision=revision,
+        model_name=facts.name,
+        model_revision=facts.revision,
         names=tuple(market.names),
         dates=market.index[dates],
         books=books,
@@ -173,6 +193,11 @@ def _until(market: Market, end: date | None) -> Market:
         raise InvalidRequest(
             f"There are no bars up to {end}; they begin {market.index[0]:%Y-%m-%d}."
         )
+    return _first(market, n)
+
+
+def _first(market: Market, n: int) -> Market:
+    """The first bars of a market."""
     return replace(
         market,
         index=market.index[:n],

@@ -25,7 +25,7 @@ from kronos.service import model_facts
 if TYPE_CHECKING:
     from kronos.predictor import KronosPredictor
 
-__all__ = ["Keep", "Window", "outlooks"]
+__all__ = ["Keep", "Survey", "Window", "survey"]
 
 AT_ONCE = 16
 """Windows in one request. A batch takes what fits of them; a run is stopped between two."""
@@ -71,7 +71,23 @@ class Window:
         )
 
 
-def outlooks(
+@dataclass(frozen=True, slots=True, eq=False)
+class Survey:
+    """How far the forecasts of a run are.
+
+    Attributes:
+        rows: Of every rebalance that is complete I outlooks; None where an instrument has no bar,
+            too few, or bars that the model cannot use.
+        n_done: Windows done.
+        n_windows: Windows in all.
+    """
+
+    rows: list[list[Outlook | None]]
+    n_done: int
+    n_windows: int
+
+
+def survey(
     engine: Engine,
     model: str,
     market: Market,
@@ -82,10 +98,9 @@ def outlooks(
     warm_up: int,
     cache_folder: Path | None = None,
     keep: Keep | None = None,
-    progress: Callable[[int, int], None] | None = None,
     watch: Callable[[JobStatus], None] | None = None,
-) -> list[list[Outlook | None]]:
-    """What a model says of every instrument at every rebalance.
+) -> Iterator[Survey]:
+    """What a model says of every instrument at every rebalance, rebalance after rebalance.
 
     Args:
         engine: Draws the forecasts, behind everybody who waits for one.
@@ -97,13 +112,10 @@ def outlooks(
         warm_up: Bars an instrument needs before it is forecast.
         cache_folder: Where outlooks are kept; None keeps none.
         keep: Gets new forecasts.
-        progress: Called as progress(windows done, windows in all); raising stops the run. What is
-            kept by then stays.
-        watch: Called with the state of the request under way; likewise.
+        watch: Called with the state of the request under way; raising leaves it.
 
-    Returns:
-        R lists of I outlooks; None where an instrument has no bar, too few, or bars the model
-        cannot use.
+    Yields:
+        How far it is: before the first request, and after each.
     """
     facts = model_facts(engine, model, horizon)
     windows = list(_windows(market, dates, horizon, warm_up, facts.n_read))
@@ -113,19 +125,18 @@ def outlooks(
     if cache is not None:
         found = {window.key: cache[window.key] for window in windows if window.key in cache}
     left = [window for window in windows if window.key not in found]
-    for start in range(0, len(left) + 1, AT_ONCE):
-        if progress is not None:
-            progress(len(windows) - len(left) + start, len(windows))
-        batch = left[start : start + AT_ONCE]
-        if batch:
-            new = _ask(engine, model, batch, sampling, keep, watch)
-            found.update(new)
-            if cache is not None:
-                cache.add(new)
     table: list[list[Outlook | None]] = [[None] * len(market.names) for _ in dates]
     for window in windows:
-        table[window.row][window.instrument] = found[window.key]
-    return table
+        table[window.row][window.instrument] = found.get(window.key)
+    for start in range(0, len(left) + AT_ONCE, AT_ONCE):
+        batch = left[start : start + AT_ONCE]
+        n_complete = batch[0].row if batch else len(dates)
+        yield Survey(table[:n_complete], len(windows) - len(left[start:]), len(windows))
+        new = _ask(engine, model, batch, sampling, keep, watch) if batch else {}
+        for window in batch:
+            table[window.row][window.instrument] = new[window.key]
+        if cache is not None and new:
+            cache.add(new)
 
 
 def _windows(

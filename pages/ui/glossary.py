@@ -130,11 +130,47 @@ _JUDGING = (
         "volatility. A model that does not beat it adds nothing.",
     ),
 )
+_PORTFOLIO = (
+    Term("Signal", "The one number of a forecast that instruments are ranked by."),
+    Term(
+        "Rebalance",
+        "A bar at whose close instruments are ranked; orders are filled at the next open.",
+    ),
+    Term(
+        "Top-k portfolio",
+        "The k instruments ranked highest are held; at every rebalance at most n of them are "
+        "sold for better ones.",
+    ),
+    Term(
+        "Sharpe ratio",
+        "Mean over standard deviation of the returns, scaled to a year; no interest is taken off.",
+    ),
+    Term("Drawdown", "Fall from the highest value so far."),
+    Term(
+        "Turnover",
+        "Half of what is bought and sold in a year, as a multiple of the mean equity.",
+    ),
+    Term(
+        "RankIC",
+        "Rank correlation of the signal with what came, averaged over the rebalances; t above 2 "
+        "is unlikely to be chance. ICIR is its mean over its standard deviation.",
+    ),
+    Term(
+        "Break-even cost",
+        "Cost of each trade at which the strategy ends where equal weight does.",
+    ),
+    Term(
+        "Deflated Sharpe ratio",
+        "Probability that the true Sharpe ratio is above what the best of so many attempts shows "
+        "by chance (Bailey and López de Prado).",
+    ),
+)
 SECTIONS = {
     "Settings": _SETTING_UP,
     "Reading the fan": _READING,
     "Judging it": _JUDGING,
     "Events": _EVENTS,
+    "Portfolio": _PORTFOLIO,
     "Training": _TRAINING,
 }
 _MEANINGS = {term.name: term.meaning for terms in SECTIONS.values() for term in terms}

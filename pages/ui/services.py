@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import hashlib
 import json
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -17,7 +18,12 @@ from kronos.inference.runner import Runner
 from kronos.service import engine
 from pages.ui.event_readers import reads_events
 from pages.ui.kept import offer_kept
+from pages.ui.runs_desk import RunsDesk
 from pages.ui.watchlist.desk import WatchDesk
+
+if TYPE_CHECKING:
+    from pages.ui.backtest.request import BacktestRequest
+    from pages.ui.backtest.work import Outcome
 
 N_FETCHERS = 8
 """Bars fetched at a time: a source that hangs keeps a few of these busy, for seconds."""
@@ -65,6 +71,14 @@ def fetches() -> JobQueue:
 def watchlists() -> WatchDesk:
     """Where runs of watchlists are started and found again."""
     desk = WatchDesk(forecasts(), open_source)
+    atexit.register(desk.close)
+    return desk
+
+
+@st.cache_resource(show_spinner=False)
+def backtests() -> RunsDesk[BacktestRequest, Outcome]:
+    """Where backtests are started and found again."""
+    desk: RunsDesk[BacktestRequest, Outcome] = RunsDesk("backtests")
     atexit.register(desk.close)
     return desk
 

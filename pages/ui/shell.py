@@ -42,6 +42,7 @@ def build_shell() -> st.Page:
                 "pages/forecast.py", title="Forecast", url_path="forecast", visibility="hidden"
             ),
             st.Page("pages/watchlist.py", title="Watchlist", url_path="watchlist"),
+            st.Page("pages/backtest.py", title="Backtest", url_path="backtest"),
             st.Page("pages/training.py", title="Training", url_path="training"),
             st.Page("pages/models.py", title="Models", url_path="models"),
         ],

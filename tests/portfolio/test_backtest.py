@@ -18,7 +18,7 @@ from kronos.candles import Candles
 from kronos.errors import ForecastCancelled, InvalidRequest
 from kronos.forecast import Forecast, SamplingParameters
 from kronos.inference.engine import Engine
-from kronos.portfolio import Market, Plan, Rules, backtest, rebalance_dates
+from kronos.portfolio import Backtest, Market, Plan, Rules, backtest, rebalance_dates
 from kronos.portfolio.backtest import STRATEGY
 from kronos.portfolio.export import facts, warnings_of
 from kronos.portfolio.outlooks import Outlook, OutlookCache
@@ -76,8 +76,9 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(engine, tmp_path):
         if done >= 32:
             raise ForecastCancelled("enough")
 
+    partial: list[Backtest] = []
     with pytest.raises(ForecastCancelled):
-        backtest(engine, market, PLAN, cache_folder=tmp_path, progress=stop)
+        backtest(engine, market, PLAN, cache_folder=tmp_path, progress=stop, partial=partial.append)
     (file,) = tmp_path.iterdir()
     with file.open("a") as opened:
         opened.write('{"key": "cut off by a cr')
@@ -97,6 +98,10 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(engine, tmp_path):
     whole = backtest(engine, market, PLAN)
     pd.testing.assert_frame_equal(again.curves, whole.curves)
     assert facts(again, None) == facts(whole, None)
+    n_complete = 32 // 5
+    assert len(partial[0].dates) == n_complete
+    n_bars = n_complete * PLAN.every + 1
+    pd.testing.assert_frame_equal(partial[0].curves, whole.curves.iloc[:n_bars])
 
 
 def test_other_bars_or_settings_are_other_requests(engine, tmp_path):

@@ -1,6 +1,6 @@
 """The book against Qlib's TopkDropoutStrategy, where an environment with pyqlib is at hand.
 
-    QLIB_PYTHON=path/to/python make test PYTEST_ARGS='-m qlib'
+QLIB_PYTHON=path/to/python make test PYTEST_ARGS='-m qlib'
 """
 
 from __future__ import annotations
