@@ -60,6 +60,9 @@ MAY_USE = {
         "calendars", "candles", "errors", "export", "forecast", "inference", "intervals",
         "predictor", "service",
     },
+    "synthetic": {
+        "baselines", "candles", "errors", "export", "forecast", "inference", "noise", "service",
+    },
     "torch_setup": {"collector"},
     "service": {"baselines", "context", "forecast", "inference", "predictor", "torch_setup", "zoo"},
     "self_test": {

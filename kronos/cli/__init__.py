@@ -25,7 +25,7 @@ __all__ = ["COMMANDS", "main", "parser"]
 
 COMMANDS = (
     "forecast", "score", "store", "fetch", "models", "train", "finetune", "evaluate", "events",
-    "backtest",
+    "backtest", "synthesize",
 )  # fmt: skip
 """Modules of this package, in the order --help lists them."""
 

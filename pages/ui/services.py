@@ -24,6 +24,8 @@ from pages.ui.watchlist.desk import WatchDesk
 if TYPE_CHECKING:
     from pages.ui.backtest.request import BacktestRequest
     from pages.ui.backtest.work import Outcome
+    from pages.ui.synthetic.work import Outcome as SyntheticOutcome
+    from pages.ui.synthetic.work import SyntheticRequest
 
 N_FETCHERS = 8
 """Bars fetched at a time: a source that hangs keeps a few of these busy, for seconds."""
@@ -79,6 +81,14 @@ def watchlists() -> WatchDesk:
 def backtests() -> RunsDesk[BacktestRequest, Outcome]:
     """Where backtests are started and found again."""
     desk: RunsDesk[BacktestRequest, Outcome] = RunsDesk("backtests")
+    atexit.register(desk.close)
+    return desk
+
+
+@st.cache_resource(show_spinner=False)
+def synthetics() -> RunsDesk[SyntheticRequest, SyntheticOutcome]:
+    """Where synthetic series are started and found again."""
+    desk: RunsDesk[SyntheticRequest, SyntheticOutcome] = RunsDesk("synthetics")
     atexit.register(desk.close)
     return desk
 

@@ -63,7 +63,7 @@ def show_result(run: BacktestRun, outcome: Outcome, *, narrow: bool) -> None:
     )
     st.caption(plain(equity_description(result)))
     st.dataframe(
-        measures_table(result), hide_index=True, key="backtest_measures",
+        measures_table(result), hide_index=True, key="backtest_measures", height="content",
         alt="Measures of the strategy, of equal weight and of momentum",
     )  # fmt: skip
     _show_verdict(result)
@@ -111,8 +111,8 @@ def verdict(result: Backtest) -> list[str]:
         told.append("Deflated Sharpe ratio: none, as the returns do not vary.")
     else:
         told.append(
-            f"Deflated Sharpe ratio: {deflated.probability:.0%}. So likely the true Sharpe ratio "
-            f"is above what the best of {deflated.n_trials:,} attempts without skill would show."
+            f"Deflated Sharpe ratio: {deflated.probability:.0%}, the probability that the true one "
+            f"is above what the best of {deflated.n_trials:,} attempts shows by chance."
         )
     return told
 
