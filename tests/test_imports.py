@@ -40,9 +40,13 @@ MAY_USE = {
         "noise",
     },
     "adapters": {"errors", "nn"},
+    "chronos": {
+        "baselines", "candle_paths", "context", "errors", "event_rows", "forecast", "inference",
+        "noise",
+    },
     "zoo": {
-        "adapters", "assets", "baselines", "collector", "digest", "errors", "hub", "inference",
-        "nn", "predictor",
+        "adapters", "assets", "baselines", "chronos", "collector", "digest", "errors", "hub",
+        "inference", "nn", "predictor",
     },
     "pretrained": {"errors", "hub", "nn", "predictor", "zoo"},
     "training": {

@@ -152,7 +152,7 @@ class BaselinePredictor:
             InvalidRequest: As for `forecast`.
         """
         started = time.perf_counter()
-        self._require_plain(sampling)
+        sampling.require_plain(self.name, "a baseline draws no tokens")
         self._refuse_events(events)
         asked = read_question(
             df,
@@ -205,7 +205,7 @@ class BaselinePredictor:
         events: Sequence[np.ndarray | None] | None = None,
     ) -> Drawing:
         """As `KronosPredictor.begin_samples`: paths (B, N, H, 6) and the last candles (B, 6)."""
-        self._require_plain(sampling)
+        sampling.require_plain(self.name, "a baseline draws no tokens")
         for rows in () if events is None else events:
             self._refuse_events(rows)
         for context in contexts:
@@ -241,12 +241,3 @@ class BaselinePredictor:
                 f"{self.name} reads bars alone and cannot be told of events. Leave events out, or "
                 "choose a model that was fine-tuned with them."
             )
-
-    def _require_plain(self, sampling: SamplingParameters) -> None:
-        for name, plain in (("T", 1.0), ("top_p", 1.0), ("top_k", 0)):
-            found = getattr(sampling, name)
-            if found != plain:
-                raise InvalidRequest(
-                    f"{name} must be {plain:g} for {self.name}, found {found:g}: a baseline draws "
-                    "no tokens, so that temperature, top-p and top-k have nothing to act on."
-                )

@@ -65,7 +65,7 @@ def add_parser(subparsers: Any) -> None:
         "--top-p",
         type=float,
         metavar="P",
-        help="mass of tokens kept (default: .95, and 1 for baselines)",
+        help="mass of tokens kept (default: .95, and 1 for models without tokens)",
     )
     parser.add_argument(
         "-o", "--output", metavar="OUT", help="file, or a folder for several (default: stdout)"
@@ -76,7 +76,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Generates and compares; see `kronos.cli`."""
-    from kronos.baselines import find
+    from kronos import zoo
     from kronos.cli.forecast_input import read_request
     from kronos.export import candles_csv
     from kronos.service import new_engine
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.series > 1 and args.output is None:
         raise InvalidRequest("Several series need a folder: give it as --output.")
-    top_p = args.top_p or (0.95 if find(args.model) is None else 1.0)
+    top_p = args.top_p or (0.95 if zoo.draws_tokens(args.model) else 1.0)
     plan = SyntheticPlan(
         model=args.model,
         n_bars=args.bars,

@@ -34,7 +34,7 @@ from kronos.zoo.folders import (
     weights_digest,
 )
 from kronos.zoo.loading import locate
-from kronos.zoo.table import BUNDLED, PUBLISHED, PublishedModel, published, unknown
+from kronos.zoo.table import BUNDLED, CHRONOS, PUBLISHED, PublishedModel, published, unknown
 
 __all__ = ["Entry", "available", "delete", "download", "install", "require_free", "verify"]
 
@@ -82,7 +82,7 @@ def available() -> list[Entry]:
 
     A damaged file of the right size is therefore found by `load` and `verify`, not here.
     """
-    models = [_bundled_entry(), *map(_hub_entry, PUBLISHED.values())]
+    models = [_bundled_entry(), *map(_hub_entry, (PUBLISHED | CHRONOS).values())]
     known = {entry.name: entry for entry in models}
     return [*models, *(_adapter_entry(name, path, known) for name, path in installed().items())]
 
@@ -143,14 +143,14 @@ def delete(name: str) -> int:
     if model is None:
         raise InvalidRequest(
             "The bundled model is part of the installation and is not deleted; only downloaded "
-            f"models are: {', '.join(PUBLISHED)}."
+            f"models are: {', '.join(PUBLISHED | CHRONOS)}."
         )
     is_shared = any(
         other.tokenizer == model.tokenizer and hub.cached_folder(other.model)
         for other in PUBLISHED.values()
         if other is not model
     )
-    freed = hub.remove(model.model, *(() if is_shared else (model.tokenizer,)))
+    freed = hub.remove(*(model.repositories[:1] if is_shared else model.repositories))
     forget(model.name)
     return freed
 

@@ -10,7 +10,7 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from kronos.baselines import find
+from kronos import zoo
 from kronos.candles import Candles
 from kronos.export import candles_csv
 from kronos.inference.jobs import JobStatus
@@ -54,7 +54,7 @@ def choose(source: ChosenCandles) -> tuple[SyntheticRequest, bool]:
             "Seed", 0, LARGEST_SEED, 0, key="syn_seed", bind="query-params", help=meaning("Seed")
         )
         temperature = 1.0
-        if find(model.name) is None:
+        if zoo.draws_tokens(model.name):
             temperature = st.slider(
                 "Temperature T", 0.05, 2.0, 1.0, 0.05, key="syn_T", bind="query-params",
                 help=meaning("Temperature T"),
