@@ -35,14 +35,14 @@ MAY_USE = {
         "candle_paths", "context", "errors", "event_rows", "forecast", "inference", "nn",
         "upstream_calls",
     },
+    "direct": {"context", "event_rows", "forecast", "inference"},
     "baselines": {
-        "candle_paths", "context", "digest", "errors", "evaluation", "forecast", "inference",
-        "noise",
+        "candle_paths", "context", "digest", "direct", "errors", "evaluation", "forecast", "noise",
     },
     "adapters": {"errors", "nn"},
     "chronos": {
-        "baselines", "candle_paths", "context", "errors", "event_rows", "forecast", "inference",
-        "noise",
+        "baselines", "candle_paths", "context", "direct", "errors", "event_rows", "forecast",
+        "inference", "noise",
     },
     "zoo": {
         "adapters", "assets", "baselines", "chronos", "collector", "digest", "errors", "hub",
@@ -75,7 +75,8 @@ MAY_USE = {
 }  # fmt: skip
 WITHOUT_TORCH = {
     "assets", "baselines", "calendars", "candle_paths", "candles", "collector", "context", "digest",
-    "errors", "evaluation", "event_rows", "events", "export", "forecast", "forecast_file", "hub",
+    "direct", "errors", "evaluation", "event_rows", "events", "export", "forecast",
+    "forecast_file", "hub",
     "intervals", "machine", "noise", "store", "upstream_calls",
 }  # fmt: skip
 # The command line stands above everything, like the pages.

@@ -58,7 +58,7 @@ def test_candles_are_valid_on_the_calendar_that_was_asked_for(predictor, key):
 def test_paths_have_the_quantiles_of_the_model(predictor):
     candles = bars()
     context = read_context(candles.frame, candles.local_index, 120)
-    (wanted,) = predictor.quantiles([context], 6, [None])
+    wanted = predictor.quantiles(context, 6)
     assert wanted.shape == (6, 5, len(predictor.levels))
     assert (np.diff(wanted, axis=-1) >= 0).all()
     forecast = ask(predictor, candles, sample_count=1000)
@@ -72,12 +72,21 @@ def test_dependence_is_that_of_the_reference(predictor):
     rng = np.random.default_rng(0)
     closes = 700.0 * np.exp(np.cumsum(rng.normal(0.0, 0.02, (200, 6)), axis=1))
     reference = np.stack([closes, closes * 1.01, closes * 0.99, closes, closes, closes], axis=-1)
-    forecast = ask(predictor, candles, sample_count=200, reference=reference)
+
+    def like(n: int) -> Forecast:
+        asked = {
+            "x_timestamp": candles.local_index,
+            "y_timestamp": candles.future(6).tz_convert(candles.zone),
+            "sampling": SamplingParameters(sample_count=n),
+        }
+        return predictor.begin_like(reference, candles.frame, **asked).finish()
+
+    forecast = like(200)
     for step in range(6):
         order = np.argsort(reference[:, step, 3])
         assert (np.diff(forecast.paths[order, step, 3]) >= 0).all()
     with pytest.raises(InvalidRequest, match=r"reference must be paths \(50, 6, 6\)"):
-        ask(predictor, candles, sample_count=50, reference=reference)
+        like(50)
 
 
 @settings(max_examples=40)
