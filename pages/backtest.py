@@ -14,7 +14,9 @@ from pages.ui.viewport import is_narrow
 from pages.ui.watchlist.sources import open_source
 
 require_shell()
-session = RunSession("backtest", services.backtests, view.state_text)
+session = RunSession(
+    "backtest", services.backtests, view.state_text, after_stop="go on where it was"
+)
 
 with st.sidebar:
     st.header("Backtest", anchor=False)

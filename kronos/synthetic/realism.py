@@ -101,17 +101,12 @@ def realism(source: Candles, series: Sequence[Candles], *, seed: int = 0) -> Rea
             f"real and {n + 1} synthetic ones. Choose longer ones."
         )
     real = _moves(source)
-    made = np.stack([_numbers(_moves(each), real[:, 0]) for each in series])
-    resampled = np.stack(
-        [
-            _numbers(real[rows], real[:, 0])
-            for rows in block_rows(len(real), path_uniforms(seed, N_RESAMPLED, n), _BLOCK)
-        ]
-    )
+    rows = block_rows(len(real), path_uniforms(seed, N_RESAMPLED, n), _BLOCK)
+    made = _numbers(np.stack([_moves(each) for each in series]), real[:, 0])
+    own, resampled = _numbers(real[None], real[:, 0])[0], _numbers(real[rows], real[:, 0])
     names = _names(has_volume=source.has_volume)
     low, high = np.nanquantile(resampled[:, : len(names)], _BAND, axis=0)
     low[names.index(DISTANCE)] = 0.0  # nothing can be too near
-    own = _numbers(real, real[:, 0])
     found = [
         Measure(name, float(own[i]), float(np.nanmean(made[:, i])), float(low[i]), float(high[i]))
         for i, name in enumerate(names)
@@ -143,24 +138,38 @@ def _names(*, has_volume: bool) -> list[str]:
 
 
 def _numbers(moves: np.ndarray, real: np.ndarray) -> np.ndarray:
-    """All measures of (T, 2) moves against real returns, in the order of `_names`."""
+    """All measures of S series of moves (S, T, 2) against real returns: (S, M) as in `_names`."""
     from scipy.stats import ks_2samp, kurtosis
 
-    returns, volume = moves.T
-    size = np.abs(returns)
-    spread = float(returns.std())
-    unit = float(real.std()) or 1.0
-    numbers = [_correlation(size[lag:], size[:-lag]) for lag in LAGS]
-    numbers += [spread / unit, *(np.quantile(returns, LEVELS) / unit)]
-    numbers += [kurtosis(returns, fisher=False) if spread else float("nan")]
-    numbers += [ks_2samp(returns, real, method="asymp").statistic]
-    traded = np.isfinite(volume)
-    numbers += [_correlation(size[traded], volume[traded])]
-    numbers += [float(volume[traded].std()) if traded.any() else float("nan")]
-    return np.array(numbers)
+    returns, volume = moves[..., 0], moves[..., 1]
+    size, unit = np.abs(returns), float(real.std()) or 1.0
+    numbers = [_correlation(size[:, lag:], size[:, :-lag]) for lag in LAGS]
+    numbers += [returns.std(axis=1) / unit, *(np.quantile(returns, LEVELS, axis=1) / unit)]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        numbers += [kurtosis(returns, axis=1, fisher=False)]
+    numbers += [np.array([ks_2samp(row, real, method="asymp").statistic for row in returns])]
+    numbers += [_correlation(size, volume), _spread(volume)]
+    return np.stack(numbers, axis=1)
 
 
-def _correlation(x: np.ndarray, y: np.ndarray) -> float:
-    if len(x) < 3 or x.std() == 0.0 or y.std() == 0.0:
-        return float("nan")
-    return float(np.corrcoef(x, y)[0, 1])
+def _correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Correlation of every row of x (S, T) with that of y, over what is known of both: (S,)."""
+    known = np.isfinite(x) & np.isfinite(y)
+    n = np.maximum(known.sum(axis=1, keepdims=True), 1)
+    x, y = np.where(known, x, 0.0), np.where(known, y, 0.0)
+    x = np.where(known, x - x.sum(axis=1, keepdims=True) / n, 0.0)
+    y = np.where(known, y - y.sum(axis=1, keepdims=True) / n, 0.0)
+    scale = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
+    return np.divide((x * y).sum(axis=1), scale, out=np.full(len(x), np.nan), where=scale > 0)
+
+
+def _spread(x: np.ndarray) -> np.ndarray:
+    """Standard deviation of every row (S, T) over what is known of it; NaN where nothing is."""
+    return np.sqrt(np.clip(_mean(x * x) - _mean(x) ** 2, 0.0, None))
+
+
+def _mean(x: np.ndarray) -> np.ndarray:
+    known = np.isfinite(x)
+    n = known.sum(axis=1)
+    total = np.where(known, x, 0.0).sum(axis=1)
+    return np.divide(total, n, out=np.full(len(x), np.nan), where=n > 0)

@@ -16,6 +16,7 @@ from kronos.adapters import (
     read_facts,
 )
 from kronos.baselines import BASELINES
+from kronos.chronos import require_package
 from kronos.errors import (
     CheckpointCorrupt,
     CheckpointError,
@@ -123,6 +124,8 @@ def download(name: str, progress: Progress | None = None) -> None:
     if model is None:
         bundled_folder()
         return
+    if model.is_chronos:
+        require_package()  # told before half a gigabyte is fetched
     hub.fetch(model.repositories, progress=progress)
     note(model.name)
 

@@ -165,12 +165,35 @@ _PORTFOLIO = (
         "by chance (Bailey and López de Prado).",
     ),
 )
+_SYNTHETIC = (
+    Term(
+        "Synthetic series",
+        "Candles that a model made up behind real ones. They never happened, and say nothing of "
+        "what will.",
+    ),
+    Term(
+        "Block bootstrap",
+        "Real bars drawn in blocks, as often as one likes: how far a measure varies by chance.",
+    ),
+    Term("Kurtosis", "How heavy the tails of the returns are; 3 for a normal distribution."),
+    Term(
+        "KS distance",
+        "Largest difference between the shares of returns below any value, from 0 to 1 "
+        "(Kolmogorov and Smirnov).",
+    ),
+    Term(
+        "Memory of moves",
+        "Correlation of the size of a return with that of some bars before. In real markets large "
+        "moves follow large ones.",
+    ),
+)
 SECTIONS = {
     "Settings": _SETTING_UP,
     "Reading the fan": _READING,
     "Judging it": _JUDGING,
     "Events": _EVENTS,
     "Portfolio": _PORTFOLIO,
+    "Synthetic": _SYNTHETIC,
     "Training": _TRAINING,
 }
 _MEANINGS = {term.name: term.meaning for terms in SECTIONS.values() for term in terms}

@@ -24,6 +24,7 @@ class RunSession:
         name: Prefix of what is kept in session state.
         desk: Gives the runs of all sessions.
         text: What a run is doing, of its status.
+        after_stop: What pressing Run does with a run that was stopped.
     """
 
     def __init__(
@@ -31,7 +32,10 @@ class RunSession:
         name: str,
         desk: Callable[[], RunsDesk[Any, Any]],
         text: Callable[[JobStatus], str],
+        *,
+        after_stop: str = "start again",
     ) -> None:
+        self._after_stop = after_stop
         self._name = name
         self._desk = desk
         self._text = text
@@ -71,7 +75,7 @@ class RunSession:
             if not run.is_final:  # what it has found so far is on its way
                 st.fragment(self._await_end, run_every=POLL_SECONDS)(run)
             kept = " Below is what came until then." if run.outcome is not None else ""
-            text = f"Stopped.{kept} Press Run to go on where it was."
+            text = f"Stopped.{kept} Press Run to {self._after_stop}."
             st.info(text, icon=":material/cancel:")
         elif run.error is not None:
             show_error(run.error)

@@ -113,6 +113,8 @@ def test_without_the_package_it_is_said_what_to_do_before_anything_is_fetched(se
     monkeypatch.setitem(sys.modules, "chronos", None)
     with pytest.raises(CheckpointUnavailable, match=r"pip install 'kronos-fan\[chronos\]'"):
         kronos.load("chronos-2-small")
+    with pytest.raises(CheckpointUnavailable, match="not installed"):
+        zoo.download("chronos-2-small")
     assert state("chronos-2-small") == "downloadable"
 
 

@@ -98,13 +98,13 @@ def _universe(
     fetching = Fetching(request.source, open_source, threading.Event())
     for i, (entry, content) in enumerate(zip(request.entries, contents, strict=True)):
         control.progress(i, len(request.entries))
+        # Files may be named like one another, or like a symbol.
+        name = entry.symbol if entry.symbol not in candles else f"{entry.symbol} ({i + 1})"
         try:
-            if content is None:
-                candles[entry.symbol] = fetching.bars(entry).candles
-            else:
-                candles[entry.symbol] = uploaded_bars(entry, content).candles
+            bars = fetching.bars(entry) if content is None else uploaded_bars(entry, content)
+            candles[name] = bars.candles
         except KronosError as error:
-            problems[entry.symbol] = str(error)
+            problems[name] = str(error)
     if not candles:
         raise InvalidRequest(
             "None of the instruments could be used: "

@@ -46,7 +46,7 @@ def choose(source: ChosenCandles) -> tuple[SyntheticRequest, bool]:
     )  # fmt: skip
     series = st.number_input(
         "Series", 1, MAX_SERIES, 1, key="syn_series", bind="query-params",
-        help="All begin behind the last bar of the data.",
+        help=meaning("Synthetic series", "All begin behind the last bar of the data."),
     )  # fmt: skip
     top_p = 1.0
     with st.expander("Sampling", icon=":material/tune:"):
@@ -128,7 +128,8 @@ def _show_report(report: Realism, *, narrow: bool) -> None:
     st.markdown(
         f"{report.n_inside} of {report.n_measures} measures lie within the band that block "
         "bootstraps of the source show by chance. A measure outside differs; one inside is not "
-        "shown to. Quantiles count in standard deviations of the source's returns."
+        "shown to. Quantiles count in standard deviations of the source's returns.",
+        help=" ".join(meaning(name) for name in ("Block bootstrap", "Kurtosis", "KS distance")),
     )
     number = st.column_config.NumberColumn(format="%.3f")
     names = ("Source", "Synthetic", "Band low", "Band high")
@@ -140,7 +141,8 @@ def _show_report(report: Realism, *, narrow: bool) -> None:
     n_outside = sum(not each.is_inside for each in report.memory)
     st.markdown(
         "**Memory of the size of moves**: autocorrelation of absolute returns. Real markets "
-        f"remember for long; {n_outside} of {len(report.memory)} lags lie outside the band."
+        f"remember for long; {n_outside} of {len(report.memory)} lags lie outside the band.",
+        help=meaning("Memory of moves"),
     )
     figure = memory_figure(report, compact=narrow)
     st.plotly_chart(figure, key="memory_chart", config={"displaylogo": False})
