@@ -3,6 +3,7 @@
 import streamlit as st
 
 from kronos.errors import InvalidRequest
+from pages.ui import saving
 from pages.ui import source as candle_source
 from pages.ui.compare import progress as compare_progress
 from pages.ui.compare import results as compare_results
@@ -57,4 +58,5 @@ compare_results.show_chart(source.candles, contenders, narrow=narrow)
 if contenders:
     compare_results.show_tables(source.candles, found, narrow=narrow)
     compare_results.show_cautions(source, contenders)
+    saving.keep(source, {one.request.key: one.forecast for one in found})
 candle_source.show_reading(source)

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from kronos.errors import InvalidRequest
-from pages.ui import asked, controls, details, progress, results
+from pages.ui import asked, controls, details, progress, results, saving
 from pages.ui import source as candle_source
 from pages.ui.chart import view as chart_view
 from pages.ui.messages import show_error
@@ -45,4 +45,5 @@ look = chart_view.show_chart(source, shown)
 if shown is not None:
     results.show_cautions(source, shown)
     details.show_details(source, shown, look)
+    saving.keep(source, {asked.shown_key(): shown})
 candle_source.show_reading(source)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import streamlit as st
 
 from kronos.errors import InvalidRequest
+from pages.ui import saving
 from pages.ui import source as candle_source
 from pages.ui.compare import progress as compare_progress
 from pages.ui.messages import show_error
@@ -70,4 +71,6 @@ with st.container():  # see pages/compare.py
 results.show_fans(source, found, narrow=is_narrow())
 if found:
     show_cautions(source, found[0].forecast)
+    # A fan of supposed events foretells nothing, so only the one as scheduled is kept.
+    saving.keep(source, {one.request.key: one.forecast for one in found if not one.place})
 candle_source.show_reading(source)

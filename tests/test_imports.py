@@ -69,6 +69,10 @@ MAY_USE = {
     },
     "torch_setup": {"collector"},
     "service": {"baselines", "context", "forecast", "inference", "predictor", "torch_setup", "zoo"},
+    "walk_forward": {
+        "calendars", "candles", "errors", "events", "forecast", "inference", "predictor", "service",
+        "store", "training",
+    },
     "self_test": {
         "assets", "candles", "errors", "forecast", "inference", "predictor", "service", "zoo",
     },

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from kronos.cli.store import add_store_option
 from kronos.cli.terminal import read_bytes, write_text
-from kronos.errors import InvalidRequest, KronosError
+from kronos.errors import InvalidRequest
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from kronos.candles import Candles
+    from kronos.store.resolving import Due
     from kronos.store.scoring import ScoreReport
-    from kronos.store.store import Store
 
 __all__ = ["add_parser", "run"]
 
@@ -81,6 +81,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Scores, tells on stderr what was done, and prints the table; see `kronos.cli`."""
     from kronos.store import open_store
+    from kronos.store.resolving import resolve, stored_series
     from kronos.store.scoring import ScoreReport, score_candles
     from kronos.store.summary import summarise
 
@@ -101,18 +102,12 @@ def run(args: argparse.Namespace) -> int:
                 file=sys.stderr,
             )
         report.add(found)
-    for symbol, interval in _series(store, args.source):
-        try:
-            candles = _fetch(store, args.source, symbol, interval)
-        except KronosError as error:
-            print(f"{symbol} {interval}: {error}", file=sys.stderr)
-            failed += 1
-            continue
-        report.add(
-            score_candles(
-                store, candles, of_source=args.source, bars_source=args.source, as_of=as_of
-            )
-        )
+    if args.source:
+        resolved = resolve(store, stored_series(store, args.source), _fetch, as_of=as_of)
+        for due, error in resolved.failures.items():
+            print(f"{due.instrument} {due.interval}: {error}", file=sys.stderr)
+        report.add(resolved.report)
+        failed = len(resolved.failures)
     if args.files or args.source:
         print(_told(report), file=sys.stderr)
     table = summarise(store)
@@ -142,16 +137,11 @@ def _read(name: str, args: argparse.Namespace) -> Candles:
     return read_csv(data, Path(name).name, choices=choices).candles
 
 
-def _series(store: Store, source: str | None) -> list[tuple[str, str]]:
-    """Symbol and interval of every series whose forecasts were made of a source's bars."""
-    return [(symbol, interval) for name, symbol, interval in store.series() if name == source]
-
-
-def _fetch(store: Store, source: str, symbol: str, interval: str) -> Candles:
+def _fetch(due: Due) -> Candles:
     from data_sources.markets import open_source
 
-    first = store.first_origin(instrument=symbol, interval=interval, source=source)
-    return open_source(source).fetch(symbol, interval=interval, start=first).candles
+    source = open_source(due.source)
+    return source.fetch(due.instrument, interval=due.interval, start=due.since).candles
 
 
 def _told(report: ScoreReport) -> str:

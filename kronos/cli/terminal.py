@@ -9,18 +9,33 @@ from typing import TextIO
 
 from kronos.errors import InvalidRequest
 
-__all__ = ["ProgressLine", "megabytes", "read_bytes", "write_text"]
+__all__ = ["ProgressLine", "duration", "megabytes", "read_bytes", "write_text"]
 
 
 class ProgressLine:
     """One line on stderr that is redrawn as work goes on; nothing when that is no terminal.
 
     A context manager, and a callback progress(done, total). The line is gone afterwards.
+
+    Args:
+        label: What is being done.
+        in_bytes: Whether amounts are bytes.
+        tells_time: Whether to estimate the time left, from the amount of the first call on.
+        stream: Where to draw; stderr when None.
     """
 
-    def __init__(self, label: str, *, in_bytes: bool = False, stream: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        label: str,
+        *,
+        in_bytes: bool = False,
+        tells_time: bool = False,
+        stream: TextIO | None = None,
+    ) -> None:
         self._label = label
         self._in_bytes = in_bytes
+        self._tells_time = tells_time
+        self._first: tuple[float, int] | None = None
         self._stream = stream or sys.stderr
         self._visible = self._stream.isatty()
         self._drawn = 0.0
@@ -36,6 +51,7 @@ class ProgressLine:
 
     def __call__(self, done: int, total: int) -> None:
         now = time.monotonic()
+        self._first = self._first or (now, done)
         if not self._visible or (now - self._drawn < 0.1 and done < total):
             return
         self._drawn = now
@@ -49,7 +65,22 @@ class ProgressLine:
             return "asking the hub"
         if self._in_bytes:
             return f"{megabytes(done)} of {megabytes(total)} ({100 * done // total}%)"
-        return f"{done} of {total}"
+        return f"{done:,} of {total:,}{self._time_left(done, total)}"
+
+    def _time_left(self, done: int, total: int) -> str:
+        if not self._tells_time or self._first is None or done <= self._first[1]:
+            return ""
+        since, before = self._first
+        seconds = (time.monotonic() - since) / (done - before) * (total - done)
+        return f", {duration(seconds)} left"
+
+
+def duration(seconds: float) -> str:
+    """A length of time as one reads it: "40 s", "12 min", "3 h 05 min"."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def megabytes(n_bytes: int) -> str:

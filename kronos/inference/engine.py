@@ -125,6 +125,7 @@ class Engine(Worker):
         priority: Priority = Priority.PERSON,
         deadline: float | None = None,
         watch: Callable[[JobStatus], None] | None = None,
+        keep: bool = True,
     ) -> Any:
         """Submit a request, wait for room if there is none, and return its answer.
 
@@ -136,6 +137,7 @@ class Engine(Worker):
             deadline: Seconds from now after which the answer is worthless.
             watch: Called in this thread with the state of things, again and again; raising, like
                 an interrupt, leaves the request.
+            keep: Keep the answer for later requests, as for `JobQueue.submit`.
 
         Raises:
             Exception: What the request raised.
@@ -148,6 +150,7 @@ class Engine(Worker):
             deadline=deadline,
             supersede=False,
             wait=True,
+            keep=keep,
         )
         look_every = WATCHED_EVERY if watch else None
         try:

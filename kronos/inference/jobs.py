@@ -72,6 +72,11 @@ class JobControl:
         self._job = job
         self._is_wanted = is_wanted
 
+    @property
+    def stage_name(self) -> str:
+        """The stage that was begun last."""
+        return self._job.stage
+
     def progress(self, done: int, total: int) -> None:
         """Report `done` of `total` steps.
 

@@ -11,11 +11,9 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from kronos.errors import InvalidRequest, StoreUnavailable
+from kronos.store.switch import OFF, VARIABLE, is_off
 
 __all__ = ["VARIABLE", "default_file", "shown", "store_url"]
-
-VARIABLE = "KRONOS_STORE"
-"""Environment variable that names the store where no argument does."""
 
 _POSTGRES = {"postgres", "postgresql", "postgresql+psycopg"}
 
@@ -34,8 +32,13 @@ def store_url(named: str | None = None) -> URL:
 
     Raises:
         InvalidRequest: It names no database that can be used.
-        StoreUnavailable: Its driver is not installed.
+        StoreUnavailable: Its driver is not installed, or the variable says `OFF`.
     """
+    if not named and is_off():
+        raise StoreUnavailable(
+            f"The store of forecasts is switched off by {VARIABLE}={OFF}. Unset the variable, or "
+            "name a file in it."
+        )
     text = named or os.environ.get(VARIABLE, "").strip()
     if not text:
         return _file_url(default_file())

@@ -33,12 +33,13 @@ _NUMBERS = (
     *("pit", "absolute_error", "direction"),
 )
 _OF_STEP = ("step", "revision", "timestamp", *_NUMBERS, "crps_estimator", "ahead", "resolved_at")
-_MOMENTS = ("origin", "created_at", "timestamp", "resolved_at")
+_SAMPLING = {"T": "T", "top_p": "top_p", "top_k": "top_k", "n_paths": "sample_count"}
 _NAMED = {"inside_band": "inside", "model_name": "model", "model_version": "version"}
 
 COLUMNS = (
     *("prediction_id", "instrument", "source", "interval", "asset_class", "calendar", "zone"),
-    *("model", "version", "origin", "horizon", "seed", "created_at", "step", "timestamp"),
+    *("model", "version", "T", "top_p", "top_k", "n_paths", "seed", "origin", "horizon"),
+    *("created_at", "step", "timestamp"),
     *("actual_return", "scale", "crps", "crps_estimator", "pinball", "interval_score", "inside"),
     *("width", "pit", "absolute_error", "direction", "ahead", "out_of_sample", "event_day"),
     "resolved_at",
@@ -83,32 +84,50 @@ def read_record(
         "source": source,
         "model_name": model,
     }
-    joined = signal_evaluations.join(predictions)
-    query = sa.select(
+    wanted = [predictions.c[name] == value for name, value in given.items() if value is not None]
+    chosen = sa.select(predictions.c.id).where(*wanted)
+    steps_of = signal_evaluations.c.prediction_id
+    facts = sa.select(
         predictions.c.id.label("prediction_id"),
         *(_plain(predictions.c[name]) for name in _FACTS),
-        *(_plain(signal_evaluations.c[name]) for name in _OF_STEP),
-    ).select_from(joined)
-    for name, value in given.items():
-        if value is not None:
-            query = query.where(predictions.c[name] == value)
+        *(predictions.c.parameters[key].as_float().label(name) for name, key in _SAMPLING.items()),
+    )
+    steps = sa.select(steps_of, *(_plain(signal_evaluations.c[name]) for name in _OF_STEP))
+    # Two reads of one state: facts repeated in every row of a join take most of its time.
     with store.database.reading() as connection:
-        found = connection.execute(query)
-        table = pd.DataFrame(found.all(), columns=list(found.keys()))
-    table = table.sort_values(["origin", "prediction_id", "step", "revision"], ignore_index=True)
+        known = _frame(connection.execute(facts.where(*wanted)))
+        table = _frame(connection.execute(steps.where(steps_of.in_(chosen)) if wanted else steps))
+    table = table.sort_values(["prediction_id", "step", "revision"], ignore_index=True)
     table = table.drop_duplicates(["prediction_id", "step"], keep="last", ignore_index=True)
-    table = table[table["actual_return"].notna()].reset_index(drop=True)
-    for name in _MOMENTS:
-        moments = pd.to_datetime(table[name], utc=True, format="ISO8601")
-        table[name] = moments.dt.as_unit("ns")
+    table = _with_facts(table[table["actual_return"].notna()], known)
+    table = table.sort_values(["origin", "prediction_id", "step"], ignore_index=True)
+    for name in ("timestamp", "resolved_at"):
+        table[name] = _moments(table[name])
     for name in _NUMBERS:
         table[name] = table[name].astype(float)
     table["ahead"] = table["ahead"].astype(bool)
     table = table.rename(columns=_NAMED)
-    table["asset_class"] = _of_groups(table, ["calendar", "instrument"], asset_class, object)
-    table["out_of_sample"] = _out_of_sample(table)
     table["event_day"] = event_days(table, events)
     return table[list(COLUMNS)]
+
+
+def _frame(found: sa.CursorResult[Any]) -> pd.DataFrame:
+    # Of plain tuples: pandas asks every other row for many attributes that it has not.
+    return pd.DataFrame([tuple(row) for row in found], columns=list(found.keys()))
+
+
+def _with_facts(steps: pd.DataFrame, facts: pd.DataFrame) -> pd.DataFrame:
+    """The steps with what is known of their predictions, worked out once for each of these."""
+    for name in ("origin", "created_at"):
+        facts[name] = _moments(facts[name])
+    facts[["top_k", "n_paths"]] = facts[["top_k", "n_paths"]].astype(int)
+    facts["asset_class"] = _of_groups(facts, ["calendar", "instrument"], asset_class)
+    facts["out_of_sample"] = _out_of_sample(facts)
+    return steps.merge(facts, on="prediction_id")
+
+
+def _moments(column: pd.Series) -> pd.Series:
+    return pd.to_datetime(column, utc=True, format="ISO8601").dt.as_unit("ns")
 
 
 def read_quantiles(store: Store, record: pd.DataFrame) -> np.ndarray:
@@ -151,7 +170,7 @@ def _plain(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
 
 
 def _out_of_sample(table: pd.DataFrame) -> pd.Series:
-    first_days = _of_groups(table, ["model", "version"], cut_off, object)
+    first_days = _of_groups(table, ["model_name", "model_version"], cut_off)
     known = first_days.notna()
     days = first_days[known].map(lambda day: day.isoformat()).astype(str)
     origins = table.loc[known, "origin"].dt.strftime("%Y-%m-%d")
@@ -160,9 +179,9 @@ def _out_of_sample(table: pd.DataFrame) -> pd.Series:
     return out
 
 
-def _of_groups(table: pd.DataFrame, keys: list[str], function: Any, dtype: Any) -> pd.Series:
+def _of_groups(table: pd.DataFrame, keys: list[str], function: Any) -> pd.Series:
     """A function of a few columns, worked out once for each combination."""
     pairs = table[keys].drop_duplicates()
     known = {pair: function(*pair) for pair in pairs.itertuples(index=False, name=None)}
     rows = table[keys].itertuples(index=False, name=None)
-    return pd.Series([known[row] for row in rows], index=table.index, dtype=dtype)
+    return pd.Series([known[row] for row in rows], index=table.index, dtype=object)

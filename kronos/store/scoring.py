@@ -10,7 +10,7 @@ since then, for splits and dividends, do not count as moves.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -27,7 +27,7 @@ from kronos.store.prediction import Prediction
 from kronos.store.schema import path_evaluations, signal_evaluations
 from kronos.store.store import Store, add_rows
 
-__all__ = ["ScoreReport", "score_candles"]
+__all__ = ["Evaluated", "ScoreReport", "evaluate", "score_candles"]
 
 _CHUNK = 100
 """Predictions per transaction."""
@@ -58,6 +58,19 @@ class ScoreReport:
         self.n_pending += other.n_pending
         self.n_disputed += other.n_disputed
         self.n_without_origin += other.n_without_origin
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """Rows to be stored, without the moment at which they are.
+
+    Attributes:
+        steps: Of `signal_evaluations`.
+        paths: Of `path_evaluations`: one, or none while steps are to come.
+    """
+
+    steps: list[dict[str, Any]]
+    paths: list[dict[str, Any]]
 
 
 def score_candles(
@@ -128,12 +141,11 @@ def _score_chunk(
         report.n_disputed += news.n_disputed
         if not news.rows:
             continue
-        returns = _path_returns(store, prediction)
-        steps += [row | {"recorded_at": now} for row in _scored(prediction, news, returns)]
-        scored = whole.get(prediction.id)
-        if returns is not None:
-            path = _whole_path(prediction, news, returns, before, scored)
-            paths += [] if path is None else [path | {"recorded_at": now}]
+        found = evaluate(
+            prediction, news, _path_returns(store, prediction), before, whole.get(prediction.id)
+        )
+        steps += [row | {"recorded_at": now} for row in found.steps]
+        paths += [row | {"recorded_at": now} for row in found.paths]
 
     def work(connection: sa.Connection) -> set[tuple[Any, ...]]:
         add_rows(connection, path_evaluations, paths)
@@ -145,6 +157,26 @@ def _score_chunk(
         report.recorded.update(
             row["outcome"] for row in steps if tuple(row[key] for key in keys) in added
         )
+
+
+def evaluate(
+    prediction: Prediction,
+    news: News,
+    returns: np.ndarray | None,
+    before: Mapping[int, Mapping[str, Any]],
+    scored: Mapping[Any, Any] | None,
+) -> Evaluated:
+    """Scores what is new of a prediction.
+
+    Args:
+        prediction: What was predicted.
+        news: What happened.
+        returns: (N, H) log-returns of its paths; None where none are known.
+        before: The newest evaluation of every step that has one.
+        scored: The newest row of `path_evaluations`; None where there is none.
+    """
+    whole = None if returns is None else _whole_path(prediction, news, returns, before, scored)
+    return Evaluated(list(_scored(prediction, news, returns)), [] if whole is None else [whole])
 
 
 def _path_returns(store: Store, prediction: Prediction) -> np.ndarray | None:
@@ -190,8 +222,8 @@ def _whole_path(
     prediction: Prediction,
     news: News,
     paths: np.ndarray,
-    before: dict[int, dict[str, Any]],
-    scored: dict[Any, Any] | None,
+    before: Mapping[int, Mapping[str, Any]],
+    scored: Mapping[Any, Any] | None,
 ) -> dict[str, Any] | None:
     """The row of `path_evaluations` once every step has come; a new one after a correction."""
     if not np.isfinite(news.returns).all():

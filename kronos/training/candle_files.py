@@ -25,6 +25,7 @@ class FileFacts:
         family: Instruments of one family move together.
         clock: Zone of naive times.
         zone: The exchange's own zone.
+        ticker: Of the instrument, where the name of the file does not say it.
     """
 
     file: str
@@ -33,11 +34,12 @@ class FileFacts:
     family: str = ""
     clock: str = ""
     zone: str = ""
+    ticker: str = ""
 
     @property
     def symbol(self) -> str:
-        """Ticker, as far as the name of the file says it."""
-        return Path(self.file).name.partition(".")[0]
+        """Ticker, as given or as far as the name of the file says it."""
+        return self.ticker or Path(self.file).name.partition(".")[0]
 
 
 def list_files(folder: Path, manifest: str | Path | None) -> list[FileFacts]:

@@ -2,7 +2,8 @@
 
 A folder of CSV or parquet files is enough, or one of Qlib's. A manifest (CSV or parquet) can say
 more about each file: columns `file`, and optionally `interval`, `group` (sampling cell), `family`
-(instruments that move together), `clock` (zone of naive times) and `zone` (the exchange's own).
+(instruments that move together), `clock` (zone of naive times), `zone` (the exchange's own) and
+`ticker`.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from kronos.inference.jobs import JobStatus, Work
 from pages.ui import services
 from pages.ui.request import ForecastRequest
 from pages.ui.run import Run
-from pages.ui.session import owner
+from pages.ui.session import note_asked, owner
 from pages.ui.work import download_work, forecast_work
 
 
@@ -68,6 +68,8 @@ def respond(request: ForecastRequest, candles: Candles, *, pressed: bool) -> Bus
         ask(request, candles)
     except Busy as error:
         return error
+    if pressed:
+        note_asked(request.key)
     return None
 
 
@@ -122,6 +124,12 @@ def shown_forecast(data_id: str) -> Forecast | None:
     if status is None or status.state != "done":
         return None
     return status.result
+
+
+def shown_key() -> str:
+    """Key of the request whose forecast the page shows."""
+    shown: ForecastRequest = st.session_state["shown"]
+    return shown.key
 
 
 def _submit(new: Asked, candles: Candles) -> JobStatus:

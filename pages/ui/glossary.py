@@ -129,6 +129,36 @@ _JUDGING = (
         "A simple forecast without a neural network, such as a random walk with recent "
         "volatility. A model that does not beat it adds nothing.",
     ),
+    Term(
+        "CRPS skill",
+        "By how much the mean CRPS is below that of a baseline on the same bars. Above 0 the model "
+        "was better; an interval that holds 0 leaves it open.",
+    ),
+    Term(
+        "Reliability",
+        "Share of outcomes that came to lie below each quantile. On the diagonal the fan is right; "
+        "an S lying on its side tells of one too narrow.",
+    ),
+    Term(
+        "PIT",
+        "Probability integral transform: where in the fan an outcome fell. Even bars are right, a "
+        "U tells of a fan too narrow, a hump of one too wide.",
+    ),
+    Term(
+        "Out of sample",
+        "From origins behind the last bar the model learned from. What lies before says little: it "
+        "may have seen the answer.",
+    ),
+    Term(
+        "Walk-forward",
+        "Forecasting from many past origins, each with the bars up to it alone, and scoring "
+        "against what followed.",
+    ),
+    Term(
+        "RankIC",
+        "Correlation of the ranks of median and outcome across instruments, the mean over dates. 0 "
+        "means that the order was chance.",
+    ),
 )
 _PORTFOLIO = (
     Term("Signal", "The one number of a forecast that instruments are ranked by."),

@@ -48,6 +48,9 @@ def _prepare() -> None:
     except KronosError as error:
         # The page will say the same to whoever asks for this forecast.
         logger.warning("The opening forecast could not be prepared: %s", error)
+    from pages.ui.services import scorer
+
+    scorer()
 
 
 def _await_server() -> None:

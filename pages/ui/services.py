@@ -12,13 +12,19 @@ import streamlit as st
 from data_sources.csv_file import CsvChoices, CsvReading, read_csv
 from data_sources.markets import open_source
 from kronos import zoo
+from kronos.candles import Candles
+from kronos.forecast import Forecast
 from kronos.inference.limits import Limits
 from kronos.inference.queue import JobQueue
 from kronos.inference.runner import Runner
 from kronos.service import engine
+from kronos.store.switch import is_off
 from pages.ui.event_readers import reads_events
+from pages.ui.keeper import Keeper, Kept, save_kept
 from pages.ui.kept import offer_kept
 from pages.ui.runs_desk import RunsDesk
+from pages.ui.scorer import Scorer
+from pages.ui.track_record.desk import RecordDesk
 from pages.ui.watchlist.desk import WatchDesk
 
 if TYPE_CHECKING:
@@ -72,7 +78,33 @@ def fetches() -> JobQueue:
 @st.cache_resource(show_spinner=False)
 def watchlists() -> WatchDesk:
     """Where runs of watchlists are started and found again."""
-    desk = WatchDesk(forecasts(), open_source)
+    desk = WatchDesk(forecasts(), open_source, keep=keep_forecast)
+    atexit.register(desk.close)
+    return desk
+
+
+@st.cache_resource(show_spinner=False)
+def keeper() -> Keeper:
+    """Where forecasts are stored, apart from the page."""
+    return Keeper(save_kept)
+
+
+def keep_forecast(forecast: Forecast, candles: Candles, source: str) -> None:
+    """Has a forecast stored, unless the user switched the store off; returns at once."""
+    if not is_off():
+        keeper().put(Kept(forecast, candles, source))
+
+
+@st.cache_resource(show_spinner=False)
+def scorer() -> Scorer:
+    """Where stored forecasts are scored as their bars come, once an hour."""
+    return Scorer()
+
+
+@st.cache_resource(show_spinner=False)
+def records() -> RecordDesk:
+    """Where the record is read and studied, and walks are done."""
+    desk = RecordDesk(engine)
     atexit.register(desk.close)
     return desk
 

@@ -42,6 +42,7 @@ def build_shell() -> st.Page:
                 "pages/forecast.py", title="Forecast", url_path="forecast", visibility="hidden"
             ),
             st.Page("pages/watchlist.py", title="Watchlist", url_path="watchlist"),
+            st.Page("pages/track_record.py", title="Track record", url_path="track_record"),
             st.Page("pages/backtest.py", title="Backtest", url_path="backtest"),
             st.Page("pages/synthetic.py", title="Synthetic", url_path="synthetic"),
             st.Page("pages/training.py", title="Training", url_path="training"),

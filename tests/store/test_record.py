@@ -44,6 +44,8 @@ def test_each_step_that_came_is_a_row_with_its_scores(store):
     assert (record["origin"] == forecast.origin).all()
     assert record["asset_class"].unique().tolist() == ["crypto"]
     assert not record["ahead"].any()
+    drawn = record[["T", "top_p", "top_k", "n_paths"]].drop_duplicates()
+    assert drawn.to_numpy().tolist() == [[1.0, 1.0, 0, 20]]
 
 
 def test_quantiles_follow_the_rows_of_the_record(store):

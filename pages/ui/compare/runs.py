@@ -80,6 +80,8 @@ class SideBySide:
             self.ask_all(requests, candles)
         except Busy as error:
             return error
+        if pressed:
+            session.note_asked(*(request.key for request in requests))
         return None
 
     def greet(self) -> None:

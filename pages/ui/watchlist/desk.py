@@ -8,7 +8,7 @@ from kronos.inference.queue import JobQueue
 from pages.ui.runs_desk import Desk
 from pages.ui.watchlist.fetch import OpenSource
 from pages.ui.watchlist.request import WatchRequest
-from pages.ui.watchlist.run import WatchRun
+from pages.ui.watchlist.run import Keep, WatchRun
 
 RUNS_AT_ONCE = 4
 
@@ -19,11 +19,15 @@ class WatchDesk(Desk[WatchRun]):
     Args:
         forecasts: The engine's queue.
         open_source: Gives a source by name.
+        keep: As for `WatchRun`.
     """
 
-    def __init__(self, forecasts: JobQueue, open_source: OpenSource) -> None:
+    def __init__(
+        self, forecasts: JobQueue, open_source: OpenSource, *, keep: Keep | None = None
+    ) -> None:
         self._forecasts = forecasts
         self._open_source = open_source
+        self._keep = keep
         super().__init__("watchlists", n_at_once=RUNS_AT_ONCE)
 
     def start(
@@ -48,6 +52,7 @@ class WatchDesk(Desk[WatchRun]):
             open_source=self._open_source,
             forecasts=self._forecasts,
             downloads_model=downloads_model,
+            keep=self._keep,
         )
         self._submit(run, owner=owner)
         return run

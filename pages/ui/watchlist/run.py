@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from data_sources.source import Bars
 from kronos import zoo
+from kronos.candles import Candles
 from kronos.errors import CheckpointError, ForecastCancelled, NotFinished
+from kronos.forecast import Forecast
 from kronos.inference.jobs import JobControl, JobStatus, Priority
 from kronos.inference.queue import JobQueue
 from pages.ui.request import ForecastRequest, data_id
@@ -17,6 +19,8 @@ from pages.ui.watchlist.fetch import AT_A_TIME, Fetching, OpenSource, uploaded_b
 from pages.ui.watchlist.request import WatchRequest
 from pages.ui.watchlist.rows import Row, problem_text, summarise
 from pages.ui.work import forecast_work
+
+Keep = Callable[[Forecast, Candles, str], None]
 
 LOOK_EVERY = 0.05
 """Seconds between two looks at what the engine has finished."""
@@ -52,6 +56,7 @@ class WatchRun:
         open_source: OpenSource,
         forecasts: JobQueue,
         downloads_model: bool = False,
+        keep: Keep | None = None,
     ) -> None:
         """Args:
         request: What to forecast.
@@ -59,6 +64,7 @@ class WatchRun:
         open_source: Gives a source by name.
         forecasts: The engine's queue.
         downloads_model: Whether the model has to be fetched first.
+        keep: Gets each forecast of a symbol, its candles and the source's name; None keeps none.
         """
         self.request = request
         self.key = f"{request.key} {next(_numbers)}"
@@ -67,6 +73,7 @@ class WatchRun:
         self._contents = list(contents)
         self._forecasts = forecasts
         self._downloads_model = downloads_model
+        self._keep = keep
         self._rows = [Row(entry.symbol) for entry in request.entries]
         self._next = iter(range(len(self._rows)))
         self._stopped = threading.Event()
@@ -139,6 +146,9 @@ class WatchRun:
                 self._put(
                     i, Row(self._rows[i].symbol, "done", summarise(asked.bars, status.result))
                 )
+                # What a user uploads is nobody else's.
+                if self._keep is not None and not self.request.entries[i].is_file:
+                    self._keep(status.result, asked.bars.candles, self.request.source)
         except NotFinished as error:
             self._fail(i, error)
 

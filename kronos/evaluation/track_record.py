@@ -1,0 +1,174 @@
+"""What a record of forecasts shows: calibration, skill against others, and the worst misses.
+
+A record is a table as `kronos.store.record.read_record` gives it: a row for each forecast and step
+whose bar came. Quantiles are (rows, L), in the order of its rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from kronos.evaluation.significance import block_bootstrap, diebold_mariano
+
+__all__ = [
+    "Skill",
+    "coverage_by",
+    "crps_skill",
+    "pit_shares",
+    "reliability",
+    "worst_misses",
+]
+
+PAIRED = ("instrument", "source", "interval", "origin", "step")
+"""What two forecasts share that are compared with each other."""
+_N_DRAWS = 1000
+_FEWEST_DATES = 8
+"""Origin dates without which no interval is given: so few say nothing of how they vary."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skill:
+    """A model against another on the same windows.
+
+    Attributes:
+        n_windows: Origins and instruments that both forecast.
+        n_dates: Dates of their origins.
+        skill: 1 - CRPS / CRPS of the other, both over the volatility at the origin; above 0 is
+            better.
+        low: Lower end of the 95% confidence interval; NaN with too few dates.
+        high: Upper end.
+        statistic: Of the test of Diebold and Mariano; below 0 where the model lost less.
+        p: Its two-sided probability.
+    """
+
+    n_windows: int
+    n_dates: int
+    skill: float
+    low: float
+    high: float
+    statistic: float
+    p: float
+
+
+def reliability(actual: np.ndarray, quantiles: np.ndarray, levels: Sequence[float]) -> pd.DataFrame:
+    """Share of outcomes at or below each quantile, which a calibrated forecast has at its level.
+
+    Args:
+        actual: (n,) log-returns that happened.
+        quantiles: (n, L), NaN where they are not known.
+        levels: (L,).
+
+    Returns:
+        Columns level, share and n; a row for each level.
+    """
+    known = np.isfinite(quantiles).all(axis=1) & np.isfinite(actual)
+    below = actual[known, None] <= quantiles[known]
+    share = below.mean(axis=0) if known.any() else np.full(len(levels), np.nan)
+    return pd.DataFrame({"level": list(levels), "share": share, "n": int(known.sum())})
+
+
+def pit_shares(pit: np.ndarray, n_bins: int = 10) -> np.ndarray:
+    """(n_bins,) shares of the probability integral transforms; each 1 / n_bins if calibrated."""
+    counts, _ = np.histogram(pit, bins=n_bins, range=(0.0, 1.0))
+    return counts / max(counts.sum(), 1)
+
+
+def coverage_by(record: pd.DataFrame, key: pd.Series | str) -> pd.DataFrame:
+    """Share of outcomes within the 80% band, for each value of a key.
+
+    Returns:
+        Columns coverage, error (standard error with forecasts of one origin date counted as one)
+        and n, indexed by the key.
+    """
+    dates = record["origin"].dt.floor("D")
+    named = pd.Series(key if isinstance(key, pd.Series) else record[key]).rename("key")
+    table = pd.DataFrame({"key": named, "date": dates, "inside": record["inside"]})
+    by_date = table.groupby(["key", "date"], observed=True)["inside"].agg(["sum", "count"])
+    rows = {}
+    for value, part in by_date.groupby(level="key", observed=True):
+        n = part["count"].sum()
+        coverage = part["sum"].sum() / n
+        # The error of a ratio of sums over clusters.
+        spread = np.square(part["sum"] - coverage * part["count"]).sum()
+        rows[value] = {"coverage": coverage, "error": np.sqrt(spread) / n, "n": n}
+    columns = ["coverage", "error", "n"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("key")
+
+
+def crps_skill(
+    record: pd.DataFrame, other: pd.DataFrame, *, n_draws: int = _N_DRAWS, seed: int = 0
+) -> Skill | None:
+    """Compares the forecasts of two records wherever both have an instrument, origin and step.
+
+    Forecasts of one date belong together, and those of dates whose horizons overlap: the interval
+    is that of a bootstrap over blocks of dates as long as the mean forecast, and the test allows
+    for dependence over the longest one.
+
+    Args:
+        record: Forecasts of the model.
+        other: Those of its rival.
+        n_draws: Draws of the bootstrap.
+        seed: Its seed.
+
+    Returns:
+        The comparison; None where they share nothing.
+    """
+    ours, theirs = _scaled(record), _scaled(other)
+    both = ours.merge(theirs, on=list(PAIRED), suffixes=("", "_other"))
+    if both.empty:
+        return None
+    both["date"] = both["origin"].dt.floor("D")
+    by_date = both.groupby("date").agg(
+        ours=("crps", "sum"),
+        theirs=("crps_other", "sum"),
+        n=("crps", "size"),
+    )
+    skill = 1.0 - by_date["ours"].sum() / by_date["theirs"].sum()
+    spans = _spans(both, pd.DatetimeIndex(by_date.index))
+    low = high = statistic = p = float("nan")
+    if len(by_date) >= _FEWEST_DATES:
+        # Blocks as long as the usual forecast: of those of the longest one there may be too few.
+        drawn = block_bootstrap(len(by_date), int(np.ceil(spans.mean())), n_draws, seed)
+        sums = drawn @ by_date[["ours", "theirs"]].to_numpy()
+        low, high = np.quantile(1.0 - sums[:, 0] / sums[:, 1], (0.025, 0.975))
+        # Dates with many forecasts weigh more, as they do in the skill.
+        difference = (by_date["ours"] - by_date["theirs"]) / by_date["n"].mean()
+        tested = diebold_mariano(difference.to_numpy(), int(spans.max()))
+        statistic, p = tested.statistic, tested.p
+    windows = both.drop_duplicates(list(PAIRED[:-1]))
+    return Skill(len(windows), len(by_date), float(skill), float(low), float(high), statistic, p)
+
+
+def worst_misses(record: pd.DataFrame, n: int = 10) -> pd.DataFrame:
+    """The forecasts with the largest CRPS of a step, over the volatility at their origin.
+
+    Returns:
+        The row of the worst step of each, and its `miss`, the largest first.
+    """
+    table = record.assign(miss=record["crps"] / record["scale"])
+    table = table[np.isfinite(table["miss"])].sort_values("miss", ascending=False, kind="stable")
+    return table.drop_duplicates("prediction_id").head(n).reset_index(drop=True)
+
+
+def _scaled(record: pd.DataFrame) -> pd.DataFrame:
+    """CRPS over the scale, one row for each window and step: the mean where there are several."""
+    table = record.loc[record["scale"] > 0, [*PAIRED, "timestamp"]]
+    table = table.assign(crps=record["crps"] / record["scale"])
+    if table.duplicated(list(PAIRED)).any():
+        grouped = table.groupby(list(PAIRED), as_index=False)
+        table = grouped.agg(timestamp=("timestamp", "first"), crps=("crps", "mean"))
+    return table
+
+
+def _spans(both: pd.DataFrame, dates: pd.DatetimeIndex) -> pd.Series:
+    """On how many dates with origins each forecast was under way, its own counted."""
+    windows = both.groupby(list(PAIRED[:-1]), sort=False)
+    first, last = windows["date"].first(), windows["timestamp"].max()
+    return pd.Series(
+        dates.searchsorted(pd.DatetimeIndex(last), side="right")
+        - dates.searchsorted(pd.DatetimeIndex(first))
+    )

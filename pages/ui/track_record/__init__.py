@@ -1,0 +1,1 @@
+"""The track-record page: what became of the forecasts that were kept."""

@@ -1,0 +1,47 @@
+"""What the sidebar lets one choose of the record."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from kronos.calendars import ASSET_CLASSES
+from pages.ui.glossary import meaning
+from pages.ui.track_record.filters import ALL, DAYS, MADE, SAMPLE, Choices, Chosen
+
+_CHOICES = "record choices"
+
+
+def choose() -> Chosen:
+    """The filters; what there is to choose from was learned when the record was last read."""
+    known: Choices | None = st.session_state.get(_CHOICES)
+    if known is None:
+        return Chosen()
+    model = st.selectbox("Model", known.models, key="record_model", bind="query-params")
+    classes = dict(ASSET_CLASSES) | {ALL: "All"}
+    asset_class = st.selectbox(
+        "Asset class", [ALL, *known.asset_classes], key="record_class", bind="query-params",
+        format_func=lambda name: classes[name],
+    )  # fmt: skip
+    interval = st.selectbox(
+        "Interval", [ALL, *known.intervals], key="record_interval", bind="query-params"
+    )
+    made = st.selectbox(
+        "Made", list(MADE), key="record_made", bind="query-params", format_func=MADE.__getitem__,
+        help="A forecast made ahead was stored before its bar had ended.",
+    )  # fmt: skip
+    sample = st.selectbox(
+        "Learned from", list(SAMPLE), key="record_sample", bind="query-params",
+        format_func=SAMPLE.__getitem__, help=meaning("Out of sample"),
+    )  # fmt: skip
+    days = st.selectbox(
+        "Days", list(DAYS), key="record_days", bind="query-params", format_func=DAYS.__getitem__,
+        help="On event days a scheduled release fell on the bar's day.",
+    )  # fmt: skip
+    return Chosen(model, asset_class, interval, made, sample, days)
+
+
+def learn(choices: Choices) -> bool:
+    """Remembers what there is to choose from; True where that is news."""
+    is_news = st.session_state.get(_CHOICES) != choices
+    st.session_state[_CHOICES] = choices
+    return is_news

@@ -1,0 +1,181 @@
+"""The charts of the track record. Pure functions to Plotly figures."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from pages.ui.chart import colours as colour
+from pages.ui.chart.sheet import Sheet
+from pages.ui.chart.style import FONT_SIZE, page_layout
+from pages.ui.track_record.study import Rival
+
+__all__ = [
+    "coverage_figure", "miss_figure", "pit_figure", "reliability_figure", "skill_figure",
+]  # fmt: skip
+
+HEIGHT = 320
+_BAND = 0.8
+_REFERENCE = {"color": colour.NEUTRAL, "width": 1.2, "dash": "dash"}
+
+
+def reliability_figure(table: pd.DataFrame) -> go.Figure:
+    """Share of outcomes below each quantile over its level, beside the diagonal."""
+    sheet = _sheet("level of the quantile", "share of outcomes below")
+    sheet.trace(
+        "scatter", x=[0, 1], y=[0, 1], mode="lines", line=_REFERENCE, name="calibrated",
+        hoverinfo="skip",
+    )  # fmt: skip
+    sheet.trace(
+        "scatter", x=table["level"], y=table["share"], mode="lines+markers", name="this model",
+        line={"color": colour.FAN, "width": 2}, marker={"size": 7, "color": colour.FAN},
+        hovertemplate="p%{customdata:g}: %{y:.1%} of outcomes below<extra></extra>",
+        customdata=100 * table["level"],
+    )  # fmt: skip
+    for axis in (sheet.time_axis(), sheet.price_axis()):
+        axis.update(range=[-0.02, 1.02], tickformat=".0%", nticks=6)
+    return sheet.figure()
+
+
+def pit_figure(shares: np.ndarray) -> go.Figure:
+    """Where in the fan outcomes fell: ten equal parts, each with a tenth if calibrated."""
+    n = len(shares)
+    sheet = _sheet("where in the fan, from its bottom to its top", "share of outcomes")
+    sheet.trace(
+        "bar", x=(np.arange(n) + 0.5) / n, y=shares, width=0.9 / n, name="this model",
+        marker={"color": colour.faded(colour.FAN, 0.55), "line": {"color": colour.FAN, "width": 1}},
+        customdata=[f"{i / n:.0%} to {(i + 1) / n:.0%}" for i in range(n)],
+        hovertemplate="%{customdata}: %{y:.1%} of outcomes<extra></extra>",
+    )  # fmt: skip
+    sheet.trace(
+        "scatter", x=[0, 1], y=[1 / n, 1 / n], mode="lines", line=_REFERENCE, name="calibrated",
+        hoverinfo="skip",
+    )  # fmt: skip
+    sheet.time_axis().update(range=[0, 1], tickformat=".0%", nticks=6)
+    sheet.price_axis().update(rangemode="tozero", tickformat=".0%", nticks=6)
+    return sheet.figure()
+
+
+def coverage_figure(table: pd.DataFrame, *, title: str, is_time: bool = False) -> go.Figure:
+    """Coverage of the 80% band, with two standard errors to both sides."""
+    sheet = _sheet(title, "within the 80% band")
+    places = [str(place) for place in table.index] if is_time else list(table.index)
+    low, high = (table["coverage"] + sign * 2 * table["error"] for sign in (-1, 1))
+    sheet.trace(
+        "scatter", x=places, y=low.clip(0, 1), mode="lines", line={"width": 0}, showlegend=False,
+        hoverinfo="skip",
+    )  # fmt: skip
+    sheet.trace(
+        "scatter", x=places, y=high.clip(0, 1), mode="lines", line={"width": 0}, fill="tonexty",
+        fillcolor=colour.faded(colour.FAN, 0.2), name="± 2 standard errors", hoverinfo="skip",
+    )  # fmt: skip
+    sheet.trace(
+        "scatter", x=places, y=table["coverage"], mode="lines+markers", name="this model",
+        line={"color": colour.FAN, "width": 2}, marker={"size": 6, "color": colour.FAN},
+        customdata=table["n"],
+        hovertemplate="%{x}: %{y:.1%} of %{customdata:,} outcomes<extra></extra>",
+    )  # fmt: skip
+    if places:
+        sheet.trace(
+            "scatter", x=[places[0], places[-1]], y=[_BAND, _BAND], mode="lines", line=_REFERENCE,
+            name="80%", hoverinfo="skip",
+        )  # fmt: skip
+    sheet.time_axis().update({"type": "category"} if is_time else {"nticks": 8})
+    lowest = float(np.nanmin([0.6, *low]))
+    sheet.price_axis().update(range=[max(lowest - 0.02, 0), 1.0], tickformat=".0%", nticks=6)
+    return sheet.figure()
+
+
+def skill_figure(rivals: Sequence[Rival], *, compact: bool = False) -> go.Figure:
+    """CRPS skill against each rival, with its 95% confidence interval."""
+    sheet = _sheet("CRPS skill: above 0 the model is better", "")
+    titles = [_wrapped(rival.title, compact) for rival in rivals]
+    values = np.array([rival.skill.skill for rival in rivals])
+    low = np.array([rival.skill.low for rival in rivals])
+    high = np.array([rival.skill.high for rival in rivals])
+    sheet.shape(
+        "line", x0=0, x1=0, y0=0, y1=1, xref="x", yref="paper", layer="below",
+        line={"color": colour.NEUTRAL, "width": 1.2, "dash": "dash"},
+    )  # fmt: skip
+    sheet.trace(
+        "scatter", x=values, y=titles, mode="markers", showlegend=False,
+        marker={"size": 10, "color": colour.FAN, "symbol": "diamond"},
+        error_x={
+            "type": "data", "symmetric": False, "array": np.nan_to_num(high - values),
+            "arrayminus": np.nan_to_num(values - low), "color": colour.FAN, "thickness": 1.6,
+        },
+        customdata=np.column_stack([low, high]),
+        hovertemplate="%{y}: %{x:+.1%} (%{customdata[0]:+.1%} to %{customdata[1]:+.1%})"
+        "<extra></extra>",
+    )  # fmt: skip
+    sheet.time_axis().update(tickformat="+.0%", nticks=6)
+    sheet.price_axis().update(autorange="reversed", automargin=True, showgrid=False)
+    sheet.layout["height"] = 90 + 44 * max(len(rivals), 1)
+    sheet.layout["hovermode"] = "closest"
+    return sheet.figure()
+
+
+def miss_figure(
+    labels: Sequence[str], quantiles: np.ndarray, levels: np.ndarray, actual: np.ndarray
+) -> go.Figure:
+    """A fan as it was stored, and what came.
+
+    Args:
+        labels: (H,) times of the bars.
+        quantiles: (H, L) closes.
+        levels: (L,).
+        actual: (H,) closes that came; NaN where none did.
+    """
+    sheet = _sheet("", "close")
+    column = {round(level, 6): i for i, level in enumerate(levels.tolist())}
+    seen: dict[str, Any] = {"mode": "lines", "hoverinfo": "skip", "line": {"width": 0}}
+    for low, high, opacity, name in (
+        (0.025, 0.975, 0.12, "95%"), (0.1, 0.9, 0.17, "80%"), (0.25, 0.75, 0.24, "50%"),
+    ):  # fmt: skip
+        edges = [quantiles[:, column[level]] for level in (low, high)]
+        sheet.trace("scatter", x=labels, y=edges[0], showlegend=False, **seen)
+        sheet.trace(
+            "scatter", x=labels, y=edges[1], fill="tonexty", name=name,
+            fillcolor=colour.faded(colour.FAN, opacity), **seen,
+        )  # fmt: skip
+    for name, values, style in (
+        ("median", quantiles[:, column[0.5]], {"color": colour.MEDIAN, "width": 2.2}),
+        ("what came", actual, {"color": colour.ACTUAL, "width": 1.8}),
+    ):
+        sheet.trace(
+            "scatter", x=labels, y=values, name=name, line=style, connectgaps=True,
+            mode="lines+markers" if name == "what came" else "lines",
+            marker={"size": 5, "symbol": "circle-open", "color": colour.ACTUAL},
+            hovertemplate=f"%{{x}}: %{{y:,.6~g}}<extra>{name}</extra>",
+        )  # fmt: skip
+    sheet.time_axis().update(type="category", nticks=5, tickangle=0)
+    sheet.price_axis().update(nticks=7, automargin=True)
+    sheet.layout["hovermode"] = "x"
+    return sheet.figure()
+
+
+def _sheet(x_title: str, y_title: str) -> Sheet:
+    sheet = Sheet()
+    grid = {"zeroline": False, "ticks": "", "showgrid": True, "fixedrange": True}
+    sheet.time_axis().update(grid, title={"text": x_title, "standoff": 8}, automargin=True)
+    sheet.price_axis().update(grid, title={"text": y_title, "standoff": 8}, automargin=True)
+    sheet.layout.update(
+        page_layout(font_size=FONT_SIZE),
+        height=HEIGHT,
+        margin={"l": 8, "r": 12, "t": 34, "b": 8},
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        showlegend=True,
+        hovermode="closest",
+        dragmode=False,
+    )
+    return sheet
+
+
+def _wrapped(title: str, compact: bool) -> str:
+    text = html.escape(title)
+    return text.replace(" ", "<br>", 1) if compact and len(title) > 14 else text

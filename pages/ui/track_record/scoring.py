@@ -1,0 +1,38 @@
+"""What the scoring in the background did last, and a button to have it done now."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.ui import services
+from pages.ui.messages import plain
+from pages.ui.track_record.text import scored_text
+
+POLL_SECONDS = 2.0
+
+
+def show() -> None:
+    """The last run of scoring, with its button."""
+    scorer = services.scorer()
+    if scorer.is_running:
+        _show_running()
+        return
+    with st.container(horizontal=True, vertical_alignment="center", key="record_scoring"):
+        st.caption(plain(scored_text(scorer.last, is_running=False)))
+        st.button(
+            "Score now", key="score_now", icon=":material/fact_check:", width="content",
+            on_click=_score_now,
+        )  # fmt: skip
+
+
+@st.fragment(run_every=POLL_SECONDS)
+def _show_running() -> None:
+    if not services.scorer().is_running:
+        services.records().refresh()
+        st.rerun()
+    st.caption(f":material/hourglass_top: {plain(scored_text(None, is_running=True))}")
+
+
+def _score_now() -> None:
+    if not services.scorer().score_now():
+        st.toast("Scored a moment ago. Try again in a minute.", icon=":material/schedule:")

@@ -1,0 +1,175 @@
+"""Everything the page shows of a part of the record, worked out at once. No page in here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from kronos import baselines
+from kronos.calendars import ASSET_CLASSES
+from kronos.evaluation.signals import (
+    Correlation,
+    VolatilityScores,
+    information_coefficient,
+    volatility_scores,
+)
+from kronos.evaluation.track_record import (
+    Skill,
+    coverage_by,
+    crps_skill,
+    pit_shares,
+    reliability,
+    worst_misses,
+)
+from kronos.store.prediction import LEVELS
+from pages.ui.track_record.filters import Choices, Chosen
+
+__all__ = ["Rival", "Study", "study"]
+
+N_MISSES = 12
+_MEDIAN = len(LEVELS) // 2
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """A model against another one.
+
+    Attributes:
+        title: The other's name to show.
+        skill: The comparison.
+    """
+
+    title: str
+    skill: Skill
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Study:
+    """A part of the record of one model.
+
+    Attributes:
+        chosen: What was looked at; with its model.
+        choices: What else there is.
+        n_forecasts: Forecasts.
+        n_steps: Steps whose bar came.
+        n_series: Instruments and intervals.
+        n_dates: Dates of their origins.
+        first: Oldest origin; None without forecasts.
+        last: Newest.
+        n_paths: Median of their paths.
+        coverage: Columns coverage, error and n, one row: all of them.
+        reliability: See `kronos.evaluation.track_record.reliability`.
+        pit: (10,) shares.
+        by_step: See `coverage_by`, by step.
+        by_month: Likewise, by month of the bars.
+        rivals: Against each baseline that forecast the same.
+        parts: Columns part, forecasts, coverage, and those of `Skill` against the first rival.
+        ic: Correlation across instruments.
+        rank_ic: Of ranks.
+        volatility: Forecast against realised.
+        misses: See `worst_misses`.
+    """
+
+    chosen: Chosen
+    choices: Choices
+    n_forecasts: int
+    n_steps: int
+    n_series: int
+    n_dates: int
+    first: pd.Timestamp | None
+    last: pd.Timestamp | None
+    n_paths: int
+    coverage: pd.DataFrame
+    reliability: pd.DataFrame
+    pit: np.ndarray
+    by_step: pd.DataFrame
+    by_month: pd.DataFrame
+    rivals: tuple[Rival, ...]
+    parts: pd.DataFrame
+    ic: Correlation
+    rank_ic: Correlation
+    volatility: VolatilityScores
+    misses: pd.DataFrame
+
+
+def study(record: pd.DataFrame, quantiles: np.ndarray, choices: Choices, chosen: Chosen) -> Study:
+    """Looks at a part of a record.
+
+    Args:
+        record: Rows of `read_record` with their `label`.
+        quantiles: (n, L) at `LEVELS`: of the rows of the chosen model, in their order.
+        choices: What there is in the record.
+        chosen: What to look at; its model is one of the choices.
+    """
+    is_model = (record["label"] == chosen.model).to_numpy()
+    meant = chosen.rows(record) & is_model
+    ours, known = record[meant], quantiles[meant[is_model]]
+    # A rival's forecasts count wherever the model's do, however they came about.
+    others = _rivals_of(record[~is_model])
+    rivals = [(title, crps_skill(ours, theirs)) for title, theirs in others.items()]
+    found = tuple(Rival(title, skill) for title, skill in rivals if skill is not None)
+    return Study(
+        chosen=chosen,
+        choices=choices,
+        n_forecasts=ours["prediction_id"].nunique(),
+        n_steps=len(ours),
+        n_series=len(ours[["instrument", "source", "interval"]].drop_duplicates()),
+        n_dates=ours["origin"].dt.floor("D").nunique(),
+        first=ours["origin"].min() if len(ours) else None,
+        last=ours["origin"].max() if len(ours) else None,
+        n_paths=int(ours["n_paths"].median()) if len(ours) else 0,
+        coverage=coverage_by(ours, pd.Series("all", index=ours.index)),
+        reliability=reliability(ours["actual_return"].to_numpy(), known, LEVELS),
+        pit=pit_shares(ours["pit"].to_numpy()),
+        by_step=coverage_by(ours, "step"),
+        by_month=coverage_by(ours, ours["timestamp"].dt.strftime("%Y-%m")),
+        rivals=found,
+        parts=_parts(ours, others[found[0].title] if found else None),
+        ic=information_coefficient(ours, known[:, _MEDIAN]),
+        rank_ic=information_coefficient(ours, known[:, _MEDIAN], ranked=True),
+        volatility=volatility_scores(ours),
+        misses=worst_misses(ours, N_MISSES),
+    )
+
+
+def _rivals_of(record: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Forecasts of each baseline, by its title; the hardest to beat on the whole first."""
+    found = {}
+    for name, entry in baselines.BASELINES.items():
+        rows = record[record["model"] == name]
+        if len(rows):
+            found[entry.title] = rows
+    first = baselines.BASELINES["ewma"].title
+    return {title: found[title] for title in sorted(found, key=lambda title: title != first)}
+
+
+def _parts(ours: pd.DataFrame, theirs: pd.DataFrame | None) -> pd.DataFrame:
+    """Coverage and skill by asset class, interval and kind of day."""
+    days = ours["event_day"].map({True: "Event days", False: "Quiet days"})
+    keys = (
+        ("Asset class", ours["asset_class"].map(dict(ASSET_CLASSES))),
+        ("Interval", ours["interval"]),
+        ("Days", days),
+    )
+    rows = []
+    for kind, key in keys:
+        covered = coverage_by(ours[key.notna()], key[key.notna()].astype(str))
+        for value, row in covered.iterrows():
+            part = ours[(key == value).fillna(False).to_numpy(dtype=bool)]
+            skill = None if theirs is None else crps_skill(part, theirs)
+            rows.append(
+                {
+                    "kind": kind,
+                    "part": value,
+                    "forecasts": part["prediction_id"].nunique(),
+                    "coverage": row["coverage"],
+                    "error": row["error"],
+                    "skill": np.nan if skill is None else skill.skill,
+                    "low": np.nan if skill is None else skill.low,
+                    "high": np.nan if skill is None else skill.high,
+                }
+            )
+    columns = ["kind", "part", "forecasts", "coverage", "error", "skill", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)

@@ -1,0 +1,166 @@
+"""The record on the page: figures, charts, tables, and the worst misses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from kronos.errors import Busy, KronosError
+from pages.ui import services
+from pages.ui.asked import expect_visit
+from pages.ui.chart.view import show_figure
+from pages.ui.glossary import meaning
+from pages.ui.messages import error_text, plain, show_error
+from pages.ui.progress import POLL_SECONDS
+from pages.ui.results import show_number
+from pages.ui.session import owner
+from pages.ui.track_record import controls, figure, text
+from pages.ui.track_record.desk import Answer
+from pages.ui.track_record.filters import Chosen
+from pages.ui.track_record.study import Study
+
+_SHOWN = "record shown"
+
+
+def look(chosen: Chosen) -> Answer | None:
+    """What is found, or the last that was while it is worked out; says how far that is."""
+    try:
+        status = services.records().look(chosen, owner=_owner())
+    except Busy as error:
+        show_error(error)
+        return st.session_state.get(_SHOWN)
+    if status.state == "done":
+        answer: Answer = status.result
+        st.session_state[_SHOWN] = answer
+        if answer.study is not None and controls.learn(answer.study.choices):
+            st.rerun()
+        return answer
+    if status.error is not None:
+        st.error(error_text(status.error), icon=":material/error:")
+        return None
+    _show_progress(chosen)
+    return st.session_state.get(_SHOWN)
+
+
+def show_empty(answer: Answer) -> None:
+    """That there is nothing yet, and how to come by it."""
+    if answer.n_waiting:
+        st.info(
+            f"{answer.n_waiting:,} forecasts are kept, and the bars of none have come yet.",
+            icon=":material/hourglass_top:",
+        )
+    else:
+        st.info("No forecast is kept yet.", icon=":material/inbox:")
+    st.markdown(
+        "Forecasts get here when you press Run on the pages Forecast, Compare, What if and "
+        "Watchlist, and by `kronos forecast --save`. A record at once is made by a walk through "
+        "the past, below or by command:"
+    )
+    st.code("kronos walk-forward my-candles --since 2025-10-01", language=None)
+    st.caption(f"The store is {plain(answer.address)}.")
+
+
+def show_study(study: Study, *, narrow: bool) -> None:
+    """A part of the record of one model."""
+    st.header(plain(study.chosen.model), anchor=False)
+    if not study.n_forecasts:
+        st.info(plain(text.scope_text(study)), icon=":material/filter_alt:")
+        return
+    st.caption(plain(text.scope_text(study)))
+    with st.container(horizontal=True, gap="small", key="record_readouts"):
+        for number in text.headline(study):
+            show_number(number)
+    _show_calibration(study)
+    st.header("Skill against baselines", anchor=False, help=meaning("CRPS skill"))
+    if study.rivals:
+        show_figure(figure.skill_figure(study.rivals, compact=narrow), key="record_skill")
+        st.dataframe(text.rivals_table(study), hide_index=True)
+        st.caption(
+            "On the same instruments, origins and bars. Intervals are of a bootstrap over blocks "
+            "of origin dates; p is that of the Diebold-Mariano test."
+        )
+    else:
+        st.info(
+            "No baseline has forecast the same bars. A walk with baselines makes them comparable.",
+            icon=":material/balance:",
+        )
+    st.header("By part", anchor=False)
+    st.dataframe(text.parts_table(study), hide_index=True)
+    against = f"Skill against {study.rivals[0].title}. " if study.rivals else ""
+    st.caption(plain(f"{against}± two standard errors."))
+    _show_misses(study)
+
+
+def _show_calibration(study: Study) -> None:
+    st.header("Calibration", anchor=False, help=meaning("Calibrated"))
+    charts = (
+        ("Reliability", "record_reliability", figure.reliability_figure(study.reliability)),
+        ("PIT", "record_pit", figure.pit_figure(study.pit)),
+        (
+            "Coverage over the horizon", "record_steps",
+            figure.coverage_figure(study.by_step, title="bars ahead"),
+        ),
+        (
+            "Coverage over time", "record_months",
+            figure.coverage_figure(study.by_month, title="month of the bar", is_time=True),
+        ),
+    )  # fmt: skip
+    helps = {"Reliability": meaning("Reliability"), "PIT": meaning("PIT")}
+    for pair in (charts[:2], charts[2:]):
+        for column, (title, key, drawn) in zip(st.columns(2), pair, strict=True):
+            with column:
+                st.subheader(title, anchor=False, help=helps.get(title, meaning("Coverage")))
+                show_figure(drawn, key=key)
+
+
+@st.fragment
+def _show_misses(study: Study) -> None:
+    """The worst misses to choose from, and the chosen one as a chart."""
+    st.header("Worst misses", anchor=False)
+    titles = {text.miss_title(row): row for _, row in study.misses.iterrows()}
+    if not titles:
+        return
+    chosen = titles[st.selectbox("Forecast", list(titles), key="record_miss")]
+    try:
+        labels, quantiles, levels, actual = _stored_fan(chosen)
+    except KronosError as error:
+        show_error(error)
+        return
+    show_figure(figure.miss_figure(labels, quantiles, levels, actual), key="record_fan")
+    st.caption("As it was stored: 95%, 80% and 50% bands, the median, and the closes that came.")
+    query = text.forecast_link(chosen, str(chosen["zone"]))
+    if query is not None and st.button(
+        "Open in Forecast", key="record_open", icon=":material/open_in_new:"
+    ):
+        expect_visit()
+        st.switch_page("pages/forecast.py", query_params=query)
+
+
+def _stored_fan(
+    miss: pd.Series,
+) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
+    from kronos.store import open_store
+
+    store = open_store()
+    prediction = store.get(str(miss["prediction_id"]))
+    came = store.evaluations([prediction.id]).set_index("step")["actual_return"].astype(float)
+    moved = came.reindex(range(1, prediction.horizon + 1)).to_numpy()
+    local = prediction.timestamps.tz_convert(prediction.zone)
+    labels = [f"{stamp:%Y-%m-%d %H:%M}" for stamp in local]
+    # Measured from the close that the bars have at the origin, as it was scored.
+    actual = prediction.last_close * np.exp(moved)
+    return labels, prediction.quantiles, prediction.levels, actual
+
+
+@st.fragment(run_every=POLL_SECONDS)
+def _show_progress(chosen: Chosen) -> None:
+    status = services.records().look(chosen, owner=_owner())
+    if status.is_final:
+        st.rerun()
+    st.caption(f":material/hourglass_top: {plain(status.stage or 'Waiting')}")
+
+
+def _owner() -> str:
+    """This session on this page."""
+    return f"{owner()} record"

@@ -1,0 +1,106 @@
+"""A walk through the bundled samples, started from the page."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from data_sources.samples import SAMPLES, SampleBars, load_sample
+from kronos.baselines import BASELINES
+from kronos.errors import Busy
+from kronos.inference.jobs import JobStatus
+from pages.ui import services
+from pages.ui.glossary import meaning
+from pages.ui.messages import error_text, plain, show_error
+from pages.ui.progress import POLL_SECONDS, progress_share
+from pages.ui.session import owner
+from pages.ui.track_record.desk import WINDOWS
+
+_REFUSED = "walk refused"
+MAX_ORIGINS = 200
+
+
+def show() -> None:
+    """What to walk through, or how far the walk is."""
+    st.header("Walk forward", anchor=False, help=meaning("Walk-forward"))
+    status = services.records().walk_status(owner=_owner())
+    if status is not None and not status.is_final:
+        _show_progress()
+        return
+    if status is not None:
+        _show_end(status)
+    if refused := st.session_state.pop(_REFUSED, None):
+        show_error(refused)
+    st.caption(
+        "Forecasts the five bundled sample series from many past origins, scores what followed, "
+        "and adds both to the record. The samples are old: for the models they are in sample, so "
+        "choose both under “Learned from” to see them. Series of your own are walked by command: "
+        "kronos walk-forward FOLDER."
+    )
+    names = [entry.name for entry in services.models() if entry.state in ("bundled", "cached")]
+    with st.container(horizontal=True, vertical_alignment="bottom", key="walk_controls"):
+        model = st.selectbox("Model to walk with", [*names, *BASELINES], key="walk_model")
+        n_origins = st.number_input("Origins a series", 5, MAX_ORIGINS, 20, key="walk_origins")
+        with_baselines = st.toggle("With all baselines", True, key="walk_baselines")
+        st.button(
+            "Walk", key="walk_start", icon=":material/directions_walk:", width="content",
+            on_click=_start, args=(model, int(n_origins), with_baselines),
+        )  # fmt: skip
+
+
+@st.fragment(run_every=POLL_SECONDS)
+def _show_progress() -> None:
+    status = services.records().walk_status(owner=_owner())
+    if status is None or status.is_final:
+        st.rerun()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.progress(progress_share(status), plain(walk_text(status)))
+        st.button(
+            "Cancel", key="walk_cancel", icon=":material/close:", width="content",
+            on_click=services.records().leave_walk, kwargs={"owner": _owner()},
+        )  # fmt: skip
+
+
+def walk_text(status: JobStatus) -> str:
+    """How far a walk is, in a line."""
+    if status.stage != WINDOWS or not status.total:
+        return status.stage or "Waiting"
+    text = f"{status.done:,} of {status.total:,} windows"
+    if status.seconds_left is None:
+        return text
+    minutes = status.seconds_left / 60
+    left = f"{status.seconds_left:.0f} s" if minutes < 1.5 else f"{minutes:.0f} min"
+    return f"{text}, about {left} left"
+
+
+def _show_end(status: JobStatus) -> None:
+    if status.error is not None:
+        st.error(error_text(status.error), icon=":material/error:")
+    elif status.state == "cancelled":
+        st.info(
+            "The walk was stopped. What it has scored is kept; started again it goes on.",
+            icon=":material/cancel:",
+        )
+    else:
+        report = status.result
+        text = f"{report.n_stored:,} windows were added, {report.n_known:,} were there before."
+        failed = sum(report.problems.values())
+        if failed:
+            first = next(iter(report.problems))
+            text += f" {failed:,} could not be forecast, the first: {first}"
+        st.success(plain(text), icon=":material/check_circle:")
+
+
+def _start(model: str, n_origins: int, with_baselines: bool) -> None:
+    from kronos.walk_forward import Series, WalkPlan
+
+    models = dict.fromkeys([model, *(BASELINES if with_baselines else ())])
+    series = [Series(load_sample(key), SampleBars.name) for key in SAMPLES]
+    plan = WalkPlan(models=tuple(models), n_origins=n_origins)
+    try:
+        services.records().walk(series, plan, owner=_owner())
+    except Busy as error:
+        st.session_state[_REFUSED] = error
+
+
+def _owner() -> str:
+    return f"{owner()} walk"

@@ -1,0 +1,55 @@
+"""The track-record page: empty, filled by a walk, filtered, and stopped."""
+
+import pytest
+
+from kronos.store import open_store
+from pages.ui import services
+from tests.pages.app_driver import new_session, press, run_until, words
+
+
+@pytest.fixture(autouse=True)
+def own_store(tmp_path, monkeypatch):
+    monkeypatch.setenv("KRONOS_STORE", str(tmp_path / "store.sqlite3"))
+    services.records().refresh()
+    yield
+    services.records().refresh()
+
+
+def has_answer(app):
+    return "record shown" in app.session_state
+
+
+def opened():
+    return run_until(new_session("track_record").run(), has_answer)
+
+
+def test_an_empty_record_tells_how_to_fill_it():
+    app = opened()
+    said = words(app)
+    assert "No forecast is kept yet" in said
+    assert "kronos forecast --save" in said
+    assert "kronos walk-forward" in app.code[0].value
+    assert "says nothing of a single day" in said
+
+
+def test_a_walk_fills_the_record_and_filters_read_it():
+    app = opened()
+    app.selectbox(key="walk_model").set_value("random-walk")
+    app.number_input(key="walk_origins").set_value(5)
+    app.run()
+    press(app, "walk_start")
+    app = run_until(app, lambda app: "windows were added" in "".join(s.value for s in app.success))
+    assert open_store().counts()["ml_predictions"] == 5 * 5 * 5
+    app = run_until(app, lambda app: "record_model" in app.session_state)
+    said = words(app)
+    assert "25 forecasts of 5 series" in said
+    assert "Worst misses" in [header.value for header in app.header]
+    ewma = next(label for label in app.selectbox(key="record_model").options if "ewma" in label)
+    app.selectbox(key="record_model").set_value(ewma).run()
+    app = run_until(app, lambda app: app.header[1].value.startswith("ewma"))
+    assert app.dataframe[0].value["Against"].tolist()[0] == "Random walk with drift"
+    assert len(app.dataframe[0].value) == 4
+    app.selectbox(key="record_class").set_value("equity").run()
+    app = run_until(app, lambda app: "10 forecasts of 2 series" in words(app))
+    app.selectbox(key="record_made").set_value("ahead").run()
+    app = run_until(app, lambda app: "No forecast is of this kind" in words(app))

@@ -1,0 +1,75 @@
+"""`kronos walk-forward`: files in, forecasts and scores in the store."""
+
+import pytest
+
+from data_sources.samples import load_sample
+from kronos.cli import main
+from kronos.cli.terminal import ProgressLine, duration
+from kronos.store.store import Store
+
+
+def write_bars(folder, name, n_bars=300):
+    bars = load_sample("ETHUSD_1h").slice(0, n_bars).frame.tz_localize(None).reset_index()
+    bars.to_csv(folder / f"{name}.csv", index=False)
+
+
+def test_a_folder_is_walked_and_walked_on(tmp_path, capsys):
+    write_bars(tmp_path, "ETHUSD")
+    (tmp_path / "broken.csv").write_text("time\n1\n")
+    store = tmp_path / "store.sqlite3"
+    asked = [
+        "walk-forward", str(tmp_path), "--models", "baselines", "ewma", "--origins", "3",
+        "--horizon", "4", "--paths", "8", "--store", str(store),
+    ]  # fmt: skip
+    assert main(asked) == 0
+    told = capsys.readouterr().err
+    assert "15 windows stored" in told
+    assert "broken.csv is left out" in told
+    with Store(str(store)) as opened:
+        assert opened.counts()["signal_evaluations"] == 15 * 4
+        assert opened.series() == [("files", "ETHUSD", "1h")]
+    assert main(asked) == 0
+    assert "0 windows stored" in capsys.readouterr().err
+    assert main(["score", "--store", str(store)]) == 0
+    assert "afterwards" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--models", "of nobody"], "no model"),
+        (["--since", "yesterday week"], "not a date"),
+        (["--history", "5000"], "None of the 1 series"),
+        (["--paths", "20000"], "sample_count must be"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(tmp_path, capsys, options, expected):
+    write_bars(tmp_path, "ETHUSD")
+    store = str(tmp_path / "store.sqlite3")
+    assert main(["walk-forward", str(tmp_path), *options, "--store", store]) == 2
+    assert expected in capsys.readouterr().err
+
+
+def test_the_line_of_progress_tells_the_time_left(monkeypatch):
+    class Terminal:
+        def __init__(self):
+            self.text = ""
+
+        def isatty(self):
+            return True
+
+        def write(self, text):
+            self.text += text
+
+        def flush(self):
+            pass
+
+    clock = iter([0.0, 10.0, 10.0, 10.0, 10.0])
+    monkeypatch.setattr("kronos.cli.terminal.time.monotonic", lambda: next(clock))
+    terminal = Terminal()
+    line = ProgressLine("windows", tells_time=True, stream=terminal)
+    line(100, 1300)
+    line(300, 1300)
+    assert "windows: 300 of 1,300, 50 s left" in terminal.text
+    lengths = [duration(seconds) for seconds in (59, 60, 3599, 3900)]
+    assert lengths == ["59 s", "1 min", "1 h 00 min", "1 h 05 min"]

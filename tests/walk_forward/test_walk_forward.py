@@ -1,0 +1,152 @@
+"""A walk stores what each origin could foresee, once, and goes on where it was stopped."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data_sources.samples import load_sample
+from kronos.errors import InvalidCandles, InvalidRequest
+from kronos.forecast import SamplingParameters
+from kronos.service import new_engine
+from kronos.store.record import read_record
+from kronos.store.scoring import score_candles
+from kronos.store.store import Store
+from kronos.walk_forward import Series, WalkPlan, choose_origins, walk_forward
+from kronos.walk_forward.files import read_series
+
+CANDLES = load_sample("ETHUSD_1h").slice(0, 700)
+PLAN = WalkPlan(
+    models=("random-walk", "ewma"),
+    horizon=6,
+    n_origins=20,
+    sampling=SamplingParameters(sample_count=8),
+)
+SERIES = [Series(CANDLES, "samples")]
+
+
+@pytest.fixture(scope="module")
+def engine():
+    engine = new_engine("cpu")
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store(str(tmp_path / "store.sqlite3")) as store:
+        yield store
+
+
+def test_origins_are_even_and_leave_room_on_both_sides():
+    origins = choose_origins(CANDLES, PLAN)
+    assert len(origins) == PLAN.n_origins
+    assert (origins[0], origins[-1]) == (PLAN.history - 1, len(CANDLES) - 1 - PLAN.horizon)
+    assert np.ptp(np.diff(origins)) <= 1
+    every = choose_origins(CANDLES, replace(PLAN, every=100))
+    assert np.diff(every).tolist() == [100] * (len(every) - 1)
+    assert every[-1] == origins[-1]
+    since = pd.Timestamp(CANDLES.frame.index[500])
+    assert choose_origins(CANDLES, replace(PLAN, since=since))[0] == 500
+    assert len(choose_origins(CANDLES.slice(0, 260), PLAN)) == 0
+
+
+def test_a_walk_stores_each_window_with_the_scores_that_scoring_gives(engine, store):
+    report = walk_forward(engine, store, SERIES, PLAN)
+    assert (report.n_windows, report.n_stored, report.n_series) == (40, 40, 1)
+    record = read_record(store)
+    assert len(record) == 40 * PLAN.horizon
+    assert record["model"].value_counts().to_dict() == {"random-walk": 120, "ewma": 120}
+    assert set(record["origin"]) == set(CANDLES.frame.index[choose_origins(CANDLES, PLAN)])
+    assert not record["ahead"].any()
+    assert record["out_of_sample"].all()
+    again = score_candles(store, CANDLES)
+    assert (again.n_predictions, sum(again.recorded.values())) == (40, 0)
+
+
+def test_what_comes_after_an_origin_changes_no_forecast_from_it(engine, store, tmp_path):
+    plan = replace(PLAN, every=1, since=pd.Timestamp(CANDLES.frame.index[600]))
+    # The last window's bars, and so its outcome, differ.
+    frame = CANDLES.frame.copy()
+    frame.iloc[-PLAN.horizon :, :4] *= 1.5
+    walk_forward(engine, store, SERIES, plan)
+    with Store(str(tmp_path / "other.sqlite3")) as other:
+        walk_forward(engine, other, [Series(replace(CANDLES, frame=frame), "samples")], plan)
+        first, second = (
+            {p.id: p.quantiles for p in s.predictions(model="ewma")} for s in (store, other)
+        )
+        unchanged = first.keys() & second.keys()
+        assert len(unchanged) == len(first) == len(second)
+        for name in unchanged:
+            np.testing.assert_array_equal(first[name], second[name])
+        assert not read_record(store)["crps"].equals(read_record(other)["crps"])
+
+
+def test_a_walk_that_was_stopped_goes_on(engine, store):
+    class Stopped(Exception):
+        pass
+
+    def stop(done, total):
+        if done:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        walk_forward(engine, store, SERIES, PLAN, progress=stop)
+    n_before = store.counts()["ml_predictions"]
+    assert 0 < n_before < 40
+    seen = []
+    report = walk_forward(
+        engine, store, SERIES, PLAN, progress=lambda done, total: seen.append((done, total))
+    )
+    assert (report.n_known, report.n_stored) == (n_before, 40 - n_before)
+    assert (seen[0], seen[-1]) == ((n_before, 40), (40, 40))
+    assert len(read_record(store)) == 40 * PLAN.horizon
+    assert walk_forward(engine, store, SERIES, PLAN).n_stored == 0
+
+
+def test_other_settings_are_other_windows(engine, store):
+    walk_forward(engine, store, SERIES, PLAN)
+    other = replace(PLAN, sampling=SamplingParameters(sample_count=8, seed=1), n_origins=2)
+    assert walk_forward(engine, store, SERIES, other).n_stored == 4
+
+
+def test_a_window_that_cannot_be_forecast_is_told_and_leaves_the_others(engine, store):
+    frame = CANDLES.frame.copy()
+    frame.iloc[:, :4] = 100.0
+    flat = Series(replace(CANDLES, frame=frame, symbol="FLAT"), "samples")
+    plan = replace(PLAN, models=("garch",), n_origins=2)
+    report = walk_forward(engine, store, [flat, *SERIES], plan)
+    assert report.n_stored == 2
+    assert sum(report.problems.values()) == 2
+    assert all("FLAT, garch: All 700 closes" in text or "FLAT" in text for text in report.problems)
+
+
+def test_what_cannot_be_walked_is_refused(engine, store):
+    with pytest.raises(InvalidRequest, match="None of the 1 series"):
+        walk_forward(engine, store, SERIES, replace(PLAN, history=700))
+    with pytest.raises(InvalidRequest, match="no model"):
+        walk_forward(engine, store, SERIES, replace(PLAN, models=("of nobody",)))
+    with pytest.raises(InvalidRequest, match="horizon must be at least 1"):
+        replace(PLAN, horizon=0)
+
+
+def test_paths_are_kept_where_asked(engine, store):
+    plan = replace(PLAN, n_origins=2)
+    walk_forward(engine, store, SERIES, plan)
+    assert store.counts()["prediction_paths"] == 0
+    walk_forward(engine, store, SERIES, replace(plan, horizon=3), paths="close")
+    assert store.counts()["prediction_paths"] == 4
+
+
+def test_series_of_a_folder(tmp_path):
+    bars = CANDLES.frame.tz_localize(None).reset_index()
+    bars.to_csv(tmp_path / "ETHUSD.csv", index=False)
+    (tmp_path / "notes.csv").write_text("a,b\n1,2\n")
+    found, broken = list(read_series(tmp_path))
+    pd.testing.assert_frame_equal(found.candles.frame, CANDLES.frame, check_freq=False)
+    assert (found.candles.symbol, found.candles.interval) == ("ETHUSD", "1h")
+    assert isinstance(broken, InvalidCandles)
+    assert "notes.csv is left out" in str(broken)
+    (tmp_path / "list.csv").write_text("file,ticker\nETHUSD.csv,ETHEUR\n")
+    assert next(read_series(tmp_path, manifest=tmp_path / "list.csv")).candles.symbol == "ETHEUR"
