@@ -24,13 +24,8 @@ from kronos.errors import KronosError
 __all__ = ["COMMANDS", "main", "parser"]
 
 COMMANDS = (
-<<<<<<< HEAD
-    "forecast", "score", "store", "fetch", "models", "train", "finetune", "evaluate", "events",
-    "backtest", "synthesize",
-=======
     "forecast", "score", "store", "walk_forward", "fetch", "models", "train", "finetune",
-    "evaluate", "events",
->>>>>>> wt-record
+    "evaluate", "backtest", "synthesize", "events",
 )  # fmt: skip
 """Modules of this package, in the order --help lists them."""
 
