@@ -61,8 +61,8 @@ MAY_USE = {
         "zoo",
     },
     "portfolio": {
-        "calendars", "candles", "errors", "export", "forecast", "inference", "intervals",
-        "predictor", "service",
+        "calendars", "candles", "errors", "evaluation", "export", "forecast", "inference",
+        "intervals", "predictor", "service",
     },
     "synthetic": {
         "baselines", "candles", "errors", "export", "forecast", "inference", "noise", "service",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kronos.evaluation.significance import newey_west
 from kronos.portfolio.market import Market
 
 __all__ = ["RankIC", "forward_returns", "newey_west_t", "rank_ic"]
@@ -91,9 +92,5 @@ def newey_west_t(values: np.ndarray, *, lags: int) -> float:
     if n < 3:
         return float("nan")
     n_lags = min(max(lags, math.floor(4 * (n / 100) ** (2 / 9))), n - 1)
-    apart = values - values.mean()
-    variance = float(apart @ apart)
-    for lag in range(1, n_lags + 1):
-        variance += 2 * (1 - lag / (n_lags + 1)) * float(apart[lag:] @ apart[:-lag])
-    error = math.sqrt(max(variance, 0.0)) / n
+    error = math.sqrt(max(newey_west(values, n_lags), 0.0) / n)
     return float(values.mean()) / error if error > 1e-15 else float("nan")

@@ -156,8 +156,8 @@ _JUDGING = (
     ),
     Term(
         "RankIC",
-        "Correlation of the ranks of median and outcome across instruments, the mean over dates. 0 "
-        "means that the order was chance.",
+        "Correlation of the ranks of forecast (its median, or a signal made of it) and outcome "
+        "across instruments, the mean over dates. 0 means that the order was chance.",
     ),
 )
 _PORTFOLIO = (
@@ -180,11 +180,7 @@ _PORTFOLIO = (
         "Turnover",
         "Half of what is bought and sold in a year, as a multiple of the mean equity.",
     ),
-    Term(
-        "RankIC",
-        "Rank correlation of the signal with what came, averaged over the rebalances; t above 2 "
-        "is unlikely to be chance. ICIR is its mean over its standard deviation.",
-    ),
+    Term("ICIR", "RankIC over its own standard deviation from rebalance to rebalance."),
     Term(
         "Break-even cost",
         "Cost of each trade at which the strategy ends where equal weight does.",

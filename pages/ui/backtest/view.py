@@ -36,7 +36,7 @@ _ROWS = (
     ("n_trades", "Trades", _WHOLE),
     ("n_lapsed", "Orders lapsed", _WHOLE),
 )
-_TERMS = ("Sharpe ratio", "Turnover", "RankIC", "Break-even cost", "Deflated Sharpe ratio")
+_TERMS = ("Sharpe ratio", "Turnover", "RankIC", "ICIR", "Break-even cost", "Deflated Sharpe ratio")
 MAX_TRADES = 2000
 
 
