@@ -17,8 +17,9 @@ from kronos.errors import Busy, InvalidRequest, RateLimited, SourceBlocked, Sour
 from kronos.inference.continuation import Drawing
 from kronos.inference.engine import Request
 from kronos.service import new_engine
+from pages.ui.runs_desk import RUNS_WAITING
 from pages.ui.watchlist import fetch as watchlist_fetch
-from pages.ui.watchlist.desk import RUNS_AT_ONCE, RUNS_WAITING, WatchDesk
+from pages.ui.watchlist.desk import RUNS_AT_ONCE, WatchDesk
 from pages.ui.watchlist.request import Entry, WatchRequest
 from pages.ui.watchlist.rows import LEVELS
 from tests.pages.watchlist_cases import PATIENCE, Slices, request, wait_for_end, wait_until
