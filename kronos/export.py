@@ -10,7 +10,7 @@ import pandas as pd
 from kronos.candles import Candles
 from kronos.forecast import Forecast
 
-__all__ = ["cell_text", "forecast_json", "paths_csv", "quantiles_csv"]
+__all__ = ["candles_csv", "cell_text", "forecast_json", "paths_csv", "quantiles_csv"]
 
 _FORMULA_STARTS = ("=", "+", "-", "@")
 
@@ -38,6 +38,18 @@ def paths_csv(candles: Candles, forecast: Forecast) -> str:
     table = forecast.paths_frame().reset_index()
     table.insert(0, "symbol", cell_text(candles.symbol))
     return _csv(table)
+
+
+def candles_csv(candles: Candles) -> str:
+    """The bars, one row each; times with their offset, days and weeks as dates."""
+    local = candles.local_index
+    are_dates = bool((local == local.normalize()).all()) and candles.width.days
+    table = candles.frame.reset_index(drop=True)
+    table.insert(0, "symbol", cell_text(candles.symbol))
+    table.insert(
+        1, "timestamp", [f"{at:%Y-%m-%d}" if are_dates else at.isoformat() for at in local]
+    )
+    return str(table.to_csv(index=False, lineterminator="\n"))
 
 
 def forecast_json(candles: Candles, forecast: Forecast) -> str:

@@ -41,6 +41,24 @@ class SamplingParameters:
         """Whether some tokens cannot be drawn: greedy, or filtered by top-k or top-p."""
         return self.T == 0.0 or self.top_k > 0 or self.top_p < 1.0
 
+    def require_plain(self, model: str, why: str) -> None:
+        """Refuses T, top-p and top-k, for a model on which they cannot act.
+
+        Args:
+            model: Its name.
+            why: What there is instead of tokens, as half a sentence.
+
+        Raises:
+            InvalidRequest: One of them is not what leaves everything as it is.
+        """
+        for name, plain in (("T", 1.0), ("top_p", 1.0), ("top_k", 0)):
+            found = getattr(self, name)
+            if found != plain:
+                raise InvalidRequest(
+                    f"{name} must be {plain:g} for {model}, found {found:g}: {why}, so that "
+                    "temperature, top-p and top-k have nothing to act on."
+                )
+
     def __post_init__(self) -> None:
         for name in ("T", "top_p"):
             value = getattr(self, name)

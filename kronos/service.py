@@ -9,6 +9,7 @@ import atexit
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -29,11 +30,13 @@ if TYPE_CHECKING:
     from kronos.predictor import KronosPredictor
 
 __all__ = [
+    "ModelFacts",
     "ask_model",
     "engine",
     "engine_sample",
     "forecast_request",
     "longest_context",
+    "model_facts",
     "new_engine",
     "running_engine",
 ]
@@ -138,7 +141,33 @@ def ask_model(
 
 def longest_context(engine: Engine, model: str, horizon: int) -> int:
     """Bars that a model reads before a horizon, of a series long enough."""
-    return ask_model(engine, model, lambda p: p.context_length(sys.maxsize, horizon))
+    return model_facts(engine, model, horizon).n_read
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What a loaded model is.
+
+    Attributes:
+        name: Name shown with its forecasts.
+        revision: Revision of its weights, or of a baseline's source.
+        n_read: Bars it reads before a horizon, of a series long enough.
+    """
+
+    name: str
+    revision: str
+    n_read: int
+
+
+def model_facts(engine: Engine, model: str, horizon: int) -> ModelFacts:
+    """What a model is; loads it if need be."""
+
+    def read(predictor: KronosPredictor) -> ModelFacts:
+        n_read = predictor.context_length(sys.maxsize, horizon)
+        return ModelFacts(predictor.name, predictor.revision, n_read)
+
+    facts: ModelFacts = ask_model(engine, model, read)
+    return facts
 
 
 def engine_sample(engine: Engine, model: str) -> Callable[..., tuple[np.ndarray, np.ndarray]]:

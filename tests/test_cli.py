@@ -209,7 +209,9 @@ def test_models_lists_every_model(cache: Path, capsys: pytest.CaptureFixture[str
         assert name in table
     assert cli.main(["models", "list", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
-    assert [entry["name"] for entry in listed] == ["bundled", "mini", "small", "base"]
+    assert [entry["name"] for entry in listed] == [
+        "bundled", "mini", "small", "base", "chronos-2-small", "chronos-2",
+    ]  # fmt: skip
 
 
 def test_models_download_verify_delete(

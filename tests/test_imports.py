@@ -35,14 +35,18 @@ MAY_USE = {
         "candle_paths", "context", "errors", "event_rows", "forecast", "inference", "nn",
         "upstream_calls",
     },
+    "direct": {"context", "event_rows", "forecast", "inference"},
     "baselines": {
-        "candle_paths", "context", "digest", "errors", "evaluation", "forecast", "inference",
-        "noise",
+        "candle_paths", "context", "digest", "direct", "errors", "evaluation", "forecast", "noise",
     },
     "adapters": {"errors", "nn"},
+    "chronos": {
+        "baselines", "candle_paths", "context", "direct", "errors", "event_rows", "forecast",
+        "inference", "noise",
+    },
     "zoo": {
-        "adapters", "assets", "baselines", "collector", "digest", "errors", "hub", "inference",
-        "nn", "predictor",
+        "adapters", "assets", "baselines", "chronos", "collector", "digest", "errors", "hub",
+        "inference", "nn", "predictor",
     },
     "pretrained": {"errors", "hub", "nn", "predictor", "zoo"},
     "training": {
@@ -64,6 +68,13 @@ MAY_USE = {
         "baselines", "calendars", "calibration", "candle_paths", "candles", "context", "errors",
         "evaluation", "forecast", "hub", "inference", "intervals", "store", "zoo",
     },
+    "portfolio": {
+        "calendars", "candles", "errors", "evaluation", "export", "forecast", "inference",
+        "intervals", "predictor", "service",
+    },
+    "synthetic": {
+        "baselines", "candles", "errors", "export", "forecast", "inference", "noise", "service",
+    },
     "torch_setup": {"collector"},
     "service": {
         "baselines", "context", "ensemble", "forecast", "inference", "predictor", "torch_setup",
@@ -79,8 +90,8 @@ MAY_USE = {
 }  # fmt: skip
 WITHOUT_TORCH = {
     "assets", "baselines", "calendars", "calibration", "candle_paths", "candles", "collector",
-    "context", "digest", "errors", "evaluation", "event_rows", "events", "export", "forecast",
-    "forecast_file", "hub", "intervals", "machine", "noise", "store", "upstream_calls",
+    "context", "digest", "direct", "errors", "evaluation", "event_rows", "events", "export",
+    "forecast", "forecast_file", "hub", "intervals", "machine", "noise", "store", "upstream_calls",
 }  # fmt: skip
 # The command line stands above everything, like the pages.
 COMMANDS = {"cli", "__main__"}

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 
 import numpy as np
-import pandas as pd
 
 from kronos.baselines.bootstrap import block_bootstrap
 from kronos.baselines.garch import filtered_historical, garch_t
@@ -15,15 +12,10 @@ from kronos.baselines.history import History, Moves, candles_of
 from kronos.baselines.random_walk import ewma_cone, walk_with_drift
 from kronos.baselines.table import BASELINES, find, revision
 from kronos.candle_paths import make_valid
-from kronos.context import (
-    Context,
-    Stamps,
-    read_question,
-    require_positive_prices,
-)
+from kronos.context import Context
+from kronos.direct import DirectPredictor
 from kronos.errors import InvalidCandles, InvalidRequest
-from kronos.forecast import Forecast, SamplingParameters, whole_number
-from kronos.inference.drawing import Drawing
+from kronos.forecast import SamplingParameters, whole_number
 from kronos.noise import path_uniforms
 
 DEFAULT_LOOKBACK = 1000
@@ -41,7 +33,7 @@ METHODS: dict[str, Method] = {
 }
 
 
-class BaselinePredictor:
+class BaselinePredictor(DirectPredictor):
     """A baseline with the interface of `KronosPredictor`.
 
     Candles along a path are made of the drawn close and of a bar of the history: its gap from the
@@ -53,12 +45,11 @@ class BaselinePredictor:
     Attributes:
         name: A key of `BASELINES`.
         revision: Digest of the methods' source.
-        decoder: None; nothing is drawn step by step.
         n_bytes: 0; there are no weights.
         reads_events: False; a baseline cannot be told of events.
     """
 
-    decoder = None
+    no_tokens = "a baseline draws no tokens"
     n_bytes = 0
     reads_events = False
 
@@ -79,115 +70,8 @@ class BaselinePredictor:
         self.revision = revision()
         self._method = METHODS[found.name]
 
-    def forecast(
-        self,
-        df: pd.DataFrame,
-        *,
-        y_timestamp: Stamps,
-        x_timestamp: Stamps | None = None,
-        T: float = 1.0,
-        top_p: float = 1.0,
-        top_k: int = 0,
-        sample_count: int = 100,
-        seed: int = 0,
-        lookback: int | None = None,
-        events: np.ndarray | None = None,
-    ) -> Forecast:
-        """Samples futures and returns every path; the first part is `begin`.
-
-        Args:
-            df: Bars with open, high, low, close and, if there are, volume and amount.
-            y_timestamp: (H,) times of the bars to forecast.
-            x_timestamp: Times of the bars; the index of `df` when None.
-            T: 1, as a baseline has no tokens that could be made likelier.
-            top_p: 1, likewise.
-            top_k: 0, likewise.
-            sample_count: Number of paths N.
-            seed: The same seed gives the same paths.
-            lookback: Bars read; None for the last 1,000.
-            events: None, as a baseline reads bars alone.
-
-        Raises:
-            InvalidCandles: The candles or times cannot be used, or are too few.
-            InvalidRequest: A parameter is out of range.
-        """
-        drawing = self.begin(
-            df,
-            y_timestamp=y_timestamp,
-            x_timestamp=x_timestamp,
-            sampling=SamplingParameters(T, top_p, top_k, sample_count, seed),
-            lookback=lookback,
-            events=events,
-        )
-        result: Forecast = drawing.finish()
-        return result
-
-    def begin(
-        self,
-        df: pd.DataFrame,
-        *,
-        y_timestamp: Stamps,
-        x_timestamp: Stamps | None = None,
-        sampling: SamplingParameters,
-        lookback: int | None = None,
-        anchor: bool = True,
-        events: np.ndarray | None = None,
-    ) -> Drawing:
-        """What is asked, checked.
-
-        Args:
-            df: As for `forecast`, like the next two.
-            y_timestamp: Times of the bars to forecast.
-            x_timestamp: Times of the bars.
-            sampling: T, top_p and top_k must leave everything as it is.
-            lookback: Bars read.
-            anchor: Makes no difference: every path starts at the last close anyway.
-            events: None.
-
-        Returns:
-            No series to draw, and a finish that returns the `Forecast`.
-
-        Raises:
-            InvalidCandles: As for `forecast`.
-            InvalidRequest: As for `forecast`.
-        """
-        started = time.perf_counter()
-        self._require_plain(sampling)
-        self._refuse_events(events)
-        asked = read_question(
-            df,
-            x_timestamp=x_timestamp,
-            y_timestamp=y_timestamp,
-            context_length=partial(self.context_length, lookback=lookback),
-        )
-        context = asked.context
-        self._require_enough(context)
-        checked = time.perf_counter() - started
-
-        def finish() -> Forecast:
-            # Not counted from the beginning: an engine may have done other work in between.
-            resumed = time.perf_counter()
-            return Forecast(
-                paths=self._paths(context, len(asked.future), sampling),
-                timestamps=asked.future,
-                origin=asked.origin,
-                last_close=float(context.values[-1, 3]),
-                parameters=sampling,
-                model_name=self.name,
-                model_revision=self.revision,
-                context_hash=context.sha256(),
-                n_context=len(context.values),
-                seconds=checked + time.perf_counter() - resumed,
-            )
-
-        return Drawing([], finish)
-
     def context_length(self, n_bars: int, horizon: int, lookback: int | None = None) -> int:
-        """Number of bars read of `n_bars`, with an optional wish, whatever the horizon.
-
-        Raises:
-            InvalidRequest: The wish is no whole number within the bounds.
-        """
+        """See `DirectPredictor.context_length`; None for the last 1,000."""
         wish = whole_number(DEFAULT_LOOKBACK if lookback is None else lookback, "lookback")
         if not self.description.n_needed <= wish <= MAX_LOOKBACK:
             raise InvalidRequest(
@@ -196,37 +80,7 @@ class BaselinePredictor:
             )
         return min(wish, n_bars)
 
-    def begin_samples(
-        self,
-        contexts: Sequence[Context],
-        futures: Sequence[np.ndarray],
-        sampling: SamplingParameters,
-        *,
-        events: Sequence[np.ndarray | None] | None = None,
-    ) -> Drawing:
-        """As `KronosPredictor.begin_samples`: paths (B, N, H, 6) and the last candles (B, 6)."""
-        self._require_plain(sampling)
-        for rows in () if events is None else events:
-            self._refuse_events(rows)
-        for context in contexts:
-            self._require_enough(context)
-
-        def finish() -> tuple[np.ndarray, np.ndarray]:
-            paths = [
-                self._paths(context, len(fields), sampling)
-                for context, fields in zip(contexts, futures, strict=True)
-            ]
-            return np.stack(paths), np.stack([context.values[-1] for context in contexts])
-
-        return Drawing([], finish)
-
-    def _paths(self, context: Context, horizon: int, sampling: SamplingParameters) -> np.ndarray:
-        history = History.of(context)
-        noise = path_uniforms(sampling.seed, sampling.sample_count, horizon)
-        return make_valid(candles_of(history, self._method(history, noise)), context)
-
-    def _require_enough(self, context: Context) -> None:
-        require_positive_prices(context)
+    def _check(self, context: Context, horizon: int) -> None:
         needed = self.description.n_needed
         if len(context.values) < needed:
             raise InvalidCandles(
@@ -235,18 +89,23 @@ class BaselinePredictor:
                 "baseline."
             )
 
-    def _refuse_events(self, events: np.ndarray | None) -> None:
+    def _told(
+        self, events: np.ndarray | None, n_bars: int, context: Context, horizon: int
+    ) -> np.ndarray | None:
         if events is not None:
             raise InvalidRequest(
                 f"{self.name} reads bars alone and cannot be told of events. Leave events out, or "
                 "choose a model that was fine-tuned with them."
             )
+        return None
 
-    def _require_plain(self, sampling: SamplingParameters) -> None:
-        for name, plain in (("T", 1.0), ("top_p", 1.0), ("top_k", 0)):
-            found = getattr(sampling, name)
-            if found != plain:
-                raise InvalidRequest(
-                    f"{name} must be {plain:g} for {self.name}, found {found:g}: a baseline draws "
-                    "no tokens, so that temperature, top-p and top-k have nothing to act on."
-                )
+    def _paths(
+        self,
+        context: Context,
+        horizon: int,
+        sampling: SamplingParameters,
+        told: np.ndarray | None,
+    ) -> np.ndarray:
+        history = History.of(context)
+        noise = path_uniforms(sampling.seed, sampling.sample_count, horizon)
+        return make_valid(candles_of(history, self._method(history, noise)), context)

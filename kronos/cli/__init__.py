@@ -24,8 +24,8 @@ from kronos.errors import KronosError
 __all__ = ["COMMANDS", "main", "parser"]
 
 COMMANDS = (
-    "forecast", "walk_forward", "score", "calibrate", "ensemble", "store", "fetch", "models",
-    "train", "finetune", "evaluate", "events",
+    "forecast", "score", "store", "walk_forward", "calibrate", "ensemble", "fetch", "models",
+    "train", "finetune", "evaluate", "backtest", "synthesize", "events",
 )  # fmt: skip
 """Modules of this package, in the order --help lists them."""
 
@@ -41,6 +41,7 @@ examples:
   kronos forecast bars.csv --save               keep it, to be scored by kronos score later
   kronos models                                 which models there are, and which are here
   kronos evaluate --data bars/                  scores on held-out series against a plain cone
+  kronos backtest --data bars/ --top-k 10       a portfolio that follows the forecasts
   kronos forecast --help                        everything about one command
 
 Forecasts are samples of a statistical model, not advice. Bars before July 2024 may have been

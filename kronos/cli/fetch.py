@@ -64,6 +64,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Does what was asked; see `kronos.cli`."""
     from data_sources.markets import open_source
+    from kronos.export import candles_csv
 
     start, end = _moment(args, "start"), _moment(args, "end")
     bars = open_source(args.source).fetch(
@@ -84,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
             sep="\n",
             file=sys.stderr,
         )
-    write_text(args.output, _as_csv(candles))
+    write_text(args.output, candles_csv(candles))
     return 0
 
 
@@ -129,17 +130,3 @@ def _cut(candles: Candles, start: pd.Timestamp | None, end: pd.Timestamp | None)
             f"{wall[0]} to {wall[-1]} ({candles.zone})."
         )
     return candles.slice(first, stop)
-
-
-def _as_csv(candles: Candles) -> str:
-    """Times with their offset, days and weeks as dates."""
-    from kronos.export import cell_text
-
-    local = candles.local_index
-    are_dates = bool((local == local.normalize()).all()) and candles.width.days
-    table = candles.frame.reset_index(drop=True)
-    table.insert(0, "symbol", cell_text(candles.symbol))
-    table.insert(
-        1, "timestamp", [f"{at:%Y-%m-%d}" if are_dates else at.isoformat() for at in local]
-    )
-    return str(table.to_csv(index=False, lineterminator="\n"))

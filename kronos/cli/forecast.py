@@ -16,7 +16,7 @@ from kronos.errors import InvalidRequest
 if TYPE_CHECKING:
     from kronos.inference.jobs import JobStatus
 
-__all__ = ["add_parser", "run"]
+__all__ = ["add_data_options", "add_parser", "run"]
 
 _EPILOG = """\
 The file needs a column of times and open, high, low, close; volume and amount are used if there.
@@ -71,12 +71,13 @@ def add_parser(subparsers: Any) -> None:
         f"{', '.join(BASELINES)} (default: bundled, which needs no network)",
     )
     model.add_argument("--device", help="cpu, cuda, mps, ... (default: a GPU if there is one)")
-    _add_data_options(parser.add_argument_group("data (default: read off the file)"))
+    add_data_options(parser.add_argument_group("data (default: read off the file)"))
     _add_sampling_options(parser.add_argument_group("sampling"))
     _add_output_options(parser.add_argument_group("output"))
 
 
-def _add_data_options(group: Any) -> None:
+def add_data_options(group: Any) -> None:
+    """Options that say how the file is read, for all commands that read one."""
     group.add_argument("--interval", help="width of a bar, such as 5m, 1h, 1d")
     group.add_argument(
         "--clock",

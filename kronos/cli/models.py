@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser", "run"]
 
-_NAMES = ", ".join(zoo.PUBLISHED)
+_NAMES = ", ".join(zoo.PUBLISHED | zoo.CHRONOS)
 
 _EPILOG = """\
 states:

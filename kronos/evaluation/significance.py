@@ -44,7 +44,7 @@ def diebold_mariano(differences: np.ndarray, horizon: int = 1) -> Tested:
         The statistic, below 0 where the first lost less; NaN where n is too small for h or
         nothing varies.
     """
-    from scipy.stats import t
+    from scipy.special import stdtr
 
     n, h = len(differences), horizon
     correction = (n + 1 - 2 * h + h * (h - 1) / max(n, 1)) / max(n, 1)
@@ -52,7 +52,7 @@ def diebold_mariano(differences: np.ndarray, horizon: int = 1) -> Tested:
     if n < 2 or h >= n or correction <= 0.0 or variance <= 0.0:
         return Tested(float("nan"), float("nan"))
     statistic = float(differences.mean() / np.sqrt(variance / n) * np.sqrt(correction))
-    return Tested(statistic, float(2.0 * t.sf(abs(statistic), n - 1)))
+    return Tested(statistic, float(2.0 * stdtr(n - 1, -abs(statistic))))
 
 
 def block_bootstrap(n: int, block: int, n_draws: int, seed: int = 0) -> np.ndarray:

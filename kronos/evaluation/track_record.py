@@ -105,7 +105,8 @@ def crps_skill(
     """Compares the forecasts of two records wherever both have an instrument, origin and step.
 
     Forecasts of one date belong together, and those of dates whose horizons overlap: the interval
-    is that of a bootstrap over blocks of dates, and the test allows for the same dependence.
+    is that of a bootstrap over blocks of dates as long as the mean forecast, and the test allows
+    for dependence over the longest one.
 
     Args:
         record: Forecasts of the model.
@@ -125,18 +126,18 @@ def crps_skill(
         ours=("crps", "sum"),
         theirs=("crps_other", "sum"),
         n=("crps", "size"),
-        end=("timestamp", "max"),
     )
     skill = 1.0 - by_date["ours"].sum() / by_date["theirs"].sum()
-    overlap = _overlap(pd.DatetimeIndex(by_date.index), pd.DatetimeIndex(by_date["end"]))
+    spans = _spans(both, pd.DatetimeIndex(by_date.index))
     low = high = statistic = p = float("nan")
     if len(by_date) >= _FEWEST_DATES:
-        drawn = block_bootstrap(len(by_date), overlap, n_draws, seed)
+        # Blocks as long as the usual forecast: of those of the longest one there may be too few.
+        drawn = block_bootstrap(len(by_date), int(np.ceil(spans.mean())), n_draws, seed)
         sums = drawn @ by_date[["ours", "theirs"]].to_numpy()
         low, high = np.quantile(1.0 - sums[:, 0] / sums[:, 1], (0.025, 0.975))
         # Dates with many forecasts weigh more, as they do in the skill.
         difference = (by_date["ours"] - by_date["theirs"]) / by_date["n"].mean()
-        tested = diebold_mariano(difference.to_numpy(), overlap)
+        tested = diebold_mariano(difference.to_numpy(), int(spans.max()))
         statistic, p = tested.statistic, tested.p
     windows = both.drop_duplicates(list(PAIRED[:-1]))
     return Skill(len(windows), len(by_date), float(skill), float(low), float(high), statistic, p)
@@ -163,7 +164,11 @@ def _scaled(record: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _overlap(dates: pd.DatetimeIndex, ends: pd.DatetimeIndex) -> int:
-    """Most dates, itself counted, that begin before what was forecast on a date has ended."""
-    reach = dates.searchsorted(ends, side="right") - np.arange(len(dates))
-    return max(1, int(reach.max()))
+def _spans(both: pd.DataFrame, dates: pd.DatetimeIndex) -> pd.Series:
+    """On how many dates with origins each forecast was under way, its own counted."""
+    windows = both.groupby(list(PAIRED[:-1]), sort=False)
+    first, last = windows["date"].first(), windows["timestamp"].max()
+    return pd.Series(
+        dates.searchsorted(pd.DatetimeIndex(last), side="right")
+        - dates.searchsorted(pd.DatetimeIndex(first))
+    )

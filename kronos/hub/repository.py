@@ -60,8 +60,8 @@ def repository(
     repo_id: str,
     revision: str,
     *,
-    config: tuple[int, str] | None = None,
-    weights: tuple[int, str] | None = None,
+    config: tuple[int | None, str] | None = None,
+    weights: tuple[int | None, str] | None = None,
 ) -> Repository:
     """A checkpoint repository: its configuration and its weights, nothing else.
 

@@ -36,9 +36,16 @@ def event_days(record: pd.DataFrame, events: Sequence[Event] | None = None) -> p
     first = min(event.time for event in macro).normalize()
     last = max(event.time for event in macro).normalize() + _DAY
     keys = ["calendar", "zone", "instrument", "interval"]
+    with_reports = {event.symbol.strip().upper() for event in known if event.kind == "earnings"}
+    days_of: dict[tuple[tuple[str, ...], str, str], np.ndarray] = {}
     for key, rows in record.groupby(keys, sort=False)["timestamp"]:
         calendar, zone, instrument, interval = map(str, key)
-        days = _release_days(known, regions_of(calendar, instrument), instrument, zone)
+        ticker = instrument.strip().upper()
+        # Instruments without reports of their own share the days of their regions.
+        about = (regions_of(calendar, instrument), ticker if ticker in with_reports else "", zone)
+        if about not in days_of:
+            days_of[about] = _release_days(known, *about)
+        days = days_of[about]
         width = max(interval_width(interval), _DAY) // _DAY
         begin = _days(pd.DatetimeIndex(rows), zone)
         count = np.searchsorted(days, begin + width) - np.searchsorted(days, begin)
@@ -48,15 +55,14 @@ def event_days(record: pd.DataFrame, events: Sequence[Event] | None = None) -> p
 
 
 def _release_days(
-    events: Sequence[Event], regions: Sequence[str], instrument: str, zone: str
+    events: Sequence[Event], regions: Sequence[str], ticker: str, zone: str
 ) -> np.ndarray:
-    """Sorted days of the releases that concern an instrument, in days since 1970."""
-    ticker = instrument.strip().upper()
+    """Sorted days of the releases of regions and a ticker, in days since 1970."""
     times = [
         event.time
         for event in events
         if (event.kind in MACRO and event.region in (_EVERYWHERE, *regions))
-        or (event.kind == "earnings" and event.symbol.strip().upper() == ticker)
+        or (event.kind == "earnings" and ticker and event.symbol.strip().upper() == ticker)
     ]
     return np.sort(_days(pd.DatetimeIndex(times, tz="UTC"), zone))
 

@@ -112,7 +112,8 @@ def read_record(
 
 
 def _frame(found: sa.CursorResult[Any]) -> pd.DataFrame:
-    return pd.DataFrame(found.all(), columns=list(found.keys()))
+    # Of plain tuples: pandas asks every other row for many attributes that it has not.
+    return pd.DataFrame([tuple(row) for row in found], columns=list(found.keys()))
 
 
 def _with_facts(steps: pd.DataFrame, facts: pd.DataFrame) -> pd.DataFrame:

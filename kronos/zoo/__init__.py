@@ -6,6 +6,7 @@
     adapted.py    adapters and the bases they belong to
     inventory.py  what is here, what can be fetched, and fetching and deleting it
     checked.py    when its files were last hashed
+    chronos.py    Chronos-2: found and loaded
     cut_offs.py   up to when the bars reach that a model learned from
 
 Importing this package imports neither torch nor the hub client.
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 from kronos.zoo.adapted import weights_sha256
 from kronos.zoo.checked import Checked, checked
+from kronos.zoo.chronos import draws_tokens
 from kronos.zoo.cut_offs import PRETRAINED_UNTIL, cut_off
 from kronos.zoo.folders import describe_bundle
 from kronos.zoo.inventory import (
@@ -27,10 +29,11 @@ from kronos.zoo.inventory import (
     verify,
 )
 from kronos.zoo.loading import Located, checkpoint_folder, checkpoint_pair, load, locate
-from kronos.zoo.table import BUNDLED, ENSEMBLE, PUBLISHED, PublishedModel
+from kronos.zoo.table import BUNDLED, CHRONOS, ENSEMBLE, PUBLISHED, PublishedModel
 
 __all__ = [
     "BUNDLED",
+    "CHRONOS",
     "ENSEMBLE",
     "PRETRAINED_UNTIL",
     "PUBLISHED",
@@ -46,6 +49,7 @@ __all__ = [
     "delete",
     "describe_bundle",
     "download",
+    "draws_tokens",
     "install",
     "load",
     "locate",

@@ -15,6 +15,9 @@ __all__ = ["PRETRAINED_UNTIL", "cut_off"]
 PRETRAINED_UNTIL = date(2024, 7, 1)
 """Day before which the bars lie that the published models were trained on (arXiv 2508.02739)."""
 
+CHRONOS_RELEASED = date(2025, 10, 31)
+"""Chronos-2 learned from bars before it was published; where they end is not said anywhere."""
+
 
 def cut_off(model: str, version: str) -> date | None:
     """The first day of which a model cannot have learned anything.
@@ -35,6 +38,8 @@ def cut_off(model: str, version: str) -> date | None:
         if model == BUNDLED:
             return _of_bundled(version)
         known = published(model)
+        if known is not None and known.is_chronos:
+            return CHRONOS_RELEASED if known.model.revision == version else None
         if known is not None:
             return PRETRAINED_UNTIL if known.model.revision == version else None
         path = adapter_path(model)

@@ -16,6 +16,7 @@ from kronos.adapters import (
     read_facts,
 )
 from kronos.baselines import BASELINES
+from kronos.chronos import require_package
 from kronos.errors import (
     CheckpointCorrupt,
     CheckpointError,
@@ -36,6 +37,7 @@ from kronos.zoo.folders import (
 from kronos.zoo.loading import locate
 from kronos.zoo.table import (
     BUNDLED,
+    CHRONOS,
     ENSEMBLE,
     PUBLISHED,
     PublishedModel,
@@ -89,7 +91,7 @@ def available() -> list[Entry]:
 
     A damaged file of the right size is therefore found by `load` and `verify`, not here.
     """
-    models = [_bundled_entry(), *map(_hub_entry, PUBLISHED.values())]
+    models = [_bundled_entry(), *map(_hub_entry, (PUBLISHED | CHRONOS).values())]
     known = {entry.name: entry for entry in models}
     return [*models, *(_adapter_entry(name, path, known) for name, path in installed().items())]
 
@@ -131,6 +133,8 @@ def download(name: str, progress: Progress | None = None) -> None:
     if model is None:
         bundled_folder()
         return
+    if model.is_chronos:
+        require_package()  # told before half a gigabyte is fetched
     hub.fetch(model.repositories, progress=progress)
     note(model.name)
 
@@ -151,14 +155,14 @@ def delete(name: str) -> int:
     if model is None:
         raise InvalidRequest(
             "The bundled model is part of the installation and is not deleted; only downloaded "
-            f"models are: {', '.join(PUBLISHED)}."
+            f"models are: {', '.join(PUBLISHED | CHRONOS)}."
         )
     is_shared = any(
         other.tokenizer == model.tokenizer and hub.cached_folder(other.model)
         for other in PUBLISHED.values()
         if other is not model
     )
-    freed = hub.remove(model.model, *(() if is_shared else (model.tokenizer,)))
+    freed = hub.remove(*(model.repositories[:1] if is_shared else model.repositories))
     forget(model.name)
     return freed
 

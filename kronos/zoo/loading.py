@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from kronos import hub
 from kronos.adapters import AdapterFacts, adapter_path, read_facts
@@ -14,6 +14,7 @@ from kronos.errors import CheckpointInvalid, CheckpointUnavailable, InvalidReque
 from kronos.hub import Progress, Repository
 from kronos.hub.repository import WEIGHTS_NAME
 from kronos.zoo.adapted import check_base
+from kronos.zoo.chronos import find_chronos, load_found
 from kronos.zoo.folders import Card, bundled_folder, pair_of, weights_digest
 from kronos.zoo.table import BUNDLED, PUBLISHED, published, unknown
 
@@ -67,6 +68,7 @@ def load(
         load("runs/mine/model", tokenizer="NeoQuasar/Kronos-Tokenizer-base")
         load("small-crypto")                 an adapter of this user, merged into its base
         load("runs/mine/adapter.safetensors")     an adapter's file
+        load("chronos-2")            Chronos-2 from the hub, or a folder that holds one
 
     Weights from the hub are downloaded once, verified against a pinned SHA-256 before they are
     read, and loaded from the cache ever after without a request. Pickled weights are never read.
@@ -85,7 +87,8 @@ def load(
 
     Returns:
         A predictor whose `name` is the model's and whose `revision` is the hub's commit, or, for
-        folders, a digest over both files of weights.
+        folders, a digest over all files of weights; of Chronos-2 a `ChronosPredictor`, which has
+        the same interface.
 
     Raises:
         InvalidRequest: There is no such model, or no such device.
@@ -93,6 +96,11 @@ def load(
         CheckpointCorrupt: Bytes do not match their digest.
         CheckpointInvalid: A file is missing or does not fit.
     """
+    if (found := find_chronos(name_or_path)) is not None:
+        if tokenizer is not None:
+            raise InvalidRequest(f"Chronos-2 has no tokenizer; leave out tokenizer={tokenizer!r}.")
+        other: Any = load_found(found, device=device, max_context=max_context, progress=progress)
+        return cast("KronosPredictor", other)  # which has the interface of one
     source = locate(name_or_path, tokenizer=tokenizer, progress=progress)
     # torch takes seconds to import: last, so that every mistake above is told at once.
     with collector_paused():
@@ -164,8 +172,13 @@ def locate(
 ) -> Located:
     """Finds a model by name or path, downloads what is missing, and verifies it.
 
-    Takes and raises what `load` does, but loads nothing.
+    Takes and raises what `load` does, but loads nothing, and refuses Chronos-2.
     """
+    if find_chronos(name_or_path) is not None:
+        raise InvalidRequest(
+            f"{name_or_path} is Chronos-2 and no Kronos: it has no tokenizer, takes no adapter and "
+            "is not trained here. It can be asked for forecasts."
+        )
     if isinstance(name_or_path, str):
         is_bundled = name_or_path.strip().casefold() == BUNDLED
         model = None if is_bundled else published(name_or_path)
@@ -175,7 +188,7 @@ def locate(
             )
         if is_bundled:
             return _bundled()
-        if model is not None:
+        if model is not None:  # a Kronos, so two folders
             folders = hub.fetch(model.repositories, progress=progress)
             return Located(
                 model.title,
@@ -269,6 +282,8 @@ def _published_tokenizer(name: str) -> Repository | None:
     """The tokenizer repository of a name, with or without its owner, in any case."""
     short = name.strip().casefold()
     for model in PUBLISHED.values():
+        if model.tokenizer is None:
+            continue
         repo_id = model.tokenizer.repo_id.casefold()
         if short in {repo_id, repo_id.rsplit("/", 1)[-1]}:
             return model.tokenizer

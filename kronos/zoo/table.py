@@ -3,7 +3,8 @@
 Revisions, context lengths and parameter counts are those of the published checkpoints
 (NeoQuasar on the Hugging Face hub, arXiv 2508.02739). The digests are the SHA-256 the hub
 reports for these revisions; several independent public projects that pin the same revisions
-record the same values. A download with other bytes is refused, whatever a mirror says.
+record the same values. So it is with Chronos-2, but for some sizes and one digest, which are left
+to what the hub reports. A download with other bytes is refused, whatever a mirror says.
 """
 
 from __future__ import annotations
@@ -14,25 +15,25 @@ from kronos.baselines import BASELINES
 from kronos.errors import CheckpointUnavailable, InvalidRequest
 from kronos.hub.repository import Repository, repository
 
-__all__ = ["BUNDLED", "ENSEMBLE", "PUBLISHED", "PublishedModel", "published"]
+__all__ = ["BUNDLED", "CHRONOS", "ENSEMBLE", "PUBLISHED", "PublishedModel", "published"]
 
 BUNDLED = "bundled"
+"""Name of the checkpoint that ships with the project."""
 ENSEMBLE = "ensemble"
 """Name of several models asked as one, which is in no list of checkpoints."""
-"""Name of the checkpoint that ships with the project."""
 
-_OWNER = "neoquasar/"
+_OWNERS = ("neoquasar/", "amazon/", "autogluon/")
 _FAMILY = "kronos-"
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedModel:
-    """A model on the hub with the tokenizer it was trained with.
+    """A model on the hub, with the tokenizer it was trained with where it has one.
 
     Attributes:
         name: Short name, as in `load("small")`.
         model: Repository of the model.
-        tokenizer: Repository of its tokenizer.
+        tokenizer: Repository of its tokenizer; None for Chronos-2, which reads numbers.
         n_parameters: Learnable parameters of the model.
         max_context: Most bars it reads at once.
         licence: Licence of the weights.
@@ -40,7 +41,7 @@ class PublishedModel:
 
     name: str
     model: Repository
-    tokenizer: Repository
+    tokenizer: Repository | None
     n_parameters: int
     max_context: int
     licence: str = "MIT"
@@ -48,11 +49,18 @@ class PublishedModel:
     @property
     def title(self) -> str:
         """Name to show, such as "Kronos-small"."""
-        return self.model.repo_id.rsplit("/", 1)[-1]
+        name = self.model.repo_id.rsplit("/", 1)[-1]
+        return name[:1].upper() + name[1:]
 
     @property
-    def repositories(self) -> tuple[Repository, Repository]:
-        return self.model, self.tokenizer
+    def is_chronos(self) -> bool:
+        """Whether it is Chronos-2 and no Kronos."""
+        return self.tokenizer is None
+
+    @property
+    def repositories(self) -> tuple[Repository, ...]:
+        """All that has to be on this machine."""
+        return (self.model,) if self.tokenizer is None else (self.model, self.tokenizer)
 
 
 _TOKENIZER_BASE = repository(
@@ -115,7 +123,39 @@ PUBLISHED: dict[str, PublishedModel] = {
         max_context=512,
     ),
 }
-"""The models on the hub, by short name, smallest first."""
+"""The Kronos models on the hub, by short name, smallest first."""
+
+CHRONOS: dict[str, PublishedModel] = {
+    "chronos-2-small": PublishedModel(
+        name="chronos-2-small",
+        model=repository(
+            "autogluon/chronos-2-small",
+            "ddec01313e50b6bc58ebaa92ede81bc24a3d9f9a",
+            weights=(None, "492290ae82bb89f9769e3479ce90b3179de1f33e600c34daa0352531538b23cd"),
+        ),
+        tokenizer=None,
+        n_parameters=28_000_000,
+        max_context=8192,
+        licence="Apache-2.0",
+    ),
+    "chronos-2": PublishedModel(
+        name="chronos-2",
+        model=repository(
+            "amazon/chronos-2",
+            "29ec3766d36d6f73f0696f85560a422f50e8498c",
+            config=(None, "ef1143bfdc9c0376d9a056eefca46cb4b1ec3d0ffacd541ff56feb40fb708031"),
+            weights=(
+                477_930_472,
+                "ddcda3c7508bf2528087723e98a20707cc04b7f370ae275a9fd88078ddba4f42",
+            ),
+        ),
+        tokenizer=None,
+        n_parameters=120_000_000,
+        max_context=8192,
+        licence="Apache-2.0",
+    ),
+}
+"""Chronos-2 on the hub (arXiv 2510.15821), smallest first; parameters as published, rounded."""
 
 
 def published(name: str) -> PublishedModel | None:
@@ -124,23 +164,26 @@ def published(name: str) -> PublishedModel | None:
     Upper and lower case are the same.
 
     Returns:
-        The model, or None for a name of another kind.
+        The model, Chronos-2 among them, or None for a name of another kind.
 
     Raises:
         CheckpointUnavailable: Kronos-large, whose weights are not public.
     """
-    short = name.strip().casefold().removeprefix(_OWNER).removeprefix(_FAMILY)
+    short = name.strip().casefold()
+    for owner in _OWNERS:
+        short = short.removeprefix(owner)
+    short = short.removeprefix(_FAMILY)
     if short == "large":
         raise CheckpointUnavailable(
             "The weights of Kronos-large have not been published, so nobody can load them. The "
             f"largest public model is Kronos-base; choose one of {', '.join(names())}."
         )
-    return PUBLISHED.get(short)
+    return PUBLISHED.get(short) or CHRONOS.get(short)
 
 
 def names() -> list[str]:
     """Every name that can be loaded, the bundled checkpoint first."""
-    return [BUNDLED, *PUBLISHED]
+    return [BUNDLED, *PUBLISHED, *CHRONOS]
 
 
 def unknown(name: str) -> InvalidRequest:

@@ -90,7 +90,7 @@ def model_state(entry: zoo.Entry) -> str:
     where = {
         "bundled": "ships with the app",
         "cached": "cached on this machine",
-        "downloadable": f"will be downloaded: {size}",
+        "downloadable": f"will be downloaded: {size}" if entry.n_bytes else "will be downloaded",
         "broken": "cannot be used as it is",
     }[entry.state]
     if not entry.n_parameters:

@@ -166,8 +166,61 @@ _JUDGING = (
     ),
     Term(
         "RankIC",
-        "Correlation of the ranks of median and outcome across instruments, the mean over dates. 0 "
-        "means that the order was chance.",
+        "Correlation of the ranks of forecast (its median, or a signal made of it) and outcome "
+        "across instruments, the mean over dates. 0 means that the order was chance.",
+    ),
+)
+_PORTFOLIO = (
+    Term("Signal", "The one number of a forecast that instruments are ranked by."),
+    Term(
+        "Rebalance",
+        "A bar at whose close instruments are ranked; orders are filled at the next open.",
+    ),
+    Term(
+        "Top-k portfolio",
+        "The k instruments ranked highest are held; at every rebalance at most n of them are "
+        "sold for better ones.",
+    ),
+    Term(
+        "Sharpe ratio",
+        "Mean over standard deviation of the returns, scaled to a year; no interest is taken off.",
+    ),
+    Term("Drawdown", "Fall from the highest value so far."),
+    Term(
+        "Turnover",
+        "Half of what is bought and sold in a year, as a multiple of the mean equity.",
+    ),
+    Term("ICIR", "RankIC over its own standard deviation from rebalance to rebalance."),
+    Term(
+        "Break-even cost",
+        "Cost of each trade at which the strategy ends where equal weight does.",
+    ),
+    Term(
+        "Deflated Sharpe ratio",
+        "Probability that the true Sharpe ratio is above what the best of so many attempts shows "
+        "by chance (Bailey and López de Prado).",
+    ),
+)
+_SYNTHETIC = (
+    Term(
+        "Synthetic series",
+        "Candles that a model made up behind real ones. They never happened, and say nothing of "
+        "what will.",
+    ),
+    Term(
+        "Block bootstrap",
+        "Real bars drawn in blocks, as often as one likes: how far a measure varies by chance.",
+    ),
+    Term("Kurtosis", "How heavy the tails of the returns are; 3 for a normal distribution."),
+    Term(
+        "KS distance",
+        "Largest difference between the shares of returns below any value, from 0 to 1 "
+        "(Kolmogorov and Smirnov).",
+    ),
+    Term(
+        "Memory of moves",
+        "Correlation of the size of a return with that of some bars before. In real markets large "
+        "moves follow large ones.",
     ),
 )
 SECTIONS = {
@@ -175,6 +228,8 @@ SECTIONS = {
     "Reading the fan": _READING,
     "Judging it": _JUDGING,
     "Events": _EVENTS,
+    "Portfolio": _PORTFOLIO,
+    "Synthetic": _SYNTHETIC,
     "Training": _TRAINING,
 }
 _MEANINGS = {term.name: term.meaning for terms in SECTIONS.values() for term in terms}

@@ -65,12 +65,19 @@ def caution_notes(source: ChosenCandles, forecast: Forecast) -> list[str]:
         (entry for entry in services.models() if entry.base and entry.name == forecast.model_name),
         None,
     )
-    is_published = not is_bundled and baselines.find(forecast.model_name) is None
+    is_chronos = forecast.model_name.casefold() in zoo.CHRONOS
+    is_published = not (is_bundled or is_chronos or baselines.find(forecast.model_name))
     if forecast.weights is not None:
         is_published = not zoo.PUBLISHED.keys().isdisjoint(forecast.weights)
     if adapter is not None:
         is_published = adapter.base in zoo.PUBLISHED
     notes = readouts.cautions(source.candles, forecast, is_published=is_published)
+    if is_chronos:
+        notes.append(
+            "Chronos-2 gives the range of every bar alone. How bars hang together along a path is "
+            "borrowed from a block bootstrap of the bars before, and with it the chance to touch a "
+            "level. Which market prices it learned from is not said."
+        )
     if is_bundled and source.is_sample:
         notes.append(
             "The bundled model may have been trained on bars like these samples: a demonstration, "

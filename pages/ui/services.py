@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import hashlib
 import json
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -23,9 +24,16 @@ from kronos.store.switch import is_off
 from pages.ui.event_readers import reads_events
 from pages.ui.keeper import Keeper, Kept, save_kept
 from pages.ui.kept import offer_kept
+from pages.ui.runs_desk import RunsDesk
 from pages.ui.scorer import Scorer
 from pages.ui.track_record.desk import RecordDesk
 from pages.ui.watchlist.desk import WatchDesk
+
+if TYPE_CHECKING:
+    from pages.ui.backtest.request import BacktestRequest
+    from pages.ui.backtest.work import Outcome
+    from pages.ui.synthetic.work import Outcome as SyntheticOutcome
+    from pages.ui.synthetic.work import SyntheticRequest
 
 N_FETCHERS = 8
 """Bars fetched at a time: a source that hangs keeps a few of these busy, for seconds."""
@@ -99,6 +107,22 @@ def scorer() -> Scorer:
 def records() -> RecordDesk:
     """Where the record is read and studied, and walks are done."""
     desk = RecordDesk(engine)
+    atexit.register(desk.close)
+    return desk
+
+
+@st.cache_resource(show_spinner=False)
+def backtests() -> RunsDesk[BacktestRequest, Outcome]:
+    """Where backtests are started and found again."""
+    desk: RunsDesk[BacktestRequest, Outcome] = RunsDesk("backtests")
+    atexit.register(desk.close)
+    return desk
+
+
+@st.cache_resource(show_spinner=False)
+def synthetics() -> RunsDesk[SyntheticRequest, SyntheticOutcome]:
+    """Where synthetic series are started and found again."""
+    desk: RunsDesk[SyntheticRequest, SyntheticOutcome] = RunsDesk("synthetics")
     atexit.register(desk.close)
     return desk
 

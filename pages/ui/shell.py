@@ -43,6 +43,8 @@ def build_shell() -> st.Page:
             ),
             st.Page("pages/watchlist.py", title="Watchlist", url_path="watchlist"),
             st.Page("pages/track_record.py", title="Track record", url_path="track_record"),
+            st.Page("pages/backtest.py", title="Backtest", url_path="backtest"),
+            st.Page("pages/synthetic.py", title="Synthetic", url_path="synthetic"),
             st.Page("pages/training.py", title="Training", url_path="training"),
             st.Page("pages/models.py", title="Models", url_path="models"),
         ],

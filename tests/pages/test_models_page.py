@@ -53,6 +53,10 @@ def tiny(hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     services.models.clear()
 
 
+def state(name: str) -> str:
+    return next(entry.state for entry in zoo.available() if entry.name == name)
+
+
 @pytest.fixture
 def app() -> AppTest:
     return new_session("models")
@@ -106,7 +110,7 @@ def test_a_model_is_downloaded_tested_verified_and_deleted(app, tiny):
     assert "It is in memory" in question
     press(app, "keep")
     assert not app.warning
-    assert zoo.available()[-1].state == "cached"
+    assert state(tiny) == "cached"
     press(app, f"delete {tiny}")
     press(app, "confirm delete")
     run_until(app, lambda app: "download" in offered(app, tiny))
@@ -134,7 +138,7 @@ def test_a_download_shows_its_progress_and_is_cancelled(app, tiny, hub):
     press(app, f"cancel {tiny}")
     run_until(app, lambda app: offered(app, tiny) == {"download"})
     assert not complaints(app, tiny)
-    assert zoo.available()[-1].state == "downloadable"
+    assert state(tiny) == "downloadable"
 
 
 def progress(app: AppTest) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from kronos import zoo
 from kronos.adapters import delete_adapter
 from pages.ui import services
-from pages.ui.training import plan, process
+from pages.ui.training import lock, plan, process
 from pages.ui.training.folder import runs_folder
 from tests.pages.app_driver import new_session, press, run_until, words
 from tests.training.conftest import made_up_bars
@@ -84,6 +85,8 @@ def test_a_run_is_seen_through_kept_and_seen_by_nobody_else(home: Path) -> None:
     run_id = app.query_params["run"]
     run_id = run_id[0] if isinstance(run_id, list) else run_id
     assert process.running() == run_id
+    for folder in (runs_folder(), runs_folder() / run_id):
+        assert folder.stat().st_mode & 0o077 == 0, "its name is the key, and it holds an upload"
 
     other = new_session("training").run()
     assert run_id not in other.query_params.get("run", [])
@@ -113,7 +116,11 @@ def test_a_run_is_seen_through_kept_and_seen_by_nobody_else(home: Path) -> None:
     assert "as it was read on the Training page" in words(reloaded)
     assert reloaded.selectbox(key="b").value == "mine"
 
+    held = lock.take(runs_folder() / "lock", run_id)  # as if resumed in another tab
     press(app, "train_discard")
+    assert (runs_folder() / run_id).exists()
+    os.close(held)
+    press(new_session("training", run=run_id).run(), "train_discard")
     assert not (runs_folder() / run_id).exists()
     assert delete_adapter("mine")
 

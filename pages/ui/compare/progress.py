@@ -128,7 +128,8 @@ def _show_missing(desk: SideBySide) -> None:
                 icon=":material/cloud_download:",
             )
             st.button(
-                f"Download {choice.title} ({choice.n_bytes / 1e6:,.0f} MB)",
+                f"Download {choice.title}"
+                + (f" ({choice.n_bytes / 1e6:,.0f} MB)" if choice.n_bytes else ""),
                 key=f"download_{model}",
                 on_click=desk.download,
                 args=(model,),

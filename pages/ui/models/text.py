@@ -154,7 +154,8 @@ def actions_of(entry: Entry) -> list[Action]:
 def action_label(action: Action, entry: Entry) -> str:
     """What stands on a button."""
     labels = {"test": "Self-test", "verify": "Verify files", "delete": "Delete"}
-    return labels.get(action, f"Download {size_text(entry.n_bytes)}")
+    size = f" {size_text(entry.n_bytes)}" if entry.n_bytes else ""
+    return labels.get(action, f"Download{size}")
 
 
 def delete_question(entry: Entry, loaded: LoadedModel | None) -> str:

@@ -66,8 +66,9 @@ def show_origin() -> None:
             source = ""
         st.markdown(
             "The bundled model ships with the application. The others are the published Kronos "
-            f"checkpoints, each at one pinned revision. {source} Every file is compared with a "
-            "pinned SHA-256 before it is read, and pickled weights are never read. Downloads lie "
+            "checkpoints and Chronos-2, a general model of time series, each at one pinned "
+            f"revision. {source} Every file is compared with a pinned SHA-256 before it is read, "
+            "and pickled weights are never read. Downloads lie "
             f"in the cache of the Hugging Face hub, {plain(hub.cache_folder())}, where other "
             "programs that use it find them too."
         )

@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +16,7 @@ from kronos.inference.engine import Engine
 from kronos.inference.jobs import JobControl, JobStatus
 from kronos.inference.limits import Limits
 from kronos.inference.runner import Runner
-from pages.ui.track_record.filters import Choices, Chosen, choices_of, label_of
+from pages.ui.track_record.filters import Choices, Chosen, choices_of, labels_of
 from pages.ui.track_record.study import Study, study
 
 if TYPE_CHECKING:
@@ -49,11 +49,21 @@ class Answer:
 @dataclass(frozen=True, slots=True, eq=False)
 class _Read:
     record: pd.DataFrame
-    quantiles: np.ndarray
     choices: Choices
     n_waiting: int
     address: str
     at: float
+    quantiles: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def quantiles_of(self, model: str) -> np.ndarray:
+        """Quantiles of a model's rows, read when they are first looked at."""
+        if model not in self.quantiles:
+            from kronos.store import open_store
+            from kronos.store.record import read_quantiles
+
+            rows = self.record[self.record["label"] == model]
+            self.quantiles[model] = read_quantiles(open_store(), rows)
+        return self.quantiles[model]
 
 
 class RecordDesk:
@@ -87,13 +97,15 @@ class RecordDesk:
                 self._read = None
                 self._version += 1
             version = self._version
-        told = json.dumps([version, asdict(chosen)])
-        key = f"study {hashlib.sha256(told.encode()).hexdigest()}"
 
         def work(control: JobControl) -> Answer:
-            return self._answer(chosen, control)
+            answer = self._answer(chosen, control)
+            if answer.study is not None:
+                # Whoever names the model that is the first anyway is answered at once.
+                self._studies.queue.offer(_key(version, answer.study.chosen), answer)
+            return answer
 
-        return self._studies.queue.submit(key, work, owner=owner)
+        return self._studies.queue.submit(_key(version, chosen), work, owner=owner)
 
     def refresh(self) -> None:
         """What is looked at next is read from the store again."""
@@ -150,27 +162,31 @@ class RecordDesk:
         control.stage("Comparing")
         found = None
         if len(read.record):
-            found = study(read.record, read.quantiles, read.choices, chosen)
+            models = read.choices.models
+            chosen = replace(chosen, model=chosen.model if chosen.model in models else models[0])
+            quantiles = read.quantiles_of(chosen.model)
+            found = study(read.record, quantiles, read.choices, chosen)
         return Answer(found, read.n_waiting, read.address)
+
+
+def _key(version: int, chosen: Chosen) -> str:
+    told = json.dumps([version, asdict(chosen)])
+    return f"study {hashlib.sha256(told.encode()).hexdigest()}"
 
 
 def _read_store() -> _Read:
     from kronos.store import open_store
-    from kronos.store.record import read_quantiles, read_record
+    from kronos.store.record import read_record
 
     store = open_store()
     record = read_record(store)
     # What leaves out unlikely steps, or stretches them, is another model.
     plain = (record["T"] == 1.0) & (record["top_p"] == 1.0) & (record["top_k"] == 0)
     record = record[plain].reset_index(drop=True)
-    pairs = record[["model", "version"]].drop_duplicates()
-    labels = {pair: label_of(*pair) for pair in pairs.itertuples(index=False, name=None)}
-    pairs_of = zip(record["model"], record["version"], strict=True)
-    record["label"] = [labels[pair] for pair in pairs_of]
+    record["label"] = labels_of(record)
     n_stored = store.counts()["ml_predictions"]
     return _Read(
         record,
-        read_quantiles(store, record),
         choices_of(record),
         n_stored - record["prediction_id"].nunique(),
         store.address,

@@ -10,7 +10,7 @@ import pandas as pd
 
 from kronos.calendars import ASSET_CLASSES
 
-__all__ = ["ALL", "DAYS", "MADE", "SAMPLE", "Choices", "Chosen", "choices_of", "label_of"]
+__all__ = ["ALL", "DAYS", "MADE", "SAMPLE", "Choices", "Chosen", "choices_of", "labels_of"]
 
 ALL = "All"
 MADE: dict[str, str] = {
@@ -81,18 +81,18 @@ class Choices:
     intervals: tuple[str, ...]
 
 
-def label_of(model: str, version: str) -> str:
-    """A model and its weights, short enough to be chosen from a list."""
-    return f"{model} {version[:8]}".strip()
+def labels_of(record: pd.DataFrame) -> pd.Series:
+    """Model and weights of every row, short enough to be chosen from a list."""
+    return (record["model"] + " " + record["version"].str[:8]).str.strip()
 
 
 def choices_of(record: pd.DataFrame) -> Choices:
-    """What occurs in a record, whose column `label` is as from `label_of`."""
+    """What occurs in a record, whose column `label` is as from `labels_of`."""
     from kronos import baselines
     from kronos.intervals import INTERVALS
 
     each = record.drop_duplicates("prediction_id")[["label", "model"]]
-    counts = each["label"].value_counts().to_dict()
+    counts = {str(label): n for label, n in each["label"].value_counts().items()}
     model_of = dict(zip(each["label"], each["model"], strict=True))
     models = sorted(
         counts, key=lambda label: (baselines.find(model_of[label]) is not None, -counts[label])

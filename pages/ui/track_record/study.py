@@ -50,7 +50,7 @@ class Study:
     """A part of the record of one model.
 
     Attributes:
-        chosen: What was looked at; its model is never "".
+        chosen: What was looked at; with its model.
         choices: What else there is.
         n_forecasts: Forecasts.
         n_steps: Steps whose bar came.
@@ -99,18 +99,14 @@ def study(record: pd.DataFrame, quantiles: np.ndarray, choices: Choices, chosen:
 
     Args:
         record: Rows of `read_record` with their `label`.
-        quantiles: (rows, L) at `LEVELS`, in their order.
-        choices: What there is in it.
-        chosen: What to look at.
+        quantiles: (n, L) at `LEVELS`: of the rows of the chosen model, in their order.
+        choices: What there is in the record.
+        chosen: What to look at; its model is one of the choices.
     """
-    model = chosen.model if chosen.model in choices.models else choices.models[0]
-    chosen = Chosen(
-        model, chosen.asset_class, chosen.interval, chosen.made, chosen.sample, chosen.days
-    )
-    # A rival's forecasts count wherever the model's do: how a baseline came about is no matter.
-    is_model = (record["label"] == model).to_numpy()
+    is_model = (record["label"] == chosen.model).to_numpy()
     meant = chosen.rows(record) & is_model
-    ours, known = record[meant], quantiles[meant]
+    ours, known = record[meant], quantiles[meant[is_model]]
+    # A rival's forecasts count wherever the model's do, however they came about.
     others = _rivals_of(record[~is_model])
     rivals = [(title, crps_skill(ours, theirs)) for title, theirs in others.items()]
     found = tuple(Rival(title, skill) for title, skill in rivals if skill is not None)

@@ -178,9 +178,11 @@ def create_run(series: Sequence[Series], plan: Plan, choices: CsvChoices) -> Tra
         plan: What it is told.
         choices: How the files were read.
     """
+    # Names are the keys to the runs, and uploads are nobody else's to read: closed to other users
+    # of the machine before anything lies in them.
+    runs_folder().mkdir(mode=0o700, parents=True, exist_ok=True)
     folder = runs_folder() / secrets.token_urlsafe(16)
-    # Before anything lies in it: uploads are nobody else's to read.
-    folder.mkdir(mode=0o700, parents=True)
+    folder.mkdir(mode=0o700)
     facts = facts_of(series)
     for each, known in zip(series, facts, strict=True):
         path = folder / "data" / known.file

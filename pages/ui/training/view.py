@@ -145,5 +145,7 @@ def _resume(run: TrainingRun) -> None:
 
 
 def _discard(run: TrainingRun) -> None:
+    if process.state_of(run) in ALIVE:
+        return  # resumed in another tab; the page shows it under way
     session.look_away()
     run.delete()

@@ -1,0 +1,153 @@
+"""A run as text: everything as JSON, curves and trades as CSV, a table to read."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from datetime import date
+from typing import Any
+
+from kronos.export import cell_text
+from kronos.portfolio.backtest import STRATEGY, Backtest
+
+__all__ = ["curves_csv", "facts", "result_json", "summary_text", "trades_csv", "warnings_of"]
+
+_ROWS = (
+    ("annual_return", "return a year", "{:.2%}"),
+    ("annual_volatility", "volatility a year", "{:.2%}"),
+    ("sharpe", "Sharpe ratio", "{:.2f}"),
+    ("max_drawdown", "largest drawdown", "{:.2%}"),
+    ("turnover", "turnover a year", "{:.2f}"),
+    ("costs", "costs paid", "{:.2%}"),
+    ("total_return", "return in all", "{:.2%}"),
+    ("n_trades", "trades", "{}"),
+    ("n_lapsed", "orders lapsed", "{}"),
+)
+FEW = 10
+"""Instruments below which a cross-section says next to nothing."""
+
+
+def warnings_of(result: Backtest, cut_off: date | None) -> list[str]:
+    """What a reader must know before believing a run.
+
+    Args:
+        result: The run.
+        cut_off: First day of which the model cannot have learned anything; None where it is not
+            known, `date.min` for a baseline.
+    """
+    found = []
+    n_before, n = result.n_before(cut_off), len(result.dates)
+    if cut_off is None:
+        found.append(
+            f"Up to when {result.model_name} has seen prices is not known: it may have learned "
+            "from the very bars that it is tested on."
+        )
+    elif n_before:
+        found.append(
+            f"{n_before} of {n} rebalances lie before {cut_off:%Y-%m-%d}, up to when "
+            f"{result.model_name} learned from market prices, perhaps from these. On them a "
+            "backtest shows memory, not skill."
+        )
+    if len(result.names) < FEW:
+        found.append(
+            f"With {len(result.names)} instruments this shows how a backtest works and is no "
+            "evidence: a ranking needs dozens."
+        )
+    return found
+
+
+def facts(result: Backtest, cut_off: date | None) -> dict[str, Any]:
+    """Everything but curves and trades, JSON-ready; what is not defined is null."""
+    plan = asdict(result.plan)
+    told = {
+        "model": result.model_name,
+        "model_revision": result.model_revision,
+        "plan": {key: str(each) if isinstance(each, date) else each for key, each in plan.items()},
+        "instruments": list(result.names),
+        "rebalances": len(result.dates),
+        "first_decision": result.dates[0].isoformat(),
+        "last_bar": result.books[STRATEGY].index[-1].isoformat(),
+        "performance": {name: asdict(each) for name, each in result.performance.items()},
+        "rank_ic": {
+            name: {"mean": ic.mean, "icir": ic.icir, "t": ic.t, "n": ic.n}
+            for name, ic in (("strategy", result.rank_ic), ("momentum", result.momentum_ic))
+        },
+        "break_even_cost": result.break_even,
+        "deflated_sharpe": asdict(result.deflated),
+        "signal_sharpe": result.signal_sharpe,
+        "warnings": warnings_of(result, cut_off),
+    }
+    ready: dict[str, Any] = _finite(told)
+    return ready
+
+
+def result_json(result: Backtest, cut_off: date | None) -> str:
+    """Facts, equity curves and trades as JSON."""
+    curves = result.curves
+    told = facts(result, cut_off) | {
+        "times": [stamp.isoformat() for stamp in curves.index],
+        "equity": {str(name): curves[name].tolist() for name in curves.columns},
+        "trades": [
+            row | {"time": row["time"].isoformat(), "decided": row["decided"].isoformat()}
+            for row in result.books[STRATEGY].trades.to_dict("records")
+        ],
+    }
+    return json.dumps(told, indent=2, allow_nan=False) + "\n"
+
+
+def curves_csv(result: Backtest) -> str:
+    """Equity of every book, as a multiple of the capital, one row a bar."""
+    curves = result.curves.rename_axis("time")
+    curves.index = [stamp.isoformat() for stamp in curves.index]
+    return str(curves.to_csv(index_label="time", lineterminator="\n"))
+
+
+def trades_csv(result: Backtest) -> str:
+    """The strategy's fills, one row each."""
+    trades = result.books[STRATEGY].trades.copy()
+    trades["instrument"] = trades["instrument"].map(cell_text)
+    for name in ("time", "decided"):
+        trades[name] = [stamp.isoformat() for stamp in trades[name]]
+    return str(trades.to_csv(index=False, lineterminator="\n"))
+
+
+def summary_text(result: Backtest, cut_off: date | None) -> str:
+    """A table for a terminal."""
+    names = list(result.performance)
+    lines = [
+        f"{result.model_name}, revision {result.model_revision[:12]}: {len(result.names)} "
+        f"instruments, {len(result.dates)} rebalances from {result.dates[0]:%Y-%m-%d} to "
+        f"{result.dates[-1]:%Y-%m-%d}, signal {result.plan.signal}",
+        "",
+        f"{'':20}" + "".join(f"{name:>14}" for name in names),
+    ]
+    for key, label, form in _ROWS:
+        cells = (form.format(getattr(result.performance[name], key)) for name in names)
+        lines.append(f"{label:20}" + "".join(f"{cell:>14}" for cell in cells))
+    ic, past = result.rank_ic, result.momentum_ic
+    lines += [
+        f"{'RankIC (t)':20}{ic.mean:>8.3f} ({ic.t:.1f}){'':14}{past.mean:>8.3f} ({past.t:.1f})",
+        f"{'ICIR':20}{ic.icir:>14.3f}{'':14}{past.icir:>14.3f}",
+        f"{'break-even cost':20}{break_even_text(result):>14}",
+        f"{'deflated Sharpe':20}{result.deflated.probability:>14.2f}  "
+        f"({result.deflated.n_trials} trials)",
+    ]
+    lines += [f"\nwarning: {text}" for text in warnings_of(result, cut_off)]
+    return "\n".join(lines) + "\n"
+
+
+def break_even_text(result: Backtest) -> str:
+    """The break-even cost in words of a few letters."""
+    if math.isnan(result.break_even):
+        return "none"
+    return "above 5%" if math.isinf(result.break_even) else f"{result.break_even:.3%}"
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows no NaN and no infinity: null stands for both."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

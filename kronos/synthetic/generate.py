@@ -1,0 +1,108 @@
+"""Many bars behind a context: paths of a model, each a series of its own.
+
+The model reads a window of its last bars, its own among them, which slides as a series grows.
+Numbers are normalised by the context once and for all, as the model was trained to: a series that
+wanders far beyond what the context holds meets the bounds of what the model can say, so that
+series much longer than the context flatten out. The report shows it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from kronos.candles import Candles
+from kronos.errors import InvalidRequest
+from kronos.forecast import COLUMNS, Forecast, SamplingParameters, whole_number
+from kronos.inference.engine import Request
+from kronos.service import forecast_request
+
+__all__ = ["MAX_BARS", "MAX_SERIES", "MIN_CONTEXT", "SyntheticPlan", "begin_series", "made_series"]
+
+MAX_BARS, MAX_SERIES = 5000, 100
+MIN_CONTEXT = 32
+
+
+@dataclass(frozen=True, slots=True)
+class SyntheticPlan:
+    """What is generated.
+
+    Attributes:
+        model: Name or folder of the model, or name of a baseline.
+        n_bars: Bars of each series.
+        n_series: Series.
+        seed: The same seed gives the same series.
+        T: Temperature; 1 for series as varied as the model believes markets to be.
+        top_p: Nucleus mass kept; the little that is cut is what would go astray over so many bars.
+        lookback: Bars of the context; None for the model's own.
+
+    Raises:
+        InvalidRequest: A number is out of range.
+    """
+
+    model: str = "bundled"
+    n_bars: int = 500
+    n_series: int = 1
+    seed: int = 0
+    T: float = 1.0
+    top_p: float = 0.95
+    lookback: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("n_bars", 2, MAX_BARS), ("n_series", 1, MAX_SERIES)):
+            value = whole_number(getattr(self, name), name)
+            if not low <= value <= high:
+                raise InvalidRequest(f"{name} must be from {low} to {high:,}, found {value}.")
+        _ = self.sampling
+
+    @property
+    def sampling(self) -> SamplingParameters:
+        """How the series are drawn."""
+        return SamplingParameters(
+            T=self.T, top_p=self.top_p, sample_count=self.n_series, seed=self.seed
+        )
+
+
+def begin_series(source: Candles, plan: SyntheticPlan) -> Request:
+    """What the engine is asked; its answer is a `Forecast` whose paths are the series.
+
+    Args:
+        source: The context; its last bars are read.
+        plan: What is generated.
+
+    Raises:
+        InvalidRequest: The context is too short.
+    """
+    if len(source) < MIN_CONTEXT:
+        raise InvalidRequest(
+            f"A series needs at least {MIN_CONTEXT} bars to begin with, found {len(source)}."
+        )
+    return forecast_request(
+        plan.model,
+        source.frame,
+        source.future(plan.n_bars).tz_convert(source.zone),
+        plan.sampling,
+        times=source.local_index,
+        lookback=plan.lookback,
+    )
+
+
+def made_series(source: Candles, forecast: Forecast) -> list[Candles]:
+    """The series as candles of their own, on the calendar of the context.
+
+    Raises:
+        InvalidCandles: The model made bars that are none.
+    """
+    index = pd.DatetimeIndex(forecast.timestamps.tz_convert("UTC"), name="timestamp")
+    return [
+        Candles(
+            pd.DataFrame(path, index, columns=list(COLUMNS)),
+            source.interval,
+            source.zone,
+            source.calendar,
+            f"{source.symbol}-synthetic-{number}",
+            f"made up by {forecast.model_name}",
+        )
+        for number, path in enumerate(forecast.paths, 1)
+    ]

@@ -1,0 +1,52 @@
+"""The backtest page: what a portfolio that follows the forecasts would have become."""
+
+import streamlit as st
+
+from kronos.errors import KronosError
+from pages.ui import services
+from pages.ui.backtest import controls, view
+from pages.ui.backtest.work import backtest_work
+from pages.ui.messages import plain, show_error
+from pages.ui.run_button import run_button
+from pages.ui.run_session import RunSession
+from pages.ui.shell import require_shell
+from pages.ui.viewport import is_narrow
+from pages.ui.watchlist.sources import open_source
+
+require_shell()
+session = RunSession(
+    "backtest", services.backtests, view.state_text, after_stop="go on where it was"
+)
+
+with st.sidebar:
+    st.header("Backtest", anchor=False)
+    try:
+        chosen = controls.choose()
+    except KronosError as error:
+        show_error(error)
+        st.stop()
+    request = chosen.request
+    is_pressed = run_button("backtest_run_button", disabled=request is None)
+
+refusal = None
+if is_pressed and request is not None:
+    work = backtest_work(
+        request, chosen.contents, open_source=open_source, downloads_model=chosen.downloads_model
+    )
+    refusal = session.start(request.key, request, work)
+
+st.title("Backtest", anchor=False)
+for note in chosen.notes:
+    st.caption(f":material/info: {plain(note)}")
+run = session.current()
+with st.container():  # see pages/compare.py
+    session.show_state(
+        None if request is None else request.key,
+        invitation="Press Run: at every rebalance the model ranks the instruments, and the best "
+        "are held, with costs."
+        if request is not None
+        else "Paste symbols in the sidebar, or upload CSV files of candles, then press Run.",
+        refusal=refusal,
+    )
+if run is not None and run.outcome is not None:
+    view.show_result(run, run.outcome, narrow=is_narrow())

@@ -1,0 +1,56 @@
+"""The page of synthetic candles: series that never were, and how real they look."""
+
+import streamlit as st
+
+from kronos.errors import InvalidRequest
+from kronos.synthetic.generate import MIN_CONTEXT
+from pages.ui import services
+from pages.ui import source as candle_source
+from pages.ui.messages import show_error
+from pages.ui.run_button import run_button
+from pages.ui.run_session import RunSession
+from pages.ui.shell import require_shell
+from pages.ui.synthetic import view
+from pages.ui.synthetic.work import synthetic_work
+from pages.ui.viewport import is_narrow
+
+require_shell()
+session = RunSession("synthetic", services.synthetics, view.state_text)
+
+with st.sidebar:
+    st.header("Synthetic", anchor=False)
+    source = candle_source.choose_candles()
+
+if source is None:
+    candle_source.show_no_candles()
+    st.stop()
+
+with st.sidebar:
+    try:
+        request, downloads_model = view.choose(source)
+    except InvalidRequest as error:
+        show_error(error)
+        st.stop()
+    has_enough = len(source.candles) >= MIN_CONTEXT
+    is_pressed = run_button("synthetic_run_button", disabled=not has_enough)
+
+refusal = None
+if is_pressed and has_enough:
+    work = synthetic_work(source.candles, request, downloads_model=downloads_model)
+    refusal = session.start(request.key, request, work)
+
+st.title("Synthetic candles", anchor=False)
+run = session.current()
+with st.container():  # see pages/compare.py
+    candle_source.show_link_problem()
+    session.show_state(
+        request.key,
+        invitation="Press Run: the model goes on from the last bar, and what comes is compared "
+        "with the bars there are."
+        if has_enough
+        else f"A series needs at least {MIN_CONTEXT} bars to begin with.",
+        refusal=refusal,
+    )
+if run is not None and run.outcome is not None:
+    view.show_result(run.outcome, narrow=is_narrow())
+candle_source.show_reading(source)

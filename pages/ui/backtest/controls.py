@@ -1,0 +1,214 @@
+"""What is backtested and how: widgets in, a checked request out."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+import streamlit as st
+
+from data_sources.samples import SAMPLES as BUNDLED
+from kronos.forecast import SamplingParameters
+from kronos.portfolio.plan import Plan
+from kronos.portfolio.rules import Costs, Rules
+from kronos.portfolio.signals import SIGNALS
+from pages.ui.backtest.request import BacktestRequest
+from pages.ui.compare.choices import Choice, choices
+from pages.ui.controls import LARGEST_SEED
+from pages.ui.glossary import meaning
+from pages.ui.request import MAX_HORIZON, MAX_PATHS
+from pages.ui.watchlist.files import choose_files
+from pages.ui.watchlist.request import Entry
+from pages.ui.watchlist.sources import SAMPLES, open_source, source_titles
+from pages.ui.watchlist.symbols import MAX_SYMBOLS, read_symbols
+
+SAMPLE_INTERVAL = "1d"
+SAMPLES_FROM = dt.date(2012, 6, 1)
+"""Where the samples begin by default: a year of rebalances is there within a minute."""
+SIGNAL_TITLES = {
+    "last": "Return at the horizon (last)",
+    "mean": "Mean return on the way (mean)",
+    "max": "Highest return on the way (max)",
+    "min": "Lowest return on the way (min)",
+    "p_up": "P(up)",
+    "return_over_width": "Return over width",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What the controls say.
+
+    Attributes:
+        request: The backtest; None while there are no instruments.
+        contents: For every instrument the bytes of its file, None for symbols.
+        downloads_model: Whether the model has to be fetched first.
+        notes: What was left out and why, plain text.
+    """
+
+    request: BacktestRequest | None
+    contents: tuple[bytes | None, ...]
+    downloads_model: bool
+    notes: tuple[str, ...]
+
+
+def choose() -> Chosen:
+    """All controls of the page.
+
+    Raises:
+        InvalidRequest: A value is out of range, which widgets prevent and links may not.
+        KronosError: The source cannot be used.
+    """
+    source, named, notes = _choose_symbols()
+    with st.expander("My own CSV files", icon=":material/upload_file:"):
+        files = choose_files()
+    entries = (*named, *(entry for entry, _ in files))[:MAX_SYMBOLS]
+    contents = (*(None for _ in named), *(content for _, content in files))[:MAX_SYMBOLS]
+    model = _choose_model()
+    plan, limit = _choose_plan(model, of_samples=source == SAMPLES and not files)
+    request = BacktestRequest(entries, source, plan, model.revision, limit) if entries else None
+    return Chosen(request, contents, model.is_missing, notes)
+
+
+def _choose_symbols() -> tuple[str, tuple[Entry, ...], tuple[str, ...]]:
+    titles = source_titles()
+    source = st.selectbox(
+        "Source", list(titles), format_func=titles.__getitem__, key="bt_source", bind="query-params"
+    )
+    if source == SAMPLES:
+        daily = [each.symbol for each in BUNDLED.values() if each.interval == SAMPLE_INTERVAL]
+        st.caption(f"The bundled daily series: {', '.join(daily)}. To see how it works.")
+        with_samples = st.checkbox("Use them", value=True, key="bt_samples", bind="query-params")
+        return source, tuple(Entry(s, SAMPLE_INTERVAL) for s in daily if with_samples), ()
+    intervals = list(open_source(source).intervals)
+    text = st.text_area(
+        "Symbols", "", key="bt_symbols", height=120, bind="query-params",
+        placeholder="Paste symbols",
+        help=f"Separated by spaces, commas, semicolons or line breaks; up to {MAX_SYMBOLS}.",
+    )  # fmt: skip
+    at = intervals.index("1d") if "1d" in intervals else len(intervals) - 1
+    interval = st.selectbox("Interval", intervals, at, key="bt_interval", bind="query-params")
+    found = read_symbols(text or "")
+    return source, tuple(Entry(symbol, interval) for symbol in found.symbols), found.notes
+
+
+def _choose_model() -> Choice:
+    found = choices()
+    title = st.selectbox("Model", list(found), key="bt_model", bind="query-params")
+    st.caption(found[title].remark)
+    return found[title]
+
+
+def _choose_plan(model: Choice, *, of_samples: bool) -> tuple[Plan, float | None]:
+    signal = st.selectbox(
+        "Signal", list(SIGNALS), format_func=SIGNAL_TITLES.__getitem__, key="bt_signal",
+        bind="query-params", help=meaning("Signal"),
+    )  # fmt: skip
+    left, right = st.columns(2)
+    top_k = left.number_input(
+        "Hold (k)", 1, MAX_SYMBOLS, 1 if of_samples else 5, bind="query-params",
+        key="bt_k_samples" if of_samples else "bt_k",
+        help=meaning("Top-k portfolio"),
+    )  # fmt: skip
+    n_drop = right.number_input(
+        "Drop (n)", 0, MAX_SYMBOLS, 1, key="bt_drop", bind="query-params",
+        help="Most holdings sold at one rebalance because others rank higher.",
+    )  # fmt: skip
+    every = left.number_input(
+        "Every (bars)", 1, 250, 5, key="bt_every", bind="query-params", help=meaning("Rebalance")
+    )
+    hold = right.number_input(
+        "Hold for (bars)", 1, 250, 1, key="bt_hold", bind="query-params",
+        help="A purchase is not sold before so many bars have passed.",
+    )  # fmt: skip
+    horizon = left.number_input(
+        "Horizon (bars)",
+        1,
+        MAX_HORIZON,
+        5,
+        key="bt_horizon",
+        bind="query-params",
+        help=meaning("Horizon"),
+    )
+    paths = right.number_input(
+        "Paths", 10, MAX_PATHS, 50, 10, key="bt_paths", bind="query-params", help=meaning("Paths")
+    )
+    start, end = _choose_days(of_samples=of_samples)
+    with st.expander("Costs and rules", icon=":material/tune:"):
+        costs, reweigh, limit, momentum_bars, n_trials, seed = _choose_rules()
+    plan = Plan(
+        model=model.name,
+        signal=signal,
+        horizon=int(horizon),
+        every=int(every),
+        rules=Rules(int(top_k), min(int(n_drop), int(top_k)), int(hold), reweigh),
+        costs=costs,
+        sampling=SamplingParameters(sample_count=int(paths), seed=seed),
+        momentum_bars=momentum_bars,
+        n_trials=n_trials,
+        start=start,
+        end=end,
+    )
+    return plan, limit
+
+
+def _choose_days(*, of_samples: bool) -> tuple[dt.date | None, dt.date | None]:
+    first = SAMPLES_FROM if of_samples else None
+    suffix = "_samples" if of_samples else ""
+    left, right = st.columns(2)
+    days = [
+        column.date_input(
+            label, value, dt.date(1980, 1, 1), dt.date(2100, 1, 1), key=f"{key}{suffix}",
+            bind="query-params", format="YYYY-MM-DD", help=text,
+        )
+        for column, label, value, key, text in (
+            (left, "From", first, "bt_from", "First day of a decision; empty: the earliest."),
+            (right, "To", None, "bt_to", "Last day of the run; empty: all there is."),
+        )
+    ]  # fmt: skip
+    return days[0], days[1]
+
+
+def _choose_rules() -> tuple[Costs, bool, float | None, int, int, int]:
+    buy = st.number_input(
+        "Cost of a purchase (%)",
+        0.0,
+        10.0,
+        0.10,
+        0.01,
+        key="bt_buy",
+        format="%.2f",
+        bind="query-params",
+    )
+    sell = st.number_input(
+        "Cost of a sale (%)",
+        0.0,
+        10.0,
+        0.15,
+        0.01,
+        key="bt_sell",
+        format="%.2f",
+        bind="query-params",
+    )
+    limit = st.number_input(
+        "Daily price limit (%)", 0.0, 50.0, 0.0, 0.5, key="bt_limit", bind="query-params",
+        help="0: none. At an open so far above the close before nothing is bought, so far below "
+        "nothing sold.",
+    )  # fmt: skip
+    reweigh = st.checkbox(
+        "Back to equal parts at every rebalance", key="bt_reweigh", bind="query-params",
+        help="Otherwise holdings drift, and only what is free is spent.",
+    )  # fmt: skip
+    momentum = st.number_input(
+        "Momentum looks back (bars)", 1, 500, 20, key="bt_momentum", bind="query-params"
+    )
+    trials = st.number_input(
+        "Trials", len(SIGNALS), 1_000_000, len(SIGNALS), key="bt_trials", bind="query-params",
+        help=meaning("Deflated Sharpe ratio", "Count every setting that you tried on these bars."),
+    )  # fmt: skip
+    seed = st.number_input(
+        "Seed", 0, LARGEST_SEED, 0, key="bt_seed", help=meaning("Seed"), bind="query-params"
+    )
+    costs = Costs(float(buy) / 100, float(sell) / 100)
+    shares = float(limit) / 100 or None
+    return costs, bool(reweigh), shares, int(momentum), int(trials), int(seed)

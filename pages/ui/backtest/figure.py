@@ -1,0 +1,77 @@
+"""Equity and drawdown of the books of a backtest. Pure functions to a Plotly figure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import plotly.graph_objects as go
+
+from kronos.portfolio.backtest import BENCHMARK, STRATEGY, Backtest
+from kronos.portfolio.measures import drawdown
+from kronos.portfolio.signals import MOMENTUM
+from pages.ui.chart import colours as colour
+from pages.ui.chart.style import FONT_SIZE, page_layout
+
+__all__ = ["TITLES", "equity_description", "equity_figure"]
+
+TITLES = {STRATEGY: "Strategy", BENCHMARK: "Equal weight", MOMENTUM: "Momentum"}
+"""Names of the books to show."""
+_LINES: dict[str, dict[str, Any]] = {
+    STRATEGY: {"color": colour.MEDIAN, "width": 2.4, "dash": "solid"},
+    BENCHMARK: {"color": colour.NEUTRAL, "width": 2, "dash": "dash"},
+    MOMENTUM: {"color": colour.ACTUAL, "width": 1.8, "dash": "dot"},
+}
+HEIGHT = 470
+
+
+def equity_figure(result: Backtest, *, compact: bool = False) -> go.Figure:
+    """What 1 became, and below it how far each book was under its highest value.
+
+    Args:
+        result: The run.
+        compact: For a narrow screen.
+    """
+    curves = result.curves
+    times = [stamp.isoformat() for stamp in curves.index]
+    figure = go.Figure()
+    for name, line in _LINES.items():
+        title = TITLES[name]
+        equity = curves[name].to_numpy()
+        figure.add_scatter(
+            x=times, y=equity, mode="lines", name=title, line=line, legendgroup=name,
+            hovertemplate=f"%{{y:.3f}}<extra>{title}</extra>",
+        )  # fmt: skip
+        figure.add_scatter(
+            x=times, y=100 * drawdown(equity), mode="lines", name=title, yaxis="y2",
+            line=line | {"width": 1.4}, legendgroup=name, showlegend=False,
+            fill="tozeroy" if name == STRATEGY else None,
+            fillcolor=colour.faded(colour.FAN, 0.18),
+            hovertemplate=f"%{{y:.1f}}%<extra>{title}</extra>",
+        )  # fmt: skip
+    figure.update_layout(
+        **page_layout(font_size=12 if compact else FONT_SIZE), height=HEIGHT, showlegend=True,
+        margin={"l": 52, "r": 12, "t": 34, "b": 30},
+        legend={"orientation": "h", "y": 1.01, "yanchor": "bottom", "x": 0.0},
+        xaxis={"type": "date", "anchor": "y2", "nticks": 4 if compact else 8, "zeroline": False},
+        yaxis={
+            "domain": [0.34, 1.0], "title": {"text": "equity"}, "zeroline": False,
+            "tickformat": ".3~f", "automargin": True,
+        },
+        yaxis2={
+            "domain": [0.0, 0.28], "title": {"text": "drawdown"}, "ticksuffix": "%", "nticks": 4,
+            "zeroline": False, "automargin": True,
+        },
+    )  # fmt: skip
+    return figure
+
+
+def equity_description(result: Backtest) -> str:
+    """The figure in words, for those who do not see it."""
+    curves = result.curves
+    parts = []
+    for name, title in TITLES.items():
+        equity = curves[name].to_numpy()
+        fall = 100 * drawdown(equity).min()
+        parts.append(f"{title}: 1 became {equity[-1]:.2f}, largest drawdown {fall:.0f}%")
+    first, last = curves.index[0], curves.index[-1]
+    return f"Equity from {first:%Y-%m-%d} to {last:%Y-%m-%d}. {'; '.join(parts)}."

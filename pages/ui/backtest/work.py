@@ -1,0 +1,113 @@
+"""A backtest in the background: bars fetched, forecasts made, the portfolio followed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from platformdirs import user_cache_path
+
+from kronos import zoo
+from kronos.candles import Candles
+from kronos.errors import InvalidRequest, KronosError
+from kronos.inference.jobs import JobControl
+from kronos.portfolio import Backtest, Market, backtest
+from kronos.service import engine
+from pages.ui.backtest.request import BacktestRequest
+from pages.ui.runs_desk import Run
+from pages.ui.watchlist.fetch import Fetching, OpenSource, uploaded_bars
+
+FETCHING, FORECASTING = "Fetching bars", "Forecasting"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What a run has found.
+
+    Attributes:
+        result: The backtest, as far as it went.
+        cut_off: First day of which the model cannot have learned anything; None where not known.
+        problems: Instruments that were left out, and why.
+    """
+
+    result: Backtest
+    cut_off: date | None
+    problems: dict[str, str]
+
+
+BacktestRun = Run[BacktestRequest, Outcome]
+
+
+def backtest_work(
+    request: BacktestRequest,
+    contents: Sequence[bytes | None],
+    *,
+    open_source: OpenSource,
+    downloads_model: bool,
+) -> Callable[[JobControl, BacktestRun], None]:
+    """The work of a run.
+
+    Args:
+        request: What is asked for.
+        contents: For every entry the bytes of its file, None for symbols.
+        open_source: Gives a source by name.
+        downloads_model: Whether the model has to be fetched first.
+    """
+
+    def work(control: JobControl, run: BacktestRun) -> None:
+        if downloads_model:
+            control.stage("Downloading the model")
+            zoo.download(request.plan.model, progress=control.progress)
+        control.stage(FETCHING)
+        candles, problems = _universe(request, contents, open_source, control)
+        market = Market.of(candles, limit=request.limit)
+        control.stage(FORECASTING)
+
+        def told(result: Backtest) -> Outcome:
+            cut_off = zoo.cut_off(request.plan.model, result.model_revision)
+            return Outcome(result, cut_off, problems)
+
+        def keep_partial(result: Backtest) -> None:
+            run.outcome = told(result)
+
+        result = backtest(
+            engine(),
+            market,
+            request.plan,
+            cache_folder=user_cache_path("kronos-fan") / "backtests",
+            progress=control.progress,
+            watch=lambda status: control.check(),
+            partial=keep_partial,
+        )
+        run.outcome = told(result)
+
+    return work
+
+
+def _universe(
+    request: BacktestRequest,
+    contents: Sequence[bytes | None],
+    open_source: OpenSource,
+    control: JobControl,
+) -> tuple[dict[str, Candles], dict[str, str]]:
+    """Bars by name, and what is wrong with those that could not be had."""
+    candles: dict[str, Candles] = {}
+    problems: dict[str, str] = {}
+    fetching = Fetching(request.source, open_source, threading.Event())
+    for i, (entry, content) in enumerate(zip(request.entries, contents, strict=True)):
+        control.progress(i, len(request.entries))
+        # Files may be named like one another, or like a symbol.
+        name = entry.symbol if entry.symbol not in candles else f"{entry.symbol} ({i + 1})"
+        try:
+            bars = fetching.bars(entry) if content is None else uploaded_bars(entry, content)
+            candles[name] = bars.candles
+        except KronosError as error:
+            problems[name] = str(error)
+    if not candles:
+        raise InvalidRequest(
+            "None of the instruments could be used: "
+            + "; ".join(f"{name}: {text}" for name, text in list(problems.items())[:3])
+        )
+    return candles, problems

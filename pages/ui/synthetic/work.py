@@ -1,0 +1,101 @@
+"""Synthetic series in the background: made by the engine, and compared with their source."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from uuid import uuid4
+
+from kronos import zoo
+from kronos.candles import Candles
+from kronos.errors import InvalidRequest
+from kronos.forecast import Forecast
+from kronos.inference.jobs import JobControl, JobStatus, Priority
+from kronos.service import engine
+from kronos.synthetic.generate import SyntheticPlan, begin_series, made_series
+from kronos.synthetic.realism import Realism, realism
+from pages.ui.runs_desk import Run
+
+
+@dataclass(frozen=True, slots=True)
+class SyntheticRequest:
+    """What one run asks for.
+
+    Attributes:
+        data_id: Digest of the context.
+        plan: What is generated.
+        revision: Revision of the model's weights.
+    """
+
+    data_id: str
+    plan: SyntheticPlan
+    revision: str
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of everything asked for."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What a run has found.
+
+    Attributes:
+        source: The context.
+        series: The synthetic series.
+        forecast: As which they were drawn.
+        report: How real they look; None where there are too few bars to say.
+    """
+
+    source: Candles
+    series: list[Candles]
+    forecast: Forecast
+    report: Realism | None
+
+
+SyntheticRun = Run[SyntheticRequest, Outcome]
+
+
+def synthetic_work(
+    source: Candles, request: SyntheticRequest, *, downloads_model: bool
+) -> Callable[[JobControl, SyntheticRun], None]:
+    """The work of a run.
+
+    Args:
+        source: The context.
+        request: What is asked for.
+        downloads_model: Whether the model has to be fetched first.
+    """
+
+    def work(control: JobControl, run: SyntheticRun) -> None:
+        plan = request.plan
+        if downloads_model:
+            control.stage("Downloading the model")
+            zoo.download(plan.model, progress=control.progress)
+        control.stage("Making bars")
+
+        def watch(status: JobStatus) -> None:
+            control.progress(status.done, status.total)
+
+        forecast = engine().run(
+            uuid4().hex,
+            begin_series(source, plan),
+            owner=f"synthetic {run.key}",
+            priority=Priority.BATCH,
+            watch=watch,
+        )
+        series = made_series(source, forecast)
+        control.stage("Comparing with the source")
+        run.outcome = Outcome(source, series, forecast, _report(source, series, plan.seed))
+
+    return work
+
+
+def _report(source: Candles, series: list[Candles], seed: int) -> Realism | None:
+    try:
+        return realism(source, series, seed=seed)
+    except InvalidRequest:  # too few bars: the series are there all the same
+        return None

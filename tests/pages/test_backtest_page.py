@@ -1,0 +1,111 @@
+"""The backtest page by Streamlit's own test driver: what it says and does, without a browser."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from pages.ui import services
+from tests.pages.app_driver import new_session, press, run_until, words
+from tests.portfolio.universe import made
+
+LINK = {
+    "bt_from_samples": "2013-01-02",
+    "bt_paths": "10",
+    "bt_horizon": "2",
+    "bt_model": "EWMA cone",
+}
+
+
+def visit(seed: str, **link: str) -> AppTest:
+    return new_session("backtest", **(LINK | {"bt_seed": seed} | link)).run()
+
+
+def has_result(app: AppTest) -> bool:
+    return bool(app.dataframe) and not is_running(app)
+
+
+def is_running(app: AppTest) -> bool:
+    return any(button.key == "backtest_cancel" for button in app.button)
+
+
+def test_nothing_runs_unasked_and_run_shows_measures_and_trades(fresh_seed):
+    app = visit(fresh_seed)
+    assert "Press Run" in words(app)
+    assert not app.dataframe
+    run_until(press(app, "backtest_run_button"), has_result)
+    said = words(app)
+    assert "2 instruments" in said
+    assert "no evidence" in said
+    assert "Deflated Sharpe ratio" in said
+    measures = app.dataframe[0].value.set_index("Measure")
+    assert measures.columns.tolist() == ["Strategy", "Equal weight", "Momentum"]
+    assert measures.loc["Sharpe ratio"].str.match(r"-?\d+\.\d\d").all()
+    trades = app.dataframe[2].value
+    assert set(trades["instrument"]) <= {"GOOG", "IBM"}
+    assert "press Run" not in said
+
+
+def test_the_model_that_may_have_seen_the_bars_is_warned_of(fresh_seed):
+    link = {"bt_model": "Bundled", "bt_from_samples": "2013-02-15"}
+    app = run_until(press(visit(fresh_seed, **link), "backtest_run_button"), has_result)
+    assert "lie before 2025-10-01" in words(app)
+
+
+def test_changed_settings_ask_for_run_and_the_old_result_stays(fresh_seed):
+    app = run_until(press(visit(fresh_seed), "backtest_run_button"), has_result)
+    app.selectbox(key="bt_signal").set_value("p_up").run()
+    assert "Settings changed: press Run" in words(app)
+    assert app.dataframe
+
+
+def test_a_run_is_cancelled_and_goes_on(fresh_seed, gate):
+    app = press(visit(fresh_seed), "backtest_run_button")
+    run_until(app, is_running)
+    press(app, "backtest_cancel")
+    gate.set()
+    run_until(app, lambda app: "Stopped." in words(app) and not is_running(app))
+    run_until(press(app, "backtest_run_button"), has_result)
+    assert "Stopped" not in words(app)
+
+
+def test_own_files_make_a_universe(fresh_seed):
+    app = visit(fresh_seed, bt_k="2")
+    app.checkbox(key="bt_samples").uncheck().run()
+    assert "upload CSV files" in words(app)
+    files = [
+        (f"{name}.csv", candles.frame.to_csv().encode(), "text/csv")
+        for name, candles in made(3, 90).items()
+    ]
+    app.file_uploader(key="watch_files").set_value(files).run()
+    run_until(press(app, "backtest_run_button"), has_result)
+    assert "3 instruments" in words(app)
+
+
+def test_bars_that_cannot_be_used_are_said(fresh_seed):
+    app = visit(fresh_seed)
+    app.checkbox(key="bt_samples").uncheck().run()
+    app.file_uploader(key="watch_files").set_value([("bad.csv", b"a,b\n1,2\n", "text/csv")]).run()
+    run_until(press(app, "backtest_run_button"), lambda app: bool(app.error))
+    assert "None of the instruments could be used" in words(app)
+
+
+def test_the_files_of_a_run_say_the_same(fresh_seed):
+    app = run_until(press(visit(fresh_seed), "backtest_run_button"), has_result)
+    run = services.backtests().find(app.session_state["backtest_run"])
+    from kronos.portfolio.export import curves_csv, result_json
+
+    told = json.loads(result_json(run.outcome.result, run.outcome.cut_off))
+    assert told["model"] == "ewma"
+    rows = curves_csv(run.outcome.result).splitlines()
+    assert len(rows) == len(told["times"]) + 1
+    assert pd.Timestamp(told["first_decision"]) == pd.Timestamp("2013-01-02", tz="UTC")
+
+
+@pytest.mark.parametrize("link", [{"bt_horizon": "100000"}, {"bt_every": "0"}])
+def test_a_link_out_of_range_breaks_nothing(fresh_seed, link):
+    app = visit(fresh_seed, **link)
+    assert not app.exception
