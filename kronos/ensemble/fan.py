@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from kronos.candle_paths import valid_prices
 from kronos.errors import InvalidRequest
 from kronos.forecast import COLUMNS, Forecast
 
-__all__ = ["combine", "with_quantiles"]
+__all__ = ["combine"]
 
 _CLOSE = COLUMNS.index("close")
 
@@ -47,29 +46,6 @@ def combine(forecasts: Sequence[Forecast], weights: np.ndarray) -> np.ndarray:
     return _with_closes(first, mixed)
 
 
-def with_quantiles(
-    donor: Forecast, levels: np.ndarray, quantiles: np.ndarray, *, name: str, revision: str
-) -> Forecast:
-    """A forecast with given quantiles of the close, its paths in the order of another's.
-
-    This is how a model that gives quantiles and no paths joins an ensemble, and how it is shown
-    where paths are needed.
-
-    Args:
-        donor: A forecast with paths, from the same origin.
-        levels: (L,) levels in (0, 1), ascending.
-        quantiles: (H, L) of the close, ascending, above 0.
-        name: Name of the model that gave the quantiles.
-        revision: Revision of its weights.
-    """
-    places = (np.arange(donor.n_paths) + 0.5) / donor.n_paths
-    logs = np.log(quantiles)
-    # Beyond the outermost levels as steep as between the last two.
-    ordered = np.exp(np.stack([_between(places, levels, row) for row in logs], axis=1))
-    paths = _with_closes(donor, ordered)
-    return replace(donor, paths=paths, model_name=name, model_revision=revision)
-
-
 def _with_closes(donor: Forecast, ordered: np.ndarray) -> np.ndarray:
     """(N, H, 6) candles of a donor moved so that their closes, in order, are these (N, H)."""
     close = donor.column("close")
@@ -78,11 +54,3 @@ def _with_closes(donor: Forecast, ordered: np.ndarray) -> np.ndarray:
     moved = donor.paths.copy()
     moved[..., :4] *= (wanted / close)[..., None]
     return valid_prices(moved, donor.last_close)
-
-
-def _between(places: np.ndarray, levels: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Values at places between levels, in straight lines that go on beyond the ends."""
-    inside = np.interp(places, levels, values)
-    slopes = np.diff(values) / np.diff(levels)
-    below, above = np.minimum(places - levels[0], 0.0), np.maximum(places - levels[-1], 0.0)
-    return np.asarray(inside + slopes[0] * below + slopes[-1] * above)

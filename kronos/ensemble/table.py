@@ -13,6 +13,7 @@ from kronos.calibration.record import issue_moments, usable_record
 from kronos.calibration.streams import bucket_of
 from kronos.store.prediction import LEVELS
 from kronos.store.record import read_quantiles
+from kronos.zoo.table import published
 
 if TYPE_CHECKING:
     from kronos.store.store import Store
@@ -92,7 +93,9 @@ def read_members(store: Store, members: Sequence[tuple[str, str]]) -> MemberTabl
     joined: pd.DataFrame | None = None
     parts = []
     for place, (name, revision) in enumerate(members):
-        part = record[(record["model"] == name) & (record["version"] == revision)]
+        known = published(name)
+        stored = name if known is None else known.title
+        part = record[(record["model"] == stored) & (record["version"] == revision)]
         part = part.drop_duplicates(keys).reset_index(drop=True)
         parts.append(part)
         found = part[keys].assign(**{str(place): part.index})
