@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kronos.collector import collector_paused
 from kronos.inference.engine import Engine
 from kronos.inference.jobs import JobControl, JobStatus
 from kronos.inference.limits import Limits
@@ -155,7 +156,9 @@ class RecordDesk:
         with self._lock:
             read, version = self._read, self._version
         if read is None:
-            read = _read_store()
+            # Among a server's objects the collector would look at each of so many new rows often.
+            with collector_paused():
+                read = _read_store()
             with self._lock:
                 if version == self._version:
                     self._read = read
