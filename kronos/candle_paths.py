@@ -20,9 +20,15 @@ def anchor_factor(last_close: float, decoded: float) -> float:
 
 def make_valid(paths: np.ndarray, context: Context) -> np.ndarray:
     """Repairs candles in place where needed: (N, H, 6); see `KronosPredictor.forecast`."""
-    prices: np.ndarray = paths[..., PRICES]
-    np.maximum(prices, PRICE_FLOOR * context.values[-1, CLOSE], out=prices)
-    paths[..., 1], paths[..., 2] = prices.max(axis=-1), prices.min(axis=-1)
+    valid_prices(paths, context.values[-1, CLOSE])
     traded = context.values[:, VOLUME:].any(axis=0)
     paths[..., VOLUME:] = np.where(traded, np.maximum(paths[..., VOLUME:], 0.0), 0.0)
+    return paths
+
+
+def valid_prices(paths: np.ndarray, last_close: float) -> np.ndarray:
+    """Repairs the prices of candles (N, H, 6) in place: none too low, high and low around all."""
+    prices: np.ndarray = paths[..., PRICES]
+    np.maximum(prices, PRICE_FLOOR * last_close, out=prices)
+    paths[..., 1], paths[..., 2] = prices.max(axis=-1), prices.min(axis=-1)
     return paths

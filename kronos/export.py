@@ -18,7 +18,8 @@ _FORMULA_STARTS = ("=", "+", "-", "@")
 def quantiles_csv(candles: Candles, forecast: Forecast) -> str:
     """Quantiles of the close, one row a bar, times in ISO 8601 with their offset.
 
-    The column `actual` is there when some of the bars have come, and empty where they have not.
+    The column `actual` is there when some of the bars have come, and empty where they have not;
+    `fan` is there for a calibrated fan.
     """
     table = forecast.to_frame()
     table["probability_up"] = forecast.probability_up()
@@ -27,6 +28,8 @@ def quantiles_csv(candles: Candles, forecast: Forecast) -> str:
         table["actual"] = actual
     table.insert(0, "symbol", cell_text(candles.symbol))
     table.insert(1, "model", cell_text(forecast.model_name))
+    if forecast.calibration_hash is not None:
+        table.insert(2, "fan", "calibrated")
     return _csv(table.reset_index())
 
 

@@ -113,6 +113,9 @@ class Forecast:
             true one; 1 when not anchored.
         seconds: Wall time the forecast took.
         events_hash: SHA-256 of the event channels the model was told; None where it was told none.
+        calibration_hash: SHA-256 of the calibration that moved the paths; None for a raw fan.
+        weights: Of an ensemble: member -> its weight at every step (H,); None for a single model.
+        members: Of an ensemble: the forecasts it is made of, where they are still at hand.
     """
 
     paths: np.ndarray
@@ -127,6 +130,9 @@ class Forecast:
     anchor_factor: float = 1.0
     seconds: float = field(default=0.0)
     events_hash: str | None = None
+    calibration_hash: str | None = None
+    weights: dict[str, tuple[float, ...]] | None = None
+    members: tuple[Forecast, ...] = ()
 
     def __post_init__(self) -> None:
         if self.paths.ndim != 3 or self.paths.shape[2] != len(COLUMNS):
@@ -214,14 +220,19 @@ class Forecast:
     def metadata(self) -> dict[str, Any]:
         """Everything needed to tell what was forecast and to reproduce it; JSON-ready.
 
-        `events_sha256` is there only where the model was told of events.
+        `events_sha256` is there only where the model was told of events, `calibration_sha256` only
+        where the fan is a calibrated one, `weights` only for an ensemble.
         """
-        told = {} if self.events_hash is None else {"events_sha256": self.events_hash}
+        facts = {
+            "events_sha256": self.events_hash,
+            "calibration_sha256": self.calibration_hash,
+            "weights": self.weights,
+        }
         return {
             "model": self.model_name,
             "model_revision": self.model_revision,
             "context_sha256": self.context_hash,
-            **told,
+            **{name: fact for name, fact in facts.items() if fact is not None},
             "n_context": self.n_context,
             "origin": self.origin.isoformat(),
             "last_close": self.last_close,

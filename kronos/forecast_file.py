@@ -66,9 +66,15 @@ def load_forecast(path: str | Path) -> Forecast:
             anchor_factor=facts["anchor_factor"],
             seconds=facts["seconds"],
             events_hash=facts.get("events_sha256"),
+            calibration_hash=facts.get("calibration_sha256"),
+            weights=_weights(facts.get("weights")),
         )
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise InvalidRequest(f"{path} is no forecast that can be read: {error}.") from error
+
+
+def _weights(found: dict[str, list[float]] | None) -> dict[str, tuple[float, ...]] | None:
+    return None if found is None else {name: tuple(each) for name, each in found.items()}
 
 
 def _moment(text: str, zone: str | None) -> pd.Timestamp:

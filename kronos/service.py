@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from kronos import baselines, zoo
+from kronos.ensemble.market import market_for
 from kronos.forecast import Progress, SamplingParameters
 from kronos.inference.drawing import Drawing
 from kronos.inference.engine import Engine, Request
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from kronos.context import Context
+    from kronos.ensemble import Market
     from kronos.predictor import KronosPredictor
 
 __all__ = [
@@ -44,7 +46,7 @@ _engine: Engine | None = None
 
 
 def new_engine(device: str | None = None) -> Engine:
-    """An engine that loads models by the names of the zoo, and baselines by theirs.
+    """An engine that loads models by the names of the zoo, baselines and the ensemble by theirs.
 
     Args:
         device: Where to compute, such as "cpu" or "cuda"; None takes a GPU when there is one.
@@ -54,6 +56,10 @@ def new_engine(device: str | None = None) -> Engine:
         if baselines.find(name) is not None:
             return baselines.baseline(name)  # which needs no torch
         prepare_torch()
+        if name == zoo.ENSEMBLE:
+            from kronos.ensemble import load_ensemble
+
+            return load_ensemble(device=device, progress=progress)
         return zoo.load(name, device=device, dtype="fastest", progress=progress)
 
     return Engine(load)
@@ -85,6 +91,7 @@ def forecast_request(
     lookback: int | None = None,
     events: np.ndarray | None = None,
     revision: str = "",
+    market: Market | None = None,
 ) -> Request:
     """A request for a `Forecast`.
 
@@ -98,6 +105,7 @@ def forecast_request(
         events: (len(bars) + H, 20) event channels of the bars and of those to forecast, for models
             that read them; see `KronosPredictor.forecast`.
         revision: Revision of the weights, where the name alone does not say it.
+        market: What the bars are of, which the weights of an ensemble depend on.
     """
 
     def begin(predictor: KronosPredictor) -> Drawing:
@@ -108,6 +116,7 @@ def forecast_request(
             sampling=sampling,
             lookback=lookback,
             events=events,
+            **market_for(predictor, market),
         )
 
     return Request(model, begin, revision)

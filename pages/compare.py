@@ -37,9 +37,8 @@ with st.sidebar:
 refusal = COMPARISON.respond(requests, source.candles, pressed=is_pressed)
 statuses = COMPARISON.advance(source.candles, source.data_id)
 found = COMPARISON.finished(source.data_id)
-contenders = compare_results.contenders_of(found)
 
-compare_results.show_heading(source.candles, contenders)
+compare_results.show_heading(source.candles, found)
 # One element, however much it says: a control that changes its place among the elements is mounted
 # anew, and the address bar no longer follows it.
 with st.container():
@@ -53,10 +52,11 @@ with st.container():
         refusal,
         has_older=bool(found),
     )
+contenders = compare_results.contenders_of(source.candles, found)
 narrow = is_narrow()
 compare_results.show_chart(source.candles, contenders, narrow=narrow)
 if contenders:
-    compare_results.show_tables(source.candles, found, narrow=narrow)
+    compare_results.show_tables(source.candles, found, contenders, narrow=narrow)
     compare_results.show_cautions(source, contenders)
     saving.keep(source, {one.request.key: one.forecast for one in found})
 candle_source.show_reading(source)

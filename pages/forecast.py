@@ -5,7 +5,9 @@ import streamlit as st
 from kronos.errors import InvalidRequest
 from pages.ui import asked, controls, details, progress, results, saving
 from pages.ui import source as candle_source
+from pages.ui.calibration import choose_fan
 from pages.ui.chart import view as chart_view
+from pages.ui.ensemble import show_weights
 from pages.ui.messages import show_error
 from pages.ui.run_button import run_button
 from pages.ui.shell import require_shell
@@ -32,18 +34,20 @@ with st.sidebar:
 
 refusal = asked.respond(request, source.candles, pressed=is_pressed)
 status = asked.advance(source.candles, source.data_id)
-shown = asked.shown_forecast(source.data_id)
+raw = asked.shown_forecast(source.data_id)
 
-results.show_heading(source.candles, shown)
-results.show_facts(source, shown)
+results.show_heading(source.candles, raw)
+results.show_facts(source, raw)
 candle_source.show_link_problem()
-progress.show_state(request, source, status, refusal, shown)
-if shown is not None:
+progress.show_state(request, source, status, refusal, raw)
+shown = choose_fan(source.candles, raw)
+if raw is not None and shown is not None:
+    show_weights(shown)
     results.show_readouts(source.candles, shown)
     results.show_outcome(source.candles, shown)
 look = chart_view.show_chart(source, shown)
-if shown is not None:
+if raw is not None and shown is not None:
     results.show_cautions(source, shown)
     details.show_details(source, shown, look)
-    saving.keep(source, {asked.shown_key(): shown})
+    saving.keep(source, {asked.shown_key(): raw})
 candle_source.show_reading(source)

@@ -60,6 +60,14 @@ MAY_USE = {
         "calendars", "candles", "errors", "evaluation", "events", "export", "forecast", "intervals",
         "zoo",
     },
+    "calibration": {
+        "assets", "calendars", "candle_paths", "candles", "errors", "evaluation", "forecast",
+        "intervals", "store",
+    },
+    "ensemble": {
+        "baselines", "calendars", "calibration", "candle_paths", "candles", "context", "errors",
+        "evaluation", "forecast", "hub", "inference", "intervals", "store", "zoo",
+    },
     "portfolio": {
         "calendars", "candles", "errors", "evaluation", "export", "forecast", "inference",
         "intervals", "predictor", "service",
@@ -68,7 +76,10 @@ MAY_USE = {
         "baselines", "candles", "errors", "export", "forecast", "inference", "noise", "service",
     },
     "torch_setup": {"collector"},
-    "service": {"baselines", "context", "forecast", "inference", "predictor", "torch_setup", "zoo"},
+    "service": {
+        "baselines", "context", "ensemble", "forecast", "inference", "predictor", "torch_setup",
+        "zoo",
+    },
     "walk_forward": {
         "calendars", "candles", "errors", "events", "forecast", "inference", "predictor", "service",
         "store", "training",
@@ -78,10 +89,9 @@ MAY_USE = {
     },
 }  # fmt: skip
 WITHOUT_TORCH = {
-    "assets", "baselines", "calendars", "candle_paths", "candles", "collector", "context", "digest",
-    "direct", "errors", "evaluation", "event_rows", "events", "export", "forecast",
-    "forecast_file", "hub",
-    "intervals", "machine", "noise", "store", "upstream_calls",
+    "assets", "baselines", "calendars", "calibration", "candle_paths", "candles", "collector",
+    "context", "digest", "direct", "errors", "evaluation", "event_rows", "events", "export",
+    "forecast", "forecast_file", "hub", "intervals", "machine", "noise", "store", "upstream_calls",
 }  # fmt: skip
 # The command line stands above everything, like the pages.
 COMMANDS = {"cli", "__main__"}

@@ -24,8 +24,8 @@ from kronos.errors import KronosError
 __all__ = ["COMMANDS", "main", "parser"]
 
 COMMANDS = (
-    "forecast", "score", "store", "walk_forward", "fetch", "models", "train", "finetune",
-    "evaluate", "backtest", "synthesize", "events",
+    "forecast", "score", "store", "walk_forward", "calibrate", "ensemble", "fetch", "models",
+    "train", "finetune", "evaluate", "backtest", "synthesize", "events",
 )  # fmt: skip
 """Modules of this package, in the order --help lists them."""
 

@@ -67,7 +67,7 @@ def add_parser(subparsers: Any) -> None:
         "--model",
         default="bundled",
         metavar="NAME",
-        help="bundled, mini, small, base, a folder, or a baseline: "
+        help="bundled, mini, small, base, a folder, ensemble, or a baseline: "
         f"{', '.join(BASELINES)} (default: bundled, which needs no network)",
     )
     model.add_argument("--device", help="cpu, cuda, mps, ... (default: a GPU if there is one)")
@@ -149,6 +149,11 @@ def _add_output_options(group: Any) -> None:
     group.add_argument(
         "--paths-out", metavar="FILE", help="also write every candle of every path, as CSV"
     )
+    group.add_argument(
+        "--calibrated",
+        action="store_true",
+        help="correct the fan by the model's record; what is saved stays raw",
+    )
     group.add_argument("--save", action="store_true", help="keep it in the store of forecasts")
     add_store_option(group)
     group.add_argument(
@@ -161,7 +166,9 @@ def run(args: argparse.Namespace) -> int:
     # pandas takes a second to import, which --help need not wait for.
     with collector_paused():
         from kronos.calendars.future import MAX_HORIZON
+        from kronos.calibration import calibrate, load_state, standing
         from kronos.cli.forecast_input import read_request
+        from kronos.ensemble import market_of
         from kronos.export import forecast_json, paths_csv, quantiles_csv
         from kronos.forecast import SamplingParameters
         from kronos.inference.engine import SAMPLING
@@ -179,7 +186,12 @@ def run(args: argparse.Namespace) -> int:
     store = open_store(args.store) if args.save else None
     request = read_request(args)
     asked = forecast_request(
-        args.model, request.context, request.future, sampling, lookback=args.lookback
+        args.model,
+        request.context,
+        request.future,
+        sampling,
+        lookback=args.lookback,
+        market=market_of(request.candles),
     )
     with (
         closing(new_engine(args.device)) as engine,
@@ -192,10 +204,16 @@ def run(args: argparse.Namespace) -> int:
             line(status.done, status.total)
 
         forecast = engine.run("forecast", asked, owner="command line", watch=watch)
+    shown = forecast
+    if args.calibrated:
+        calibration = load_state()
+        if not args.quiet:
+            print(standing(calibration, forecast, request.candles).words, file=sys.stderr)
+        shown = calibrate(forecast, request.candles, calibration)
     render = forecast_json if args.format == "json" else quantiles_csv
     if args.paths_out:
-        write_text(args.paths_out, paths_csv(request.candles, forecast))
-    write_text(args.output, render(request.candles, forecast))
+        write_text(args.paths_out, paths_csv(request.candles, shown))
+    write_text(args.output, render(request.candles, shown))
     if store is not None:
         saved = store.save(forecast, request.candles)
         if not args.quiet:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kronos.store.resolving import Due
     from kronos.store.scoring import ScoreReport
 
-__all__ = ["add_parser", "run"]
+__all__ = ["add_parser", "moment_of", "run"]
 
 _FILE_SOURCE = "CSV file"
 """What is recorded as the source of bars that come from files, whatever these are called."""
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     from kronos.store.scoring import ScoreReport, score_candles
     from kronos.store.summary import summarise
 
-    as_of = _moment(args.as_of)
+    as_of = moment_of(args.as_of, "--as-of")
     if args.source:
         from data_sources.markets import open_source
 
@@ -116,14 +116,19 @@ def run(args: argparse.Namespace) -> int:
     return 2 if failed else 0
 
 
-def _moment(text: str | None) -> pd.Timestamp | None:
+def moment_of(text: str | None, option: str) -> pd.Timestamp | None:
+    """The time an option names, UTC unless it says so; None for None.
+
+    Raises:
+        InvalidRequest: It is no time.
+    """
     import pandas as pd
 
     if text is None:
         return None
     moment = pd.to_datetime(text, errors="coerce")
     if pd.isna(moment):
-        raise InvalidRequest(f"--as-of must be a time such as 2026-11-01, found {text!r}.")
+        raise InvalidRequest(f"{option} must be a time such as 2026-11-01, found {text!r}.")
     return moment.tz_localize("UTC") if moment.tzinfo is None else moment.tz_convert("UTC")
 
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from kronos.errors import InvalidCandles
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from kronos.candles import Candles
+
 DECAY = 0.94
 WARMUP = 20
+_BARS = 500
+"""Bars read for the volatility at an origin; weights of older ones are nil."""
 
 
 def ewma_volatility(closes: np.ndarray, decay: float = DECAY) -> float:
@@ -26,6 +35,15 @@ def ewma_volatility(closes: np.ndarray, decay: float = DECAY) -> float:
     for r in returns[WARMUP:]:
         variance = decay * variance + (1 - decay) * r * r
     return float(np.sqrt(variance))
+
+
+def origin_volatility(candles: Candles, origin: pd.Timestamp) -> float | None:
+    """Volatility of one bar at an origin, from the bars up to it; None where too few or still."""
+    closes = candles.at_origin(origin).history.frame["close"].to_numpy()
+    try:
+        return ewma_volatility(closes[-_BARS:]) or None
+    except InvalidCandles:
+        return None
 
 
 def cone_scale(sigma: float, horizon: int) -> np.ndarray:

@@ -13,7 +13,14 @@ import numpy as np
 
 from kronos.errors import InvalidRequest
 
-__all__ = ["BAND", "StepScores", "energy_score", "score_steps"]
+__all__ = [
+    "BAND",
+    "StepScores",
+    "crps_of_errors",
+    "energy_score",
+    "level_weights",
+    "score_steps",
+]
 
 BAND = (0.1, 0.9)
 """Levels between which an outcome counts as inside the band."""
@@ -114,6 +121,26 @@ def energy_score(actual: np.ndarray, paths: np.ndarray) -> float:
     return distance - spread * n_paths / (n_paths - 1)
 
 
+def level_weights(levels: np.ndarray) -> np.ndarray:
+    """(L,) how much of (0, 1) every level stands for: what is nearer to it than to any other."""
+    borders = np.concatenate([[0.0], (levels[1:] + levels[:-1]) / 2, [1.0]])
+    return np.diff(borders)
+
+
+def crps_of_errors(errors: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """CRPS of quantiles, approximated by their pinball losses.
+
+    Args:
+        errors: (..., L) outcome minus quantile.
+        levels: (L,) levels, ascending.
+
+    Returns:
+        (...,) in the units of the errors.
+    """
+    losses = np.maximum(levels * errors, (levels - 1.0) * errors)
+    return 2.0 * losses @ level_weights(levels)
+
+
 def _scoringrules() -> Any:
     """The library of scores, which compiles for seconds when it is loaded."""
     import scoringrules
@@ -125,9 +152,7 @@ def _crps(
     actual: np.ndarray, losses: np.ndarray, levels: np.ndarray, paths: np.ndarray | None
 ) -> tuple[np.ndarray, str]:
     if paths is None:
-        # Every level stands for the levels that are nearer to it than to any other.
-        borders = np.concatenate([[0.0], (levels[1:] + levels[:-1]) / 2, [1.0]])
-        return 2 * (losses * np.diff(borders)).sum(axis=1), "quantiles"
+        return 2 * losses @ level_weights(levels), "quantiles"
     if len(paths) == 1:
         return np.abs(paths[0] - actual), "point"
     # In this form the fair estimator takes N log N instead of N * N.

@@ -64,6 +64,8 @@ def save(
 ) -> Saved:
     """Stores a forecast. The same request is stored once: the first row stays as it is.
 
+    The members of an ensemble are stored with it, under their own names.
+
     Args:
         forecast: What was forecast.
         candles: What it was made of; bars after the origin do no harm.

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from kronos.candles import Candles
-from kronos.errors import InvalidCandles, InvalidRequest
-from kronos.evaluation.cone import ewma_volatility
+from kronos.errors import InvalidRequest
+from kronos.evaluation.cone import origin_volatility
 from kronos.forecast import Forecast
 
 __all__ = ["LEVELS", "Prediction", "prediction_row"]
@@ -25,9 +25,6 @@ LEVELS = (
     *(0.6, 0.7, 0.75, 0.8, 0.9, 0.95, 0.975),
 )
 """Levels of the quantiles that are stored: the median and seven central intervals."""
-
-_VOLATILITY_BARS = 500
-"""Bars read for the volatility at the origin; weights of older ones are nil."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,6 +115,11 @@ def prediction_row(
     Raises:
         InvalidRequest: The forecast is not one of these candles, or cannot be scored.
     """
+    if forecast.calibration_hash is not None:
+        raise InvalidRequest(
+            "A calibrated fan is not stored: what is learned from the store would correct it "
+            "twice. Store the raw forecast."
+        )
     _check_prices(forecast)
     origin = _utc(pd.DatetimeIndex([forecast.origin]), candles)[0]
     _check_origin(forecast, candles, origin)
@@ -149,7 +151,7 @@ def prediction_row(
         "calendar": candles.calendar,
         "horizon": forecast.horizon,
         "last_close": float(forecast.last_close),
-        "volatility": _volatility(candles, origin),
+        "volatility": origin_volatility(candles, origin),
         "levels": list(LEVELS),
         "quantiles": forecast.quantile(LEVELS).T.tolist(),
         "probability_up": forecast.probability_up().tolist(),
@@ -209,11 +211,3 @@ def _check_origin(forecast: Forecast, candles: Candles, origin: pd.Timestamp) ->
             f"The forecast starts at {forecast.origin} from a close of {forecast.last_close:g}; "
             f"the candles of {candles.symbol} have {found} there. Give the candles it was made of."
         )
-
-
-def _volatility(candles: Candles, origin: pd.Timestamp) -> float | None:
-    history = candles.at_origin(origin).history.frame["close"].to_numpy()
-    try:
-        return ewma_volatility(history[-_VOLATILITY_BARS:]) or None
-    except InvalidCandles:
-        return None

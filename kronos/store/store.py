@@ -81,19 +81,22 @@ class Store:
         event_context: Mapping[str, Any] | None = None,
         paths: KeptPaths = "close",
     ) -> Saved:
-        """Stores a forecast; see `kronos.store.save`."""
-        row = prediction_row(
-            forecast, candles, source=source, event_context=event_context, now=self.clock()
-        )
-        kept = paths_row(row["id"], forecast, paths)
+        """Stores a forecast, and those it was made of; see `kronos.store.save`."""
+        now = self.clock()
+        stored = []
+        for each in (forecast, *forecast.members):
+            row = prediction_row(each, candles, source=source, event_context=event_context, now=now)
+            stored.append((row, paths_row(row["id"], each, paths)))
 
         def work(connection: sa.Connection) -> bool:
-            added = add_rows(connection, predictions, [row])
-            if added and kept is not None:
-                add_rows(connection, prediction_paths, [kept])
-            return bool(added)
+            added = []
+            for row, kept in stored:
+                added.append(bool(add_rows(connection, predictions, [row])))
+                if added[-1] and kept is not None:
+                    add_rows(connection, prediction_paths, [kept])
+            return added[0]
 
-        return Saved(row["id"], self.database.write(work))
+        return Saved(stored[0][0]["id"], self.database.write(work))
 
     def get(self, prediction_id: str) -> Prediction:
         """A prediction by its id, or by the beginning of one.

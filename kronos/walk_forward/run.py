@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -42,6 +43,7 @@ class WalkReport:
         n_known: In the store before.
         n_series: Series with at least one origin.
         problems: What was wrong with windows that could not be forecast, and how often.
+        seconds_storing: Time that scores and the store took, while the engine went on.
     """
 
     n_windows: int = 0
@@ -49,6 +51,7 @@ class WalkReport:
     n_known: int = 0
     n_series: int = 0
     problems: Counter[str] = field(default_factory=Counter)
+    seconds_storing: float = 0.0
 
 
 _Chunk = tuple[AskedModel, list[Window]]
@@ -112,7 +115,9 @@ def walk_forward(
         progress(done, report.n_windows)
     bars = _Bars(store.clock())
     for (model, some), answers in _answered(engine, chunks, plan):
+        started = time.perf_counter()
         report.n_stored += _save(store, model, some, answers, bars, report.problems, paths)
+        report.seconds_storing += time.perf_counter() - started
         done += len(some)
         if progress:
             progress(done, report.n_windows)

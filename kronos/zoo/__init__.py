@@ -29,11 +29,12 @@ from kronos.zoo.inventory import (
     verify,
 )
 from kronos.zoo.loading import Located, checkpoint_folder, checkpoint_pair, load, locate
-from kronos.zoo.table import BUNDLED, CHRONOS, PUBLISHED, PublishedModel
+from kronos.zoo.table import BUNDLED, CHRONOS, ENSEMBLE, PUBLISHED, PublishedModel
 
 __all__ = [
     "BUNDLED",
     "CHRONOS",
+    "ENSEMBLE",
     "PRETRAINED_UNTIL",
     "PUBLISHED",
     "Checked",

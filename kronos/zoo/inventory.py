@@ -35,7 +35,15 @@ from kronos.zoo.folders import (
     weights_digest,
 )
 from kronos.zoo.loading import locate
-from kronos.zoo.table import BUNDLED, CHRONOS, PUBLISHED, PublishedModel, published, unknown
+from kronos.zoo.table import (
+    BUNDLED,
+    CHRONOS,
+    ENSEMBLE,
+    PUBLISHED,
+    PublishedModel,
+    published,
+    unknown,
+)
 
 __all__ = ["Entry", "available", "delete", "download", "install", "require_free", "verify"]
 
@@ -106,7 +114,8 @@ def require_free(name: str) -> None:
     Raises:
         InvalidRequest: It is the name of a model or baseline, or cannot be that of an adapter.
     """
-    if name.casefold() == BUNDLED or name in BASELINES or published(check_name(name)) is not None:
+    reserved = {BUNDLED, ENSEMBLE, *BASELINES}
+    if name.casefold() in reserved or published(check_name(name)) is not None:
         raise InvalidRequest(f"{name} is the name of a model already; choose another.")
 
 

@@ -15,10 +15,12 @@ from kronos.baselines import BASELINES
 from kronos.errors import CheckpointUnavailable, InvalidRequest
 from kronos.hub.repository import Repository, repository
 
-__all__ = ["BUNDLED", "CHRONOS", "PUBLISHED", "PublishedModel", "published"]
+__all__ = ["BUNDLED", "CHRONOS", "ENSEMBLE", "PUBLISHED", "PublishedModel", "published"]
 
 BUNDLED = "bundled"
 """Name of the checkpoint that ships with the project."""
+ENSEMBLE = "ensemble"
+"""Name of several models asked as one, which is in no list of checkpoints."""
 
 _OWNERS = ("neoquasar/", "amazon/", "autogluon/")
 _FAMILY = "kronos-"

@@ -11,8 +11,10 @@ from kronos import zoo
 from kronos.forecast import SamplingParameters
 from kronos.intervals import is_intraday
 from pages.ui import services
+from pages.ui.ensemble import ensemble_entry, ensemble_remark
 from pages.ui.glossary import meaning
 from pages.ui.market_events import currency_of, told_to
+from pages.ui.messages import plain
 from pages.ui.own_events import choose_own_events
 from pages.ui.request import (
     DEFAULT_HORIZON,
@@ -99,8 +101,11 @@ def model_state(entry: zoo.Entry) -> str:
 
 def _choose_model() -> zoo.Entry:
     entries = {entry.title: entry for entry in services.models()}
+    if (ensemble := ensemble_entry()) is not None:
+        entries[ensemble.title] = ensemble
     title = st.selectbox("Model", list(entries), key="model", bind="query-params")
-    st.caption(model_state(entries[title]))
+    is_ensemble = entries[title].name == zoo.ENSEMBLE
+    st.caption(plain(ensemble_remark()) if is_ensemble else model_state(entries[title]))
     return entries[title]
 
 

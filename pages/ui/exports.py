@@ -10,20 +10,30 @@ from pages.ui.chart.figure import Look, fan_figure
 from pages.ui.disclaimer import DISCLAIMER
 from pages.ui.event_code import channels_code
 
+_ENSEMBLE_IMPORT = "from kronos.ensemble import load_ensemble, market_of\n"
+_CALIBRATION_IMPORT = "from kronos.calibration import calibrate, load_state\n"
+
 
 def file_stem(candles: Candles, forecast: Forecast) -> str:
     """A file name that is harmless everywhere, without its ending."""
     symbol = re.sub(r"[^A-Za-z0-9]+", "-", candles.symbol).strip("-")[:40] or "candles"
-    return f"{symbol}_{candles.interval}_{forecast.origin:%Y%m%dT%H%M}_{forecast.horizon}bars"
+    fan = "" if forecast.calibration_hash is None else "_calibrated"
+    return f"{symbol}_{candles.interval}_{forecast.origin:%Y%m%dT%H%M}_{forecast.horizon}bars{fan}"
 
 
 def foot_line(forecast: Forecast) -> str:
     """What a chart on its own must say: what made it, and what it is not."""
     return (
         f"{forecast.model_name}, revision {forecast.model_revision[:8]}, "
-        f"{forecast.n_paths} paths, seed {forecast.parameters.seed}, origin "
+        f"{forecast.n_paths} paths, seed {forecast.parameters.seed}, {_fan(forecast)}, origin "
         f"{forecast.origin.isoformat()}. {DISCLAIMER}"
     )
+
+
+def _fan(forecast: Forecast) -> str:
+    if forecast.calibration_hash is None:
+        return "raw fan"
+    return f"fan calibrated ({forecast.calibration_hash[:8]})"
 
 
 def chart_html(candles: Candles, forecast: Forecast, look: Look) -> str:
@@ -72,12 +82,14 @@ if forecast.events_hash != "{forecast.events_hash}":
 import pandas as pd
 
 import kronos
+{"" if forecast.calibration_hash is None else _CALIBRATION_IMPORT}\
+{"" if forecast.weights is None else _ENSEMBLE_IMPORT}\
 {candles_code}
 {events + chr(10) if is_told else ""}\
 known = candles.at_origin(pd.Timestamp("{origin}")).history
 future = known.future({forecast.horizon})
 {channels_code(currency) if is_told else ""}\
-forecast = kronos.load("{forecast.model_name}").forecast(
+forecast = {_loading(forecast)}.forecast(
     known.frame,
     x_timestamp=known.local_index,
     y_timestamp=future.tz_convert(known.zone),
@@ -88,9 +100,26 @@ forecast = kronos.load("{forecast.model_name}").forecast(
     seed={sampling.seed},
     lookback={forecast.n_context},
 {"    events=channels," + chr(10) if is_told else ""}\
+{"" if forecast.weights is None else "    market=market_of(known)," + chr(10)}\
 )
 if forecast.context_hash != "{forecast.context_hash}":
     print("These are not the bars that the page read.")
 {hash_check if is_told else ""}\
+{_calibration_code(forecast)}\
 print(forecast.to_frame())
+"""
+
+
+def _loading(forecast: Forecast) -> str:
+    return "load_ensemble()" if forecast.weights else f'kronos.load("{forecast.model_name}")'
+
+
+def _calibration_code(forecast: Forecast) -> str:
+    """The lines that correct the fan as the page did; none for a raw one."""
+    if forecast.calibration_hash is None:
+        return ""
+    return f"""\
+forecast = calibrate(forecast, known, load_state())
+if forecast.calibration_hash != "{forecast.calibration_hash}":
+    print("This machine's calibration is not the one that the page used.")
 """

@@ -120,9 +120,21 @@ _JUDGING = (
         "3 of 10 cases.",
     ),
     Term(
+        "Calibrated fan",
+        "Every quantile moved by how far off it was in the model's record. In the long run the 80% "
+        "band then holds about 80% of closes, over all forecasts of a kind; nothing is promised of "
+        "a single one, of days with events, or of whole paths.",
+    ),
+    Term(
         "CRPS",
         "Continuous ranked probability score: how far the whole distribution was from what came. "
         "Lower is better; a fan that is too wide pays as well as one that is too narrow.",
+    ),
+    Term(
+        "Ensemble",
+        "Several models asked at once, with the same seed. Their quantiles are averaged level by "
+        "level, by weights that were learned from their record, or equal ones; which path follows "
+        "which way is the first model's.",
     ),
     Term(
         "Baseline",

@@ -160,6 +160,9 @@ def provenance(candles: Candles, forecast: Forecast, calendar_reason: str) -> li
     told = []
     if forecast.events_hash is not None:
         told = [Readout("Events", "told", f"SHA-256 {forecast.events_hash[:12]}")]
+    fan = Readout("Fan", "raw", "as the model drew it")
+    if forecast.calibration_hash is not None:
+        fan = Readout("Fan", "calibrated", f"SHA-256 {forecast.calibration_hash[:12]}")
     return [
         Readout("Model", forecast.model_name, f"revision {forecast.model_revision[:12]}"),
         Readout(
@@ -174,6 +177,7 @@ def provenance(candles: Candles, forecast: Forecast, calendar_reason: str) -> li
             f"{forecast.n_paths} paths, seed {sampling.seed}",
             f"T {sampling.T:g}, top-p {sampling.top_p:g}, top-k {sampling.top_k or 'all'}",
         ),
+        fan,
         Readout("Calendar", f"{candles.calendar}, {candles.zone}", calendar_reason),
         Readout(
             "Computed in",

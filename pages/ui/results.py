@@ -9,6 +9,7 @@ from kronos import baselines, zoo
 from kronos.candles import Candles
 from kronos.forecast import Forecast
 from pages.ui import readouts, services
+from pages.ui.calibration import PROMISE
 from pages.ui.glossary import meaning
 from pages.ui.messages import plain
 from pages.ui.source import ChosenCandles
@@ -66,6 +67,8 @@ def caution_notes(source: ChosenCandles, forecast: Forecast) -> list[str]:
     )
     is_chronos = forecast.model_name.casefold() in zoo.CHRONOS
     is_published = not (is_bundled or is_chronos or baselines.find(forecast.model_name))
+    if forecast.weights is not None:
+        is_published = not zoo.PUBLISHED.keys().isdisjoint(forecast.weights)
     if adapter is not None:
         is_published = adapter.base in zoo.PUBLISHED
     notes = readouts.cautions(source.candles, forecast, is_published=is_published)
@@ -85,6 +88,8 @@ def caution_notes(source: ChosenCandles, forecast: Forecast) -> list[str]:
             f"The adapter learned from bars up to {adapter.cut_off}. This forecast starts before, "
             "so a hit here proves nothing."
         )
+    if forecast.calibration_hash is not None:
+        notes.append(PROMISE)
     if forecast.events_hash is not None:
         notes.append(
             "The model was told of the events of its calendar: dates that were public at the "

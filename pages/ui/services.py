@@ -12,7 +12,9 @@ import streamlit as st
 from data_sources.csv_file import CsvChoices, CsvReading, read_csv
 from data_sources.markets import open_source
 from kronos import zoo
+from kronos.calibration import CalibrationState, load_state
 from kronos.candles import Candles
+from kronos.ensemble.weights import EnsembleWeights, load_weights
 from kronos.forecast import Forecast
 from kronos.inference.limits import Limits
 from kronos.inference.queue import JobQueue
@@ -147,6 +149,26 @@ def model_config(name: str) -> dict[str, int]:
 def event_readers() -> frozenset[str]:
     """Names of the models that read events, looked up again every few seconds."""
     return frozenset(entry.name for entry in models() if reads_events(entry))
+
+
+@st.cache_resource(show_spinner=False, ttl=10)
+def calibration() -> CalibrationState:
+    """What has been learned from the record, read again every few seconds.
+
+    Raises:
+        InvalidRequest: The file is there and cannot be used.
+    """
+    return load_state()
+
+
+@st.cache_resource(show_spinner=False, ttl=10)
+def ensemble() -> EnsembleWeights:
+    """Members and weights of the ensemble, looked up again every few seconds.
+
+    Raises:
+        InvalidRequest: The files are there and cannot be used.
+    """
+    return load_weights()
 
 
 def read_upload(content: bytes, name: str, choices: CsvChoices) -> CsvReading:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from kronos import zoo
 from kronos.candles import Candles
+from kronos.ensemble.market import market_for, market_of
 from kronos.inference.engine import Engine, Request
 from kronos.inference.jobs import JobControl, Work
 from pages.ui.request import ForecastRequest, context_of
@@ -43,6 +44,7 @@ def forecast_work(candles: Candles, request: ForecastRequest) -> Request:
             sampling=request.sampling,
             lookback=request.lookback,
             events=channels,
+            **market_for(predictor, market_of(known)),
         )
 
     return Request(request.model, begin, request.revision)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -67,6 +68,21 @@ def run_through(desk, asked, contents=None):
     run = desk.start(asked, contents or [None] * len(asked.entries), owner="me")
     wait_for_end(run)
     return run
+
+
+def test_forecasts_of_symbols_are_kept_and_those_of_files_are_not(engine, source):
+    kept = []
+    data = asset_path("samples", "BTCUSD_30m.csv").read_bytes()
+    asked = request("S0", "S7")
+    asked = replace(asked, entries=(*asked.entries, Entry("mine.csv", digest="ab")))
+    with closing(
+        WatchDesk(engine.queue, lambda name: source, keep=lambda *some: kept.append(some))
+    ) as desk:
+        run = run_through(desk, asked, [None, None, data])
+    assert states(run) == ["done"] * 3
+    # A stretch each; the file has all bars of the sample.
+    assert [len(candles) for _, candles, _ in kept] == [200, 200]
+    assert {name for *_, name in kept} == {asked.source}
 
 
 def test_every_line_is_what_the_library_forecasts(desk):

@@ -1,12 +1,13 @@
-"""What can be compared: every model the zoo lists, and every baseline."""
+"""What can be compared: every model the zoo lists, the ensemble, and every baseline."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kronos import baselines, zoo
 from pages.ui import services
 from pages.ui.controls import model_state
+from pages.ui.ensemble import ensemble_entry, ensemble_remark
 from pages.ui.request import ForecastRequest
 
 
@@ -38,7 +39,7 @@ class Choice:
 def choices() -> dict[str, Choice]:
     """Title -> choice, models first."""
     models = [_of_model(entry) for entry in services.models()]
-    found = [*models, *map(_of_baseline, baselines.BASELINES.values())]
+    found = [*models, *_ensemble(), *map(_of_baseline, baselines.BASELINES.values())]
     return {choice.title: choice for choice in found}
 
 
@@ -67,6 +68,14 @@ def _of_model(entry: zoo.Entry) -> Choice:
         n_bytes=entry.n_bytes,
         is_missing=entry.state == "downloadable",
     )
+
+
+def _ensemble() -> list[Choice]:
+    entry = ensemble_entry()
+    if entry is None:
+        return []
+    # Its members cannot be narrowed: baselines are among them.
+    return [replace(_of_model(entry), remark=ensemble_remark(), is_baseline=True)]
 
 
 def _of_baseline(entry: baselines.Description) -> Choice:

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 import streamlit as st
 
 from kronos.candles import Candles
+from pages.ui.calibration import choose_fans
 from pages.ui.chart.figure import fan_figure
 from pages.ui.chart.scene import build_scene
 from pages.ui.chart.view import choose_view, show_figure
@@ -21,6 +22,7 @@ from pages.ui.compare.figure import (
 from pages.ui.compare.overlay import overlay_figure
 from pages.ui.compare.runs import Finished
 from pages.ui.compare.table import Cost
+from pages.ui.ensemble import weights_text
 from pages.ui.glossary import meaning
 from pages.ui.messages import plain
 from pages.ui.results import caution_notes
@@ -30,17 +32,29 @@ Arrangement = Literal["panels", "overlay"]
 ARRANGEMENTS: dict[Arrangement, str] = {"panels": "Panels", "overlay": "Overlay"}
 
 
-def contenders_of(found: Sequence[Finished]) -> list[Contender]:
-    """The fans of a comparison, each under its letter."""
-    return [Contender(one.place, title_of(one.request), one.forecast) for one in found]
+def contenders_of(candles: Candles, found: Sequence[Finished]) -> list[Contender]:
+    """The fans of a comparison, each under its letter, raw or calibrated as is chosen here."""
+    with st.container():  # see pages/compare.py
+        if not found:
+            return []
+        shown = choose_fans(candles, [one.forecast for one in found])
+        contenders = []
+        for one, (forecast, words) in zip(found, shown, strict=True):
+            mark = "" if forecast.calibration_hash is None else ", calibrated"
+            contenders.append(Contender(one.place, title_of(one.request) + mark, forecast))
+            st.caption(f":material/straighten: {plain(f'{contenders[-1].letter}: {words}')}")
+            if forecast.weights is not None:
+                said = f"{contenders[-1].letter}: {weights_text(forecast)}"
+                st.caption(f":material/balance: {plain(said)}")
+        return contenders
 
 
-def show_heading(candles: Candles, contenders: Sequence[Contender]) -> None:
+def show_heading(candles: Candles, found: Sequence[Finished]) -> None:
     """Instrument, and how many models look how far ahead."""
     text = candles.symbol
-    if contenders:
-        ahead = contenders[0].forecast.horizon
-        text += f": {len(contenders)} forecasts of the next {ahead} bars of {candles.interval}"
+    if found:
+        ahead = found[0].forecast.horizon
+        text += f": {len(found)} forecasts of the next {ahead} bars of {candles.interval}"
     st.title(plain(text), anchor=False)
 
 
@@ -66,9 +80,14 @@ def show_chart(candles: Candles, contenders: Sequence[Contender], *, narrow: boo
     st.caption(text)
 
 
-def show_tables(candles: Candles, found: Sequence[Finished], *, narrow: bool) -> None:
+def show_tables(
+    candles: Candles,
+    found: Sequence[Finished],
+    contenders: Sequence[Contender],
+    *,
+    narrow: bool,
+) -> None:
     """Cost and scores of every model, then quantiles at the bars of the reader's choice."""
-    contenders = contenders_of(found)
     choices = [choice_of(one.request.model) for one in found]
     costs = [Cost(choice.n_parameters, choice.n_bytes) for choice in choices]
     models = compare_table.model_table(candles, contenders, costs)

@@ -93,7 +93,7 @@ def coverage_figure(table: pd.DataFrame, *, title: str, is_time: bool = False) -
 
 def skill_figure(rivals: Sequence[Rival], *, compact: bool = False) -> go.Figure:
     """CRPS skill against each rival, with its 95% confidence interval."""
-    sheet = _sheet("CRPS skill: above 0 the model is better", "")
+    sheet = _sheet("CRPS skill" if compact else "CRPS skill: above 0 the model is better", "")
     titles = [_wrapped(rival.title, compact) for rival in rivals]
     values = np.array([rival.skill.skill for rival in rivals])
     low = np.array([rival.skill.low for rival in rivals])
@@ -113,7 +113,7 @@ def skill_figure(rivals: Sequence[Rival], *, compact: bool = False) -> go.Figure
         hovertemplate="%{y}: %{x:+.1%} (%{customdata[0]:+.1%} to %{customdata[1]:+.1%})"
         "<extra></extra>",
     )  # fmt: skip
-    sheet.time_axis().update(tickformat="+.0%", nticks=6)
+    sheet.time_axis().update(tickformat="+.0%", nticks=4 if compact else 6)
     sheet.price_axis().update(autorange="reversed", automargin=True, showgrid=False)
     sheet.layout["height"] = 90 + 44 * max(len(rivals), 1)
     sheet.layout["hovermode"] = "closest"
@@ -121,7 +121,12 @@ def skill_figure(rivals: Sequence[Rival], *, compact: bool = False) -> go.Figure
 
 
 def miss_figure(
-    labels: Sequence[str], quantiles: np.ndarray, levels: np.ndarray, actual: np.ndarray
+    labels: Sequence[str],
+    quantiles: np.ndarray,
+    levels: np.ndarray,
+    actual: np.ndarray,
+    *,
+    compact: bool = False,
 ) -> go.Figure:
     """A fan as it was stored, and what came.
 
@@ -130,6 +135,7 @@ def miss_figure(
         quantiles: (H, L) closes.
         levels: (L,).
         actual: (H,) closes that came; NaN where none did.
+        compact: For a narrow screen.
     """
     sheet = _sheet("", "close")
     column = {round(level, 6): i for i, level in enumerate(levels.tolist())}
@@ -153,7 +159,7 @@ def miss_figure(
             marker={"size": 5, "symbol": "circle-open", "color": colour.ACTUAL},
             hovertemplate=f"%{{x}}: %{{y:,.6~g}}<extra>{name}</extra>",
         )  # fmt: skip
-    sheet.time_axis().update(type="category", nticks=5, tickangle=0)
+    sheet.time_axis().update(type="category", nticks=2 if compact else 5, tickangle=0)
     sheet.price_axis().update(nticks=7, automargin=True)
     sheet.layout["hovermode"] = "x"
     return sheet.figure()

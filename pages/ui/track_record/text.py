@@ -83,6 +83,27 @@ def headline(study: Study) -> list[Readout]:
     return numbers
 
 
+def calibration_description(study: Study) -> str:
+    """The charts of calibration in words, for those who do not see them."""
+    below = study.reliability.set_index("level")["share"]
+    months = study.by_month["coverage"]
+    return (
+        f"{below[0.1]:.0%} of outcomes lie below p10, {below[0.5]:.0%} below p50 and "
+        f"{below[0.9]:.0%} below p90. The 80% band held {study.by_step['coverage'].iloc[0]:.0%} at "
+        f"the first bar and {study.by_step['coverage'].iloc[-1]:.0%} at the last, and from "
+        f"{months.min():.0%} to {months.max():.0%} in a month."
+    )
+
+
+def skill_description(study: Study) -> str:
+    """The chart of skill in words."""
+    parts = [
+        f"{rival.title} {rival.skill.skill:+.1%}, {_range(rival.skill.low, rival.skill.high)}"
+        for rival in study.rivals
+    ]
+    return f"CRPS skill against {'; '.join(parts)}."
+
+
 def rivals_table(study: Study) -> pd.DataFrame:
     """One row a baseline: skill, its interval, the test, and on how much they rest."""
     return pd.DataFrame(
@@ -103,7 +124,7 @@ def parts_table(study: Study) -> pd.DataFrame:
     parts = study.parts
     return pd.DataFrame(
         {
-            "": parts["kind"],
+            "By": parts["kind"],
             "Part": parts["part"],
             "Forecasts": [f"{n:,}" for n in parts["forecasts"]],
             "80% band held": [

@@ -74,7 +74,8 @@ def show_study(study: Study, *, narrow: bool) -> None:
     _show_calibration(study)
     st.header("Skill against baselines", anchor=False, help=meaning("CRPS skill"))
     if study.rivals:
-        show_figure(figure.skill_figure(study.rivals, compact=narrow), key="record_skill")
+        drawn = figure.skill_figure(study.rivals, compact=narrow)
+        show_figure(drawn, key="record_skill", alt=text.skill_description(study))
         st.dataframe(text.rivals_table(study), hide_index=True)
         st.caption(
             "On the same instruments, origins and bars. Intervals are of a bootstrap over blocks "
@@ -86,10 +87,10 @@ def show_study(study: Study, *, narrow: bool) -> None:
             icon=":material/balance:",
         )
     st.header("By part", anchor=False)
-    st.dataframe(text.parts_table(study), hide_index=True)
+    st.dataframe(text.parts_table(study), hide_index=True, height="content")
     against = f"Skill against {study.rivals[0].title}. " if study.rivals else ""
     st.caption(plain(f"{against}± two standard errors."))
-    _show_misses(study)
+    _show_misses(study, narrow=narrow)
 
 
 def _show_calibration(study: Study) -> None:
@@ -111,11 +112,11 @@ def _show_calibration(study: Study) -> None:
         for column, (title, key, drawn) in zip(st.columns(2), pair, strict=True):
             with column:
                 st.subheader(title, anchor=False, help=helps.get(title, meaning("Coverage")))
-                show_figure(drawn, key=key)
+                show_figure(drawn, key=key, alt=f"{title}: {text.calibration_description(study)}")
 
 
 @st.fragment
-def _show_misses(study: Study) -> None:
+def _show_misses(study: Study, *, narrow: bool) -> None:
     """The worst misses to choose from, and the chosen one as a chart."""
     st.header("Worst misses", anchor=False)
     titles = {text.miss_title(row): row for _, row in study.misses.iterrows()}
@@ -127,7 +128,8 @@ def _show_misses(study: Study) -> None:
     except KronosError as error:
         show_error(error)
         return
-    show_figure(figure.miss_figure(labels, quantiles, levels, actual), key="record_fan")
+    drawn = figure.miss_figure(labels, quantiles, levels, actual, compact=narrow)
+    show_figure(drawn, key="record_fan", alt=text.miss_title(chosen))
     st.caption("As it was stored: 95%, 80% and 50% bands, the median, and the closes that came.")
     query = text.forecast_link(chosen, str(chosen["zone"]))
     if query is not None and st.button(

@@ -1,0 +1,82 @@
+"""What the store knows, as outcomes to learn from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from kronos.calibration.replay import Outcomes
+from kronos.calibration.streams import Stream, bucket_of
+from kronos.intervals import interval_width
+from kronos.store.prediction import LEVELS
+from kronos.store.record import read_quantiles, read_record
+
+if TYPE_CHECKING:
+    from kronos.store.store import Store
+
+__all__ = ["issue_moments", "outcomes_of", "read_outcomes", "usable", "usable_record"]
+
+
+def read_outcomes(store: Store) -> Outcomes:
+    """Every outcome of the store that a calibration may learn from.
+
+    Raises:
+        StoreError: The store cannot be used.
+    """
+    record = usable_record(store)
+    return outcomes_of(record, read_quantiles(store, record))
+
+
+def usable_record(store: Store) -> pd.DataFrame:
+    """The rows of the store's record that `usable` lets pass.
+
+    Raises:
+        StoreError: The store cannot be used.
+    """
+    record = read_record(store)
+    return record[usable(record)].reset_index(drop=True)
+
+
+def usable(record: pd.DataFrame) -> np.ndarray:
+    """(n,) which rows of a record say how a fan fares.
+
+    Not those of bars that the model may have learned from, of fans that were narrowed by
+    temperature or filters, or without a volatility at the origin.
+
+    Args:
+        record: As `kronos.store.record.read_record` gives it.
+    """
+    honest = record["out_of_sample"].fillna(record["ahead"]).to_numpy(dtype=bool)
+    scaled = record["scale"].to_numpy(dtype=float) > 0
+    plain = (record["T"] == 1) & (record["top_p"] == 1) & (record["top_k"] == 0)
+    return np.asarray(honest & scaled & plain.to_numpy())
+
+
+def outcomes_of(record: pd.DataFrame, quantiles: np.ndarray) -> Outcomes:
+    """Rows of a record with their quantiles (n, L), in log-returns, as outcomes."""
+    streams = pd.DataFrame(
+        {
+            "model": record["model"].to_numpy(),
+            "revision": record["version"].to_numpy(),
+            "asset_class": record["asset_class"].to_numpy(),
+            "interval": record["interval"].to_numpy(),
+            "bucket": bucket_of(record["step"].to_numpy()),
+        },
+        columns=list(Stream._fields),
+    )
+    resolved = record["resolved_at"].to_numpy(dtype="datetime64[ns]").astype("int64")
+    outcome = record["actual_return"].to_numpy()[:, None]
+    scores = (outcome - quantiles) / record["scale"].to_numpy()[:, None]
+    forecasts = pd.factorize(record["prediction_id"])[0]
+    return Outcomes(streams, issue_moments(record), resolved, scores, forecasts, np.array(LEVELS))
+
+
+def issue_moments(record: pd.DataFrame) -> np.ndarray:
+    """(n,) when the forecasts of a record could be made, in nanoseconds: once the bar ended."""
+    width = record["interval"].map(lambda name: interval_width(name).value).to_numpy(dtype="int64")
+    issued = record["origin"].to_numpy(dtype="datetime64[ns]").astype("int64") + width
+    resolved = record["resolved_at"].to_numpy(dtype="datetime64[ns]").astype("int64")
+    # A day of 23 hours ends before it has lasted a day.
+    return np.asarray(np.minimum(issued, resolved - 1))

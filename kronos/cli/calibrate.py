@@ -1,0 +1,125 @@
+"""`kronos calibrate`: learn from the scored forecasts how far off each model's quantiles are."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kronos.cli.store import add_store_option
+from kronos.cli.terminal import write_text
+
+if TYPE_CHECKING:
+    from kronos.calibration import CalibrationState
+    from kronos.calibration.replay import Outcomes
+
+__all__ = ["add_parser", "run"]
+
+_EPILOG = """\
+Replays every scored forecast of the store in the order in which outcomes resolved, and keeps the
+offsets by which each quantile has to be moved, for every model, asset class, bar width and distance
+with at least 200 forecasts from 20 days. Pages and `kronos forecast --calibrated` then draw
+calibrated fans. What ships with the bundled model is where its streams go on from.
+
+Learned from are forecasts with T = 1 and no filters, of bars that the model cannot have learned
+from. In the long run the share of outcomes below each quantile is its level, over all forecasts of
+a kind. Nothing is promised of a single forecast, of days with events, or of whole paths.
+
+columns of the table:
+  outcomes   how many were learned from
+  last       when the last of them resolved
+  p10 ...    how far the quantile is moved, over sigma * sqrt(step); sigma is the volatility of a
+             bar at the origin
+
+examples:
+  kronos forecast bars.csv --save; ...; kronos score bars.csv; kronos calibrate
+  kronos calibrate --show
+  kronos calibrate --fresh -o calibration.json"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Describes the command; see `kronos.cli`."""
+    parser = subparsers.add_parser(
+        "calibrate",
+        help="learn from scored forecasts how to correct the next ones",
+        description="Calibrates fans by their models' record.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("--show", action="store_true", help="learn nothing, print what is known")
+    parser.add_argument(
+        "--fresh", action="store_true", help="begin without what ships with the bundled model"
+    )
+    parser.add_argument(
+        "--about", metavar="TEXT", default="", help="what the outcomes are, to be kept with them"
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="file to keep it in (default: one of this user)"
+    )
+    add_store_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Learns and prints the table; see `kronos.cli`."""
+    from kronos.calibration import CalibrationState, load_state
+    from kronos.calibration.state import bundled_file, user_file
+
+    file = Path(args.output) if args.output else user_file()
+    if args.show:
+        state = CalibrationState.load(file) if args.output else load_state()
+    else:
+        state, outcomes = _learn(args, bundled_file())
+        if len(outcomes):
+            state.save(file)
+            print(f"{len(outcomes):,} outcomes; kept in {file}", file=sys.stderr)
+        else:
+            print(
+                "The store has no outcomes to learn from: forecast with --save, then kronos score.",
+                file=sys.stderr,
+            )
+    write_text(None, _table(state))
+    return 0
+
+
+def _learn(args: argparse.Namespace, bundled: Path) -> tuple[CalibrationState, Outcomes]:
+    from kronos.calibration import CalibrationState
+    from kronos.calibration.record import read_outcomes
+    from kronos.calibration.replay import replay
+    from kronos.store import open_store
+
+    before = None
+    if bundled.is_file() and not args.fresh:
+        before = CalibrationState.load(bundled)
+    outcomes = read_outcomes(open_store(args.store))
+    trackers = replay(outcomes, start=None if before is None else before.starts())
+    about = args.about or f"{len(outcomes):,} outcomes of this user's store"
+    if before is not None:
+        about += f"; before these, {before.learned_from}"
+    return CalibrationState.of(trackers, outcomes.levels, learned_from=about), outcomes
+
+
+def _table(state: CalibrationState) -> str:
+    import numpy as np
+    import pandas as pd
+
+    from kronos.calibration.streams import bucket_title
+
+    if not state.streams:
+        return "Nothing has been calibrated yet.\n"
+    shown = [int(np.argmin(np.abs(state.levels - level))) for level in (0.1, 0.5, 0.9)]
+    rows = [
+        {
+            "model": f"{stream.model} {stream.revision[:8]}",
+            "class": stream.asset_class,
+            "interval": stream.interval,
+            "steps": bucket_title(stream.bucket),
+            "outcomes": f"{entry.n_outcomes:,}",
+            "last": f"{entry.latest:%Y-%m-%d}",
+            **{f"p{100 * state.levels[i]:g}": f"{entry.offsets[i]:+.3f}" for i in shown},
+        }
+        for stream, entry in state.streams.items()
+    ]
+    about = f"Learned from: {state.learned_from}\n" if state.learned_from else ""
+    return f"{about}{pd.DataFrame(rows).to_string(index=False)}\n"

@@ -1,0 +1,88 @@
+"""One fan out of several: quantiles averaged level by level, paths by borrowed ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from kronos.candle_paths import valid_prices
+from kronos.errors import InvalidRequest
+from kronos.forecast import COLUMNS, Forecast
+
+__all__ = ["combine", "with_quantiles"]
+
+_CLOSE = COLUMNS.index("close")
+
+
+def combine(forecasts: Sequence[Forecast], weights: np.ndarray) -> np.ndarray:
+    """Candles whose closes have the averaged quantiles of all members at every step.
+
+    The k-th lowest close at a step is the weighted geometric mean of the members' k-th lowest
+    ones, which is the average of their quantiles in log-returns. It goes to the path that has this
+    rank in the first member, whose bars keep their shapes: what follows on what within a path is
+    the first member's.
+
+    Args:
+        forecasts: (M,) of the members, with one origin, horizon and number of paths.
+        weights: (H, M) at every step, with a sum of 1.
+
+    Returns:
+        (N, H, 6) candles.
+
+    Raises:
+        InvalidRequest: The forecasts do not belong together.
+    """
+    first = forecasts[0]
+    for other in forecasts:
+        same = (other.horizon, other.n_paths) == (first.horizon, first.n_paths)
+        if not same or other.origin != first.origin:
+            raise InvalidRequest(
+                f"{other.model_name} and {first.model_name} are not of one origin, horizon and "
+                "number of paths, so they cannot be combined."
+            )
+    ordered = np.stack([np.sort(np.log(each.column("close")), axis=0) for each in forecasts])
+    mixed = np.exp(np.einsum("hm,mnh->nh", weights, ordered))
+    return _with_closes(first, mixed)
+
+
+def with_quantiles(
+    donor: Forecast, levels: np.ndarray, quantiles: np.ndarray, *, name: str, revision: str
+) -> Forecast:
+    """A forecast with given quantiles of the close, its paths in the order of another's.
+
+    This is how a model that gives quantiles and no paths joins an ensemble, and how it is shown
+    where paths are needed.
+
+    Args:
+        donor: A forecast with paths, from the same origin.
+        levels: (L,) levels in (0, 1), ascending.
+        quantiles: (H, L) of the close, ascending, above 0.
+        name: Name of the model that gave the quantiles.
+        revision: Revision of its weights.
+    """
+    places = (np.arange(donor.n_paths) + 0.5) / donor.n_paths
+    logs = np.log(quantiles)
+    # Beyond the outermost levels as steep as between the last two.
+    ordered = np.exp(np.stack([_between(places, levels, row) for row in logs], axis=1))
+    paths = _with_closes(donor, ordered)
+    return replace(donor, paths=paths, model_name=name, model_revision=revision)
+
+
+def _with_closes(donor: Forecast, ordered: np.ndarray) -> np.ndarray:
+    """(N, H, 6) candles of a donor moved so that their closes, in order, are these (N, H)."""
+    close = donor.column("close")
+    ranks = np.argsort(np.argsort(close, axis=0, kind="stable"), axis=0)
+    wanted = np.take_along_axis(ordered, ranks, axis=0)
+    moved = donor.paths.copy()
+    moved[..., :4] *= (wanted / close)[..., None]
+    return valid_prices(moved, donor.last_close)
+
+
+def _between(places: np.ndarray, levels: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values at places between levels, in straight lines that go on beyond the ends."""
+    inside = np.interp(places, levels, values)
+    slopes = np.diff(values) / np.diff(levels)
+    below, above = np.minimum(places - levels[0], 0.0), np.maximum(places - levels[-1], 0.0)
+    return np.asarray(inside + slopes[0] * below + slopes[-1] * above)

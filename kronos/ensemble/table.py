@@ -1,0 +1,115 @@
+"""What every member said of the same outcomes, in units of sigma * sqrt(h)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from kronos.calibration.record import issue_moments, usable_record
+from kronos.calibration.streams import bucket_of
+from kronos.store.prediction import LEVELS
+from kronos.store.record import read_quantiles
+
+if TYPE_CHECKING:
+    from kronos.store.store import Store
+
+__all__ = ["MemberTable", "pinball", "read_members"]
+
+_WINDOW = ["instrument", "source", "interval", "origin", "horizon", "seed"]
+_FACTS = [
+    *("instrument", "source", "interval", "asset_class", "origin", "step", "timestamp", "scale"),
+    *("zone", "event_day", "resolved_at"),
+]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MemberTable:
+    """Outcomes that all members forecast, a row for each window and step.
+
+    Attributes:
+        members: (M,) names.
+        revisions: (M,) revisions of their weights.
+        facts: instrument, source, interval, asset_class, origin, step, timestamp, scale, zone,
+            event_day, resolved_at, and: issued, when the forecasts could be made; bucket.
+        quantiles: (n, M, L) quantiles of the log-return over sigma * sqrt(h).
+        outcomes: (n,) what came, in the same units.
+        levels: (L,) levels, ascending.
+    """
+
+    members: tuple[str, ...]
+    revisions: tuple[str, ...]
+    facts: pd.DataFrame
+    quantiles: np.ndarray
+    outcomes: np.ndarray
+    levels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.outcomes)
+
+    def rows(self, wanted: np.ndarray) -> MemberTable:
+        """Some of the rows, chosen by a mask."""
+        return MemberTable(
+            self.members,
+            self.revisions,
+            self.facts[wanted].reset_index(drop=True),
+            self.quantiles[wanted],
+            self.outcomes[wanted],
+            self.levels,
+        )
+
+    def made_by(self, share: float) -> pd.Timestamp:
+        """The moment by which a share of the forecasts were made, UTC."""
+        issued = self.facts["issued"].to_numpy()
+        return pd.Timestamp(int(np.quantile(issued, share)), unit="ns", tz="UTC")
+
+    def losses(self) -> np.ndarray:
+        """(n, M) pinball loss of every member, the mean over the levels."""
+        errors = self.outcomes[:, None, None] - self.quantiles
+        return pinball(errors, self.levels)
+
+
+def pinball(errors: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """(...,) pinball loss of errors (..., L), outcome minus quantile: the mean over the levels."""
+    return np.asarray(np.maximum(levels * errors, (levels - 1.0) * errors).mean(axis=-1))
+
+
+def read_members(store: Store, members: Sequence[tuple[str, str]]) -> MemberTable:
+    """The outcomes of a store that every member forecast from the same origin.
+
+    Args:
+        store: What to read.
+        members: Name and revision of each.
+
+    Raises:
+        StoreError: The store cannot be used.
+    """
+    record = usable_record(store)
+    keys = [*_WINDOW, "step"]
+    joined: pd.DataFrame | None = None
+    parts = []
+    for place, (name, revision) in enumerate(members):
+        part = record[(record["model"] == name) & (record["version"] == revision)]
+        part = part.drop_duplicates(keys).reset_index(drop=True)
+        parts.append(part)
+        found = part[keys].assign(**{str(place): part.index})
+        joined = found if joined is None else joined.merge(found, on=keys)
+    assert joined is not None
+    chosen = [part.iloc[joined[str(place)]] for place, part in enumerate(parts)]
+    first = chosen[0].reset_index(drop=True)
+    facts = first[_FACTS].copy()
+    facts["issued"] = issue_moments(first)
+    facts["bucket"] = bucket_of(first["step"].to_numpy())
+    scale = first["scale"].to_numpy()
+    return MemberTable(
+        members=tuple(name for name, _ in members),
+        revisions=tuple(revision for _, revision in members),
+        facts=facts,
+        quantiles=np.stack([read_quantiles(store, rows) for rows in chosen], axis=1)
+        / scale[:, None, None],
+        outcomes=first["actual_return"].to_numpy() / scale,
+        levels=np.array(LEVELS),
+    )

@@ -1,0 +1,163 @@
+"""What people run is kept, beside the page; what they upload is not."""
+
+import threading
+
+import pandas as pd
+import pytest
+
+from kronos.errors import InvalidRequest, StoreUnavailable
+from kronos.store import open_store
+from pages.ui import keeper as keeping
+from pages.ui import scorer as scoring
+from pages.ui import services
+from pages.ui.keeper import Keeper, Kept
+from pages.ui.scorer import Scored, next_wait, run_once
+from pages.ui.source import UPLOAD
+from tests.pages.app_driver import new_session, press, run_until, words
+from tests.store.made import make_candles, make_forecast
+
+CANDLES = make_candles()
+
+
+@pytest.fixture(autouse=True)
+def own_store(tmp_path, monkeypatch):
+    monkeypatch.setenv("KRONOS_STORE", str(tmp_path / "store.sqlite3"))
+
+
+def n_kept():
+    services.keeper().wait()
+    return open_store().counts()["ml_predictions"]
+
+
+def opened():
+    """The Forecast page with the forecast that it shows unasked."""
+    app = new_session(horizon=4, paths=20).run()
+    return run_until(app, lambda app: "shown" in app.session_state)
+
+
+def test_what_is_shown_unasked_is_not_kept_and_what_run_asked_for_is():
+    app = opened()
+    assert "Kept in this server" not in words(app)
+    app.number_input(key="seed").set_value(7).run()
+    app = run_until(press(app, "run"), lambda app: "Kept in this server" in words(app))
+    assert n_kept() == 1
+    (prediction,) = open_store().predictions()
+    assert (prediction.source, prediction.seed, prediction.model_name) == ("samples", 7, "bundled")
+    app.run()
+    assert n_kept() == 1
+
+
+def test_a_store_that_is_off_keeps_nothing_and_says_so(monkeypatch):
+    monkeypatch.setenv("KRONOS_STORE", "off")
+    app = opened()
+    app.number_input(key="seed").set_value(8).run()
+    app = run_until(press(app, "run"), lambda app: "KRONOS_STORE is off" in words(app))
+    services.keeper().wait()
+    assert not services.keeper().problem
+
+
+def test_an_upload_is_not_kept():
+    app = opened()
+    bars = CANDLES.frame.tz_localize(None).reset_index().to_csv(index=False)
+    app.selectbox(key="data").select(UPLOAD).run()
+    app.file_uploader(key="upload").upload("mine.csv", bars.encode(), "text/csv").run()
+    app = run_until(press(app, "run"), lambda app: "file of your own stay" in words(app))
+    assert n_kept() == 0
+
+
+def test_a_store_that_fails_is_told_in_words_and_the_keeper_goes_on():
+    said = ["The store is full."]
+
+    def save(kept):
+        if said:
+            raise StoreUnavailable(said.pop())
+
+    keeper = Keeper(save)
+    kept = Kept(make_forecast(CANDLES), CANDLES, "samples")
+    keeper.put(kept)
+    keeper.wait()
+    assert keeper.problem == "The store is full."
+    keeper.put(kept)
+    keeper.wait()
+    assert keeper.problem == ""
+
+
+def test_a_slow_store_never_delays_whoever_puts(monkeypatch):
+    monkeypatch.setattr(keeping, "ROOM", 2)
+    free = threading.Event()
+    keeper = Keeper(lambda kept: free.wait(30))
+    kept = Kept(make_forecast(CANDLES), CANDLES, "samples")
+    for _ in range(6):
+        keeper.put(kept)
+    assert keeper.n_lost >= 3
+    assert "were not kept" in keeper.problem
+    free.set()
+    keeper.wait()
+
+
+def due(hours):
+    """A store with one forecast of the samples, as it is some hours after the origin."""
+    store = open_store()
+    forecast = make_forecast(CANDLES, 60, horizon=6)
+    store.save(forecast, CANDLES, source="samples")
+    return pd.Timestamp(CANDLES.frame.index[60]) + pd.Timedelta(hours=hours)
+
+
+def test_the_job_asks_sources_for_what_is_due(monkeypatch):
+    due(20)
+    asked = []
+
+    def fetch(one):
+        asked.append((one.source, one.instrument, one.interval))
+        return CANDLES
+
+    monkeypatch.setattr(scoring, "fetch", fetch)
+    found = run_once()
+    assert asked == [("samples", "BTCUSD", "1h")]
+    assert (found.n_asked, found.n_steps, found.problem) == (1, 6, "")
+    assert run_once().n_asked == 0
+
+
+def test_the_job_tells_what_failed(monkeypatch):
+    due(20)
+
+    def fetch(one):
+        raise InvalidRequest("No bars there.")
+
+    monkeypatch.setattr(scoring, "fetch", fetch)
+    found = run_once()
+    assert (found.n_failed, found.problem) == (1, "BTCUSD 1h: No bars there.")
+    monkeypatch.setenv("KRONOS_STORE", "mysql://host/db")
+    assert "SQLite or PostgreSQL" in run_once().problem
+    monkeypatch.setenv("KRONOS_STORE", "off")
+    assert run_once().problem == ""
+
+
+def test_runs_that_come_to_nothing_grow_rarer():
+    now = pd.Timestamp.now("UTC")
+    failed = Scored(now, n_asked=2, n_failed=2, problem="down")
+    waits = [90.0]
+    for _ in range(8):
+        waits.append(next_wait(failed, waits[-1]))
+    assert waits[1:4] == [3600.0, 7200.0, 14400.0]
+    assert waits[-1] == 24 * 3600.0
+    assert next_wait(Scored(now, n_asked=2, n_failed=1, problem="one"), 7200.0) == 3600.0
+    assert next_wait(Scored(now), 7200.0) == 3600.0
+
+
+def test_the_button_starts_a_run_but_not_two_in_a_minute(monkeypatch):
+    ended = threading.Semaphore(0)
+
+    def run():
+        ended.release()
+        return Scored(pd.Timestamp.now("UTC"))
+
+    monkeypatch.setattr(scoring, "run_once", run)
+    scorer = scoring.Scorer(first_after=3600.0)
+    assert scorer.score_now()
+    assert ended.acquire(timeout=30)
+    for _ in range(300):
+        if scorer.last is not None:
+            break
+        threading.Event().wait(0.05)
+    assert not scorer.score_now()
