@@ -129,6 +129,7 @@ def test_it_is_no_kronos(tiny_folder):
         zoo.load(tiny_folder, tokenizer="x")
     assert zoo.draws_tokens("bundled")
     assert not zoo.draws_tokens("ewma")
+    assert not zoo.draws_tokens(zoo.ENSEMBLE)
     assert (tiny_folder / WEIGHTS_NAME).is_file()
 
 
