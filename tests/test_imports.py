@@ -69,8 +69,8 @@ MAY_USE = {
         "evaluation", "forecast", "hub", "inference", "intervals", "store", "zoo",
     },
     "portfolio": {
-        "calendars", "candles", "errors", "evaluation", "export", "forecast", "inference",
-        "intervals", "predictor", "service",
+        "calendars", "candles", "ensemble", "errors", "evaluation", "export", "forecast",
+        "inference", "intervals", "predictor", "service",
     },
     "synthetic": {
         "baselines", "candles", "errors", "export", "forecast", "inference", "noise", "service",

@@ -13,6 +13,7 @@ from uuid import uuid4
 import numpy as np
 
 from kronos.candles import Candles
+from kronos.ensemble.market import market_for, market_of
 from kronos.errors import InvalidCandles
 from kronos.forecast import Forecast, SamplingParameters
 from kronos.inference.drawing import Drawing
@@ -56,8 +57,7 @@ class Window:
         frame, digest = self.known.frame, hashlib.sha256()
         digest.update(np.ascontiguousarray(frame.to_numpy(), dtype="<f8").tobytes())
         digest.update(np.asarray(self.known.local_index.asi8, dtype="<i8").tobytes())
-        told = (self.known.interval, self.known.zone, self.known.calendar, self.horizon)
-        digest.update(repr(told).encode())
+        digest.update(repr((market_of(self.known), self.horizon)).encode())
         return digest.hexdigest()
 
     def begin(self, predictor: KronosPredictor, sampling: SamplingParameters) -> Drawing:
@@ -68,6 +68,7 @@ class Window:
             x_timestamp=self.known.local_index,
             y_timestamp=future.tz_convert(self.known.zone),
             sampling=sampling,
+            **market_for(predictor, market_of(self.known)),
         )
 
 

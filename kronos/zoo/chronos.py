@@ -15,7 +15,7 @@ from kronos.errors import InvalidRequest
 from kronos.hub import Progress
 from kronos.hub.repository import CONFIG_NAME, WEIGHTS_NAME
 from kronos.zoo.folders import weights_digest
-from kronos.zoo.table import PublishedModel, published
+from kronos.zoo.table import ENSEMBLE, PublishedModel, published
 
 if TYPE_CHECKING:
     import torch
@@ -49,8 +49,10 @@ def find_chronos(name_or_path: str | os.PathLike[str]) -> ChronosSource | None:
 
 
 def draws_tokens(name_or_path: str | os.PathLike[str]) -> bool:
-    """Whether temperature, top-p and top-k have something to act on: not with Chronos-2 and not
-    with a baseline."""
+    """Whether temperature, top-p and top-k have something to act on: not with Chronos-2, not with
+    a baseline, and not with the ensemble, which has such members."""
+    if name_or_path == ENSEMBLE:
+        return False
     if isinstance(name_or_path, str) and baselines.find(name_or_path) is not None:
         return False
     return find_chronos(name_or_path) is None

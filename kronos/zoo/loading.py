@@ -159,7 +159,7 @@ def checkpoint_folder(name: str, *, progress: Progress | None = None) -> Path:
     if tokenizer := _published_tokenizer(name):
         return hub.fetch([tokenizer], progress=progress)[0]
     model = published(name)
-    if model is None:
+    if model is None or model.is_chronos:
         raise unknown(name)
     return hub.fetch([model.model], progress=progress)[0]
 

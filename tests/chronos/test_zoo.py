@@ -123,10 +123,13 @@ def test_it_is_no_kronos(tiny_folder):
         with pytest.raises(InvalidRequest, match="no Kronos"):
             zoo.locate(name)
         assert not zoo.draws_tokens(name)
+    with pytest.raises(InvalidRequest, match="There is no model 'chronos-2'"):
+        kronos.Kronos.from_pretrained("chronos-2")
     with pytest.raises(InvalidRequest, match="no tokenizer"):
         zoo.load(tiny_folder, tokenizer="x")
     assert zoo.draws_tokens("bundled")
     assert not zoo.draws_tokens("ewma")
+    assert not zoo.draws_tokens(zoo.ENSEMBLE)
     assert (tiny_folder / WEIGHTS_NAME).is_file()
 
 
