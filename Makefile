@@ -8,10 +8,10 @@ PY := $(VENV)/bin/python
 # -qq: errors only.
 PIP := $(PY) -m pip --disable-pip-version-check --no-input -qq
 TORCH := $(shell grep '^torch==' constraints.txt)
-# Four test processes on two cores: much of the suite waits for servers, browsers and other
+# Three test processes on two cores: much of the suite waits for servers, browsers and other
 # interpreters. A folder's tests stay in one process (tests/conftest.py), the browser's, which take
 # longest, early.
-PARALLEL := --numprocesses 4 --dist loadfile --no-loadscope-reorder
+PARALLEL := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 HATCHLING := $(shell grep '^hatchling==' constraints.txt)
 
 # Stamps, inside .venv so that they go with it. A stamp is newer than what it was made from.

@@ -68,6 +68,7 @@ def test_what_is_shown_is_never_changed_by_what_comes_later():
     np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.slow
 def test_shown_coverage_reaches_the_nominal_one_on_every_stream():
     outcomes = joined(made(9000, seed=5), made(9000, seed=6, asset_class="fx", narrow=1.8))
     shown = offsets_at_issue(replay(outcomes), outcomes)
