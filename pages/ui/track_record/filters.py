@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -24,8 +23,6 @@ SAMPLE: dict[str, str] = {
     "any": "Both",
 }
 DAYS: dict[str, str] = {"any": "All days", "event": "Event days", "quiet": "Quiet days"}
-
-_Made = Literal["any", "ahead", "afterwards"]
 
 
 @dataclass(frozen=True, slots=True)
