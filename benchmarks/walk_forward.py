@@ -1,18 +1,17 @@
 """Measures a walk of the bundled model over the bundled samples.
 
-    python benchmarks/walk_forward.py [WINDOWS]
+    python -m benchmarks.walk_forward [--windows 2000] [--horizon 24]
 
-Forecasts, scores and stores WINDOWS windows (2,000 unless given) with the defaults of
-`kronos walk-forward`, in a store that is thrown away, and prints how long it took and which share
-of that the store and the scores had. The first chunk, which loads the model and compiles the
-scores, counts.
+Forecasts, scores and stores windows as `kronos walk-forward` does, in a store that is thrown away,
+and prints how long it took and which share of that the store and the scores had. The first chunk,
+which loads the model and compiles the scores, counts.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -26,11 +25,11 @@ from kronos.store.store import Store
 from kronos.walk_forward import Series, WalkPlan, walk_forward
 
 
-def measure(n_windows: int) -> str:
+def measure(n_windows: int, horizon: int) -> str:
     """The table, as Markdown."""
     load = os.getloadavg()[0]
     series = [Series(load_sample(key), SampleBars.name) for key in SAMPLES]
-    plan = WalkPlan(n_origins=-(-n_windows // len(series)))
+    plan = WalkPlan(n_origins=-(-n_windows // len(series)), horizon=horizon)
     engine = new_engine("cpu")
     try:
         with tempfile.TemporaryDirectory() as folder, Store(str(Path(folder, "s.db"))) as store:
@@ -54,4 +53,8 @@ def measure(n_windows: int) -> str:
 
 
 if __name__ == "__main__":
-    print(measure(int(sys.argv[1]) if len(sys.argv) > 1 else 2000))
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--windows", type=int, default=2000)
+    parser.add_argument("--horizon", type=int, default=WalkPlan().horizon)
+    given = parser.parse_args()
+    print(measure(given.windows, given.horizon))
