@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -116,7 +117,14 @@ class Candles:
 
     def slice(self, start: int | None = None, stop: int | None = None) -> Candles:
         """Bars by position, as in a list slice; at least one bar must remain."""
-        return replace(self, frame=self.frame.iloc[start:stop])
+        frame = self.frame.iloc[start:stop]
+        if frame.empty:
+            return replace(self, frame=frame)  # which says what is wrong with that
+        # Neighbouring bars of valid candles are valid: to check them again would take longer than
+        # most of what is done with them.
+        part = copy(self)
+        object.__setattr__(part, "frame", frame)
+        return part
 
     def at_origin(self, origin: pd.Timestamp | int, *, n_actuals: int | None = None) -> Split:
         """The bars a forecast from `origin` may read, and those it is compared with.
