@@ -66,7 +66,7 @@ def test_a_meeting_is_taken_off_and_the_two_fans_compared(server, visit, reader,
     titles = page.locator(".js-plotly-plot").first.locator(".annotation-text")
     expect(titles.filter(has_text="As scheduled")).to_have_count(1)
     expect(titles.filter(has_text="What if")).to_have_count(1)
-    page.get_by_text("more than chance").wait_for()
+    page.get_by_text("A: as scheduled. B: what if.").wait_for()
     page.screenshot(path=screenshots / "what_if_light.png")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     assert not [text for text in seen.complaints if PROBE not in text]
