@@ -32,6 +32,7 @@ def test_an_empty_record_tells_how_to_fill_it():
     assert "says nothing of a single day" in said
 
 
+@pytest.mark.slow
 def test_a_walk_fills_the_record_and_filters_read_it():
     app = opened()
     app.selectbox(key="walk_model").set_value("random-walk")
