@@ -16,8 +16,8 @@ from kronos.ensemble.fan import combine
 from kronos.ensemble.features import features
 from kronos.ensemble.market import Market
 from kronos.ensemble.weights import EnsembleWeights
-from kronos.errors import InvalidCandles, InvalidRequest
-from kronos.evaluation.cone import cone_scale, ewma_volatility
+from kronos.errors import InvalidRequest
+from kronos.evaluation.cone import cone_scale, recent_volatility
 from kronos.forecast import Forecast, SamplingParameters
 from kronos.inference.drawing import Drawing
 from kronos.store.event_days import event_days
@@ -25,8 +25,6 @@ from kronos.store.prediction import LEVELS
 from kronos.zoo import ENSEMBLE
 
 __all__ = ["EnsemblePredictor"]
-
-_VOLATILITY_BARS = 500
 
 
 class EnsemblePredictor:
@@ -181,11 +179,8 @@ class EnsemblePredictor:
 
 def _facts(forecast: Forecast, df: pd.DataFrame, market: Market) -> pd.DataFrame | None:
     """The facts of `features` for every step; None where there is no volatility to measure by."""
-    try:
-        sigma = ewma_volatility(df["close"].to_numpy(dtype=float)[-_VOLATILITY_BARS:])
-    except InvalidCandles:
-        return None
-    if sigma <= 0.0:
+    sigma = recent_volatility(df["close"].to_numpy(dtype=float))
+    if sigma is None:
         return None
     steps = np.arange(1, forecast.horizon + 1)
     times = forecast.timestamps

@@ -39,7 +39,11 @@ def ewma_volatility(closes: np.ndarray, decay: float = DECAY) -> float:
 
 def origin_volatility(candles: Candles, origin: pd.Timestamp) -> float | None:
     """Volatility of one bar at an origin, from the bars up to it; None where too few or still."""
-    closes = candles.at_origin(origin).history.frame["close"].to_numpy()
+    return recent_volatility(candles.at_origin(origin).history.frame["close"].to_numpy())
+
+
+def recent_volatility(closes: np.ndarray) -> float | None:
+    """Volatility of one bar at the end of closes (T,); None where they are too few or still."""
     try:
         return ewma_volatility(closes[-_BARS:]) or None
     except InvalidCandles:

@@ -14,6 +14,7 @@ from pages.ui.chart.scene import build_scene
 from pages.ui.chart.view import choose_view, show_figure
 from pages.ui.compare import table as compare_table
 from pages.ui.compare.choices import choice_of, title_of
+from pages.ui.compare.controls import choose_bars
 from pages.ui.compare.figure import (
     Contender,
     compare_description,
@@ -106,19 +107,10 @@ def show_tables(
 @st.fragment
 def _show_bars(candles: Candles, contenders: Sequence[Contender], *, narrow: bool) -> None:
     scene = build_scene(candles, contenders[0].forecast, view="price")
-    horizon = contenders[0].forecast.horizon
-    bars = st.pills(
-        "Bars ahead",
-        compare_table.bars_on_offer(horizon),
-        selection_mode="multi",
-        default=compare_table.default_bars(horizon),
-        key=f"bars_{horizon}",
-        bind="query-params",
-    )
+    bars = choose_bars(contenders[0].forecast.horizon)
     if not bars:
-        st.caption("Choose at least one bar.")
         return
-    table = compare_table.horizon_table(candles, contenders, sorted(bars))
+    table = compare_table.horizon_table(candles, contenders, bars)
     price = st.column_config.NumberColumn(format=f"%.{scene.decimals}f")
     st.dataframe(
         table,

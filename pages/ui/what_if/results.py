@@ -12,8 +12,8 @@ from pages.ui import services
 from pages.ui.chart.figure import chart_description, fan_figure
 from pages.ui.chart.scene import View, build_scene
 from pages.ui.chart.view import choose_view, show_figure
-from pages.ui.compare import table as compare_table
 from pages.ui.compare.choices import choice_of, title_of
+from pages.ui.compare.controls import choose_bars
 from pages.ui.compare.figure import Contender, compare_description, panel_figure
 from pages.ui.compare.overlay import overlay_figure
 from pages.ui.compare.progress import Words
@@ -145,17 +145,8 @@ def _show_overlay(
 @st.fragment
 def _show_bars(candles: Candles, found: Sequence[Finished], *, narrow: bool) -> None:
     before, after = (one.forecast for one in found)
-    horizon = before.horizon
-    bars = st.pills(
-        "Bars ahead",
-        compare_table.bars_on_offer(horizon),
-        selection_mode="multi",
-        default=compare_table.default_bars(horizon),
-        key=f"bars_{horizon}",
-        bind="query-params",
-    )
+    bars = choose_bars(before.horizon)
     if not bars:
-        st.caption("Choose at least one bar.")
         return
     decimals = build_scene(candles, before, view="price").decimals
     number = st.column_config.NumberColumn
@@ -163,7 +154,7 @@ def _show_bars(candles: Candles, found: Sequence[Finished], *, narrow: bool) -> 
     change = number(format="%+.3f%%", help=meaning("Change of width"))
     error = number(format="%.3f%%", help=meaning("Sampling error"))
     st.dataframe(
-        change_table(before, after, sorted(bars)),
+        change_table(before, after, bars),
         hide_index=True,
         column_config={
             "bar": number(pinned=not narrow),
