@@ -245,7 +245,7 @@ def test_the_help_of_the_command_loads_no_other_package():
 def test_bars_that_keep_no_exchange_load_no_calendar_library():
     said = "from data_sources.samples import load_sample; load_sample('BTCUSD_30m').future(24)"
     assert not loaded_by(said) & {
-        "exchange_calendars", "huggingface_hub", "plotly", "scoringrules", "streamlit", "torch",
+        "exchange_calendars", "huggingface_hub", "plotly", "streamlit", "torch",
     }  # fmt: skip
 
 

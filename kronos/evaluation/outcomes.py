@@ -7,11 +7,11 @@ and its CRPS is then an approximation, which `StepScores.crps_estimator` says.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from kronos.errors import InvalidRequest
+from kronos.evaluation.scores import fair_crps
 
 __all__ = [
     "BAND",
@@ -64,6 +64,9 @@ def score_steps(
 ) -> StepScores:
     """Scores quantiles, and paths where there are any.
 
+    The scores are those of the scoringrules library, which the tests compare them with; it is not
+    used here because it compiles for ten seconds in every process that imports it.
+
     Args:
         actual: (H,) log-returns from the origin that happened.
         quantiles: (H, L) log-returns from the origin, ascending in the level.
@@ -74,7 +77,6 @@ def score_steps(
     Raises:
         InvalidRequest: The levels are not such.
     """
-    scoringrules = _scoringrules()
     middle = len(levels) // 2
     places = [int(np.argmin(np.abs(levels - level))) for level in BAND]
     symmetric = len(levels) >= 3 and np.allclose(levels + levels[::-1], 1.0, atol=1e-9)
@@ -83,20 +85,15 @@ def score_steps(
             f"Levels must be symmetric about .5 and contain {BAND}, found {levels.tolist()}."
         )
     median, low, high = quantiles[:, middle], *(quantiles[:, place] for place in places)
-    losses = scoringrules.quantile_score(actual[:, None], quantiles, levels)
+    losses = _pinball(actual[:, None] - quantiles, levels)
     crps, estimator = _crps(actual, losses, levels, paths)
     pit = _pit_of_quantiles(actual, quantiles, levels) if paths is None else _pit(actual, paths)
     return StepScores(
         crps=crps,
         crps_estimator=estimator,
         pinball=losses.mean(axis=1),
-        interval_score=scoringrules.weighted_interval_score(
-            actual,
-            median,
-            quantiles[:, :middle],
-            quantiles[:, :middle:-1],
-            2 * levels[:middle],
-        ),
+        # The usual weights of median and intervals make it the pinball losses over and over.
+        interval_score=2 * losses.mean(axis=1),
         inside=((actual >= low) & (actual <= high)).astype(float),
         width=high - low,
         pit=pit,
@@ -112,13 +109,10 @@ def energy_score(actual: np.ndarray, paths: np.ndarray) -> float:
         actual: (H,) log-returns from the origin that happened.
         paths: (N, H) sampled ones.
     """
-    n_paths = len(paths)
+    from scipy.spatial.distance import pdist
+
     distance = float(np.linalg.norm(paths - actual, axis=1).mean())
-    if n_paths == 1:
-        return distance
-    # The library counts pairs of a path with itself, which are 0, and divides by all N * N.
-    spread = distance - float(_scoringrules().es_ensemble(actual, paths))
-    return distance - spread * n_paths / (n_paths - 1)
+    return distance if len(paths) == 1 else distance - float(pdist(paths).mean()) / 2
 
 
 def level_weights(levels: np.ndarray) -> np.ndarray:
@@ -137,15 +131,12 @@ def crps_of_errors(errors: np.ndarray, levels: np.ndarray) -> np.ndarray:
     Returns:
         (...,) in the units of the errors.
     """
-    losses = np.maximum(levels * errors, (levels - 1.0) * errors)
-    return 2.0 * losses @ level_weights(levels)
+    return 2.0 * _pinball(errors, levels) @ level_weights(levels)
 
 
-def _scoringrules() -> Any:
-    """The library of scores, which compiles for seconds when it is loaded."""
-    import scoringrules
-
-    return scoringrules
+def _pinball(errors: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """(..., L) losses of errors (..., L), outcome minus quantile."""
+    return np.asarray(np.maximum(levels * errors, (levels - 1.0) * errors))
 
 
 def _crps(
@@ -155,8 +146,7 @@ def _crps(
         return 2 * losses @ level_weights(levels), "quantiles"
     if len(paths) == 1:
         return np.abs(paths[0] - actual), "point"
-    # In this form the fair estimator takes N log N instead of N * N.
-    return _scoringrules().crps_ensemble(actual, paths.T, estimator="pwm"), "fair"
+    return fair_crps(actual, paths), "fair"
 
 
 def _pit(actual: np.ndarray, paths: np.ndarray) -> np.ndarray:

@@ -49,8 +49,7 @@ def fair_crps(actual: np.ndarray, paths: np.ndarray) -> np.ndarray:
     """CRPS of samples (N, H) against outcomes (H,): (H,), in their units; N at least 2.
 
     The fair estimator, which does not favour small ensembles, in the form of probability-weighted
-    moments: N log N, where comparing all pairs takes N * N memory. Equal to that of scoringrules,
-    which takes seconds to compile when it is imported: too long for a page.
+    moments: N log N, where comparing all pairs takes N * N memory.
     """
     n = len(paths)
     weights = 2.0 * np.arange(1, n + 1) - n - 1.0
@@ -59,10 +58,7 @@ def fair_crps(actual: np.ndarray, paths: np.ndarray) -> np.ndarray:
 
 
 def score_cone(actual: np.ndarray, scale: np.ndarray) -> FanScores:
-    """Scores the normal cone of standard deviation `scale` in closed form: all (H,).
-
-    Equal to scoringrules' crps_normal, without the seconds that library compiles for.
-    """
+    """Scores the normal cone of standard deviation `scale` in closed form: all (H,)."""
     from scipy.special import ndtr
 
     z = actual / scale
