@@ -137,6 +137,14 @@ class Candles:
         Raises:
             InvalidCandles: No bar lies at or before the origin.
         """
+        position = self.position_of(origin)
+        end = None if n_actuals is None else position + 1 + n_actuals
+        return Split(
+            history=self.slice(None, position + 1), actuals=self.frame.iloc[position + 1 : end]
+        )
+
+    def position_of(self, origin: pd.Timestamp | int) -> int:
+        """Position of the bar at an origin, from 0; see `at_origin`."""
         if isinstance(origin, pd.Timestamp):
             moment = origin.tz_localize(self.zone) if origin.tz is None else origin
             position = int(_index(self.frame).searchsorted(moment.tz_convert("UTC"), side="right"))
@@ -148,10 +156,7 @@ class Candles:
                 f"No bar at the origin {origin}; the bars run from {self.frame.index[0]} to "
                 f"{self.frame.index[-1]}."
             )
-        end = None if n_actuals is None else position + 1 + n_actuals
-        return Split(
-            history=self.slice(None, position + 1), actuals=self.frame.iloc[position + 1 : end]
-        )
+        return position
 
     def bars_at(self, stamps: pd.DatetimeIndex) -> pd.DataFrame:
         """(H, 6) bars that open at these times, NaN where there is none.

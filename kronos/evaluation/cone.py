@@ -39,7 +39,8 @@ def ewma_volatility(closes: np.ndarray, decay: float = DECAY) -> float:
 
 def origin_volatility(candles: Candles, origin: pd.Timestamp) -> float | None:
     """Volatility of one bar at an origin, from the bars up to it; None where too few or still."""
-    return recent_volatility(candles.at_origin(origin).history.frame["close"].to_numpy())
+    end = candles.position_of(origin) + 1
+    return recent_volatility(candles.frame["close"].to_numpy()[:end])
 
 
 def recent_volatility(closes: np.ndarray) -> float | None:

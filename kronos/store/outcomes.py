@@ -81,10 +81,12 @@ def find_news(prediction: Prediction, bars: KnownBars, recorded: Mapping[int, Ro
     Returns:
         What is new; None where the bars have none at the origin, so that no return is known.
     """
-    if prediction.origin not in bars.closes.index:
+    at_origin = bars.closes.get(prediction.origin)
+    if at_origin is None:
         return None
-    origin_close = float(bars.closes[prediction.origin])
-    closes = bars.closes.reindex(prediction.timestamps).to_numpy()
+    origin_close = float(at_origin)
+    places = bars.closes.index.get_indexer(prediction.timestamps)
+    closes = np.where(places >= 0, bars.closes.to_numpy()[places], np.nan)
     ends = bar_ends(prediction.timestamps, bars.interval, bars.zone)
     is_passed = prediction.timestamps < bars.closes.index[-1]
     rows: list[dict[str, Any]] = []

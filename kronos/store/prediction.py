@@ -204,9 +204,10 @@ def _check_prices(forecast: Forecast) -> None:
 
 
 def _check_origin(forecast: Forecast, candles: Candles, origin: pd.Timestamp) -> None:
-    close = candles.bars_at(pd.DatetimeIndex([origin]))["close"].iloc[0]
-    if not np.isclose(close, forecast.last_close, rtol=1e-9, atol=0.0):
-        found = "none" if np.isnan(close) else f"one that closes at {close:g}"
+    closes = candles.frame["close"]
+    close = closes.get(origin)
+    if close is None or not np.isclose(close, forecast.last_close, rtol=1e-9, atol=0.0):
+        found = "none" if close is None else f"one that closes at {close:g}"
         raise InvalidRequest(
             f"The forecast starts at {forecast.origin} from a close of {forecast.last_close:g}; "
             f"the candles of {candles.symbol} have {found} there. Give the candles it was made of."

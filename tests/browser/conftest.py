@@ -86,15 +86,18 @@ def _environment(home: Path) -> dict[str, str]:
 
 
 def start_server(
-    home: Path, program: Sequence[str] = ("streamlit", "run", "app.py")
+    home: Path,
+    program: Sequence[str] = ("streamlit", "run", "app.py"),
+    port: int | None = None,
 ) -> tuple[Server, subprocess.Popen[bytes]]:
-    """The application on a free loopback port, answering.
+    """The application on a loopback port, answering.
 
     Args:
         home: Folder for everything it keeps.
         program: Module and arguments that serve it; options of Streamlit are added.
+        port: None for a free one.
     """
-    port = _free_port()
+    port = port or _free_port()
     log = home / "server.log"
     command = [sys.executable, "-m", *program]
     options = {"port": port, "address": "127.0.0.1", "headless": "true"}
@@ -179,10 +182,16 @@ def market_server(
     stop_server(process)
 
 
+@pytest.fixture(scope="session")
+def cold_port() -> int:
+    """One port for all cold servers: what the browser compiled for an address it need not again."""
+    return _free_port()
+
+
 @pytest.fixture
-def cold_server(tmp_path: Path) -> Iterator[Server]:
+def cold_server(tmp_path: Path, cold_port: int) -> Iterator[Server]:
     """A server that nobody has visited yet."""
-    server, process = start_server(tmp_path)
+    server, process = start_server(tmp_path, port=cold_port)
     yield server
     # It may be in the middle of its first forecast, which nobody waits for.
     process.kill()

@@ -77,14 +77,9 @@ DEEP_LINKS = {
     "backtest": "Backtest",
     "synthetic": "Synthetic candles",
 }
-# The others are opened cold in the same way, which costs a server each.
-QUICK = ("forecast", "compare", "watchlist", "models")
 
 
-@pytest.mark.parametrize(
-    "path",
-    [path if path in QUICK else pytest.param(path, marks=pytest.mark.slow) for path in DEEP_LINKS],
-)
+@pytest.mark.parametrize("path", DEEP_LINKS)
 def test_every_page_is_reached_by_a_cold_deep_link(cold_server, visit, path):
     seen = visit(f"{cold_server.url}/{path}")
     expect(seen.page.get_by_role("heading", level=1)).to_contain_text(DEEP_LINKS[path])

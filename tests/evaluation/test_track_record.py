@@ -22,22 +22,21 @@ def made_record(n_dates=60, n_instruments=6, *, seed=0, crps=1.0, noise=0.1):
     """A record of one origin a day for some instruments, with scores around `crps`."""
     rng = np.random.default_rng(seed)
     origins = pd.date_range("2026-01-01", periods=n_dates, freq="D", tz="UTC")
-    rows = [
+    keys = [range(n_dates), range(n_instruments), range(1, HORIZON + 1)]
+    date, i, step = pd.MultiIndex.from_product(keys).to_frame().to_numpy().T
+    instruments = np.array([f"A{k}" for k in range(n_instruments)])
+    record = pd.DataFrame(
         {
-            "prediction_id": f"{origin:%m%d} {i}",
-            "instrument": f"A{i}",
+            "prediction_id": pd.Series(date).astype(str) + " " + pd.Series(i).astype(str),
+            "instrument": instruments[i],
             "source": "made",
             "interval": "1d",
-            "origin": origin,
+            "origin": origins[date],
             "horizon": HORIZON,
             "step": step,
-            "timestamp": origin + pd.Timedelta(days=step),
+            "timestamp": origins[date] + pd.to_timedelta(step, "D"),
         }
-        for origin in origins
-        for i in range(n_instruments)
-        for step in range(1, HORIZON + 1)
-    ]
-    record = pd.DataFrame(rows)
+    )
     record["scale"] = np.sqrt(record["step"]) * 0.01
     record["actual_return"] = rng.normal(size=len(record)) * record["scale"]
     record["crps"] = record["scale"] * (crps + noise * rng.normal(size=len(record)))
