@@ -12,7 +12,7 @@ from tests.browser.conftest import PATIENCE_MS
 from tests.browser.test_forecast_page import GOOGLE
 from tests.event_adapter import NAME, write_event_adapter
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 expect.set_options(timeout=PATIENCE_MS)
 
 DEAF = re.compile("was never trained with events")

@@ -11,12 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_sources.samples import load_sample
+from kronos.baselines import baseline
 from kronos.candles import Candles
 from kronos.chronos import load_chronos
 from kronos.chronos.predictor import ChronosPredictor
 from kronos.chronos.ranks import borrow_ranks
 from kronos.chronos.series import Scale, covariates
 from kronos.context import read_context
+from kronos.ensemble.predictor import EnsemblePredictor
+from kronos.ensemble.weights import EnsembleWeights
 from kronos.errors import CheckpointInvalid, InvalidCandles, InvalidRequest
 from kronos.forecast import Forecast, SamplingParameters
 
@@ -199,3 +202,12 @@ def test_bars_without_a_price_above_zero_are_refused(predictor):
     stamps = pd.date_range(frame.index[-1], periods=3, freq="D")[1:]
     with pytest.raises(InvalidCandles, match="above 0"):
         predictor.forecast(frame, y_timestamp=stamps)
+
+
+def test_it_can_be_a_member_of_an_ensemble(predictor):
+    weights = EnsembleWeights(("ewma", "tiny"), ("r", "r"), None, None, "")
+    found = ask(EnsemblePredictor(weights, [baseline("ewma"), predictor]), bars(), sample_count=30)
+    levels = [0.1, 0.25, 0.5, 0.75, 0.9]
+    mean = np.mean([np.log(part.quantile(levels)) for part in found.members], axis=0)
+    np.testing.assert_allclose(np.log(found.quantile(levels)), mean, atol=1e-9)
+    assert list(found.weights) == ["ewma", "tiny"]

@@ -7,18 +7,16 @@ import pytest
 
 from data_sources.samples import load_sample
 from kronos.baselines import baseline
-from kronos.chronos import load_chronos
 from kronos.ensemble import load_ensemble, market_of
 from kronos.ensemble.fan import combine
 from kronos.ensemble.predictor import EnsemblePredictor
-from kronos.ensemble.weights import EnsembleWeights, equal
+from kronos.ensemble.weights import equal
 from kronos.errors import InvalidRequest
 from kronos.forecast import SamplingParameters
 from kronos.forecast_file import load_forecast, save_forecast
 from kronos.inference.engine import Engine
 from kronos.service import forecast_request
 from kronos.store.store import Store
-from tests.chronos.tiny import write_tiny
 from tests.store.made import make_candles, make_forecast
 
 NAMES = ("ewma", "random-walk", "bootstrap")
@@ -132,14 +130,3 @@ def test_the_engine_draws_the_bundled_model_as_a_member():
         sample_count=10, seed=1, lookback=found.n_context, market=market_of(candles),
     )  # fmt: skip
     np.testing.assert_allclose(lone.paths, found.paths, rtol=1e-5)
-
-
-def test_chronos_can_be_a_member(tmp_path):
-    candles = make_candles(200)
-    chronos = load_chronos(write_tiny(tmp_path), device="cpu", name="tiny", revision="r")
-    weights = EnsembleWeights(("ewma", "tiny"), ("r", "r"), None, None, "")
-    predictor = EnsemblePredictor(weights, [baseline("ewma"), chronos])
-    found = predictor.forecast(candles.frame, **asked(candles), sample_count=30)
-    mean = np.mean([np.log(part.quantile(LEVELS)) for part in found.members], axis=0)
-    np.testing.assert_allclose(np.log(found.quantile(LEVELS)), mean, atol=1e-9)
-    assert list(found.weights) == ["ewma", "tiny"]
