@@ -56,10 +56,16 @@ def parser() -> argparse.ArgumentParser:
     planted.set_defaults(run=run_planted)
     add = planted.add_argument
     add("--out", type=Path, required=True, metavar="FOLDER", help="folder of the run")
-    add("--multiplier", type=float, default=PlantedPlan().multiplier, help="default: 3")
+    add("--multiplier", type=float, default=PlantedPlan().multiplier, help="default: 2.2")
     add("--steps", type=int, default=PLANTED.steps, help=f"default: {PLANTED.steps}")
     add("--lr", type=float, default=PLANTED.lr, help=f"default: {PLANTED.lr:g}")
     add("--alpha", type=int, default=PLANTED.alpha, help=f"default: {PLANTED.alpha}")
+    add(
+        "--targets",
+        choices=("attention", "blocks"),
+        default=PLANTED.targets,
+        help=f"matrices adapted (default: {PLANTED.targets})",
+    )
     add("--quick", action="store_true", help="a few steps, to see that the command works")
     real = forms.add_parser("real", help="real bars of a corpus")
     real.set_defaults(run=run_real)
@@ -110,7 +116,7 @@ def main(arguments: list[str] | None = None) -> int:
 def run_planted(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     plan = QUICK if args.quick else replace(PLANTED, steps=args.steps)
     planted = replace(plan.planted, multiplier=args.multiplier)
-    plan = replace(plan, lr=args.lr, alpha=args.alpha, planted=planted)
+    plan = replace(plan, lr=args.lr, alpha=args.alpha, targets=args.targets, planted=planted)
     found = recover(plan, args.out, Hooks(watch=_show, device="cpu"))
     return found, recovery_table(found)
 

@@ -36,7 +36,7 @@ class PlantedPlan:
         seed: Seed of dates and prices.
     """
 
-    multiplier: float = 3.0
+    multiplier: float = 2.2
     n_series: int = 24
     interval: str = "1w"
     n_bars: int = 2000

@@ -195,7 +195,7 @@ def _settings(args: argparse.Namespace) -> FinetuneSettings:
 def _lora(args: argparse.Namespace) -> Any:
     from kronos.finetune.lora import LoraSettings
 
-    return LoraSettings(args.rank, args.alpha, args.dropout)
+    return LoraSettings(args.rank, args.alpha, args.dropout, args.targets)
 
 
 def _hooks(args: argparse.Namespace, stop: Flag) -> Hooks:

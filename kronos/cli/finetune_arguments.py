@@ -103,6 +103,12 @@ def _add_form_arguments(sub: argparse.ArgumentParser, form: str) -> None:
         sub.add_argument("--rank", type=int, default=8, help="rank of the adapter (default 8)")
         sub.add_argument("--alpha", type=int, default=16, help="its scale times rank (default 16)")
         sub.add_argument("--dropout", type=float, default=0.05, help="default .05")
+        sub.add_argument(
+            "--targets",
+            choices=("attention", "blocks"),
+            default="attention",
+            help="adapt queries and values, or every matrix of the blocks (default attention)",
+        )
     if form == "rolling":
         sub.add_argument("--prefix", help="adapters are named PREFIX-CLASS (default: the base)")
         sub.add_argument("--years", type=float, default=2.0, help="learned from (default 2)")

@@ -1,12 +1,13 @@
 """Low-rank adapters by peft: put into a model, and read off it.
 
-Only the query and value projections of the transformer's blocks are adapted, and the event
-embedding where events are learned. Tokenizer, embeddings and heads stay as they are.
+The query and value projections of the transformer's blocks are adapted, or all of their matrices,
+and the event embedding where events are learned. Tokenizer, embeddings and heads stay as they are.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -15,10 +16,15 @@ from kronos.errors import InvalidRequest
 from kronos.finetune.estimate import ADAPTER_RANK
 from kronos.nn.model import Kronos
 
-__all__ = ["LoraSettings", "add_lora", "lora_tensors", "n_trained"]
+__all__ = ["LoraSettings", "Targets", "add_lora", "lora_tensors", "n_trained"]
+
+Targets = Literal["attention", "blocks"]
 
 # A plain list of names would also match the dependency-aware layer.
-_TARGETS = r"transformer\.\d+\.self_attn\.(q_proj|v_proj)"
+_PATTERNS: dict[Targets, str] = {
+    "attention": r"transformer\.\d+\.self_attn\.(q_proj|v_proj)",
+    "blocks": r"transformer\.\d+\.(self_attn\.(q|k|v|out)_proj|ffn\.w[123])",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +35,21 @@ class LoraSettings:
         rank: Rank of the added products.
         alpha: They are multiplied by alpha / rank.
         dropout: Share of their inputs left out in training.
+        targets: What they are added to: the query and value projections ("attention"), or every
+            matrix of the blocks ("blocks"), which is slower and can change a model further.
     """
 
     rank: int = ADAPTER_RANK
     alpha: int = 16
     dropout: float = 0.05
+    targets: Targets = "attention"
 
     def __post_init__(self) -> None:
+        if self.targets not in _PATTERNS:
+            raise InvalidRequest(
+                f"An adapter's targets are {' or '.join(get_args(Targets))}, found "
+                f"{self.targets!r}."
+            )
         if self.rank < 1 or self.alpha <= 0 or not 0 <= self.dropout < 1:
             raise InvalidRequest(
                 "An adapter needs a rank from 1, an alpha above 0 and a dropout in [0, 1), found "
@@ -62,7 +76,7 @@ def add_lora(model: Kronos, settings: LoraSettings, *, events: bool, seed: int =
         r=settings.rank,
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
-        target_modules=_TARGETS,
+        target_modules=_PATTERNS[settings.targets],
         bias="none",
     )
     with torch.random.fork_rng(devices=[]):

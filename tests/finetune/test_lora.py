@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from kronos.adapters.merging import merge
-from kronos.errors import CheckpointInvalid
+from kronos.errors import CheckpointInvalid, InvalidRequest
 from kronos.finetune.lora import LoraSettings, add_lora, lora_tensors, n_trained
 from kronos.nn.checkpoint import load_model
 from kronos.nn.config import SIZES
@@ -44,16 +44,31 @@ def test_only_queries_and_values_of_the_blocks_are_adapted(model):
     assert not any("k_proj" in name or "out_proj" in name for name in trained)
 
 
-def test_an_adapter_begins_as_the_identity(model):
+def test_all_matrices_of_the_blocks_are_adapted_where_that_is_asked_for(model):
+    matrices = {
+        name.removesuffix(".weight")
+        for name, p in model.named_parameters()
+        if name.startswith("transformer.") and p.ndim == 2
+    }
+    add_lora(model, LoraSettings(targets="blocks"), events=False)
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert {name.partition(".lora_")[0] for name in trained} == matrices
+    with pytest.raises(InvalidRequest, match="attention or blocks, found 'heads'"):
+        LoraSettings(targets="heads")
+
+
+@pytest.mark.parametrize("targets", ["attention", "blocks"])
+def test_an_adapter_begins_as_the_identity(model, targets):
     before = logits(model)
-    adapted = add_lora(model, LoraSettings(), events=True).eval()
+    adapted = add_lora(model, LoraSettings(targets=targets), events=True).eval()
     told = torch.randn(2, 20, 20)
     for after in (logits(adapted), logits(adapted, events=told)):
         assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
 
 
-def test_merged_and_unmerged_are_the_same(model):
-    settings = LoraSettings(rank=4, alpha=16)
+@pytest.mark.parametrize("targets", ["attention", "blocks"])
+def test_merged_and_unmerged_are_the_same(model, targets):
+    settings = LoraSettings(rank=4, alpha=16, targets=targets)
     adapted = disturbed(add_lora(model, settings, events=True)).eval()
     plain = merge(load_model(GOLDEN / "model"), lora_tensors(adapted), 16 / 4)
     told = torch.randn(2, 20, 20, generator=torch.Generator().manual_seed(1))
