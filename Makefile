@@ -45,9 +45,11 @@ run: $(RUNTIME)  ## Start the application and print its address
 	@exec $(PY) -m pages.ui.serve --server.showEmailPrompt=false \
 		--server.address="$(or $(HOST),localhost)" $(if $(PORT),--server.port="$(PORT)")
 
+# Bytecode is written whatever the environment says: the tests start hundreds of processes, each of
+# which would compile the same files.
 test: $(DEVELOP) lint  ## Run every check: linter, formatter, types, tests
 	@browser="$$(.ci/browser $(PY))" && postgres="$$(.ci/postgres)" && \
-		CHROMIUM="$$browser" POSTGRES_BIN="$$postgres" $(PY) -m pytest $(PARALLEL) $(PYTEST_ARGS)
+		PYTHONDONTWRITEBYTECODE= CHROMIUM="$$browser" POSTGRES_BIN="$$postgres" $(PY) -m pytest $(PARALLEL) $(PYTEST_ARGS)
 
 lint: $(DEVELOP)  ## Run the linter, the formatter's check and the type checker
 	@$(PY) -m ruff check .
