@@ -92,7 +92,7 @@ def score_steps(
         crps=crps,
         crps_estimator=estimator,
         pinball=losses.mean(axis=1),
-        # The usual weights of median and intervals make it the pinball losses over and over.
+        # With the usual weights of median and intervals it is twice the mean pinball loss.
         interval_score=2 * losses.mean(axis=1),
         inside=((actual >= low) & (actual <= high)).astype(float),
         width=high - low,

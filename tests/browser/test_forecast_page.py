@@ -65,29 +65,6 @@ def test_a_cold_first_visit_shows_a_forecast_without_a_click(first_visit):
     assert_shows_the_first_forecast(seen)
 
 
-# What is opened, and what its title says at once or later.
-DEEP_LINKS = {
-    "forecast": "BTCUSD",
-    "compare": "BTCUSD",
-    "watchlist": "Watchlist",
-    "models": "Models",
-    "what_if": "BTCUSD",
-    "training": "Training",
-    "track_record": "Track record",
-    "backtest": "Backtest",
-    "synthetic": "Synthetic candles",
-}
-
-
-@pytest.mark.parametrize("path", DEEP_LINKS)
-def test_every_page_is_reached_by_a_cold_deep_link(cold_server, visit, path):
-    seen = visit(f"{cold_server.url}/{path}")
-    expect(seen.page.get_by_role("heading", level=1)).to_contain_text(DEEP_LINKS[path])
-    expect(seen.page.get_by_role("link", name="Forecast")).to_be_visible()
-    assert seen.page.get_by_text("Page not found").count() == 0
-    assert not [text for text in seen.complaints if f"/{path}/_stcore/" not in text]
-
-
 @pytest.mark.slow
 def test_a_ticker_is_found_by_its_name_and_forecast(market_server, visit):
     seen = visit(f"{market_server.url}/forecast?data=Ticker&horizon=5&paths=20")

@@ -94,6 +94,7 @@ def test_a_list_with_one_bad_symbol(market_server: Server, visit: Callable[..., 
     assert not real_complaints(seen)
 
 
+@pytest.mark.slow
 def test_partial_results_come_and_cancel_keeps_them(server: Server, visit: Callable[..., Visit]):
     link = f"{server.url}/watchlist?list_horizon=240&list_paths=500&samples=IBM"
     seen = visit(link)
