@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from textwrap import wrap
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -22,7 +23,8 @@ _DAY_MS = 86_400_000.0
 def split_figure(series: Sequence[Series], cut_off: pd.Timestamp) -> go.Figure:
     """A bar for every series, filled before the cut-off and hatched behind it."""
     shown = series[:MAX_BARS]
-    names = [html.escape(each.title[:40]) for each in shown]
+    # In lines, for on a narrow screen a long name would take the room of the bars.
+    names = ["<br>".join(map(html.escape, wrap(each.title[:40], 20))) for each in shown]
     figure = go.Figure()
     for label, shade, pattern, side in (
         ("teaches", colour.FAN, "", 0),
@@ -43,7 +45,7 @@ def split_figure(series: Sequence[Series], cut_off: pd.Timestamp) -> go.Figure:
             hovertemplate=f"%{{y}}: {label}<extra></extra>", width=0.6,
         )  # fmt: skip
     figure.update_layout(
-        **page_layout(), barmode="overlay", height=100 + 30 * len(shown), showlegend=True,
+        **page_layout(), barmode="overlay", height=100 + 34 * len(shown), showlegend=True,
         margin={"l": 8, "r": 12, "t": 30, "b": 40},
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0.0},
         xaxis={"type": "date", "showgrid": True, "fixedrange": True, "nticks": 6},
