@@ -20,6 +20,10 @@ YAHOO = f"{SMALL}&list_source=Yahoo+Finance"
 # Rows of the accessible table inside the canvas, each a list of the cells' texts.
 CELLS = """() => [...document.querySelectorAll("[data-testid=stDataFrame] canvas tr")]
     .map(row => [...row.children].map(cell => cell.textContent))"""
+SETTLED = f"""() => {{
+    const cells = ({CELLS})().flat();
+    return cells.length && !cells.some(text => /^(Waiting|Fetching|Forecasting)/.test(text));
+}}"""
 HEADER, ROW = 36, 44
 OPEN_COLUMN = 88 + 37
 """Where the middle of the button's column lies, in pixels."""
@@ -46,7 +50,8 @@ def wait_for_end(page: Page) -> None:
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
     expect(page.get_by_role("button", name="Table (CSV)")).to_be_visible()
     page.locator('[data-test-script-state="notRunning"]').first.wait_for()
-    page.wait_for_function("() => document.querySelector('[data-testid=stDataFrame] canvas tr')")
+    # The grid's cells are drawn after the page has come to rest.
+    page.wait_for_function(SETTLED)
 
 
 def click_cell(page: Page, x: int, row: int) -> None:
