@@ -79,6 +79,7 @@ def test_windows_that_do_not_fit_are_refused_in_words(home: Path) -> None:
     assert app.button(key="train_start").disabled
 
 
+@pytest.mark.slow  # as a person sees it: tests/browser/test_training_page.py
 def test_a_run_is_seen_through_kept_and_seen_by_nobody_else(home: Path) -> None:
     app = press(with_file(csv()), "train_start")
     assert not app.exception

@@ -1,6 +1,6 @@
 """Every page as the first that anybody opens.
 
-In a folder of its own, so that a process of its own runs it (tests/conftest.py).
+What needs a server of its own lies in this folder: another process runs it (tests/conftest.py).
 """
 
 from __future__ import annotations
