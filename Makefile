@@ -49,7 +49,8 @@ run: $(RUNTIME)  ## Start the application and print its address
 # which would compile the same files.
 test: $(DEVELOP) lint  ## Run every check: linter, formatter, types, tests
 	@browser="$$(.ci/browser $(PY))" && postgres="$$(.ci/postgres)" && \
-		PYTHONDONTWRITEBYTECODE= CHROMIUM="$$browser" POSTGRES_BIN="$$postgres" $(PY) -m pytest $(PARALLEL) $(PYTEST_ARGS)
+		PYTHONDONTWRITEBYTECODE= CHROMIUM="$$browser" POSTGRES_BIN="$$postgres" \
+		$(PY) -m pytest $(PARALLEL) $(PYTEST_ARGS)
 
 lint: $(DEVELOP)  ## Run the linter, the formatter's check and the type checker
 	@$(PY) -m ruff check .

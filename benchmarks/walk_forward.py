@@ -3,8 +3,8 @@
     python -m benchmarks.walk_forward [--windows 2000] [--horizon 24]
 
 Forecasts, scores and stores windows as `kronos walk-forward` does, in a store that is thrown away,
-and prints how long it took and which share of that the store and the scores had. The first chunk,
-which loads the model and compiles the scores, counts.
+and prints how long it took and which share of that the store and the scores had. Loading the model
+counts.
 """
 
 from __future__ import annotations

@@ -21,14 +21,13 @@ import sys
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 
 from benchmarks.events.arms import Sampling, fans
 from benchmarks.events.bootstrap import Figure
 from benchmarks.events.origins import draw_origins
-from benchmarks.events.planted import PlantedPlan
 from benchmarks.events.real import RealPlan, events_of, load_bars, parts_of, train_adapter
 from benchmarks.events.recovery import RecoveryPlan, recover, recovery_table
 from benchmarks.events.scores import ARMS, compare, score_windows, verdict
@@ -36,12 +35,17 @@ from kronos import zoo
 from kronos.adapters import read_facts
 from kronos.errors import KronosError
 from kronos.finetune.job import Hooks
+from kronos.finetune.lora import Targets
 from kronos.finetune.provenance import code_revision
 from kronos.training.corpus_events import CorpusEvents
 
 DEFAULTS, PLANTED = RealPlan(), RecoveryPlan()
 QUICK = replace(
-    PLANTED, planted=replace(PLANTED.planted, n_series=6, n_bars=1000), steps=3, origins=4, paths=8
+    PLANTED,
+    planted=replace(PLANTED.planted, n_series=8, n_bars=1000, multiplier=4.0),
+    steps=200,
+    origins=24,
+    paths=32,
 )
 
 
@@ -56,17 +60,13 @@ def parser() -> argparse.ArgumentParser:
     planted.set_defaults(run=run_planted)
     add = planted.add_argument
     add("--out", type=Path, required=True, metavar="FOLDER", help="folder of the run")
-    add("--multiplier", type=float, default=PlantedPlan().multiplier, help="default: 2.2")
-    add("--steps", type=int, default=PLANTED.steps, help=f"default: {PLANTED.steps}")
-    add("--lr", type=float, default=PLANTED.lr, help=f"default: {PLANTED.lr:g}")
-    add("--alpha", type=int, default=PLANTED.alpha, help=f"default: {PLANTED.alpha}")
-    add(
-        "--targets",
-        choices=("attention", "blocks"),
-        default=PLANTED.targets,
-        help=f"matrices adapted (default: {PLANTED.targets})",
-    )
-    add("--quick", action="store_true", help="a few steps, to see that the command works")
+    multiplier = PLANTED.planted.multiplier
+    add("--multiplier", type=float, help=f"how much further event bars move ({multiplier:g})")
+    add("--steps", type=int, help=f"optimizer steps ({PLANTED.steps})")
+    add("--lr", type=float, help=f"peak learning rate ({PLANTED.lr:g})")
+    add("--alpha", type=int, help=f"that of the adapter ({PLANTED.alpha})")
+    add("--targets", choices=get_args(Targets), help=f"matrices adapted ({PLANTED.targets})")
+    add("--quick", action="store_true", help="a minute or two of it, with a larger effect")
     real = forms.add_parser("real", help="real bars of a corpus")
     real.set_defaults(run=run_real)
     add = real.add_argument
@@ -114,9 +114,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run_planted(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    plan = QUICK if args.quick else replace(PLANTED, steps=args.steps)
-    planted = replace(plan.planted, multiplier=args.multiplier)
-    plan = replace(plan, lr=args.lr, alpha=args.alpha, targets=args.targets, planted=planted)
+    plan = QUICK if args.quick else PLANTED
+    names = ("steps", "lr", "alpha", "targets")
+    plan = replace(plan, **{name: value for name in names if (value := getattr(args, name))})
+    if args.multiplier:
+        plan = replace(plan, planted=replace(plan.planted, multiplier=args.multiplier))
     found = recover(plan, args.out, Hooks(watch=_show, device="cpu"))
     return found, recovery_table(found)
 

@@ -175,11 +175,15 @@ def spreads(sampled: Sequence[Fan], blocks: Sequence[str], reach: int = 3) -> di
         if flagged.all():
             continue
         spread = (high - low) / (high - low)[~flagged].mean()
-        rows += [
-            {"block": block, "event": size * is_event, "quiet": size * (not is_event),
-             "n_event": int(is_event), "n_quiet": int(not is_event)}
-            for size, is_event in zip(spread, flagged, strict=True)
-        ]  # fmt: skip
+        rows.append(
+            {
+                "block": block,
+                "event": spread[flagged].sum(),
+                "quiet": spread[~flagged].sum(),
+                "n_event": flagged.sum(),
+                "n_quiet": (~flagged).sum(),
+            }
+        )
         at = np.flatnonzero(flagged)
         for i in range(len(spread) if len(at) else 0):
             distance = i - at[np.abs(at - i).argmin()]

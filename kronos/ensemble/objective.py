@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kronos.ensemble.table import pinball
+from kronos.evaluation.outcomes import pinball
 
 __all__ = ["combined", "combined_loss", "constant_scores", "objective", "softmax"]
 
@@ -30,7 +30,7 @@ def combined_loss(
     weights: np.ndarray, quantiles: np.ndarray, outcomes: np.ndarray, levels: np.ndarray
 ) -> np.ndarray:
     """(n,) pinball loss of the combined fan."""
-    return pinball(outcomes[:, None] - combined(weights, quantiles), levels)
+    return np.asarray(pinball(outcomes[:, None] - combined(weights, quantiles), levels).mean(-1))
 
 
 def objective(

@@ -11,6 +11,7 @@ import pandas as pd
 
 from kronos.calibration.record import issue_moments, usable_record
 from kronos.calibration.streams import bucket_of
+from kronos.evaluation.outcomes import pinball
 from kronos.store.prediction import LEVELS
 from kronos.store.record import read_quantiles
 from kronos.zoo.table import published
@@ -18,7 +19,7 @@ from kronos.zoo.table import published
 if TYPE_CHECKING:
     from kronos.store.store import Store
 
-__all__ = ["MemberTable", "pinball", "read_members"]
+__all__ = ["MemberTable", "read_members"]
 
 _WINDOW = ["instrument", "source", "interval", "origin", "horizon", "seed"]
 _FACTS = [
@@ -70,12 +71,7 @@ class MemberTable:
     def losses(self) -> np.ndarray:
         """(n, M) pinball loss of every member, the mean over the levels."""
         errors = self.outcomes[:, None, None] - self.quantiles
-        return pinball(errors, self.levels)
-
-
-def pinball(errors: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """(...,) pinball loss of errors (..., L), outcome minus quantile: the mean over the levels."""
-    return np.asarray(np.maximum(levels * errors, (levels - 1.0) * errors).mean(axis=-1))
+        return np.asarray(pinball(errors, self.levels).mean(axis=-1))
 
 
 def read_members(store: Store, members: Sequence[tuple[str, str]]) -> MemberTable:

@@ -19,6 +19,7 @@ __all__ = [
     "crps_of_errors",
     "energy_score",
     "level_weights",
+    "pinball",
     "score_steps",
 ]
 
@@ -85,7 +86,7 @@ def score_steps(
             f"Levels must be symmetric about .5 and contain {BAND}, found {levels.tolist()}."
         )
     median, low, high = quantiles[:, middle], *(quantiles[:, place] for place in places)
-    losses = _pinball(actual[:, None] - quantiles, levels)
+    losses = pinball(actual[:, None] - quantiles, levels)
     crps, estimator = _crps(actual, losses, levels, paths)
     pit = _pit_of_quantiles(actual, quantiles, levels) if paths is None else _pit(actual, paths)
     return StepScores(
@@ -131,11 +132,16 @@ def crps_of_errors(errors: np.ndarray, levels: np.ndarray) -> np.ndarray:
     Returns:
         (...,) in the units of the errors.
     """
-    return 2.0 * _pinball(errors, levels) @ level_weights(levels)
+    return 2.0 * pinball(errors, levels) @ level_weights(levels)
 
 
-def _pinball(errors: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """(..., L) losses of errors (..., L), outcome minus quantile."""
+def pinball(errors: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """(..., L) pinball losses.
+
+    Args:
+        errors: (..., L) outcome minus quantile.
+        levels: (L,) levels.
+    """
     return np.asarray(np.maximum(levels * errors, (levels - 1.0) * errors))
 
 
