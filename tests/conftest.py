@@ -14,7 +14,6 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 import hypothesis
 import pandas as pd
 import pytest
-from safetensors.torch import load_file
 
 # How long an example takes says more of the machine than of the code.
 hypothesis.settings.register_profile("kronos", deadline=None)
@@ -70,6 +69,8 @@ def golden_cases() -> dict:
 
 @pytest.fixture(scope="session")
 def vectors():
+    from safetensors.torch import load_file
+
     return load_file(GOLDEN / "vectors.safetensors")
 
 

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from kronos import adapters, zoo
-from kronos.adapters.merging import save_adapter
-from kronos.nn.checkpoint import load_model
 
 NAME = "made-up-events"
 
@@ -21,6 +17,11 @@ def write_event_adapter(folder: Path, base: Path | str, *, strength: float = 0.3
         base: As for `zoo.locate`.
         strength: Standard deviation of the weights.
     """
+    import torch
+
+    from kronos.adapters.merging import save_adapter
+    from kronos.nn.checkpoint import load_model
+
     located = zoo.locate(base)
     block = load_model(located.model).add_event_embedding()
     generator = torch.Generator().manual_seed(5)
