@@ -48,8 +48,8 @@ Forecasts are samples of a statistical model, not advice. Bars before July 2024 
 part of what the published models were trained on: scores on them say nothing."""
 
 
-def parser() -> argparse.ArgumentParser:
-    """The parser of the whole command, every subcommand included."""
+def parser(commands: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+    """The parser of the whole command, with these subcommands."""
     top = argparse.ArgumentParser(
         prog="kronos",
         description=_DESCRIPTION,
@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"kronos {kronos.__version__}")
     subparsers = top.add_subparsers(metavar="COMMAND", required=True)
-    for name in COMMANDS:
+    for name in commands:
         import_module(f"kronos.cli.{name}").add_parser(subparsers)
     return top
 
@@ -72,7 +72,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    args = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    # The others are only asked for when none, or an unknown one, is named.
+    named = [name for name in COMMANDS if words[:1] == [name.replace("_", "-")]]
+    args = parser(named or COMMANDS).parse_args(words)
     if argv is None:
         leave_without_collecting()
     try:
