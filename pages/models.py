@@ -8,7 +8,7 @@ from pages.ui.shell import require_shell
 require_shell()
 
 with st.sidebar:
-    st.header("Kronos Fan", anchor=False)
+    st.header("Models", anchor=False)
     st.caption(
         "Models belong to this machine: everybody who uses this server sees them here, and sees "
         "what is being done to them."

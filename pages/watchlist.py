@@ -11,7 +11,7 @@ from pages.ui.watchlist import board, controls, keeping, session
 require_shell()
 
 with st.sidebar:
-    st.header("Kronos Fan", anchor=False)
+    st.header("Watchlist", anchor=False)
     try:
         chosen = controls.choose_list()
         request = controls.choose_settings(chosen)

@@ -106,7 +106,7 @@ if forecast.context_hash != "{forecast.context_hash}":
     print("These are not the bars that the page read.")
 {hash_check if is_told else ""}\
 {_calibration_code(forecast)}\
-print(forecast.to_frame())
+print(forecast.to_frame().to_string())
 """
 
 

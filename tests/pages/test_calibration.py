@@ -78,7 +78,7 @@ def test_a_stale_record_is_used_only_when_asked(keep):
 def test_hindsight_is_told_and_used_only_when_asked(keep):
     keep(state_until("2019-12-01"))
     app = run_until(new_session().run(), has_forecast)
-    assert "Raw fan shown. Calibrated on" in words(app)
+    assert "Raw fan shown. The other is calibrated on" in words(app)
     assert "a calibrated fan could not have been drawn then" in words(app)
 
 

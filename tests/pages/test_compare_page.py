@@ -125,6 +125,18 @@ def test_runs_wait_side_by_side_and_are_cancelled_together(gate, fresh_seed):
     run_until(press_run(app), has_comparison)
 
 
+def test_back_at_the_settings_of_what_is_shown_nothing_is_said_of_cancelled_runs(request):
+    app = run_until(compare(), has_comparison)
+    request.getfixturevalue("gate")  # only from now on is the engine busy
+    before = app.number_input(key="horizon").value
+    app.number_input(key="horizon").set_value(before + 1)
+    press(press_run(app), "cancel_all")
+    assert "Cancelled. Press Run to start again." in words(app)
+    app.number_input(key="horizon").set_value(before).run()
+    assert has_comparison(app)
+    assert "Cancelled" not in words(app)
+
+
 def test_a_new_run_leaves_what_it_does_not_want(gate, fresh_seed):
     app = compare(seed=fresh_seed)
     before = [run.key for run in app.session_state["compare_runs"]]

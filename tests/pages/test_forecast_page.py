@@ -119,6 +119,18 @@ def test_cancel_stops_and_nothing_starts_again(app, gate, fresh_seed):
     run_until(app, has_forecast)
 
 
+def test_back_at_the_settings_of_what_is_shown_nothing_is_said_of_a_cancelled_run(app, request):
+    app.query_params.update({"horizon": "4", "paths": "10"})
+    run_until(app.run(), has_forecast)
+    request.getfixturevalue("gate")  # only from now on is the engine busy
+    app.number_input(key="horizon").set_value(5)
+    press(press(app, "run"), "cancel")
+    assert "Cancelled. Press Run to start again. Below is the previous forecast" in words(app)
+    app.number_input(key="horizon").set_value(4).run()
+    assert has_forecast(app)
+    assert "Cancelled" not in words(app)
+
+
 def fill_the_queue(name: str) -> None:
     with contextlib.suppress(Busy):
         for n in range(100):

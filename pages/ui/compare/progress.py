@@ -67,6 +67,9 @@ def show_state(
         st.info(words.invitation, icon=":material/play_arrow:")
         return
     if desk.is_cancelled():
+        # What was taken back is no longer asked for where the controls say what is shown.
+        if desk.shown_keys() == tuple(request.key for request in requests):
+            return
         st.info(f"Cancelled. Press Run to start again.{older}", icon=":material/cancel:")
         return
     _show_missing(desk)

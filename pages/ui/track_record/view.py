@@ -47,7 +47,8 @@ def show_empty(answer: Answer) -> None:
     """That there is nothing yet, and how to come by it."""
     if answer.n_waiting:
         st.info(
-            f"{answer.n_waiting:,} forecasts are kept, and the bars of none have come yet.",
+            f"{answer.n_waiting:,} forecasts are kept, and the bars of none have come yet. Those "
+            "from the last bar of a bundled sample, which ends there, never will be scored.",
             icon=":material/hourglass_top:",
         )
     else:

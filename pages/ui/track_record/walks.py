@@ -33,8 +33,8 @@ def show() -> None:
     st.caption(
         "Forecasts the five bundled sample series from many past origins, scores what followed, "
         "and adds both to the record. The samples are old: for the models they are in sample, so "
-        "choose both under “Learned from” to see them. Series of your own are walked by command: "
-        "kronos walk-forward FOLDER."
+        "choose both under “Learned from” in the sidebar, once there is a record, to see them. "
+        "Series of your own are walked by command: kronos walk-forward FOLDER."
     )
     names = [entry.name for entry in services.models() if entry.state in ("bundled", "cached")]
     with st.container(horizontal=True, vertical_alignment="bottom", key="walk_controls"):
