@@ -125,8 +125,10 @@ def test_runs_wait_side_by_side_and_are_cancelled_together(gate, fresh_seed):
     run_until(press_run(app), has_comparison)
 
 
-def test_back_at_the_settings_of_what_is_shown_nothing_is_said_of_cancelled_runs(request):
-    app = run_until(compare(), has_comparison)
+def test_back_at_the_settings_of_what_is_shown_nothing_is_said_of_cancelled_runs(
+    fresh_seed, request
+):
+    app = run_until(compare(seed=fresh_seed), has_comparison)
     request.getfixturevalue("gate")  # only from now on is the engine busy
     before = app.number_input(key="horizon").value
     app.number_input(key="horizon").set_value(before + 1)

@@ -119,8 +119,10 @@ def test_cancel_stops_and_nothing_starts_again(app, gate, fresh_seed):
     run_until(app, has_forecast)
 
 
-def test_back_at_the_settings_of_what_is_shown_nothing_is_said_of_a_cancelled_run(app, request):
-    app.query_params.update({"horizon": "4", "paths": "10"})
+def test_back_at_the_settings_of_what_is_shown_nothing_is_said_of_a_cancelled_run(
+    app, fresh_seed, request
+):
+    app.query_params.update({"seed": fresh_seed, "horizon": "4", "paths": "10"})
     run_until(app.run(), has_forecast)
     request.getfixturevalue("gate")  # only from now on is the engine busy
     app.number_input(key="horizon").set_value(5)
