@@ -24,9 +24,11 @@ pytest_plugins = ["tests.simulated"]
 
 def pytest_collection_finish(session):
     """The libraries imported until now outlive all tests: looking for garbage among their objects
-    would be most of what many tests do, as an engine does it whenever it lets go of a model."""
+    would be most of what many tests do, as an engine does it whenever it lets go of a model. And
+    what is made and dropped within a test need not be looked for after every 700 objects."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 ROOT = Path(__file__).resolve().parent.parent
