@@ -5,8 +5,8 @@
 Prints the least, the median and the most of some runs, which take turns. Healthy page: from the
 start of the server that `make run` starts until it says that it is healthy. First forecast: from
 the start of `kronos forecast` until the last row is there, for the bundled model on a bundled
-sample, 100 paths of 24 bars. First and later load of a checkpoint as large as Kronos-small, of
-random weights, in a process that has loaded another model before.
+sample, 100 paths of 24 bars. First and later load of Kronos-small, or of random weights of its size
+where it is not on this machine, in a process that has loaded another model before.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections import defaultdict
 from pathlib import Path
 
 from benchmarks.bundled_table import revision
-from benchmarks.speed.workload import prepare
+from benchmarks.speed.workload import Checkpoint, prepare
 from kronos.assets import asset_path
 
 _PATIENCE = 60.0
@@ -34,7 +35,7 @@ import kronos
 kronos.load("bundled")
 for _ in range(2):
     begun = time.perf_counter()
-    kronos.load(sys.argv[1])
+    kronos.load(sys.argv[1], tokenizer=sys.argv[2])
     print(time.perf_counter() - begun)
 """
 
@@ -79,11 +80,10 @@ def first_forecast(horizon: int = 24) -> float:
     return seconds
 
 
-def loads(checkpoint: Path) -> tuple[float, float]:
+def loads(checkpoint: Checkpoint) -> tuple[float, float]:
     """Seconds of the first and of the second load of a checkpoint in one process."""
-    done = subprocess.run(
-        [sys.executable, "-c", _LOAD, str(checkpoint)], capture_output=True, text=True, check=True
-    )
+    command = [sys.executable, "-c", _LOAD, str(checkpoint.model), str(checkpoint.tokenizer)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     first, later = map(float, done.stdout.split())
     return first, later
 
@@ -91,17 +91,15 @@ def loads(checkpoint: Path) -> tuple[float, float]:
 def measure(runs: int) -> str:
     """The table, as Markdown."""
     load = os.getloadavg()[0]
-    seconds: dict[str, list[float]] = {
-        name: []
-        for name in ("healthy page", "first forecast", "first load of small", "later load of small")
-    }
+    seconds = defaultdict[str, list[float]](list)
     with tempfile.TemporaryDirectory() as folder:
-        prepare("small", Path(folder))
+        small = prepare("small", Path(folder))
         for _ in range(runs):
-            first, later = loads(Path(folder, "small"))
-            found = (healthy(), first_forecast(), first, later)
-            for held, value in zip(seconds.values(), found, strict=True):
-                held.append(value)
+            seconds["healthy page"].append(healthy())
+            seconds["first forecast"].append(first_forecast())
+            first, later = loads(small)
+            seconds["first load of small"].append(first)
+            seconds["later load of small"].append(later)
     lines = ["| seconds | least | median | most |", "| --- | --- | --- | --- |"]
     lines += [
         f"| {name} | {min(held):.2f} | {statistics.median(held):.2f} | {max(held):.2f} |"

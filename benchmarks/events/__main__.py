@@ -115,9 +115,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run_planted(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     plan = QUICK if args.quick else PLANTED
-    names = ("steps", "lr", "alpha", "targets")
-    plan = replace(plan, **{name: value for name in names if (value := getattr(args, name))})
-    if args.multiplier:
+    given = {name: getattr(args, name) for name in ("steps", "lr", "alpha", "targets")}
+    plan = replace(plan, **{name: value for name, value in given.items() if value is not None})
+    if args.multiplier is not None:
         plan = replace(plan, planted=replace(plan.planted, multiplier=args.multiplier))
     found = recover(plan, args.out, Hooks(watch=_show, device="cpu"))
     return found, recovery_table(found)

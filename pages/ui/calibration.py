@@ -49,10 +49,11 @@ def choose_fans(candles: Candles, forecasts: Sequence[Forecast]) -> list[tuple[F
     for forecast, found in zip(forecasts, standings, strict=True):
         is_calibrated = is_wanted and found.can_apply
         name = _LABELS["calibrated" if is_calibrated else "raw"]
-        of_other = found.kind == "calibrated" and not is_calibrated
-        words = f"The other is c{found.words[1:]}" if of_other else found.words
-        words = f"{name} shown. {words}"
-        shown.append((calibrate(forecast, candles, state) if is_calibrated else forecast, words))
+        words = found.words
+        if found.kind == "calibrated" and not is_calibrated:  # the words are of the other fan
+            words = f"The other is {words[0].lower()}{words[1:]}"
+        fan = calibrate(forecast, candles, state) if is_calibrated else forecast
+        shown.append((fan, f"{name} shown. {words}"))
     return shown
 
 

@@ -30,15 +30,14 @@ def show_state(
     """
     older = f" Below is the previous forecast: {_settings(shown)}." if shown else ""
     current = asked.asked()
-    is_shown = shown is not None and asked.shown_key() == request.key
     if refusal is not None:
         show_error(refusal)
     if current is None or current.request.data_id != source.data_id:
         st.info("Press Run to forecast these candles.", icon=":material/play_arrow:")
-    elif current.is_cancelled and is_shown:
-        pass  # what was taken back is no longer asked for
     elif current.is_cancelled:
-        st.info(f"Cancelled. Press Run to start again.{older}", icon=":material/cancel:")
+        # What was taken back is no longer asked for where the controls say what is shown.
+        if shown is None or asked.shown_key() != request.key:
+            st.info(f"Cancelled. Press Run to start again.{older}", icon=":material/cancel:")
     elif status is None:
         st.info("This forecast is no longer kept. Press Run.", icon=":material/history:")
     elif status.error is not None:
