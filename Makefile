@@ -42,7 +42,7 @@ help:  ## Show this list
 setup: $(RUNTIME)  ## Install the application and its dependencies into .venv
 
 run: $(RUNTIME)  ## Start the application and print its address
-	@exec $(PY) -m pages.ui.serve --server.showEmailPrompt=false \
+	@exec $(PY) -m streamlit run app.py --server.showEmailPrompt=false \
 		--server.address="$(or $(HOST),localhost)" $(if $(PORT),--server.port="$(PORT)")
 
 # Bytecode is written whatever the environment says: the tests start hundreds of processes, each of

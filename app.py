@@ -1,8 +1,17 @@
 """Kronos Fan: forecasts of candles as an honest fan of possible futures.
 
-Start it with `streamlit run app.py`.
+Start it with `streamlit run app.py`. Streamlit imports this file once, for the server, and runs it
+in every visit, for the page.
 """
+
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.starlette import App
 
 from pages.ui.shell import build_shell
 
-build_shell().run()
+if get_script_run_ctx(suppress_warning=True) is None:
+    from pages.ui.server import opening, page_routes
+
+    app = App(__file__, routes=page_routes(), lifespan=opening)
+else:
+    build_shell().run()

@@ -48,7 +48,7 @@ def healthy() -> float:
     options = [f"--server.port={port}", "--server.address=127.0.0.1", "--server.headless=true"]
     begun = time.perf_counter()
     server = subprocess.Popen(
-        [sys.executable, "-m", "pages.ui.serve", *options],
+        [sys.executable, "-m", "streamlit", "run", "app.py", *options],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

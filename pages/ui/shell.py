@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import streamlit as st
 
 from kronos.assets import asset_path
 from pages.ui.glossary import show_glossary
 
+
+class _Page(NamedTuple):
+    address: str
+    file: str
+    title: str
+    is_listed: bool = True
+
+
+_PAGES = (
+    _Page("home", "forecast", "Forecast"),
+    _Page("compare", "compare", "Compare"),
+    _Page("what_if", "what_if", "What if"),
+    # The same page under its own name, so that /forecast is a link that works.
+    _Page("forecast", "forecast", "Forecast", is_listed=False),
+    _Page("watchlist", "watchlist", "Watchlist"),
+    _Page("track_record", "track_record", "Track record"),
+    _Page("backtest", "backtest", "Backtest"),
+    _Page("synthetic", "synthetic", "Synthetic"),
+    _Page("training", "training", "Training"),
+    _Page("models", "models", "Models"),
+)
+ADDRESSES = tuple(page.address for page in _PAGES)
+"""Where the pages are, below the application's own address, which is the first page's as well."""
 SIDEBAR_PIXELS = 330
 _FLAG = "shell_built"
 # Plotly draws a white ground under its hover line where a chart is transparent. And what shimmers
@@ -34,19 +59,14 @@ def build_shell() -> st.Page:
     st.session_state[_FLAG] = True
     page = st.navigation(
         [
-            st.Page("pages/forecast.py", title="Forecast", url_path="home", default=True),
-            st.Page("pages/compare.py", title="Compare", url_path="compare"),
-            st.Page("pages/what_if.py", title="What if", url_path="what_if"),
-            # The same page under its own name, so that /forecast is a link that works.
             st.Page(
-                "pages/forecast.py", title="Forecast", url_path="forecast", visibility="hidden"
-            ),
-            st.Page("pages/watchlist.py", title="Watchlist", url_path="watchlist"),
-            st.Page("pages/track_record.py", title="Track record", url_path="track_record"),
-            st.Page("pages/backtest.py", title="Backtest", url_path="backtest"),
-            st.Page("pages/synthetic.py", title="Synthetic", url_path="synthetic"),
-            st.Page("pages/training.py", title="Training", url_path="training"),
-            st.Page("pages/models.py", title="Models", url_path="models"),
+                f"pages/{page.file}.py",
+                title=page.title,
+                url_path=page.address,
+                default=page is _PAGES[0],
+                visibility="visible" if page.is_listed else "hidden",
+            )
+            for page in _PAGES
         ],
         position="top",
     )

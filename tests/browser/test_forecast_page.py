@@ -18,8 +18,6 @@ from tests.browser.conftest import PATIENCE_MS, wait_for_fan
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 expect.set_options(timeout=PATIENCE_MS)
 
-# On a deep link Streamlit looks for its server below the page's own path before the root.
-PROBES = ("/forecast/_stcore/health", "/forecast/_stcore/host-config")
 GOOGLE = list(SAMPLES.values())[3].title.replace(" ", "+").replace(",", "%2C")
 
 
@@ -38,10 +36,6 @@ def wait_until_still(page: Page) -> None:
     page.wait_for_function(IS_STILL, polling=100)
 
 
-def real_complaints(visit) -> list[str]:
-    return [text for text in visit.complaints if not any(probe in text for probe in PROBES)]
-
-
 def set_number(page: Page, label: str, value: int) -> None:
     field = page.get_by_label(label, exact=True)
     field.fill(str(value))
@@ -57,7 +51,7 @@ def assert_shows_the_first_forecast(seen) -> None:
         re.compile(r"BTCUSD: next 24 bars of 30m")
     )
     assert seen.page.get_by_text("Page not found").count() == 0
-    assert not real_complaints(seen)
+    assert not seen.complaints
 
 
 def test_a_cold_first_visit_shows_a_forecast_without_a_click(first_visit):
@@ -77,7 +71,7 @@ def test_a_ticker_is_found_by_its_name_and_forecast(market_server, visit):
     wait_for_fan(page)
     expect(page.get_by_role("heading", level=1)).to_contain_text("VOD.L: next 5 bars of 1d")
     assert "symbol=VOD.L" in page.url
-    assert not real_complaints(seen)
+    assert not seen.complaints
 
 
 def test_the_forecast_is_taken_away(first_visit):
@@ -122,7 +116,7 @@ def test_a_bad_file_is_explained_and_a_good_one_forecast(server, visit):
     press_run(page)
     wait_for_fan(page)
     expect(page.get_by_role("heading", level=1)).to_contain_text("next 5 bars of 1h")
-    assert not real_complaints(seen)
+    assert not seen.complaints
 
 
 def test_settings_are_changed_run_and_cancelled(first_visit):
@@ -145,7 +139,7 @@ def test_settings_are_changed_run_and_cancelled(first_visit):
     assert cancelled.is_visible(), "a cancelled forecast stays cancelled"
     assert page.get_by_role("button", name="Cancel").count() == 0
     expect(page.get_by_role("heading", level=1)).to_contain_text("next 6 bars")
-    assert not real_complaints(seen)
+    assert not seen.complaints
 
 
 def test_two_sessions_with_one_request_compute_once(server, visit):
@@ -157,7 +151,7 @@ def test_two_sessions_with_one_request_compute_once(server, visit):
         seen.page.get_by_role("tab", name="How it was made").click()
         fact = seen.page.get_by_text(re.compile(r"^\d+\.\d\d s$"))
         times.append(fact.first.inner_text())
-        assert not real_complaints(seen)
+        assert not seen.complaints
     assert times[0] == times[1]
 
     page = visits[0].page
@@ -176,7 +170,7 @@ def test_a_model_that_cannot_be_fetched_says_so(server, visit):
     page.get_by_text("Press Run to forecast these candles.").wait_for()
     press_run(page)
     page.get_by_text("The model could not be fetched.").wait_for()
-    assert not real_complaints(seen)
+    assert not seen.complaints
 
 
 @pytest.mark.slow
@@ -186,4 +180,4 @@ def test_the_past_is_compared_with_what_came(server, visit, screenshots):
     seen.page.get_by_text(re.compile("What came:")).wait_for()
     wait_until_still(seen.page)
     seen.page.screenshot(path=screenshots / "past_wide_light.png")
-    assert not real_complaints(seen)
+    assert not seen.complaints

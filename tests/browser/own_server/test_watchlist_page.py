@@ -29,11 +29,6 @@ OPEN_COLUMN = 88 + 37
 """Where the middle of the button's column lies, in pixels."""
 
 
-def real_complaints(seen: Visit) -> list[str]:
-    # On a deep link Streamlit looks for its server below the page's own path before the root.
-    return [text for text in seen.complaints if "/watchlist/_stcore/" not in text]
-
-
 def table(page: Page) -> dict[str, dict[str, str]]:
     """Cells by symbol and column, in the order shown."""
     head, *rows = page.evaluate(CELLS) or [[]]
@@ -96,7 +91,7 @@ def test_a_list_with_one_bad_symbol(market_server: Server, visit: Callable[..., 
     wait_for_end(page)
     assert set(table(page)) == {"SPY", "NOPE", "AAPL"}, "coming back loses nothing"
     assert page.get_by_text("press Run").count() == 0
-    assert not real_complaints(seen)
+    assert not seen.complaints
 
 
 @pytest.mark.slow
@@ -110,7 +105,7 @@ def test_partial_results_come_and_cancel_keeps_them(server: Server, visit: Calla
     assert table(page)["IBM"]["Status"] == "Stopped"
     page.wait_for_timeout(1500)
     assert page.get_by_role("button", name="Cancel").count() == 0, "it does not start again"
-    assert not real_complaints(seen)
+    assert not seen.complaints
 
 
 @pytest.mark.slow
@@ -133,7 +128,7 @@ def test_files_are_lines_of_their_own(server: Server, visit: Callable[..., Visit
     assert list(table(page)) == ["GOOG", "good.csv", "<i>bad.csv"]
     assert [line["Forecast"] for line in table(page).values()] == ["Open", "", ""]
     expect(page.get_by_text("<i>bad.csv: ")).to_be_visible()
-    assert not real_complaints(seen)
+    assert not seen.complaints
 
 
 @pytest.mark.slow
@@ -164,7 +159,7 @@ def test_a_saved_list_stays_in_its_browser(
     again.get_by_role("button", name="Delete", exact=True).click()
     expect(again.get_by_role("button", name="Load", exact=True)).to_have_count(0)
     assert page.evaluate("localStorage.getItem('kronos-fan.watchlists')") == "{}"
-    assert not real_complaints(seen)
+    assert not seen.complaints
 
 
 @pytest.mark.slow
@@ -176,4 +171,4 @@ def test_a_line_is_opened_without_a_mouse(server, visit, screenshots):
     page.screenshot(path=screenshots / "watchlist_narrow_dark.png")
     page.get_by_role("button", name="Open in Forecast").press("Enter")
     expect(page.get_by_role("heading", level=1)).to_contain_text("BTCUSD: next 3 bars")
-    assert not real_complaints(seen)
+    assert not seen.complaints
