@@ -51,7 +51,6 @@ _STYLE = """<style>
 def build_shell() -> st.Page:
     """Configure the page and the navigation; returns the page to run."""
     st.set_page_config(
-        page_title="Kronos Fan",
         page_icon=str(asset_path("icon.svg")),
         layout="wide",
         initial_sidebar_state=SIDEBAR_PIXELS,
@@ -70,6 +69,7 @@ def build_shell() -> st.Page:
         ],
         position="top",
     )
+    st.set_page_config(page_title=f"{page.title} · Kronos Fan")
     st.html(_STYLE)
     with st.sidebar:
         show_glossary()

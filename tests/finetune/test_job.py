@@ -1,6 +1,7 @@
 """Runs of fine-tuning: what they write, that they resume, stop and choose as they should."""
 
 import dataclasses
+import itertools
 import json
 
 import pandas as pd
@@ -12,6 +13,7 @@ from kronos.adapters import read_facts
 from kronos.digest import sha256_of
 from kronos.errors import InvalidRequest
 from kronos.events import Event
+from kronos.finetune import job
 from kronos.finetune.job import Hooks, Material, finetune_full, finetune_lora
 from kronos.zoo import load, locate
 from tests.finetune.conftest import QUICK
@@ -65,13 +67,18 @@ def test_no_validation_window_overlaps_training(parts, tuning_corpus):
     assert len(parts.train.times) + len(parts.validation.times) == len(tuning_corpus.times)
 
 
-def test_weights_that_never_got_better_are_those_of_the_base(material, tmp_path):
-    settings = dataclasses.replace(QUICK, lr=5.0, patience=2, steps=20)
+def test_weights_that_never_got_better_are_those_of_the_base(material, tmp_path, monkeypatch):
+    """That they do not is given: by a score of three windows they may, by chance."""
+    worse = itertools.count()
+    monkeypatch.setattr(job, "score", lambda *_: {"crps": float(next(worse))})
+    settings = dataclasses.replace(QUICK, patience=2, steps=20)
     result = finetune_lora(material, settings, tmp_path, hooks=CPU)
-    assert result.outcome.reason == "early"
-    assert result.outcome.best_step < result.outcome.step < 20
-    best = result.outcome.best_step
-    assert result.outcome.step == best + 2 * settings.validate_every
+    outcome = result.outcome
+    assert (outcome.reason, outcome.best_step) == ("early", 0)
+    assert outcome.step == 2 * settings.validate_every
+    changes = [tensor for name, tensor in load_file(result.path).items() if "lora_B" in name]
+    assert changes
+    assert all(not tensor.any() for tensor in changes)
 
 
 def test_a_stopped_run_goes_on_where_it_was(material, adapter, tmp_path):

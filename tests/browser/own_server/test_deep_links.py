@@ -13,24 +13,26 @@ from tests.browser.conftest import PATIENCE_MS
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 expect.set_options(timeout=PATIENCE_MS)
 
-# What is opened, and what its title says at once or later.
+# What is opened, the page's name, and what its heading says at once or later.
 DEEP_LINKS = {
-    "forecast": "BTCUSD",
-    "compare": "BTCUSD",
-    "watchlist": "Watchlist",
-    "models": "Models",
-    "what_if": "BTCUSD",
-    "training": "Training",
-    "track_record": "Track record",
-    "backtest": "Backtest",
-    "synthetic": "Synthetic candles",
+    "forecast": ("Forecast", "BTCUSD"),
+    "compare": ("Compare", "BTCUSD"),
+    "watchlist": ("Watchlist", "Watchlist"),
+    "models": ("Models", "Models"),
+    "what_if": ("What if", "BTCUSD"),
+    "training": ("Training", "Training"),
+    "track_record": ("Track record", "Track record"),
+    "backtest": ("Backtest", "Backtest"),
+    "synthetic": ("Synthetic", "Synthetic candles"),
 }
 
 
 @pytest.mark.parametrize("path", DEEP_LINKS)
 def test_every_page_is_reached_by_a_cold_deep_link(cold_server, visit, path):
+    name, heading = DEEP_LINKS[path]
     seen = visit(f"{cold_server.url}/{path}")
-    expect(seen.page.get_by_role("heading", level=1)).to_contain_text(DEEP_LINKS[path])
+    expect(seen.page.get_by_role("heading", level=1)).to_contain_text(heading)
+    expect(seen.page).to_have_title(f"{name} · Kronos Fan")
     expect(seen.page.get_by_role("link", name="Forecast")).to_be_visible()
     assert seen.page.get_by_text("Page not found").count() == 0
     assert not seen.complaints
