@@ -167,7 +167,7 @@ def write_report(options: argparse.Namespace) -> str:
     """
     # Foreign load slows whoever is timed, so the report shows how much there was.
     load_before = os.getloadavg()[0]
-    results, rows = [], []
+    results, scaled_parts = [], []
     with tempfile.TemporaryDirectory() as scratch:
         for size in options.sizes:
             workload = Workload(
@@ -185,11 +185,14 @@ def write_report(options: argparse.Namespace) -> str:
             names = [result.workload.checkpoint.name for result in results]
             scaled = results[names.index("small") if "small" in names else 0].workload
             print(f"scaling of {scaled.checkpoint.name} ...", file=sys.stderr, flush=True)
-            rows = scaling.measure(scaled, options.repetitions, options.quick)
+            rows, throughput = scaling.measure(scaled, options.repetitions, options.quick)
+            scaled_parts = [
+                f"Scaling of {scaled.checkpoint.name}:",
+                report.scaling_table(rows),
+                report.throughput(throughput),
+            ]
     parts = [report.engine_table(results), report.limit_table(results)]
-    if rows:
-        parts += [f"Scaling of {scaled.checkpoint.name}:", report.scaling_table(rows)]
-        parts.append(report.throughput(rows))
+    parts += scaled_parts
     parts += [notes(results, options), report.environment(options.device, load_before)]
     return "\n\n".join(parts) + "\n"
 

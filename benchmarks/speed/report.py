@@ -14,7 +14,7 @@ import torch
 from benchmarks.bundled_table import revision
 from benchmarks.speed.limits import Rates, StepCost, floor
 from benchmarks.speed.process import Summary
-from benchmarks.speed.scaling import Row
+from benchmarks.speed.scaling import Row, Throughput
 from benchmarks.speed.workload import Workload
 
 OURS, RECOMPUTE, UPSTREAM = "ours", "recompute everything", "upstream"
@@ -132,16 +132,13 @@ def scaling_table(rows: Sequence[Row]) -> str:
     return table(header, lines)
 
 
-def throughput(rows: Sequence[Row]) -> str:
+def throughput(found: Throughput) -> str:
     """Many series in one call against one call each, in words."""
-    one = next(row for row in rows if row.varied == "series" and row.workload.n_series == 1)
-    many = next(row for row in rows if row.varied == "many series")
-    n = many.workload.n_series
-    alone = n * one.summary.total
+    many, total = found.together.workload, found.together.summary.total
     return (
-        f"{n} series of {many.workload.paths} paths and {many.workload.horizon} steps: "
-        f"{_digits(many.summary.total)} s in one call, {_digits(alone)} s one at a time "
-        f"({n} times the one-series row): {_digits(alone / many.summary.total)} times the "
+        f"{many.n_series} series of {many.paths} paths and {many.horizon} steps: "
+        f"{_digits(total)} s in one call, {_digits(found.one_by_one)} s one at a time (one half "
+        f"before that call, one behind it): {_digits(found.one_by_one / total)} times the "
         "throughput."
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from benchmarks.speed.engines import OurEngine
+from benchmarks.speed.engines import OneByOneEngine, OurEngine
 from benchmarks.speed.process import Summary, summarize, take_turns
 from benchmarks.speed.workload import Workload
 
@@ -24,6 +24,20 @@ class Row:
     summary: Summary
 
 
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """Many series in one call, and one after the other.
+
+    Attributes:
+        together: All in one call.
+        one_by_one: Seconds of as many series, one half before that call and one behind it, so
+            that a machine that grows slower or faster meanwhile is no advantage to either.
+    """
+
+    together: Row
+    one_by_one: float
+
+
 def groups(base: Workload) -> dict[str, list[Workload]]:
     """Workloads that differ in one count, by its name."""
     return {
@@ -35,23 +49,29 @@ def groups(base: Workload) -> dict[str, list[Workload]]:
     }
 
 
-def ends(base: Workload, quick: bool) -> dict[str, Workload]:
-    """The largest workloads, by what they have much of; a few of each for a quick trial."""
-    return {
-        "many paths": replace(base, paths=60 if quick else 1000),
-        "many series": replace(base, n_series=8 if quick else 200),
-    }
-
-
-def measure(base: Workload, repetitions: int, quick: bool) -> list[Row]:
-    """Times every group in rounds, then each end alone and once."""
+def measure(base: Workload, repetitions: int, quick: bool) -> tuple[list[Row], Throughput]:
+    """Times every group in rounds, then each end, a few of it for a quick trial."""
     rows = []
     for varied, workloads in groups(base).items():
         rows += _rows(varied, workloads, repetitions, warm_ups=1)
-    for varied, workload in ends(base, quick).items():
-        # A first call differs on a GPU alone, where it records the graphs.
-        rows += _rows(varied, [workload], 1, warm_ups=int(base.device == "cuda"))
-    return rows
+    # A first call differs on a GPU alone, where it records the graphs.
+    warm_ups = int(base.device == "cuda")
+    many_paths = replace(base, paths=60 if quick else 1000)
+    rows += _rows("many paths", [many_paths], 1, warm_ups)
+    throughput = _throughput(replace(base, n_series=8 if quick else 200), warm_ups)
+    return [*rows, throughput.together], throughput
+
+
+def _throughput(many: Workload, warm_ups: int) -> Throughput:
+    half = replace(many, n_series=many.n_series // 2)
+    measured = take_turns(
+        {"one by one": (OneByOneEngine, half), "together": (OurEngine, many)},
+        {"one by one": 2, "together": 1},
+        {"one by one": warm_ups, "together": warm_ups},
+    )
+    _, halves, _ = measured["one by one"]
+    row = Row("many series", many, summarize(*measured["together"]))
+    return Throughput(row, sum(run.total for run in halves))
 
 
 def _rows(varied: str, workloads: list[Workload], repetitions: int, warm_ups: int) -> list[Row]:
