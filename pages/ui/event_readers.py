@@ -12,11 +12,13 @@ from kronos.zoo.folders import bundled_folder, pair_of
 
 
 def reads_events(entry: zoo.Entry) -> bool:
-    """Whether a model was trained with events; loads nothing.
+    """Whether a model can be told of events; loads nothing.
 
-    An adapter may have learned to read them itself, or be one of a base that does. The published
-    models do not.
+    An adapter may have learned to read them itself, or be one of a base that does. Chronos-2 takes
+    them as covariates. The published models of Kronos read none.
     """
+    if entry.name in zoo.CHRONOS:
+        return True
     try:
         path = adapter_path(entry.name) if entry.base else None
         if path is not None and read_facts(path).has_events:

@@ -74,8 +74,8 @@ _EVENTS = (
     ),
     Term(
         "Reads events",
-        "Said of a model that was trained with the calendar of releases. All others see candles "
-        "and times only.",
+        "Said of a model that was trained with the calendar of releases, and of Chronos-2, which "
+        "takes the calendar as covariates. All others see candles and times only.",
     ),
     Term(
         "Surprise",

@@ -146,9 +146,14 @@ def model_config(name: str) -> dict[str, int]:
 
 
 @st.cache_data(show_spinner=False, ttl=5)
-def event_readers() -> frozenset[str]:
-    """Names of the models that read events, looked up again every few seconds."""
-    return frozenset(entry.name for entry in models() if reads_events(entry))
+def event_readers(*, at_hand: bool = False) -> frozenset[str]:
+    """Names of the models that read events, looked up again every few seconds.
+
+    Args:
+        at_hand: Only those that need no download.
+    """
+    entries = (e for e in models() if not (at_hand and e.state == "downloadable"))
+    return frozenset(entry.name for entry in entries if reads_events(entry))
 
 
 @st.cache_resource(show_spinner=False, ttl=10)

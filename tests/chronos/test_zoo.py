@@ -17,32 +17,17 @@ from kronos import zoo
 from kronos.chronos.predictor import ChronosPredictor
 from kronos.errors import CheckpointCorrupt, CheckpointUnavailable, InvalidRequest
 from kronos.forecast import SamplingParameters
-from kronos.hub.repository import WEIGHTS_NAME, repository
+from kronos.hub.repository import WEIGHTS_NAME
 from kronos.self_test import run_self_test
 from kronos.service import forecast_request, new_engine
 from kronos.zoo.table import published
+from tests.chronos.tiny import tiny_on_a_hub
 from tests.loopback_hub import LoopbackHub
 
 
 @pytest.fixture
-def server(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_folder: Path
-) -> Iterator[LoopbackHub]:
-    """A hub that offers a tiny Chronos-2 in the place of the small one."""
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
-    tiny = zoo.PublishedModel(
-        name="chronos-2-small",
-        model=repository("autogluon/chronos-2-small", "d" * 40),
-        tokenizer=None,
-        n_parameters=1,
-        max_context=256,
-        licence="Apache-2.0",
-    )
-    monkeypatch.setitem(zoo.CHRONOS, tiny.name, tiny)
-    with LoopbackHub() as running:
-        running.publish(tiny.model.repo_id, tiny.model.revision, tiny_folder)
-        monkeypatch.setenv("HF_ENDPOINT", running.url)
+def server(tmp_path: Path, tiny_folder: Path) -> Iterator[LoopbackHub]:
+    with tiny_on_a_hub(tiny_folder, tmp_path / "cache") as running:
         yield running
 
 

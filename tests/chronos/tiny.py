@@ -1,8 +1,36 @@
-"""A checkpoint of Chronos-2 with a few thousand random weights."""
+"""A checkpoint of Chronos-2 with a few thousand random weights, and a hub that offers it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
+
+from kronos import zoo
+from kronos.hub.repository import repository
+from tests.loopback_hub import LoopbackHub
+
+
+@contextmanager
+def tiny_on_a_hub(folder: Path, cache: Path) -> Iterator[LoopbackHub]:
+    """A hub that offers the checkpoint in a folder in the place of the small Chronos-2."""
+    tiny = zoo.PublishedModel(
+        name="chronos-2-small",
+        model=repository("autogluon/chronos-2-small", "d" * 40),
+        tokenizer=None,
+        n_parameters=1,
+        max_context=256,
+        licence="Apache-2.0",
+    )
+    with pytest.MonkeyPatch.context() as patch, LoopbackHub() as running:
+        patch.delenv("HF_HUB_OFFLINE", raising=False)
+        patch.setenv("HF_HUB_CACHE", str(cache))
+        patch.setenv("HF_ENDPOINT", running.url)
+        patch.setitem(zoo.CHRONOS, tiny.name, tiny)
+        running.publish(tiny.model.repo_id, tiny.model.revision, folder)
+        yield running
 
 
 def write_tiny(folder: Path) -> Path:

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from streamlit.components.v2 import manifest_scanner
 
-from kronos import adapters
+from kronos import adapters, zoo
 from kronos.inference.drawing import Drawing
 from kronos.inference.engine import Request
 from pages.ui import services
+from tests.chronos.tiny import tiny_on_a_hub, write_tiny
 from tests.event_adapter import write_event_adapter
 from tests.pages.app_driver import PATIENCE
 
@@ -46,6 +47,17 @@ def reader(golden_folder: Path) -> Iterator[str]:
     _look_again()
     yield path.stem
     path.unlink()
+    _look_again()
+
+
+@pytest.fixture
+def chronos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Title of a tiny Chronos-2 that stands in the place of the small one, downloaded."""
+    scratch = tmp_path_factory.mktemp("chronos")
+    with tiny_on_a_hub(write_tiny(scratch / "tiny"), scratch / "cache"):
+        _look_again()
+        zoo.download("chronos-2-small", lambda *_: None)
+        yield zoo.CHRONOS["chronos-2-small"].title
     _look_again()
 
 

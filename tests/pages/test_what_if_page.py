@@ -52,6 +52,15 @@ def test_an_event_is_switched_off_and_the_second_fan_drawn(reader, fresh_seed):
     assert "Channels of leading markets are 0" in words(app)
 
 
+def test_chronos_is_told_as_well(chronos, fresh_seed):
+    app = run_until(what_if(seed=fresh_seed, **{FOMC: "false"}), is_done)
+    assert app.selectbox(key="told_model").value == chronos
+    before, after = told(app)
+    assert len(before.events) == len(after.events) + 1
+    assert len(app.get("plotly_chart")) == 2
+    assert (app.dataframe[0].value["change of median"] != 0).any()
+
+
 def test_a_link_carries_what_is_supposed(reader, fresh_seed):
     link = {"add": "Earnings", "surprise": "CPI", "size_cpi": "-2", FOMC: "false"}
     app = run_until(what_if(seed=fresh_seed, **link), is_done)

@@ -51,8 +51,8 @@ def choose_plain(source: ChosenCandles) -> ForecastRequest:
 
 
 def _choose_model() -> zoo.Entry:
-    """Models that read events come first, and with them what the page opens with."""
-    readers = services.event_readers()
+    """Models at hand that read events come first, and with them what the page opens with."""
+    readers = services.event_readers(at_hand=True)
     ordered = sorted(services.models(), key=lambda entry: entry.name not in readers)
     entries = {entry.title: entry for entry in ordered}
     title = st.selectbox(

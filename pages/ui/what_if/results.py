@@ -60,14 +60,15 @@ def show_deaf(model: str) -> None:
         "is not there.",
         icon=":material/hearing_disabled:",
     )
-    readers = [choice_of(name).title for name in sorted(services.event_readers())]
+    readers = [choice_of(name).title for name in sorted(services.event_readers(at_hand=True))]
     if readers:
         st.caption(f"These models read events: {plain(', '.join(readers))}.")
         return
     st.markdown(
-        "No model on this machine reads events yet. One is made by training an adapter, a small "
-        "file beside a base model, on candles of yours and the calendar of releases: on the "
-        'Training page, with "Learn the event calendar" on, or by command:'
+        "No model on this machine reads events yet. Chronos-2, which the Models page downloads, "
+        "takes them as covariates. Or train an adapter, a small file beside a base model, on "
+        'candles of yours and the calendar of releases: on the Training page, with "Learn the '
+        'event calendar" on, or by command:'
     )
     # Not as "sh": the colour of its options is too pale.
     st.code(
