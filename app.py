@@ -5,13 +5,17 @@ in every visit, for the page.
 """
 
 from streamlit.runtime.scriptrunner import get_script_run_ctx
-from streamlit.starlette import App
 
 from pages.ui.shell import build_shell
 
 if get_script_run_ctx(suppress_warning=True) is None:
-    from pages.ui.server import opening, page_routes
+    from starlette.middleware import Middleware
+    from streamlit.starlette import App
 
-    app = App(__file__, routes=page_routes(), lifespan=opening)
+    from pages.ui.server import PageAddresses, opening
+
+    app = App(__file__, middleware=[Middleware(PageAddresses)], lifespan=opening)
+    if __name__ == "__main__":
+        app.run()
 else:
     build_shell().run()

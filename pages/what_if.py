@@ -8,6 +8,7 @@ from kronos.errors import InvalidRequest
 from pages.ui import saving
 from pages.ui import source as candle_source
 from pages.ui.compare import progress as compare_progress
+from pages.ui.event_readers import reads_at_once
 from pages.ui.messages import show_error
 from pages.ui.request import context_of
 from pages.ui.results import show_cautions
@@ -46,8 +47,9 @@ with st.container():  # see pages/compare.py
     else:
         ahead = scenario.look_ahead(known, as_scheduled.horizon, told)
         edits = controls.choose_edits(ahead, told)
-        first = scenario.first_changed(ahead, told, edits)
-        results.show_reach(edits, first, as_scheduled.horizon)
+        at_once = reads_at_once(as_scheduled.model)
+        first = scenario.first_changed(ahead, told, edits, at_once=at_once)
+        results.show_reach(edits, first, as_scheduled.horizon, at_once=at_once)
         if first is not None:
             requests.append(replace(as_scheduled, events=edits.apply(told)))
 

@@ -6,7 +6,12 @@ from importlib.util import find_spec
 
 from kronos.errors import CheckpointUnavailable
 
-__all__ = ["require_package"]
+__all__ = ["has_package", "require_package"]
+
+
+def has_package() -> bool:
+    """Whether chronos-forecasting is installed; imports nothing."""
+    return find_spec("chronos") is not None
 
 
 def require_package() -> None:
@@ -15,7 +20,7 @@ def require_package() -> None:
     Raises:
         CheckpointUnavailable: chronos-forecasting is not installed.
     """
-    if find_spec("chronos") is None:
+    if not has_package():
         raise CheckpointUnavailable(
             "Chronos-2 computes with the package chronos-forecasting, which is not installed. "
             "Install it beside this program (pip install 'kronos-fan[chronos]', or "

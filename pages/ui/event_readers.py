@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kronos import zoo
 from kronos.adapters import adapter_path, read_facts
+from kronos.chronos.package import has_package
 from kronos.errors import CheckpointError
 from kronos.zoo.folders import bundled_folder, pair_of
 
@@ -29,6 +30,18 @@ def reads_events(entry: zoo.Entry) -> bool:
         return Path(base).is_absolute() and _has_channels(pair_of(Path(base), None)[0])
     except (CheckpointError, OSError, ValueError):
         return False  # broken, which the list of models says
+
+
+def reads_at_once(model: str) -> bool:
+    """Whether a model reads the events of all bars before it forecasts any, as Chronos-2 does."""
+    return model in zoo.CHRONOS
+
+
+def is_at_hand(entry: zoo.Entry) -> bool:
+    """Whether a model can forecast on this machine as it is."""
+    if entry.name in zoo.CHRONOS and not has_package():
+        return False
+    return entry.state in ("bundled", "cached")
 
 
 def _has_channels(model: Path) -> bool:

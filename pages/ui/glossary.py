@@ -70,7 +70,7 @@ _EVENTS = (
     Term(
         "Event",
         "A release, rate decision or report of known date. It is marked on charts, and told to "
-        "models that were trained with it.",
+        "models that read events.",
     ),
     Term(
         "Reads events",

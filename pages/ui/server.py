@@ -17,9 +17,8 @@ from contextlib import closing
 from functools import cache
 from pathlib import Path
 
-from starlette.requests import Request
 from starlette.responses import HTMLResponse
-from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 from streamlit import config, file_util
 from streamlit.starlette import App
 
@@ -39,11 +38,22 @@ _SERVER_IS_BESIDE_THE_PAGE = (
 logger = logging.getLogger(__name__)
 
 
-def page_routes() -> list[Route]:
-    """One for the address of each page."""
-    base = config.get_option("server.baseUrlPath").strip("/")
-    prefix = f"/{base}" if base else ""
-    return [Route(f"{prefix}/{address}", _answer) for address in ADDRESSES]
+class PageAddresses:
+    """Answers what asks for a page by its address, and leaves everything else to Streamlit."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._paths = {f"{_prefix()}/{address}" for address in ADDRESSES}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        if scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
+            path = scope["path"].removeprefix(scope.get("root_path", ""))
+            if path in self._paths:
+                answer = HTMLResponse(_page(), headers={"Cache-Control": "no-cache"})
+                await answer(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
 
 
 @contextlib.asynccontextmanager
@@ -53,8 +63,10 @@ async def opening(_: App) -> AsyncIterator[None]:
     yield
 
 
-async def _answer(_: Request) -> HTMLResponse:
-    return HTMLResponse(_page(), headers={"Cache-Control": "no-cache"})
+def _prefix() -> str:
+    """The path that the application is served below, such as /fan; empty for none."""
+    base = config.get_option("server.baseUrlPath").strip("/")
+    return f"/{base}" if base else ""
 
 
 @cache
@@ -90,6 +102,6 @@ def _await_server() -> None:
         time.sleep(0.05)
         connection = http.client.HTTPConnection(host, port, timeout=1)
         with contextlib.suppress(OSError, http.client.HTTPException), closing(connection):
-            connection.request("GET", "/_stcore/health")
+            connection.request("GET", f"{_prefix()}/_stcore/health")
             if connection.getresponse().status == 200:
                 return

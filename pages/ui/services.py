@@ -21,7 +21,7 @@ from kronos.inference.queue import JobQueue
 from kronos.inference.runner import Runner
 from kronos.service import engine
 from kronos.store.switch import is_off
-from pages.ui.event_readers import reads_events
+from pages.ui.event_readers import is_at_hand, reads_events
 from pages.ui.keeper import Keeper, Kept, save_kept
 from pages.ui.kept import offer_kept
 from pages.ui.runs_desk import RunsDesk
@@ -150,9 +150,9 @@ def event_readers(*, at_hand: bool = False) -> frozenset[str]:
     """Names of the models that read events, looked up again every few seconds.
 
     Args:
-        at_hand: Only those that need no download.
+        at_hand: Only those that can forecast on this machine as it is.
     """
-    entries = (e for e in models() if not (at_hand and e.state == "downloadable"))
+    entries = (entry for entry in models() if is_at_hand(entry) or not at_hand)
     return frozenset(entry.name for entry in entries if reads_events(entry))
 
 

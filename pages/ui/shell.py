@@ -30,8 +30,8 @@ _PAGES = (
     _Page("training", "training", "Training"),
     _Page("models", "models", "Models"),
 )
-ADDRESSES = tuple(page.address for page in _PAGES)
-"""Where the pages are, below the application's own address, which is the first page's as well."""
+ADDRESSES = tuple(page.address for page in _PAGES[1:])
+"""Where the pages are, below the application's own address, which is that of the first one."""
 SIDEBAR_PIXELS = 330
 _FLAG = "shell_built"
 # Plotly draws a white ground under its hover line where a chart is transparent. And what shimmers

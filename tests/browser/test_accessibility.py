@@ -322,5 +322,4 @@ def test_run_is_reached_and_pressed_without_a_mouse(tour):
 
 
 def test_nothing_was_complained_about(tour):
-    # On a deep link Streamlit looks for its server below the page's own path before the root.
     assert not tour.seen.complaints

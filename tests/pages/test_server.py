@@ -1,13 +1,21 @@
 """What the application adds to Streamlit's web server. That a page opened by its address asks for
 nothing that is not there is seen in the browser."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 from streamlit import config
 
-from pages.ui.server import page_routes
+from pages.ui.server import PageAddresses
 from pages.ui.shell import ADDRESSES
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(params=["", "fan"])
@@ -19,11 +27,25 @@ def below(request):
 
 
 def test_every_page_is_told_where_its_server_is_before_a_script_looks_for_it(below):
-    client = TestClient(Starlette(routes=page_routes()))
+    client = TestClient(Starlette(middleware=[Middleware(PageAddresses)]))
     for address in ADDRESSES:
         answer = client.get(f"{below}/{address}?horizon=8")
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/html")
         told = answer.text.index('BACKEND_BASE_URL: new URL(".", location.href).href')
         assert told < answer.text.index("<script type=")
+        assert client.post(f"{below}/{address}").status_code == 404
     assert client.get(f"{below}/nobody").status_code == 404
+
+
+def test_the_projects_settings_hold_wherever_the_server_is_started(tmp_path):
+    """Nothing may read a setting before Streamlit knows where the application lies."""
+    code = (
+        "import app; from streamlit import config; print(config.get_option('client.toolbarMode'))"
+    )
+    command = [sys.executable, "-c", code]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "viewer"

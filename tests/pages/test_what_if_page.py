@@ -61,6 +61,12 @@ def test_chronos_is_told_as_well(chronos, fresh_seed):
     assert (app.dataframe[0].value["change of median"] != 0).any()
 
 
+def test_chronos_reads_what_lies_on_the_last_bar(chronos, fresh_seed):
+    app = run_until(what_if(seed=fresh_seed, add="GDP", horizon="1"), is_done)
+    assert "The fan can change from bar +1 of 1 on: this model reads" in words(app)
+    assert len(app.get("plotly_chart")) == 2
+
+
 def test_a_link_carries_what_is_supposed(reader, fresh_seed):
     link = {"add": "Earnings", "surprise": "CPI", "size_cpi": "-2", FOMC: "false"}
     app = run_until(what_if(seed=fresh_seed, **link), is_done)

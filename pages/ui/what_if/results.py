@@ -65,10 +65,10 @@ def show_deaf(model: str) -> None:
         st.caption(f"These models read events: {plain(', '.join(readers))}.")
         return
     st.markdown(
-        "No model on this machine reads events yet. Chronos-2, which the Models page downloads, "
-        "takes them as covariates. Or train an adapter, a small file beside a base model, on "
-        'candles of yours and the calendar of releases: on the Training page, with "Learn the '
-        'event calendar" on, or by command:'
+        "No model on this machine reads events yet. Chronos-2 takes them as covariates: the Models "
+        "page downloads it, once the package chronos-forecasting is installed. Or train an "
+        "adapter, a small file beside a base model, on candles of yours and the calendar of "
+        'releases: on the Training page, with "Learn the event calendar" on, or by command:'
     )
     # Not as "sh": the colour of its options is too pale.
     st.code(
@@ -77,12 +77,26 @@ def show_deaf(model: str) -> None:
     st.caption("It then stands first in this page's list of models.")
 
 
-def show_reach(edits: Edits, first: int | None, horizon: int) -> None:
-    """From which bar on a fan can change, and why not before."""
+def show_reach(edits: Edits, first: int | None, horizon: int, *, at_once: bool) -> None:
+    """From which bar on a fan can change, and why not before.
+
+    Args:
+        edits: What is supposed.
+        first: That bar, counted from 1; None where nothing changes.
+        horizon: Bars of the fan.
+        at_once: Whether the model reads the events of all bars before it forecasts any.
+    """
     if not edits:
         text = (
             "Take an event off, put one on, or suppose an outcome; then press Run. The second fan "
             "is drawn from the same noise, so that only the events tell the two apart."
+        )
+    elif at_once:
+        text = (
+            "Nothing that the model reads would change, so there is no second fan."
+            if first is None
+            else f"The fan can change from bar +1 of {horizon} on: this model reads the events of "
+            "every bar before it forecasts the first."
         )
     elif first is None:
         text = (
@@ -130,8 +144,8 @@ def _show_change(found: Sequence[Finished]) -> None:
     st.info(plain(text), icon=":material/compare_arrows:")
     st.caption(
         "Errors are standard errors of the difference, from paths resampled in pairs: more paths "
-        "make them smaller. A change tells what this model learned of events, not what the market "
-        "will make of them."
+        "make them smaller. A change tells what this model makes of events, not what the market "
+        "will."
     )
 
 

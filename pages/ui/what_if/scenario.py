@@ -18,7 +18,7 @@ from kronos.events import KINDS, Event, event_bars
 from pages.ui.told import US_KINDS, Surprise, ToldEvents, told_channels
 
 MOST_READ = 2048
-"""Bars that no model exceeds: what lies before is not read, whatever it says."""
+"""Bars that no model reads more of here: what lies before is not read, whatever it says."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,17 +136,28 @@ def surprise_mark(surprise: Surprise, known: Candles) -> Event:
     )
 
 
-def first_changed(ahead: Ahead, told: ToldEvents, edits: Edits) -> int | None:
-    """The first bar that a model could draw differently; None where it reads no difference."""
+def first_changed(
+    ahead: Ahead, told: ToldEvents, edits: Edits, *, at_once: bool = False
+) -> int | None:
+    """The first bar that a model could draw differently; None where it reads no difference.
+
+    Args:
+        ahead: The bars to forecast.
+        told: What is known of events.
+        edits: What is supposed.
+        at_once: Whether the model reads the events of all bars before it forecasts any.
+    """
     if not edits:
         return None
     known = ahead.known.slice(-MOST_READ)
     before, after = (told_channels(known, ahead.future, one) for one in (told, edits.apply(told)))
+    if at_once:
+        return 1 if (before != after).any() else None
     return first_changed_bar(before, after, len(ahead.future))
 
 
 def first_changed_bar(before: np.ndarray, after: np.ndarray, horizon: int) -> int | None:
-    """The first bar of the horizon, counted from 1, that a model could draw differently.
+    """The first bar of the horizon, counted from 1, that a model of Kronos could draw differently.
 
     A bar's row is read together with the bar: it has a say in the bars after it and none in the
     bar itself. The row of the last bar is never read.

@@ -5,6 +5,8 @@ What needs a server of its own lies in this folder: another process runs it (tes
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from playwright.sync_api import expect
 
@@ -36,3 +38,10 @@ def test_every_page_is_reached_by_a_cold_deep_link(cold_server, visit, path):
     expect(seen.page.get_by_role("link", name="Forecast")).to_be_visible()
     assert seen.page.get_by_text("Page not found").count() == 0
     assert not seen.complaints
+
+
+def test_the_first_forecast_is_prepared_before_anybody_comes(cold_server, tmp_path):
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while not list(tmp_path.glob("cache/kronos-fan/forecasts/*/*.safetensors")):
+        assert time.monotonic() < deadline, cold_server.log.read_text()
+        time.sleep(0.2)
