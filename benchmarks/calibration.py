@@ -21,7 +21,7 @@ import pandas as pd
 from benchmarks.events.bootstrap import Figure, bootstrap
 from kronos.calibration.record import outcomes_of, usable_record
 from kronos.calibration.replay import offsets_at_issue, replay
-from kronos.calibration.tracker import ETA
+from kronos.calibration.tracker import ETA, LOCATION
 from kronos.evaluation.outcomes import BAND, crps_of_errors
 from kronos.intervals import INTERVALS
 from kronos.store.prediction import LEVELS
@@ -38,6 +38,18 @@ def main(argv: list[str] | None = None) -> int:
     )
     made.add_argument("--store", required=True, metavar="URL", help="scored forecasts")
     made.add_argument("--eta", type=float, default=ETA, help=f"step of a correction: {ETA}")
+    made.add_argument(
+        "--location",
+        type=float,
+        default=LOCATION,
+        help=f"pace of moving a fan against that of widening it: {LOCATION}",
+    )
+    made.add_argument(
+        "--narrow",
+        type=float,
+        default=1.0,
+        help="first narrow all fans to this share",
+    )
     made.add_argument("--model", help="only this model")
     made.add_argument("--out", type=Path, metavar="FILE", help="file for the tables")
     args = made.parse_args(argv)
@@ -45,11 +57,11 @@ def main(argv: list[str] | None = None) -> int:
         record = usable_record(store)
         if args.model:
             record = record[record["model"] == args.model].reset_index(drop=True)
-        quantiles = read_quantiles(store, record)
+        quantiles = narrowed(read_quantiles(store, record), args.narrow)
     if record.empty:
         print("The store has no outcomes that could be used.", file=sys.stderr)
         return 2
-    scored = score(record, quantiles, eta=args.eta)
+    scored = score(record, quantiles, eta=args.eta, location=args.location)
     text = report(scored)
     print(text)
     if args.out:
@@ -57,17 +69,26 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def score(record: pd.DataFrame, quantiles: np.ndarray, *, eta: float = ETA) -> pd.DataFrame:
+def narrowed(quantiles: np.ndarray, share: float) -> np.ndarray:
+    """Quantiles (n, L) drawn towards their median, to a share of their width."""
+    median = quantiles[:, quantiles.shape[1] // 2, None]
+    return np.asarray(median + share * (quantiles - median))
+
+
+def score(
+    record: pd.DataFrame, quantiles: np.ndarray, *, eta: float = ETA, location: float = LOCATION
+) -> pd.DataFrame:
     """Every outcome with its raw and calibrated scores; `known` where there was a calibrated fan.
 
     Args:
         record: Rows of `kronos.calibration.record.usable_record`.
         quantiles: (n, L) their raw quantiles, in log-returns.
         eta: Step of a correction.
+        location: Pace of moving a fan against that of widening it.
     """
     levels = np.array(LEVELS)
     outcomes = outcomes_of(record, quantiles)
-    offsets = offsets_at_issue(replay(outcomes, eta=eta), outcomes)
+    offsets = offsets_at_issue(replay(outcomes, eta=eta, location=location), outcomes)
     # Quantiles that cross are sorted; errors of ascending quantiles descend.
     corrected = -np.sort(offsets - outcomes.scores, axis=1)
     low, high = (int(np.argmin(np.abs(levels - level))) for level in BAND)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from kronos.calibration.streams import Stream, bucket_size
-from kronos.calibration.tracker import ETA, WARM, WARM_DAYS, QuantileTracker
+from kronos.calibration.tracker import ETA, LOCATION, WARM, WARM_DAYS, QuantileTracker
 
 __all__ = ["Outcomes", "Trackers", "offsets_at_issue", "replay"]
 
@@ -47,6 +47,7 @@ def replay(
     outcomes: Outcomes,
     *,
     eta: float = ETA,
+    location: float = LOCATION,
     warm: int = WARM,
     warm_days: int = WARM_DAYS,
     start: Mapping[Stream, tuple[np.ndarray, int, int]] | None = None,
@@ -59,6 +60,7 @@ def replay(
         outcomes: What happened, in any order.
         eta: Correction by one forecast. Its steps in a bucket are almost one outcome, so that each
             of them corrects by its share of it.
+        location: Pace at which fans are moved, as a share of that at which they are widened.
         warm: Fewest forecasts of a burn-in.
         warm_days: Fewest days on which these were made.
         start: Where streams go on from, as for `QuantileTracker`; their outcomes up to that moment
@@ -66,13 +68,19 @@ def replay(
     """
     start = start or {}
     trackers: Trackers = {
-        stream: QuantileTracker(outcomes.levels, eta=_step(stream, eta), start=begun)
+        stream: QuantileTracker(
+            outcomes.levels, eta=_step(stream, eta), location=location, start=begun
+        )
         for stream, begun in start.items()
     }
     for stream, rows in _members(outcomes):
         if stream not in trackers:
             trackers[stream] = QuantileTracker(
-                outcomes.levels, eta=_step(stream, eta), warm=warm, warm_days=warm_days
+                outcomes.levels,
+                eta=_step(stream, eta),
+                location=location,
+                warm=warm,
+                warm_days=warm_days,
             )
         _enter(trackers[stream], outcomes, rows)
     return trackers

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kronos.calibration.tracker import ETA, QuantileTracker
+from kronos.calibration.tracker import ETA, LOCATION, QuantileTracker
 from kronos.errors import InvalidRequest
 
 LEVELS = np.array([0.1, 0.5, 0.9])
@@ -47,7 +47,12 @@ def test_errors_of_the_shown_fan_add_up_to_the_way_of_the_offsets():
     first = tracker.offsets_at(resolved[99:100])
     in_force = np.where(issued[100:, None] < resolved[99], first, tracker.offsets_at(issued[100:]))
     errors = LEVELS - (scores[100:] <= in_force)
-    np.testing.assert_allclose(ETA * errors.sum(axis=0), (tracker.offsets - first)[0], atol=1e-12)
+    way = (tracker.offsets - first)[0]
+    # Its widening at one pace, its moving at another.
+    wider, moved = (way - way[::-1]) / 2, (way + way[::-1]) / 2
+    total = errors.sum(axis=0)
+    np.testing.assert_allclose(wider, ETA * (total - total[::-1]) / 2, atol=1e-12)
+    np.testing.assert_allclose(moved, ETA * LOCATION * (total + total[::-1]) / 2, atol=1e-12)
 
 
 def test_the_burn_in_gives_the_split_conformal_quantiles_drawn_towards_none():
@@ -57,8 +62,24 @@ def test_the_burn_in_gives_the_split_conformal_quantiles_drawn_towards_none():
         tracker.resolve(5 + i, np.array([i % 30]), scores[i : i + 1], np.array([i]), np.array([i]))
     assert np.isnan(tracker.offsets).all()
     tracker.resolve(200, np.zeros(1), scores[98:], np.array([98]), np.array([98]))
-    # The 10th, 50th and 90th of 99, believed as far as 99 days go.
-    np.testing.assert_allclose(tracker.offsets, np.array([10, 100, 270]) * 99 / 149)
+    # The 10th, 50th and 90th of 99 are 10, 100 and 270: 130 wider to either side, and 140 higher
+    # (the median 100), of which a quarter counts; all believed as far as 99 days go.
+    np.testing.assert_allclose(tracker.offsets, np.array([35 - 130, 25, 35 + 130]) * 99 / 149)
+
+
+def test_a_fan_that_lies_too_low_is_moved_in_the_long_run():
+    scores, issued, resolved = stream(6000, seed=9, narrow=1.0)
+    scores += 0.3
+    tracker = run(QuantileTracker(LEVELS), scores, issued, resolved)
+    late = issued > issued[2000]
+    below = (scores <= tracker.offsets_at(issued))[late].mean(axis=0)
+    assert (scores <= 0)[late].mean(axis=0)[1] < 0.43
+    np.testing.assert_allclose(below, LEVELS, atol=0.012)
+
+
+def test_levels_without_a_mirror_image_are_refused():
+    with pytest.raises(InvalidRequest, match=r"found 0\.1, 0\.5"):
+        QuantileTracker(np.array([0.1, 0.5]))
 
 
 @settings(max_examples=40, deadline=None)
@@ -108,8 +129,9 @@ def test_many_outcomes_of_one_moment_move_the_offsets_as_far_as_one():
     one, many = QuantileTracker(LEVELS, start=start), QuantileTracker(LEVELS, start=start)
     one.resolve(9, np.array([3]), np.full((1, 3), 5.0), np.array([0]), np.array([0]))
     many.resolve(9, np.full(50, 3), np.full((50, 3), 5.0), np.arange(50), np.zeros(50))
-    np.testing.assert_allclose(one.offsets, ETA * LEVELS)
-    np.testing.assert_allclose(many.offsets, ETA * LEVELS)
+    expected = ETA * (LEVELS - 0.5 + LOCATION * 0.5)
+    np.testing.assert_allclose(one.offsets, expected)
+    np.testing.assert_allclose(many.offsets, expected)
     assert (one.n_outcomes, many.n_outcomes) == (501, 550)
 
 
