@@ -147,6 +147,11 @@ class SampleBars:
     ) -> Bars:
         """See `DataSource.fetch`."""
         key = f"{symbol}_{interval}"
+        if key not in SAMPLES:
+            known = ", ".join(f"{one.symbol} ({one.interval})" for one in SAMPLES.values())
+            raise InvalidRequest(
+                f"There is no sample of {symbol!r} with bars of {interval}; there are {known}."
+            )
         candles = load_sample(key)
         stamps = pd.DatetimeIndex(candles.frame.index)
         first = 0 if start is None else int(stamps.searchsorted(start, side="left"))

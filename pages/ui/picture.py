@@ -25,16 +25,51 @@ button:hover { border-color: var(--st-primary-color); color: var(--st-primary-co
 button:focus-visible { outline: 2px solid var(--st-primary-color); outline-offset: 2px; }
 """
 _SCRIPT = """
-const SCALE = 2, FOOT = 26;
+const SCALE = 2, FOOT = 26, FONT_MS = 150;
 
-async function draw(context, svg, width, height) {
+function fontRules() {
+  return [...document.styleSheets].flatMap((sheet) => {
+    try {
+      return [...sheet.cssRules].filter((rule) => rule instanceof CSSFontFaceRule);
+    } catch {
+      return [];  // a sheet of another origin
+    }
+  });
+}
+
+// A picture of an SVG does not see the page's fonts: text as wide as another font's would not fit.
+async function fontFaces(plot) {
+  const wanted = getComputedStyle(plot.querySelector("text")).fontFamily;
+  const faces = fontRules().filter(({ style }) =>
+    wanted.includes(style.getPropertyValue("font-family").replace(/["']/g, "")) &&
+    style.getPropertyValue("font-style") !== "italic");
+  const texts = await Promise.all(faces.map(async (rule) => {
+    const [, path] = rule.style.getPropertyValue("src").match(/url\\(["']?([^"')]+)/);
+    const file = await fetch(new URL(path, rule.parentStyleSheet.href || document.baseURI));
+    const bytes = new Uint8Array(await file.arrayBuffer());
+    const text = Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
+    const [family, weight] = ["font-family", "font-weight"].map(
+      (name) => `${name}: ${rule.style.getPropertyValue(name)};`);
+    // Swapped: drawn before its font is read, text is there, if in another font.
+    return `@font-face { ${family} ${weight} font-display: swap;` +
+      ` src: url(data:font/woff2;base64,${btoa(text)}); }`;
+  }));
+  const style = document.createElementNS("http://www.w3.org/2000/svg", "style");
+  style.textContent = texts.join("");
+  return style;
+}
+
+async function draw(context, svg, fonts, width, height) {
   const copy = svg.cloneNode(true);
   copy.querySelectorAll(".hoverlayer > *, .zoombox, .drag").forEach((node) => node.remove());
+  copy.prepend(fonts.cloneNode(true));
   copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
   const image = new Image();
   image.src = "data:image/svg+xml;charset=utf-8," +
     encodeURIComponent(new XMLSerializer().serializeToString(copy));
   await image.decode();
+  // The picture is decoded, its fonts may not be: nothing tells when they are.
+  await new Promise((done) => setTimeout(done, FONT_MS));
   context.drawImage(image, 0, 0, width, height);
 }
 
@@ -49,7 +84,10 @@ async function save(data) {
   const page = getComputedStyle(document.querySelector(".stApp"));
   context.fillStyle = page.backgroundColor;
   context.fillRect(0, 0, width, height + FOOT);
-  for (const svg of plot.querySelectorAll("svg.main-svg")) await draw(context, svg, width, height);
+  const fonts = await fontFaces(plot);
+  for (const svg of plot.querySelectorAll("svg.main-svg")) {
+    await draw(context, svg, fonts, width, height);
+  }
   context.fillStyle = page.color;
   context.font = "11px sans-serif";
   context.fillText(data.foot, 8, height + FOOT - 10, width - 16);

@@ -8,6 +8,7 @@ import streamlit as st
 
 from kronos.assets import asset_path
 from pages.ui.glossary import show_glossary
+from pages.ui.link import remember_link
 
 
 class _Page(NamedTuple):
@@ -50,6 +51,7 @@ _STYLE = """<style>
 
 def build_shell() -> st.Page:
     """Configure the page and the navigation; returns the page to run."""
+    remember_link()
     st.set_page_config(
         page_icon=str(asset_path("icon.svg")),
         layout="wide",

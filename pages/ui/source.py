@@ -17,6 +17,7 @@ from kronos.errors import Busy, InvalidCandles
 from kronos.inference.jobs import JobStatus
 from pages.ui import services
 from pages.ui.candle_code import fetch_code, sample_code, upload_code
+from pages.ui.link import show_link_losses
 from pages.ui.messages import plain, show_error
 from pages.ui.readouts import moment_text
 from pages.ui.request import data_id
@@ -206,7 +207,7 @@ def _note_unknown(titles: list[str]) -> None:
 
 
 def show_link_problem() -> None:
-    """Say that the link asked for other candles than these."""
+    """Say that the link asked for other candles than these, or for other settings."""
     named = st.session_state.get("unknown_data")
     if named is not None:
         st.warning(
@@ -214,6 +215,7 @@ def show_link_problem() -> None:
             "series is shown instead. Choose the data in the sidebar.",
             icon=":material/link_off:",
         )
+    show_link_losses()
 
 
 def _forget_origin() -> None:

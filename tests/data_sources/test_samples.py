@@ -66,7 +66,7 @@ def test_samples_are_a_data_source() -> None:
     assert some.instrument == source.suggest("ibm")[0]
     with pytest.raises(InvalidRequest, match="no bars there"):
         source.fetch("IBM", interval="1d", start=pd.Timestamp("2020-01-01", tz="UTC"))
-    with pytest.raises(InvalidRequest, match="no sample 'IBM_1h'"):
+    with pytest.raises(InvalidRequest, match="no sample of 'IBM' with bars of 1h"):
         source.fetch("IBM", interval="1h")
     with pytest.raises(InvalidRequest, match="no sample"):
         load_sample("../secret")

@@ -243,3 +243,16 @@ def test_an_intraday_origin_takes_a_time(app):
     run_until(app.run(), has_forecast)
     assert str(app.session_state["shown"].origin) == "2019-09-02 10:00:00+00:00"
     assert "What came:" in words(app)
+
+
+def test_what_a_link_asks_for_and_cannot_have_is_said():
+    app = new_session(
+        "forecast", model="mine", paths="1000", horizon="8", origin="2050-01-01"
+    ).run()
+    said = [warning.value.replace("\\", "") for warning in app.warning]
+    assert [text.partition(". ")[0] for text in said] == [
+        "The link asks for what cannot be had here: model mine; origin 2050-01-01; paths 1000"
+    ]
+    app.number_input(key="paths").set_value(120).run()
+    (text,) = (warning.value for warning in app.warning)
+    assert "1000" not in text, "the user has chosen meanwhile"

@@ -35,7 +35,10 @@ PROMISE = (
 def scope_text(study: Study) -> str:
     """How much the figures rest on."""
     if study.first is None or study.last is None:
-        return "No forecast is of this kind. Choose other filters."
+        return (
+            "No forecast is of this kind. Choose other filters: those of a walk through the "
+            'bundled samples show with "Learned from: Both".'
+        )
     return (
         f"{study.n_forecasts:,} forecasts of {study.n_series:,} series from {study.n_dates:,} "
         f"dates between {study.first:%Y-%m-%d} and {study.last:%Y-%m-%d}, {study.n_steps:,} bars."

@@ -47,15 +47,16 @@ def show_empty(answer: Answer) -> None:
     """That there is nothing yet, and how to come by it."""
     if answer.n_waiting:
         st.info(
-            f"{answer.n_waiting:,} forecasts are kept, and the bars of none have come yet. Those "
-            "from the last bar of a bundled sample, which ends there, never will be scored.",
+            f"{answer.n_waiting:,} forecasts are kept, and none has been scored yet. Score now "
+            "looks for the bars that have come. Those from the last bar of a bundled sample, which "
+            "ends there, never will be scored.",
             icon=":material/hourglass_top:",
         )
     else:
         st.info("No forecast is kept yet.", icon=":material/inbox:")
     st.markdown(
-        "Forecasts get here when you press Run on the pages Forecast, Compare, What if and "
-        "Watchlist, and by `kronos forecast --save`. A record at once is made by a walk through "
+        "Forecasts get here when the pages Forecast, Compare, What if and Watchlist make them, and "
+        "by `kronos forecast --save`. A record at once is made by a walk through "
         "the past, below or by command:"
     )
     st.code("kronos walk-forward my-candles --since 2025-10-01", language=None)

@@ -174,5 +174,6 @@ def show_problems(run: WatchRun) -> None:
     if not failed:
         return
     noun = "line" if len(failed) == 1 else "lines"
-    with st.expander(f"{len(failed)} {noun} failed", icon=":material/error:"):
+    is_all = len(failed) == len(run.rows)
+    with st.expander(f"{len(failed)} {noun} failed", expanded=is_all, icon=":material/error:"):
         st.markdown("\n".join(f"- **{plain(row.symbol)}**: {plain(row.problem)}" for row in failed))

@@ -1,0 +1,72 @@
+"""What the link of a visit asked for and the page does not show."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import streamlit as st
+
+from pages.ui.messages import plain
+
+_ASKED, _LOST = "link_asked", "link_lost"
+_TITLES = {
+    "model": "model",
+    "told_model": "model",
+    **{slot: f"model {slot.upper()}" for slot in "abcd"},
+    "syn_model": "model",
+    "origin": "origin",
+    "horizon": "horizon",
+    "lookback": "lookback",
+    "paths": "paths",
+    "T": "T",
+    "top_p": "top-p",
+    "top_k": "top-k",
+    "seed": "seed",
+}
+"""What to call the parameters that are looked after, by their names in the address."""
+_LONGEST = 40
+
+
+def remember_link() -> None:
+    """Notes what the address of a visit asks for, before any control has corrected it."""
+    if _ASKED not in st.session_state:
+        named = {name: st.query_params.get(name) for name in _TITLES}
+        st.session_state[_ASKED] = {name: text for name, text in named.items() if text}
+
+
+def show_link_losses() -> None:
+    """Says which values a link asked for and cannot be had, as long as others stand in for them.
+
+    For the end of a page, when all its controls are there.
+    """
+    state = st.session_state
+    # What is asked for is compared once, with what the controls made of it.
+    for name, text in list(state.get(_ASKED, {}).items()):
+        if name in state:
+            del state[_ASKED][name]
+            if not _is_same(state[name], text):
+                state.setdefault(_LOST, {})[name] = (text, state[name])
+    still = {
+        name: text
+        for name, (text, given) in state.get(_LOST, {}).items()
+        if name in state and state[name] == given
+    }
+    if still:
+        asked = "; ".join(f"{_TITLES[name]} {text[:_LONGEST]}" for name, text in still.items())
+        st.warning(
+            f"The link asks for what cannot be had here: {plain(asked)}. What the controls in the "
+            "sidebar say is shown instead.",
+            icon=":material/link_off:",
+        )
+
+
+def _is_same(given: object, text: str) -> bool:
+    """Whether a control has the value that an address names."""
+    if isinstance(given, dt.date):
+        return given.isoformat() == text
+    if isinstance(given, int | float):
+        try:
+            return float(text) == float(given)
+        except ValueError:
+            return False
+    return isinstance(given, str) and given.casefold() == text.casefold()
