@@ -30,8 +30,13 @@ _LONGEST = 40
 def remember_link() -> None:
     """Notes what the address of a visit asks for, before any control has corrected it."""
     if _ASKED not in st.session_state:
-        named = {name: st.query_params.get(name) for name in _TITLES}
-        st.session_state[_ASKED] = {name: text for name, text in named.items() if text}
+        st.session_state[_ASKED] = st.query_params.to_dict()
+
+
+def take_from_link(name: str) -> str | None:
+    """What the link asked for by that name, once: for a control that is not there at first."""
+    text: str | None = st.session_state.get(_ASKED, {}).pop(name, None)
+    return text
 
 
 def show_link_losses() -> None:
@@ -42,7 +47,7 @@ def show_link_losses() -> None:
     state = st.session_state
     # What is asked for is compared once, with what the controls made of it.
     for name, text in list(state.get(_ASKED, {}).items()):
-        if name in state:
+        if name in _TITLES and name in state:
             del state[_ASKED][name]
             if not _is_same(state[name], text):
                 state.setdefault(_LOST, {})[name] = (text, state[name])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pandas as pd
 import streamlit as st
 
@@ -11,11 +13,13 @@ from kronos.forecast import Forecast
 from pages.ui import readouts, services
 from pages.ui.calibration import PROMISE
 from pages.ui.glossary import meaning
+from pages.ui.link import take_from_link
 from pages.ui.messages import plain
 from pages.ui.source import ChosenCandles
 from pages.ui.ticker import show_source_notes
 
 READOUT_PIXELS = 164
+_LEVEL, _LINKED = "level", "level_linked"
 
 
 def show_heading(candles: Candles, forecast: Forecast | None) -> None:
@@ -107,18 +111,40 @@ def show_number(number: readouts.Readout) -> None:
             st.caption(plain(number.remark))
 
 
+def _level_of_link(key: str, otherwise: float) -> float:
+    """The level to begin with: that of the link, for the first forecast of a visit."""
+    asked = take_from_link(_LEVEL)
+    if asked is not None:
+        with contextlib.suppress(ValueError):
+            st.session_state[_LINKED] = (key, max(0.0, float(asked)))
+    linked_key, level = st.session_state.get(_LINKED, (key, otherwise))
+    return float(level) if linked_key == key else otherwise
+
+
+def _note_in_address(level: float, otherwise: float) -> None:
+    # Not bound to the address, as the controls of the sidebar are: a control that is not there from
+    # the first run on would be shown with its default.
+    if level == otherwise:
+        st.query_params.pop(_LEVEL, None)
+    elif st.query_params.get(_LEVEL) != str(level):
+        st.query_params[_LEVEL] = str(level)
+
+
 def _show_touch(candles: Candles, forecast: Forecast) -> None:
     scene_decimals = readouts.quantile_table(candles, forecast)[1].decimals
     start = round(float(forecast.quantile((0.90,))[0, -1]), scene_decimals)
+    # A level belongs to the bars and the horizon that it was typed for, or that its link names.
+    key = f"level {forecast.context_hash} {forecast.horizon}"
     with st.container(width=READOUT_PIXELS, gap=None):
         level = st.number_input(
             "Touches the level",
             min_value=0.0,
-            value=start,
+            value=_level_of_link(key, start),
             step=10.0**-scene_decimals,
             format=f"%.{scene_decimals}f",
-            key=f"level {forecast.context_hash} {forecast.horizon}",
+            key=key,
             help=meaning("Touches the level", "It begins with p90 at the horizon."),
         )
+        _note_in_address(float(level), start)
         number = readouts.touch_readout(forecast, float(level))
         st.markdown(f"**{plain(number.value)}** :small[{plain(number.remark)}]")

@@ -251,8 +251,25 @@ def test_what_a_link_asks_for_and_cannot_have_is_said():
     ).run()
     said = [warning.value.replace("\\", "") for warning in app.warning]
     assert [text.partition(". ")[0] for text in said] == [
-        "The link asks for what cannot be had here: model mine; origin 2050-01-01; paths 1000"
+        "The link asks for what cannot be had here: model mine; paths 1000; origin 2050-01-01"
     ]
     app.number_input(key="paths").set_value(120).run()
     (text,) = (warning.value for warning in app.warning)
     assert "1000" not in text, "the user has chosen meanwhile"
+
+
+def test_a_level_goes_with_the_link_and_not_to_another_forecast():
+    def level():
+        (found,) = (n for n in app.number_input if n.label == "Touches the level")
+        return found
+
+    asked = {"horizon": 8, "paths": 20, "level": 7900.5}
+    app = run_until(new_session("forecast", **asked).run(), has_forecast)
+    assert level().value == 7900.5
+    level().set_value(8000.0).run()
+    assert app.query_params["level"] == "8000.0"
+    app.number_input(key="horizon").set_value(9).run()
+    press(app, "run")
+    run_until(app, lambda app: "next 9 bars" in words(app))
+    assert level().value not in (7900.5, 8000.0)
+    assert "level" not in app.query_params
