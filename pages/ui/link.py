@@ -65,6 +65,12 @@ def show_link_losses() -> None:
         )
 
 
+def forget_link() -> None:
+    """For when other data are chosen, which the link did not speak of."""
+    st.session_state[_ASKED] = {}
+    st.session_state.pop(_LOST, None)
+
+
 def _is_same(given: object, text: str) -> bool:
     """Whether a control has the value that an address names."""
     if isinstance(given, dt.date):

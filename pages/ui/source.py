@@ -17,7 +17,7 @@ from kronos.errors import Busy, InvalidCandles
 from kronos.inference.jobs import JobStatus
 from pages.ui import services
 from pages.ui.candle_code import fetch_code, sample_code, upload_code
-from pages.ui.link import show_link_losses
+from pages.ui.link import forget_link, show_link_losses
 from pages.ui.messages import plain, show_error
 from pages.ui.readouts import moment_text
 from pages.ui.request import data_id
@@ -221,6 +221,7 @@ def show_link_problem() -> None:
 def _forget_origin() -> None:
     """Another series has other dates: start again from its last bar."""
     st.session_state.pop("unknown_data", None)
+    forget_link()
     for key in ("origin", "origin_time"):
         if key in st.session_state:
             st.session_state[key] = None
