@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import logging
+import signal
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -58,9 +59,20 @@ class PageAddresses:
 
 @contextlib.asynccontextmanager
 async def opening(_: App) -> AsyncIterator[None]:
-    """Prepare the opening forecast while the server runs."""
+    """Prepare the opening forecast while the server runs; see that it ends in order."""
     threading.Thread(target=_prepare, name="opening", daemon=True).start()
     yield
+    _end_in_order()
+
+
+def _end_in_order() -> None:
+    """Lets the process do, once the server has stopped, what is to be done at its end.
+
+    Else uvicorn raises the signal that stopped it once more when it is done, and the process dies
+    of it at once: no training would be asked to save.
+    """
+    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    getattr(server, "_captured_signals", []).clear()
 
 
 def _prefix() -> str:

@@ -59,7 +59,8 @@ def show_empty(answer: Answer) -> None:
         "by `kronos forecast --save`. A record at once is made by a walk through "
         "the past, below or by command:"
     )
-    st.code("kronos walk-forward my-candles --since 2025-10-01", language=None)
+    command = "kronos walk-forward my-candles --since 2025-10-01"
+    st.code(command, language=None, wrap_lines=True)
     st.caption(f"The store is {plain(answer.address)}.")
 
 

@@ -71,9 +71,8 @@ def show_deaf(model: str) -> None:
         'releases: on the Training page, with "Learn the event calendar" on, or by command:'
     )
     # Not as "sh": the colour of its options is too pale.
-    st.code(
-        "kronos finetune lora --data my-candles --out runs/events --name my-events", language=None
-    )
+    command = "kronos finetune lora --data my-candles --out runs/events --name my-events"
+    st.code(command, language=None, wrap_lines=True)
     st.caption("It then stands first in this page's list of models.")
 
 

@@ -10,7 +10,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import PATIENCE_MS
+from tests.browser.conftest import PATIENCE_MS, START_SECONDS, start_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 expect.set_options(timeout=PATIENCE_MS)
@@ -38,6 +38,12 @@ def test_every_page_is_reached_by_a_cold_deep_link(cold_server, visit, path):
     expect(seen.page.get_by_role("link", name="Forecast")).to_be_visible()
     assert seen.page.get_by_text("Page not found").count() == 0
     assert not seen.complaints
+
+
+def test_a_server_that_is_told_to_stop_ends_in_order(tmp_path):
+    _, process = start_server(tmp_path)
+    process.terminate()
+    assert process.wait(START_SECONDS) == 0
 
 
 def test_the_first_forecast_is_prepared_before_anybody_comes(cold_server, tmp_path):
