@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 
 import pandas as pd
 import streamlit as st
@@ -116,7 +117,9 @@ def _level_of_link(key: str, otherwise: float) -> float:
     asked = take_from_link(_LEVEL)
     if asked is not None:
         with contextlib.suppress(ValueError):
-            st.session_state[_LINKED] = (key, max(0.0, float(asked)))
+            level = float(asked)
+            if 0.0 <= level < math.inf:
+                st.session_state[_LINKED] = (key, level)
     linked_key, level = st.session_state.get(_LINKED, (key, otherwise))
     return float(level) if linked_key == key else otherwise
 

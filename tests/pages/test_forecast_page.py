@@ -273,3 +273,11 @@ def test_a_level_goes_with_the_link_and_not_to_another_forecast():
     run_until(app, lambda app: "next 9 bars" in words(app))
     assert level().value not in (7900.5, 8000.0)
     assert "level" not in app.query_params
+
+
+@pytest.mark.parametrize("level", ["inf", "nan", "-5", "high"])
+def test_a_level_that_is_none_is_not_taken_from_a_link(level):
+    app = new_session("forecast", horizon=8, paths=20, level=level).run()
+    app = run_until(app, has_forecast)
+    (found,) = (n for n in app.number_input if n.label == "Touches the level")
+    assert 0 < found.value < 1e9
