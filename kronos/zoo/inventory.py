@@ -83,6 +83,11 @@ class Entry:
     base: str = ""
     cut_off: str = ""
 
+    @property
+    def is_here(self) -> bool:
+        """Whether it is on this machine, and whole as far as can be seen."""
+        return self.state in ("bundled", "cached")
+
 
 def available() -> list[Entry]:
     """Every model by name: the bundled one, the published ones, the adapters of this user.

@@ -41,7 +41,7 @@ def is_at_hand(entry: zoo.Entry) -> bool:
     """Whether a model can forecast on this machine as it is."""
     if entry.name in zoo.CHRONOS and not has_package():
         return False
-    return entry.state in ("bundled", "cached")
+    return entry.is_here
 
 
 def _has_channels(model: Path) -> bool:

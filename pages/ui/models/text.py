@@ -47,12 +47,11 @@ def time_text(when: datetime) -> str:
 def model_facts(entry: Entry, check: Checked | None, loaded: LoadedModel | None) -> list[Readout]:
     """What there is to know about a model, one number each."""
     is_bundled = entry.name == BUNDLED
-    is_here = entry.state in {"bundled", "cached"}
     return [
         Readout(
             "Size",
             size_text(entry.n_bytes) if entry.n_bytes else "not known",
-            "on this disk" if is_here else "to download",
+            "on this disk" if entry.is_here else "to download",
         ),
         Readout(
             "Parameters",

@@ -36,7 +36,7 @@ def show() -> None:
         "choose both under “Learned from” in the sidebar, once there is a record, to see them. "
         "Series of your own are walked by command: kronos walk-forward FOLDER."
     )
-    names = [entry.name for entry in services.models() if entry.state in ("bundled", "cached")]
+    names = [entry.name for entry in services.models() if entry.is_here]
     with st.container(horizontal=True, vertical_alignment="bottom", key="walk_controls"):
         model = st.selectbox("Model to walk with", [*names, *BASELINES], key="walk_model")
         n_origins = st.number_input("Origins a series", 5, MAX_ORIGINS, 20, key="walk_origins")

@@ -58,7 +58,7 @@ def choose_base() -> zoo.Entry:
     here = [
         entry
         for entry in services.models()
-        if entry.state in {"bundled", "cached"} and not entry.base and entry.name not in zoo.CHRONOS
+        if entry.is_here and not entry.base and entry.name not in zoo.CHRONOS
     ]
     if not here:
         raise InvalidRequest("No model is on this machine. Download one on the Models page.")
