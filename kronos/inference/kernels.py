@@ -44,6 +44,8 @@ _P3, _P4, _P5 = (
     np.float32(5.0000001201e-1),
 )
 _LEAST, _HALF, _ONE = np.float32(-87.0), np.float32(0.5), np.float32(1.0)
+_ABOVE_ONE = np.int32(0x3F800001)
+"""The bits of the float32 after 1."""
 
 
 @njit(inline="always", **_OPTIONS)
@@ -223,83 +225,120 @@ def gate(gate_up: Array, out: Array) -> None:
 
 
 @njit(cache=True, **_OPTIONS)
-def rows_of(logits: Array, bias: Array, temperature: float, rows: Array) -> None:
-    """rows (R, V) = logits (V, R) + bias (V,), less the largest of a path, over a temperature."""
+def powers(logits: Array, bias: Array, temperature: float) -> None:
+    """logits (V, R) become powers: exp of (logits + bias (V,), less a path's largest) / T."""
     V = logits.shape[0]
     largest = np.full(R, -np.inf, np.float32)
+    for v in range(0, V, 2):  # V is a power of two
+        for r in range(R):
+            # Kept, so that the largest less itself is 0, however fast the mathematics.
+            logits[v, r] += bias[v]
+            logits[v + 1, r] += bias[v + 1]
+            largest[r] = max(largest[r], max(logits[v, r], logits[v + 1, r]))
     for v in range(V):
         for r in range(R):
-            logits[v, r] += bias[v]
-            largest[r] = max(largest[r], logits[v, r])
-    for r in range(R):
-        for v in range(V):
-            rows[r, v] = (logits[v, r] - largest[r]) / temperature
+            logits[v, r] = _exp((logits[v, r] - largest[r]) / temperature)
+
+
+@njit(inline="always", **_OPTIONS)
+def _reaching(row: Array, least: Any, counts: bool, none: Any) -> Any:
+    """How many powers of a row (V,) are not below `least`, or their sum, in the type of `none`."""
+    mass = none
+    for v in range(row.shape[0]):
+        mass += (_ONE if counts else row[v]) if row[v] >= least else none
+    return mass
+
+
+@njit(**_OPTIONS)
+def _border(row: Array, bound: float, at_least: float, counts: bool) -> Any:
+    """The largest power of a row (V,) that, with all not below it, exceeds a number or a mass.
+
+    The bits of positive floats are ordered as they are: halving the bits between `at_least` and
+    1 finds a neighbourhood, in float32. There the powers are taken one by one, and added up in
+    float64.
+    """
+    bits, about = row.view(np.int32), np.float32(bound)
+    low, high = np.float32(at_least).view(np.int32), _ABOVE_ONE
+    while high - low > 8192:  # about a thousandth of a power
+        middle = (low + high) >> 1
+        if _reaching(row, np.int32(middle).view(np.float32), counts, np.float32(0)) > about:
+            low = middle
+        else:
+            high = middle
+    mass = _reaching(row, np.int32(high).view(np.float32), counts, 0.0)
+    if mass > bound:  # by less than what float32 rounds away
+        mass, high = 0.0, _ABOVE_ONE
+    while mass <= bound and high > 0:
+        below, ties = np.int32(0), 0
+        for v in range(row.shape[0]):
+            below = max(below, bits[v] if bits[v] < high else np.int32(0))
+        for v in range(row.shape[0]):
+            ties += bits[v] == below
+        mass += ties * (1.0 if counts else np.float64(np.int32(below).view(np.float32)))
+        high = below
+    return np.int32(high).view(np.float32)
+
+
+@njit(inline="always", **_OPTIONS)
+def _transpose(columns: Array, rows: Array) -> None:
+    """rows (R, V) = columns (V, R)."""
+    V = columns.shape[0]
+    whole = V - V % 16  # as many floats as a line of the cache holds
+    for v in range(0, whole, 16):
+        for r in range(R):
+            line = rows[r, v : v + 16]
+            for i in range(16):
+                line[i] = columns[v + i, r]
+    for v in range(whole, V):
+        for r in range(R):
+            rows[r, v] = columns[v, r]
 
 
 @njit(cache=True, **_OPTIONS)
-def powers(rows: Array) -> None:
-    """rows (n, V) become their exponentials."""
-    for i in range(rows.shape[0]):
-        row = rows[i]
-        for v in range(row.shape[0]):
-            row[v] = _exp(row[v])
+def least_kept(powers: Array, n: int, top_k: int, top_p: float, rows: Array, least: Array) -> None:
+    """The smallest power that top-k, then top-p, keep of each of the first n paths.
+
+    Args:
+        powers: (V, R), the largest of a path being 1.
+        n: Paths.
+        top_k: From 1 to V, which keeps all.
+        top_p: 1 keeps all.
+        rows: (R, V) scratch.
+        least: (R,) what is found.
+    """
+    V = powers.shape[0]
+    _transpose(powers, rows)
+    for r in range(n):
+        row, kept = rows[r], np.float32(0)
+        if top_k < V:
+            kept = _border(row, top_k - 0.5, 0.0, True)  # ties with the last one stay
+        if top_p < 1.0:
+            whole = _reaching(row, kept, False, 0.0)
+            bound = top_p * whole
+            # The powers up to the border hold the rest of the mass: it is no less than their mean.
+            kept = max(kept, _border(row, bound, 0.99 * (whole - bound) / V, False))
+        least[r] = kept
 
 
 @njit(cache=True, **_EXACT)
-def least_kept(ordered: Array, top_k: int, top_p: float) -> float:
-    """The smallest power that top-k, then top-p, keep of a row (V,) of powers ordered upwards."""
-    V = len(ordered)
-    first = V - top_k
-    while first > 0 and ordered[first - 1] == ordered[first]:  # ties with the last one stay
-        first -= 1
-    whole = 0.0
-    for v in range(first, V):
-        whole += ordered[v]
-    mass = 0.0
-    for v in range(V - 1, first, -1):
-        mass += ordered[v]
-        if mass > top_p * whole:
-            return ordered[v]
-    return ordered[first]
+def draw(powers: Array, least: Array, uniforms: Array, cumulative: Array, ids: Array) -> None:
+    """ids (n,) drawn at uniforms (n,) in [0, 1) from powers (V, R) that are not below least (R,).
 
-
-@njit(cache=True, **_EXACT)
-def draw_row(row: Array, least: float, uniform: float, cumulative: Array) -> int:
-    """The token at a uniform in [0, 1) of the powers (V,) that are not below `least`.
-
-    `cumulative` (V,) float64 is scratch. As in `kronos.inference.sampling.draw`, sums run in
+    `cumulative` (V, R) float64 is scratch. As in `kronos.inference.sampling.draw`, sums run in
     float64 and in the order of the tokens, and the largest uniform still finds one with mass.
     """
-    V = len(row)
-    total: Any = 0.0
+    V, total = powers.shape[0], np.zeros(R)
     for v in range(V):
-        total += row[v] if row[v] >= least else np.float32(0)
-        cumulative[v] = total
-    target = min(uniform * total, np.nextafter(total, 0.0))
-    low, high = 0, V - 1
-    while low < high:
-        middle = (low + high) // 2
-        if cumulative[middle] > target:
-            high = middle
-        else:
-            low = middle + 1
-    return low
-
-
-@njit(cache=True, **_EXACT)
-def draw_tile(
-    rows: Array,
-    ordered: Array,
-    top_k: int,
-    top_p: float,
-    uniforms: Array,
-    cumulative: Array,
-    ids: Array,
-) -> None:
-    """ids (n,) drawn from powers `rows` (n, V) by uniforms (n,).
-
-    `ordered` holds the same powers upwards, row by row; where it has no rows, all are kept.
-    """
+        for r in range(R):
+            total[r] += powers[v, r] if powers[v, r] >= least[r] else np.float32(0)
+            cumulative[v, r] = total[r]
     for r in range(len(ids)):
-        least = least_kept(ordered[r], top_k, top_p) if len(ordered) else np.float32(0)
-        ids[r] = draw_row(rows[r], least, uniforms[r], cumulative)
+        target = min(uniforms[r] * total[r], np.nextafter(total[r], 0.0))
+        low, high = 0, V - 1
+        while low < high:
+            middle = (low + high) // 2
+            if cumulative[middle, r] > target:
+                high = middle
+            else:
+                low = middle + 1
+        ids[r] = low

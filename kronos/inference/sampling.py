@@ -16,6 +16,11 @@ from kronos import noise
 from kronos.forecast import SamplingParameters
 
 
+def divisor(parameters: SamplingParameters) -> float:
+    """What logits are divided by: the temperature, where that is not 0 in float32; 1 if greedy."""
+    return max(parameters.T, 1e-30) if parameters.T else 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class RowFilters:
     """Temperature and filters, one of each for every row of logits, or one for all rows.
@@ -56,7 +61,7 @@ class RowFilters:
         # A running sum of float32 can exceed 1 by rounding; nothing exceeds infinity.
         ps = [p.top_p if p.top_p < 1.0 else float("inf") for p in parameters]
         return cls(
-            T=torch.tensor([[p.T or 1.0] for p in parameters], device=device),
+            T=torch.tensor([[divisor(p)] for p in parameters], device=device),
             top_k=torch.tensor([[k] for k in ks], device=device),
             top_p=torch.tensor([[p] for p in ps], device=device),
             greedy=torch.tensor([[p.T == 0.0] for p in parameters], device=device),

@@ -31,29 +31,29 @@ class TokenTables:
     """The tables of a model; made anew when its weights were changed."""
 
     def __init__(self, model: Kronos) -> None:
-        self._model = model
-        self._made: tuple[tuple[int, ...], Tables] | None = None
+        embedding, attention = model.embedding, model.dep_layer.cross_attn
+        fusion, q = embedding.fusion_proj, attention.q_proj
+        self._scales = embedding.scale, attention.head_width**-0.5
+        # At hand: asking modules for them at every step takes longer than a kernel.
+        self._parameters: tuple[Tensor, ...] = (
+            embedding.emb_s1.weight, embedding.emb_s2.weight,
+            fusion.weight, fusion.bias, q.weight, q.bias,
+        )  # fmt: skip
+        self._made: tuple[list[int], Tables] | None = None
 
     def current(self) -> Tables:
-        versions = tuple(_version(p) for p in self._parameters())
+        versions = [_version(p) for p in self._parameters]
         made = self._made
         if made is None or made[0] != versions:
             made = self._made = (versions, self._make())
         return made[1]
 
-    def _parameters(self) -> list[Tensor]:
-        embedding, q = self._model.embedding, self._model.dep_layer.cross_attn.q_proj
-        fusion = embedding.fusion_proj
-        of_tokens = [embedding.emb_s1.weight, embedding.emb_s2.weight]
-        return [*of_tokens, fusion.weight, fusion.bias, q.weight, q.bias]
-
     def _make(self) -> Tables:
-        s1, s2, fusion, fusion_bias, q, q_bias = (p.detach() for p in self._parameters())
-        scale, D = self._model.embedding.scale, s1.shape[1]
-        attention = self._model.dep_layer.cross_attn
+        s1, s2, fusion, fusion_bias, q, q_bias = (p.detach() for p in self._parameters)
+        (scale, query_scale), D = self._scales, s1.shape[1]
         of_s1 = torch.addmm(fusion_bias, s1 * scale, fusion[:, :D].t())
         of_s2 = (s2 * scale) @ fusion[:, D:].t()
-        queries = torch.addmm(q_bias, s1, q.t()) * attention.head_width**-0.5
+        queries = torch.addmm(q_bias, s1, q.t()) * query_scale
         return Tables((of_s1.numpy(), of_s2.numpy()), queries.numpy())
 
 

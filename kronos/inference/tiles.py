@@ -22,13 +22,14 @@ from kronos.inference.batch import TILE
 from kronos.inference.continuation import Continuation
 from kronos.inference.generate import Decoder
 from kronos.inference.joined import JoinedBlock
+from kronos.inference.sampling import divisor
 from kronos.inference.tables import TokenTables
-from kronos.inference.tile_memory import Plane, Scratch, Tile
+from kronos.inference.tile_memory import Plane, Tile, Workspace
 from kronos.nn.layers import RMSNorm
 from kronos.nn.model import Kronos
 
 Turn = tuple[np.ndarray, np.ndarray]
-"""Cosines and sines of one position: (E / 2,) each."""
+"""Cosines and sines of one position, (E / 2,) each, or of many, (positions, E / 2)."""
 
 
 class _Norm:
@@ -71,7 +72,11 @@ class TileDecoder(Decoder):
 
     def __init__(self, model: Kronos) -> None:
         super().__init__(model)
-        self._scratch = Scratch()
+        config = model.config
+        self._space = Workspace(
+            config.d_model, len(self.weights.blocks[0].down[0]),
+            (1 << config.s1_bits, 1 << config.s2_bits),
+        )  # fmt: skip
         self._tables = TokenTables(model)
         self._blocks = [_Block(block) for block in self.weights.blocks]
         self._norm = _Norm(model.norm)
@@ -79,6 +84,7 @@ class TileDecoder(Decoder):
         self._dependency_out = out.weight.detach()
         self._dependency_norm = _Norm(model.dep_layer.norm, out.bias)
         self._dependency_bias = _array(self.weights.dependency_kv_bias)
+        self._turns: Turn = np.empty((0, 0)), np.empty((0, 0))
         self._s1_head, self._s2_head = _Head(model.head.proj_s1), _Head(model.head.proj_s2)
 
     def _begin(self, c: Continuation) -> None:
@@ -91,11 +97,12 @@ class TileDecoder(Decoder):
             c.tiles.append(tile)
 
     def _advance(self, cs: Sequence[Continuation]) -> None:
-        tables, weights = self._tables.current(), self.weights
+        tables, weights, space = self._tables.current(), self.weights, self._space
         pairs = [(c, tile) for c in cs for tile in c.tiles]
         for c, tile in pairs:
             tile.recall(c)
-            bar = c.last_bar_embedding().flatten().numpy()
+            assert c.bar_embeddings is not None
+            bar = c.bar_embeddings.numpy()[c.n_drawn - 1]
             kernels.embed_pairs(tile.s1, tile.s2, *tables.pair, bar, tile.x.array)
         # Layer by layer: the weights of one are still in the cache for the next tile.
         turns = [self._turn(len(c.context) + c.n_drawn - 1) for c, _ in pairs]
@@ -104,93 +111,89 @@ class TileDecoder(Decoder):
                 self._block(layer, c, tile, turn)
         for c, tile in pairs:
             self._norm(tile.x, tile.hidden)
-            kv = self._scratch("kv", len(weights.dependency_kv), TILE)
-            torch.mm(weights.dependency_kv, tile.hidden.tensor, out=kv.tensor)
-            own = tile.own(weights.dependency)
-            kernels.keep(kv.array, self._dependency_bias, c.n_drawn - 1, *own)
+            torch.mm(weights.dependency_kv, tile.hidden.tensor, out=space.kv.tensor)
+            own = tile.own[weights.dependency]
+            kernels.keep(space.kv.array, self._dependency_bias, c.n_drawn - 1, *own)
 
     def _block(self, layer: int, c: Continuation, tile: Tile, turn: Turn) -> None:
-        block, D = self._blocks[layer], self.model.config.d_model
-        normed, qkv = self._scratch("normed", D, TILE), self._scratch("qkv", 3 * D, TILE)
+        block, space = self._blocks[layer], self._space
+        normed = space.normed
         block.norm1(tile.x, normed)
-        torch.mm(block.qkv, normed.tensor, out=qkv.tensor)
+        torch.mm(block.qkv, normed.tensor, out=space.qkv.tensor)
         kernels.rotate_and_keep(
-            qkv.array, block.qkv_bias, block.n_heads, *turn, block.scale, c.n_drawn - 1,
-            *tile.own(layer),
+            space.qkv.array, block.qkv_bias, block.n_heads, *turn, block.scale, c.n_drawn - 1,
+            *tile.own[layer],
         )  # fmt: skip
-        seen = self._attend(layer, qkv.tensor[:D], c, tile)
+        seen = self._attend(layer, space.q, c, tile)
         tile.x.tensor.addmm_(block.out, seen.tensor)
         block.norm2(tile.x, normed)
-        n_hidden = block.down.shape[1]
-        gate_up = self._scratch("gate and up", 2 * n_hidden, TILE)
-        gated = self._scratch("gated", n_hidden, TILE)
-        torch.mm(block.gate_up, normed.tensor, out=gate_up.tensor)
-        kernels.gate(gate_up.array, gated.array)
-        tile.x.tensor.addmm_(block.down, gated.tensor)
+        torch.mm(block.gate_up, normed.tensor, out=space.gate_up.tensor)
+        kernels.gate(space.gate_up.array, space.gated.array)
+        tile.x.tensor.addmm_(block.down, space.gated.tensor)
 
     def _attend(self, layer: int, q: Tensor, c: Continuation, tile: Tile) -> Plane:
         """Scaled queries (D, R) against the context and what the tile generated: (D, R)."""
         assert c.observed is not None
         k, v = c.observed[0].prefix(layer)
         H, E, T = k.shape
-        keys, values = tile.own(layer)
-        scores, mixed = self._scratch("scores", H, TILE, T), self._scratch("mixed", H, TILE, E)
-        own, total = self._scratch("own", H, len(keys), TILE), self._scratch("total", H, TILE)
+        keys, values = tile.own[layer]
+        space = self._space.attending(H, E, T, len(keys))
+        scores, own, total = space.scores, space.own.array, space.total.array
         torch.bmm(q.view(H, E, TILE).transpose(1, 2), k, out=scores.tensor)
-        largest = scores.array.max(axis=2)
-        kernels.weigh(q.numpy(), c.n_drawn, keys, scores.array, largest, own.array, total.array)
-        torch.bmm(scores.tensor, v, out=mixed.tensor)
-        out = self._scratch("seen", H * E, TILE)
-        kernels.mix(mixed.array, c.n_drawn, values, own.array, total.array, out.array)
-        return out
+        torch.amax(scores.tensor, 2, out=space.largest.tensor)
+        kernels.weigh(q.numpy(), c.n_drawn, keys, scores.array, space.largest.array, own, total)
+        torch.bmm(scores.tensor, v, out=space.mixed.tensor)
+        kernels.mix(space.mixed.array, c.n_drawn, values, own, total, space.seen.array)
+        return space.seen
 
     def _draw(self, cs: Sequence[Continuation]) -> None:
-        queries_of, D = self._tables.current().queries, self.model.config.d_model
+        queries_of = self._tables.current().queries
+        queries, mixed = self._space.normed, self._space.mixed
         for c in cs:
             noise = c.noise.numpy()
             for tile in c.tiles:
                 n, uniforms = tile.n_rows, noise[tile.rows, c.n_drawn]
                 self._choose(self._s1_head, tile.hidden, c, uniforms[:, 0], tile.s1[:n])
 
-                queries, mixed = self._scratch("normed", D, TILE), self._scratch("mix", D, TILE)
                 kernels.gather(tile.s1, queries_of, queries.array)
                 seen = self._attend(self.weights.dependency, queries.tensor, c, tile)
                 hidden = tile.hidden.tensor
                 torch.addmm(hidden, self._dependency_out, seen.tensor, out=mixed.tensor)
                 self._dependency_norm(mixed, queries)
                 self._choose(self._s2_head, queries, c, uniforms[:, 1], tile.s2[:n])
-            s1 = np.concatenate([tile.s1 for tile in c.tiles])[: c.n_rows]
-            s2 = np.concatenate([tile.s2 for tile in c.tiles])[: c.n_rows]
-            c.record(torch.from_numpy(s1), torch.from_numpy(s2))
+            for tile in c.tiles:
+                tile.record(c)
+            c.count_step()
 
     def _choose(
         self, head: _Head, hidden: Plane, c: Continuation, uniforms: np.ndarray,
         ids: np.ndarray,
     ) -> None:  # fmt: skip
         """Draws ids (n,) from the logits of hidden states (D, R)."""
-        n_tokens, sampling = len(head.bias), c.sampling
-        logits, rows = (
-            self._scratch("logits", n_tokens, TILE),
-            self._scratch("rows", TILE, n_tokens),
-        )
+        sampling, n, n_tokens = c.sampling, len(ids), len(head.bias)
+        space = self._space.choosing[n_tokens]
+        logits, least = space.logits, space.least
         torch.mm(head.weight, hidden.tensor, out=logits.tensor)
-        kernels.rows_of(logits.array, head.bias, np.float32(sampling.T or 1.0), rows.array)
-        drawn = rows.array[: len(ids)]
         if sampling.T == 0.0:
-            ids[:] = drawn.argmax(axis=1)
+            ids[:] = (logits.array[:, :n] + head.bias[:, None]).argmax(axis=0)
             return
-        kernels.powers(drawn)
-        keeps_all = not sampling.narrows
-        top_k = sampling.top_k if 0 < sampling.top_k < n_tokens else n_tokens
-        ordered = drawn[:0] if keeps_all else np.sort(drawn, axis=1)
-        cumulative = np.empty(n_tokens)
-        kernels.draw_tile(drawn, ordered, top_k, sampling.top_p, uniforms, cumulative, ids)
+        kernels.powers(logits.array, head.bias, np.float32(divisor(sampling)))
+        least.fill(0.0)
+        if sampling.narrows:
+            top_k, top_p = sampling.top_k or n_tokens, sampling.top_p
+            kernels.least_kept(logits.array, n, top_k, top_p, space.rows.array, least)
+        kernels.draw(logits.array, least, uniforms, space.cumulative, ids)
 
     def _turn(self, position: int) -> Turn:
         """Cosines and sines of a position: (E / 2,) each."""
-        cos, sin = self.model.rotation(position + 1, torch.device("cpu"))
-        half = cos.shape[1] // 2
-        return cos[position, :half].numpy(), sin[position, :half].numpy()
+        turns = self._turns
+        if position >= len(turns[0]):
+            cos, sin = self.model.rotation(position + 1, torch.device("cpu"))
+            half = cos.shape[1] // 2
+            # One assignment: other threads see the old ones or the new ones.
+            turns = self._turns = cos[:, :half].numpy(), sin[:, :half].numpy()
+        cosines, sines = turns
+        return cosines[position], sines[position]
 
 
 def _array(parameter: Tensor | None) -> np.ndarray:

@@ -7,7 +7,7 @@ import torch
 
 from kronos.errors import ForecastCancelled
 from kronos.forecast import SamplingParameters
-from kronos.inference import batch, tokens, windows
+from kronos.inference import batch, kernels, tokens, windows
 from kronos.inference.continuation import Continuation
 from kronos.inference.decode import decode_paths
 from kronos.inference.generate import Decoder, generate
@@ -58,20 +58,25 @@ def watch_logits(decoder, monkeypatch):
     seen = {"s1": [], "s2": []}
     if isinstance(decoder, TileDecoder):
         parts = {"s1": [], "s2": []}
-        choose, draw = decoder._choose, decoder._draw
+        choose, draw, powers = decoder._choose, decoder._draw, kernels.powers
+        found = []
+
+        def raised(logits, bias, temperature):
+            found.append(torch.from_numpy(logits + bias[:, None]).t())
+            powers(logits, bias, temperature)
 
         def chosen(head, hidden, c, uniforms, ids):
             choose(head, hidden, c, uniforms, ids)
             which = "s1" if head is decoder._s1_head else "s2"
-            logits = decoder._scratch("logits", len(head.bias), batch.TILE)
-            parts[which].append(logits.tensor[:, : len(ids)].t().clone())
+            parts[which].append(found.pop()[: len(ids)])
 
         def drawn(cs):
             draw(cs)
-            for which, found in parts.items():
-                seen[which].append(torch.cat(found))
-                found.clear()
+            for which, tiles in parts.items():
+                seen[which].append(torch.cat(tiles))
+                tiles.clear()
 
+        monkeypatch.setattr(kernels, "powers", raised)
         monkeypatch.setattr(decoder, "_choose", chosen)
         monkeypatch.setattr(decoder, "_draw", drawn)
         return seen
@@ -233,11 +238,11 @@ def test_a_step_that_failed_can_be_repeated(decoder, monkeypatch):
     expected = run(decoder, begun(context))
     c = begun(context)
     decoder.step([c])
-    record = c.record
-    c.record = lambda s1, s2: (_ for _ in ()).throw(MemoryError)
+    count_step = c.count_step
+    c.count_step = lambda: (_ for _ in ()).throw(MemoryError)
     with pytest.raises(MemoryError):
         decoder.step([c])
-    c.record = record
+    c.count_step = count_step
     generate(decoder, [c])
     assert torch.equal(torch.stack((c.s1, c.s2)), expected)
 
