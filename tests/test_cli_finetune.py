@@ -6,6 +6,7 @@ import random
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -135,12 +136,14 @@ def test_two_processes_make_the_adapter_that_one_makes(home, root):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_run_killed_again_and_again_makes_the_same_adapter(home, root):
+    started = time.monotonic()
     whole, log = run_whole(home, root, "whole")
+    lasts = time.monotonic() - started
     moments, n_killed = random.Random(1), 0
     for _ in range(40):
         process = subprocess.Popen(**command(home, root, "killed"))
         try:
-            process.communicate(timeout=moments.uniform(8, 25))
+            process.communicate(timeout=moments.uniform(0.5, 1.1) * lasts)
             break
         except subprocess.TimeoutExpired:
             process.kill()

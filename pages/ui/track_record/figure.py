@@ -62,9 +62,15 @@ def pit_figure(shares: np.ndarray) -> go.Figure:
 
 
 def coverage_figure(table: pd.DataFrame, *, title: str, is_time: bool = False) -> go.Figure:
-    """Coverage of the 80% band, with two standard errors to both sides."""
+    """Coverage of the 80% band, with two standard errors to both sides.
+
+    Args:
+        table: Of `kronos.evaluation.track_record.coverage_by`: by distance, or by month, "2026-11".
+        title: What it is grouped by.
+        is_time: Whether that is a month.
+    """
     sheet = _sheet(title, "within the 80% band")
-    places = [str(place) for place in table.index] if is_time else list(table.index)
+    places = list(table.index)
     low, high = (table["coverage"] + sign * 2 * table["error"] for sign in (-1, 1))
     sheet.trace(
         "scatter", x=places, y=low.clip(0, 1), mode="lines", line={"width": 0}, showlegend=False,
@@ -78,14 +84,15 @@ def coverage_figure(table: pd.DataFrame, *, title: str, is_time: bool = False) -
         "scatter", x=places, y=table["coverage"], mode="lines+markers", name="this model",
         line={"color": colour.FAN, "width": 2}, marker={"size": 6, "color": colour.FAN},
         customdata=table["n"],
-        hovertemplate="%{x}: %{y:.1%} of %{customdata:,} outcomes<extra></extra>",
+        hovertemplate=("%{x|%B %Y}" if is_time else "%{x}")
+        + ": %{y:.1%} of %{customdata:,} outcomes<extra></extra>",
     )  # fmt: skip
     if places:
         sheet.trace(
             "scatter", x=[places[0], places[-1]], y=[_BAND, _BAND], mode="lines", line=_REFERENCE,
             name="80%", hoverinfo="skip",
         )  # fmt: skip
-    sheet.time_axis().update({"type": "category"} if is_time else {"nticks": 8})
+    sheet.time_axis().update(_months(places) if is_time else {"nticks": 8})
     lowest = float(np.nanmin([0.6, *low]))
     sheet.price_axis().update(range=[max(lowest - 0.02, 0), 1.0], tickformat=".0%", nticks=6)
     return sheet.figure()
@@ -163,6 +170,19 @@ def miss_figure(
     sheet.price_axis().update(nticks=7, automargin=True)
     sheet.layout["hovermode"] = "x"
     return sheet.figure()
+
+
+def _months(places: Sequence[str]) -> dict[str, Any]:
+    """An axis of time on which a month without outcomes is as wide as any other."""
+    axis: dict[str, Any] = {"type": "date", "tickformat": "%b %Y", "tickangle": 0, "nticks": 6}
+    if not places:
+        return axis
+    first, last = pd.Period(places[0], "M"), pd.Period(places[-1], "M")
+    if (last - first).n < axis["nticks"]:
+        axis["dtick"] = "M1"
+    margin = pd.Timedelta(days=15)  # one month alone is not a range
+    ends = (first.start_time - margin, last.start_time + margin)
+    return {**axis, "range": [f"{end:%Y-%m-%d}" for end in ends]}
 
 
 def _sheet(x_title: str, y_title: str) -> Sheet:
