@@ -150,6 +150,13 @@ def cautions(candles: Candles, forecast: Forecast, *, is_published: bool) -> lis
         notes.append(note)
     if forecast.n_context < 64:
         notes.append(f"The model read only {forecast.n_context} bars; more would help it.")
+    history = candles.at_origin(forecast.origin).history
+    closes = history.frame["close"].to_numpy()[-forecast.n_context :]
+    if (closes == closes[0]).all():
+        notes.append(
+            f"The close is {closes[0]:g} in all {len(closes):,} bars read: nothing moved, and the "
+            "fan says nothing about what may come."
+        )
     return notes
 
 

@@ -91,6 +91,12 @@ def test_narrowing_settings_are_pointed_out(simulate):
     assert "narrower" in note
 
 
+def test_bars_that_never_move_are_pointed_out(simulate):
+    candles, forecast = simulate(volatility=0.0, start=42.5)
+    (note,) = readouts.cautions(candles, forecast, is_published=False)
+    assert "42.5 in all 256 bars" in note
+
+
 @pytest.mark.parametrize(
     ("begin", "phrase"), [("2019-07-30", "proves nothing"), ("2025-02-03", "unknown to the model")]
 )
