@@ -9,6 +9,7 @@ from pages.ui.compare import progress as compare_progress
 from pages.ui.compare import results as compare_results
 from pages.ui.compare.controls import choose_requests
 from pages.ui.compare.runs import COMPARISON
+from pages.ui.link import show_link_losses
 from pages.ui.messages import show_error
 from pages.ui.run_button import run_button
 from pages.ui.shell import require_shell
@@ -42,7 +43,7 @@ compare_results.show_heading(source.candles, found)
 # One element, however much it says: a control that changes its place among the elements is mounted
 # anew, and the address bar no longer follows it.
 with st.container():
-    candle_source.show_link_problem()
+    show_link_losses()
     compare_progress.show_state(
         COMPARISON,
         compare_progress.COMPARING,

@@ -8,6 +8,7 @@ from pages.ui import source as candle_source
 from pages.ui.calibration import choose_fan
 from pages.ui.chart import view as chart_view
 from pages.ui.ensemble import show_weights
+from pages.ui.link import show_link_losses
 from pages.ui.messages import show_error
 from pages.ui.run_button import run_button
 from pages.ui.shell import require_shell
@@ -38,7 +39,7 @@ raw = asked.shown_forecast(source.data_id)
 
 results.show_heading(source.candles, raw)
 results.show_facts(source, raw)
-candle_source.show_link_problem()
+show_link_losses()
 progress.show_state(request, source, status, refusal, raw)
 shown = choose_fan(source.candles, raw)
 if raw is not None and shown is not None:

@@ -6,6 +6,7 @@ from kronos.errors import InvalidRequest
 from kronos.synthetic.generate import MIN_CONTEXT
 from pages.ui import services
 from pages.ui import source as candle_source
+from pages.ui.link import show_link_losses
 from pages.ui.messages import show_error
 from pages.ui.run_button import run_button
 from pages.ui.run_session import RunSession
@@ -42,7 +43,7 @@ if is_pressed and has_enough:
 st.title("Synthetic candles", anchor=False)
 run = session.current()
 with st.container():  # see pages/compare.py
-    candle_source.show_link_problem()
+    show_link_losses()
     session.show_state(
         request.key,
         invitation="Press Run: the model goes on from the last bar, and what comes is compared "

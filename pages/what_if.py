@@ -9,6 +9,7 @@ from pages.ui import saving
 from pages.ui import source as candle_source
 from pages.ui.compare import progress as compare_progress
 from pages.ui.event_readers import reads_at_once
+from pages.ui.link import show_link_losses
 from pages.ui.messages import show_error
 from pages.ui.request import context_of
 from pages.ui.results import show_cautions
@@ -60,7 +61,7 @@ found = results.WHAT_IF.finished(source.data_id)
 with heading:
     results.show_heading(source.candles, found)
 with st.container():  # see pages/compare.py
-    candle_source.show_link_problem()
+    show_link_losses()
     compare_progress.show_state(
         results.WHAT_IF,
         results.WORDS,

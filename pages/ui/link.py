@@ -10,6 +10,7 @@ from pages.ui.messages import plain
 
 _ASKED, _LOST = "link_asked", "link_lost"
 _TITLES = {
+    "data": "data",
     "model": "model",
     "told_model": "model",
     **{slot: f"model {slot.upper()}" for slot in "abcd"},

@@ -17,7 +17,7 @@ from kronos.errors import Busy, InvalidCandles
 from kronos.inference.jobs import JobStatus
 from pages.ui import services
 from pages.ui.candle_code import fetch_code, sample_code, upload_code
-from pages.ui.link import forget_link, show_link_losses
+from pages.ui.link import forget_link
 from pages.ui.messages import plain, show_error
 from pages.ui.readouts import moment_text
 from pages.ui.request import data_id
@@ -82,7 +82,6 @@ def choose_candles() -> ChosenCandles | None:
     """The data controls. None, with a message on the page, while there is nothing to show."""
     titles = {sample.title: sample for sample in SAMPLES.values()}
     choices = [TICKER, UPLOAD, *titles]
-    _note_unknown(choices)
     st.session_state["source_problem"] = None
     chosen = st.selectbox(
         "Data",
@@ -199,28 +198,8 @@ def choose_reading(prefix: str, *, on_change: Callable[[], None] | None = None) 
     return CsvChoices(clock=clock, day_first=None if order is None else DATE_ORDERS[order])
 
 
-def _note_unknown(titles: list[str]) -> None:
-    """A link may name data of another version of the application, or be mistyped."""
-    named = st.query_params.get("data")
-    if named is not None and named not in titles:
-        st.session_state["unknown_data"] = named
-
-
-def show_link_problem() -> None:
-    """Say that the link asked for other candles than these, or for other settings."""
-    named = st.session_state.get("unknown_data")
-    if named is not None:
-        st.warning(
-            f"The link asks for the data {plain(repr(named[:60]))}, which are not here; another "
-            "series is shown instead. Choose the data in the sidebar.",
-            icon=":material/link_off:",
-        )
-    show_link_losses()
-
-
 def _forget_origin() -> None:
     """Another series has other dates: start again from its last bar."""
-    st.session_state.pop("unknown_data", None)
     forget_link()
     for key in ("origin", "origin_time"):
         if key in st.session_state:

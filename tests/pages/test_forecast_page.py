@@ -206,9 +206,9 @@ def test_a_link_does_not_start_a_download(app):
 def test_a_link_to_other_data_says_so_until_data_are_chosen(app):
     app.query_params["data"] = "nonsense `*`"
     app.run()
-    assert "The link asks for the data" in words(app)
+    assert "cannot be had here: data nonsense" in words(app)
     app.selectbox(key="data").select(SAMPLE_TITLES[1]).run()
-    assert "The link asks for the data" not in words(app)
+    assert "The link asks for" not in words(app)
 
 
 def test_a_failed_download_is_told(app, monkeypatch):
