@@ -43,14 +43,16 @@ _P3, _P4, _P5 = (
     np.float32(1.6666665459e-1),
     np.float32(5.0000001201e-1),
 )
-_LEAST, _HALF, _ONE = np.float32(-87.0), np.float32(0.5), np.float32(1.0)
+_LEAST, _MOST = np.float32(-87.0), np.float32(88.0)
+"""Between these, exp(x) and its power of two are normal float32 numbers."""
+_HALF, _ONE = np.float32(0.5), np.float32(1.0)
 _ABOVE_ONE = np.int32(0x3F800001)
 """The bits of the float32 after 1."""
 
 
 @njit(inline="always", **_OPTIONS)
 def _exp(x: Any) -> Any:
-    x = max(x, _LEAST)
+    x = min(max(x, _LEAST), _MOST)
     n = np.floor(x * _LOG2_E + _HALF)
     r = x - n * _LN2_HIGH - n * _LN2_LOW
     p = ((((_P0 * r + _P1) * r + _P2) * r + _P3) * r + _P4) * r + _P5
@@ -226,7 +228,10 @@ def gate(gate_up: Array, out: Array) -> None:
 
 @njit(cache=True, **_OPTIONS)
 def powers(logits: Array, bias: Array, temperature: float) -> None:
-    """logits (V, R) become powers: exp of (logits + bias (V,), less a path's largest) / T."""
+    """logits (V, R) become powers: exp of (logits + bias (V,), less a path's largest) / T.
+
+    Those below exp(-87), which no draw in float64 could tell from none, are 0.
+    """
     V = logits.shape[0]
     largest = np.full(R, -np.inf, np.float32)
     for v in range(0, V, 2):  # V is a power of two
@@ -237,7 +242,8 @@ def powers(logits: Array, bias: Array, temperature: float) -> None:
             largest[r] = max(largest[r], max(logits[v, r], logits[v + 1, r]))
     for v in range(V):
         for r in range(R):
-            logits[v, r] = _exp((logits[v, r] - largest[r]) / temperature)
+            x = (logits[v, r] - largest[r]) / temperature
+            logits[v, r] = _exp(x) if x >= _LEAST else np.float32(0)
 
 
 @njit(inline="always", **_OPTIONS)
@@ -249,34 +255,46 @@ def _reaching(row: Array, least: Any, counts: bool, none: Any) -> Any:
     return mass
 
 
+@njit(inline="always", **_OPTIONS)
+def _halve(row: Array, bound: Any, counts: bool, low: Any, high: Any, width: int) -> Any:
+    """Bits of two powers, no more than `width` apart: from the upper one on, what a row (V,) holds
+    does not exceed a number or a mass, in the type of `bound`; from the lower one on it does.
+
+    The bits of positive floats are ordered as they are. Does the lower one not exceed it, it stays.
+    """
+    while high - low > width:
+        middle = (low + high) >> 1
+        if _reaching(row, np.int32(middle).view(np.float32), counts, bound - bound) > bound:
+            low = middle
+        else:
+            high = middle
+    return low, high
+
+
 @njit(**_OPTIONS)
 def _border(row: Array, bound: float, at_least: float, counts: bool) -> Any:
     """The largest power of a row (V,) that, with all not below it, exceeds a number or a mass.
 
-    The bits of positive floats are ordered as they are: halving the bits between `at_least` and
-    1 finds a neighbourhood, in float32. There the powers are taken one by one, and added up in
-    float64.
+    Its neighbourhood is found in float32, between `at_least` and 1. There the powers are taken one
+    by one, and added up in float64. Where that does not come to an end soon, because many powers
+    are almost the same or float32 was misled, all is done in float64.
     """
-    bits, about = row.view(np.int32), np.float32(bound)
-    low, high = np.float32(at_least).view(np.int32), _ABOVE_ONE
-    while high - low > 8192:  # about a thousandth of a power
-        middle = (low + high) >> 1
-        if _reaching(row, np.int32(middle).view(np.float32), counts, np.float32(0)) > about:
-            low = middle
-        else:
-            high = middle
-    mass = _reaching(row, np.int32(high).view(np.float32), counts, 0.0)
-    if mass > bound:  # by less than what float32 rounds away
-        mass, high = 0.0, _ABOVE_ONE
-    while mass <= bound and high > 0:
+    bits = row.view(np.int32)
+    from_bits = np.float32(at_least).view(np.int32)
+    _, high = _halve(row, np.float32(bound), counts, from_bits, _ABOVE_ONE, 8192)
+    mass, n_taken = _reaching(row, np.int32(high).view(np.float32), counts, 0.0), 0
+    while mass <= bound and n_taken < 8:
         below, ties = np.int32(0), 0
         for v in range(row.shape[0]):
             below = max(below, bits[v] if bits[v] < high else np.int32(0))
         for v in range(row.shape[0]):
             ties += bits[v] == below
         mass += ties * (1.0 if counts else np.float64(np.int32(below).view(np.float32)))
-        high = below
-    return np.int32(high).view(np.float32)
+        high, n_taken = below, n_taken + 1
+    if mass > bound and n_taken:
+        return np.int32(high).view(np.float32)
+    low, _ = _halve(row, bound, counts, np.int32(0), _ABOVE_ONE, 1)
+    return np.int32(low).view(np.float32)
 
 
 @njit(inline="always", **_OPTIONS)
@@ -297,6 +315,8 @@ def _transpose(columns: Array, rows: Array) -> None:
 @njit(cache=True, **_OPTIONS)
 def least_kept(powers: Array, n: int, top_k: int, top_p: float, rows: Array, least: Array) -> None:
     """The smallest power that top-k, then top-p, keep of each of the first n paths.
+
+    Powers that are the same in float32 are ties, and kept or left out together.
 
     Args:
         powers: (V, R), the largest of a path being 1.

@@ -17,7 +17,9 @@ from kronos.forecast import SamplingParameters
 
 
 def divisor(parameters: SamplingParameters) -> float:
-    """What logits are divided by: the temperature, where that is not 0 in float32; 1 if greedy."""
+    """What logits are divided by: the temperature, at least 1e-30 (float32 has a least one); 1 if
+    greedy.
+    """
     return max(parameters.T, 1e-30) if parameters.T else 1.0
 
 

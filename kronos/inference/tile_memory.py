@@ -1,6 +1,6 @@
 """The memory of compiled decoding: of the paths in a tile, and what all tiles use in turn.
 
-Axes: D width, R = TILE columns, S steps.
+Axes: D width, R = TILE columns, S steps, H heads, E width of a head, T context positions, V tokens.
 """
 
 from __future__ import annotations

@@ -180,7 +180,7 @@ class TileDecoder(Decoder):
         kernels.powers(logits.array, head.bias, np.float32(divisor(sampling)))
         least.fill(0.0)
         if sampling.narrows:
-            top_k, top_p = sampling.top_k or n_tokens, sampling.top_p
+            top_k, top_p = sampling.top_k or n_tokens, float(sampling.top_p)
             kernels.least_kept(logits.array, n, top_k, top_p, space.rows.array, least)
         kernels.draw(logits.array, least, uniforms, space.cumulative, ids)
 

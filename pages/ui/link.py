@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import NoReturn
 
 import streamlit as st
 
@@ -25,6 +26,11 @@ _TITLES = {
     "seed": "seed",
 }
 """What to call the parameters that are looked after, by their names in the address."""
+_ELSE = (
+    "source", "exchange", "interval", "raw", "symbol_box", "symbol_source", "origin_time", "level",
+    "models", *(f"{setting}{slot}" for slot in "abcd" for setting in "Tp"),
+)  # fmt: skip
+"""What else decides what a page forecasts, by its names in the session."""
 _LONGEST = 40
 
 
@@ -70,6 +76,16 @@ def forget_link() -> None:
     """For when other data are chosen, which the link did not speak of."""
     st.session_state[_ASKED] = {}
     st.session_state.pop(_LOST, None)
+
+
+def open_page(file: str, query: dict[str, str]) -> NoReturn:
+    """Opens another page as in a session of its own that came by a link with these parameters."""
+    forget_link()
+    # Else what was last chosen there stands in for all that is not named, and for what is named
+    # but is a control's default, of which Streamlit makes nothing.
+    for name in (*_TITLES, *_ELSE):
+        st.session_state.pop(name, None)
+    st.switch_page(file, query_params=query)
 
 
 def _is_same(given: object, text: str) -> bool:

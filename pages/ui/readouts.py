@@ -12,7 +12,7 @@ from kronos.calendars import calendar_note
 from kronos.candles import Candles
 from kronos.forecast import Forecast
 from kronos.intervals import is_intraday
-from pages.ui.chart.scene import Scene, build_scene, n_known
+from pages.ui.chart.scene import Scene, build_scene, n_known, price_decimals
 
 CUT_OFF = pd.Timestamp("2024-06-30", tz="UTC")
 """End of the bars that the published models were trained on."""
@@ -154,8 +154,8 @@ def cautions(candles: Candles, forecast: Forecast, *, is_published: bool) -> lis
     closes = history.frame["close"].to_numpy()[-forecast.n_context :]
     if (closes == closes[0]).all():
         notes.append(
-            f"The close is {closes[0]:g} in all {len(closes):,} bars read: nothing moved, and the "
-            "fan says nothing about what may come."
+            f"The close is {closes[0]:,.{price_decimals(closes)}f} in all {len(closes):,} bars "
+            "read. It never moved, so the fan says nothing about what may come."
         )
     return notes
 

@@ -45,6 +45,7 @@ def test_exponentials_are_those_of_numpy():
     [
         {},
         {"T": 0.3},
+        {"T": 1e-46},
         {"T": 1e-46, "top_p": 0.9},
         {"top_p": 0.5},
         {"top_p": 1e-9},
@@ -55,28 +56,67 @@ def test_exponentials_are_those_of_numpy():
     ids=str,
 )
 @pytest.mark.parametrize("ties", [False, True])
-def test_draws_are_those_of_the_filters(setting, ties):
+@pytest.mark.parametrize("n_tokens", [2, 8, 64])
+def test_draws_are_those_of_the_filters(setting, ties, n_tokens):
     rng = np.random.default_rng(5)
-    logits = rng.normal(0, 3, (30, 64)).astype(np.float32)
-    bias = rng.normal(0, 3, 64).astype(np.float32)
+    logits = rng.normal(0, 3, (30, n_tokens)).astype(np.float32)
+    bias = rng.normal(0, 3, n_tokens).astype(np.float32)
     if ties:  # whole numbers, so that equal logits stay equal whatever is done to them
         logits, bias = np.round(logits), np.round(bias)
     uniforms = rng.random(30)
     uniforms[:2] = 0.0, 1.0 - 2.0**-53
     sampling = SamplingParameters(**setting)
     expected = draw(
-        RowFilters.of([sampling], 64).probabilities(torch.from_numpy(logits + bias)),
+        RowFilters.of([sampling], n_tokens).probabilities(torch.from_numpy(logits + bias)),
         torch.from_numpy(uniforms),
     )
 
-    columns = np.zeros((64, 32), np.float32)
+    columns = np.zeros((n_tokens, 32), np.float32)
     columns[:, :30] = logits.T
     kernels.powers(columns, bias, np.float32(divisor(sampling)))
     least, ids = np.zeros(32, np.float32), np.empty(30, np.int64)
-    rows = np.empty((32, 64), np.float32)
-    kernels.least_kept(columns, 30, sampling.top_k or 64, sampling.top_p, rows, least)
-    kernels.draw(columns, least, uniforms, np.empty((64, 32)), ids)
+    rows, top_k = np.empty((32, n_tokens), np.float32), sampling.top_k or n_tokens
+    kernels.least_kept(columns, 30, top_k, sampling.top_p, rows, least)
+    kernels.draw(columns, least, uniforms, np.empty((n_tokens, 32)), ids)
     assert ids.tolist() == expected.tolist()
+
+
+def least_kept(powers, top_k=0, top_p=1.0):
+    """By the kernel, of powers (V, R): (R,)."""
+    V, least = len(powers), np.empty(32, np.float32)
+    kernels.least_kept(powers, 32, top_k or V, top_p, np.empty((32, V), np.float32), least)
+    return least
+
+
+@pytest.mark.parametrize("top_p", [0.1, 0.9, 0.9999999, 1 - 1e-10])
+@pytest.mark.parametrize("spread", [1e-5, 1.0, 12.0])
+def test_the_border_of_top_p_is_that_of_sums_in_float64(spread, top_p):
+    """Also where float32 cannot tell sums apart, and where powers are almost the same."""
+    logits = np.random.default_rng(2).normal(0, spread, (1024, 32))
+    powers = np.exp(logits - logits.max(axis=0)).astype(np.float32)
+    ordered = np.sort(powers, axis=0)[::-1]
+    masses = ordered.cumsum(axis=0, dtype=np.float64)
+    places = (masses <= top_p * masses[-1]).sum(axis=0)
+    assert least_kept(powers, top_p=top_p).tolist() == ordered[places, np.arange(32)].tolist()
+
+
+def test_a_token_goes_only_where_those_before_exceed_the_mass():
+    powers = np.zeros((16, 32), np.float32)
+    powers[:3] = [[1.0], [0.5], [0.25]]
+    powers[3:5] = 0.125
+    assert (least_kept(powers, top_p=0.5) == 0.5).all(), "1 of 2 is not more than a half"
+    assert (least_kept(powers, top_p=0.49) == 1.0).all()
+    assert (least_kept(powers, top_k=4) == 0.125).all()
+    assert (least_kept(powers, top_k=3, top_p=0.9) == 0.25).all()
+    assert (least_kept(powers, top_k=9) == 0.0).all()
+
+
+def test_a_gate_far_below_zero_lets_nothing_through():
+    gates = np.linspace(-300, 300, 32 * 64, dtype=np.float32).reshape(64, 32)
+    out = np.empty_like(gates)
+    kernels.gate(np.concatenate((gates, np.ones_like(gates))), out)
+    expected = gates.astype(np.float64) / (1 + np.exp(-gates.astype(np.float64)))
+    np.testing.assert_allclose(out, expected, rtol=1e-6, atol=1e-35)
 
 
 def test_threads_share_a_decoder_without_sharing_memory(model):

@@ -92,9 +92,9 @@ def test_narrowing_settings_are_pointed_out(simulate):
 
 
 def test_bars_that_never_move_are_pointed_out(simulate):
-    candles, forecast = simulate(volatility=0.0, start=42.5)
+    candles, forecast = simulate(volatility=0.0, start=1234567.5)
     (note,) = readouts.cautions(candles, forecast, is_published=False)
-    assert "42.5 in all 256 bars" in note
+    assert "1,234,567.50 in all 256 bars read" in note
 
 
 @pytest.mark.parametrize(

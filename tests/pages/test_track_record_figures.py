@@ -30,4 +30,5 @@ def test_of_many_months_not_each_is_named():
 
 
 def test_a_record_without_outcomes_has_an_axis_all_the_same():
-    assert not coverage_figure(by_month(), title="month", is_time=True).layout.xaxis.range
+    axis = coverage_figure(by_month(), title="month", is_time=True).layout.xaxis
+    assert (axis.type, axis.range) == ("date", None)

@@ -56,6 +56,15 @@ def test_a_first_visit_forecasts_the_samples_without_a_click(fresh_seed):
     assert "press Run" not in words(app)
 
 
+def test_a_line_opens_whatever_the_forecast_page_showed_before():
+    app = new_session(data="Ticker", horizon=12, T=0.7).run()
+    app = run_until(app.switch_page("pages/watchlist.py").run(), is_finished)
+    press(app, "watch_open_line")
+    assert app.title[0].value.startswith("BTCUSD")
+    assert (app.number_input(key="horizon").value, app.slider(key="T").value) == (24, 1.0)
+    assert not app.warning
+
+
 def test_a_changed_list_asks_for_run_and_run_obeys(fresh_seed):
     app = run_until(watchlist(samples="IBM", list_seed=fresh_seed), is_finished)
     assert table(app)["Symbol"].tolist() == ["IBM"]

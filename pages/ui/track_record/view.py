@@ -11,6 +11,7 @@ from pages.ui import services
 from pages.ui.asked import expect_visit
 from pages.ui.chart.view import show_figure
 from pages.ui.glossary import meaning
+from pages.ui.link import open_page
 from pages.ui.messages import error_text, plain, show_error
 from pages.ui.progress import POLL_SECONDS
 from pages.ui.results import show_number
@@ -139,7 +140,7 @@ def _show_misses(study: Study, *, narrow: bool) -> None:
         "Open in Forecast", key="record_open", icon=":material/open_in_new:"
     ):
         expect_visit()
-        st.switch_page("pages/forecast.py", query_params=query)
+        open_page("pages/forecast.py", query)
 
 
 def _stored_fan(

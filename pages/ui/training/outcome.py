@@ -10,6 +10,7 @@ from kronos.errors import InvalidRequest, KronosError
 from pages.ui import services
 from pages.ui.asked import expect_visit
 from pages.ui.compare.runs import COMPARISON
+from pages.ui.link import open_page
 from pages.ui.messages import show_error
 from pages.ui.results import show_number
 from pages.ui.source import UPLOAD, hand_over
@@ -120,7 +121,7 @@ def _open(run: TrainingRun, series: KeptSeries, *, compare: bool) -> None:
             "origin": f"{origin:%Y-%m-%d}",
         }
         COMPARISON.expect_visit()
-        st.switch_page("pages/compare.py", query_params=query)
+        open_page("pages/compare.py", query)
     expect_visit()
     query["model"] = titles.get(run.kept_as, run.kept_as)
-    st.switch_page("pages/forecast.py", query_params=query)
+    open_page("pages/forecast.py", query)

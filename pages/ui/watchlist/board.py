@@ -9,6 +9,7 @@ from kronos.inference.jobs import JobStatus
 from pages.ui import services
 from pages.ui.asked import expect_visit
 from pages.ui.glossary import meaning
+from pages.ui.link import open_page
 from pages.ui.messages import plain, show_error
 from pages.ui.progress import progress_share, progress_text
 from pages.ui.session import owner
@@ -165,7 +166,7 @@ def _open(run: WatchRun, i: int) -> None:
     query = forecast_query(run, i, titles.get(run.request.model, ""))
     if query is not None:
         expect_visit()
-        st.switch_page("pages/forecast.py", query_params=query)
+        open_page("pages/forecast.py", query)
 
 
 def show_problems(run: WatchRun) -> None:
