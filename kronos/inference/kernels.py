@@ -257,10 +257,11 @@ def _reaching(row: Array, least: Any, counts: bool, none: Any) -> Any:
 
 @njit(inline="always", **_OPTIONS)
 def _halve(row: Array, bound: Any, counts: bool, low: Any, high: Any, width: int) -> Any:
-    """Bits of two powers, no more than `width` apart: from the upper one on, what a row (V,) holds
-    does not exceed a number or a mass, in the type of `bound`; from the lower one on it does.
+    """Bits of two powers, at most `width` apart, that enclose the border of a row (V,).
 
-    The bits of positive floats are ordered as they are. Does the lower one not exceed it, it stays.
+    What the row holds from the lower power on exceeds the bound, a number or a mass, and what it
+    holds from the upper one on does not. Sums have the type of `bound`. The bits of positive floats
+    are ordered as they are.
     """
     while high - low > width:
         middle = (low + high) >> 1
