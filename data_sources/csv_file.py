@@ -174,6 +174,7 @@ def _numbers(table: Table, report: CsvReport) -> pd.DataFrame:
 
 
 def _known_volumes(frame: pd.DataFrame, report: CsvReport) -> pd.DataFrame:
+    missing = {name: f"there is no {name}" for name in COLUMNS[4:]}
     for name in COLUMNS[4:]:
         if name not in frame:
             continue
@@ -185,13 +186,14 @@ def _known_volumes(frame: pd.DataFrame, report: CsvReport) -> pd.DataFrame:
             )
         if column.isna().all():
             frame = frame.drop(columns=name)
+            missing[name] = f"the column {name} is empty"
         elif column.isna().any():
             meaning = "read as 0" if name == "volume" else "estimated from volume and prices"
             report.repair(f"no {name}; {meaning}", column.index[column.isna()].tolist())
     if "volume" not in frame:
-        report.assumptions.append("there is no volume; the model reads it as 0")
+        report.assumptions.append(f"{missing['volume']}; the model reads it as 0")
     elif "amount" not in frame:
-        report.assumptions.append("there is no amount; it is volume times the mean price")
+        report.assumptions.append(f"{missing['amount']}; it is volume times the mean price")
     return frame
 
 

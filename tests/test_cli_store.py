@@ -93,7 +93,7 @@ def test_a_source_is_asked_for_the_bars_of_its_forecasts(
         store.save(make_forecast(candles, 500), candles, source="samples")
         store.save(make_forecast(candles, 500), candles, source="elsewhere")
     assert cli.main(["score", "--source", "samples"]) == 0
-    assert "1 forecasts looked at; new steps: 6 observed" in capsys.readouterr().err
+    assert "1 forecast looked at; new steps: 6 observed" in capsys.readouterr().err
 
 
 def test_a_series_that_a_source_does_not_have_is_told_and_the_others_are_scored(

@@ -151,8 +151,9 @@ def _fetch(due: Due) -> Candles:
 
 def _told(report: ScoreReport) -> str:
     steps = ", ".join(f"{count:,} {name}" for name, count in sorted(report.recorded.items()))
+    plural = "" if report.n_predictions == 1 else "s"
     lines = [
-        f"{report.n_predictions:,} forecasts looked at; new steps: {steps or 'none'}; "
+        f"{report.n_predictions:,} forecast{plural} looked at; new steps: {steps or 'none'}; "
         f"{report.n_pending:,} still to come."
     ]
     if report.n_without_origin:

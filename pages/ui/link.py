@@ -73,7 +73,7 @@ def show_link_losses() -> None:
 
 
 def forget_link() -> None:
-    """For when other data are chosen, which the link did not speak of."""
+    """For when the link has had its say: other data are chosen, or Run is pressed."""
     st.session_state[_ASKED] = {}
     st.session_state.pop(_LOST, None)
 

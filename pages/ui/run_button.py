@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages.ui.disclaimer import DISCLAIMER
+from pages.ui.link import forget_link
 
 
 def run_button(key: str, *, disabled: bool = False) -> bool:
@@ -17,4 +18,6 @@ def run_button(key: str, *, disabled: bool = False) -> bool:
         disabled=disabled,
     )
     st.caption(DISCLAIMER)
+    if is_pressed:
+        forget_link()  # who presses Run means what the controls say
     return is_pressed

@@ -32,6 +32,7 @@ from pages.ui.ticker import (
 
 UPLOAD = "My own CSV file"
 NO_SYMBOL = "no symbol"
+_UPLOADED, _HANDED = "uploaded file", "handed candles"
 MAX_UPLOAD_MB = 10
 DATE_ORDERS = {"3 April": True, "4 March": False}
 ZONES = (
@@ -129,24 +130,34 @@ def _uploaded() -> ChosenCandles | None:
         type=["csv", "txt", "tsv"],
         key="upload",
         max_upload_size=MAX_UPLOAD_MB,
-        on_change=_forget_origin,
+        on_change=_uploaded_another,
         help="A time column, open, high, low and close; volume and amount are optional. Comma, "
         "semicolon or tab. The file stays in this session.",
     )
     choices = choose_reading("upload", on_change=_forget_origin)
-    if file is None:
+    if file is not None:
+        # The box forgets its file when another page is opened; the session does not.
+        st.session_state[_UPLOADED] = (file.name, file.getvalue())
+        st.session_state.pop(_HANDED, None)
+    if _UPLOADED not in st.session_state:
         return _handed()
+    name, content = st.session_state[_UPLOADED]
+    if file is None:
+        st.caption(f"{plain(name)}, as you uploaded it before, until you upload another.")
     try:
-        reading = services.read_upload(file.getvalue(), file.name, choices)
+        reading = services.read_upload(content, name, choices)
     except InvalidCandles as error:
         st.session_state["source_problem"] = error
         return None
     return ChosenCandles(
-        reading.candles,
-        data_id(reading.candles),
-        reading.report,
-        code=upload_code(file.name, choices),
+        reading.candles, data_id(reading.candles), reading.report, code=upload_code(name, choices)
     )
+
+
+def _uploaded_another() -> None:
+    """Another file, or none: the one before is forgotten."""
+    st.session_state.pop(_UPLOADED, None)
+    _forget_origin()
 
 
 def hand_over(candles: Candles, name: str, choices: CsvChoices) -> None:
@@ -159,11 +170,12 @@ def hand_over(candles: Candles, name: str, choices: CsvChoices) -> None:
     """
     code = upload_code(name, choices)
     chosen = ChosenCandles(candles, data_id(candles), code=code, is_handed=True)
-    st.session_state["handed candles"] = (name, chosen)
+    st.session_state[_HANDED] = (name, chosen)
+    st.session_state.pop(_UPLOADED, None)
 
 
 def _handed() -> ChosenCandles | None:
-    name, chosen = st.session_state.get("handed candles", ("", None))
+    name, chosen = st.session_state.get(_HANDED, ("", None))
     if chosen is not None:
         st.caption(f"{plain(name)}, as it was read on the Training page, until you upload another.")
     return chosen
@@ -182,6 +194,7 @@ def choose_reading(prefix: str, *, on_change: Callable[[], None] | None = None) 
             ZONES,
             None,
             key=f"{prefix}_clock",
+            persist_state="session",
             placeholder="Found out from the file",
             on_change=on_change,
             help="On which times without an offset are read. The exchange's own clock follows from "
@@ -192,6 +205,7 @@ def choose_reading(prefix: str, *, on_change: Callable[[], None] | None = None) 
             list(DATE_ORDERS),
             None,
             key=f"{prefix}_dates",
+            persist_state="session",
             placeholder="Found out from the file",
             on_change=on_change,
         )

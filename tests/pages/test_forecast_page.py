@@ -281,3 +281,20 @@ def test_a_level_that_is_none_is_not_taken_from_a_link(level):
     app = run_until(app, has_forecast)
     (found,) = (n for n in app.number_input if n.label == "Touches the level")
     assert 0 < found.value < 1e9
+
+
+def test_an_uploaded_file_goes_along_to_other_pages_until_it_is_taken_away(app):
+    app.run()
+    app.selectbox(key="data").select(UPLOAD).run()
+    data = asset_path("samples", "GOOG_1d.csv").read_bytes()
+    app.file_uploader(key="upload").upload("mine.csv", data, "text/csv").run()
+    app.selectbox(key="upload_clock").select("UTC").run()
+    app.switch_page("pages/compare.py").run().selectbox(key="data").select(UPLOAD).run()
+    assert "mine.csv, as you uploaded it before" in words(app)
+    assert app.selectbox(key="upload_clock").value == "UTC"
+    assert app.title[0].value.startswith("mine")
+    app.switch_page("pages/forecast.py").run().selectbox(key="data").select(UPLOAD).run()
+    app.file_uploader(key="upload").upload("other.csv", b"a,b", "text/csv").run()
+    assert "These candles cannot be used" in words(app)
+    app.file_uploader(key="upload").clear().run()
+    assert "Upload a CSV file" in words(app)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from data_sources.samples import SAMPLES, SampleBars
 from data_sources.source import Instrument
+from kronos.intervals import is_intraday
 from pages.ui.readouts import Readout
 from pages.ui.scorer import Scored
 from pages.ui.ticker import ticker_link
@@ -142,11 +143,17 @@ def parts_table(study: Study) -> pd.DataFrame:
     )
 
 
+def bar_time(moment: pd.Timestamp, interval: str) -> str:
+    """When a bar opened, on its exchange's clock: a day, and its time where there are several."""
+    return f"{moment:%Y-%m-%d %H:%M}" if is_intraday(interval) else f"{moment:%Y-%m-%d}"
+
+
 def miss_title(miss: pd.Series) -> str:
     """A miss in a line, to be chosen from a list."""
     sigmas = abs(miss["actual_return"]) / miss["scale"]
+    origin = bar_time(miss["origin"].tz_convert(miss["zone"]), miss["interval"])
     return (
-        f"{miss['instrument']} {miss['interval']}, {miss['origin']:%Y-%m-%d %H:%M}: "
+        f"{miss['instrument']} {miss['interval']}, {origin}: "
         f"{np.expm1(miss['actual_return']):+.1%} by bar {miss['step']}, {sigmas:.1f} sigmas"
     )
 

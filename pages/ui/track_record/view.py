@@ -153,7 +153,7 @@ def _stored_fan(
     came = store.evaluations([prediction.id]).set_index("step")["actual_return"].astype(float)
     moved = came.reindex(range(1, prediction.horizon + 1)).to_numpy()
     local = prediction.timestamps.tz_convert(prediction.zone)
-    labels = [f"{stamp:%Y-%m-%d %H:%M}" for stamp in local]
+    labels = [text.bar_time(stamp, prediction.interval) for stamp in local]
     # Measured from the close that the bars have at the origin, as it was scored.
     actual = prediction.last_close * np.exp(moved)
     return labels, prediction.quantiles, prediction.levels, actual

@@ -7,6 +7,7 @@ import streamlit as st
 from kronos import zoo
 from kronos.adapters import adapter_path
 from kronos.errors import InvalidRequest, KronosError
+from kronos.intervals import is_intraday
 from pages.ui import services
 from pages.ui.asked import expect_visit
 from pages.ui.compare.runs import COMPARISON
@@ -120,6 +121,8 @@ def _open(run: TrainingRun, series: KeptSeries, *, compare: bool) -> None:
             "b": titles.get(run.kept_as, run.kept_as),
             "origin": f"{origin:%Y-%m-%d}",
         }
+        if is_intraday(candles.interval):
+            query["origin_time"] = f"{origin:%H:%M}"
         COMPARISON.expect_visit()
         open_page("pages/compare.py", query)
     expect_visit()
