@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 import streamlit as st
 
@@ -26,11 +26,15 @@ _TITLES = {
     "seed": "seed",
 }
 """What to call the parameters that are looked after, by their names in the address."""
-_ELSE = (
-    "source", "exchange", "interval", "raw", "symbol_box", "symbol_source", "origin_time", "level",
-    "models", *(f"{setting}{slot}" for slot in "abcd" for setting in "Tp"),
+_SHARED = (
+    "data", "source", "exchange", "interval", "raw", "symbol_box", "symbol_source", "horizon",
+    "lookback", "paths", "seed", "origin", "origin_time",
 )  # fmt: skip
-"""What else decides what a page forecasts, by its names in the session."""
+_OF_PAGE = {
+    "forecast": ("model", "T", "top_p", "top_k"),
+    "compare": ("models", *(name + slot for slot in "abcd" for name in ("", "T", "p"))),
+}
+"""By page, the names in the session of the controls that decide what it forecasts."""
 _LONGEST = 40
 
 
@@ -73,19 +77,24 @@ def show_link_losses() -> None:
 
 
 def forget_link() -> None:
-    """For when the link has had its say: other data are chosen, or Run is pressed."""
+    """For when other data are chosen, which the link did not speak of."""
     st.session_state[_ASKED] = {}
+    forget_losses()
+
+
+def forget_losses() -> None:
+    """For when Run is pressed: who does that means what the controls say."""
     st.session_state.pop(_LOST, None)
 
 
-def open_page(file: str, query: dict[str, str]) -> NoReturn:
+def open_page(page: Literal["forecast", "compare"], query: dict[str, str]) -> NoReturn:
     """Opens another page as in a session of its own that came by a link with these parameters."""
     forget_link()
     # Else what was last chosen there stands in for all that is not named, and for what is named
     # but is a control's default, of which Streamlit makes nothing.
-    for name in (*_TITLES, *_ELSE):
+    for name in (*_SHARED, *_OF_PAGE[page]):
         st.session_state.pop(name, None)
-    st.switch_page(file, query_params=query)
+    st.switch_page(f"pages/{page}.py", query_params=query)
 
 
 def _is_same(given: object, text: str) -> bool:

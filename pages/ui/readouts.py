@@ -92,6 +92,17 @@ def moment_text(moment: pd.Timestamp, candles: Candles) -> str:
     return moment.tz_convert(candles.zone).strftime(pattern)
 
 
+def origin_query(origin: pd.Timestamp, interval: str) -> dict[str, str]:
+    """Parameters under which a page starts from a bar: a day alone means the last bar of that day.
+
+    Args:
+        origin: When the bar opened, on its exchange's clock.
+        interval: Width of a bar.
+    """
+    day = {"origin": f"{origin:%Y-%m-%d}"}
+    return day | {"origin_time": f"{origin:%H:%M}"} if is_intraday(interval) else day
+
+
 def age_text(origin: pd.Timestamp, now: pd.Timestamp) -> str:
     """How old the newest bar is, in the unit that says it best."""
     age = now - origin

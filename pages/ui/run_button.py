@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages.ui.disclaimer import DISCLAIMER
-from pages.ui.link import forget_link
+from pages.ui.link import forget_losses
 
 
 def run_button(key: str, *, disabled: bool = False) -> bool:
@@ -19,5 +19,5 @@ def run_button(key: str, *, disabled: bool = False) -> bool:
     )
     st.caption(DISCLAIMER)
     if is_pressed:
-        forget_link()  # who presses Run means what the controls say
+        forget_losses()
     return is_pressed

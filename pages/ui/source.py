@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import streamlit as st
 
@@ -134,7 +135,7 @@ def _uploaded() -> ChosenCandles | None:
         help="A time column, open, high, low and close; volume and amount are optional. Comma, "
         "semicolon or tab. The file stays in this session.",
     )
-    choices = choose_reading("upload", on_change=_forget_origin)
+    choices = choose_reading("upload", on_change=_forget_origin, stays=True)
     if file is not None:
         # The box forgets its file when another page is opened; the session does not.
         st.session_state[_UPLOADED] = (file.name, file.getvalue())
@@ -181,20 +182,24 @@ def _handed() -> ChosenCandles | None:
     return chosen
 
 
-def choose_reading(prefix: str, *, on_change: Callable[[], None] | None = None) -> CsvChoices:
+def choose_reading(
+    prefix: str, *, on_change: Callable[[], None] | None = None, stays: bool = False
+) -> CsvChoices:
     """What a file may leave open, for the user to settle.
 
     Args:
         prefix: What the keys of the controls begin with.
         on_change: Called when one of them changes.
+        stays: Whether the choice outlasts a visit of another page, as the file does.
     """
+    persist: Literal["session"] | None = "session" if stays else None
     with st.expander("How the file is read", icon=":material/rule:"):
         clock = st.selectbox(
             "Clock of the timestamps",
             ZONES,
             None,
             key=f"{prefix}_clock",
-            persist_state="session",
+            persist_state=persist,
             placeholder="Found out from the file",
             on_change=on_change,
             help="On which times without an offset are read. The exchange's own clock follows from "
@@ -205,7 +210,7 @@ def choose_reading(prefix: str, *, on_change: Callable[[], None] | None = None) 
             list(DATE_ORDERS),
             None,
             key=f"{prefix}_dates",
-            persist_state="session",
+            persist_state=persist,
             placeholder="Found out from the file",
             on_change=on_change,
         )

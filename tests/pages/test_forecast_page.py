@@ -283,6 +283,20 @@ def test_a_level_that_is_none_is_not_taken_from_a_link(level):
     assert 0 < found.value < 1e9
 
 
+def test_a_level_of_the_link_outlasts_a_run_that_came_to_nothing(app, monkeypatch):
+    def refuse(name, progress=None):
+        raise CheckpointUnavailable(f"{name}: the hub cannot be reached.")
+
+    monkeypatch.setattr(zoo, "download", refuse)
+    app.query_params.update({"model": "Kronos-mini", "level": "8300"})
+    press(app.run(), "run")
+    run_until(app, lambda app: bool(app.error))
+    app.selectbox(key="model").select("Bundled").run()
+    run_until(press(app, "run"), has_forecast)
+    (level,) = (box.value for box in app.number_input if box.label == "Touches the level")
+    assert level == 8300
+
+
 def test_an_uploaded_file_goes_along_to_other_pages_until_it_is_taken_away(app):
     app.run()
     app.selectbox(key="data").select(UPLOAD).run()

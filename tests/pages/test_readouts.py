@@ -82,6 +82,13 @@ def test_age(age, text):
     assert readouts.age_text(now - pd.Timedelta(age), now) == text
 
 
+def test_a_link_names_the_bar_it_starts_from_even_at_midnight():
+    midnight = pd.Timestamp("2026-03-02", tz="UTC")
+    day = {"origin": "2026-03-02"}
+    assert readouts.origin_query(midnight, "1d") == day
+    assert readouts.origin_query(midnight, "1h") == day | {"origin_time": "00:00"}
+
+
 def test_narrowing_settings_are_pointed_out(simulate):
     candles, honest = simulate()
     assert not readouts.cautions(candles, honest, is_published=False)

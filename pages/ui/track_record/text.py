@@ -8,7 +8,7 @@ import pandas as pd
 from data_sources.samples import SAMPLES, SampleBars
 from data_sources.source import Instrument
 from kronos.intervals import is_intraday
-from pages.ui.readouts import Readout
+from pages.ui.readouts import Readout, origin_query
 from pages.ui.scorer import Scored
 from pages.ui.ticker import ticker_link
 from pages.ui.track_record.study import Study
@@ -161,15 +161,12 @@ def miss_title(miss: pd.Series) -> str:
 def forecast_link(miss: pd.Series, zone: str) -> dict[str, str] | None:
     """The Forecast page's address for a forecast that was kept; None where its bars are not to be
     had there."""
-    origin = miss["origin"].tz_convert(zone)
     settings = {
-        "origin": f"{origin:%Y-%m-%d}",
+        **origin_query(miss["origin"].tz_convert(zone), miss["interval"]),
         "horizon": str(miss["horizon"]),
         "paths": str(min(max(int(miss["n_paths"]), 20), 500)),
         "seed": str(miss["seed"]),
     }
-    if origin.time() != pd.Timestamp(0).time():
-        settings["origin_time"] = f"{origin:%H:%M}"
     if miss["source"] == SampleBars.name:
         titles = {(s.symbol, s.interval): s.title for s in SAMPLES.values()}
         title = titles.get((miss["instrument"], miss["interval"]))

@@ -140,7 +140,7 @@ def _show_misses(study: Study, *, narrow: bool) -> None:
         "Open in Forecast", key="record_open", icon=":material/open_in_new:"
     ):
         expect_visit()
-        open_page("pages/forecast.py", query)
+        open_page("forecast", query)
 
 
 def _stored_fan(

@@ -7,12 +7,12 @@ import streamlit as st
 from kronos import zoo
 from kronos.adapters import adapter_path
 from kronos.errors import InvalidRequest, KronosError
-from kronos.intervals import is_intraday
 from pages.ui import services
 from pages.ui.asked import expect_visit
 from pages.ui.compare.runs import COMPARISON
 from pages.ui.link import open_page
 from pages.ui.messages import show_error
+from pages.ui.readouts import origin_query
 from pages.ui.results import show_number
 from pages.ui.source import UPLOAD, hand_over
 from pages.ui.training.folder import KeptSeries, TrainingRun
@@ -119,12 +119,10 @@ def _open(run: TrainingRun, series: KeptSeries, *, compare: bool) -> None:
             "models": "2",
             "a": titles.get(told.base, told.base),
             "b": titles.get(run.kept_as, run.kept_as),
-            "origin": f"{origin:%Y-%m-%d}",
+            **origin_query(origin, candles.interval),
         }
-        if is_intraday(candles.interval):
-            query["origin_time"] = f"{origin:%H:%M}"
         COMPARISON.expect_visit()
-        open_page("pages/compare.py", query)
+        open_page("compare", query)
     expect_visit()
     query["model"] = titles.get(run.kept_as, run.kept_as)
-    open_page("pages/forecast.py", query)
+    open_page("forecast", query)

@@ -166,7 +166,7 @@ def _open(run: WatchRun, i: int) -> None:
     query = forecast_query(run, i, titles.get(run.request.model, ""))
     if query is not None:
         expect_visit()
-        open_page("pages/forecast.py", query)
+        open_page("forecast", query)
 
 
 def show_problems(run: WatchRun) -> None:
