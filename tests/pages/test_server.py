@@ -1,6 +1,7 @@
 """What the application adds to Streamlit's web server. That a page opened by its address asks for
 nothing that is not there is seen in the browser."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 from streamlit import config
+from streamlit.runtime.scriptrunner.script_cache import ScriptCache
 
 from pages.ui.server import PageAddresses
 from pages.ui.shell import ADDRESSES
@@ -49,3 +51,15 @@ def test_the_projects_settings_hold_wherever_the_server_is_started(tmp_path):
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "viewer"
+
+
+def test_no_page_is_parsed_into_a_tree(monkeypatch):
+    """Which fails at times on Python 3.11 while another thread parses something."""
+
+    def parsed(source, *rest, **named):
+        raise SystemError("AST constructor recursion depth mismatch (before=42, after=37)")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ast, "parse", parsed)
+        for page in [ROOT / "app.py", *ROOT.glob("pages/*.py")]:
+            assert ScriptCache().get_bytecode(str(page))
