@@ -161,7 +161,7 @@ def _show_kept() -> None:
     if of_file:
         st.caption(f"{len(of_file):,} events of {plain(name)}.")
     for event in added_events():
-        st.caption(plain(f"{event.title}, {event.time:%Y-%m-%d %H:%M} UTC"))
+        st.caption(plain(f"{event.title}, {event.time:%d %b %Y %H:%M} UTC"))
     if of_file or added_events():
         st.button(
             "Remove my events", key="own_events_remove", icon=":material/delete:",

@@ -87,9 +87,18 @@ def outcome_text(candles: Candles, forecast: Forecast) -> str | None:
 
 
 def moment_text(moment: pd.Timestamp, candles: Candles) -> str:
-    """A bar's time on the exchange's clock; a day or week is a date."""
-    pattern = "%d %b %Y %H:%M" if is_intraday(candles.interval) else "%d %b %Y"
-    return moment.tz_convert(candles.zone).strftime(pattern)
+    """A bar's time on the exchange's clock."""
+    return bar_time(moment.tz_convert(candles.zone), candles.interval)
+
+
+def bar_time(moment: pd.Timestamp, interval: str) -> str:
+    """When a bar opened: a day, and its time where a day has several.
+
+    Args:
+        moment: On its exchange's clock.
+        interval: Width of a bar.
+    """
+    return f"{moment:%d %b %Y %H:%M}" if is_intraday(interval) else f"{moment:%d %b %Y}"
 
 
 def origin_query(origin: pd.Timestamp, interval: str) -> dict[str, str]:

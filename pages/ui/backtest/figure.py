@@ -74,4 +74,4 @@ def equity_description(result: Backtest) -> str:
         fall = 100 * drawdown(equity).min()
         parts.append(f"{title}: 1 became {equity[-1]:.2f}, largest drawdown {fall:.0f}%")
     first, last = curves.index[0], curves.index[-1]
-    return f"Equity from {first:%Y-%m-%d} to {last:%Y-%m-%d}. {'; '.join(parts)}."
+    return f"Equity from {first:%d %b %Y} to {last:%d %b %Y}. {'; '.join(parts)}."

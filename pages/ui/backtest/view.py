@@ -122,7 +122,7 @@ def _heading(result: Backtest) -> str:
     return (
         f"{result.model_name}, {SIGNAL_TITLES[result.plan.signal]}: the best {rules.top_k} of "
         f"{len(result.names)} instruments, {len(result.dates)} rebalances from "
-        f"{result.dates[0]:%Y-%m-%d} to {result.dates[-1]:%Y-%m-%d}, filled at the next open."
+        f"{result.dates[0]:%d %b %Y} to {result.dates[-1]:%d %b %Y}, filled at the next open."
     )
 
 

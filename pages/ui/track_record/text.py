@@ -7,8 +7,7 @@ import pandas as pd
 
 from data_sources.samples import SAMPLES, SampleBars
 from data_sources.source import Instrument
-from kronos.intervals import is_intraday
-from pages.ui.readouts import Readout, origin_query
+from pages.ui.readouts import Readout, bar_time, origin_query
 from pages.ui.scorer import Scored
 from pages.ui.ticker import ticker_link
 from pages.ui.track_record.study import Study
@@ -42,7 +41,7 @@ def scope_text(study: Study) -> str:
         )
     return (
         f"{study.n_forecasts:,} forecasts of {study.n_series:,} series from {study.n_dates:,} "
-        f"dates between {study.first:%Y-%m-%d} and {study.last:%Y-%m-%d}, {study.n_steps:,} bars."
+        f"dates between {study.first:%d %b %Y} and {study.last:%d %b %Y}, {study.n_steps:,} bars."
     )
 
 
@@ -143,11 +142,6 @@ def parts_table(study: Study) -> pd.DataFrame:
     )
 
 
-def bar_time(moment: pd.Timestamp, interval: str) -> str:
-    """When a bar opened, on its exchange's clock: a day, and its time where there are several."""
-    return f"{moment:%Y-%m-%d %H:%M}" if is_intraday(interval) else f"{moment:%Y-%m-%d}"
-
-
 def miss_title(miss: pd.Series) -> str:
     """A miss in a line, to be chosen from a list."""
     sigmas = abs(miss["actual_return"]) / miss["scale"]
@@ -186,7 +180,7 @@ def scored_text(last: Scored | None, *, is_running: bool) -> str:
     if last is None:
         return "Stored forecasts are scored once an hour, as their bars come."
     text = (
-        f"Last scored at {last.at:%Y-%m-%d %H:%M} UTC: {last.n_steps:,} new bars of "
+        f"Last scored at {last.at:%d %b %Y %H:%M} UTC: {last.n_steps:,} new bars of "
         f"{last.n_asked:,} series."
     )
     if last.problem:

@@ -14,6 +14,7 @@ from pages.ui.glossary import meaning
 from pages.ui.link import open_page
 from pages.ui.messages import error_text, plain, show_error
 from pages.ui.progress import POLL_SECONDS
+from pages.ui.readouts import bar_time
 from pages.ui.results import show_number
 from pages.ui.session import owner
 from pages.ui.track_record import controls, figure, text
@@ -153,7 +154,7 @@ def _stored_fan(
     came = store.evaluations([prediction.id]).set_index("step")["actual_return"].astype(float)
     moved = came.reindex(range(1, prediction.horizon + 1)).to_numpy()
     local = prediction.timestamps.tz_convert(prediction.zone)
-    labels = [text.bar_time(stamp, prediction.interval) for stamp in local]
+    labels = [bar_time(stamp, prediction.interval) for stamp in local]
     # Measured from the close that the bars have at the origin, as it was scored.
     actual = prediction.last_close * np.exp(moved)
     return labels, prediction.quantiles, prediction.levels, actual
