@@ -66,7 +66,7 @@ AROUND = """
     const around = element => {
         const frames = [];
         for (let e = element; e && frames.length < 4; e = e.parentElement) frames.push(e);
-        const beside = [...element.parentElement.querySelectorAll("*")].slice(0, 20);
+        const beside = [...(element.parentElement?.querySelectorAll("*") ?? [])].slice(0, 20);
         return [...frames, ...beside].map(looks).join(";");
     };
 """
@@ -84,20 +84,29 @@ STEP = f"""() => {{
 }}"""
 
 # Which elements of the trail look in focus as they do without it. Those that seem to are looked at
-# again with time enough, for frames fade in.
+# again with time enough: frames fade in, and a busy machine draws them late.
 UNSEEN = f"""async () => {{
     {AROUND}
-    const pause = () => new Promise(resolve => setTimeout(resolve, 400));
+    const pause = () => new Promise(resolve => setTimeout(resolve, 100));
+    const isFading = () => document.getAnimations().some(each => each.playState === "running");
+    const atRest = async element => {{
+        let last;
+        do {{
+            last = around(element);
+            await pause();
+        }} while (isFading() || around(element) !== last);
+        return last;
+    }};
     const unseen = [];
     for (const [i, {{ element, looks }}] of window.trail.entries()) {{
         if (element.matches("{SHOWN_OTHERWISE}")) continue;
         if (!element.isConnected || around(element) !== looks) continue;
+        document.activeElement.blur();
+        const unfocused = await atRest(element);
         element.focus();
-        await pause();
-        const focused = around(element);
-        element.blur();
-        await pause();
-        if (element.isConnected && around(element) === focused) unseen.push(i);
+        const end = performance.now() + 5000;
+        while (around(element) === unfocused && performance.now() < end) await pause();
+        if (around(element) === unfocused) unseen.push(i);
     }}
     return unseen;
 }}"""
