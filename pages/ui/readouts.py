@@ -170,8 +170,8 @@ def cautions(candles: Candles, forecast: Forecast, *, is_published: bool) -> lis
         notes.append(note)
     if forecast.n_context < 64:
         notes.append(f"The model read only {forecast.n_context} bars; more would help it.")
-    history = candles.at_origin(forecast.origin).history
-    closes = history.frame["close"].to_numpy()[-forecast.n_context :]
+    known = candles.frame["close"].to_numpy()[: n_known(candles, forecast)]
+    closes = known[-forecast.n_context :]
     if (closes == closes[0]).all():
         notes.append(
             f"The close is {closes[0]:,.{price_decimals(closes)}f} in all {len(closes):,} bars "

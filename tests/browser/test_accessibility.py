@@ -40,16 +40,17 @@ WATCH = """() => {
         { subtree: true, childList: true, attributes: true, characterData: true });
 }"""
 
+FADES = 'document.getAnimations().some(each => each.playState === "running")'
+
 # Nothing is computed any more, nothing fades, and for 250 ms nothing has changed.
-IS_READY = """() => {
+IS_READY = f"""() => {{
     const busy = document.querySelector(
         '[data-testid="stSkeleton"], [data-testid="stProgress"], [data-testid="stSpinner"]');
     const state = document.querySelector("[data-test-script-state]")?.dataset.testScriptState;
-    const fades = document.getAnimations().some(each => each.playState === "running");
-    if (busy || fades || state !== "notRunning")
+    if (busy || {FADES} || state !== "notRunning")
         window.changed = performance.now();
     return performance.now() - window.changed >= 250;
-}"""
+}}"""
 
 HAS_SCHEME = """scheme =>
     getComputedStyle(document.querySelector(".stApp")).colorScheme === scheme"""
@@ -88,13 +89,12 @@ STEP = f"""() => {{
 UNSEEN = f"""async () => {{
     {AROUND}
     const pause = () => new Promise(resolve => setTimeout(resolve, 100));
-    const isFading = () => document.getAnimations().some(each => each.playState === "running");
     const atRest = async element => {{
         let last;
         do {{
             last = around(element);
             await pause();
-        }} while (isFading() || around(element) !== last);
+        }} while ({FADES} || around(element) !== last);
         return last;
     }};
     const unseen = [];

@@ -40,6 +40,13 @@ def test_exponentials_are_those_of_numpy():
     assert (ours[-1] == 1).all()
 
 
+def least_kept(powers, top_k=0, top_p=1.0, n=32):
+    """By the kernel, of the first n paths of powers (V, R): (R,)."""
+    V, least = len(powers), np.zeros(32, np.float32)
+    kernels.least_kept(powers, n, top_k or V, top_p, np.empty((32, V), np.float32), least)
+    return least
+
+
 @pytest.mark.parametrize(
     "setting",
     [
@@ -74,18 +81,9 @@ def test_draws_are_those_of_the_filters(setting, ties, n_tokens):
     columns = np.zeros((n_tokens, 32), np.float32)
     columns[:, :30] = logits.T
     kernels.powers(columns, bias, np.float32(divisor(sampling)))
-    least, ids = np.zeros(32, np.float32), np.empty(30, np.int64)
-    rows, top_k = np.empty((32, n_tokens), np.float32), sampling.top_k or n_tokens
-    kernels.least_kept(columns, 30, top_k, sampling.top_p, rows, least)
+    least, ids = least_kept(columns, sampling.top_k, sampling.top_p, n=30), np.empty(30, np.int64)
     kernels.draw(columns, least, uniforms, np.empty((n_tokens, 32)), ids)
     assert ids.tolist() == expected.tolist()
-
-
-def least_kept(powers, top_k=0, top_p=1.0):
-    """By the kernel, of powers (V, R): (R,)."""
-    V, least = len(powers), np.empty(32, np.float32)
-    kernels.least_kept(powers, 32, top_k or V, top_p, np.empty((32, V), np.float32), least)
-    return least
 
 
 @pytest.mark.parametrize("top_p", [0.1, 0.9, 0.9999999, 1 - 1e-10])
