@@ -82,7 +82,7 @@ $(RUNTIME): $(CREATED) pyproject.toml constraints.txt
 	@$(PIP) install -c constraints.txt $(HATCHLING)
 	@$(PIP) install -c constraints.txt --no-build-isolation -e .
 	@echo "Computing the first forecast"
-	@$(PY) -m pages.ui.opening || echo "It will be computed when the application starts."
+	@$(PY) -m pages.ui.jobs.opening || echo "It will be computed when the application starts."
 	@touch $@
 
 $(DEVELOP): $(RUNTIME)

@@ -6,13 +6,13 @@ in every visit, for the page.
 
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from pages.ui.shell import build_shell
+from pages.ui.frame.shell import build_shell
 
 if get_script_run_ctx(suppress_warning=True) is None:
     from starlette.middleware import Middleware
     from streamlit.starlette import App
 
-    from pages.ui.server import PageAddresses, opening
+    from pages.ui.frame.server import PageAddresses, opening
 
     app = App(__file__, middleware=[Middleware(PageAddresses)], lifespan=opening)
     if __name__ == "__main__":

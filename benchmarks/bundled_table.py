@@ -19,7 +19,7 @@ import time
 import torch
 
 from kronos.cli import main
-from kronos.zoo import load
+from kronos.models import load
 
 
 def revision() -> str:

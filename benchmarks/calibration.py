@@ -19,11 +19,11 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.events.bootstrap import Figure, bootstrap
+from kronos.calendars.intervals import INTERVALS
 from kronos.calibration.record import outcomes_of, usable_record
 from kronos.calibration.replay import offsets_at_issue, replay
 from kronos.calibration.tracker import ETA, LOCATION
 from kronos.evaluation.outcomes import BAND, crps_of_errors
-from kronos.intervals import INTERVALS
 from kronos.store.prediction import LEVELS
 from kronos.store.record import read_quantiles
 from kronos.store.store import Store

@@ -18,9 +18,9 @@ from playwright.sync_api import Browser, sync_playwright
 from plotly.offline import get_plotlyjs
 
 from data_sources.samples import load_sample
-from kronos.baselines import baseline
 from kronos.candles import Candles
 from kronos.forecast import Forecast
+from kronos.forecasters.baselines import baseline
 from pages.ui.chart.figure import fan_figure
 
 # Twice a frame: once to have it laid out, once to have it painted.

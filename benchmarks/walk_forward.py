@@ -20,7 +20,7 @@ import torch
 
 from benchmarks.bundled_table import revision
 from data_sources.samples import SAMPLES, SampleBars, load_sample
-from kronos.service import new_engine
+from kronos.serving.service import new_engine
 from kronos.store.store import Store
 from kronos.walk_forward import Series, WalkPlan, walk_forward
 

@@ -17,7 +17,7 @@ from typing import Any
 from curl_cffi.requests import Response, Session
 from curl_cffi.requests.exceptions import RequestException, Timeout
 
-from data_sources.http_faults import no_answer
+from data_sources.http import no_answer
 
 __all__ = ["TITLE", "JudgedSession"]
 

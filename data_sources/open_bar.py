@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 from kronos.calendars import ALWAYS_OPEN, FX, WEEKDAYS
+from kronos.calendars.intervals import interval_width, is_intraday
 from kronos.calendars.sessions import schedule
 from kronos.candles import Candles
 from kronos.errors import UnknownSymbol
-from kronos.intervals import interval_width, is_intraday
 
 __all__ = ["LATEST_DELAY", "UNFINISHED", "bar_end", "without_open_bars"]
 

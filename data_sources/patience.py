@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from data_sources.http_faults import rate_limited
+from data_sources.http import rate_limited
 from kronos.errors import RateLimited, SourceDown
 
 __all__ = ["ASK_SECONDS", "Patience"]

@@ -7,7 +7,7 @@ from functools import cache
 
 import pandas as pd
 
-from data_sources.csv_file import CsvChoices, read_csv
+from data_sources.csv.reader import CsvChoices, read_csv
 from data_sources.source import Bars, Instrument
 from kronos.assets import asset_path
 from kronos.candles import Candles

@@ -16,19 +16,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kronos.forecast import Forecast
-    from kronos.predictor import KronosPredictor
-    from kronos.pretrained import Kronos, KronosTokenizer
-    from kronos.zoo import load
+    from kronos.forecasters.kronos import KronosPredictor
+    from kronos.models import load
+    from kronos.models.pretrained import Kronos, KronosTokenizer
 
 __all__ = ["Forecast", "Kronos", "KronosPredictor", "KronosTokenizer", "load"]
 __version__ = "0.1.0"
 
 _HOMES = {
     "Forecast": "kronos.forecast",
-    "Kronos": "kronos.pretrained",
-    "KronosPredictor": "kronos.predictor",
-    "KronosTokenizer": "kronos.pretrained",
-    "load": "kronos.zoo",
+    "Kronos": "kronos.models.pretrained",
+    "KronosPredictor": "kronos.forecasters.kronos",
+    "KronosTokenizer": "kronos.models.pretrained",
+    "load": "kronos.models",
 }
 
 

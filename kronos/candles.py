@@ -10,9 +10,9 @@ import pandas as pd
 
 from kronos.calendars import future_timestamps, place_bars
 from kronos.calendars.exchanges import check_zone
+from kronos.calendars.intervals import INTERVALS, infer_interval, interval_width
 from kronos.errors import InvalidCandles
 from kronos.forecast import COLUMNS
-from kronos.intervals import INTERVALS, infer_interval, interval_width
 
 __all__ = ["COLUMNS", "INTERVALS", "PRICES", "Candles", "Split", "fill_volume", "infer_interval"]
 

@@ -3,14 +3,14 @@
 import streamlit as st
 
 from kronos.errors import KronosError
-from pages.ui import services
 from pages.ui.backtest import controls, view
 from pages.ui.backtest.work import backtest_work
-from pages.ui.messages import plain, show_error
-from pages.ui.run_button import run_button
-from pages.ui.run_session import RunSession
-from pages.ui.shell import require_shell
-from pages.ui.viewport import is_narrow
+from pages.ui.frame.messages import plain, show_error
+from pages.ui.frame.shell import require_shell
+from pages.ui.frame.viewport import is_narrow
+from pages.ui.jobs import services
+from pages.ui.jobs.run_button import run_button
+from pages.ui.jobs.session_runs import RunSession
 from pages.ui.watchlist.sources import open_source
 
 require_shell()

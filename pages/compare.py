@@ -3,17 +3,17 @@
 import streamlit as st
 
 from kronos.errors import InvalidRequest
-from pages.ui import saving
-from pages.ui import source as candle_source
 from pages.ui.compare import progress as compare_progress
 from pages.ui.compare import results as compare_results
 from pages.ui.compare.controls import choose_requests
 from pages.ui.compare.runs import COMPARISON
-from pages.ui.link import show_link_losses
-from pages.ui.messages import show_error
-from pages.ui.run_button import run_button
-from pages.ui.shell import require_shell
-from pages.ui.viewport import is_narrow
+from pages.ui.frame.links import show_link_losses
+from pages.ui.frame.messages import show_error
+from pages.ui.frame.shell import require_shell
+from pages.ui.frame.viewport import is_narrow
+from pages.ui.inputs import candles as candle_source
+from pages.ui.jobs import saving
+from pages.ui.jobs.run_button import run_button
 
 require_shell()
 

@@ -3,15 +3,18 @@
 import streamlit as st
 
 from kronos.errors import InvalidRequest
-from pages.ui import asked, controls, details, progress, results, saving
-from pages.ui import source as candle_source
-from pages.ui.calibration import choose_fan
 from pages.ui.chart import view as chart_view
-from pages.ui.ensemble import show_weights
-from pages.ui.link import show_link_losses
-from pages.ui.messages import show_error
-from pages.ui.run_button import run_button
-from pages.ui.shell import require_shell
+from pages.ui.fan import results
+from pages.ui.fan.calibration import choose_fan
+from pages.ui.fan.ensemble import show_weights
+from pages.ui.forecast import asked, details
+from pages.ui.frame.links import show_link_losses
+from pages.ui.frame.messages import show_error
+from pages.ui.frame.shell import require_shell
+from pages.ui.inputs import candles as candle_source
+from pages.ui.inputs import controls
+from pages.ui.jobs import progress, saving
+from pages.ui.jobs.run_button import run_button
 
 require_shell()
 

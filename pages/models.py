@@ -2,8 +2,8 @@
 
 import streamlit as st
 
+from pages.ui.frame.shell import require_shell
 from pages.ui.models import view as models_view
-from pages.ui.shell import require_shell
 
 require_shell()
 

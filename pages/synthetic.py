@@ -4,16 +4,16 @@ import streamlit as st
 
 from kronos.errors import InvalidRequest
 from kronos.synthetic.generate import MIN_CONTEXT
-from pages.ui import services
-from pages.ui import source as candle_source
-from pages.ui.link import show_link_losses
-from pages.ui.messages import show_error
-from pages.ui.run_button import run_button
-from pages.ui.run_session import RunSession
-from pages.ui.shell import require_shell
+from pages.ui.frame.links import show_link_losses
+from pages.ui.frame.messages import show_error
+from pages.ui.frame.shell import require_shell
+from pages.ui.frame.viewport import is_narrow
+from pages.ui.inputs import candles as candle_source
+from pages.ui.jobs import services
+from pages.ui.jobs.run_button import run_button
+from pages.ui.jobs.session_runs import RunSession
 from pages.ui.synthetic import view
 from pages.ui.synthetic.work import synthetic_work
-from pages.ui.viewport import is_narrow
 
 require_shell()
 session = RunSession("synthetic", services.synthetics, view.state_text)

@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from pages.ui.shell import require_shell
+from pages.ui.frame.shell import require_shell
+from pages.ui.frame.viewport import is_narrow
 from pages.ui.track_record import controls, scoring, view, walks
 from pages.ui.track_record.text import PROMISE
-from pages.ui.viewport import is_narrow
 
 require_shell()
 

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.ui.shell import require_shell
+from pages.ui.frame.shell import require_shell
 from pages.ui.training import session
 from pages.ui.training.setup import show_setup
 from pages.ui.training.view import show_run

@@ -3,9 +3,9 @@
 import streamlit as st
 
 from kronos.errors import KronosError
-from pages.ui.messages import plain, show_error
-from pages.ui.run_button import run_button
-from pages.ui.shell import require_shell
+from pages.ui.frame.messages import plain, show_error
+from pages.ui.frame.shell import require_shell
+from pages.ui.jobs.run_button import run_button
 from pages.ui.watchlist import board, controls, keeping, session
 
 require_shell()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kronos import adapters, zoo
+from kronos import models
+from kronos.models import adapters
 
 NAME = "made-up-events"
 
@@ -14,15 +15,15 @@ def write_event_adapter(folder: Path, base: Path | str, *, strength: float = 0.3
 
     Args:
         folder: Where adapters are looked for.
-        base: As for `zoo.locate`.
+        base: As for `models.locate`.
         strength: Standard deviation of the weights.
     """
     import torch
 
-    from kronos.adapters.merging import save_adapter
+    from kronos.models.adapters.merging import save_adapter
     from kronos.nn.checkpoint import load_model
 
-    located = zoo.locate(base)
+    located = models.locate(base)
     block = load_model(located.model).add_event_embedding()
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
@@ -30,8 +31,8 @@ def write_event_adapter(folder: Path, base: Path | str, *, strength: float = 0.3
     tensors = {f"event_emb.{name}": value for name, value in block.state_dict().items()}
     facts = adapters.AdapterFacts(
         base=located.reference,
-        base_sha256=zoo.weights_sha256(located.model),
-        tokenizer_sha256=zoo.weights_sha256(located.tokenizer),
+        base_sha256=models.weights_sha256(located.model),
+        tokenizer_sha256=models.weights_sha256(located.tokenizer),
         rank=1, alpha=1, cut_off="2012-01-01T00:00:00+00:00",
         seen_until="2012-06-01T00:00:00+00:00", code="0", created="2025-07-01T00:00:00+00:00",
         steps=0, n_parameters=sum(value.numel() for value in tensors.values()), has_events=True,

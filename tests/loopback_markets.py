@@ -107,7 +107,7 @@ class LoopbackMarkets:
 
 def yahoo_session(url: str, **options: Any) -> Any:
     """A session for `Yahoo` that sends everything to the loopback server."""
-    from data_sources.yahoo_session import ChartSession
+    from data_sources.yahoo.session import ChartSession
 
     class LoopbackSession(ChartSession):
         def send(self, method: Any, address: str, *args: Any, **rest: Any) -> Any:

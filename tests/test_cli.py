@@ -16,9 +16,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from kronos import assets, cli, zoo
+from kronos import assets, cli, models
 from kronos.cli.terminal import ProgressLine
-from kronos.hub.repository import WEIGHTS_NAME, repository
+from kronos.models.hub.repository import WEIGHTS_NAME, repository
 from tests.loopback_hub import LoopbackHub
 
 ROOT = Path(__file__).parents[1]
@@ -217,14 +217,14 @@ def test_models_lists_every_model(cache: Path, capsys: pytest.CaptureFixture[str
 def test_models_download_verify_delete(
     cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tiny = zoo.PublishedModel(
+    tiny = models.PublishedModel(
         name="tiny",
         model=repository("acme/Kronos-tiny", "a" * 40),
         tokenizer=repository("acme/Kronos-Tokenizer-tiny", "b" * 40),
         n_parameters=1,
         max_context=64,
     )
-    monkeypatch.setitem(zoo.PUBLISHED, "tiny", tiny)
+    monkeypatch.setitem(models.PUBLISHED, "tiny", tiny)
     with LoopbackHub() as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         for repo, part in zip(tiny.repositories, ("model", "tokenizer"), strict=True):
@@ -233,7 +233,7 @@ def test_models_download_verify_delete(
         assert "kronos models download tiny" in capsys.readouterr().err
         assert cli.main(["models", "download", "tiny"]) == 0
         assert cli.main(["models", "verify", "tiny"]) == 0
-    weights = zoo.checkpoint_folder("tiny") / WEIGHTS_NAME
+    weights = models.checkpoint_folder("tiny") / WEIGHTS_NAME
     with weights.open("ab") as opened:
         opened.write(b"x")
     capsys.readouterr()
@@ -319,7 +319,7 @@ def test_the_bundled_model_is_the_default(
     target = tmp_path / "assets" / "bundled"
     for part in ("model", "tokenizer"):
         shutil.copytree(GOLDEN / part, target / part)
-    zoo.describe_bundle(target, lookback=40, max_context=64)
+    models.describe_bundle(target, lookback=40, max_context=64)
     monkeypatch.setattr(assets, "_INSTALLED", tmp_path / "none")
     monkeypatch.setattr(assets, "_CHECKOUT", tmp_path / "assets")
     quick = ["--device", "cpu", "--paths", "2", "--horizon", "2", "--format", "json"]

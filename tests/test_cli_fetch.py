@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_sources import markets as registry
-from data_sources.csv_file import read_csv
-from data_sources.exchange import Exchange
-from data_sources.yahoo import Yahoo
+from data_sources import registry
+from data_sources.csv.reader import read_csv
+from data_sources.exchange.source import Exchange
+from data_sources.yahoo.source import Yahoo
 from kronos import cli
 from tests.loopback_markets import LoopbackMarkets, redirect, yahoo_session
 

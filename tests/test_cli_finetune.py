@@ -13,8 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from kronos.adapters import adapter_path
 from kronos.cli import main
+from kronos.models.adapters import adapter_path
 from tests.training.conftest import made_up_bars
 
 GOLDEN = Path(__file__).parent / "golden"

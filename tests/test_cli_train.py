@@ -21,7 +21,7 @@ def test_both_stages_write_one_loadable_folder(bars, tmp_path):
     common += ["--bars-per-batch", "512", "--device", "cpu"]
     assert main(["train", "tokenizer", *common]) == 0
     assert main(["train", "model", *common]) == 0
-    from kronos.zoo import load
+    from kronos.models import load
 
     assert load(str(out), device="cpu").name == "run"
 

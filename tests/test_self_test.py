@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from kronos import assets, zoo
+from kronos import assets, models
+from kronos.decoding import sequence as continuation
 from kronos.errors import ForecastCancelled, InvalidRequest
-from kronos.hub.repository import WEIGHTS_NAME, repository
-from kronos.inference import continuation
-from kronos.inference.engine import Engine
+from kronos.models.hub.repository import WEIGHTS_NAME, repository
 from kronos.self_test import TITLES, SelfTest, run_self_test
-from kronos.service import new_engine
+from kronos.serving.engine import Engine
+from kronos.serving.service import new_engine
 from tests.loopback_hub import LoopbackHub
 
 GOLDEN = Path(__file__).parent / "golden"
-TINY = zoo.PublishedModel(
+TINY = models.PublishedModel(
     name="tiny",
     model=repository("acme/Kronos-tiny", "a" * 40),
     tokenizer=repository("acme/Kronos-Tokenizer-tiny", "b" * 40),
@@ -41,12 +41,12 @@ def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A model in the table, downloaded."""
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setitem(zoo.PUBLISHED, "tiny", TINY)
+    monkeypatch.setitem(models.PUBLISHED, "tiny", TINY)
     with LoopbackHub() as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         for repo, part in zip(TINY.repositories, ("model", "tokenizer"), strict=True):
             server.publish(repo.repo_id, repo.revision, GOLDEN / part)
-        zoo.download("tiny")
+        models.download("tiny")
 
 
 def outcomes(tested: SelfTest) -> dict[str, str]:
@@ -61,7 +61,7 @@ def altered(name: str, alter, **options) -> SelfTest:
     """The test of a model that was altered after it was loaded."""
 
     def load(name, progress):
-        predictor = zoo.load(name, device="cpu", **options)
+        predictor = models.load(name, device="cpu", **options)
         alter(predictor)
         return predictor
 
@@ -76,7 +76,7 @@ def test_the_bundled_model_passes_every_step(engine):
     assert tested.is_passed
     assert "cpu" in found(tested, LOADING)
     assert sorted(set(done)) == list(range(len(TITLES)))
-    assert zoo.checked("bundled").problem == ""
+    assert models.checked("bundled").problem == ""
     again = run_self_test(engine, "bundled")
     assert "in memory" in found(again, LOADING)
 
@@ -133,12 +133,12 @@ def test_in_bfloat16_most_first_draws_must_agree(tiny):
 
 
 def test_a_damaged_file_ends_the_test_with_what_to_do(tiny, engine):
-    with (zoo.checkpoint_folder("tiny") / WEIGHTS_NAME).open("r+b") as opened:
+    with (models.checkpoint_folder("tiny") / WEIGHTS_NAME).open("r+b") as opened:
         opened.write(b"\xff" * 8)
     tested = run_self_test(engine, "tiny")
     assert outcomes(tested) == {**dict.fromkeys(TITLES, "skipped"), DIGESTS: "failed"}
     assert "download it anew" in found(tested, DIGESTS)
-    assert "removed" in zoo.checked("tiny").problem
+    assert "removed" in models.checked("tiny").problem
 
 
 def test_a_model_that_is_not_here_says_how_to_get_it(engine, monkeypatch, tmp_path):

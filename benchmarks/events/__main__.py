@@ -31,12 +31,12 @@ from benchmarks.events.origins import draw_origins
 from benchmarks.events.real import RealPlan, events_of, load_bars, parts_of, train_adapter
 from benchmarks.events.recovery import RecoveryPlan, recover, recovery_table
 from benchmarks.events.scores import ARMS, compare, score_windows, verdict
-from kronos import zoo
-from kronos.adapters import read_facts
+from kronos import models
 from kronos.errors import KronosError
 from kronos.finetune.job import Hooks
 from kronos.finetune.lora import Targets
 from kronos.finetune.provenance import code_revision
+from kronos.models.adapters import read_facts
 from kronos.training.corpus_events import CorpusEvents
 
 DEFAULTS, PLANTED = RealPlan(), RecoveryPlan()
@@ -153,7 +153,7 @@ def run_real(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     for origins, has_event in zip(kinds, (True, False), strict=True):
         sampled = {}
         for arm in ARMS:
-            model = zoo.load(plan.base if arm == "base" else best, device="cpu")
+            model = models.load(plan.base if arm == "base" else best, device="cpu")
             is_told = arm == "told"
             sampled[arm] = fans(model, bars, told, origins, sampling, is_told=is_told)
             _say(f"{arm}: {len(origins)} {'event' if has_event else 'quiet'} windows")

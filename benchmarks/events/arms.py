@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kronos.candle_paths import PRICE_FLOOR, anchor_factor
-from kronos.context import CLOSE, Context
 from kronos.forecast import SamplingParameters
-from kronos.predictor import KronosPredictor
+from kronos.forecasters.inputs import CLOSE, Context
+from kronos.forecasters.kronos import KronosPredictor
+from kronos.forecasters.paths import PRICE_FLOOR, anchor_factor
 from kronos.training.corpus import Corpus, SeriesInfo
 from kronos.training.corpus_events import CorpusEvents
 

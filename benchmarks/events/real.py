@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.corpus_manifest import manifest
-from kronos import zoo
+from kronos import models
 from kronos.errors import InvalidRequest
 from kronos.events import Event
 from kronos.events.csv_file import read_events
@@ -136,7 +136,7 @@ def train_adapter(
     Raises:
         InvalidRequest: The run was stopped before its end.
     """
-    material = Material(zoo.locate(plan.base), parts, events, learn_events=True)
+    material = Material(models.locate(plan.base), parts, events, learn_events=True)
     result = finetune_lora(material, replace(plan.settings, lr=lr), out, hooks=hooks)
     if result.outcome.reason == "stopped":
         raise InvalidRequest(f"The run in {out} was stopped. Start the command again to go on.")

@@ -17,12 +17,12 @@ import pandas as pd
 from benchmarks.events.arms import Fan, Origin, Sampling, fans
 from benchmarks.events.bootstrap import bootstrap
 from benchmarks.events.planted import PlantedPlan, planted_corpus, planted_events
-from kronos import zoo
+from kronos import models
 from kronos.finetune.job import Hooks, Material, finetune_lora
 from kronos.finetune.lora import LoraSettings, Targets
 from kronos.finetune.settings import FinetuneSettings
 from kronos.finetune.split import Split, split_corpus
-from kronos.predictor import KronosPredictor
+from kronos.forecasters.kronos import KronosPredictor
 from kronos.training.corpus import Corpus
 from kronos.training.corpus_events import CorpusEvents
 
@@ -101,7 +101,7 @@ def recover(plan: RecoveryPlan, out: Path, hooks: Hooks | None = None) -> dict[s
     n_bars = plan.context + plan.horizon
     parts = split_corpus(corpus, _split(corpus, plan.planted.n_bars), n_bars=n_bars)
     assert parts.test is not None
-    base = zoo.locate(plan.base)
+    base = models.locate(plan.base)
     material = Material(base, parts, events, learn_events=True)
     lora = LoraSettings(alpha=plan.alpha, targets=plan.targets)
     trained = finetune_lora(material, plan.settings(), out, lora=lora, hooks=hooks)
@@ -111,7 +111,7 @@ def recover(plan: RecoveryPlan, out: Path, hooks: Hooks | None = None) -> dict[s
     found: dict[str, Any] = {"plan": asdict(plan), "best_step": trained.outcome.best_step}
     device = hooks.device if hooks else None
     for arm, model in (("base", base.reference), ("adapter", trained.path)):
-        predictor: KronosPredictor = zoo.load(model, device=device)
+        predictor: KronosPredictor = models.load(model, device=device)
         sampled = fans(predictor, parts.test, told, origins, sampling, is_told=arm == "adapter")
         found[arm] = spreads(sampled, [origin.series.name for origin in origins])
     multiplier = plan.planted.multiplier

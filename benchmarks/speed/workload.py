@@ -8,14 +8,14 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from kronos import zoo
+from kronos import models
 from kronos.assets import asset_path
 from kronos.forecast import SamplingParameters
+from kronos.models.checkpoints import Card
 from kronos.nn.checkpoint import save_checkpoint
 from kronos.nn.config import SIZES, published_tokenizer
 from kronos.nn.model import Kronos
 from kronos.nn.tokenizer import KronosTokenizer
-from kronos.zoo.folders import Card
 
 SAMPLE = "ETHUSD_1h.csv"
 
@@ -110,13 +110,13 @@ def prepare(size: str, scratch: Path) -> Checkpoint:
         InvalidRequest: There is no such size.
     """
     if size not in SIZES:
-        model, tokenizer = zoo.checkpoint_pair(size)
+        model, tokenizer = models.checkpoint_pair(size)
         card = Card.read(Path(size)) or Card()
         return Checkpoint(Path(size).name, "checkpoint folder", model, tokenizer, card.max_context)
-    known = {entry.name: entry for entry in zoo.available()}.get(size)
+    known = {entry.name: entry for entry in models.available()}.get(size)
     max_context = known.max_context if known else 512
     if known and known.state == "cached":
-        pair = zoo.checkpoint_pair(size)
+        pair = models.checkpoint_pair(size)
         return Checkpoint(size, f"published weights {known.revision[:8]}", *pair, max_context)
     folder = scratch / size
     torch.manual_seed(0)

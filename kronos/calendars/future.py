@@ -7,9 +7,9 @@ import pandas as pd
 
 from kronos.calendars.exchanges import ALWAYS_OPEN, FX, check_zone
 from kronos.calendars.fx_week import NEW_YORK, next_fx_bars
+from kronos.calendars.intervals import interval_width, is_intraday
 from kronos.calendars.sessions import holidays_known_until, schedule
 from kronos.errors import InvalidCandles, InvalidRequest
-from kronos.intervals import interval_width, is_intraday
 
 __all__ = ["MAX_HORIZON", "calendar_note", "future_timestamps"]
 

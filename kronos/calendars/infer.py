@@ -20,8 +20,8 @@ from kronos.calendars.exchanges import (
     calendar_zone,
 )
 from kronos.calendars.fx_week import NEW_YORK, best_fx_clock
+from kronos.calendars.intervals import interval_width, is_intraday
 from kronos.calendars.symbols import calendar_of_symbol
-from kronos.intervals import interval_width, is_intraday
 
 __all__ = ["CalendarChoice", "infer_calendar"]
 

@@ -13,9 +13,9 @@ import pandas as pd
 
 from kronos.calendars.exchanges import ALWAYS_OPEN, FX
 from kronos.calendars.fx_week import NEW_YORK
+from kronos.calendars.intervals import interval_width, is_intraday
 from kronos.calendars.sessions import schedule
 from kronos.errors import InvalidCandles
-from kronos.intervals import interval_width, is_intraday
 
 __all__ = ["BarSpans", "bar_spans", "is_trading"]
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from kronos.calendars import asset_class
+from kronos.calendars.intervals import is_intraday
 from kronos.calibration.moving import move_paths
 from kronos.calibration.state import CalibrationState, StreamState
 from kronos.calibration.streams import ANY, Stream
@@ -16,7 +17,6 @@ from kronos.candles import Candles
 from kronos.errors import InvalidRequest
 from kronos.evaluation.cone import cone_scale, origin_volatility
 from kronos.forecast import Forecast
-from kronos.intervals import is_intraday
 
 __all__ = ["Standing", "calibrate", "max_age", "standing"]
 

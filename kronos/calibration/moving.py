@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from kronos.candle_paths import valid_prices
 from kronos.errors import InvalidRequest
 from kronos.forecast import COLUMNS
+from kronos.forecasters.paths import valid_prices
 
 __all__ = ["move_paths", "moved_values"]
 

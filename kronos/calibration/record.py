@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from kronos.calendars.intervals import interval_width
 from kronos.calibration.replay import Outcomes
 from kronos.calibration.streams import Stream, bucket_of
-from kronos.intervals import interval_width
 from kronos.store.prediction import LEVELS
 from kronos.store.record import read_quantiles, read_record
 

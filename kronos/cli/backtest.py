@@ -112,10 +112,10 @@ def run(args: argparse.Namespace) -> int:
     """Runs the backtest and prints its table; see `kronos.cli`."""
     from platformdirs import user_cache_path
 
-    from kronos import zoo
+    from kronos import models
     from kronos.portfolio import Market, backtest
     from kronos.portfolio.export import curves_csv, result_json, summary_text, trades_csv
-    from kronos.service import new_engine
+    from kronos.serving.service import new_engine
     from kronos.store import open_store
 
     plan = _plan(args)
@@ -135,7 +135,7 @@ def run(args: argparse.Namespace) -> int:
             keep=None if store is None else store.save,
             progress=progress,
         )
-    cut_off = zoo.cut_off(plan.model, result.model_revision)
+    cut_off = models.cut_off(plan.model, result.model_revision)
     if args.json:
         write_text(args.json, result_json(result, cut_off))
     if args.curves:

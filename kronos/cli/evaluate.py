@@ -66,7 +66,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Scores and prints the table; see `kronos.cli`."""
-    from kronos.service import engine, engine_sample, longest_context
+    from kronos.serving.service import engine, engine_sample, longest_context
     from kronos.training.corpus import load_corpus
     from kronos.training.held_out import EvaluationPlan, evaluate
 

@@ -157,8 +157,8 @@ def _add(args: argparse.Namespace) -> None:
 def _refresh(args: argparse.Namespace) -> None:
     import pandas as pd
 
-    from data_sources.fred import Fred, fred_key
-    from data_sources.fred_releases import fetch_releases
+    from data_sources.fred.client import Fred, fred_key
+    from data_sources.fred.releases import fetch_releases
     from kronos.events import bundled_events, save_events, stored_events
     from kronos.events.store import USER
 
@@ -184,7 +184,7 @@ def _refresh(args: argparse.Namespace) -> None:
 def _earnings(args: argparse.Namespace) -> None:
     import pandas as pd
 
-    from data_sources.earnings import YahooEarnings
+    from data_sources.yahoo.earnings import YahooEarnings
     from kronos.events import save_events, stored_events
 
     yahoo = YahooEarnings()

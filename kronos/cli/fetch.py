@@ -63,7 +63,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Does what was asked; see `kronos.cli`."""
-    from data_sources.markets import open_source
+    from data_sources.registry import open_source
     from kronos.export import candles_csv
 
     start, end = _moment(args, "start"), _moment(args, "end")

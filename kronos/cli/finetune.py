@@ -52,11 +52,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _tune(args: argparse.Namespace) -> int:
-    from kronos import zoo
+    from kronos import models
     from kronos.finetune.job import finetune_full, finetune_lora
 
     if getattr(args, "name", None):
-        zoo.require_free(args.name)
+        models.require_free(args.name)
     settings, material = _settings(args), _material(args)
     _announce(material, settings)
     out = Path(args.out)
@@ -74,16 +74,16 @@ def _tune(args: argparse.Namespace) -> int:
         _say(f"Saved at step {result.outcome.step}. The same command goes on from there.")
         return 130
     if getattr(args, "name", None):
-        zoo.install(result.path, args.name)
+        models.install(result.path, args.name)
     _tell(result, getattr(args, "name", None) or str(result.path))
     return 0
 
 
 def _rolling(args: argparse.Namespace) -> int:
-    from kronos import zoo
+    from kronos import models
     from kronos.finetune.rolling import RollingSettings, roll
 
-    base, corpus, settings = zoo.locate(args.base), _corpus(args), _settings(args)
+    base, corpus, settings = models.locate(args.base), _corpus(args), _settings(args)
     events = _events()
     classes = sorted({series.asset_class for series in corpus.series})
     failed = []
@@ -120,8 +120,8 @@ def _rolling(args: argparse.Namespace) -> int:
 
 
 def _history(name: str) -> int:
-    from kronos.adapters import rolling_folder
     from kronos.finetune.history import read
+    from kronos.models.adapters import rolling_folder
 
     lines = [
         f"{d.when}  {d.what:12}{d.adapter or '-':18}{d.why}" for d in read(rolling_folder(name))
@@ -148,12 +148,12 @@ def _corpus(args: argparse.Namespace) -> Corpus:
 
 
 def _material(args: argparse.Namespace) -> Material:
-    from kronos import zoo
+    from kronos import models
     from kronos.finetune.job import Material
     from kronos.finetune.split import Split, choose_split, split_corpus
 
     n_bars = _settings(args).n_bars
-    base, corpus = zoo.locate(args.base), _corpus(args)
+    base, corpus = models.locate(args.base), _corpus(args)
     if args.asset_class:
         corpus = corpus.of_class(args.asset_class)
     cut_off = _moment(date_of(args.cut_off, "--cut-off"))

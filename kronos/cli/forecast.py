@@ -7,14 +7,14 @@ import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from kronos.baselines import BASELINES
 from kronos.cli.store import add_store_option
 from kronos.cli.terminal import ProgressLine, write_text
 from kronos.collector import collector_paused
 from kronos.errors import InvalidRequest
+from kronos.forecasters.baselines import BASELINES
 
 if TYPE_CHECKING:
-    from kronos.inference.jobs import JobStatus
+    from kronos.serving.jobs import JobStatus
 
 __all__ = ["add_data_options", "add_parser", "run"]
 
@@ -171,8 +171,8 @@ def run(args: argparse.Namespace) -> int:
         from kronos.ensemble import market_of
         from kronos.export import forecast_json, paths_csv, quantiles_csv
         from kronos.forecast import SamplingParameters
-        from kronos.inference.engine import SAMPLING
-        from kronos.service import forecast_request, new_engine
+        from kronos.serving.engine import SAMPLING
+        from kronos.serving.service import forecast_request, new_engine
         from kronos.store import open_store
 
     # Mistakes in the options are told before the file is read or the model loaded.

@@ -43,7 +43,7 @@ def read_request(args: argparse.Namespace) -> Request:
     """
     # The command is the one place in `kronos` that may use data_sources: like the pages of the
     # application it stands above both. The library below never imports it.
-    from data_sources.csv_file import MAX_BYTES, CsvChoices, read_csv
+    from data_sources.csv.reader import MAX_BYTES, CsvChoices, read_csv
 
     name = "standard input" if args.file == "-" else Path(args.file).name
     choices = CsvChoices(

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from kronos import zoo
+from kronos import models
 from kronos.cli.terminal import ProgressLine, megabytes, write_text
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser", "run"]
 
-_NAMES = ", ".join(zoo.PUBLISHED | zoo.CHRONOS)
+_NAMES = ", ".join(models.PUBLISHED | models.CHRONOS)
 
 _EPILOG = """\
 states:
@@ -67,7 +67,7 @@ def add_parser(subparsers: Any) -> None:
         "seeded forecast twice, valid candles, cached decoding against reading everything anew, "
         "and for the bundled model the closes stored with it. Exit code 2 if a step fails.",
     )
-    testing.add_argument("name", metavar="NAME", help=f"{zoo.BUNDLED}, {_NAMES}, or an adapter")
+    testing.add_argument("name", metavar="NAME", help=f"{models.BUNDLED}, {_NAMES}, or an adapter")
     testing.add_argument("--device", help="cpu, cuda or mps (default: a GPU if there is one)")
     testing.set_defaults(action="test")
 
@@ -75,7 +75,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Does what was asked; see `kronos.cli`."""
     if args.action == "list":
-        entries = zoo.available()
+        entries = models.available()
         if args.json:
             write_text(None, json.dumps([asdict(entry) for entry in entries], indent=2) + "\n")
         else:
@@ -85,20 +85,20 @@ def run(args: argparse.Namespace) -> int:
         return _test(args)
     if args.action == "download":
         with ProgressLine(f"downloading {args.name}", in_bytes=True) as progress:
-            zoo.download(args.name, progress)
+            models.download(args.name, progress)
         done = f"{args.name} is on this machine, verified."
     elif args.action == "verify":
-        zoo.verify(args.name)
+        models.verify(args.name)
         done = f"{args.name}: every file has the bytes it should have."
     else:
-        done = f"{args.name} deleted, {megabytes(zoo.delete(args.name))} freed."
+        done = f"{args.name} deleted, {megabytes(models.delete(args.name))} freed."
     print(done, file=sys.stderr)
     return 0
 
 
 def _test(args: argparse.Namespace) -> int:
     from kronos.self_test import TITLES, run_self_test
-    from kronos.service import new_engine
+    from kronos.serving.service import new_engine
 
     with (
         closing(new_engine(args.device)) as engine,
@@ -122,7 +122,7 @@ def _report(tested: SelfTest) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _table(entries: list[zoo.Entry]) -> str:
+def _table(entries: list[models.Entry]) -> str:
     rows = [("NAME", "STATE", "SIZE", "PARAMETERS", "CONTEXT", "LICENCE", "REVISION")]
     rows += [
         (

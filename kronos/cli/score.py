@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
 
     as_of = moment_of(args.as_of, "--as-of")
     if args.source:
-        from data_sources.markets import open_source
+        from data_sources.registry import open_source
 
         open_source(args.source)  # an unknown name is told before anything is done
     store = open_store(args.store)
@@ -133,7 +133,7 @@ def moment_of(text: str | None, option: str) -> pd.Timestamp | None:
 
 
 def _read(name: str, args: argparse.Namespace) -> Candles:
-    from data_sources.csv_file import MAX_BYTES, CsvChoices, read_csv
+    from data_sources.csv.reader import MAX_BYTES, CsvChoices, read_csv
 
     choices = CsvChoices(
         clock=args.clock, symbol=args.symbol, calendar=args.calendar, interval=args.interval
@@ -143,7 +143,7 @@ def _read(name: str, args: argparse.Namespace) -> Candles:
 
 
 def _fetch(due: Due) -> Candles:
-    from data_sources.markets import open_source
+    from data_sources.registry import open_source
 
     source = open_source(due.source)
     return source.fetch(due.instrument, interval=due.interval, start=due.since).candles

@@ -13,7 +13,7 @@ from kronos.cli.terminal import ProgressLine, write_text
 from kronos.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from kronos.inference.jobs import JobStatus
+    from kronos.serving.jobs import JobStatus
 
 __all__ = ["add_parser", "run"]
 
@@ -76,16 +76,16 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Generates and compares; see `kronos.cli`."""
-    from kronos import zoo
+    from kronos import models
     from kronos.cli.forecast_input import read_request
     from kronos.export import candles_csv
-    from kronos.service import new_engine
+    from kronos.serving.service import new_engine
     from kronos.synthetic import SyntheticPlan, begin_series, made_series, realism
     from kronos.synthetic.export import report_json, report_text
 
     if args.series > 1 and args.output is None:
         raise InvalidRequest("Several series need a folder: give it as --output.")
-    top_p = args.top_p or (0.95 if zoo.draws_tokens(args.model) else 1.0)
+    top_p = args.top_p or (0.95 if models.draws_tokens(args.model) else 1.0)
     plan = SyntheticPlan(
         model=args.model,
         n_bars=args.bars,

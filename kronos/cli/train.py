@@ -215,6 +215,6 @@ def _train_model(
 
 def _start_folders(name: str) -> tuple[Path, Path]:
     """Model and tokenizer folder of a name or folder, downloaded where needed."""
-    from kronos.zoo import checkpoint_pair
+    from kronos.models import checkpoint_pair
 
     return checkpoint_pair(name)

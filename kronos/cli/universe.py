@@ -78,7 +78,7 @@ def _of_folder(folder: Path, interval: str) -> dict[str, Candles]:
 
 
 def _read(path: Path) -> Candles:
-    from data_sources.csv_file import read_csv
+    from data_sources.csv.reader import read_csv
     from kronos.candles import Candles
     from kronos.training.candle_files import read_bars
 
@@ -96,7 +96,7 @@ def _symbols(given: list[str]) -> list[str]:
 def _of_source(
     name: str, symbols: list[str], interval: str, start: pd.Timestamp | None
 ) -> dict[str, Candles]:
-    from data_sources.markets import open_source
+    from data_sources.registry import open_source
 
     source, found = open_source(name), {}
     for symbol in symbols:

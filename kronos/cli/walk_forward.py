@@ -7,11 +7,11 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from kronos.baselines import BASELINES
 from kronos.cli.store import add_store_option
 from kronos.cli.terminal import ProgressLine, duration
 from kronos.cli.train import date_of
 from kronos.errors import InvalidCandles, InvalidRequest
+from kronos.forecasters.baselines import BASELINES
 
 if TYPE_CHECKING:
     from kronos.walk_forward import Series, WalkReport
@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     import pandas as pd
 
     from kronos.forecast import SamplingParameters
-    from kronos.service import new_engine
+    from kronos.serving.service import new_engine
     from kronos.store import open_store
     from kronos.walk_forward import WalkPlan, walk_forward
     from kronos.walk_forward.plan import PATHS

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
 
     from kronos.ensemble.predictor import EnsemblePredictor
-    from kronos.hub import Progress
+    from kronos.models.hub import Progress
 
 __all__ = ["Market", "load_ensemble", "market_of"]
 
@@ -41,15 +41,16 @@ def load_ensemble(
         InvalidRequest: The learned weights are there and cannot be read.
         CheckpointError: A member cannot be used.
     """
-    from kronos import baselines, zoo
+    from kronos import models
     from kronos.ensemble.predictor import EnsemblePredictor
     from kronos.ensemble.weights import load_weights
+    from kronos.forecasters import baselines
 
     weights = load_weights()
     predictors = [
         baselines.baseline(name)
         if baselines.find(name) is not None
-        else zoo.load(name, device=device, dtype="fastest", progress=progress)
+        else models.load(name, device=device, dtype="fastest", progress=progress)
         for name in weights.members
     ]
     return EnsemblePredictor(weights, predictors)

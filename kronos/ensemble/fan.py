@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kronos.candle_paths import valid_prices
 from kronos.errors import InvalidRequest
 from kronos.forecast import COLUMNS, Forecast
+from kronos.forecasters.paths import valid_prices
 
 __all__ = ["combine"]
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from kronos.calendars import ASSET_CLASSES
+from kronos.calendars.intervals import interval_width
 from kronos.ensemble.table import MemberTable
-from kronos.intervals import interval_width
 
 __all__ = ["RECENT", "feature_names", "features", "recent_losses", "trailing_losses"]
 

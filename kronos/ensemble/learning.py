@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kronos.calendars.intervals import interval_width
 from kronos.ensemble.features import features, recent_losses, trailing_losses
 from kronos.ensemble.objective import combined_loss, constant_scores, objective, softmax
 from kronos.ensemble.table import MemberTable
 from kronos.errors import InvalidRequest
-from kronos.intervals import interval_width
 
 __all__ = [
     "FEWEST",

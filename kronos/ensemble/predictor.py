@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from kronos.calibration.streams import bucket_of
-from kronos.context import Stamps
+from kronos.decoding.drawing import Drawing
 from kronos.ensemble.fan import combine
 from kronos.ensemble.features import features
 from kronos.ensemble.market import Market
@@ -19,10 +19,10 @@ from kronos.ensemble.weights import EnsembleWeights
 from kronos.errors import InvalidRequest
 from kronos.evaluation.cone import cone_scale, recent_volatility
 from kronos.forecast import Forecast, SamplingParameters
-from kronos.inference.drawing import Drawing
+from kronos.forecasters.inputs import Stamps
+from kronos.models import ENSEMBLE
 from kronos.store.event_days import event_days
 from kronos.store.prediction import LEVELS
-from kronos.zoo import ENSEMBLE
 
 __all__ = ["EnsemblePredictor"]
 
@@ -154,7 +154,7 @@ class EnsemblePredictor:
         given = {name: asked.pop(name) for name in names if name in asked}
         drawing = self.begin(df, sampling=SamplingParameters(**given), **asked)
         if self.decoder is not None:
-            from kronos.inference.generate import generate
+            from kronos.decoding.decoder import generate
 
             generate(self.decoder, drawing.series, None)
         result: Forecast = drawing.finish()

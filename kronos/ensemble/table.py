@@ -12,9 +12,9 @@ import pandas as pd
 from kronos.calibration.record import issue_moments, usable_record
 from kronos.calibration.streams import bucket_of
 from kronos.evaluation.outcomes import pinball
+from kronos.models.registry import published
 from kronos.store.prediction import LEVELS
 from kronos.store.record import read_quantiles
-from kronos.zoo.table import published
 
 if TYPE_CHECKING:
     from kronos.store.store import Store

@@ -19,9 +19,10 @@ import numpy as np
 import pandas as pd
 from platformdirs import user_data_path
 
-from kronos import baselines, zoo
+from kronos import models
 from kronos.ensemble.learning import Learned, Trial, equal_weights, predict
 from kronos.errors import InvalidRequest
+from kronos.forecasters import baselines
 
 __all__ = ["MEMBERS", "EnsembleWeights", "equal", "load_weights", "user_folder"]
 
@@ -171,7 +172,7 @@ def user_folder() -> Path:
 def _revisions(members: tuple[str, ...]) -> tuple[str, ...]:
     """Revisions as the disk tells them: nothing is downloaded."""
     known = dict.fromkeys(baselines.BASELINES, baselines.revision())
-    known |= {entry.name: entry.revision for entry in zoo.available()}
+    known |= {entry.name: entry.revision for entry in models.available()}
     missing = [name for name in members if name not in known]
     if missing:
         raise InvalidRequest(

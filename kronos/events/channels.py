@@ -26,13 +26,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from kronos.calendars.intervals import is_intraday
 from kronos.calendars.spans import BarSpans, bar_spans
 from kronos.errors import InvalidRequest
 from kronos.events.event import Event, sorted_events
 from kronos.events.leaders import Leaders, hourly_returns, level_scores
 from kronos.events.on_bars import dated_bars, first_bars_after, release_hour
 from kronos.events.surprises import hawkish_scores, surprise_scores
-from kronos.intervals import is_intraday
 
 __all__ = ["CHANNELS", "CPI_CYCLE_DAYS", "FOMC_CYCLE_DAYS", "N_CHANNELS", "event_channels"]
 

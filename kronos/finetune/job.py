@@ -18,8 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from kronos.adapters import AdapterFacts
-from kronos.adapters.merging import merge, save_adapter
 from kronos.errors import InvalidRequest
 from kronos.events import Event, Leaders
 from kronos.finetune.lora import LoraSettings, add_events, add_lora, lora_tensors, n_trained
@@ -27,9 +25,12 @@ from kronos.finetune.provenance import code_revision
 from kronos.finetune.scoring import score
 from kronos.finetune.settings import FinetuneSettings
 from kronos.finetune.split import Parts
+from kronos.forecasters.kronos import KronosPredictor
+from kronos.models import BUNDLED, Located, describe_bundle, weights_sha256
+from kronos.models.adapters import AdapterFacts
+from kronos.models.adapters.merging import merge, save_adapter
 from kronos.nn.checkpoint import load_model, load_tokenizer, save_checkpoint
 from kronos.nn.model import Kronos
-from kronos.predictor import KronosPredictor
 from kronos.training.blocks import recompute_blocks
 from kronos.training.corpus import Corpus
 from kronos.training.corpus_events import CorpusEvents
@@ -38,7 +39,6 @@ from kronos.training.objectives import ModelObjective, TokenizerObjective
 from kronos.training.processes import Process, process_group
 from kronos.training.recipes import BUNDLED_MODEL_OBJECTIVE, BUNDLED_TOKENIZER_OBJECTIVE
 from kronos.training.windows import WindowSampler
-from kronos.zoo import BUNDLED, Located, describe_bundle, weights_sha256
 
 __all__ = ["Hooks", "Material", "finetune_full", "finetune_lora"]
 

@@ -23,8 +23,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from kronos import zoo
-from kronos.adapters import adapter_path, read_facts, rolling_folder
+from kronos import models
 from kronos.errors import CheckpointUnavailable, InvalidRequest
 from kronos.events import Event
 from kronos.finetune.history import Decision, append, champions, exclusive, read
@@ -33,6 +32,7 @@ from kronos.finetune.lora import LoraSettings
 from kronos.finetune.scoring import score
 from kronos.finetune.settings import FinetuneSettings
 from kronos.finetune.split import Parts, choose_split, split_corpus
+from kronos.models.adapters import adapter_path, read_facts, rolling_folder
 from kronos.training.corpus import Corpus
 
 __all__ = ["RollingSettings", "roll", "roll_back", "verdict"]
@@ -63,13 +63,13 @@ class RollingSettings:
     asset_class: str = ""
 
     def __post_init__(self) -> None:
-        zoo.require_free(self.name)
+        models.require_free(self.name)
         if self.years <= 0:
             raise InvalidRequest(f"years must be above 0, found {self.years}.")
 
 
 def roll(
-    base: zoo.Located,
+    base: models.Located,
     corpus: Corpus,
     rolling: RollingSettings,
     settings: FinetuneSettings,
@@ -131,7 +131,7 @@ def roll_back(name: str) -> Decision:
                 f"itself, delete the adapter: kronos models delete {name}."
             )
         before = _kept(folder, stack[-2])
-        zoo.install(before, name)
+        models.install(before, name)
         decision = Decision("rolled back", stack[-2], f"by request, from {stack[-1]}")
         append(folder, decision)
     return decision
@@ -159,7 +159,7 @@ def verdict(scores: dict[str, dict[str, float]]) -> tuple[bool, str]:
 
 
 def _challenge(
-    base: zoo.Located,
+    base: models.Located,
     corpus: Corpus,
     rolling: RollingSettings,
     settings: FinetuneSettings,
@@ -186,7 +186,7 @@ def _challenge(
     if digest in champions(read(folder))[-1:]:
         is_better, why = False, "it is the champion once more: the bars are the same"
     if is_better:
-        zoo.install(_keep(folder, result.path), rolling.name)
+        models.install(_keep(folder, result.path), rolling.name)
     decision = Decision("promoted" if is_better else "kept", digest, why, scores)
     append(folder, decision)
     for state in (out / "model-run").glob("*.safetensors"):
@@ -257,7 +257,7 @@ def _compare(
         if model is None:
             scores[role] = scores["base"]
             continue
-        scores[role] = score(zoo.load(model, device=hooks.device), test, plan, events)
+        scores[role] = score(models.load(model, device=hooks.device), test, plan, events)
     return scores
 
 

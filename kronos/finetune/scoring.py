@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from kronos.predictor import KronosPredictor
+from kronos.forecasters.kronos import KronosPredictor
 from kronos.training.corpus import Corpus
 from kronos.training.corpus_events import CorpusEvents
 from kronos.training.held_out import EvaluationPlan, evaluate

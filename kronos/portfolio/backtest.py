@@ -11,8 +11,6 @@ import numpy as np
 import pandas as pd
 
 from kronos.errors import ForecastCancelled, InvalidRequest
-from kronos.inference.engine import Engine
-from kronos.inference.jobs import JobStatus
 from kronos.portfolio.book import Book, simulate
 from kronos.portfolio.deflated import Deflated, deflated_sharpe
 from kronos.portfolio.forecasts import Keep, survey
@@ -23,7 +21,9 @@ from kronos.portfolio.plan import WARM_UP, Plan, rebalance_dates
 from kronos.portfolio.rank_ic import RankIC, forward_returns, rank_ic
 from kronos.portfolio.rules import Costs, Rules
 from kronos.portfolio.signals import MOMENTUM, SIGNALS, momentum, signal_of
-from kronos.service import ModelFacts, model_facts
+from kronos.serving.engine import Engine
+from kronos.serving.jobs import JobStatus
+from kronos.serving.service import ModelFacts, model_facts
 
 __all__ = ["BENCHMARK", "STRATEGY", "Backtest", "backtest"]
 

@@ -13,18 +13,18 @@ from uuid import uuid4
 import numpy as np
 
 from kronos.candles import Candles
+from kronos.decoding.drawing import Drawing
 from kronos.ensemble.market import market_for, market_of
 from kronos.errors import InvalidCandles
 from kronos.forecast import Forecast, SamplingParameters
-from kronos.inference.drawing import Drawing
-from kronos.inference.engine import Engine, Request
-from kronos.inference.jobs import JobStatus, Priority
 from kronos.portfolio.market import Market
 from kronos.portfolio.outlooks import Outlook, OutlookCache
-from kronos.service import model_facts
+from kronos.serving.engine import Engine, Request
+from kronos.serving.jobs import JobStatus, Priority
+from kronos.serving.service import model_facts
 
 if TYPE_CHECKING:
-    from kronos.predictor import KronosPredictor
+    from kronos.forecasters.kronos import KronosPredictor
 
 __all__ = ["Keep", "Survey", "Window", "survey"]
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from kronos.calendars.intervals import is_intraday
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest
-from kronos.intervals import is_intraday
 
 __all__ = ["MAX_INSTRUMENTS", "Market"]
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kronos import zoo
+from kronos import models
 from kronos.errors import InvalidRequest
-from kronos.inference.engine import Engine
 from kronos.self_test.report import SelfTest, Step
 from kronos.self_test.steps import TITLES, Run
+from kronos.serving.engine import Engine
 
 __all__ = ["TITLES", "SelfTest", "Step", "run_self_test"]
 
@@ -33,7 +33,7 @@ def run_self_test(
     Raises:
         InvalidRequest: There is no such model.
     """
-    entries, wanted = zoo.available(), name.strip().casefold()
+    entries, wanted = models.available(), name.strip().casefold()
     entry = next((e for e in entries if wanted in {e.name, e.title.casefold()}), None)
     if entry is None:
         known = ", ".join(e.name for e in entries)

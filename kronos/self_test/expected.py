@@ -10,12 +10,12 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from kronos import zoo
+from kronos import models
 from kronos.assets import asset_path
 from kronos.candles import Candles
 from kronos.errors import CheckpointInvalid
 from kronos.forecast import Forecast, SamplingParameters
-from kronos.service import forecast_request, new_engine
+from kronos.serving.service import forecast_request, new_engine
 
 __all__ = ["GREEDY", "HORIZON", "TOLERANCE", "Expected", "known_bars", "store_expected"]
 
@@ -67,8 +67,8 @@ def known_bars() -> tuple[pd.DataFrame, pd.DatetimeIndex]:
 
 def store_expected() -> None:
     """Stores what the bundled model forecasts on this machine's processor."""
-    (entry,) = (e for e in zoo.available() if e.name == zoo.BUNDLED)
-    request = forecast_request(zoo.BUNDLED, *known_bars(), GREEDY)
+    (entry,) = (e for e in models.available() if e.name == models.BUNDLED)
+    request = forecast_request(models.BUNDLED, *known_bars(), GREEDY)
     with closing(new_engine("cpu")) as engine:
         found: Forecast = engine.run("expected", request, owner="self-test")
     closes = found.column("close")[0].round(4).tolist()

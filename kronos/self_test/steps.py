@@ -10,18 +10,18 @@ from uuid import uuid4
 
 import numpy as np
 
-from kronos import zoo
+from kronos import models
 from kronos.errors import CheckpointError, ForecastCancelled, KronosError
 from kronos.forecast import Forecast, SamplingParameters
-from kronos.inference.engine import Engine, Request
 from kronos.self_test.expected import GREEDY, HORIZON, TOLERANCE, Expected, known_bars
 from kronos.self_test.report import Outcome, SelfTest, Step
-from kronos.service import forecast_request
+from kronos.serving.engine import Engine, Request
+from kronos.serving.service import forecast_request
 
 if TYPE_CHECKING:
-    from kronos.inference.continuation import Continuation, Drawing
-    from kronos.inference.jobs import JobStatus
-    from kronos.predictor import KronosPredictor
+    from kronos.decoding.sequence import Continuation, Drawing
+    from kronos.forecasters.kronos import KronosPredictor
+    from kronos.serving.jobs import JobStatus
 
 __all__ = ["TITLES", "Run"]
 
@@ -61,7 +61,7 @@ class _Skipped(Exception):
 class Run:
     """One run; the methods `_check_...` return what they found, or raise what is wrong."""
 
-    def __init__(self, engine: Engine, entry: zoo.Entry, watch: Callable[[int], None]) -> None:
+    def __init__(self, engine: Engine, entry: models.Entry, watch: Callable[[int], None]) -> None:
         self._engine = engine
         self._entry = entry
         self._watch = watch
@@ -92,7 +92,7 @@ class Run:
     def _perform(self, title: str, check: Callable[[], str]) -> Step:
         started = time.perf_counter()
         outcome: Outcome = "failed"
-        is_bundled = self._entry.name == zoo.BUNDLED
+        is_bundled = self._entry.name == models.BUNDLED
         advice = _ADVICE_BUNDLED if is_bundled else _ADVICE
         try:
             found, outcome, advice = check(), "passed", ""
@@ -130,14 +130,14 @@ class Run:
         return found
 
     def _check_digests(self) -> str:
-        zoo.verify(self._entry.name)
+        models.verify(self._entry.name)
         return f"{self._entry.n_bytes / 1e6:,.0f} MB: every byte is the pinned one."
 
     def _check_loading(self) -> str:
         was_loaded = self._entry.name in self._engine.loaded
 
         def begin(predictor: KronosPredictor) -> Drawing:
-            from kronos.inference.continuation import Drawing  # torch is loaded by now
+            from kronos.decoding.sequence import Drawing  # torch is loaded by now
 
             return Drawing([], lambda: (predictor.placement, predictor.n_bytes))
 
@@ -178,7 +178,7 @@ class Run:
         return f"{paths.shape[0] * paths.shape[1]} candles, all valid."
 
     def _check_cache(self) -> str:
-        if self._entry.name in zoo.CHRONOS:
+        if self._entry.name in models.CHRONOS:
             raise _Skipped("Chronos-2 decodes nothing step by step.")
         cached, anew, dtype = self._question(_begin_both_ways)
         same = (cached == anew).all(axis=0)  # (N, H): both tokens of a pair
@@ -192,7 +192,7 @@ class Run:
         return f"{same.size} drawn pairs of tokens are the same."
 
     def _check_expectation(self) -> str:
-        if self._entry.name != zoo.BUNDLED:
+        if self._entry.name != models.BUNDLED:
             raise _Skipped("None are stored for downloaded models.")
         expected = Expected.read()
         if expected.revision != self._entry.revision:
@@ -212,7 +212,7 @@ class Run:
 
 def _begin_both_ways(predictor: KronosPredictor) -> Drawing:
     """Draws one context with the cache and with whole windows, from the same noise."""
-    from kronos.inference.continuation import Continuation, Drawing  # torch is loaded by now
+    from kronos.decoding.sequence import Continuation, Drawing  # torch is loaded by now
 
     bars, future = known_bars()
     sampling = SamplingParameters(sample_count=SHORT_PATHS, seed=SEED)

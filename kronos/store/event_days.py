@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from kronos.calendars.intervals import interval_width
 from kronos.events import MACRO, Event, load_events, regions_of
-from kronos.intervals import interval_width
 
 __all__ = ["event_days"]
 

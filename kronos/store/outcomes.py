@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kronos.calendars.intervals import interval_width, is_intraday
 from kronos.candles import Candles
-from kronos.intervals import interval_width, is_intraday
 from kronos.store.prediction import Prediction
 
 __all__ = ["CORRECTION", "KnownBars", "News", "find_news"]

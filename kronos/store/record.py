@@ -16,11 +16,11 @@ import sqlalchemy as sa
 
 from kronos.calendars import asset_class
 from kronos.events import Event
+from kronos.models import cut_off
 from kronos.store.event_days import event_days
 from kronos.store.prediction import LEVELS
 from kronos.store.schema import predictions, signal_evaluations
 from kronos.store.store import Store
-from kronos.zoo import cut_off
 
 __all__ = ["COLUMNS", "read_quantiles", "read_record"]
 

@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 import sqlalchemy as sa
 
+from kronos.calendars.intervals import interval_width
 from kronos.candles import Candles
 from kronos.errors import KronosError
-from kronos.intervals import interval_width
 from kronos.store.schema import predictions, signal_evaluations
 from kronos.store.scoring import ScoreReport, score_candles
 from kronos.store.store import Store

@@ -15,8 +15,8 @@ import pandas as pd
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest
 from kronos.forecast import COLUMNS, Forecast, SamplingParameters, whole_number
-from kronos.inference.engine import Request
-from kronos.service import forecast_request
+from kronos.serving.engine import Request
+from kronos.serving.service import forecast_request
 
 __all__ = ["MAX_BARS", "MAX_SERIES", "MIN_CONTEXT", "SyntheticPlan", "begin_series", "made_series"]
 

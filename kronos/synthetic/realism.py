@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kronos.baselines.bootstrap import block_rows
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest
+from kronos.forecasters.baselines.bootstrap import block_rows
 from kronos.noise import path_uniforms
 
 __all__ = ["LAGS", "LEVELS", "Measure", "Realism", "realism"]

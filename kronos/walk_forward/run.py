@@ -15,8 +15,8 @@ import pandas as pd
 
 from kronos.errors import ForecastCancelled, InvalidRequest, KronosError
 from kronos.forecast import Forecast, Progress
-from kronos.inference.engine import Engine
-from kronos.inference.jobs import JobStatus, Priority
+from kronos.serving.engine import Engine
+from kronos.serving.jobs import JobStatus, Priority
 from kronos.store.backtests import Backtest, save_backtests
 from kronos.store.outcomes import KnownBars
 from kronos.store.paths import KeptPaths

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from kronos.candles import Candles
+from kronos.decoding.drawing import Drawing
 from kronos.errors import KronosError
 from kronos.events import event_channels, load_events, regions_of
 from kronos.forecast import Forecast
-from kronos.inference.drawing import Drawing
-from kronos.inference.engine import Engine, Request
-from kronos.inference.jobs import Priority
-from kronos.service import ask_model
+from kronos.serving.engine import Engine, Request
+from kronos.serving.jobs import Priority
+from kronos.serving.service import ask_model
 from kronos.walk_forward.plan import Series, WalkPlan
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from kronos.predictor import KronosPredictor
+    from kronos.forecasters.kronos import KronosPredictor
 
 __all__ = ["AskedModel", "Window", "ask_about", "window_request"]
 

@@ -16,9 +16,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def point_sources_at(url: str) -> None:
     """From now on `open_source` gives sources that ask the loopback markets."""
-    from data_sources.exchange import Exchange
-    from data_sources.markets import register_source
-    from data_sources.yahoo import Yahoo
+    from data_sources.exchange.source import Exchange
+    from data_sources.registry import register_source
+    from data_sources.yahoo.source import Yahoo
     from tests.loopback_markets import redirect, yahoo_session
 
     register_source("yahoo", lambda: Yahoo(yahoo_session(url)))

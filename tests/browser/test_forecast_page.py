@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from data_sources.samples import SAMPLES
 from kronos.assets import asset_path
-from pages.ui.source import UPLOAD
+from pages.ui.inputs.candles import UPLOAD
 from tests.browser.conftest import PATIENCE_MS, wait_for_fan
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]

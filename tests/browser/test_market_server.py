@@ -25,7 +25,7 @@ def test_its_sources_ask_the_loopback_markets_and_nobody_else(markets, tmp_path:
     script = (
         "import sys\n"
         "from tests.browser.market_server import point_sources_at\n"
-        "from data_sources.markets import open_source\n"
+        "from data_sources.registry import open_source\n"
         "point_sources_at(sys.argv[1])\n"
         "for name, symbol in (('yahoo', 'AAPL'), ('binance', 'BTC/USDT:USDT')):\n"
         "    bars = open_source(name).fetch(symbol, interval='1d')\n"

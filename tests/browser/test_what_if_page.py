@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from kronos import zoo
+from kronos import models
 from tests.browser.conftest import PATIENCE_MS
 from tests.browser.test_forecast_page import GOOGLE
 from tests.event_adapter import NAME, write_event_adapter
@@ -23,7 +23,7 @@ def reader(server):
     """A model that reads events, on the machine of the shared server; it goes with the test."""
     folder = server.log.parent / "data" / "kronos-fan" / "adapters"
     folder.mkdir(parents=True, exist_ok=True)
-    path = write_event_adapter(folder, zoo.BUNDLED)
+    path = write_event_adapter(folder, models.BUNDLED)
     yield NAME
     path.unlink()
 

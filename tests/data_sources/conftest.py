@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from data_sources.exchange import Exchange
-from data_sources.yahoo import Yahoo
+from data_sources.exchange.source import Exchange
+from data_sources.yahoo.source import Yahoo
 from tests.loopback_markets import LoopbackMarkets, redirect, yahoo_session
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_sources.bar_cache import CachedBars, default_path
-from data_sources.bar_store import BarStore, attempt
+from data_sources.cache.cache import CachedBars, default_path
+from data_sources.cache.store import BarStore, attempt
+from data_sources.cache.stretch import SeriesKey
 from data_sources.source import DataSource
-from data_sources.stretch import SeriesKey
 from kronos.errors import InvalidRequest, RateLimited, SourceDown, UnknownSymbol
 
 HOUR = pd.Timedelta(hours=1)

@@ -5,7 +5,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_sources.bar_mending import mend_bars
+from data_sources.cleaning import mend_bars
 from kronos.candles import Candles
 
 COLUMNS = ["open", "high", "low", "close", "volume"]

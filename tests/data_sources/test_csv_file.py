@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_sources.csv_file import MAX_BYTES, CsvChoices, CsvReading, read_csv
+from data_sources.csv.reader import MAX_BYTES, CsvChoices, CsvReading, read_csv
 from kronos.candles import COLUMNS
 from kronos.errors import InvalidCandles
 

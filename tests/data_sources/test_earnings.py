@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import pandas as pd
 import pytest
 
-from data_sources.earnings import YahooEarnings
-from data_sources.earnings_session import EarningsSession
+from data_sources.yahoo.earnings import YahooEarnings
+from data_sources.yahoo.earnings_session import EarningsSession
 from kronos.errors import (
     InvalidRequest,
     RateLimited,

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_sources.exchange import Exchange
+from data_sources.exchange.source import Exchange
 from data_sources.source import DataSource, Instrument
 from kronos.errors import InvalidRequest, UnknownSymbol
 from tests.market_prices import bars as made_bars

@@ -8,8 +8,8 @@ import traceback
 import pandas as pd
 import pytest
 
-from data_sources.fred import Fred, fred_key
-from data_sources.fred_releases import fetch_releases
+from data_sources.fred.client import Fred, fred_key
+from data_sources.fred.releases import fetch_releases
 from kronos.cli import main
 from kronos.errors import (
     InvalidRequest,

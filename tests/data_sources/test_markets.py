@@ -6,9 +6,9 @@ import sys
 import ccxt
 import pytest
 
-from data_sources import markets as registry
-from data_sources.bar_cache import CachedBars
-from data_sources.markets import exchange_titles, open_source, register_source, source_titles
+from data_sources import registry
+from data_sources.cache.cache import CachedBars
+from data_sources.registry import exchange_titles, open_source, register_source, source_titles
 from data_sources.samples import SampleBars
 from data_sources.source import DataSource
 from kronos.errors import InvalidRequest
@@ -23,8 +23,9 @@ def own_registry(monkeypatch):
 
 def test_the_well_known_sources_are_told_without_loading_their_clients():
     script = (
-        "import sys; from data_sources.markets import source_titles; from data_sources.yahoo "
-        "import Yahoo; Yahoo().suggest('apple'); assert [*source_titles()][0] == 'yahoo'\n"
+        "import sys; from data_sources.registry import source_titles; "
+        "from data_sources.yahoo.source import Yahoo; "
+        "Yahoo().suggest('apple'); assert [*source_titles()][0] == 'yahoo'\n"
         "print({'ccxt', 'yfinance', 'curl_cffi', 'requests'} & set(sys.modules))"
     )
     done = subprocess.run(

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_sources.csv_file import read_csv
+from data_sources.csv.reader import read_csv
 from data_sources.samples import SAMPLES, SampleBars, load_sample
 from data_sources.source import DataSource
 from kronos.assets import asset_path

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 import kronos.errors
-from data_sources.exchange import Exchange
-from data_sources.yahoo import Yahoo
+from data_sources.exchange.source import Exchange
+from data_sources.yahoo.source import Yahoo
 from kronos.errors import RateLimited, SourceError
 from tests.loopback_markets import redirect, yahoo_session
 from tests.source_tree import ROOT

@@ -7,7 +7,7 @@ import pytest
 
 from data_sources.source import Instrument
 from data_sources.symbol_search import bundled_symbols, rank
-from data_sources.yahoo import Yahoo
+from data_sources.yahoo.source import Yahoo
 from kronos.calendars.symbols import calendar_of_symbol
 
 

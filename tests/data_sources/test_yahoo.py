@@ -193,7 +193,7 @@ def test_another_session_of_the_same_client_waits_its_turn(yahoo, markets):
     """The client has one connection in the whole process, whoever gave it the last one."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from data_sources.yahoo import Yahoo
+    from data_sources.yahoo.source import Yahoo
     from tests.loopback_markets import LoopbackMarkets, yahoo_session
 
     with LoopbackMarkets() as others, ThreadPoolExecutor(6) as pool:

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from benchmarks import ensemble as benchmark
-from kronos import baselines
 from kronos.cli import main
 from kronos.ensemble.table import read_members
 from kronos.ensemble.weights import EnsembleWeights
+from kronos.forecasters import baselines
 from kronos.store.scoring import score_candles
 from kronos.store.store import Store
 from tests.store.made import make_candles, make_forecast

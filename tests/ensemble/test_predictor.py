@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from data_sources.samples import load_sample
-from kronos.baselines import baseline
 from kronos.ensemble import load_ensemble, market_of
 from kronos.ensemble.fan import combine
 from kronos.ensemble.predictor import EnsemblePredictor
@@ -14,8 +13,9 @@ from kronos.ensemble.weights import equal
 from kronos.errors import InvalidRequest
 from kronos.forecast import SamplingParameters
 from kronos.forecast_file import load_forecast, save_forecast
-from kronos.inference.engine import Engine
-from kronos.service import forecast_request
+from kronos.forecasters.baselines import baseline
+from kronos.serving.engine import Engine
+from kronos.serving.service import forecast_request
 from kronos.store.store import Store
 from tests.store.made import make_candles, make_forecast
 

@@ -10,8 +10,8 @@ import pytest
 from kronos.finetune.job import Material
 from kronos.finetune.settings import FinetuneSettings
 from kronos.finetune.split import choose_split, split_corpus
+from kronos.models import Located, locate
 from kronos.training.corpus import load_corpus
-from kronos.zoo import Located, locate
 from tests.training.conftest import made_up_bars
 
 GOLDEN = Path(__file__).parent.parent / "golden"

@@ -4,13 +4,13 @@ import dataclasses
 
 import pytest
 
-from kronos import zoo
-from kronos.adapters import adapter_path, read_facts, rolling_folder
+from kronos import models
 from kronos.errors import InvalidRequest, TrainingDiverged
 from kronos.finetune import rolling as rolling_module
 from kronos.finetune.history import Decision, append, champions, exclusive, read
 from kronos.finetune.job import Hooks
 from kronos.finetune.rolling import RollingSettings, roll, roll_back, rolling_parts, verdict
+from kronos.models.adapters import adapter_path, read_facts, rolling_folder
 from tests.finetune.conftest import QUICK
 
 CPU = Hooks(device="cpu")
@@ -52,7 +52,7 @@ def test_challengers_are_promoted_recorded_and_rolled_back(base, tuning_corpus, 
     second = roll(base, tuning_corpus, ROLLING, other, hooks=CPU)
     assert (first.what, second.what) == ("promoted", "promoted")
     assert digest() == second.adapter != first.adapter
-    assert zoo.load(ROLLING.name, device="cpu").revision == second.adapter
+    assert models.load(ROLLING.name, device="cpu").revision == second.adapter
     decide(monkeypatch, False)
     third = dataclasses.replace(SETTINGS, seed=2, lr=0.05)
     assert roll(base, tuning_corpus, ROLLING, third, hooks=CPU).what == "kept"

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kronos import adapters, zoo
-from kronos.adapters.merging import save_adapter
+from kronos import models
 from kronos.errors import (
     CheckpointCorrupt,
     CheckpointInvalid,
@@ -16,6 +15,8 @@ from kronos.errors import (
     InvalidRequest,
 )
 from kronos.finetune.lora import LoraSettings, add_lora, lora_tensors
+from kronos.models import adapters
+from kronos.models.adapters.merging import save_adapter
 from kronos.nn.checkpoint import load_model, save_checkpoint
 from tests.finetune.test_lora import disturbed, logits
 
@@ -37,11 +38,11 @@ def own_base(base_folder, home) -> Path:
 def made(own_base, home) -> tuple[Path, torch.nn.Module]:
     """An adapter's file, and the model it was taken from."""
     adapted = disturbed(add_lora(load_model(own_base / "model"), LoraSettings(), events=False))
-    located = zoo.locate(own_base)
+    located = models.locate(own_base)
     facts = adapters.AdapterFacts(
         base=located.reference,
-        base_sha256=zoo.weights_sha256(located.model),
-        tokenizer_sha256=zoo.weights_sha256(located.tokenizer),
+        base_sha256=models.weights_sha256(located.model),
+        tokenizer_sha256=models.weights_sha256(located.tokenizer),
         rank=8, alpha=16, cut_off="2025-03-01T00:00:00+00:00",
         seen_until="2025-06-01T00:00:00+00:00", code="0.1.0", created="2025-07-01T00:00:00+00:00",
         steps=10, n_parameters=4608, has_events=False, asset_class="crypto", scores={"crps": 0.5},
@@ -52,40 +53,40 @@ def made(own_base, home) -> tuple[Path, torch.nn.Module]:
 
 
 def entry(name):
-    return next(found for found in zoo.available() if found.name == name)
+    return next(found for found in models.available() if found.name == name)
 
 
 def test_an_installed_adapter_is_listed_and_loads_by_name(made, own_base):
     file, adapted = made
-    zoo.install(file, "tiny-crypto")
+    models.install(file, "tiny-crypto")
     listed = entry("tiny-crypto")
     assert (listed.state, listed.base, listed.cut_off) == ("cached", str(own_base), "2025-03-01")
-    predictor = zoo.load("Tiny-Crypto", device="cpu")
+    predictor = models.load("Tiny-Crypto", device="cpu")
     assert (predictor.name, predictor.revision) == ("tiny-crypto", listed.revision)
     for one, other in zip(logits(adapted), logits(predictor.model), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
-    zoo.verify("tiny-crypto")
-    assert zoo.delete("tiny-crypto") == file.stat().st_size
-    assert "tiny-crypto" not in {found.name for found in zoo.available()}
+    models.verify("tiny-crypto")
+    assert models.delete("tiny-crypto") == file.stat().st_size
+    assert "tiny-crypto" not in {found.name for found in models.available()}
 
 
 def test_the_wrong_base_is_refused(made, own_base):
-    zoo.install(made[0], "tiny-crypto")
+    models.install(made[0], "tiny-crypto")
     other = load_model(own_base / "model")
     with torch.no_grad():
         other.norm.weight += 1e-3
     save_checkpoint(other, own_base / "model")
     with pytest.raises(CheckpointInvalid, match="was trained on another model"):
-        zoo.load("tiny-crypto", device="cpu")
+        models.load("tiny-crypto", device="cpu")
     with pytest.raises(CheckpointInvalid, match="was trained on another model"):
-        zoo.verify("tiny-crypto")
+        models.verify("tiny-crypto")
 
 
 def test_a_deleted_base_says_what_to_do(made, own_base):
-    zoo.install(made[0], "tiny-crypto")
+    models.install(made[0], "tiny-crypto")
     shutil.rmtree(own_base)
     with pytest.raises(CheckpointUnavailable, match=r"is gone. Put the folder back, or delete"):
-        zoo.load("tiny-crypto", device="cpu")
+        models.load("tiny-crypto", device="cpu")
     listed = entry("tiny-crypto")
     assert listed.state == "broken"
     assert str(own_base) in listed.problem
@@ -97,15 +98,15 @@ def test_a_damaged_adapter_is_refused(made):
     data[-5] ^= 1
     file.write_bytes(data)
     with pytest.raises(CheckpointCorrupt, match="is damaged"):
-        zoo.load(file, device="cpu")
+        models.load(file, device="cpu")
 
 
 def test_a_file_of_another_kind_is_no_adapter(made, own_base, home):
     other = Path(shutil.copy(own_base / "model/model.safetensors", home / "other.safetensors"))
     with pytest.raises(CheckpointInvalid, match="is no adapter of this program"):
-        zoo.load(other)
+        models.load(other)
     with pytest.raises(CheckpointInvalid, match="is no adapter"):
-        zoo.install(other, "other")
+        models.install(other, "other")
     folder = adapters.adapters_folder()
     folder.mkdir(parents=True)
     shutil.copy(other, folder / "strange.safetensors")
@@ -117,12 +118,12 @@ def test_a_file_of_another_kind_is_no_adapter(made, own_base, home):
 )
 def test_names_that_mean_something_else_are_refused(made, name):
     with pytest.raises(InvalidRequest):
-        zoo.install(made[0], name)
+        models.install(made[0], name)
 
 
 def test_an_adapter_is_no_checkpoint_to_start_from(made):
     with pytest.raises(InvalidRequest, match="is an adapter and no checkpoint"):
-        zoo.checkpoint_pair(made[0])
+        models.checkpoint_pair(made[0])
 
 
 def test_a_header_with_other_fields_is_refused(made):

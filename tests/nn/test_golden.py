@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kronos.inference.sampling import filtered_probabilities
+from kronos.decoding.sampling import filtered_probabilities
 from kronos.nn.model import S2Attention, token_loss
 from kronos.nn.tokenizer import KronosTokenizer
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from streamlit.testing.v1 import AppTest
 
 from data_sources.samples import SAMPLES
-from pages.ui.progress import POLL_SECONDS
+from pages.ui.jobs.progress import POLL_SECONDS
 
 PATIENCE = 60.0
 SAMPLE_TITLES = [sample.title for sample in SAMPLES.values()]

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from streamlit.components.v2 import manifest_scanner
 
-from kronos import adapters, zoo
-from kronos.inference.drawing import Drawing
-from kronos.inference.engine import Request
-from pages.ui import services
-from tests.chronos.tiny import tiny_on_a_hub, write_tiny
+from kronos import models
+from kronos.decoding.drawing import Drawing
+from kronos.models import adapters
+from kronos.serving.engine import Request
+from pages.ui.jobs import services
 from tests.event_adapter import write_event_adapter
+from tests.forecasters.chronos.tiny import tiny_on_a_hub, write_tiny
 from tests.pages.app_driver import PATIENCE
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -56,8 +57,8 @@ def chronos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     scratch = tmp_path_factory.mktemp("chronos")
     with tiny_on_a_hub(write_tiny(scratch / "tiny"), scratch / "cache"):
         _look_again()
-        zoo.download("chronos-2-small", lambda *_: None)
-        yield zoo.CHRONOS["chronos-2-small"].title
+        models.download("chronos-2-small", lambda *_: None)
+        yield models.CHRONOS["chronos-2-small"].title
     _look_again()
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.ui import services
+from pages.ui.jobs import services
 from tests.pages.app_driver import new_session, press, run_until, words
 from tests.portfolio.universe import made
 

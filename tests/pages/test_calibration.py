@@ -8,14 +8,15 @@ import pytest
 
 import kronos
 from data_sources.samples import load_sample
-from kronos import zoo
+from kronos import models
 from kronos.calibration import CalibrationState, calibrate
 from kronos.calibration.state import StreamState, user_file
 from kronos.calibration.streams import Stream
 from kronos.store.prediction import LEVELS
-from pages.ui import exports, services
-from pages.ui.calibration import PROMISE
-from pages.ui.candle_code import sample_code
+from pages.ui.fan import exports
+from pages.ui.fan.calibration import PROMISE
+from pages.ui.fan.candle_code import sample_code
+from pages.ui.jobs import services
 from tests.pages.app_driver import new_session, run_until, words
 
 
@@ -23,7 +24,7 @@ def state_until(latest: str, *, asset_class: str = "crypto", interval: str = "30
     """Offsets that widen every fan of the bundled model a lot."""
     offsets = 2.0 * (np.array(LEVELS) - 0.5)
     entry = StreamState(offsets.round(6), 640, pd.Timestamp(latest, tz="UTC"))
-    revision = zoo.available()[0].revision
+    revision = models.available()[0].revision
     buckets = (1, 3, 6, 12, 24)
     streams = {Stream("bundled", revision, asset_class, interval, b): entry for b in buckets}
     return CalibrationState(np.array(LEVELS), streams, learned_from="made up")

@@ -7,13 +7,13 @@ import json
 from streamlit.testing.v1 import AppTest
 
 from data_sources.samples import SAMPLES, load_sample
-from kronos import zoo
+from kronos import models as zoo
+from kronos.decoding.drawing import Drawing
 from kronos.errors import CheckpointUnavailable
 from kronos.forecast import SamplingParameters
-from kronos.inference.drawing import Drawing
-from kronos.inference.engine import Request
-from pages.ui import services
-from pages.ui.request import ForecastRequest, data_id
+from kronos.serving.engine import Request
+from pages.ui.inputs.request import ForecastRequest, data_id
+from pages.ui.jobs import services
 from tests.pages.app_driver import SAMPLE_TITLES, new_session, press, run_until, words
 
 SMALL = {"horizon": "6", "paths": "20"}

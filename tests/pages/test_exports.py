@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 
 import kronos
-from data_sources.csv_file import CsvChoices
+from data_sources.csv.reader import CsvChoices
 from data_sources.samples import load_sample
 from kronos.assets import asset_path
-from pages.ui import exports
-from pages.ui.candle_code import fetch_code, sample_code, upload_code
-from pages.ui.disclaimer import DISCLAIMER
-from pages.ui.fetching import Wanted
+from pages.ui.fan import exports
+from pages.ui.fan.candle_code import fetch_code, sample_code, upload_code
+from pages.ui.frame.disclaimer import DISCLAIMER
+from pages.ui.inputs.fetching import Wanted
 
 
 def test_file_names_are_harmless(simulate):

@@ -7,14 +7,14 @@ import contextlib
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from kronos import zoo
+from kronos import models
 from kronos.assets import asset_path
+from kronos.decoding.drawing import Drawing
 from kronos.errors import Busy, CheckpointUnavailable
-from kronos.inference.drawing import Drawing
-from kronos.inference.engine import Request
-from pages.ui import services
-from pages.ui.opening import opening_request
-from pages.ui.source import UPLOAD
+from kronos.serving.engine import Request
+from pages.ui.inputs.candles import UPLOAD
+from pages.ui.jobs import services
+from pages.ui.jobs.opening import opening_request
 from tests.pages.app_driver import SAMPLE_TITLES, new_session, press, run_until, words
 
 
@@ -193,7 +193,7 @@ def test_a_link_with_impossible_settings_falls_back(app, link):
     assert not app.exception
     assert not app.error
     request = app.session_state["asked"].request
-    assert (request.horizon, request.sampling.T, request.model) == (24, 1.0, zoo.BUNDLED)
+    assert (request.horizon, request.sampling.T, request.model) == (24, 1.0, models.BUNDLED)
 
 
 def test_a_link_does_not_start_a_download(app):
@@ -215,7 +215,7 @@ def test_a_failed_download_is_told(app, monkeypatch):
     def refuse(name, progress=None):
         raise CheckpointUnavailable(f"{name}: the hub cannot be reached.")
 
-    monkeypatch.setattr(zoo, "download", refuse)
+    monkeypatch.setattr(models, "download", refuse)
     app.query_params["model"] = "Kronos-mini"
     press(app.run(), "run")
     run_until(app, lambda app: bool(app.error))
@@ -287,7 +287,7 @@ def test_a_level_of_the_link_outlasts_a_run_that_came_to_nothing(app, monkeypatc
     def refuse(name, progress=None):
         raise CheckpointUnavailable(f"{name}: the hub cannot be reached.")
 
-    monkeypatch.setattr(zoo, "download", refuse)
+    monkeypatch.setattr(models, "download", refuse)
     app.query_params.update({"model": "Kronos-mini", "level": "8300"})
     press(app.run(), "run")
     run_until(app, lambda app: bool(app.error))

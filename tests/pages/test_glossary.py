@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from pages.ui import glossary
+from pages.ui.frame import glossary
 from tests.source_tree import ROOT, python_files, syntax
 
 TERMS = [term for terms in glossary.SECTIONS.values() for term in terms]
@@ -48,5 +48,5 @@ def test_no_tooltip_explains_a_term_in_words_of_its_own():
 @pytest.mark.parametrize("name", ["Seed", "Top-p", "Top-k", "Paths", "Horizon", "Lookback"])
 def test_the_controls_of_a_forecast_take_their_tooltips_from_it(name):
     assert f'meaning("{name}"' in re.sub(
-        r"\(\s+", "(", (ROOT / "pages" / "ui" / "controls.py").read_text()
+        r"\(\s+", "(", (ROOT / "pages" / "ui" / "inputs" / "controls.py").read_text()
     )

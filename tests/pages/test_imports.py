@@ -7,8 +7,11 @@ import sys
 
 import pytest
 
-DRAWING = "chart.figure", "exports", "readouts", "request", "work"
-PAGES = "asked", "controls", "progress", "results", "services", "shell", "source", "ticker"
+DRAWING = "chart.figure", "fan.exports", "fan.readouts", "inputs.request", "jobs.work"
+PAGES = (
+    "forecast.asked", "inputs.controls", "jobs.progress", "fan.results", "jobs.services",
+    "frame.shell", "inputs.candles", "inputs.ticker",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kronos.errors import Busy, CheckpointUnavailable, InvalidCandles
-from kronos.inference.jobs import JobStatus
-from pages.ui.messages import error_text, plain
-from pages.ui.progress import progress_share, progress_text
+from kronos.serving.jobs import JobStatus
+from pages.ui.frame.messages import error_text, plain
+from pages.ui.jobs.progress import progress_share, progress_text
 
 
 @given(st.text(max_size=60))

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from kronos import zoo
+from kronos import models
 from kronos.errors import Busy
-from kronos.hub.repository import WEIGHTS_NAME, repository
-from kronos.service import engine
-from pages.ui import services
+from kronos.models.hub.repository import WEIGHTS_NAME, repository
+from kronos.serving.service import engine
+from pages.ui.jobs import services
+from pages.ui.jobs.work import download_work
 from pages.ui.models import jobs as models_jobs
-from pages.ui.work import download_work
 from tests.loopback_hub import LoopbackHub
 from tests.pages.app_driver import PATIENCE, new_session, press, run_until, words
 
@@ -38,14 +38,14 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[LoopbackHub
 def tiny(hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Name of a model on the hub that no other test has used."""
     name = f"tiny{next(_numbers)}"
-    model = zoo.PublishedModel(
+    model = models.PublishedModel(
         name=name,
         model=repository(f"acme/Kronos-{name}", "a" * 40),
         tokenizer=repository(f"acme/Kronos-Tokenizer-{name}", "b" * 40),
         n_parameters=1,
         max_context=64,
     )
-    monkeypatch.setitem(zoo.PUBLISHED, name, model)
+    monkeypatch.setitem(models.PUBLISHED, name, model)
     for repo, part in zip(model.repositories, ("model", "tokenizer"), strict=True):
         hub.publish(repo.repo_id, repo.revision, GOLDEN / part)
     services.models.clear()
@@ -54,7 +54,7 @@ def tiny(hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def state(name: str) -> str:
-    return next(entry.state for entry in zoo.available() if entry.name == name)
+    return next(entry.state for entry in models.available() if entry.name == name)
 
 
 @pytest.fixture
@@ -84,14 +84,14 @@ def test_the_page_says_what_there_is_without_starting_anything(app, tiny, hub):
     text = words(app)
     for expected in ("Bundled", "Kronos-mini", "Not on this machine", "MIT", "f4e68697d9d5"):
         assert expected in text
-    assert offered(app, zoo.BUNDLED) == {"test", "verify"}
+    assert offered(app, models.BUNDLED) == {"test", "verify"}
     assert offered(app, tiny) == {"download"}
     assert hub.requests == [], "looking asks the hub for nothing"
 
 
 def test_a_model_is_downloaded_tested_verified_and_deleted(app, tiny):
     downloaded(app, tiny)
-    assert zoo.checked(tiny).problem == ""
+    assert models.checked(tiny).problem == ""
     assert "Verified" in words(app), "a download is hashed"
     assert offered(app, tiny) == {"test", "verify", "delete"}
 
@@ -100,9 +100,11 @@ def test_a_model_is_downloaded_tested_verified_and_deleted(app, tiny):
     assert "None are stored for downloaded models" in words(app)
     assert tiny in engine().loaded
 
-    before = zoo.checked(tiny).when
+    before = models.checked(tiny).when
     press(app, f"verify {tiny}")
-    run_until(app, lambda app: zoo.checked(tiny).when > before and "verify" in offered(app, tiny))
+    run_until(
+        app, lambda app: models.checked(tiny).when > before and "verify" in offered(app, tiny)
+    )
 
     press(app, f"delete {tiny}")
     question = app.warning[0].value.replace("\\", "")
@@ -176,7 +178,7 @@ def test_a_failed_download_says_why_and_can_be_tried_again(app, tiny, hub):
 
 def test_a_damaged_file_is_found_and_fetched_again(app, tiny):
     downloaded(app, tiny)
-    with (zoo.checkpoint_folder(tiny) / WEIGHTS_NAME).open("r+b") as opened:
+    with (models.checkpoint_folder(tiny) / WEIGHTS_NAME).open("r+b") as opened:
         opened.write(b"\xff" * 8)
     press(app, f"verify {tiny}")
     run_until(app, lambda app: bool(complaints(app, tiny)))
@@ -189,7 +191,7 @@ def test_a_damaged_file_is_found_and_fetched_again(app, tiny):
 
 def test_a_self_test_that_fails_says_at_which_step(app, tiny):
     downloaded(app, tiny)
-    (zoo.checkpoint_folder(tiny) / "config.json").write_text("{}")
+    (models.checkpoint_folder(tiny) / "config.json").write_text("{}")
     press(app, f"test {tiny}")
     run_until(app, lambda app: "Self-test failed: 1 of 6 steps" in words(app))
     assert "Failed. Digests of the files" in words(app).replace("*", "")

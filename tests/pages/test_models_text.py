@@ -7,15 +7,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from kronos import machine, zoo
+from kronos import machine, models
 from kronos.errors import CheckpointCorrupt, CheckpointUnavailable
-from kronos.inference.jobs import JobStatus
-from kronos.inference.models import LoadedModel, Placement
+from kronos.forecasters.base import Placement
 from kronos.self_test import TITLES, SelfTest, Step
+from kronos.serving.jobs import JobStatus
+from kronos.serving.model_cache import LoadedModel
 from pages.ui.models import text as models_text
 
 WHEN = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
-SMALL = zoo.Entry(
+SMALL = models.Entry(
     name="small",
     title="Kronos-small",
     state="cached",
@@ -47,9 +48,9 @@ def test_sizes_are_told_in_the_unit_that_says_it_best(n_bytes, text):
     ("state", "check", "text"),
     [
         ("cached", None, "Not checked; since the server started"),
-        ("cached", zoo.Checked(WHEN), "Verified; 04 Mar, 05:06 UTC"),
+        ("cached", models.Checked(WHEN), "Verified; 04 Mar, 05:06 UTC"),
         ("downloadable", None, "Pinned; checked when downloaded"),
-        ("downloadable", zoo.Checked(WHEN, "bad"), "Damaged; 04 Mar, 05:06 UTC"),
+        ("downloadable", models.Checked(WHEN, "bad"), "Damaged; 04 Mar, 05:06 UTC"),
         ("broken", None, "Damaged; wrong size or files"),
     ],
 )
@@ -115,7 +116,7 @@ def test_work_is_told_in_one_line(action, status, text):
 
 def test_a_problem_is_told_once_and_until_it_is_settled():
     away = replace(SMALL, state="downloadable")
-    check = zoo.Checked(WHEN, "its digest is wrong")
+    check = models.Checked(WHEN, "its digest is wrong")
     verified = {"verify": JobStatus("k", "failed", error=CheckpointCorrupt("its digest is wrong"))}
     assert list(map(str, models_text.problems(away, check, verified))) == ["its digest is wrong"]
     fetched = {"download": JobStatus("k", "failed", error=CheckpointUnavailable("no hub"))}

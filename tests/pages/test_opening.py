@@ -6,11 +6,11 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from kronos.inference.engine import Engine
-from kronos.inference.queue import JobQueue
-from kronos.service import new_engine
-from pages.ui import kept
-from pages.ui.opening import opening_request, prepare_opening
+from kronos.serving.engine import Engine
+from kronos.serving.queue import JobQueue
+from kronos.serving.service import new_engine
+from pages.ui.jobs import startup_cache as kept
+from pages.ui.jobs.opening import opening_request, prepare_opening
 
 
 @pytest.fixture

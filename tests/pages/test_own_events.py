@@ -10,19 +10,19 @@ import pandas as pd
 import pytest
 
 from data_sources.samples import load_sample
-from kronos import zoo
+from kronos import models
+from kronos.decoding.decoder import generate
 from kronos.errors import InvalidEvents
 from kronos.events import Event, load_events, read_events
 from kronos.export import forecast_json
 from kronos.forecast import SamplingParameters
-from kronos.inference.generate import generate
-from pages.ui import exports
-from pages.ui.candle_code import sample_code
-from pages.ui.event_code import events_code
-from pages.ui.own_events import event_from_form
-from pages.ui.request import ForecastRequest
-from pages.ui.told import told_by
-from pages.ui.work import forecast_work
+from pages.ui.fan import exports
+from pages.ui.fan.candle_code import sample_code
+from pages.ui.fan.event_code import events_code
+from pages.ui.inputs.own_events import event_from_form
+from pages.ui.inputs.request import ForecastRequest
+from pages.ui.inputs.told import told_by
+from pages.ui.jobs.work import forecast_work
 from tests.pages.app_driver import SAMPLE_TITLES, new_session, press, run_until, words
 
 CSV = b"kind,time,region,symbol,name\nearnings,2013-03-12,,GOOG,My own report\n"
@@ -88,7 +88,7 @@ def test_the_snippet_tells_the_same_events(reader, tmp_path, capsys):
     told = told_by((*load_events(), *read_events(CSV, "mine.csv"), added), GOOG)
     sampling = SamplingParameters(sample_count=4, seed=3)
     asked = ForecastRequest("", reader, "", 16, sampling, GOOG.frame.index[-1], 64, told)
-    predictor = zoo.load(reader, device="cpu")
+    predictor = models.load(reader, device="cpu")
     drawing = forecast_work(GOOG, asked).begin(predictor)
     generate(predictor.decoder, drawing.series)
     shown = drawing.finish()
@@ -108,7 +108,7 @@ def test_a_model_that_reads_none_is_told_none(golden_folder):
     told = told_by(load_events(), GOOG)
     sampling = SamplingParameters(sample_count=2)
     asked = ForecastRequest("", "", "", 2, sampling, GOOG.frame.index[-1], 64, told)
-    predictor = zoo.load(golden_folder, device="cpu")
+    predictor = models.load(golden_folder, device="cpu")
     drawing = forecast_work(GOOG, asked).begin(predictor)
     generate(predictor.decoder, drawing.series)
     assert drawing.finish().events_hash is None

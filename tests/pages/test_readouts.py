@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kronos.forecast import SamplingParameters
-from pages.ui import readouts
+from pages.ui.fan import readouts
 
 
 @given(st.floats(0, 1), st.integers(1, 10_000))

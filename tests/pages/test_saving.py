@@ -7,12 +7,11 @@ import pytest
 
 from kronos.errors import InvalidRequest, StoreUnavailable
 from kronos.store import open_store
-from pages.ui import keeper as keeping
-from pages.ui import scorer as scoring
-from pages.ui import services
-from pages.ui.keeper import Keeper, Kept
-from pages.ui.scorer import Scored, next_wait, run_once
-from pages.ui.source import UPLOAD
+from pages.ui.inputs.candles import UPLOAD
+from pages.ui.jobs import save_queue as keeping
+from pages.ui.jobs import scoring, services
+from pages.ui.jobs.save_queue import Keeper, Kept
+from pages.ui.jobs.scoring import Scored, next_wait, run_once
 from tests.pages.app_driver import new_session, press, run_until, words
 from tests.store.made import make_candles, make_forecast
 

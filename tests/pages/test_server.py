@@ -14,8 +14,8 @@ from starlette.testclient import TestClient
 from streamlit import config
 from streamlit.runtime.scriptrunner.script_cache import ScriptCache
 
-from pages.ui.server import PageAddresses
-from pages.ui.shell import ADDRESSES
+from pages.ui.frame.server import PageAddresses
+from pages.ui.frame.shell import ADDRESSES
 
 ROOT = Path(__file__).parents[2]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streamlit.testing.v1 import AppTest
 
-from pages.ui import services
+from pages.ui.jobs import services
 from pages.ui.synthetic.figure import memory_figure, series_figure
 from tests.pages.app_driver import SAMPLE_TITLES, new_session, press, run_until, words
 

@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from data_sources.exchange import Exchange
-from data_sources.markets import register_source
-from data_sources.yahoo import Yahoo
-from pages.ui.fetching import Wanted
-from pages.ui.ticker import TICKER, ticker_link
+from data_sources.exchange.source import Exchange
+from data_sources.registry import register_source
+from data_sources.yahoo.source import Yahoo
+from pages.ui.inputs.fetching import Wanted
+from pages.ui.inputs.ticker import TICKER, ticker_link
 from tests.loopback_markets import LoopbackMarkets, redirect, yahoo_session
 from tests.pages.app_driver import new_session, press, run_until, words
 from tests.pages.test_forecast_page import has_forecast

@@ -12,8 +12,8 @@ from data_sources.samples import load_sample
 from kronos.errors import InvalidRequest
 from kronos.events import CHANNELS, Event, load_events
 from kronos.forecast import SamplingParameters
-from pages.ui.request import ForecastRequest
-from pages.ui.told import Surprise, ToldEvents, told_by, told_channels
+from pages.ui.inputs.request import ForecastRequest
+from pages.ui.inputs.told import Surprise, ToldEvents, told_by, told_channels
 
 GOOG = load_sample("GOOG_1d")
 MEETING = pd.Timestamp("2013-03-20 18:00", tz="UTC")

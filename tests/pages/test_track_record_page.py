@@ -3,7 +3,7 @@
 import pytest
 
 from kronos.store import open_store
-from pages.ui import services
+from pages.ui.jobs import services
 from tests.pages.app_driver import new_session, press, run_until, words
 
 

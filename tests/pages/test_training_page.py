@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from kronos import zoo
-from kronos.adapters import delete_adapter
-from pages.ui import services
+from kronos import models
+from kronos.models.adapters import delete_adapter
+from pages.ui.jobs import services
 from pages.ui.training import lock, plan, process
 from pages.ui.training.folder import runs_folder
 from tests.pages.app_driver import new_session, press, run_until, words
@@ -107,7 +107,7 @@ def test_a_run_is_seen_through_kept_and_seen_by_nobody_else(home: Path) -> None:
         assert expected in words(app)
     app.text_input(key="train_name").set_value("mine")
     press(app, "train_keep")
-    assert zoo.available()[-1].name == "mine"
+    assert models.available()[-1].name == "mine"
     assert has("train_compare")(app)
 
     reloaded = new_session("training", run=run_id).run()

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from data_sources import markets
-from data_sources.yahoo import Yahoo
+from data_sources import registry as markets
+from data_sources.yahoo.source import Yahoo
 from kronos.assets import asset_path
 from pages.ui.watchlist.fetch import sample_intervals
 from tests.loopback_markets import LoopbackMarkets, yahoo_session

@@ -13,11 +13,11 @@ import pytest
 import kronos
 from data_sources.samples import load_sample
 from kronos.assets import asset_path
+from kronos.decoding.sequence import Drawing
 from kronos.errors import Busy, InvalidRequest, RateLimited, SourceBlocked, SourceDown
-from kronos.inference.continuation import Drawing
-from kronos.inference.engine import Request
-from kronos.service import new_engine
-from pages.ui.runs_desk import RUNS_WAITING
+from kronos.serving.engine import Request
+from kronos.serving.service import new_engine
+from pages.ui.jobs.registry import RUNS_WAITING
 from pages.ui.watchlist import fetch as watchlist_fetch
 from pages.ui.watchlist.desk import RUNS_AT_ONCE, WatchDesk
 from pages.ui.watchlist.request import Entry, WatchRequest

@@ -16,7 +16,7 @@ import pytest
 
 from data_sources.samples import SAMPLES, SampleBars
 from data_sources.source import Bars, Instrument
-from pages.ui.ticker import TICKER
+from pages.ui.inputs.ticker import TICKER
 from pages.ui.watchlist.exports import list_text, watch_csv, watch_json
 from pages.ui.watchlist.fan import HEIGHT, WIDTH, fan_image
 from pages.ui.watchlist.links import forecast_query

@@ -11,7 +11,7 @@ import pytest
 from data_sources.samples import load_sample
 from kronos.events import CHANNELS, load_events
 from kronos.forecast import Forecast, SamplingParameters
-from pages.ui.told import Surprise, told_by, told_channels
+from pages.ui.inputs.told import Surprise, told_by, told_channels
 from pages.ui.what_if.change import change_table, change_text, changes
 from pages.ui.what_if.scenario import (
     Edits,

@@ -10,7 +10,7 @@ import pandas as pd
 
 from data_sources.samples import load_sample
 from data_sources.source import Bars, Instrument
-from kronos import zoo
+from kronos import models
 from kronos.errors import UnknownSymbol
 from kronos.forecast import SamplingParameters
 from pages.ui.watchlist.request import Entry, WatchRequest
@@ -70,7 +70,7 @@ class Slices:
 
 def request(*symbols: str, files: tuple[Entry, ...] = (), **options: int) -> WatchRequest:
     """A small request to `Slices`."""
-    model = zoo.available()[0]
+    model = models.available()[0]
     settings = {"sample_count": 10, "seed": 1} | options
     horizon = settings.pop("horizon", 3)
     return WatchRequest(

@@ -17,13 +17,13 @@ from kronos import cli
 from kronos.candles import Candles
 from kronos.errors import ForecastCancelled, InvalidRequest
 from kronos.forecast import Forecast, SamplingParameters
-from kronos.inference.engine import Engine
 from kronos.portfolio import Backtest, Market, Plan, Rules, backtest, rebalance_dates
 from kronos.portfolio.backtest import STRATEGY
 from kronos.portfolio.export import facts, warnings_of
 from kronos.portfolio.outlooks import Outlook, OutlookCache
 from kronos.portfolio.signals import SIGNALS
-from kronos.service import new_engine
+from kronos.serving.engine import Engine
+from kronos.serving.service import new_engine
 from tests.portfolio.universe import changed_after, made
 
 GOLDEN = str(Path(__file__).parents[1] / "golden")

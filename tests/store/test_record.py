@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kronos import baselines, zoo
+from kronos import models
 from kronos.calendars import asset_class
 from kronos.events import Event
+from kronos.forecasters import baselines
 from kronos.store.prediction import LEVELS
 from kronos.store.record import COLUMNS, read_quantiles, read_record
 from kronos.store.scoring import score_candles
@@ -79,7 +80,7 @@ def test_what_is_asked_for_is_equal_to_what_is_given(store):
 
 
 def test_out_of_sample_begins_where_the_training_bars_end(store):
-    entry = next(e for e in zoo.available() if e.name == "bundled")
+    entry = next(e for e in models.available() if e.name == "bundled")
     early = make_candles(begin="2025-09-27")
     version = {"model": "bundled", "revision": entry.revision}
     for position in (60, 100, 101, 115):
@@ -97,11 +98,11 @@ def test_out_of_sample_begins_where_the_training_bars_end(store):
 
 
 def test_cut_offs():
-    small = zoo.PUBLISHED["small"]
-    assert zoo.cut_off(small.title, small.model.revision) == date(2024, 7, 1)
-    assert zoo.cut_off(small.title, "main") is None
-    assert zoo.cut_off("garch", "") == date.min
-    assert zoo.cut_off("of nobody", "") is None
+    small = models.PUBLISHED["small"]
+    assert models.cut_off(small.title, small.model.revision) == date(2024, 7, 1)
+    assert models.cut_off(small.title, "main") is None
+    assert models.cut_off("garch", "") == date.min
+    assert models.cut_off("of nobody", "") is None
 
 
 def test_event_days_are_those_of_the_bar_on_its_markets_clock(store):

@@ -12,15 +12,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_sources.csv_file import read_csv
+from data_sources.csv.reader import read_csv
 from data_sources.samples import load_sample
 from kronos import cli
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest
 from kronos.export import candles_csv
 from kronos.forecast import COLUMNS
-from kronos.inference.engine import Engine
-from kronos.service import new_engine
+from kronos.serving.engine import Engine
+from kronos.serving.service import new_engine
 from kronos.synthetic import SyntheticPlan, begin_series, made_series, realism
 from tests.portfolio.universe import made
 

@@ -8,7 +8,7 @@ import pytest
 
 from kronos.cli import main
 from kronos.errors import InvalidRequest
-from kronos.predictor import KronosPredictor
+from kronos.forecasters.kronos import KronosPredictor
 from kronos.training.held_out import EvaluationPlan, draw_windows, evaluate, summarise
 
 PLAN = EvaluationPlan(lookback=48, horizon=4, windows_per_series=2, sample_count=20, batch=5)

@@ -64,7 +64,7 @@ def test_losses_fall_on_training_and_held_out_windows(trained, stage):
 
 
 def test_a_trained_folder_loads_and_forecasts(trained):
-    from kronos.zoo import load
+    from kronos.models import load
 
     bars = made_up_bars(60, seed=3).set_index("timestamp")
     future = bars.index[-5:] + (bars.index[-1] - bars.index[0])

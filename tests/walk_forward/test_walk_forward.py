@@ -9,7 +9,7 @@ import pytest
 from data_sources.samples import load_sample
 from kronos.errors import InvalidCandles, InvalidRequest
 from kronos.forecast import SamplingParameters
-from kronos.service import new_engine
+from kronos.serving.service import new_engine
 from kronos.store.record import read_record
 from kronos.store.scoring import score_candles
 from kronos.store.store import Store

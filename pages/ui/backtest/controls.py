@@ -14,9 +14,9 @@ from kronos.portfolio.rules import Costs, Rules
 from kronos.portfolio.signals import SIGNALS
 from pages.ui.backtest.request import BacktestRequest
 from pages.ui.compare.choices import Choice, choices
-from pages.ui.controls import LARGEST_SEED
-from pages.ui.glossary import meaning
-from pages.ui.request import MAX_HORIZON, MAX_PATHS
+from pages.ui.frame.glossary import meaning
+from pages.ui.inputs.controls import LARGEST_SEED
+from pages.ui.inputs.request import MAX_HORIZON, MAX_PATHS
 from pages.ui.watchlist.files import choose_files
 from pages.ui.watchlist.request import Entry
 from pages.ui.watchlist.sources import SAMPLES, open_source, source_titles

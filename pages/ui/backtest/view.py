@@ -8,7 +8,6 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from kronos.inference.jobs import JobStatus
 from kronos.portfolio.backtest import STRATEGY, Backtest
 from kronos.portfolio.export import (
     break_even_text,
@@ -17,12 +16,13 @@ from kronos.portfolio.export import (
     trades_csv,
     warnings_of,
 )
+from kronos.serving.jobs import JobStatus
 from pages.ui.backtest.controls import SIGNAL_TITLES
 from pages.ui.backtest.figure import TITLES, equity_description, equity_figure
 from pages.ui.backtest.work import FETCHING, FORECASTING, BacktestRun, Outcome
-from pages.ui.glossary import meaning
-from pages.ui.messages import plain
-from pages.ui.progress import progress_text
+from pages.ui.frame.glossary import meaning
+from pages.ui.frame.messages import plain
+from pages.ui.jobs.progress import progress_text
 
 _PERCENT, _NUMBER, _WHOLE = "{:.2%}", "{:.2f}", "{:,}"
 _ROWS = (

@@ -9,14 +9,14 @@ from datetime import date
 
 from platformdirs import user_cache_path
 
-from kronos import zoo
+from kronos import models
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest, KronosError
-from kronos.inference.jobs import JobControl
 from kronos.portfolio import Backtest, Market, backtest
-from kronos.service import engine
+from kronos.serving.jobs import JobControl
+from kronos.serving.service import engine
 from pages.ui.backtest.request import BacktestRequest
-from pages.ui.runs_desk import Run
+from pages.ui.jobs.registry import Run
 from pages.ui.watchlist.fetch import Fetching, OpenSource, uploaded_bars
 
 FETCHING, FORECASTING = "Fetching bars", "Forecasting"
@@ -59,14 +59,14 @@ def backtest_work(
     def work(control: JobControl, run: BacktestRun) -> None:
         if downloads_model:
             control.stage("Downloading the model")
-            zoo.download(request.plan.model, progress=control.progress)
+            models.download(request.plan.model, progress=control.progress)
         control.stage(FETCHING)
         candles, problems = _universe(request, contents, open_source, control)
         market = Market.of(candles, limit=request.limit)
         control.stage(FORECASTING)
 
         def told(result: Backtest) -> Outcome:
-            cut_off = zoo.cut_off(request.plan.model, result.model_revision)
+            cut_off = models.cut_off(request.plan.model, result.model_revision)
             return Outcome(result, cut_off, problems)
 
         def keep_partial(result: Backtest) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from kronos import baselines, zoo
-from pages.ui import services
-from pages.ui.controls import model_state
-from pages.ui.ensemble import ensemble_entry, ensemble_remark
-from pages.ui.request import ForecastRequest
+from kronos import models as zoo
+from kronos.forecasters import baselines
+from pages.ui.fan.ensemble import ensemble_entry, ensemble_remark
+from pages.ui.inputs.controls import model_state
+from pages.ui.inputs.request import ForecastRequest
+from pages.ui.jobs import services
 
 
 @dataclass(frozen=True, slots=True)

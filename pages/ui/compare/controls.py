@@ -5,16 +5,16 @@ from __future__ import annotations
 import streamlit as st
 
 from kronos.forecast import SamplingParameters
-from kronos.zoo import BUNDLED
-from pages.ui import controls
+from kronos.models import BUNDLED
 from pages.ui.compare.choices import Choice, choices
 from pages.ui.compare.figure import LETTERS
 from pages.ui.compare.table import bars_on_offer, default_bars
-from pages.ui.glossary import meaning
-from pages.ui.market_events import told_to
-from pages.ui.messages import plain
-from pages.ui.request import ForecastRequest
-from pages.ui.source import ChosenCandles
+from pages.ui.frame.glossary import meaning
+from pages.ui.frame.messages import plain
+from pages.ui.inputs import controls
+from pages.ui.inputs.candles import ChosenCandles
+from pages.ui.inputs.market_events import told_to
+from pages.ui.inputs.request import ForecastRequest
 
 FIRST = (BUNDLED, "ewma", "garch", "fhs")
 """What the places hold before anything is chosen: the model, and what it has to beat."""

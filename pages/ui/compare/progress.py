@@ -9,15 +9,15 @@ import streamlit as st
 
 from kronos.candles import Candles
 from kronos.errors import Busy
-from kronos.inference.jobs import JobStatus
+from kronos.serving.jobs import JobStatus
 from pages.ui.compare.choices import choice_of, title_of
 from pages.ui.compare.figure import LETTERS
 from pages.ui.compare.runs import SideBySide, is_pending
-from pages.ui.messages import error_text, plain, show_error
-from pages.ui.progress import POLL_SECONDS, progress_share, progress_text
-from pages.ui.request import ForecastRequest
-from pages.ui.run import Run
-from pages.ui.source import ChosenCandles
+from pages.ui.frame.messages import error_text, plain, show_error
+from pages.ui.inputs.candles import ChosenCandles
+from pages.ui.inputs.request import ForecastRequest
+from pages.ui.jobs.progress import POLL_SECONDS, progress_share, progress_text
+from pages.ui.jobs.run import Run
 
 RUN_PIXELS = 260
 

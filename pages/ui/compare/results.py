@@ -8,7 +8,6 @@ from typing import Any, Literal, get_args
 import streamlit as st
 
 from kronos.candles import Candles
-from pages.ui.calibration import choose_fans
 from pages.ui.chart.figure import fan_figure
 from pages.ui.chart.scene import build_scene
 from pages.ui.chart.view import choose_view, show_figure
@@ -23,11 +22,12 @@ from pages.ui.compare.figure import (
 from pages.ui.compare.overlay import overlay_figure
 from pages.ui.compare.runs import Finished
 from pages.ui.compare.table import Cost
-from pages.ui.ensemble import weights_text
-from pages.ui.glossary import meaning
-from pages.ui.messages import plain
-from pages.ui.results import caution_notes
-from pages.ui.source import ChosenCandles
+from pages.ui.fan.calibration import choose_fans
+from pages.ui.fan.ensemble import weights_text
+from pages.ui.fan.results import caution_notes
+from pages.ui.frame.glossary import meaning
+from pages.ui.frame.messages import plain
+from pages.ui.inputs.candles import ChosenCandles
 
 Arrangement = Literal["panels", "overlay"]
 ARRANGEMENTS: dict[Arrangement, str] = {"panels": "Panels", "overlay": "Overlay"}

@@ -15,12 +15,12 @@ import streamlit as st
 from kronos.candles import Candles
 from kronos.errors import Busy
 from kronos.forecast import Forecast
-from kronos.inference.jobs import JobStatus
-from pages.ui import services, session
+from kronos.serving.jobs import JobStatus
 from pages.ui.compare.choices import choice_of
-from pages.ui.request import ForecastRequest
-from pages.ui.run import Run
-from pages.ui.work import download_work, forecast_work, work_key
+from pages.ui.inputs.request import ForecastRequest
+from pages.ui.jobs import services, session
+from pages.ui.jobs.run import Run
+from pages.ui.jobs.work import download_work, forecast_work, work_key
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from kronos.inference.jobs import JobStatus, Work
-from kronos.inference.queue import JobQueue
-from kronos.service import engine
-from pages.ui import services
-from pages.ui.work import delete_work, download_work, self_test_work, verify_work, work_key
+from kronos.serving.jobs import JobStatus, Work
+from kronos.serving.queue import JobQueue
+from kronos.serving.service import engine
+from pages.ui.jobs import services
+from pages.ui.jobs.work import delete_work, download_work, self_test_work, verify_work, work_key
 
 Action = Literal["download", "delete", "verify", "test"]
 ACTIONS: tuple[Action, ...] = get_args(Action)

@@ -8,13 +8,13 @@ from typing import Literal
 
 from kronos import machine
 from kronos.errors import CheckpointCorrupt
-from kronos.inference.jobs import JobStatus
-from kronos.inference.models import LoadedModel
+from kronos.models import BUNDLED, Checked, Entry
 from kronos.self_test import TITLES, SelfTest, Step
-from kronos.zoo import BUNDLED, Checked, Entry
+from kronos.serving.jobs import JobStatus
+from kronos.serving.model_cache import LoadedModel
+from pages.ui.fan.readouts import Readout
+from pages.ui.jobs.progress import progress_text
 from pages.ui.models.jobs import ACTIONS, Action
-from pages.ui.progress import progress_text
-from pages.ui.readouts import Readout
 
 STATES: dict[str, tuple[str, str, Literal["green", "gray", "red"]]] = {
     "bundled": ("Bundled", ":material/inventory_2:", "green"),

@@ -6,18 +6,19 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from kronos import hub, zoo
+from kronos import models
 from kronos.errors import Busy, CheckpointUnavailable
-from kronos.inference.models import LoadedModel
+from kronos.models import hub
 from kronos.self_test import SelfTest
-from kronos.service import running_engine
-from pages.ui import services
-from pages.ui.messages import plain, show_error
+from kronos.serving.model_cache import LoadedModel
+from kronos.serving.service import running_engine
+from pages.ui.fan.readouts import Readout
+from pages.ui.frame.messages import plain, show_error
+from pages.ui.jobs import services
+from pages.ui.jobs.progress import POLL_SECONDS, progress_share
 from pages.ui.models import jobs as models_jobs
 from pages.ui.models import text as models_text
 from pages.ui.models.jobs import Action
-from pages.ui.progress import POLL_SECONDS, progress_share
-from pages.ui.readouts import Readout
 
 FACT_PIXELS = 132
 """Six fit into a wide page, two into a narrow one."""
@@ -79,12 +80,12 @@ def _loaded() -> Sequence[LoadedModel]:
     return () if running is None else running.models
 
 
-def _show_model(entry: zoo.Entry, loaded: LoadedModel | None, *, is_busy: bool) -> None:
+def _show_model(entry: models.Entry, loaded: LoadedModel | None, *, is_busy: bool) -> None:
     words, icon, colour = models_text.state_of(entry)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.subheader(plain(entry.title), anchor=False, width="content")
         st.badge(words, icon=icon, color=colour)
-    check = zoo.checked(entry.name)
+    check = models.checked(entry.name)
     with st.container(horizontal=True, gap="small"):
         for fact in models_text.model_facts(entry, check, loaded):
             _show(fact)
@@ -112,7 +113,7 @@ def _show(fact: Readout) -> None:
             st.caption(plain(fact.remark))
 
 
-def _show_actions(entry: zoo.Entry, loaded: LoadedModel | None) -> None:
+def _show_actions(entry: models.Entry, loaded: LoadedModel | None) -> None:
     with st.container(horizontal=True, gap="small"):
         for action in models_text.actions_of(entry):
             st.button(
@@ -183,7 +184,7 @@ def _ask_first(name: str | None) -> None:
     st.session_state["delete asked"] = name
 
 
-def _show_refusal(entry: zoo.Entry) -> None:
+def _show_refusal(entry: models.Entry) -> None:
     name, error = st.session_state.get("refused", ("", None))
     if name == entry.name:
         show_error(error)

@@ -10,19 +10,19 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from kronos import zoo
+from kronos import models
 from kronos.candles import Candles
 from kronos.export import candles_csv
-from kronos.inference.jobs import JobStatus
+from kronos.serving.jobs import JobStatus
 from kronos.synthetic.export import report_json
 from kronos.synthetic.generate import MAX_BARS, MAX_SERIES, SyntheticPlan
 from kronos.synthetic.realism import Realism
 from pages.ui.compare.choices import choices
-from pages.ui.controls import LARGEST_SEED
-from pages.ui.glossary import meaning
-from pages.ui.messages import plain
-from pages.ui.progress import progress_text
-from pages.ui.source import ChosenCandles
+from pages.ui.frame.glossary import meaning
+from pages.ui.frame.messages import plain
+from pages.ui.inputs.candles import ChosenCandles
+from pages.ui.inputs.controls import LARGEST_SEED
+from pages.ui.jobs.progress import progress_text
 from pages.ui.synthetic.figure import MOST_DRAWN, memory_figure, series_figure
 from pages.ui.synthetic.work import Outcome, SyntheticRequest
 
@@ -54,7 +54,7 @@ def choose(source: ChosenCandles) -> tuple[SyntheticRequest, bool]:
             "Seed", 0, LARGEST_SEED, 0, key="syn_seed", bind="query-params", help=meaning("Seed")
         )
         temperature = 1.0
-        if zoo.draws_tokens(model.name):
+        if models.draws_tokens(model.name):
             temperature = st.slider(
                 "Temperature T", 0.05, 2.0, 1.0, 0.05, key="syn_T", bind="query-params",
                 help=meaning("Temperature T"),

@@ -8,15 +8,15 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from uuid import uuid4
 
-from kronos import zoo
+from kronos import models
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest
 from kronos.forecast import Forecast
-from kronos.inference.jobs import JobControl, JobStatus, Priority
-from kronos.service import engine
+from kronos.serving.jobs import JobControl, JobStatus, Priority
+from kronos.serving.service import engine
 from kronos.synthetic.generate import SyntheticPlan, begin_series, made_series
 from kronos.synthetic.realism import Realism, realism
-from pages.ui.runs_desk import Run
+from pages.ui.jobs.registry import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def synthetic_work(
         plan = request.plan
         if downloads_model:
             control.stage("Downloading the model")
-            zoo.download(plan.model, progress=control.progress)
+            models.download(plan.model, progress=control.progress)
         control.stage("Making bars")
 
         def watch(status: JobStatus) -> None:

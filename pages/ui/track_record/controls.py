@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from kronos.calendars import ASSET_CLASSES
-from pages.ui.glossary import meaning
+from pages.ui.frame.glossary import meaning
 from pages.ui.track_record.filters import ALL, DAYS, MADE, SAMPLE, Choices, Chosen
 
 _CHOICES = "record choices"

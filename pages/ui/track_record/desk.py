@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kronos.collector import collector_paused
-from kronos.inference.engine import Engine
-from kronos.inference.jobs import JobControl, JobStatus
-from kronos.inference.limits import Limits
-from kronos.inference.runner import Runner
+from kronos.serving.engine import Engine
+from kronos.serving.jobs import JobControl, JobStatus
+from kronos.serving.limits import Limits
+from kronos.serving.runner import Runner
 from pages.ui.track_record.filters import Choices, Chosen, choices_of, labels_of
 from pages.ui.track_record.study import Study, study
 

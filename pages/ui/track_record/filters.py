@@ -85,8 +85,8 @@ def labels_of(record: pd.DataFrame) -> pd.Series:
 
 def choices_of(record: pd.DataFrame) -> Choices:
     """What occurs in a record, whose column `label` is as from `labels_of`."""
-    from kronos import baselines
-    from kronos.intervals import INTERVALS
+    from kronos.calendars.intervals import INTERVALS
+    from kronos.forecasters import baselines
 
     each = record.drop_duplicates("prediction_id")[["label", "model"]]
     counts = {str(label): n for label, n in each["label"].value_counts().items()}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.ui import services
-from pages.ui.messages import plain
+from pages.ui.frame.messages import plain
+from pages.ui.jobs import services
 from pages.ui.track_record.text import scored_text
 
 POLL_SECONDS = 2.0

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from kronos import baselines
 from kronos.calendars import ASSET_CLASSES
 from kronos.evaluation.signals import (
     Correlation,
@@ -23,6 +22,7 @@ from kronos.evaluation.track_record import (
     reliability,
     worst_misses,
 )
+from kronos.forecasters import baselines
 from kronos.store.prediction import LEVELS
 from pages.ui.track_record.filters import Choices, Chosen
 

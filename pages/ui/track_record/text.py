@@ -7,9 +7,9 @@ import pandas as pd
 
 from data_sources.samples import SAMPLES, SampleBars
 from data_sources.source import Instrument
-from pages.ui.readouts import Readout, bar_time, origin_query
-from pages.ui.scorer import Scored
-from pages.ui.ticker import ticker_link
+from pages.ui.fan.readouts import Readout, bar_time, origin_query
+from pages.ui.inputs.ticker import ticker_link
+from pages.ui.jobs.scoring import Scored
 from pages.ui.track_record.study import Study
 
 __all__ = [
@@ -165,7 +165,7 @@ def forecast_link(miss: pd.Series, zone: str) -> dict[str, str] | None:
         titles = {(s.symbol, s.interval): s.title for s in SAMPLES.values()}
         title = titles.get((miss["instrument"], miss["interval"]))
         return None if title is None else {"data": title, **settings}
-    from data_sources.markets import source_titles
+    from data_sources.registry import source_titles
 
     if miss["source"] not in source_titles():
         return None

@@ -7,16 +7,16 @@ import pandas as pd
 import streamlit as st
 
 from kronos.errors import Busy, KronosError
-from pages.ui import services
-from pages.ui.asked import expect_visit
 from pages.ui.chart.view import show_figure
-from pages.ui.glossary import meaning
-from pages.ui.link import open_page
-from pages.ui.messages import error_text, plain, show_error
-from pages.ui.progress import POLL_SECONDS
-from pages.ui.readouts import bar_time
-from pages.ui.results import show_number
-from pages.ui.session import owner
+from pages.ui.fan.readouts import bar_time
+from pages.ui.fan.results import show_number
+from pages.ui.forecast.asked import expect_visit
+from pages.ui.frame.glossary import meaning
+from pages.ui.frame.links import open_page
+from pages.ui.frame.messages import error_text, plain, show_error
+from pages.ui.jobs import services
+from pages.ui.jobs.progress import POLL_SECONDS
+from pages.ui.jobs.session import owner
 from pages.ui.track_record import controls, figure, text
 from pages.ui.track_record.desk import Answer
 from pages.ui.track_record.filters import Chosen

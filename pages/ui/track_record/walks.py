@@ -5,14 +5,14 @@ from __future__ import annotations
 import streamlit as st
 
 from data_sources.samples import SAMPLES, SampleBars, load_sample
-from kronos.baselines import BASELINES
 from kronos.errors import Busy
-from kronos.inference.jobs import JobStatus
-from pages.ui import services
-from pages.ui.glossary import meaning
-from pages.ui.messages import error_text, plain, show_error
-from pages.ui.progress import POLL_SECONDS, progress_share
-from pages.ui.session import owner
+from kronos.forecasters.baselines import BASELINES
+from kronos.serving.jobs import JobStatus
+from pages.ui.frame.glossary import meaning
+from pages.ui.frame.messages import error_text, plain, show_error
+from pages.ui.jobs import services
+from pages.ui.jobs.progress import POLL_SECONDS, progress_share
+from pages.ui.jobs.session import owner
 from pages.ui.track_record.desk import WINDOWS
 
 _REFUSED = "walk refused"

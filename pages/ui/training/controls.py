@@ -10,16 +10,16 @@ import pandas as pd
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from data_sources.csv_file import CsvChoices, read_csv
+from data_sources.csv.reader import CsvChoices, read_csv
 from data_sources.samples import SAMPLES, load_sample
-from kronos import zoo
+from kronos import models
 from kronos.errors import InvalidCandles, InvalidRequest
 from kronos.training.corpus import Corpus
-from pages.ui import services
-from pages.ui.controls import LARGEST_SEED, model_state
-from pages.ui.glossary import meaning
-from pages.ui.messages import plain
-from pages.ui.source import choose_reading
+from pages.ui.frame.glossary import meaning
+from pages.ui.frame.messages import plain
+from pages.ui.inputs.candles import choose_reading
+from pages.ui.inputs.controls import LARGEST_SEED, model_state
+from pages.ui.jobs import services
 from pages.ui.training.data import Series, as_corpus
 from pages.ui.training.plan import (
     LEARNING_RATES,
@@ -53,12 +53,12 @@ class Chosen:
     choices: CsvChoices
 
 
-def choose_base() -> zoo.Entry:
+def choose_base() -> models.Entry:
     """The model to start from: one that is here and no adapter itself."""
     here = [
         entry
         for entry in services.models()
-        if entry.is_here and not entry.base and entry.name not in zoo.CHRONOS
+        if entry.is_here and not entry.base and entry.name not in models.CHRONOS
     ]
     if not here:
         raise InvalidRequest("No model is on this machine. Download one on the Models page.")
@@ -98,7 +98,7 @@ def choose_data() -> Chosen | None:
     return _read(known, lambda: [_uploaded(file, choices) for file in files], choices)
 
 
-def choose_settings(base: zoo.Entry, chosen: Chosen | None) -> Plan | None:
+def choose_settings(base: models.Entry, chosen: Chosen | None) -> Plan | None:
     """The settings and what follows of them; None while there are no bars.
 
     Raises:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from data_sources.csv_report import CsvReport
+from data_sources.csv.report import CsvReport
 from kronos.candles import Candles
 from kronos.training.candle_files import FileFacts
 from kronos.training.corpus import Corpus, corpus_of

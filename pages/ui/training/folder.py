@@ -21,7 +21,7 @@ from typing import Any
 import pandas as pd
 from platformdirs import user_data_path
 
-from data_sources.csv_file import CsvChoices
+from data_sources.csv.reader import CsvChoices
 from kronos.candles import Candles
 from kronos.forecast import COLUMNS
 from pages.ui.training.data import Series, facts_of, table_of

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import streamlit as st
 
-from kronos import zoo
-from kronos.adapters import adapter_path
+from kronos import models
 from kronos.errors import InvalidRequest, KronosError
-from pages.ui import services
-from pages.ui.asked import expect_visit
+from kronos.models.adapters import adapter_path
 from pages.ui.compare.runs import COMPARISON
-from pages.ui.link import open_page
-from pages.ui.messages import show_error
-from pages.ui.readouts import origin_query
-from pages.ui.results import show_number
-from pages.ui.source import UPLOAD, hand_over
+from pages.ui.fan.readouts import origin_query
+from pages.ui.fan.results import show_number
+from pages.ui.forecast.asked import expect_visit
+from pages.ui.frame.links import open_page
+from pages.ui.frame.messages import show_error
+from pages.ui.inputs.candles import UPLOAD, hand_over
+from pages.ui.jobs import services
 from pages.ui.training.folder import KeptSeries, TrainingRun
 from pages.ui.training.text import result_facts, verdict
 
@@ -72,14 +72,14 @@ def keep(run: TrainingRun, name: str) -> None:
     Raises:
         InvalidRequest: The name cannot be one, or is taken.
     """
-    zoo.require_free(name)
+    models.require_free(name)
     if adapter_path(name) is not None:
         # On this page nobody takes the place of somebody else's model.
         raise InvalidRequest(
             f"{name} is the name of a model already; choose another, or delete that one on the "
             "Models page."
         )
-    zoo.install(run.adapter, name)
+    models.install(run.adapter, name)
     run.note_kept(name)
     services.models.clear()
 

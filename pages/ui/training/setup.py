@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from kronos import zoo
+from kronos import models
 from kronos.errors import Busy, CheckpointError, KronosError
 from kronos.finetune.estimate import n_adapter_parameters
-from pages.ui import services
 from pages.ui.chart.view import show_figure
-from pages.ui.messages import plain, show_error
-from pages.ui.results import show_number
+from pages.ui.fan.results import show_number
+from pages.ui.frame.messages import plain, show_error
+from pages.ui.jobs import services
 from pages.ui.training import process, session
 from pages.ui.training.controls import (
     Chosen,
@@ -34,7 +34,7 @@ _PRIVACY = (
 
 def show_setup() -> None:
     """Controls, what follows of them, and the button."""
-    base: zoo.Entry | None = None
+    base: models.Entry | None = None
     chosen: Chosen | None = None
     plan: Plan | None = None
     problem: KronosError | None = None
@@ -115,7 +115,7 @@ def _show_mine() -> None:
             )
 
 
-def _show_plan(base: zoo.Entry, chosen: Chosen, plan: Plan) -> None:
+def _show_plan(base: models.Entry, chosen: Chosen, plan: Plan) -> None:
     st.header("How it will be trained", anchor=False)
     with st.container(horizontal=True, gap="medium", key="training_plan"):
         for fact in plan_facts(plan, _n_trained(base.name, plan), base.n_parameters):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pages.ui.readouts import Readout
+from pages.ui.fan.readouts import Readout
 from pages.ui.training.plan import Plan
 from pages.ui.training.process import State
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from kronos.errors import Busy
 from pages.ui.chart.view import show_figure
-from pages.ui.messages import plain, show_error
+from pages.ui.frame.messages import plain, show_error
 from pages.ui.training import process, session
 from pages.ui.training.figure import loss_figure, score_figure
 from pages.ui.training.folder import KEPT_DAYS, TrainingRun

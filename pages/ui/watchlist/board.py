@@ -5,14 +5,14 @@ from __future__ import annotations
 import streamlit as st
 
 from kronos.errors import Busy
-from kronos.inference.jobs import JobStatus
-from pages.ui import services
-from pages.ui.asked import expect_visit
-from pages.ui.glossary import meaning
-from pages.ui.link import open_page
-from pages.ui.messages import plain, show_error
-from pages.ui.progress import progress_share, progress_text
-from pages.ui.session import owner
+from kronos.serving.jobs import JobStatus
+from pages.ui.forecast.asked import expect_visit
+from pages.ui.frame.glossary import meaning
+from pages.ui.frame.links import open_page
+from pages.ui.frame.messages import plain, show_error
+from pages.ui.jobs import services
+from pages.ui.jobs.progress import progress_share, progress_text
+from pages.ui.jobs.session import owner
 from pages.ui.watchlist import session as watchlist_session
 from pages.ui.watchlist.links import forecast_query
 from pages.ui.watchlist.request import WatchRequest

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import streamlit as st
 from streamlit.runtime.state import SessionStateProxy
 
-from data_sources.markets import exchange_titles
-from kronos import zoo
+from data_sources.registry import exchange_titles
+from kronos import models
 from kronos.forecast import SamplingParameters
-from pages.ui import services
-from pages.ui.controls import LARGEST_SEED, model_state
-from pages.ui.glossary import meaning
-from pages.ui.request import DEFAULT_HORIZON, DEFAULT_PATHS, MAX_HORIZON, MAX_PATHS
-from pages.ui.symbol_list import known_instruments
-from pages.ui.ticker import OTHERS
+from pages.ui.frame.glossary import meaning
+from pages.ui.inputs.controls import LARGEST_SEED, model_state
+from pages.ui.inputs.request import DEFAULT_HORIZON, DEFAULT_PATHS, MAX_HORIZON, MAX_PATHS
+from pages.ui.inputs.symbol_list import known_instruments
+from pages.ui.inputs.ticker import OTHERS
+from pages.ui.jobs import services
 from pages.ui.watchlist.fetch import sample_intervals
 from pages.ui.watchlist.files import choose_files
 from pages.ui.watchlist.request import Entry, WatchRequest
@@ -205,7 +205,7 @@ def _add_found(key: str) -> None:
         st.session_state["watch_find"] = None
 
 
-def _choose_model() -> zoo.Entry:
+def _choose_model() -> models.Entry:
     entries = {entry.title: entry for entry in services.models()}
     title = st.selectbox("Model", list(entries), key="list_model", bind="query-params")
     st.caption(model_state(entries[title]).capitalize())

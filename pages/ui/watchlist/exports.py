@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from kronos.export import cell_text
-from pages.ui.disclaimer import DISCLAIMER
-from pages.ui.readouts import sampling_error
+from pages.ui.fan.readouts import sampling_error
+from pages.ui.frame.disclaimer import DISCLAIMER
 from pages.ui.watchlist.request import WatchRequest
 from pages.ui.watchlist.rows import LEVELS, Row
 from pages.ui.watchlist.run import WatchRun

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from data_sources.csv_file import read_csv
+from data_sources.csv.reader import read_csv
 from data_sources.samples import SAMPLES
 from data_sources.source import Bars, DataSource, Instrument
 from kronos.errors import (

@@ -7,9 +7,9 @@ from functools import partial
 import streamlit as st
 from streamlit.runtime.state import SessionStateProxy
 
-from data_sources.markets import exchange_titles
-from pages.ui.messages import plain
-from pages.ui.ticker import OTHERS
+from data_sources.registry import exchange_titles
+from pages.ui.frame.messages import plain
+from pages.ui.inputs.ticker import OTHERS
 from pages.ui.watchlist.controls import ChosenList, symbols_key, tidy_symbols
 from pages.ui.watchlist.exports import list_text, watch_csv, watch_json
 from pages.ui.watchlist.run import WatchRun

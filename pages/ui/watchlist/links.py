@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from data_sources.samples import SAMPLES as ALL_SAMPLES
 from data_sources.source import Instrument
-from pages.ui.ticker import ticker_link
+from pages.ui.inputs.ticker import ticker_link
 from pages.ui.watchlist.run import WatchRun
 from pages.ui.watchlist.sources import SAMPLES
 

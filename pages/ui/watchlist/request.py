@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from kronos.errors import InvalidRequest
 from kronos.forecast import SamplingParameters
-from pages.ui.request import require_size
+from pages.ui.inputs.request import require_size
 from pages.ui.watchlist.symbols import MAX_SYMBOLS
 
 

@@ -8,17 +8,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from data_sources.source import Bars
-from kronos import zoo
+from kronos import models
 from kronos.candles import Candles
 from kronos.errors import CheckpointError, ForecastCancelled, NotFinished
 from kronos.forecast import Forecast
-from kronos.inference.jobs import JobControl, JobStatus, Priority
-from kronos.inference.queue import JobQueue
-from pages.ui.request import ForecastRequest, data_id
+from kronos.serving.jobs import JobControl, JobStatus, Priority
+from kronos.serving.queue import JobQueue
+from pages.ui.inputs.request import ForecastRequest, data_id
+from pages.ui.jobs.work import forecast_work
 from pages.ui.watchlist.fetch import AT_A_TIME, Fetching, OpenSource, uploaded_bars
 from pages.ui.watchlist.request import WatchRequest
 from pages.ui.watchlist.rows import Row, problem_text, summarise
-from pages.ui.work import forecast_work
 
 Keep = Callable[[Forecast, Candles, str], None]
 
@@ -107,7 +107,7 @@ class WatchRun:
         try:
             if self._downloads_model:
                 control.stage("Downloading the model")
-                zoo.download(self.request.model, progress=control.progress)
+                models.download(self.request.model, progress=control.progress)
             control.stage("Forecasting")
             for _ in range(min(AT_A_TIME, len(self._rows))):
                 threading.Thread(target=self._prepare_rows, daemon=True).start()

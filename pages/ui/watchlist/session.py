@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from kronos.errors import Busy
-from pages.ui import services
-from pages.ui.session import owner
+from pages.ui.jobs import services
+from pages.ui.jobs.session import owner
 from pages.ui.watchlist.controls import ChosenList, needs_download
 from pages.ui.watchlist.request import WatchRequest
 from pages.ui.watchlist.run import WatchRun

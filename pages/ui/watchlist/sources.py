@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from data_sources import markets
+from data_sources import registry as markets
 from data_sources.samples import SampleBars
 
 SAMPLES = SampleBars.name

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from pages.ui.readouts import sampling_error
+from pages.ui.fan.readouts import sampling_error
 from pages.ui.watchlist.fan import fan_image
 from pages.ui.watchlist.request import Entry, WatchRequest
 from pages.ui.watchlist.rows import Row, RowState, Summary

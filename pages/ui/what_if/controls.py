@@ -6,19 +6,20 @@ import re
 
 import streamlit as st
 
-from kronos import zoo
+from kronos import models
 from kronos.candles import Candles
 from kronos.events import KINDS, Event
 from kronos.forecast import SamplingParameters
-from pages.ui import controls, services
-from pages.ui.glossary import meaning
-from pages.ui.market_events import currency_of, told_to
-from pages.ui.messages import plain
-from pages.ui.own_events import choose_own_events
-from pages.ui.readouts import moment_text
-from pages.ui.request import ForecastRequest
-from pages.ui.source import ChosenCandles
-from pages.ui.told import SURPRISES, Surprise, ToldEvents
+from pages.ui.fan.readouts import moment_text
+from pages.ui.frame.glossary import meaning
+from pages.ui.frame.messages import plain
+from pages.ui.inputs import controls
+from pages.ui.inputs.candles import ChosenCandles
+from pages.ui.inputs.market_events import currency_of, told_to
+from pages.ui.inputs.own_events import choose_own_events
+from pages.ui.inputs.request import ForecastRequest
+from pages.ui.inputs.told import SURPRISES, Surprise, ToldEvents
+from pages.ui.jobs import services
 from pages.ui.what_if.scenario import Ahead, Edits, kinds_to_add, supposed_event
 
 MOST_LISTED = 24
@@ -50,7 +51,7 @@ def choose_plain(source: ChosenCandles) -> ForecastRequest:
     )
 
 
-def _choose_model() -> zoo.Entry:
+def _choose_model() -> models.Entry:
     """Models at hand that read events come first, and with them what the page opens with."""
     readers = services.event_readers(at_hand=True)
     ordered = sorted(services.models(), key=lambda entry: entry.name not in readers)

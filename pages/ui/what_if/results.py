@@ -8,7 +8,6 @@ import streamlit as st
 
 from kronos.candles import Candles
 from kronos.events import Event
-from pages.ui import services
 from pages.ui.chart.figure import chart_description, fan_figure
 from pages.ui.chart.scene import View, build_scene
 from pages.ui.chart.view import choose_view, show_figure
@@ -18,11 +17,12 @@ from pages.ui.compare.figure import Contender, compare_description, panel_figure
 from pages.ui.compare.overlay import overlay_figure
 from pages.ui.compare.progress import Words
 from pages.ui.compare.runs import Finished, SideBySide
-from pages.ui.glossary import meaning
-from pages.ui.market_events import events_of
-from pages.ui.messages import plain
-from pages.ui.request import ForecastRequest, context_of
-from pages.ui.source import ChosenCandles
+from pages.ui.frame.glossary import meaning
+from pages.ui.frame.messages import plain
+from pages.ui.inputs.candles import ChosenCandles
+from pages.ui.inputs.market_events import events_of
+from pages.ui.inputs.request import ForecastRequest, context_of
+from pages.ui.jobs import services
 from pages.ui.what_if.change import change_table, change_text
 from pages.ui.what_if.scenario import Edits, surprise_mark
 

@@ -15,7 +15,7 @@ from kronos.calendars import ALWAYS_OPEN, FX
 from kronos.calendars.spans import bar_spans
 from kronos.candles import Candles
 from kronos.events import KINDS, Event, event_bars
-from pages.ui.told import US_KINDS, Surprise, ToldEvents, told_channels
+from pages.ui.inputs.told import US_KINDS, Surprise, ToldEvents, told_channels
 
 MOST_READ = 2048
 """Bars that no model reads more of here: what lies before is not read, whatever it says."""

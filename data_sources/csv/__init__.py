@@ -1,0 +1,1 @@
+"""CSV files of candles, whatever their layout."""

@@ -1,0 +1,242 @@
+"""Candles from a CSV file, and a report of what was understood.
+
+The reader takes what exports and vendors write, says what it took it for, and refuses with
+line and column when it cannot tell. It never guesses silently: what the file leaves open
+stands in `CsvReport.assumptions`, and the user can settle it with `CsvChoices`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath, PureWindowsPath
+
+import numpy as np
+import pandas as pd
+
+from data_sources.csv.interval import settle_interval
+from data_sources.csv.numbers import read_numbers
+from data_sources.csv.report import CsvReport
+from data_sources.csv.rows import repair_ranges, settle_order, without_blank_prices
+from data_sources.csv.symbol import symbol_in_cells, symbol_in_name
+from data_sources.csv.table import Table, read_table
+from data_sources.csv.text import MAX_BYTES, MAX_COLUMNS, MAX_ROWS, decode
+from data_sources.csv.times import TimeReading, parse_times
+from kronos.calendars import Placement, place_bars
+from kronos.candles import COLUMNS, PRICES, Candles, fill_volume
+from kronos.errors import InvalidCandles
+
+__all__ = [
+    "MAX_BYTES",
+    "MAX_COLUMNS",
+    "MAX_ROWS",
+    "MIN_ROWS",
+    "CsvChoices",
+    "CsvReading",
+    "read_csv",
+]
+
+MIN_ROWS = 32
+"""Fewer bars than this are no context to forecast from."""
+
+
+@dataclass(frozen=True, slots=True)
+class CsvChoices:
+    """What the user says about a file; None leaves it to the reader.
+
+    Attributes:
+        clock: IANA name of the clock on which timestamps without an offset are read. The clock
+            of the market, `Candles.zone`, follows from the calendar.
+        day_first: Whether 03/04/2024 is the third of April.
+        symbol: Ticker.
+        calendar: "24/7", "fx", "weekdays" or an exchange code.
+        interval: Width of a bar; refused where it contradicts the spacing of the rows.
+    """
+
+    clock: str | None = None
+    day_first: bool | None = None
+    symbol: str | None = None
+    calendar: str | None = None
+    interval: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CsvReading:
+    """Candles and how they were read."""
+
+    candles: Candles
+    report: CsvReport
+
+
+def read_csv(
+    data: bytes, file_name: str, *, choices: CsvChoices | None = None, source: str | None = None
+) -> CsvReading:
+    """Read candles from the bytes of a CSV file.
+
+    Args:
+        data: The file, at most 20 MB, 64 columns and 500,000 rows.
+        file_name: Its name, for messages and to find the symbol; no file of that name is read.
+        choices: What the user says about it.
+        source: Where the bars came from; default "CSV file NAME".
+
+    Raises:
+        InvalidCandles: The file cannot be used; the message names line and column.
+    """
+    choices = choices or CsvChoices()
+    name = PurePosixPath(PureWindowsPath(file_name).name).name[:120] or "the file"
+    report = CsvReport(name)
+    text = decode(data, name)
+    report.encoding = text.encoding
+    table = read_table(text, report)
+    values = without_blank_prices(_numbers(table, report), report)
+    _require_rows(values, report)
+    symbol = choices.symbol or symbol_in_cells(table) or symbol_in_name(name)
+    table = _only(table, values.index)
+    times = _times(table, choices, report)
+    values = settle_order(values, times.moments, report)
+    values = repair_ranges(values, report)
+    _require_rows(values, report)
+    kept = pd.Index(table.lines).get_indexer(values.index)
+    candles = _placed(values, times, kept, symbol, choices, report)
+    return CsvReading(replace(candles, source=source or f"CSV file {name}"), report)
+
+
+def _placed(
+    values: pd.DataFrame,
+    times: TimeReading,
+    kept: np.ndarray,
+    symbol: str | None,
+    choices: CsvChoices,
+    report: CsvReport,
+) -> Candles:
+    """Candles of sorted rows; `kept` are their positions in `times`."""
+    index = times.moments[kept]
+    interval, width_note = settle_interval(index, choices.interval)
+    placed = place_bars(
+        index,
+        interval=interval,
+        written=times.written[kept],
+        symbol=symbol,
+        clock=choices.clock,
+        calendar=choices.calendar,
+    )
+    frame = fill_volume(values)
+    frame.index = pd.DatetimeIndex(placed.index, name="timestamp").as_unit("ns")
+    frame = _without_clock_collisions(frame, values.index, report)
+    report.interval, report.zone, report.clock = interval, placed.zone, placed.clock
+    report.calendar = placed.reason
+    report.rows_kept = len(frame)
+    notes = (width_note, _clock_note(placed, choices.clock, has_offsets=times.utc is not None))
+    report.assumptions += [note for note in notes if note]
+    return Candles(
+        frame,
+        interval,
+        placed.zone,
+        placed.calendar,
+        symbol or PurePosixPath(report.file_name).stem,
+        "",
+    )
+
+
+def _clock_note(placed: Placement, chosen: str | None, *, has_offsets: bool) -> str:
+    """What was assumed of the clock of the timestamps; "" where the file or the user says it."""
+    if chosen is None:
+        return (
+            ""
+            if has_offsets
+            else f"timestamps carry no time zone and are read on the clock {placed.clock}"
+        )
+    if chosen in (placed.clock, placed.zone):
+        return ""
+    why = (
+        "the timestamps carry their offset from UTC"
+        if has_offsets
+        else f"dates are whole days of the market ({placed.zone})"
+    )
+    return f"the chosen clock {chosen} is not needed: {why}"
+
+
+def _numbers(table: Table, report: CsvReport) -> pd.DataFrame:
+    """Prices, volume and amount as float64, indexed by line number."""
+    cells = {name: table.cells[name] for name in COLUMNS if name in table.cells}
+    columns = table.columns
+    values, style = read_numbers(
+        cells,
+        titles={name: columns.readings[columns.position[name]].name for name in cells},
+        lines=table.lines,
+        delimiter=table.delimiter,
+        scaled=frozenset(cells) - frozenset(PRICES),
+    )
+    report.number_format = str(style)
+    if style.is_assumed:
+        report.assumptions.append(f"numbers such as 1,234 are written with {style}")
+    frame = pd.DataFrame({name: values[name] for name in cells}, index=pd.Index(table.lines))
+    return _known_volumes(frame, report)
+
+
+def _known_volumes(frame: pd.DataFrame, report: CsvReport) -> pd.DataFrame:
+    missing = {name: f"there is no {name}" for name in COLUMNS[4:]}
+    for name in COLUMNS[4:]:
+        if name not in frame:
+            continue
+        column = frame[name]
+        if (column < 0).any():
+            line = column.index[column < 0][0]
+            raise InvalidCandles(
+                f"Line {line}, column {name}: must be at least 0, found {column[line]:g}."
+            )
+        if column.isna().all():
+            frame = frame.drop(columns=name)
+            missing[name] = f"the column {name} is empty"
+        elif column.isna().any():
+            meaning = "read as 0" if name == "volume" else "estimated from volume and prices"
+            report.repair(f"no {name}; {meaning}", column.index[column.isna()].tolist())
+    if "volume" not in frame:
+        report.assumptions.append(f"{missing['volume']}; the model reads it as 0")
+    elif "amount" not in frame:
+        report.assumptions.append(f"{missing['amount']}; it is volume times the mean price")
+    return frame
+
+
+def _require_rows(values: pd.DataFrame, report: CsvReport) -> None:
+    if len(values) >= MIN_ROWS:
+        return
+    dropped = "; ".join(str(group) for group in report.dropped)
+    raise InvalidCandles(
+        f"{report.file_name} has {len(values)} usable rows of {report.rows_read}; at least "
+        f"{MIN_ROWS} are needed." + (f" Left out: {dropped}." if dropped else "")
+    )
+
+
+def _only(table: Table, lines: pd.Index) -> Table:
+    """The table without the rows that were dropped."""
+    if len(lines) == len(table.lines):
+        return table
+    keep = np.flatnonzero(np.isin(table.lines, lines))
+    cells = {name: [column[i] for i in keep] for name, column in table.cells.items()}
+    return Table(
+        table.columns, cells, [table.lines[i] for i in keep], table.delimiter, table.symbol
+    )
+
+
+def _times(table: Table, choices: CsvChoices, report: CsvReport) -> TimeReading:
+    position = table.columns.position["timestamp"]
+    times = parse_times(
+        table.cells["timestamp"],
+        clock_cells=table.cells.get("time of day"),
+        column=table.columns.readings[position].name,
+        lines=table.lines,
+        day_first=choices.day_first,
+    )
+    report.time_format = times.description
+    report.assumptions += times.assumptions
+    return times
+
+
+def _without_clock_collisions(
+    frame: pd.DataFrame, lines: pd.Index, report: CsvReport
+) -> pd.DataFrame:
+    """Bars that a clock change put on, or before, the bar before them are dropped."""
+    moments = pd.DatetimeIndex(frame.index).asi8
+    ahead = np.append(True, moments[1:] > np.maximum.accumulate(moments)[:-1])
+    report.drop("falls into the hour that a clock change repeats", lines[~ahead].tolist())
+    return frame[ahead]

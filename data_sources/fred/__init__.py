@@ -1,0 +1,1 @@
+"""FRED, the economic data of the Federal Reserve Bank of St. Louis."""

@@ -1,0 +1,1 @@
+"""Yahoo Finance: bars, symbols and earnings dates."""

@@ -1,0 +1,208 @@
+"""Yahoo Finance through yfinance: stocks, funds, indices, currencies, futures, coins."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from data_sources.asked_range import AskedRange
+from data_sources.cleaning import mend_bars
+from data_sources.open_bar import without_open_bars
+from data_sources.patience import Patience
+from data_sources.resampling import as_half_hours, as_weeks
+from data_sources.source import Bars, Instrument
+from data_sources.symbol_search import bundled_symbols, rank
+from data_sources.yahoo.client import bound_client
+from data_sources.yahoo.facts import calendar_of, instrument_of, last_trade_of, opening_of
+from kronos.calendars.intervals import interval_width
+from kronos.candles import Candles
+from kronos.errors import IntervalUnavailable, InvalidRequest, SourceNonsense, UnknownSymbol
+
+if TYPE_CHECKING:
+    from data_sources.yahoo.session import ChartSession
+
+__all__ = ["Yahoo"]
+
+_TITLE = "Yahoo Finance"
+_INTERVALS = ("1m", "2m", "5m", "15m", "30m", "1h", "90m", "1d", "1w")
+# How far back intraday bars go.
+_REACH = {
+    "1m": pd.Timedelta(days=8),
+    **dict.fromkeys(("2m", "5m", "15m", "30m", "90m"), pd.Timedelta(days=60)),
+    "1h": pd.Timedelta(days=730),
+}
+# The request takes a while, and Yahoo's clock may differ from this machine's.
+_MARGIN = pd.Timedelta(minutes=10)
+_FIRST_DAY = pd.Timestamp("1927-12-30", tz="UTC")  # of the S&P 500, the longest series
+_DAY = pd.Timedelta(days=1)
+_SYMBOL = re.compile(r"[A-Za-z0-9.\-=^&_]{1,32}")
+_ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
+# Yahoo gives neither rightly: hours in place of half-hours, and weeks that are adjusted wrongly.
+_PUT_TOGETHER_FROM = {"30m": "15m", "1w": "1d"}
+
+
+class Yahoo:
+    """Yahoo Finance as a `DataSource`.
+
+    Weeks are put together from days, Monday to Sunday on the exchange's clock, and half-hours
+    from quarters, counted from the opening. Quotes of some exchanges are delayed; a bar counts as
+    finished once a later trade is known, or half an hour after its end.
+
+    Args:
+        session: The connection; default: one of its own.
+        clock: Time of this machine, aware; only to know how far back may be asked.
+        sleep: Waits so many seconds.
+    """
+
+    name = "yahoo"
+    title = _TITLE
+    intervals = _INTERVALS
+
+    def __init__(
+        self,
+        session: ChartSession | None = None,
+        *,
+        clock: Callable[[], pd.Timestamp] = lambda: pd.Timestamp.now("UTC"),
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._session = session
+        self._opening = threading.Lock()
+        self._clock = clock
+        self._patience = Patience(_TITLE, sleep=sleep)
+
+    def suggest(self, text: str, limit: int = 10) -> list[Instrument]:
+        """See `DataSource.suggest`."""
+        return rank(text, bundled_symbols(), limit)
+
+    def fetch(
+        self,
+        symbol: str,
+        *,
+        interval: str,
+        adjusted: bool = True,
+        start: pd.Timestamp | None = None,
+        end: pd.Timestamp | None = None,
+    ) -> Bars:
+        """See `DataSource.fetch`.
+
+        Without a start: all days and weeks there are, and intraday bars as far back as Yahoo
+        has them (8 days of 1m, 60 days up to 90m, 730 days of 1h).
+        """
+        ticker = _checked_symbol(symbol)
+        asked = AskedRange(self, interval, start, end)
+        first, stop = self._range(interval, asked)
+        base = _PUT_TOGETHER_FROM.get(interval, interval)
+        session = self._connected()
+
+        def question(seconds: float) -> tuple[pd.DataFrame, Mapping[str, Any], pd.Timestamp]:
+            with (
+                session.within(seconds),
+                bound_client(session, seconds=seconds) as client,
+            ):
+                options: dict[str, Any] = {"interval": base, "auto_adjust": adjusted}
+                options |= {"start": first.to_pydatetime(), "end": stop.to_pydatetime()}
+                table, facts = _history(client.Ticker(ticker, session=session), options)
+                return table, facts, session.clock or self._clock()
+
+        table, facts, now = self._patience.ask(question)
+        return _as_bars(table, facts, ticker, asked, now)
+
+    def _range(self, interval: str, asked: AskedRange) -> tuple[pd.Timestamp, pd.Timestamp]:
+        """The times to ask Yahoo for: from the first up to, but without, the second."""
+        now = self._clock().tz_convert("UTC")
+        # A week is complete only with all its days.
+        last = asked.end + 7 * _DAY if asked.end and interval == "1w" else asked.end
+        stop = min(last or now, now) + 2 * _DAY
+        reach = _REACH.get(interval)
+        if reach is None:
+            first = _FIRST_DAY if asked.start is None else asked.start - 7 * _DAY
+            return max(first, _FIRST_DAY), stop
+        oldest = now - reach
+        wanted = asked.start or asked.end
+        if wanted is not None and wanted < oldest:
+            raise IntervalUnavailable(
+                f"{_TITLE} has {interval} bars of the last {reach.days} days only, from "
+                f"{oldest:%Y-%m-%d %H:%M} UTC on; asked for {wanted:%Y-%m-%d %H:%M} UTC. Ask for "
+                "a later start, or for wider bars."
+            )
+        # One bar more, which a bar put together from narrower ones may need.
+        first = asked.start - interval_width(interval) if asked.start else oldest
+        return max(first, oldest + _MARGIN), stop
+
+    def _connected(self) -> ChartSession:
+        with self._opening:
+            if self._session is None:
+                # Loaded on first use: with its client it takes a second.
+                from data_sources.yahoo.session import ChartSession
+
+                self._session = ChartSession()
+            return self._session
+
+
+def _checked_symbol(symbol: str) -> str:
+    ticker = symbol.strip().upper()
+    if _ISIN.fullmatch(ticker):
+        raise UnknownSymbol(
+            f"{_TITLE} is asked by ticker, such as AAPL or VOD.L; {ticker} is an ISIN. Search for "
+            "the name of the instrument."
+        )
+    if not _SYMBOL.fullmatch(ticker):
+        raise InvalidRequest(
+            f"{symbol[:40]!r} is no ticker of {_TITLE}; they look like AAPL, VOD.L, ^GSPC, "
+            "EURUSD=X or ES=F."
+        )
+    return ticker
+
+
+def _history(instrument: Any, options: Mapping[str, Any]) -> tuple[pd.DataFrame, Mapping[str, Any]]:
+    """Bars as the client gives them, and what Yahoo says about the instrument."""
+    from yfinance.data import YfData
+    from yfinance.exceptions import YFException, YFPricesMissingError
+
+    # The client would repeat an old answer instead of asking.
+    YfData.cache_get.cache_clear()
+    ticker = instrument.ticker
+    try:
+        table = instrument.history(actions=False, keepna=True, **options)
+        return table, instrument.get_history_metadata()
+    except YFPricesMissingError as exc:
+        raise UnknownSymbol(
+            f"{_TITLE} has no bars of {ticker} there. Ask for another range, or check the symbol."
+        ) from exc
+    except (YFException, LookupError, TypeError, ValueError, AttributeError) as exc:
+        raise SourceNonsense(
+            f"{_TITLE} sent a chart of {ticker} that cannot be read ({type(exc).__name__}: {exc}). "
+            "It may have changed its format: update the application, or choose another source."
+        ) from exc
+
+
+def _as_bars(
+    table: pd.DataFrame,
+    facts: Mapping[str, Any],
+    ticker: str,
+    asked: AskedRange,
+    now: pd.Timestamp,
+) -> Bars:
+    bars = table.rename(columns=str.lower)[["open", "high", "low", "close", "volume"]]
+    bars, notes = mend_bars(bars)
+    if asked.interval == "1w":
+        bars = as_weeks(bars)
+    elif asked.interval == "30m":
+        bars = as_half_hours(bars, opening_of(facts) or pd.Timestamp(bars.index[0]).floor("30min"))
+    bars = asked.cut(bars, ticker)
+    zone = str(facts.get("exchangeTimezoneName") or pd.DatetimeIndex(bars.index).tz)
+    candles = Candles.from_frame(
+        bars.tz_convert(zone),
+        symbol=ticker,
+        interval=asked.interval,
+        zone=zone,
+        calendar=calendar_of(ticker, facts),
+        source=_TITLE,
+    )
+    candles, about_open = without_open_bars(candles, now, last_trade=last_trade_of(facts))
+    return Bars(candles, instrument_of(ticker, facts), now, (*notes, *about_open))

@@ -1,0 +1,1 @@
+"""Forecasters: candles in, a forecast out; Kronos, baselines and Chronos-2."""

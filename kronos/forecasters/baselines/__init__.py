@@ -1,0 +1,38 @@
+"""The forecasters a model has to beat, asked like a model.
+
+    table.py        what there is: names, titles, what each one is
+    predictor.py    candles in, a Forecast out, whatever the method
+    history.py      bars as moves from the close before, and moves back to candles
+    random_walk.py  normal steps: with drift, and with an EWMA volatility
+    bootstrap.py    past bars in blocks
+    garch.py        GARCH(1,1) with Student t shocks, and filtered historical simulation
+
+Importing this package imports neither scipy nor torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kronos.forecasters.baselines.table import BASELINES, Description, find, revision
+
+if TYPE_CHECKING:
+    from kronos.forecasters.baselines.predictor import BaselinePredictor
+
+__all__ = ["BASELINES", "Description", "baseline", "find", "revision"]
+
+
+def baseline(name: str) -> BaselinePredictor:
+    """A baseline, ready to forecast.
+
+    Args:
+        name: A key of `BASELINES`, in any case.
+
+    Raises:
+        InvalidRequest: There is no such baseline.
+    """
+    from kronos.forecasters.baselines.predictor import (
+        BaselinePredictor,  # scipy takes a while to import
+    )
+
+    return BaselinePredictor(name)

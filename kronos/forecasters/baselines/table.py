@@ -1,0 +1,79 @@
+"""Which baselines there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["BASELINES", "Description", "find", "revision"]
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a list says of a baseline.
+
+    Attributes:
+        name: What it is asked by.
+        title: Name to show.
+        summary: What it is, in one line.
+        n_estimated: Numbers it estimates from the bars.
+        n_needed: Fewest bars it can be estimated from.
+    """
+
+    name: str
+    title: str
+    summary: str
+    n_estimated: int
+    n_needed: int
+
+
+BASELINES: dict[str, Description] = {
+    entry.name: entry
+    for entry in (
+        Description(
+            "random-walk",
+            "Random walk with drift",
+            "Normal steps with the mean and the standard deviation of past returns.",
+            n_estimated=2,
+            n_needed=21,
+        ),
+        Description(
+            "bootstrap",
+            "Block bootstrap",
+            "Past bars as they came, in blocks of random length.",
+            n_estimated=0,
+            n_needed=31,
+        ),
+        Description(
+            "ewma",
+            "EWMA cone",
+            "Normal steps without drift; volatility weighted towards recent bars (decay .94).",
+            n_estimated=1,
+            n_needed=21,
+        ),
+        Description(
+            "garch",
+            "GARCH(1,1)-t",
+            "Volatility that clusters and reverts, with Student t shocks; no drift.",
+            n_estimated=4,
+            n_needed=101,
+        ),
+        Description(
+            "fhs",
+            "Filtered historical simulation",
+            "Past shocks, freed of their volatility, under the volatility of a fitted GARCH.",
+            n_estimated=3,
+            n_needed=101,
+        ),
+    )
+}
+"""Name -> description, simplest first."""
+
+
+def find(name: str) -> Description | None:
+    """The baseline of a name in any case; None for a name of another kind."""
+    return BASELINES.get(name.strip().casefold())
+
+
+def revision() -> str:
+    """Tells versions of the methods apart; a new value where a method gives other numbers."""
+    return "6d6ad9aac2acdfa5"

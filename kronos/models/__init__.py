@@ -1,0 +1,59 @@
+"""Models by name: where each one comes from, and loading it ready to forecast.
+
+    table.py      the published models: revisions, digests, sizes
+    folders.py    checkpoint folders on disk, the bundled one among them
+    loading.py    load(): name or folder in, KronosPredictor out
+    adapted.py    adapters and the bases they belong to
+    inventory.py  what is here, what can be fetched, and fetching and deleting it
+    checked.py    when its files were last hashed
+    chronos.py    Chronos-2: found and loaded
+    cut_offs.py   up to when the bars reach that a model learned from
+
+Importing this package imports neither torch nor the hub client.
+"""
+
+from __future__ import annotations
+
+from kronos.models.adapted import weights_sha256
+from kronos.models.checked import Checked, checked
+from kronos.models.checkpoints import describe_bundle
+from kronos.models.chronos import draws_tokens
+from kronos.models.cut_offs import PRETRAINED_UNTIL, cut_off
+from kronos.models.inventory import (
+    Entry,
+    available,
+    delete,
+    download,
+    install,
+    require_free,
+    verify,
+)
+from kronos.models.loading import Located, checkpoint_folder, checkpoint_pair, load, locate
+from kronos.models.registry import BUNDLED, CHRONOS, ENSEMBLE, PUBLISHED, PublishedModel
+
+__all__ = [
+    "BUNDLED",
+    "CHRONOS",
+    "ENSEMBLE",
+    "PRETRAINED_UNTIL",
+    "PUBLISHED",
+    "Checked",
+    "Entry",
+    "Located",
+    "PublishedModel",
+    "available",
+    "checked",
+    "checkpoint_folder",
+    "checkpoint_pair",
+    "cut_off",
+    "delete",
+    "describe_bundle",
+    "download",
+    "draws_tokens",
+    "install",
+    "load",
+    "locate",
+    "require_free",
+    "verify",
+    "weights_sha256",
+]

@@ -1,0 +1,245 @@
+"""Checkpoint files on disk: found, verified against their digest, removed. No request, ever.
+
+The layout is the hub client's own: `models--OWNER--NAME/snapshots/COMMIT/FILE` is a link to
+`blobs/DIGEST`, where the digest of a large file is its SHA-256 and that of a small one its git
+blob SHA-1. So the digest the hub reported can be checked again years later without the hub.
+
+Hashing the largest checkpoint takes more than a second, so a file that passed is remembered in
+`models--OWNER--NAME/.verified/COMMIT.json` with its size, modification time, change time and
+inode. Writing to a file or replacing it changes at least one of them, and then it is hashed
+again. Only decay of the medium under an untouched file escapes that; `kronos models verify`
+always hashes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from kronos.errors import CheckpointCorrupt
+from kronos.models.hub.repository import WEIGHTS_NAME, RemoteFile, Repository
+from kronos.models.hub.settings import cache_folder, client
+
+__all__ = ["cached_file", "cached_folder", "check", "problem", "remove", "sweep", "verify"]
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_GIT_SHA1 = re.compile(r"[0-9a-f]{40}")
+_ABANDONED_SECONDS = 3600.0
+"""A live download writes at least every half minute; an hour of silence means it was killed."""
+
+
+def storage(repo: Repository) -> Path:
+    """The folder of the cache that belongs to the repository; it need not exist."""
+    return cache_folder() / ("models--" + repo.repo_id.replace("/", "--"))
+
+
+def cached_file(repo: Repository, file: RemoteFile) -> Path | None:
+    """Path of a file that is here at the pinned revision, or None. Its bytes are not checked."""
+    path = storage(repo) / "snapshots" / repo.revision / file.name
+    return path if path.is_file() else None
+
+
+def cached_folder(repo: Repository) -> Path | None:
+    """Folder that holds every file of the repository, or None when one is missing."""
+    paths = [cached_file(repo, file) for file in repo.files]
+    first = paths[0]
+    return first.parent if first is not None and None not in paths else None
+
+
+def problem(repo: Repository) -> str:
+    """What a cheap look finds wrong with a cached repository: sizes only. Empty when nothing."""
+    for file in repo.files:
+        path = cached_file(repo, file)
+        if path is not None and file.size is not None and path.stat().st_size != file.size:
+            return (
+                f"{repo.repo_id} {file.name} has {path.stat().st_size:,} bytes, "
+                f"expected {file.size:,}"
+            )
+    return ""
+
+
+def verify(repo: Repository) -> Path:
+    """Hashes every cached file of the repository, whatever is remembered about it.
+
+    Returns:
+        The folder that holds the files.
+
+    Raises:
+        CheckpointCorrupt: A digest does not match; the file has been removed.
+        FileNotFoundError: The repository is not in the cache.
+    """
+    folder = cached_folder(repo)
+    if folder is None:
+        raise FileNotFoundError(f"{repo.repo_id} at {repo.revision} is not in {cache_folder()}.")
+    for file in repo.files:
+        check(repo, file, folder / file.name, trust_record=False)
+    return folder
+
+
+def check(
+    repo: Repository,
+    file: RemoteFile,
+    path: Path,
+    *,
+    reported: str | None = None,
+    trust_record: bool = True,
+) -> None:
+    """Makes sure that a cached file has the bytes it should have, before anybody reads it.
+
+    Args:
+        repo: The repository it belongs to.
+        file: What it should be; its own SHA-256, where given, outranks every other digest.
+        path: Where it lies in the cache.
+        reported: Digest the hub reported for this download.
+        trust_record: Skip the hashing when the file is untouched since it last passed.
+
+    Raises:
+        CheckpointCorrupt: The digest does not match, or there is none to compare with. The file
+            has been removed, so the next attempt downloads it anew.
+    """
+    record = _read_record(repo).get(file.name, {})
+    expected = _expected_digest(file, path, reported, record)
+    stamp = _stamp(path)
+    if expected is not None:
+        if trust_record and record == {**stamp, "digest": expected}:
+            return
+        found = _digest(path, expected)
+        if found == expected:
+            _write_record(repo, file.name, {**stamp, "digest": expected})
+            return
+        fault = f"its digest is {found}, expected {expected}"
+    else:
+        fault = "no SHA-256 is known for it"
+    _discard(path)
+    raise CheckpointCorrupt(
+        f"{file.name} of {repo.repo_id} at {repo.revision[:8]} cannot be trusted: {fault}. It was "
+        "removed; load the model again to download it anew. If that repeats, the mirror in "
+        "HF_ENDPOINT or something on the way alters files."
+    )
+
+
+def remove(*repositories: Repository) -> int:
+    """Deletes the pinned revisions from the cache; other revisions there stay.
+
+    Returns:
+        Bytes freed.
+    """
+    folder = cache_folder()
+    before = sum(_bytes_below(storage(repo)) for repo in repositories)
+    if folder.is_dir():
+        commits = {repo.revision for repo in repositories}
+        client().scan_cache_dir(folder).delete_revisions(*commits).execute()
+    for repo in repositories:
+        # A damaged repository is skipped by the client's scan.
+        shutil.rmtree(storage(repo) / "snapshots" / repo.revision, ignore_errors=True)
+        _record_path(repo).unlink(missing_ok=True)
+        if not _has_entries(storage(repo) / "snapshots"):
+            shutil.rmtree(storage(repo), ignore_errors=True)
+    return before - sum(_bytes_below(storage(repo)) for repo in repositories)
+
+
+def sweep(repo: Repository) -> None:
+    """Removes what killed downloads left behind; the client cannot resume those files."""
+    oldest = time.time() - _ABANDONED_SECONDS
+    for path in (storage(repo) / "blobs").glob("*.incomplete"):
+        # Another process may finish or sweep the same file at this moment.
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < oldest:
+                path.unlink()
+
+
+def incomplete_bytes(repo: Repository) -> int:
+    """Bytes in unfinished downloads of the repository, by this or any other process."""
+    total = 0
+    for path in (storage(repo) / "blobs").glob("*.incomplete"):
+        with contextlib.suppress(OSError):
+            total += path.stat().st_size
+    return total
+
+
+def _expected_digest(
+    file: RemoteFile, path: Path, reported: str | None, record: dict[str, Any]
+) -> str | None:
+    """The digest to insist on: ours, or the hub's (now, in the blob's name, or remembered)."""
+    blob = Path(os.readlink(path)).name if path.is_symlink() else None
+    for digest in (file.sha256, reported, blob, record.get("digest")):
+        if digest and _SHA256.fullmatch(digest):
+            return digest
+        # The hub reports SHA-1 for small files only; for weights it would be too weak a promise.
+        if digest and _GIT_SHA1.fullmatch(digest) and file.name != WEIGHTS_NAME:
+            return digest
+    return None
+
+
+def _digest(path: Path, like: str) -> str:
+    """SHA-256 of the file, or its git blob SHA-1 when `like` is one."""
+    with path.open("rb") as opened:
+        if _SHA256.fullmatch(like):
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+        content = opened.read()
+    head = b"blob %d\0" % len(content)
+    return hashlib.sha1(head + content, usedforsecurity=False).hexdigest()
+
+
+def _stamp(path: Path) -> dict[str, int]:
+    facts = path.stat()
+    return {
+        "size": facts.st_size,
+        "mtime_ns": facts.st_mtime_ns,
+        "ctime_ns": facts.st_ctime_ns,
+        "inode": facts.st_ino,
+    }
+
+
+def _record_path(repo: Repository) -> Path:
+    return storage(repo) / ".verified" / f"{repo.revision}.json"
+
+
+def _read_record(repo: Repository) -> dict[str, dict[str, Any]]:
+    try:
+        record = json.loads(_record_path(repo).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    entries = record.items() if isinstance(record, dict) else ()
+    return {name: entry for name, entry in entries if isinstance(entry, dict)}
+
+
+def _write_record(repo: Repository, name: str, entry: dict[str, Any]) -> None:
+    """Best effort: on a read-only cache the file is hashed at every load."""
+    path = _record_path(repo)
+    text = json.dumps({**_read_record(repo), name: entry}, indent=2)
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=path.parent, suffix=".new", delete=False
+        ) as opened:
+            opened.write(text)
+        os.replace(opened.name, path)
+
+
+def _discard(path: Path) -> None:
+    """Removes a cached file and the blob it leads to, as far as that lies in the cache."""
+    root = cache_folder().resolve()
+    while True:
+        target = path.parent / os.readlink(path) if path.is_symlink() else None
+        with contextlib.suppress(OSError):
+            path.unlink()
+        if target is None or not target.parent.resolve().is_relative_to(root):
+            return
+        path = target
+
+
+def _bytes_below(folder: Path) -> int:
+    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
+
+
+def _has_entries(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())

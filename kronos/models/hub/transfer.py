@@ -1,0 +1,247 @@
+"""Asking the hub and downloading, so that nothing ever hangs and the caller can always stop.
+
+The caller's thread reports progress, passes a cancellation on, and gives up when nothing moves,
+while the client works in another thread (see waiting.py).
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kronos.errors import CheckpointCorrupt, CheckpointUnavailable
+from kronos.models.hub import cache
+from kronos.models.hub.explain import disk_full, not_a_hub, offline, unreachable
+from kronos.models.hub.repository import RemoteFile, Repository
+from kronos.models.hub.settings import cache_folder, client, endpoint, is_offline, token
+from kronos.models.hub.waiting import TICK_SECONDS, Work, patiently
+
+__all__ = ["Progress", "fetch"]
+
+Progress = Callable[[int, int], None]
+"""Called as progress(done_bytes, total_bytes) some five times a second, in the caller's thread.
+A total of 0 means that it is not known yet. Raising stops the download."""
+
+PROBE_SECONDS = 4.0
+"""How long the hub may take to begin an answer."""
+ANSWER_SECONDS = 10.0
+"""How long asking may take in all, attempts and pauses included."""
+STALL_SECONDS = 30.0
+"""How long a download may stand still."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_PLAIN_NAME = re.compile(r"[0-9A-Za-z_-]{6,128}")
+
+
+@dataclass(slots=True)
+class _Flight:
+    """One download as its callers see it."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A missing file and what the hub says about it."""
+
+    repo: Repository
+    file: RemoteFile
+    digest: str
+    size: int
+
+
+class _Stopped(Exception):
+    """Ends the client's work inside its thread; nobody waits for it any more."""
+
+
+_flights: dict[tuple[Repository, ...], _Flight] = {}
+_flights_lock = threading.Lock()
+
+
+def fetch(repositories: Sequence[Repository], *, progress: Progress | None = None) -> list[Path]:
+    """Brings repositories into the cache, if they are not there, and verifies every file.
+
+    When everything is cached, no request is made. Two threads that want the same repositories
+    share one download.
+
+    Args:
+        repositories: What is wanted, at pinned revisions.
+        progress: Called while downloading; see `Progress`. Raising stops the download.
+
+    Returns:
+        One folder per repository, each holding its files.
+
+    Raises:
+        CheckpointUnavailable: Not cached, and the hub cannot or will not give it. Raised within
+            seconds when the hub cannot be reached.
+        CheckpointCorrupt: A file is not what it should be; it has been removed.
+    """
+    report = progress or (lambda done, total: None)
+    key = tuple(repositories)
+    if _missing(key):
+        with _flights_lock:
+            flight = _flights.setdefault(key, _Flight())
+        while not flight.lock.acquire(timeout=TICK_SECONDS):
+            report(flight.done, flight.total)
+        try:
+            _download_missing(key, flight, report)
+        finally:
+            flight.lock.release()
+    for repo in key:
+        for file in repo.files:
+            if path := cache.cached_file(repo, file):
+                cache.check(repo, file, path)
+    return [_folder(repo) for repo in key]
+
+
+def _missing(repositories: Sequence[Repository]) -> list[tuple[Repository, RemoteFile]]:
+    return [
+        (repo, file)
+        for repo in repositories
+        for file in repo.files
+        if cache.cached_file(repo, file) is None
+    ]
+
+
+def _folder(repo: Repository) -> Path:
+    folder = cache.cached_folder(repo)
+    if folder is None:
+        raise CheckpointUnavailable(
+            f"{repo.repo_id} vanished from {cache_folder()} while it was loaded. Load it again."
+        )
+    return folder
+
+
+def _download_missing(
+    repositories: Sequence[Repository], flight: _Flight, report: Progress
+) -> None:
+    missing = _missing(repositories)
+    if not missing:  # Another thread brought them while this one waited.
+        return
+    if is_offline():
+        raise offline(missing[0][0])
+    flight.done, flight.total = 0, 0
+    wanted = []
+    for repo, file in missing:
+        cache.sweep(repo)
+        wanted.append(_ask(repo, file, lambda: report(0, 0)))
+    flight.total = sum(item.size for item in wanted)
+    _require_space(wanted[0].repo, flight.total)
+    finished = 0
+    for item in wanted:
+        _download(item, finished, flight, report)
+        finished += item.size
+        flight.done = finished
+        report(flight.done, flight.total)
+
+
+def _require_space(repo: Repository, needed: int) -> None:
+    folder = cache_folder()
+    while not folder.is_dir() and folder != folder.parent:
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise disk_full(repo, needed, free)
+
+
+def _ask(repo: Repository, file: RemoteFile, tick: Callable[[], None]) -> _Wanted:
+    """What the hub says about a file; refuses answers that are not the hub's.
+
+    Raises:
+        CheckpointUnavailable: No answer in time, a refusal, or an answer in another protocol.
+        CheckpointCorrupt: The hub offers other bytes than the pinned ones.
+    """
+    hub, base, credentials = client(), endpoint(), token()
+    url = hub.hf_hub_url(repo.repo_id, file.name, revision=repo.revision, endpoint=base)
+    work = Work(
+        lambda stop: patiently(
+            lambda: hub.get_hf_file_metadata(
+                url, token=credentials, timeout=PROBE_SECONDS, endpoint=base
+            ),
+            stop,
+        )
+    )
+    deadline = time.monotonic() + ANSWER_SECONDS
+
+    def look() -> None:
+        tick()
+        if time.monotonic() > deadline:
+            raise unreachable(repo, f"no answer within {ANSWER_SECONDS:.0f} seconds")
+
+    facts = work.result(look, repo)
+    if facts.commit_hash is None or facts.etag is None:
+        raise not_a_hub(repo, "without the headers that name the commit and the digest")
+    if facts.commit_hash != repo.revision:
+        raise not_a_hub(repo, f"with commit {facts.commit_hash[:40]!r} for {repo.revision}")
+    if not _PLAIN_NAME.fullmatch(facts.etag):  # It becomes a file name in the cache.
+        raise not_a_hub(repo, f"with the unusable digest {facts.etag[:80]!r}")
+    if file.sha256 and _SHA256.fullmatch(facts.etag) and facts.etag != file.sha256:
+        raise CheckpointCorrupt(
+            f"{base} offers {file.name} of {repo.repo_id} with SHA-256 {facts.etag}, but this "
+            f"version is pinned to {file.sha256}. Nothing was downloaded. Unset HF_ENDPOINT, or "
+            "update this package."
+        )
+    size = facts.size if facts.size is not None else (file.size or 0)
+    return _Wanted(repo, file, digest=facts.etag, size=size)
+
+
+def _download(item: _Wanted, finished: int, flight: _Flight, report: Progress) -> None:
+    """Downloads one file into the cache and verifies it."""
+    hub, base, credentials, folder = client(), endpoint(), token(), cache_folder()
+    bar_lock = threading.Lock()
+
+    def transfer(stop: threading.Event) -> str:
+        class Bar:
+            """Takes the client's reports, and ends its work when nobody wants it any more."""
+
+            def __init__(self, *_: Any, initial: int = 0, **__: Any) -> None:
+                self.update(initial)
+
+            def update(self, n_bytes: int) -> None:
+                if stop.is_set():
+                    raise _Stopped
+                with bar_lock:
+                    flight.done += n_bytes
+
+            def __enter__(self) -> Bar:
+                return self
+
+            def __exit__(self, *_: object) -> None:
+                return None
+
+        def once() -> str:
+            flight.done = finished
+            return hub.hf_hub_download(
+                item.repo.repo_id,
+                item.file.name,
+                revision=item.repo.revision,
+                cache_dir=folder,
+                endpoint=base,
+                token=credentials,
+                etag_timeout=PROBE_SECONDS,
+                tqdm_class=Bar,
+            )
+
+        return patiently(once, stop)
+
+    moved, last = time.monotonic(), (-1, -1)
+
+    def look() -> None:
+        nonlocal moved, last
+        # Another process may hold the client's lock and download for both.
+        now = (flight.done, cache.incomplete_bytes(item.repo))
+        if now != last:
+            moved, last = time.monotonic(), now
+        elif time.monotonic() - moved > STALL_SECONDS:
+            raise unreachable(item.repo, f"the download stood still for {STALL_SECONDS:.0f} s")
+        report(flight.done, max(flight.total, flight.done) if flight.total else 0)
+
+    path = Path(Work(transfer).result(look, item.repo))
+    cache.check(item.repo, item.file, path, reported=item.digest)

@@ -1,0 +1,311 @@
+"""What can be loaded and what is on this machine; fetching, deleting and verifying it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from kronos.errors import (
+    CheckpointCorrupt,
+    CheckpointError,
+    CheckpointInvalid,
+    CheckpointUnavailable,
+    InvalidRequest,
+)
+from kronos.forecasters.baselines import BASELINES
+from kronos.forecasters.chronos import require_package
+from kronos.models import hub
+from kronos.models.adapters import (
+    adapter_path,
+    check_name,
+    delete_adapter,
+    install_adapter,
+    installed,
+    read_facts,
+)
+from kronos.models.checked import forget, note
+from kronos.models.checkpoints import (
+    Card,
+    bundled_folder,
+    count_parameters,
+    pair_of,
+    size_of,
+    weights_digest,
+)
+from kronos.models.hub import Progress
+from kronos.models.loading import locate
+from kronos.models.registry import (
+    BUNDLED,
+    CHRONOS,
+    ENSEMBLE,
+    PUBLISHED,
+    PublishedModel,
+    published,
+    unknown,
+)
+
+__all__ = ["Entry", "available", "delete", "download", "install", "require_free", "verify"]
+
+State = Literal["bundled", "cached", "downloadable", "broken"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One model as a list shows it.
+
+    Attributes:
+        name: What `load` takes.
+        title: Name to show.
+        state: "bundled" ships with the project; "cached" is on this machine; "downloadable" is
+            not; "broken" is here but cannot be used, and `problem` says why.
+        n_bytes: Size of model and tokenizer, here or to be downloaded.
+        n_parameters: Learnable parameters of the model.
+        max_context: Most bars it reads at once.
+        lookback: Recommended number of context bars, or None for as many as fit.
+        licence: Licence of the weights.
+        revision: Hub commit, or digest of the weights.
+        problem: What is wrong with a broken one, and what to do.
+        base: Name or folder of the model an adapter belongs to; "" for models of their own.
+        cut_off: Of an adapter, the day before which the bars lie that it learned from.
+    """
+
+    name: str
+    title: str
+    state: State
+    n_bytes: int
+    n_parameters: int
+    max_context: int
+    lookback: int | None
+    licence: str
+    revision: str
+    problem: str = ""
+    base: str = ""
+    cut_off: str = ""
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is on this machine, and whole as far as can be seen."""
+        return self.state in ("bundled", "cached")
+
+
+def available() -> list[Entry]:
+    """Every model by name: the bundled one, the published ones, the adapters of this user.
+
+    Looks at the disk only, and hashes neither files of the hub nor bases of adapters.
+
+    A damaged file of the right size is therefore found by `load` and `verify`, not here.
+    """
+    models = [_bundled_entry(), *map(_hub_entry, (PUBLISHED | CHRONOS).values())]
+    known = {entry.name: entry for entry in models}
+    return [*models, *(_adapter_entry(name, path, known) for name, path in installed().items())]
+
+
+def install(file: Path, name: str) -> None:
+    """Keeps an adapter under a name, in the place of an earlier one.
+
+    Raises:
+        InvalidRequest: The name is that of a model or baseline, or cannot be one.
+        CheckpointInvalid: The file is no adapter.
+    """
+    require_free(name)
+    install_adapter(file, name)
+    forget(name)
+
+
+def require_free(name: str) -> None:
+    """Refuses names that mean something else.
+
+    Raises:
+        InvalidRequest: It is the name of a model or baseline, or cannot be that of an adapter.
+    """
+    reserved = {BUNDLED, ENSEMBLE, *BASELINES}
+    if name.casefold() in reserved or published(check_name(name)) is not None:
+        raise InvalidRequest(f"{name} is the name of a model already; choose another.")
+
+
+def download(name: str, progress: Progress | None = None) -> None:
+    """Fetches and verifies a model with its tokenizer, unless it is here already.
+
+    Raises:
+        InvalidRequest: There is no such model.
+        CheckpointError: As for `kronos.models.load`.
+    """
+    if (adapter := adapter_path(name)) is not None:
+        locate(adapter, progress=progress)
+        return
+    model = _model(name)
+    if model is None:
+        bundled_folder()
+        return
+    if model.is_chronos:
+        require_package()  # told before half a gigabyte is fetched
+    hub.fetch(model.repositories, progress=progress)
+    note(model.name)
+
+
+def delete(name: str) -> int:
+    """Deletes a downloaded model; its tokenizer too, unless another model here needs it.
+
+    Returns:
+        Bytes freed.
+
+    Raises:
+        InvalidRequest: There is no such model, or it is the bundled one.
+    """
+    if adapter_path(name) is not None:
+        forget(name)
+        return delete_adapter(name)
+    model = _model(name)
+    if model is None:
+        raise InvalidRequest(
+            "The bundled model is part of the installation and is not deleted; only downloaded "
+            f"models are: {', '.join(PUBLISHED | CHRONOS)}."
+        )
+    is_shared = any(
+        other.tokenizer == model.tokenizer and hub.cached_folder(other.model)
+        for other in PUBLISHED.values()
+        if other is not model
+    )
+    freed = hub.remove(*(model.repositories[:1] if is_shared else model.repositories))
+    forget(model.name)
+    return freed
+
+
+def verify(name: str) -> None:
+    """Hashes every file of a model that is on this machine; `checked` tells the outcome again.
+
+    Raises:
+        InvalidRequest: There is no such model.
+        CheckpointUnavailable: It is not on this machine.
+        CheckpointCorrupt: A file has other bytes than it should. A downloaded one has been
+            removed, so that the next load downloads it anew.
+        CheckpointInvalid: An adapter does not belong to the base that is here.
+    """
+    adapter = adapter_path(name)
+    model = None if adapter else _model(name)
+    known = adapter.stem if adapter else BUNDLED if model is None else model.name
+    try:
+        if adapter:
+            _check_adapter(adapter)
+        else:
+            _hash_files(model)
+    except (CheckpointCorrupt, CheckpointInvalid) as error:
+        note(known, str(error))
+        raise
+    note(known)
+
+
+def _hash_files(model: PublishedModel | None) -> None:
+    if model is None:
+        folder = bundled_folder()
+        card = Card.read(folder) or Card()
+        card.check(folder)
+        return
+    for repo in model.repositories:
+        if hub.cached_folder(repo) is None:
+            raise CheckpointUnavailable(
+                f"{repo.repo_id} is not on this machine. Fetch it with "
+                f"`kronos models download {model.name}`."
+            )
+        hub.verify(repo)
+
+
+def _check_adapter(path: Path) -> None:
+    from kronos.models.adapters.merging import load_adapter
+
+    facts = read_facts(path)
+    load_adapter(path, facts)
+    locate(path)
+
+
+def _model(name: str) -> PublishedModel | None:
+    """The published model of a name, or None for the bundled one."""
+    if name.strip().casefold() == BUNDLED:
+        return None
+    model = published(name)
+    if model is None:
+        raise unknown(name)
+    return model
+
+
+def _hub_entry(model: PublishedModel) -> Entry:
+    problem = "; ".join(filter(None, map(hub.problem, model.repositories)))
+    if problem:
+        state: State = "broken"
+        problem += f". Run `kronos models delete {model.name}` and download it again."
+    elif all(map(hub.cached_folder, model.repositories)):
+        state = "cached"
+    else:
+        state = "downloadable"
+    return Entry(
+        name=model.name,
+        title=model.title,
+        state=state,
+        n_bytes=sum(repo.size for repo in model.repositories),
+        n_parameters=model.n_parameters,
+        max_context=model.max_context,
+        lookback=None,
+        licence=model.licence,
+        revision=model.model.revision,
+        problem=problem,
+    )
+
+
+def _bundled_entry() -> Entry:
+    try:
+        folder = bundled_folder()
+        card = Card.read(folder) or Card()
+        n_parameters = count_parameters(folder / "model")
+        revision = weights_digest(folder / "model", folder / "tokenizer")
+    except CheckpointError as error:
+        return Entry(
+            BUNDLED, "Bundled", "broken", 0, 0, 0, None, "MIT", revision="", problem=str(error)
+        )
+    return Entry(
+        name=BUNDLED,
+        title="Bundled",
+        state="bundled",
+        n_bytes=size_of(folder),
+        n_parameters=n_parameters,
+        max_context=card.max_context,
+        lookback=card.lookback,
+        licence="MIT",
+        revision=revision,
+    )
+
+
+def _adapter_entry(name: str, path: Path, known: dict[str, Entry]) -> Entry:
+    broken = Entry(name, name, "broken", path.stat().st_size, 0, 0, None, "not known", revision="")
+    try:
+        facts = read_facts(path)
+    except CheckpointError as error:
+        return replace(broken, problem=str(error))
+    base = _base_entry(facts.base, known)
+    return replace(
+        base,
+        name=name,
+        title=name,
+        state="cached" if base.state == "bundled" else base.state,
+        n_bytes=path.stat().st_size + (base.n_bytes if base.state == "downloadable" else 0),
+        revision=facts.tensors_sha256[:16],
+        base=facts.base,
+        cut_off=facts.cut_off[:10],
+    )
+
+
+def _base_entry(base: str, known: dict[str, Entry]) -> Entry:
+    """The base of an adapter, as far as the disk tells without hashing."""
+    model = None if base == BUNDLED else published(base)
+    if base == BUNDLED or model is not None:
+        return known[BUNDLED if model is None else model.name]
+    folder = Path(base)
+    entry = Entry(base, base, "cached", 0, 0, 512, None, "not known", revision="")
+    try:
+        card = Card.read(folder) or Card()
+        n_parameters = count_parameters(pair_of(folder, None)[0])
+    except CheckpointError as error:
+        return replace(entry, state="broken", problem=f"Its base, {base}, cannot be used: {error}")
+    return replace(
+        entry, n_parameters=n_parameters, max_context=card.max_context, lookback=card.lookback
+    )

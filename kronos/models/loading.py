@@ -1,0 +1,295 @@
+"""load(): a model by name or folder, verified, on its device, ready to forecast."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from kronos.collector import collector_paused
+from kronos.errors import CheckpointInvalid, CheckpointUnavailable, InvalidRequest
+from kronos.models import hub
+from kronos.models.adapted import check_base
+from kronos.models.adapters import AdapterFacts, adapter_path, read_facts
+from kronos.models.checkpoints import Card, bundled_folder, pair_of, weights_digest
+from kronos.models.chronos import find_chronos, load_found
+from kronos.models.hub import Progress, Repository
+from kronos.models.hub.repository import WEIGHTS_NAME
+from kronos.models.registry import BUNDLED, PUBLISHED, published, unknown
+
+if TYPE_CHECKING:
+    import torch
+
+    from kronos.forecasters.kronos import KronosPredictor
+
+__all__ = ["Located", "checkpoint_folder", "checkpoint_pair", "load", "locate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A checkpoint on this disk, verified.
+
+    Attributes:
+        name: Name to show.
+        reference: What finds it again from anywhere: its name, or the absolute path of its folder.
+        revision: The hub's commit, or a digest of the weights.
+        model: Folder of the model.
+        tokenizer: Folder of the tokenizer.
+        max_context: Most bars it reads at once.
+        lookback: Recommended number of context bars, or None for as many as fit.
+        adapter: The adapter's file and facts, where it is one; the folders are its base's.
+    """
+
+    name: str
+    reference: str
+    revision: str
+    model: Path
+    tokenizer: Path
+    max_context: int
+    lookback: int | None = None
+    adapter: tuple[Path, AdapterFacts] | None = None
+
+
+def load(
+    name_or_path: str | os.PathLike[str],
+    *,
+    device: str | torch.device | None = None,
+    tokenizer: str | os.PathLike[str] | None = None,
+    max_context: int | None = None,
+    dtype: torch.dtype | Literal["fastest"] | None = None,
+    progress: Progress | None = None,
+) -> KronosPredictor:
+    """Loads a model with its tokenizer.
+
+        load("bundled")                      ships with the project, needs no network
+        load("small")                        mini, small or base from the hub, pinned
+        load("runs/mine")                    a folder that holds model/ and tokenizer/
+        load("runs/mine/model", tokenizer="NeoQuasar/Kronos-Tokenizer-base")
+        load("small-crypto")                 an adapter of this user, merged into its base
+        load("runs/mine/adapter.safetensors")     an adapter's file
+        load("chronos-2")            Chronos-2 from the hub, or a folder that holds one
+
+    Weights from the hub are downloaded once, verified against a pinned SHA-256 before they are
+    read, and loaded from the cache ever after without a request. Pickled weights are never read.
+
+    Args:
+        name_or_path: A name ("small", "Kronos-small" and "NeoQuasar/Kronos-small" are the same,
+            in any case), or the path of a checkpoint folder.
+        device: Where to compute, such as "cpu" or "cuda"; None takes a GPU when there is one.
+        tokenizer: For a model folder without one: the tokenizer's folder or its hub name.
+        max_context: Most bars to read at once; None takes what the checkpoint was trained for
+            (512 for a folder that does not say).
+        dtype: What the model computes in; None is float32, "fastest" is bfloat16 where a short
+            check says that this machine is much faster with it (see kronos.decoding.precision).
+        progress: Called as progress(done_bytes, total_bytes) while downloading, in the calling
+            thread; raising stops the download.
+
+    Returns:
+        A predictor whose `name` is the model's and whose `revision` is the hub's commit, or, for
+        folders, a digest over all files of weights; of Chronos-2 a `ChronosPredictor`, which has
+        the same interface.
+
+    Raises:
+        InvalidRequest: There is no such model, or no such device.
+        CheckpointUnavailable: Not on this machine, and the hub cannot be reached or refuses.
+        CheckpointCorrupt: Bytes do not match their digest.
+        CheckpointInvalid: A file is missing or does not fit.
+    """
+    if (found := find_chronos(name_or_path)) is not None:
+        if tokenizer is not None:
+            raise InvalidRequest(f"Chronos-2 has no tokenizer; leave out tokenizer={tokenizer!r}.")
+        other: Any = load_found(found, device=device, max_context=max_context, progress=progress)
+        return cast("KronosPredictor", other)  # which has the interface of one
+    source = locate(name_or_path, tokenizer=tokenizer, progress=progress)
+    # torch takes seconds to import: last, so that every mistake above is told at once.
+    with collector_paused():
+        from kronos.decoding.precision import fastest_dtype
+        from kronos.forecasters.kronos import KronosPredictor, best_device, usable_device
+        from kronos.nn.checkpoint import load_model, load_tokenizer
+
+    where = best_device() if device is None else usable_device(device)
+    model = load_model(source.model)
+    if source.adapter is not None:
+        from kronos.models.adapters.merging import load_adapter, merge
+
+        path, facts = source.adapter
+        merge(model, load_adapter(path, facts), facts.scale)
+    if dtype == "fastest":
+        dtype = fastest_dtype(model, where)
+    return KronosPredictor(
+        model,
+        load_tokenizer(source.tokenizer),
+        device=where,
+        dtype=dtype,
+        max_context=max_context or source.max_context,
+        name=source.name,
+        revision=source.revision,
+        lookback=source.lookback,
+    )
+
+
+def checkpoint_pair(
+    name_or_path: str | os.PathLike[str], *, progress: Progress | None = None
+) -> tuple[Path, Path]:
+    """Model folder and tokenizer folder of a model, downloaded and verified; raises as `load`."""
+    source = locate(name_or_path, progress=progress)
+    if source.adapter is not None:
+        facts = source.adapter[1]
+        raise InvalidRequest(
+            f"{name_or_path} is an adapter and no checkpoint of its own. Name its base, "
+            f"{facts.base}, instead."
+        )
+    return source.model, source.tokenizer
+
+
+def checkpoint_folder(name: str, *, progress: Progress | None = None) -> Path:
+    """Folder of one published model or tokenizer, downloaded and verified.
+
+    Args:
+        name: A model's name as for `load`, or a tokenizer's ("Kronos-Tokenizer-base").
+        progress: As for `load`.
+
+    Raises:
+        InvalidRequest: There is no such model or tokenizer.
+        CheckpointError: See `load`.
+    """
+    if name.strip().casefold() == BUNDLED:
+        return bundled_folder() / "model"
+    if tokenizer := _published_tokenizer(name):
+        return hub.fetch([tokenizer], progress=progress)[0]
+    model = published(name)
+    if model is None or model.is_chronos:
+        raise unknown(name)
+    return hub.fetch([model.model], progress=progress)[0]
+
+
+def locate(
+    name_or_path: str | os.PathLike[str],
+    *,
+    tokenizer: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> Located:
+    """Finds a model by name or path, downloads what is missing, and verifies it.
+
+    Takes and raises what `load` does, but loads nothing, and refuses Chronos-2.
+    """
+    if find_chronos(name_or_path) is not None:
+        raise InvalidRequest(
+            f"{name_or_path} is Chronos-2 and no Kronos: it has no tokenizer, takes no adapter and "
+            "is not trained here. It can be asked for forecasts."
+        )
+    if isinstance(name_or_path, str):
+        is_bundled = name_or_path.strip().casefold() == BUNDLED
+        model = None if is_bundled else published(name_or_path)
+        if (is_bundled or model) and tokenizer is not None:
+            raise InvalidRequest(
+                f"{name_or_path} comes with its own tokenizer; leave out tokenizer={tokenizer!r}."
+            )
+        if is_bundled:
+            return _bundled()
+        if model is not None:  # a Kronos, so two folders
+            folders = hub.fetch(model.repositories, progress=progress)
+            return Located(
+                model.title,
+                model.name,
+                model.model.revision,
+                folders[0],
+                folders[1],
+                model.max_context,
+            )
+        if (adapter := adapter_path(name_or_path)) is not None:
+            return _adapted(adapter, tokenizer, progress)
+        if not _looks_like_path(name_or_path):
+            raise unknown(name_or_path)
+    path = Path(name_or_path).expanduser()
+    if path.is_file() and path.suffix == ".safetensors" and path.name != WEIGHTS_NAME:
+        return _adapted(path, tokenizer, progress)
+    return _local(path, tokenizer, progress)
+
+
+def _adapted(
+    path: Path, tokenizer: str | os.PathLike[str] | None, progress: Progress | None
+) -> Located:
+    facts = read_facts(path)
+    if tokenizer is not None:
+        raise InvalidRequest(
+            f"The adapter {path.stem} comes with the tokenizer of its base; leave out "
+            f"tokenizer={tokenizer!r}."
+        )
+    if Path(facts.base).is_absolute() and not Path(facts.base).is_dir():
+        raise CheckpointUnavailable(
+            f"The adapter {path.stem} needs its base, which was in {facts.base} and is gone. Put "
+            f"the folder back, or delete the adapter: kronos models delete {path.stem}."
+        )
+    try:
+        base = locate(facts.base, progress=progress)
+    except CheckpointUnavailable as exc:
+        raise CheckpointUnavailable(
+            f"The adapter {path.stem} needs its base, {facts.base}, which is not on this machine: "
+            f"{exc}"
+        ) from exc
+    except InvalidRequest as exc:
+        raise CheckpointInvalid(
+            f"The adapter {path.stem} was trained on {facts.base}, which this version does not "
+            "know. Update the program, or delete the adapter."
+        ) from exc
+    if base.adapter is not None:
+        raise CheckpointInvalid(f"The base of the adapter {path.stem} is an adapter itself.")
+    check_base(path, facts, base.model, base.tokenizer)
+    revision = facts.tensors_sha256[:16]
+    return replace(
+        base, name=path.stem, reference=path.stem, revision=revision, adapter=(path, facts)
+    )
+
+
+def _bundled() -> Located:
+    folder = bundled_folder()
+    card = Card.read(folder) or Card()
+    checked = card.check(folder)
+    model, tokenizer = pair_of(folder, None)
+    revision = weights_digest(model, tokenizer, known=checked)
+    return Located(BUNDLED, BUNDLED, revision, model, tokenizer, card.max_context, card.lookback)
+
+
+def _local(
+    folder: Path, tokenizer: str | os.PathLike[str] | None, progress: Progress | None
+) -> Located:
+    given = None if tokenizer is None else _tokenizer_folder(tokenizer, progress)
+    model, tokenizer_folder = pair_of(folder, given)
+    card = Card.read(folder) or Card()
+    checked = card.check(folder)
+    return Located(
+        name=folder.resolve().name,
+        reference=str(folder.resolve()),
+        revision=weights_digest(model, tokenizer_folder, known=checked),
+        model=model,
+        tokenizer=tokenizer_folder,
+        max_context=card.max_context,
+        lookback=card.lookback,
+    )
+
+
+def _tokenizer_folder(tokenizer: str | os.PathLike[str], progress: Progress | None) -> Path:
+    if isinstance(tokenizer, str) and (found := _published_tokenizer(tokenizer)):
+        return hub.fetch([found], progress=progress)[0]
+    folder = Path(tokenizer).expanduser()
+    inner = folder / "tokenizer"
+    return inner if inner.is_dir() else folder
+
+
+def _published_tokenizer(name: str) -> Repository | None:
+    """The tokenizer repository of a name, with or without its owner, in any case."""
+    short = name.strip().casefold()
+    for model in PUBLISHED.values():
+        if model.tokenizer is None:
+            continue
+        repo_id = model.tokenizer.repo_id.casefold()
+        if short in {repo_id, repo_id.rsplit("/", 1)[-1]}:
+            return model.tokenizer
+    return None
+
+
+def _looks_like_path(text: str) -> bool:
+    separators = {"/", os.sep}
+    return text.startswith((".", "~")) or any(s in text for s in separators) or Path(text).exists()

@@ -1,0 +1,195 @@
+"""The published models: repositories, pinned revisions, digests, sizes.
+
+Revisions, context lengths and parameter counts are those of the published checkpoints
+(NeoQuasar on the Hugging Face hub, arXiv 2508.02739). The digests are the SHA-256 the hub
+reports for these revisions; several independent public projects that pin the same revisions
+record the same values. So it is with Chronos-2, but for some sizes and one digest, which are left
+to what the hub reports. A download with other bytes is refused, whatever a mirror says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kronos.errors import CheckpointUnavailable, InvalidRequest
+from kronos.forecasters.baselines import BASELINES
+from kronos.models.hub.repository import Repository, repository
+
+__all__ = ["BUNDLED", "CHRONOS", "ENSEMBLE", "PUBLISHED", "PublishedModel", "published"]
+
+BUNDLED = "bundled"
+"""Name of the checkpoint that ships with the project."""
+ENSEMBLE = "ensemble"
+"""Name of several models asked as one, which is in no list of checkpoints."""
+
+_OWNERS = ("neoquasar/", "amazon/", "autogluon/")
+_FAMILY = "kronos-"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedModel:
+    """A model on the hub, with the tokenizer it was trained with where it has one.
+
+    Attributes:
+        name: Short name, as in `load("small")`.
+        model: Repository of the model.
+        tokenizer: Repository of its tokenizer; None for Chronos-2, which reads numbers.
+        n_parameters: Learnable parameters of the model.
+        max_context: Most bars it reads at once.
+        licence: Licence of the weights.
+    """
+
+    name: str
+    model: Repository
+    tokenizer: Repository | None
+    n_parameters: int
+    max_context: int
+    licence: str = "MIT"
+
+    @property
+    def title(self) -> str:
+        """Name to show, such as "Kronos-small"."""
+        name = self.model.repo_id.rsplit("/", 1)[-1]
+        return name[:1].upper() + name[1:]
+
+    @property
+    def is_chronos(self) -> bool:
+        """Whether it is Chronos-2 and no Kronos."""
+        return self.tokenizer is None
+
+    @property
+    def repositories(self) -> tuple[Repository, ...]:
+        """All that has to be on this machine."""
+        return (self.model,) if self.tokenizer is None else (self.model, self.tokenizer)
+
+
+_TOKENIZER_BASE = repository(
+    "NeoQuasar/Kronos-Tokenizer-base",
+    "0e0117387f39004a9016484a186a908917e22426",
+    config=(301, "2366e7ccfec76cbc19cf3c4c1b9c5d901be336ca1e83f2d2292c9bff381b77a2"),
+    weights=(15_842_368, "59d85f6af76a2c3b8240ea06cb21db4213b4eeca053f246b23e29cf832fc6bee"),
+)
+_TOKENIZER_2K = repository(
+    "NeoQuasar/Kronos-Tokenizer-2k",
+    "26966d0035065a0cae0ebad7af8ece35bc1fb51c",
+    config=(301, "0b30a443affb03e05a876a083857de9164f899feb7b4d261da02c485c9a3e3b6"),
+    weights=(15_842_376, "b97ec46b3b72160509e289183eaf7bdf5f0dac5bb9b49522f6d46638a99a8717"),
+)
+
+PUBLISHED: dict[str, PublishedModel] = {
+    "mini": PublishedModel(
+        name="mini",
+        model=repository(
+            "NeoQuasar/Kronos-mini",
+            "f4e68697d9d5aed55cef5c96aabc3376bcad9f81",
+            config=(225, "70daca2cb11e3a979dd6b8ac12ee08e2aace877acf28f5b8dfb4fe5609736201"),
+            weights=(
+                16_440_776,
+                "a7d5f37e2e9fbd9891f7d7d4f72574512dd1f704fee14223e0a8cd0fbf54197c",
+            ),
+        ),
+        tokenizer=_TOKENIZER_2K,
+        n_parameters=4_108_032,
+        max_context=2048,
+    ),
+    "small": PublishedModel(
+        name="small",
+        model=repository(
+            "NeoQuasar/Kronos-small",
+            "901c26c1332695a2a8f243eb2f37243a37bea320",
+            config=(228, "5e0f6a605d5f81b5c9b559fe5cf716a1acb041c744e6f41bd05b097b7a685396"),
+            weights=(
+                98_980_656,
+                "b082dfcbd8e8c142a725c8bbb99781802f38fec81210e13479effb32b3c3e020",
+            ),
+        ),
+        tokenizer=_TOKENIZER_BASE,
+        n_parameters=24_741_376,
+        max_context=512,
+    ),
+    "base": PublishedModel(
+        name="base",
+        model=repository(
+            "NeoQuasar/Kronos-base",
+            "2b554741eca47781b64468546e77fef3e85130e6",
+            config=(228, "77ebc3038b647709b92be002f801d72e1a385f4c8c2c5aa1cc6cf21fcfe44eb2"),
+            weights=(
+                409_264_008,
+                "abff193acab6db1a0368e9773e75799d11403b6d054ee6d5f0a11aeabc5f4b83",
+            ),
+        ),
+        tokenizer=_TOKENIZER_BASE,
+        n_parameters=102_310_592,
+        max_context=512,
+    ),
+}
+"""The Kronos models on the hub, by short name, smallest first."""
+
+CHRONOS: dict[str, PublishedModel] = {
+    "chronos-2-small": PublishedModel(
+        name="chronos-2-small",
+        model=repository(
+            "autogluon/chronos-2-small",
+            "ddec01313e50b6bc58ebaa92ede81bc24a3d9f9a",
+            weights=(None, "492290ae82bb89f9769e3479ce90b3179de1f33e600c34daa0352531538b23cd"),
+        ),
+        tokenizer=None,
+        n_parameters=28_000_000,
+        max_context=8192,
+        licence="Apache-2.0",
+    ),
+    "chronos-2": PublishedModel(
+        name="chronos-2",
+        model=repository(
+            "amazon/chronos-2",
+            "29ec3766d36d6f73f0696f85560a422f50e8498c",
+            config=(None, "ef1143bfdc9c0376d9a056eefca46cb4b1ec3d0ffacd541ff56feb40fb708031"),
+            weights=(
+                477_930_472,
+                "ddcda3c7508bf2528087723e98a20707cc04b7f370ae275a9fd88078ddba4f42",
+            ),
+        ),
+        tokenizer=None,
+        n_parameters=120_000_000,
+        max_context=8192,
+        licence="Apache-2.0",
+    ),
+}
+"""Chronos-2 on the hub (arXiv 2510.15821), smallest first; parameters as published, rounded."""
+
+
+def published(name: str) -> PublishedModel | None:
+    """The published model of a name: "mini", "Kronos-mini" or "NeoQuasar/Kronos-mini".
+
+    Upper and lower case are the same.
+
+    Returns:
+        The model, Chronos-2 among them, or None for a name of another kind.
+
+    Raises:
+        CheckpointUnavailable: Kronos-large, whose weights are not public.
+    """
+    short = name.strip().casefold()
+    for owner in _OWNERS:
+        short = short.removeprefix(owner)
+    short = short.removeprefix(_FAMILY)
+    if short == "large":
+        raise CheckpointUnavailable(
+            "The weights of Kronos-large have not been published, so nobody can load them. The "
+            f"largest public model is Kronos-base; choose one of {', '.join(names())}."
+        )
+    return PUBLISHED.get(short) or CHRONOS.get(short)
+
+
+def names() -> list[str]:
+    """Every name that can be loaded, the bundled checkpoint first."""
+    return [BUNDLED, *PUBLISHED, *CHRONOS]
+
+
+def unknown(name: str) -> InvalidRequest:
+    """The error for a name that is none of these."""
+    return InvalidRequest(
+        f"There is no model {name!r}. Choose one of {', '.join(names())}, or give the path of a "
+        "folder that holds model/ and tokenizer/. Where baselines are offered, they are "
+        f"{', '.join(BASELINES)}."
+    )

@@ -1,0 +1,1 @@
+"""What pages show of a forecast beside its chart: readouts, exports, calibration."""

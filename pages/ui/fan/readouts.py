@@ -1,0 +1,232 @@
+"""The numbers beside the chart, each with what is needed to judge it. Pure: no page in here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from data_sources.source import Bars
+from kronos.calendars import calendar_note
+from kronos.calendars.intervals import is_intraday
+from kronos.candles import Candles
+from kronos.forecast import Forecast
+from pages.ui.chart.scene import Scene, build_scene, n_known, price_decimals
+
+CUT_OFF = pd.Timestamp("2024-06-30", tz="UTC")
+"""End of the bars that the published models were trained on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readout:
+    """One number: its name, its value and a remark, all plain text."""
+
+    label: str
+    value: str
+    remark: str = ""
+
+
+def sampling_error(probability: float, n_paths: int) -> float:
+    """Standard error of a share of n paths: sqrt(p (1 - p) / n)."""
+    return float(np.sqrt(probability * (1.0 - probability) / n_paths))
+
+
+def share_text(probability: float, n_paths: int) -> tuple[str, str]:
+    """A probability and its sampling error, in percent."""
+    if probability in (0.0, 1.0):
+        return f"{probability:.0%}", f"{'all' if probability else 'none'} of {n_paths} paths"
+    error = 100.0 * sampling_error(probability, n_paths)
+    return f"{probability:.0%}", f"± {error:.1f} points from {n_paths} paths"
+
+
+def main_readouts(candles: Candles, forecast: Forecast) -> list[Readout]:
+    """P(up), 80% range, median and expected move, all at the horizon."""
+    scene = build_scene(candles, forecast, view="price")
+    up, error = share_text(float(forecast.probability_up()[-1]), forecast.n_paths)
+    low, median, high = (float(scene.quantiles()[level][-1]) for level in (0.10, 0.50, 0.90))
+    move = float(forecast.expected_move()[-1])
+    return [
+        Readout(f"P(up) at bar {forecast.horizon}", up, error),
+        Readout(
+            "80% range",
+            f"{scene.price_text(low)} to {scene.price_text(high)}",
+            f"{scene.percent_text(low, 1)} to {scene.percent_text(high, 1)}",
+        ),
+        Readout("Median close", scene.price_text(median), scene.percent_text(median)),
+        Readout("Expected move", f"{move:.2%}", "mean size, up or down"),
+    ]
+
+
+def touch_readout(forecast: Forecast, level: float) -> Readout:
+    """P(high-low range reaches a level within the horizon)."""
+    share, error = share_text(forecast.probability_touch(level), forecast.n_paths)
+    return Readout("Touches the level", share, error.partition(" from ")[0])
+
+
+def outcome_text(candles: Candles, forecast: Forecast) -> str | None:
+    """How the forecast fared, where its horizon has real bars; None where it has none."""
+    scene = build_scene(candles, forecast, view="price")
+    if scene.actual is None:
+        return None
+    closes = scene.actual["close"].to_numpy(dtype=float)
+    known = np.flatnonzero(np.isfinite(closes))
+    low, high = forecast.quantile((0.10, 0.90))
+    n_inside = int(((closes >= low) & (closes <= high))[known].sum())
+    last = int(known[-1])
+    close = float(closes[last])
+    rank = float((forecast.column("close")[:, last] < close).mean())
+    is_inside = bool(low[last] <= close <= high[last])
+    verdict = "inside the 80% band: a hit" if is_inside else "outside the 80% band: a miss"
+    return (
+        f"What came: {scene.price_text(close)} ({scene.percent_text(close)}) at bar "
+        f"{last + 1} of {forecast.horizon}, {verdict}; {rank:.0%} of the paths closed below it. "
+        f"{n_inside} of {len(known)} closes lie inside the band, where about "
+        f"{0.8 * len(known):.0f} would be expected."
+    )
+
+
+def moment_text(moment: pd.Timestamp, candles: Candles) -> str:
+    """A bar's time on the exchange's clock."""
+    return bar_time(moment.tz_convert(candles.zone), candles.interval)
+
+
+def bar_time(moment: pd.Timestamp, interval: str) -> str:
+    """When a bar opened: a day, and its time where a day has several.
+
+    Args:
+        moment: On its exchange's clock.
+        interval: Width of a bar.
+    """
+    return f"{moment:%d %b %Y %H:%M}" if is_intraday(interval) else f"{moment:%d %b %Y}"
+
+
+def origin_query(origin: pd.Timestamp, interval: str) -> dict[str, str]:
+    """Parameters under which a page starts from a bar: a day alone means the last bar of that day.
+
+    Args:
+        origin: When the bar opened, on its exchange's clock.
+        interval: Width of a bar.
+    """
+    day = {"origin": f"{origin:%Y-%m-%d}"}
+    return day | {"origin_time": f"{origin:%H:%M}"} if is_intraday(interval) else day
+
+
+def age_text(origin: pd.Timestamp, now: pd.Timestamp) -> str:
+    """How old the newest bar is, in the unit that says it best."""
+    age = now - origin
+    if age < pd.Timedelta(0):
+        return "in the future"
+    for width, name in (("1D", "day"), ("1h", "hour"), ("1min", "minute")):
+        count = age // pd.Timedelta(width)
+        if count >= 1:
+            return f"{count:,} {name}{'' if count == 1 else 's'} old"
+    return "less than a minute old"
+
+
+def data_facts(candles: Candles, bars: Bars | None, now: pd.Timestamp) -> list[str]:
+    """Where the bars come from, how old the newest is, and when they were fetched."""
+    last = pd.Timestamp(candles.frame.index[-1])
+    facts = [candles.source, f"last bar {moment_text(last, candles)}, {age_text(last, now)}"]
+    if bars is not None:
+        currency = bars.instrument.currency
+        facts = [name for name in (bars.instrument.name,) if name] + facts
+        facts.append(f"fetched {age_text(bars.fetched_at, now).removesuffix(' old')} ago")
+        facts += [f"in {currency}"] if currency else []
+    return facts
+
+
+def model_facts(forecast: Forecast) -> list[str]:
+    """Which model, and which weights of it."""
+    return [f"model {forecast.model_name}, revision {forecast.model_revision[:8]}"]
+
+
+def cautions(candles: Candles, forecast: Forecast, *, is_published: bool) -> list[str]:
+    """What a reader of this fan must know and could not see."""
+    notes = []
+    sampling = forecast.parameters
+    narrowing = [f"T = {sampling.T:g}"] if sampling.T < 1 else []
+    narrowing += [f"top-p = {sampling.top_p:g}"] if sampling.top_p < 1 else []
+    narrowing += [f"top-k = {sampling.top_k}"] if sampling.top_k > 0 else []
+    if narrowing:
+        notes.append(
+            f"{' and '.join(narrowing)} leaves out unlikely steps: the fan is narrower than what "
+            "the model believes, and its probabilities are too sure."
+        )
+    if sampling.T > 1:
+        notes.append(f"T = {sampling.T:g} makes the fan wider than what the model believes.")
+    if is_published and forecast.origin <= CUT_OFF:
+        notes.append(
+            "The published models were trained on bars up to June 2024. This forecast starts "
+            "before, so the model may have seen what came: a hit here proves nothing."
+        )
+    if is_published and forecast.origin > CUT_OFF:
+        notes.append(
+            "The origin lies after June 2024, where the published models' training data ends: "
+            "what came was unknown to the model."
+        )
+    note = calendar_note(candles.calendar, forecast.timestamps[-1])
+    if note is not None:
+        notes.append(note)
+    if forecast.n_context < 64:
+        notes.append(f"The model read only {forecast.n_context} bars; more would help it.")
+    known = candles.frame["close"].to_numpy()[: n_known(candles, forecast)]
+    closes = known[-forecast.n_context :]
+    if (closes == closes[0]).all():
+        notes.append(
+            f"The close is {closes[0]:,.{price_decimals(closes)}f} in all {len(closes):,} bars "
+            "read. It never moved, so the fan says nothing about what may come."
+        )
+    return notes
+
+
+def provenance(candles: Candles, forecast: Forecast, calendar_reason: str) -> list[Readout]:
+    """How the forecast was made: enough to repeat it."""
+    sampling = forecast.parameters
+    origin = forecast.origin
+    told = []
+    if forecast.events_hash is not None:
+        told = [Readout("Events", "told", f"SHA-256 {forecast.events_hash[:12]}")]
+    fan = Readout("Fan", "raw", "as the model drew it")
+    if forecast.calibration_hash is not None:
+        fan = Readout("Fan", "calibrated", f"SHA-256 {forecast.calibration_hash[:12]}")
+    return [
+        Readout("Model", forecast.model_name, f"revision {forecast.model_revision[:12]}"),
+        Readout(
+            "Origin",
+            moment_text(origin, candles),
+            _origin_remark(candles, forecast),
+        ),
+        Readout("Context", f"{forecast.n_context} bars", f"SHA-256 {forecast.context_hash[:12]}"),
+        *told,
+        Readout(
+            "Sampling",
+            f"{forecast.n_paths} paths, seed {sampling.seed}",
+            f"T {sampling.T:g}, top-p {sampling.top_p:g}, top-k {sampling.top_k or 'all'}",
+        ),
+        fan,
+        Readout("Calendar", f"{candles.calendar}, {candles.zone}", calendar_reason),
+        Readout(
+            "Computed in",
+            f"{forecast.seconds:.2f} s",
+            "anchored at the last close" if forecast.anchored else "not anchored",
+        ),
+    ]
+
+
+def _origin_remark(candles: Candles, forecast: Forecast) -> str:
+    index = candles.frame.index
+    n_later = len(index) - n_known(candles, forecast)
+    if n_later:
+        return f"{n_later:,} bar{'' if n_later == 1 else 's'} before the last one"
+    return f"the last bar, {age_text(pd.Timestamp(index[-1]), pd.Timestamp.now(tz='UTC'))}"
+
+
+def quantile_table(candles: Candles, forecast: Forecast) -> tuple[pd.DataFrame, Scene]:
+    """One row a bar: time, quantiles, mean and P(above the last close) in percent."""
+    scene = build_scene(candles, forecast, view="price")
+    table = forecast.to_frame()
+    table.insert(0, "bar", np.arange(1, forecast.horizon + 1))
+    table["P(up)"] = 100.0 * forecast.probability_up()
+    table.insert(0, "time", scene.fan_labels[1:])
+    return table.reset_index(drop=True), scene

@@ -1,0 +1,155 @@
+"""The forecast on the page in words and numbers."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+
+import pandas as pd
+import streamlit as st
+
+from kronos import models
+from kronos.candles import Candles
+from kronos.forecast import Forecast
+from kronos.forecasters import baselines
+from pages.ui.fan import readouts
+from pages.ui.fan.calibration import PROMISE
+from pages.ui.frame.glossary import meaning
+from pages.ui.frame.links import take_from_link
+from pages.ui.frame.messages import plain
+from pages.ui.inputs.candles import ChosenCandles
+from pages.ui.inputs.ticker import show_source_notes
+from pages.ui.jobs import services
+
+READOUT_PIXELS = 164
+_LEVEL, _LINKED = "level", "level_linked"
+
+
+def show_heading(candles: Candles, forecast: Forecast | None) -> None:
+    """Instrument and horizon, and where the bars end."""
+    ahead = f": next {forecast.horizon} bars of {candles.interval}" if forecast else ""
+    st.title(f"{plain(candles.symbol)}{plain(ahead)}", anchor=False)
+
+
+def show_facts(source: ChosenCandles, forecast: Forecast | None) -> None:
+    """Where the bars come from and how old they are, and which model made the fan."""
+    now = pd.Timestamp.now(tz="UTC")
+    facts = readouts.data_facts(source.candles, source.bars, now)
+    if forecast is not None:
+        facts += readouts.model_facts(forecast)
+    st.caption(" · ".join(map(plain, facts)))
+    if source.bars is not None:
+        show_source_notes(source.bars)
+
+
+def show_readouts(candles: Candles, forecast: Forecast) -> None:
+    """The main numbers in a row, and one for a level of the reader's choice."""
+    numbers = readouts.main_readouts(candles, forecast)
+    with st.container(horizontal=True, gap="small", key="readouts"):
+        for number in numbers:
+            show_number(number)
+        _show_touch(candles, forecast)
+
+
+def show_outcome(candles: Candles, forecast: Forecast) -> None:
+    """Hit or miss, where it is known."""
+    outcome = readouts.outcome_text(candles, forecast)
+    if outcome is not None:
+        icon = ":material/check_circle:" if "a hit" in outcome else ":material/cancel:"
+        st.info(plain(outcome), icon=icon)
+
+
+def show_cautions(source: ChosenCandles, forecast: Forecast) -> None:
+    """What limits the reading of the fan."""
+    for note in caution_notes(source, forecast):
+        st.caption(f":material/info: {plain(note)}")
+
+
+def caution_notes(source: ChosenCandles, forecast: Forecast) -> list[str]:
+    """What a reader of this fan must know, in words."""
+    is_bundled = forecast.model_name == models.BUNDLED
+    adapter = next(
+        (entry for entry in services.models() if entry.base and entry.name == forecast.model_name),
+        None,
+    )
+    is_chronos = forecast.model_name.casefold() in models.CHRONOS
+    is_published = not (is_bundled or is_chronos or baselines.find(forecast.model_name))
+    if forecast.weights is not None:
+        is_published = not models.PUBLISHED.keys().isdisjoint(forecast.weights)
+    if adapter is not None:
+        is_published = adapter.base in models.PUBLISHED
+    notes = readouts.cautions(source.candles, forecast, is_published=is_published)
+    if is_chronos:
+        notes.append(
+            "Chronos-2 gives the range of every bar alone. How bars hang together along a path is "
+            "borrowed from a block bootstrap of the bars before, and with it the chance to touch a "
+            "level. Which market prices it learned from is not said."
+        )
+    if is_bundled and source.is_sample:
+        notes.append(
+            "The bundled model may have been trained on bars like these samples: a demonstration, "
+            "not evidence of skill."
+        )
+    if adapter is not None and adapter.cut_off and f"{forecast.origin:%Y-%m-%d}" < adapter.cut_off:
+        notes.append(
+            f"The adapter learned from bars up to {adapter.cut_off}. This forecast starts before, "
+            "so a hit here proves nothing."
+        )
+    if forecast.calibration_hash is not None:
+        notes.append(PROMISE)
+    if forecast.events_hash is not None:
+        notes.append(
+            "The model was told of the events of its calendar: dates that were public at the "
+            "origin, and what had come out by then. Channels of leading markets are 0, as they "
+            "were when adapters learned."
+        )
+    return notes
+
+
+def show_number(number: readouts.Readout) -> None:
+    with st.container(width=READOUT_PIXELS, gap=None):
+        st.caption(plain(number.label))
+        st.markdown(f"**{plain(number.value)}**")
+        if number.remark:
+            st.caption(plain(number.remark))
+
+
+def _level_of_link(key: str, otherwise: float) -> float:
+    """The level to begin with: that of the link, for the first forecast of a visit."""
+    asked = take_from_link(_LEVEL)
+    if asked is not None:
+        with contextlib.suppress(ValueError):
+            level = float(asked)
+            if 0.0 <= level < math.inf:
+                st.session_state[_LINKED] = (key, level)
+    linked_key, level = st.session_state.get(_LINKED, (key, otherwise))
+    return float(level) if linked_key == key else otherwise
+
+
+def _note_in_address(level: float, otherwise: float) -> None:
+    # Not bound to the address, as the controls of the sidebar are: a control that is not there from
+    # the first run on would be shown with its default.
+    if level == otherwise:
+        st.query_params.pop(_LEVEL, None)
+    elif st.query_params.get(_LEVEL) != str(level):
+        st.query_params[_LEVEL] = str(level)
+
+
+def _show_touch(candles: Candles, forecast: Forecast) -> None:
+    scene_decimals = readouts.quantile_table(candles, forecast)[1].decimals
+    start = round(float(forecast.quantile((0.90,))[0, -1]), scene_decimals)
+    # A level belongs to the bars and the horizon that it was typed for, or that its link names.
+    key = f"level {forecast.context_hash} {forecast.horizon}"
+    with st.container(width=READOUT_PIXELS, gap=None):
+        level = st.number_input(
+            "Touches the level",
+            min_value=0.0,
+            value=_level_of_link(key, start),
+            step=10.0**-scene_decimals,
+            format=f"%.{scene_decimals}f",
+            key=key,
+            help=meaning("Touches the level", "It begins with p90 at the horizon."),
+        )
+        _note_in_address(float(level), start)
+        number = readouts.touch_readout(forecast, float(level))
+        st.markdown(f"**{plain(number.value)}** :small[{plain(number.remark)}]")

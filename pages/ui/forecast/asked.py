@@ -1,0 +1,146 @@
+"""What this session has asked for, and how far it is.
+
+Session state holds keys and requests only; results stay with the runner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import streamlit as st
+
+from kronos.candles import Candles
+from kronos.errors import Busy
+from kronos.forecast import Forecast
+from kronos.serving.engine import Request
+from kronos.serving.jobs import JobStatus, Work
+from pages.ui.inputs.request import ForecastRequest
+from pages.ui.jobs import services
+from pages.ui.jobs.run import Run
+from pages.ui.jobs.session import note_asked, owner
+from pages.ui.jobs.work import download_work, forecast_work
+
+
+@dataclass(frozen=True, slots=True)
+class Asked(Run):
+    """A request of this session.
+
+    Attributes:
+        is_cancelled: Whether the user took it back.
+    """
+
+    is_cancelled: bool = False
+
+
+def asked() -> Asked | None:
+    """What was asked for last."""
+    return st.session_state.get("asked")
+
+
+def ask(request: ForecastRequest, candles: Candles) -> None:
+    """Start a request, or join the one that is already computing the same.
+
+    Raises:
+        Busy: the queue is full; what was asked for before goes on.
+    """
+    new = Asked(request, "download" if _needs_download(request) else "forecast")
+    before = asked()
+    _submit(new, candles)
+    if before is not None and before.queue is not new.queue:
+        before.queue.leave(before.key, owner=owner())
+    st.session_state["asked"] = new
+
+
+def respond(request: ForecastRequest, candles: Candles, *, pressed: bool) -> Busy | None:
+    """Start what was asked for: by a press of Run, or unasked on the first visit of a session.
+
+    The first visit counts once, so that nothing starts again after a Cancel. It downloads
+    nothing: a link must not make this machine fetch a model that nobody here chose.
+
+    Returns:
+        The reason why nothing could be started, if that is so.
+    """
+    is_first = not st.session_state.get("greeted")
+    greet()
+    if not pressed and not (is_first and not _needs_download(request)):
+        return None
+    try:
+        ask(request, candles)
+    except Busy as error:
+        return error
+    if pressed:
+        note_asked(request.key)
+    return None
+
+
+def greet() -> None:
+    """From now on only a click starts a forecast."""
+    st.session_state["greeted"] = True
+
+
+def expect_visit() -> None:
+    """The page's next visit counts as a first one: a click elsewhere asked for its forecast."""
+    st.session_state.pop("greeted", None)
+
+
+def cancel() -> None:
+    """Take the current request back; it does not start again by itself."""
+    current = asked()
+    if current is not None:
+        current.queue.leave(current.key, owner=owner())
+        st.session_state["asked"] = replace(current, is_cancelled=True)
+
+
+def advance(candles: Candles, data_id: str) -> JobStatus | None:
+    """State of the current request; after its download, its forecast is started.
+
+    Returns:
+        None if nothing was asked for these candles, it was cancelled, or its result is no
+        longer kept.
+    """
+    current = asked()
+    if current is None or current.is_cancelled or current.request.data_id != data_id:
+        return None
+    status = current.queue.status(current.key, owner=owner())
+    if current.phase == "download" and status is not None and status.state == "done":
+        services.models.clear()
+        current = replace(current, phase="forecast")
+        try:
+            status = _submit(current, candles)
+        except Busy as error:
+            return JobStatus(key=current.key, state="failed", error=error)
+        st.session_state["asked"] = current
+    if status is not None and status.state == "done":
+        st.session_state["shown"] = current.request
+    return status
+
+
+def shown_forecast(data_id: str) -> Forecast | None:
+    """The last finished forecast of this session, if it was made from these candles."""
+    request: ForecastRequest | None = st.session_state.get("shown")
+    if request is None or request.data_id != data_id:
+        return None
+    status = services.forecasts().status(request.key)
+    if status is None or status.state != "done":
+        return None
+    return status.result
+
+
+def shown_key() -> str:
+    """Key of the request whose forecast the page shows."""
+    shown: ForecastRequest = st.session_state["shown"]
+    return shown.key
+
+
+def _submit(new: Asked, candles: Candles) -> JobStatus:
+    work: Work | Request = (
+        download_work(new.request.model)
+        if new.phase == "download"
+        else forecast_work(candles, new.request)
+    )
+    return new.queue.submit(new.key, work, owner=owner())
+
+
+def _needs_download(request: ForecastRequest) -> bool:
+    states = {entry.name: entry.state for entry in services.models()}
+    return states.get(request.model) == "downloadable"

@@ -1,0 +1,89 @@
+"""The frame around every page: its configuration, navigation and style."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import streamlit as st
+
+from kronos.assets import asset_path
+from pages.ui.frame.glossary import show_glossary
+from pages.ui.frame.links import remember_link
+
+
+class _Page(NamedTuple):
+    address: str
+    file: str
+    title: str
+    is_listed: bool = True
+
+
+_PAGES = (
+    _Page("home", "forecast", "Forecast"),
+    _Page("compare", "compare", "Compare"),
+    _Page("what_if", "what_if", "What if"),
+    # The same page under its own name, so that /forecast is a link that works.
+    _Page("forecast", "forecast", "Forecast", is_listed=False),
+    _Page("watchlist", "watchlist", "Watchlist"),
+    _Page("track_record", "track_record", "Track record"),
+    _Page("backtest", "backtest", "Backtest"),
+    _Page("synthetic", "synthetic", "Synthetic"),
+    _Page("training", "training", "Training"),
+    _Page("models", "models", "Models"),
+)
+ADDRESSES = tuple(page.address for page in _PAGES[1:])
+"""Where the pages are, below the application's own address, which is that of the first one."""
+SIDEBAR_PIXELS = 330
+_FLAG = "shell_built"
+# Plotly draws a white ground under its hover line where a chart is transparent. And what shimmers
+# in the place of a chart to come is repainted sixty times a second, by the very processor that
+# the chart and the forecast wait for. What is chosen of buttons or tabs, and the value of a slider,
+# is written in the accent colour: so dark that white on it can be read, it is too dark to be read
+# on a dark page.
+_STYLE = """<style>
+.js-plotly-plot .spikeline:not([stroke-dasharray]) { display: none; }
+[data-testid="stSkeleton"] { animation: none !important; }
+[data-testid="stButtonGroup"] [data-selected="true"],
+[data-testid="stTab"][aria-selected="true"],
+[data-testid="stSliderThumbValue"] { color: inherit !important; }
+</style>"""
+
+
+def build_shell() -> st.Page:
+    """Configure the page and the navigation; returns the page to run."""
+    remember_link()
+    st.set_page_config(
+        page_icon=str(asset_path("icon.svg")),
+        layout="wide",
+        initial_sidebar_state=SIDEBAR_PIXELS,
+    )
+    st.session_state[_FLAG] = True
+    page = st.navigation(
+        [
+            st.Page(
+                f"pages/{page.file}.py",
+                title=page.title,
+                url_path=page.address,
+                default=page is _PAGES[0],
+                visibility="visible" if page.is_listed else "hidden",
+            )
+            for page in _PAGES
+        ],
+        position="top",
+    )
+    st.set_page_config(page_title=f"{page.title} · Kronos Fan")
+    st.html(_STYLE)
+    with st.sidebar:
+        show_glossary()
+    return page
+
+
+def require_shell() -> None:
+    """Rerun through app.py if this page was started without it.
+
+    On a fresh server Streamlit runs a file in pages/ by itself when its address is the first
+    that is visited, until a navigation has been built.
+    """
+    if not st.session_state.get(_FLAG):
+        build_shell()
+        st.rerun()

@@ -1,0 +1,1 @@
+"""What a visitor chooses: candles, events, model and sampling."""

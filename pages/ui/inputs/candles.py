@@ -1,0 +1,280 @@
+"""Choosing the candles: a ticker of a live market, a bundled sample, or a file of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import streamlit as st
+
+from data_sources.csv.reader import CsvChoices
+from data_sources.csv.report import CsvReport
+from data_sources.samples import SAMPLES, load_sample
+from data_sources.source import Bars
+from kronos.calendars import calendar_title
+from kronos.candles import Candles
+from kronos.errors import Busy, InvalidCandles
+from kronos.serving.jobs import JobStatus
+from pages.ui.fan.candle_code import fetch_code, sample_code, upload_code
+from pages.ui.fan.readouts import moment_text
+from pages.ui.frame.links import forget_link
+from pages.ui.frame.messages import plain, show_error
+from pages.ui.inputs.request import data_id
+from pages.ui.inputs.ticker import (
+    LATEST,
+    TICKER,
+    ask_again,
+    bars_of,
+    choose_ticker,
+    show_fetching,
+)
+from pages.ui.jobs import services
+
+UPLOAD = "My own CSV file"
+NO_SYMBOL = "no symbol"
+_UPLOADED, _HANDED = "uploaded file", "handed candles"
+MAX_UPLOAD_MB = 10
+DATE_ORDERS = {"3 April": True, "4 March": False}
+ZONES = (
+    "UTC",
+    "America/New_York",
+    "America/Chicago",
+    "America/Toronto",
+    "America/Sao_Paulo",
+    "Europe/London",
+    "Europe/Berlin",
+    "Europe/Moscow",
+    "Asia/Kolkata",
+    "Asia/Shanghai",
+    "Asia/Hong_Kong",
+    "Asia/Singapore",
+    "Asia/Seoul",
+    "Asia/Tokyo",
+    "Australia/Sydney",
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChosenCandles:
+    """Candles on the page.
+
+    Attributes:
+        candles: The bars.
+        data_id: Their digest.
+        report: What the reader understood of an uploaded file; None otherwise.
+        bars: What a live market said beside the candles; None otherwise.
+        code: Python that gives the same candles as `candles`.
+        is_handed: Whether they were uploaded on the Training page.
+    """
+
+    candles: Candles
+    data_id: str
+    report: CsvReport | None = None
+    bars: Bars | None = None
+    code: str = ""
+    is_handed: bool = False
+
+    @property
+    def is_sample(self) -> bool:
+        return self.report is None and self.bars is None and not self.is_handed
+
+
+def choose_candles() -> ChosenCandles | None:
+    """The data controls. None, with a message on the page, while there is nothing to show."""
+    titles = {sample.title: sample for sample in SAMPLES.values()}
+    choices = [TICKER, UPLOAD, *titles]
+    st.session_state["source_problem"] = None
+    chosen = st.selectbox(
+        "Data",
+        choices,
+        2,
+        key="data",
+        bind="query-params",
+        on_change=_forget_origin,
+    )
+    if chosen in titles:
+        sample = titles[chosen]
+        candles = load_sample(sample.key)
+        return ChosenCandles(candles, data_id(candles), code=sample_code(sample.key))
+    return _live() if chosen == TICKER else _uploaded()
+
+
+def _live() -> ChosenCandles | None:
+    wanted = choose_ticker()
+    if wanted is None:
+        st.session_state["source_problem"] = NO_SYMBOL
+        return None
+    try:
+        found = bars_of(wanted)
+    except Busy as error:
+        st.session_state["source_problem"] = error
+        return None
+    if isinstance(found, JobStatus):
+        st.session_state["source_problem"] = found
+        return None
+    st.button(
+        "Fetch again",
+        key="refresh",
+        icon=":material/refresh:",
+        width="stretch",
+        on_click=ask_again,
+        help="Ask the source for bars that have closed since.",
+    )
+    candles = found.candles
+    return ChosenCandles(candles, data_id(candles), bars=found, code=fetch_code(wanted, candles))
+
+
+def _uploaded() -> ChosenCandles | None:
+    file = st.file_uploader(
+        "CSV file of candles",
+        type=["csv", "txt", "tsv"],
+        key="upload",
+        max_upload_size=MAX_UPLOAD_MB,
+        on_change=_uploaded_another,
+        help="A time column, open, high, low and close; volume and amount are optional. Comma, "
+        "semicolon or tab. The file stays in this session.",
+    )
+    choices = choose_reading("upload", on_change=_forget_origin, stays=True)
+    if file is not None:
+        # The box forgets its file when another page is opened; the session does not.
+        st.session_state[_UPLOADED] = (file.name, file.getvalue())
+        st.session_state.pop(_HANDED, None)
+    if _UPLOADED not in st.session_state:
+        return _handed()
+    name, content = st.session_state[_UPLOADED]
+    if file is None:
+        st.caption(f"{plain(name)}, as you uploaded it before, until you upload another.")
+    try:
+        reading = services.read_upload(content, name, choices)
+    except InvalidCandles as error:
+        st.session_state["source_problem"] = error
+        return None
+    return ChosenCandles(
+        reading.candles, data_id(reading.candles), reading.report, code=upload_code(name, choices)
+    )
+
+
+def _uploaded_another() -> None:
+    """Another file, or none: the one before is forgotten."""
+    st.session_state.pop(_UPLOADED, None)
+    _forget_origin()
+
+
+def hand_over(candles: Candles, name: str, choices: CsvChoices) -> None:
+    """Shows candles that another page has read, wherever this session chooses a file of its own.
+
+    Args:
+        candles: The bars.
+        name: Name of the file they came from.
+        choices: How it was read.
+    """
+    code = upload_code(name, choices)
+    chosen = ChosenCandles(candles, data_id(candles), code=code, is_handed=True)
+    st.session_state[_HANDED] = (name, chosen)
+    st.session_state.pop(_UPLOADED, None)
+
+
+def _handed() -> ChosenCandles | None:
+    name, chosen = st.session_state.get(_HANDED, ("", None))
+    if chosen is not None:
+        st.caption(f"{plain(name)}, as it was read on the Training page, until you upload another.")
+    return chosen
+
+
+def choose_reading(
+    prefix: str, *, on_change: Callable[[], None] | None = None, stays: bool = False
+) -> CsvChoices:
+    """What a file may leave open, for the user to settle.
+
+    Args:
+        prefix: What the keys of the controls begin with.
+        on_change: Called when one of them changes.
+        stays: Whether the choice outlasts a visit of another page, as the file does.
+    """
+    persist: Literal["session"] | None = "session" if stays else None
+    with st.expander("How the file is read", icon=":material/rule:"):
+        clock = st.selectbox(
+            "Clock of the timestamps",
+            ZONES,
+            None,
+            key=f"{prefix}_clock",
+            persist_state=persist,
+            placeholder="Found out from the file",
+            on_change=on_change,
+            help="On which times without an offset are read. The exchange's own clock follows from "
+            "its calendar.",
+        )
+        order = st.selectbox(
+            "03/04/2024 is",
+            list(DATE_ORDERS),
+            None,
+            key=f"{prefix}_dates",
+            persist_state=persist,
+            placeholder="Found out from the file",
+            on_change=on_change,
+        )
+    return CsvChoices(clock=clock, day_first=None if order is None else DATE_ORDERS[order])
+
+
+def _forget_origin() -> None:
+    """Another series has other dates: start again from its last bar."""
+    forget_link()
+    for key in ("origin", "origin_time"):
+        if key in st.session_state:
+            st.session_state[key] = None
+
+
+def is_waiting() -> bool:
+    """Whether candles are on their way."""
+    problem = st.session_state.get("source_problem")
+    return isinstance(problem, JobStatus) and not problem.is_final
+
+
+def show_no_candles() -> None:
+    """The page when there are no candles: what is wrong, or what to do."""
+    problem = st.session_state.get("source_problem")
+    if problem == NO_SYMBOL:
+        st.title("Any market", anchor=False)
+        st.info("Choose a symbol in the sidebar, or type one.", icon=":material/search:")
+        return
+    if isinstance(problem, JobStatus | Busy):
+        st.title(plain(st.session_state[LATEST].symbol), anchor=False)
+        show_fetching(problem)
+        return
+    st.title("Your own candles", anchor=False)
+    if problem is not None:
+        show_error(problem)
+        st.caption("Correct the file and upload it again, or choose other data.")
+    else:
+        st.info("Upload a CSV file of candles in the sidebar.", icon=":material/upload_file:")
+    st.markdown(
+        "One row a bar, with a header. These columns are understood, in any order and case:\n\n"
+        "| Column | Names |\n|---|---|\n"
+        "| Time | timestamp, datetime, date, time |\n"
+        "| Prices | open, high, low, close |\n"
+        "| Volume, optional | volume, vol |\n"
+        "| Turnover, optional | amount, turnover |\n\n"
+        "At least 32 bars are needed; a few hundred make a better forecast."
+    )
+
+
+def show_reading(source: ChosenCandles) -> None:
+    """What the bars are and what the reader made of the file."""
+    candles = source.candles
+    first, last = candles.local_index[0], candles.local_index[-1]
+    if source.report is not None:
+        title, lines = "What was understood of the file", source.report.lines()
+        n_left_out = source.report.rows_read - source.report.rows_kept
+        if n_left_out:
+            title += f": {n_left_out:,} of {source.report.rows_read:,} rows were left out"
+    else:
+        title = "About these bars"
+        lines = [f"Source: {candles.source}.", f"Calendar: {calendar_title(candles.calendar)}."]
+    with st.expander(title, icon=":material/fact_check:"):
+        st.markdown(
+            f"{len(candles):,} bars of {plain(candles.interval)} from "
+            f"{plain(moment_text(first, candles))} to {plain(moment_text(last, candles))} "
+            f"({plain(candles.zone)})."
+        )
+        st.markdown("\n".join(f"- {plain(line)}" for line in lines if line))

@@ -1,0 +1,184 @@
+"""The settings of a forecast: widgets in, a checked request out."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pandas as pd
+import streamlit as st
+
+from kronos import models
+from kronos.calendars.intervals import is_intraday
+from kronos.forecast import SamplingParameters
+from pages.ui.fan.ensemble import ensemble_entry, ensemble_remark
+from pages.ui.frame.glossary import meaning
+from pages.ui.frame.messages import plain
+from pages.ui.inputs.candles import ChosenCandles
+from pages.ui.inputs.market_events import currency_of, told_to
+from pages.ui.inputs.own_events import choose_own_events
+from pages.ui.inputs.request import (
+    DEFAULT_HORIZON,
+    DEFAULT_PATHS,
+    MAX_HORIZON,
+    MAX_PATHS,
+    MIN_CONTEXT,
+    ForecastRequest,
+)
+from pages.ui.jobs import services
+
+LARGEST_SEED = 2**31 - 1
+EARLIEST_ORIGIN = dt.date(1970, 1, 1)
+MINUTE = pd.Timedelta(minutes=1)
+
+
+def choose_request(source: ChosenCandles) -> ForecastRequest:
+    """The settings as they stand now.
+
+    Raises:
+        InvalidRequest: a value is out of range, which widgets prevent and links may not.
+    """
+    model = _choose_model()
+    horizon = choose_horizon()
+    paths = choose_paths()
+    origin = choose_origin(source)
+    with st.expander("Sampling", icon=":material/tune:"):
+        lookback = _choose_lookback(model)
+        sampling = _choose_sampling(paths)
+    choose_own_events(source.candles, currency=currency_of(source))
+    return ForecastRequest(
+        data_id=source.data_id,
+        model=model.name,
+        revision=model.revision,
+        horizon=horizon,
+        sampling=sampling,
+        origin=origin,
+        lookback=lookback,
+        events=told_to(source, model.name),
+    )
+
+
+def choose_horizon() -> int:
+    """Bars to forecast."""
+    horizon = st.number_input(
+        "Horizon (bars)", 1, MAX_HORIZON, DEFAULT_HORIZON, key="horizon", bind="query-params",
+        help=meaning("Horizon"),
+    )  # fmt: skip
+    return int(horizon)
+
+
+def choose_paths() -> int:
+    """Futures to simulate."""
+    paths = st.number_input(
+        "Paths", 10, MAX_PATHS, DEFAULT_PATHS, 10, key="paths", bind="query-params",
+        help=meaning("Paths"),
+    )  # fmt: skip
+    return int(paths)
+
+
+def choose_seed() -> int:
+    """Seed of the draws."""
+    seed = st.number_input(
+        "Seed", 0, LARGEST_SEED, 0, key="seed", bind="query-params",
+        help=meaning("Seed"),
+    )  # fmt: skip
+    return int(seed)
+
+
+def model_state(entry: models.Entry) -> str:
+    """Size of a model and whether it is here, in a few words."""
+    size = f"{entry.n_bytes / 1e6:,.0f} MB"
+    where = {
+        "bundled": "ships with the app",
+        "cached": "cached on this machine",
+        "downloadable": f"will be downloaded: {size}" if entry.n_bytes else "will be downloaded",
+        "broken": "cannot be used as it is",
+    }[entry.state]
+    if not entry.n_parameters:
+        return where
+    reads = ", reads events" if entry.name in services.event_readers() else ""
+    return f"{entry.n_parameters / 1e6:,.1f} million parameters{reads}, {where}"
+
+
+def _choose_model() -> models.Entry:
+    entries = {entry.title: entry for entry in services.models()}
+    if (ensemble := ensemble_entry()) is not None:
+        entries[ensemble.title] = ensemble
+    title = st.selectbox("Model", list(entries), key="model", bind="query-params")
+    is_ensemble = entries[title].name == models.ENSEMBLE
+    st.caption(plain(ensemble_remark()) if is_ensemble else model_state(entries[title]))
+    return entries[title]
+
+
+def _choose_lookback(model: models.Entry) -> int | None:
+    advised = f"{model.lookback}" if model.lookback else "as many as fit"
+    lookback = st.number_input(
+        "Lookback (bars)", MIN_CONTEXT, max(model.max_context, MIN_CONTEXT), None, 16,
+        key="lookback", bind="query-params", placeholder=f"Recommended: {advised}",
+        help=meaning(
+            "Lookback",
+            f"At most {model.max_context}. Left empty, the model's recommendation is taken.",
+        ),
+    )  # fmt: skip
+    return None if lookback is None else int(lookback)
+
+
+def _choose_sampling(paths: int) -> SamplingParameters:
+    temperature = st.slider(
+        "Temperature T", 0.0, 2.0, 1.0, 0.05, key="T", bind="query-params",
+        help=meaning("Temperature T"),
+    )  # fmt: skip
+    top_p = st.slider(
+        "Top-p", 0.05, 1.0, 1.0, 0.05, key="top_p", bind="query-params",
+        help=meaning("Top-p"),
+    )  # fmt: skip
+    top_k = st.number_input(
+        "Top-k", 0, 1024, 0, key="top_k", bind="query-params",
+        help=meaning("Top-k"),
+    )  # fmt: skip
+    return SamplingParameters(
+        T=round(float(temperature), 4),
+        top_p=round(float(top_p), 4),
+        top_k=int(top_k),
+        sample_count=paths,
+        seed=choose_seed(),
+    )
+
+
+def choose_origin(source: ChosenCandles) -> pd.Timestamp:
+    """The last bar, or the last one up to a date (and time) on the exchange's clock."""
+    candles = source.candles
+    clock = candles.local_index
+    first, last = clock[min(MIN_CONTEXT, len(clock)) - 1].date(), clock[-1].date()
+    if source.bars is not None:  # what lies before is fetched when it is asked for
+        first, last = EARLIEST_ORIGIN, pd.Timestamp.now(tz=candles.zone).date()
+    _drop_unless_within("origin", first, last)
+    day = st.date_input(
+        "Forecast origin", None, first, last, key="origin", bind="query-params",
+        format="YYYY-MM-DD",
+        help=meaning(
+            "Origin",
+            "Empty: the last one there is. With a past day, the bars that really came are drawn "
+            "over the fan.",
+        ),
+    )  # fmt: skip
+    if day is None:
+        return pd.Timestamp(candles.frame.index[-1])
+    end = pd.Timestamp(day) + pd.Timedelta(days=1)
+    if is_intraday(candles.interval):
+        time = st.time_input(
+            "Origin time", None, key="origin_time", bind="query-params",
+            step=min(max(candles.width, MINUTE), 60 * MINUTE).to_pytimedelta(),
+            help=f"On the clock of {candles.zone}. Empty: the day's last bar.",
+        )  # fmt: skip
+        if time is not None:
+            end = pd.Timestamp.combine(day, time) + pd.Timedelta(minutes=1)
+    wall = clock.tz_localize(None)
+    position = max(int(wall.searchsorted(end, side="left")) - 1, MIN_CONTEXT - 1)
+    return pd.Timestamp(candles.frame.index[min(position, len(wall) - 1)])
+
+
+def _drop_unless_within(key: str, first: dt.date, last: dt.date) -> None:
+    """Clear a remembered date that this series does not have."""
+    day = st.session_state.get(key)
+    if isinstance(day, dt.date) and not first <= day <= last:
+        st.session_state[key] = None

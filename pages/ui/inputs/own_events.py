@@ -1,0 +1,174 @@
+"""Events that a visitor brings: from a CSV file or by hand, kept for his session alone."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pandas as pd
+import streamlit as st
+
+from kronos.candles import Candles
+from kronos.errors import InvalidEvents
+from kronos.events import KINDS, MACRO, REGIONS, Event, read_events, regions_of
+from kronos.events.cells import read_moment
+from kronos.events.csv_file import MAX_BYTES
+from pages.ui.frame.glossary import meaning
+from pages.ui.frame.messages import plain
+
+_FILE, _ADDED, _PROBLEM = "own_events_file", "own_events_added", "own_events_problem"
+LONG_BEFORE = pd.Timedelta(days=90)
+"""A date that somebody types in is public to him: so long before, it counts as announced."""
+MOST_ADDED = 100
+FIRST_DAY, LAST_DAY = dt.date(1970, 1, 1), dt.date(2099, 12, 31)
+
+
+def own_events() -> tuple[Event, ...]:
+    """Events of this session, those added by hand last: they count before those of a file."""
+    return own_file()[1] + added_events()
+
+
+def own_file() -> tuple[str, tuple[Event, ...]]:
+    """Name and events of the file that was brought; "" and none without one."""
+    return st.session_state.get(_FILE, ("", ()))
+
+
+def added_events() -> tuple[Event, ...]:
+    """Events that were added by hand."""
+    return st.session_state.get(_ADDED, ())
+
+
+def choose_own_events(candles: Candles, *, currency: str = "") -> None:
+    """A folded section to bring events, and to take them away again."""
+    count = len(own_events())
+    with st.expander(f"Own events: {count:,}" if count else "Own events", icon=":material/event:"):
+        st.caption(
+            "They are marked on the chart and told to models that read events, in this session "
+            "only. Where an event is known already, what yours says comes first."
+        )
+        st.file_uploader(
+            "CSV file of events",
+            type=["csv", "txt", "tsv"],
+            key="events_upload",
+            max_upload_size=MAX_BYTES // 2**20,
+            on_change=_read_upload,
+            help=meaning(
+                "Event",
+                "Columns: kind, time, region or symbol; and, where known, name, actual, "
+                "consensus, previous, unit, announced.",
+            ),
+        )
+        _choose_one(candles, currency)
+        problem = st.session_state.get(_PROBLEM)
+        if problem:
+            st.error(problem, icon=":material/event_busy:")
+        _show_kept()
+
+
+def _read_upload() -> None:
+    st.session_state[_PROBLEM] = ""
+    file = st.session_state.get("events_upload")
+    st.session_state.pop(_FILE, None)
+    if file is None:
+        return
+    try:
+        st.session_state[_FILE] = (file.name, read_events(file.getvalue(), file.name))
+    except InvalidEvents as error:
+        st.session_state[_PROBLEM] = plain(error)
+
+
+def _choose_one(candles: Candles, currency: str) -> None:
+    """The fields of one event, which count once the button is pressed."""
+    regions = dict.fromkeys([*regions_of(candles.calendar, candles.symbol, currency), "US"])
+    concerned = [REGIONS[region].title for region in regions]
+    if candles.symbol:
+        concerned.append(candles.symbol)
+    with st.form("own_event", border=False):
+        st.selectbox("Kind", list(KINDS), format_func=KINDS.__getitem__, key="event_kind")
+        st.selectbox("Concerns", concerned, key="event_concerns")
+        st.date_input("Date", None, FIRST_DAY, LAST_DAY, key="event_date", format="YYYY-MM-DD")
+        st.time_input(
+            "Time of day", None, key="event_clock",
+            help=f"On the clock of {candles.zone}. Empty: the usual hour of such releases, or "
+            "only the date.",
+        )  # fmt: skip
+        st.text_input("Name, if not that of its kind", max_chars=60, key="event_name")
+        st.number_input("Actual", value=None, key="event_actual", format="%g")
+        st.number_input("Consensus", value=None, key="event_consensus", format="%g")
+        st.form_submit_button(
+            "Add event", icon=":material/add:", width="stretch", on_click=_add, args=(candles,)
+        )
+
+
+def _add(candles: Candles) -> None:
+    state = st.session_state
+    concerns = state["event_concerns"]
+    region = next((name for name, one in REGIONS.items() if one.title == concerns), "")
+    try:
+        if len(added_events()) >= MOST_ADDED:
+            raise InvalidEvents(f"At most {MOST_ADDED} events are added by hand; bring a file.")
+        event = event_from_form(
+            candles,
+            kind=state["event_kind"],
+            region=region,
+            symbol="" if region else concerns,
+            day=state["event_date"],
+            clock=state["event_clock"],
+            name=state["event_name"].strip(),
+            actual=state["event_actual"],
+            consensus=state["event_consensus"],
+        )
+    except InvalidEvents as error:
+        state[_PROBLEM] = plain(error)
+        return
+    state[_PROBLEM] = ""
+    state[_ADDED] = (*added_events(), event)
+
+
+def event_from_form(
+    candles: Candles,
+    *,
+    kind: str,
+    region: str,
+    symbol: str,
+    day: dt.date | None,
+    clock: dt.time | None,
+    name: str = "",
+    actual: float | None = None,
+    consensus: float | None = None,
+) -> Event:
+    """The event that some fields describe.
+
+    Raises:
+        InvalidEvents: They describe none; the message says why.
+    """
+    if day is None:
+        raise InvalidEvents("An event needs a date.")
+    text = f"{day:%Y-%m-%d}" if clock is None else f"{day:%Y-%m-%d} {clock:%H:%M}"
+    zone = "" if clock is None and region else candles.zone
+    moment = read_moment(text, "The event", kind, region, zone)
+    assert moment is not None  # the text is not empty
+    time, is_exact = moment
+    is_public = kind in MACRO or kind in ("news", "gap")
+    return Event(
+        kind, time, region, symbol, name,
+        actual=actual, consensus=consensus, source="added by hand",
+        announced=None if is_public else time - LONG_BEFORE, is_time_exact=is_exact,
+    )  # fmt: skip
+
+
+def _show_kept() -> None:
+    name, of_file = own_file()
+    if of_file:
+        st.caption(f"{len(of_file):,} events of {plain(name)}.")
+    for event in added_events():
+        st.caption(plain(f"{event.title}, {event.time:%d %b %Y %H:%M} UTC"))
+    if of_file or added_events():
+        st.button(
+            "Remove my events", key="own_events_remove", icon=":material/delete:",
+            width="stretch", on_click=_remove,
+        )  # fmt: skip
+
+
+def _remove() -> None:
+    for key in (_FILE, _ADDED, _PROBLEM):
+        st.session_state.pop(key, None)

@@ -1,0 +1,224 @@
+"""Choosing a ticker of a live market, and the candles that come of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+
+import streamlit as st
+
+from data_sources.registry import exchange_titles, open_source, source_titles
+from data_sources.source import Bars, Instrument
+from kronos.errors import Busy
+from kronos.serving.jobs import JobStatus
+from pages.ui.frame.messages import plain, show_error
+from pages.ui.inputs import fetching
+from pages.ui.inputs.fetching import Wanted
+from pages.ui.inputs.request import MIN_CONTEXT
+from pages.ui.inputs.symbol_list import known_instruments
+from pages.ui.jobs import services
+from pages.ui.jobs.session import owner
+
+TICKER = "Ticker"
+"""The choice of data that stands for live markets."""
+OTHERS = "Another exchange"
+LATEST, AROUND = "wanted", "wanted around"
+"""Where the session remembers what it asked for: the latest bars, and those around an origin."""
+DEFAULT_INTERVAL = "1d"
+_CANCELLED = "cancelled fetch"
+_SEPARATOR = " · "
+
+
+def choose_ticker() -> Wanted | None:
+    """The controls: source, symbol, interval, adjustment. None until a symbol is named."""
+    source = _choose_source()
+    symbol = _choose_symbol(source)
+    intervals = open_source(source).intervals
+    interval = st.selectbox(
+        "Interval",
+        intervals,
+        intervals.index(DEFAULT_INTERVAL) if DEFAULT_INTERVAL in intervals else 0,
+        key="interval",
+        bind="query-params",
+        help="Width of a bar. Narrow bars reach back less far at most sources.",
+    )
+    raw = False
+    if source == "yahoo":
+        raw = st.toggle(
+            "Raw prices",
+            key="raw",
+            bind="query-params",
+            help="Off: prices before splits and dividends are rescaled to today's, so that those "
+            "leave no jump. On: prices as they were paid.",
+        )
+    if symbol is None:
+        return None
+    if source == "yahoo":  # whose tickers have no small letters
+        symbol = symbol.upper()
+    return Wanted(source, symbol, interval, adjusted=not raw)
+
+
+def _choose_source() -> str:
+    names = {title: name for name, title in source_titles().items()}
+    title = st.selectbox("Source", [*names, OTHERS], key="source", bind="query-params")
+    if title in names:
+        return names[title]
+    names = {title: name for name, title in exchange_titles().items()}
+    title = st.selectbox("Exchange", list(names), key="exchange", bind="query-params")
+    return names[title]
+
+
+def ticker_link(instrument: Instrument, interval: str, **settings: object) -> dict[str, str]:
+    """Query parameters under which the Forecast page shows an instrument.
+
+    Args:
+        instrument: What to show.
+        interval: Width of a bar.
+        settings: Further parameters of the page, such as horizon or paths.
+    """
+    known = source_titles().get(instrument.source)
+    where = {"source": known} if known else {"source": OTHERS}
+    if known is None:
+        where["exchange"] = exchange_titles()[instrument.source]
+    return {
+        "data": TICKER,
+        **where,
+        "symbol": instrument.symbol,
+        "interval": interval,
+        **{name: str(value) for name, value in settings.items()},
+    }
+
+
+def bars_of(wanted: Wanted) -> Bars | JobStatus:
+    """The bars, or the state of the fetch that is to bring them.
+
+    Where the remembered origin lies before the latest bars, those around the origin are taken.
+
+    Raises:
+        Busy: too many wait for this source.
+    """
+    status = _fetched(LATEST, wanted)
+    day = remembered_origin()
+    if status.state == "done" and day is not None and _is_before(day, status.result):
+        status = _fetched(AROUND, replace(wanted, around=day))
+    return status.result if status.state == "done" else status
+
+
+def _fetched(slot: str, wanted: Wanted) -> JobStatus:
+    wanted = fetching.asked_since(slot, wanted)
+    if st.session_state.get(_CANCELLED) == wanted.key:  # others may still wait for it
+        return JobStatus(wanted.key, "cancelled")
+    return fetching.fetch(wanted)
+
+
+def ask_again() -> None:
+    """Fetch anew what was fetched, failed or was cancelled."""
+    st.session_state.pop(_CANCELLED, None)
+    fetching.ask_again(LATEST, AROUND)
+
+
+def remembered_origin() -> dt.date | None:
+    """The origin as the page or its link has it, before its control is drawn."""
+    day = st.session_state.get("origin")
+    if isinstance(day, dt.date):
+        return day
+    try:
+        return dt.date.fromisoformat(st.query_params.get("origin", ""))
+    except ValueError:
+        return None
+
+
+def show_fetching(status: JobStatus | Busy) -> None:
+    """The page while there are no bars: what is being asked, or what went wrong."""
+    if isinstance(status, Busy):
+        show_error(status)
+    elif status.error is not None:
+        show_error(status.error)
+    elif status.is_final:
+        st.info("The fetch was stopped.", icon=":material/cancel:")
+    else:
+        _poll()
+        return
+    st.button(
+        "Try again",
+        key="fetch_again",
+        icon=":material/refresh:",
+        on_click=ask_again,
+    )
+
+
+def show_source_notes(bars: Bars) -> None:
+    """What the source said of its bars: a warning where they are old ones."""
+    if bars.stale:
+        st.warning(plain(bars.stale), icon=":material/cloud_off:")
+    for note in bars.notes:
+        st.caption(f":material/info: {plain(note)}")
+
+
+@st.fragment(run_every=fetching.POLL_SECONDS)
+def _poll() -> None:
+    """How far the fetch is, with Cancel; the page is run anew once it has ended."""
+    status = None
+    for slot in (AROUND, LATEST):
+        wanted: Wanted | None = st.session_state.get(slot)
+        if wanted is not None:
+            found = services.fetches().status(wanted.key)
+            if found is not None and not found.is_final:
+                status = found
+    if status is None:
+        st.rerun()
+    queued = f": number {status.position} in the queue" if status.state == "queued" else ""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f":material/hourglass_top: {plain(status.stage or 'Waiting' + queued)} …")
+        st.button("Cancel", key="fetch_cancel", on_click=_cancel, icon=":material/close:")
+
+
+def _cancel() -> None:
+    for slot in (LATEST, AROUND):
+        wanted: Wanted | None = st.session_state.get(slot)
+        if wanted is not None:
+            services.fetches().leave(wanted.key, owner=owner())
+            st.session_state[_CANCELLED] = wanted.key
+
+
+def _choose_symbol(source: str) -> str | None:
+    """A box to type in, with what the source has as suggestions; the link carries the symbol."""
+    known = {_option(each): each.symbol for each in known_instruments(source)}
+    named = st.query_params.get("symbol", "").strip()[:60]
+    if st.session_state.get("symbol_source", source) != source:
+        st.session_state["symbol_box"] = None
+    elif named and "symbol_box" not in st.session_state:
+        st.session_state["symbol_box"] = named
+    st.session_state["symbol_source"] = source
+    # What was typed is one of the options, under its full name once that is known.
+    typed = st.session_state.get("symbol_box")
+    full = next((option for option, symbol in known.items() if symbol == typed), typed)
+    if full != typed:
+        st.session_state["symbol_box"] = full
+    options = list(known) if full is None or full in known else [full, *known]
+    chosen = st.selectbox(
+        "Symbol",
+        options,
+        None,
+        key="symbol_box",
+        accept_new_options=True,
+        persist_state="session",
+        placeholder="AAPL, EURUSD=X, ES=F" if source == "yahoo" else "BTC/USDT",
+        help="Type a ticker as the source spells it, or a name to search the known ones.",
+    )
+    if not chosen:
+        st.query_params.pop("symbol", None)
+        return None
+    symbol = known.get(chosen) or str(chosen).partition(_SEPARATOR)[0].strip()
+    if symbol != named:
+        st.query_params["symbol"] = symbol
+    return symbol or None
+
+
+def _option(instrument: Instrument) -> str:
+    return _SEPARATOR.join(filter(None, (instrument.symbol, instrument.name)))
+
+
+def _is_before(day: dt.date, bars: Bars) -> bool:
+    clock = bars.candles.local_index
+    return day < clock[min(MIN_CONTEXT, len(clock)) - 1].date()

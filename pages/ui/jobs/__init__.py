@@ -1,0 +1,1 @@
+"""Jobs in the background: queues, the runs of a session, saving and scoring."""

@@ -1,0 +1,135 @@
+"""Scoring stored forecasts while the application runs: sources are asked for the bars to come."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from kronos.candles import Candles
+from kronos.errors import InvalidRequest, KronosError
+from kronos.store.switch import is_off
+
+if TYPE_CHECKING:
+    from kronos.store.resolving import Due, Resolved
+
+FIRST_AFTER = 90.0
+"""Seconds after which the first run begins: until then the machine is the first visitor's."""
+EVERY = 3600.0
+LONGEST = 24 * 3600.0
+"""Seconds between runs at most, when every run fails."""
+LEAST = 60.0
+"""Seconds between runs at least, however often the button is pressed."""
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What the last run did.
+
+    Attributes:
+        at: When it ended, UTC.
+        n_asked: Series whose bars were asked for.
+        n_steps: Steps recorded.
+        n_failed: Series that could not be had.
+        problem: Why the run itself, or its first series, failed; empty otherwise.
+    """
+
+    at: pd.Timestamp
+    n_asked: int = 0
+    n_steps: int = 0
+    n_failed: int = 0
+    problem: str = ""
+
+
+class Scorer:
+    """One thread that scores once an hour, or when asked to. Any thread may call."""
+
+    def __init__(self, *, first_after: float = FIRST_AFTER) -> None:
+        """Args:
+        first_after: Seconds until the first run.
+        """
+        self.last: Scored | None = None
+        self.is_running = False
+        self._wait = first_after
+        self._asked = threading.Event()
+        threading.Thread(target=self._work, name="scoring", daemon=True).start()
+
+    def score_now(self) -> bool:
+        """Has a run begin now; returns False where the last one has only just ended."""
+        if self.last is not None and pd.Timestamp.now("UTC") - self.last.at < pd.Timedelta(
+            seconds=LEAST
+        ):
+            return False
+        self._asked.set()
+        return True
+
+    def _work(self) -> None:
+        while True:
+            self._asked.wait(self._wait)
+            self._asked.clear()
+            self.is_running = True
+            try:
+                self.last = run_once()
+            # The boundary of the thread: an error that escaped would end all later runs.
+            except Exception as error:
+                logger.exception("Stored forecasts could not be scored")
+                self.last = Scored(pd.Timestamp.now("UTC"), problem=str(error))
+            finally:
+                self.is_running = False
+            self._wait = next_wait(self.last, self._wait)
+
+
+def next_wait(last: Scored, before: float) -> float:
+    """Seconds until the next run: twice as long after one that came to nothing."""
+    failed = bool(last.problem) and last.n_failed == last.n_asked
+    return min(max(2 * before, EVERY), LONGEST) if failed else EVERY
+
+
+def run_once() -> Scored:
+    """Asks for what has come due, and scores it; a store that is off or empty is left alone."""
+    if is_off():
+        return Scored(pd.Timestamp.now("UTC"))
+    from kronos.store import open_store
+    from kronos.store.resolving import due_series, resolve
+
+    try:
+        store = open_store()
+        series = [due for due in due_series(store) if _is_source(due.source)]
+        return _told(resolve(store, series, fetch))
+    except KronosError as error:
+        return Scored(pd.Timestamp.now("UTC"), problem=str(error))
+
+
+def fetch(due: Due) -> Candles:
+    """Bars of a series from its source."""
+    from data_sources.registry import open_source
+
+    source = open_source(due.source)
+    return source.fetch(due.instrument, interval=due.interval, start=due.since).candles
+
+
+def _is_source(name: str) -> bool:
+    """Whether bars can be asked of it; those of files cannot."""
+    from data_sources.registry import open_source
+
+    try:
+        open_source(name)
+    except InvalidRequest:
+        return False
+    return True
+
+
+def _told(resolved: Resolved) -> Scored:
+    first = next(iter(resolved.failures.items()), None)
+    problem = "" if first is None else f"{first[0].instrument} {first[0].interval}: {first[1]}"
+    return Scored(
+        pd.Timestamp.now("UTC"),
+        resolved.n_asked,
+        sum(resolved.report.recorded.values()),
+        len(resolved.failures),
+        problem,
+    )

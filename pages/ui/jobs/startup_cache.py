@@ -1,0 +1,72 @@
+"""Forecasts kept on this machine, so that a server that starts again need not compute them again.
+
+A forecast is kept under the key of its request, which names data, weights and settings, and under
+the digest of the code that made it: what another version of the code has left is never shown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from kronos.digest import sha256_of
+from kronos.errors import InvalidRequest
+from kronos.serving.queue import JobQueue
+
+logger = logging.getLogger(__name__)
+_SUFFIX = ".safetensors"
+_LIBRARY = Path(__file__).resolve().parents[3] / "kronos"
+
+
+def folder() -> Path:
+    """Where they lie: in the user's cache, which may be deleted at any time."""
+    return user_cache_path("kronos-fan") / "forecasts" / _code()[:16]
+
+
+def has_kept() -> bool:
+    """Whether anything is kept; imports nothing heavy."""
+    return any(folder().glob(f"*{_SUFFIX}"))
+
+
+def keep(key: str, queue: JobQueue) -> None:
+    """Keep a finished forecast, the only one; where that is not possible, say so and go on."""
+    from kronos.forecast_file import save_forecast
+
+    status = queue.status(key)
+    if status is None or status.state != "done":
+        return
+    try:
+        folder().mkdir(parents=True, exist_ok=True)
+        save_forecast(status.result, folder() / f"{key}{_SUFFIX}")
+        for other in folder().parent.glob(f"*/*{_SUFFIX}"):
+            if other != folder() / f"{key}{_SUFFIX}":
+                other.unlink(missing_ok=True)
+    except OSError as error:
+        logger.warning("The opening forecast is not kept for the next start: %s", error)
+
+
+def offer_kept(queue: JobQueue) -> None:
+    """Let the queue answer with what is kept."""
+    from kronos.forecast_file import load_forecast
+
+    for path in folder().glob(f"*{_SUFFIX}"):
+        if queue.status(path.stem) is not None:  # whoever came first has read it
+            continue
+        try:
+            queue.offer(path.stem, load_forecast(path))
+        except InvalidRequest as error:
+            logger.warning("A kept forecast is left out: %s", error)
+
+
+@cache
+def _code() -> str:
+    """Digest of all that makes a forecast: the library's source and the versions it runs with."""
+    digest = hashlib.sha256(f"{version('torch')} {version('numpy')}\n".encode())
+    for file in sorted(_LIBRARY.rglob("*.py")):
+        digest.update(f"{file.relative_to(_LIBRARY)} {sha256_of(file)}\n".encode())
+    return digest.hexdigest()

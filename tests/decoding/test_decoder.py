@@ -1,0 +1,299 @@
+"""Laws of generation on the golden checkpoint's random weights."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from kronos.decoding import batch, tokens
+from kronos.decoding import cpu_kernels as kernels
+from kronos.decoding import sliding as windows
+from kronos.decoding.cpu import TileDecoder
+from kronos.decoding.decoder import Decoder, generate
+from kronos.decoding.detokenize import decode_paths
+from kronos.decoding.graphs import StaticDecoder
+from kronos.decoding.sequence import Continuation
+from kronos.decoding.tokens import TokenContext
+from kronos.errors import ForecastCancelled
+from kronos.forecast import SamplingParameters
+
+
+def make_context(length, horizon, seed=0):
+    g = torch.Generator().manual_seed(seed)
+
+    def random(high, *shape):
+        return torch.randint(high, shape, generator=g)
+
+    return TokenContext(
+        random(1024, length), random(1024, length), random(7, length, 5), random(7, horizon, 5)
+    )
+
+
+def begun(context, n_paths=4, max_context=64, use_cache=True, **sampling):
+    settings = SamplingParameters(**({"sample_count": n_paths, "seed": 11} | sampling))
+    return Continuation(context, settings, max_context=max_context, use_cache=use_cache)
+
+
+@pytest.fixture(params=[Decoder, TileDecoder])
+def decoder(request, model):
+    return request.param(model)
+
+
+def run(decoder, *continuations, progress=None):
+    generate(decoder, continuations, progress)
+    assert all(c.is_done for c in continuations)
+    drawn = [torch.stack((c.s1, c.s2)) for c in continuations]
+    return drawn if len(drawn) > 1 else drawn[0]
+
+
+def window(c, path, j):
+    """What is read of one path before step j, as `Kronos.hidden` takes it."""
+    seen = slice(max(0, len(c.context) + j - c.max_context), len(c.context) + j)
+    s1 = torch.cat((c.context.s1, c.s1[path, :j]))[None, seen]
+    s2 = torch.cat((c.context.s2, c.s2[path, :j]))[None, seen]
+    stamp, events = c.context.bars(seen)
+    return s1, s2, stamp[None], None if events is None else events[None]
+
+
+def watch_logits(decoder, monkeypatch):
+    """Logits (rows, V) of every step to come, by head."""
+    seen = {"s1": [], "s2": []}
+    if isinstance(decoder, TileDecoder):
+        parts = {"s1": [], "s2": []}
+        choose, draw, powers = decoder._choose, decoder._draw, kernels.powers
+        found = []
+
+        def raised(logits, bias, temperature):
+            found.append(torch.from_numpy(logits + bias[:, None]).t())
+            powers(logits, bias, temperature)
+
+        def chosen(head, hidden, c, uniforms, ids):
+            choose(head, hidden, c, uniforms, ids)
+            which = "s1" if head is decoder._s1_head else "s2"
+            parts[which].append(found.pop()[: len(ids)])
+
+        def drawn(cs):
+            draw(cs)
+            for which, tiles in parts.items():
+                seen[which].append(torch.cat(tiles))
+                tiles.clear()
+
+        monkeypatch.setattr(kernels, "powers", raised)
+        monkeypatch.setattr(decoder, "_choose", chosen)
+        monkeypatch.setattr(decoder, "_draw", drawn)
+        return seen
+    step = decoder.rows if isinstance(decoder, StaticDecoder) else decoder.columns
+    for which in seen:
+        compute = getattr(step, f"{which}_logits")
+
+        def watched(*args, which=which, compute=compute):
+            seen[which].append(compute(*args))
+            return seen[which][-1]
+
+        monkeypatch.setattr(step, f"{which}_logits", watched)
+    return seen
+
+
+def require_logits_of_the_window(model, c, path, j, found):
+    """Logits (V,) of both heads before step j are those of the whole window, read anew."""
+    hidden = model.hidden(*window(c, path, j))
+    s1 = model.head.proj_s1(hidden[:, -1])
+    s2 = model.s2_logits_last(hidden, c.s1[path : path + 1, j])
+    for ours, expected in zip(found, (s1, s2), strict=True):
+        assert (ours - expected[0]).abs().max() <= 1e-5 * expected.abs().max()
+
+
+def hidden_of(c):
+    """Hidden states (D, R) of the rows in progress."""
+    if c.tiles:
+        return torch.cat([tile.hidden.tensor[:, : tile.n_rows] for tile in c.tiles], 1)
+    return c.hidden.clone()
+
+
+@pytest.mark.parametrize("n_paths", [3, 40])
+def test_cached_logits_equal_uncached_ones(decoder, model, monkeypatch, n_paths):
+    """Step by step against reading everything anew, to 1e-5 of the logits' size."""
+    seen = watch_logits(decoder, monkeypatch)
+    pair = [begun(make_context(n, 5, n), n_paths) for n in (20, 13)]
+    generate(decoder, pair)
+
+    for j in range(5):
+        cached = [seen[which][j] for which in seen]
+        for row, (c, path) in enumerate((c, path) for c in pair for path in range(n_paths)):
+            if path % 7:
+                continue
+            require_logits_of_the_window(model, c, path, j, [ours[row] for ours in cached])
+
+
+@pytest.mark.parametrize("max_context", [64, 30, 24])
+def test_the_cache_changes_no_token_even_when_the_window_slides(decoder, max_context):
+    context = make_context(24, 12)
+    cached = run(decoder, begun(context, max_context=max_context))
+    plain = run(decoder, begun(context, max_context=max_context, use_cache=False))
+    assert torch.equal(cached, plain)
+
+
+def test_a_window_full_of_drawn_tokens_is_read_like_any_other(decoder):
+    context = make_context(10, 20)
+    whole = run(decoder, begun(context, max_context=12, use_cache=False))
+    assert torch.equal(run(decoder, begun(context, max_context=12)), whole)
+
+
+def test_windows_read_in_small_chunks_are_the_same(decoder, monkeypatch):
+    context = make_context(24, 12)
+    at_once = run(decoder, begun(context, 9, max_context=24))
+    monkeypatch.setattr(windows, "SCORES", 1)
+    monkeypatch.setattr(tokens, "CHUNK_TOKENS", 24)
+    assert torch.equal(run(decoder, begun(context, 9, max_context=24)), at_once)
+
+
+def test_hidden_states_are_bitwise_the_same_alone_and_in_any_company(decoder):
+    """Not only the draws: nothing that a path computes depends on who shares its tiles."""
+
+    def states(decoder, *company, n_steps=4):
+        c = begun(make_context(21, 8, 3), 30)
+        hidden = []
+        for _ in range(n_steps):
+            decoder.step([*company[:1], c, *company[1:]])
+            hidden.append(hidden_of(c))
+        return torch.stack(hidden)
+
+    alone = states(decoder)
+    beside_one = states(decoder, begun(make_context(9, 8, 5), 7, T=0.5, top_p=0.6))
+    in_a_crowd = states(
+        decoder,
+        begun(make_context(40, 8, 6), 45, seed=3),
+        begun(make_context(17, 8, 7), 1, T=0.0),
+        begun(make_context(33, 8, 8), 64, top_k=5),
+    )
+    assert torch.equal(alone, beside_one)
+    assert torch.equal(alone, in_a_crowd)
+
+
+def test_every_row_keeps_its_own_parameters(decoder):
+    settings = [
+        {"T": 0.0},
+        {"T": 0.7, "top_p": 0.8},
+        {"T": 1.3, "top_k": 4, "seed": 5},
+        {"T": 1.0, "top_k": 20, "top_p": 0.5, "n_paths": 50},
+    ]
+    make = [lambda s=s, i=i: begun(make_context(12 + i, 6, i), **s) for i, s in enumerate(settings)]
+    together = run(decoder, *(c() for c in make))
+    for c, expected in zip(make, together, strict=True):
+        assert torch.equal(run(decoder, c()), expected)
+    greedy = together[0]
+    assert (greedy == greedy[:, :1]).all()
+
+
+def test_a_series_that_joins_later_draws_the_same_paths(decoder):
+    expected = run(decoder, begun(make_context(15, 6, 1), 10))
+    first, second = begun(make_context(20, 9, 2), 10), begun(make_context(15, 6, 1), 10)
+    for _ in range(3):
+        decoder.step([first])
+    generate(decoder, [first, second])
+    assert torch.equal(torch.stack((second.s1, second.s2)), expected)
+
+
+def test_a_path_does_not_depend_on_the_number_of_paths(decoder):
+    context = make_context(24, 8)
+    assert torch.equal(
+        run(decoder, begun(context, n_paths=40))[:, :2], run(decoder, begun(context, n_paths=2))
+    )
+
+
+def test_a_longer_horizon_begins_with_the_shorter_one(decoder):
+    long = make_context(20, 12)
+    short = replace(long, future_stamp=long.future_stamp[:5])
+    assert torch.equal(run(decoder, begun(long))[..., :5], run(decoder, begun(short)))
+
+
+@pytest.mark.parametrize("max_context", [64, 24])
+def test_paths_drawn_in_portions_are_the_same(decoder, monkeypatch, max_context):
+    context = make_context(22, 6)
+    at_once = run(decoder, begun(context, 70, max_context=max_context))
+    monkeypatch.setattr(batch, "MAX_ROWS", 32)
+    steps = []
+    in_portions = run(
+        decoder,
+        begun(context, 70, max_context=max_context),
+        progress=lambda done, total: steps.append((done, total)),
+    )
+    assert torch.equal(at_once, in_portions)
+    assert steps == [(i, 18) for i in range(1, 19)]
+
+
+def test_a_portion_that_shrinks_is_drawn_anew(decoder):
+    context = make_context(22, 6)
+    expected = run(decoder, begun(context, 100))
+    c = begun(context, 100)
+    for _ in range(4):
+        decoder.step([c])
+    assert c.shrink()
+    assert (c.n_rows, c.n_drawn) == (64, 0)
+    generate(decoder, [c])
+    assert torch.equal(torch.stack((c.s1, c.s2)), expected)
+    assert not begun(context, 32).shrink()
+
+
+def test_a_step_that_failed_can_be_repeated(decoder, monkeypatch):
+    context = make_context(22, 6)
+    expected = run(decoder, begun(context))
+    c = begun(context)
+    decoder.step([c])
+    count_step = c.count_step
+    c.count_step = lambda: (_ for _ in ()).throw(MemoryError)
+    with pytest.raises(MemoryError):
+        decoder.step([c])
+    c.count_step = count_step
+    generate(decoder, [c])
+    assert torch.equal(torch.stack((c.s1, c.s2)), expected)
+
+
+def test_progress_counts_every_step_and_can_stop(decoder):
+    steps = []
+    run(decoder, begun(make_context(20, 5)), progress=lambda *done: steps.append(done))
+    assert steps == [(i, 5) for i in range(1, 6)]
+
+    def stop(done, total):
+        if done == 2:
+            raise ForecastCancelled("stopped")
+
+    with pytest.raises(ForecastCancelled):
+        run(decoder, begun(make_context(20, 5)), progress=stop)
+
+
+def test_progress_of_several_series_reaches_the_total(decoder):
+    steps = []
+    series = [begun(make_context(30, 6), max_context=30), begun(make_context(20, 4))]
+    run(decoder, *series, progress=lambda *done: steps.append(done))
+    assert steps[-1] == (10, 10)
+    assert sorted(steps) == steps
+
+
+def test_more_series_than_fit_at_once_are_drawn_in_turn(decoder, monkeypatch):
+    make = [lambda i=i: begun(make_context(10 + i, 3 + i, i), 5) for i in range(6)]
+    at_once = run(decoder, *(c() for c in make))
+    monkeypatch.setattr(batch, "MAX_ROWS", 11)
+    widest = []
+    step = Decoder.step
+    monkeypatch.setattr(
+        Decoder, "step", lambda self, cs: (widest.append(sum(c.n_rows for c in cs)), step(self, cs))
+    )
+    in_turn = run(decoder, *(c() for c in make))
+    assert max(widest) == 10
+    assert all(torch.equal(a, b) for a, b in zip(at_once, in_turn, strict=True))
+
+
+def test_reading_paths_in_chunks_changes_nothing(decoder, tokenizer, monkeypatch):
+    context = make_context(24, 12)
+
+    def everything():
+        s1, s2 = run(decoder, begun(context, 7, max_context=24))
+        return s1, s2, decode_paths(tokenizer, context, s1, s2, max_context=24)[0]
+
+    at_once = everything()
+    monkeypatch.setattr(tokens, "CHUNK_TOKENS", 50)
+    in_chunks = everything()
+    assert torch.equal(at_once[0], in_chunks[0])
+    assert torch.equal(at_once[1], in_chunks[1])
+    torch.testing.assert_close(at_once[2], in_chunks[2], rtol=1e-4, atol=1e-5)

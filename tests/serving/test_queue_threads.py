@@ -1,0 +1,192 @@
+"""The queue where threads meet: who blocks, who is woken, and that nothing is lost."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+
+import pytest
+
+from kronos.errors import (
+    Busy,
+    ForecastCancelled,
+)
+from kronos.serving.limits import Limits
+from kronos.serving.queue import JobQueue, Priority
+from tests.serving.asking import submit
+
+PATIENCE = 20.0
+N_THREADS, N_REQUESTS, N_KEYS = 8, 400, 40
+
+
+class Call:
+    """A call in a thread of its own, with what came of it."""
+
+    def __init__(self, function, *args, **kwargs) -> None:
+        def run():
+            try:
+                self.result = function(*args, **kwargs)
+            except Exception as error:  # noqa: BLE001 - the outcome, whichever it is
+                self.error = error
+
+        self.result = self.error = None
+        self.thread = threading.Thread(target=run, daemon=True)
+        self.thread.start()
+
+    @property
+    def is_blocked(self) -> bool:
+        self.thread.join(0.05)
+        return self.thread.is_alive()
+
+    def end(self):
+        self.thread.join(PATIENCE)
+        assert not self.thread.is_alive()
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+
+def test_result_waits_for_the_end(queue):
+    submit(queue, "a")
+    call = Call(queue.result, "a", owner="owner of a")
+    assert call.is_blocked
+    job = queue.take(0)
+    assert job.payload == "payload of a"
+    queue.finish(job, "fan")
+    assert call.end() == "fan"
+
+
+def test_take_waits_for_a_job_and_no_longer_than_told(queue):
+    assert queue.take(0.01) is None
+    call = Call(queue.take)
+    assert call.is_blocked
+    submit(queue, "a")
+    assert call.end().key == "a"
+
+
+def test_waiting_for_room_ends_with_room(queue):
+    submit(queue, "a", "b")
+    call = Call(submit, queue, "c", wait=True)
+    assert call.is_blocked
+    assert queue.status("c") is None
+    assert queue.take(0).key == "a"
+    call.end()
+    assert queue.status("c").position == 2
+
+
+def test_room_is_passed_on_by_one_who_needs_none(queue):
+    submit(queue, "a", "b")
+    calls = [Call(submit, queue, "c", owner=name, wait=True) for name in "xyz"]
+    calls.append(Call(submit, queue, "d", wait=True))
+    assert all(call.is_blocked for call in calls)
+    queue.leave("a", owner="owner of a")
+    queue.leave("b", owner="owner of b")
+    for call in calls:
+        call.end()
+    assert queue.status("c").watchers == 3
+    assert queue.status("d").state == "queued"
+
+
+def test_a_blocked_owner_is_never_abandoned():
+    queue = JobQueue(Limits(abandon_after=0.02))
+    submit(queue, "a")
+    call = Call(queue.result, "a", owner="owner of a")
+    assert call.is_blocked
+    time.sleep(0.05)
+    job = queue.take(0)
+    assert queue.is_wanted(job)
+    queue.finish(job, 1)
+    assert call.end() == 1
+
+
+def test_leaving_wakes_the_owner_and_nobody_else(queue):
+    submit(queue, "a", owner="me")
+    submit(queue, "a", owner="you")
+    mine, yours = (Call(queue.result, "a", owner=name) for name in ("me", "you"))
+    assert mine.is_blocked
+    submit(queue, "b", owner="me")  # supersedes
+    with pytest.raises(ForecastCancelled):
+        mine.end()
+    assert yours.is_blocked
+    queue.finish(queue.take(0), 1)
+    assert yours.end() == 1
+
+
+def test_closing_wakes_everybody(queue):
+    submit(queue, "running", "a")
+    job = queue.take(0)
+    submit(queue, "b")
+    results = [Call(queue.result, key, owner=f"owner of {key}") for key in ("running", "a")]
+    room = Call(submit, queue, "c", wait=True)
+    assert all(call.is_blocked for call in (*results, room))
+    idle = JobQueue()
+    worker = Call(idle.take)
+    assert worker.is_blocked
+    queue.close()
+    idle.close()
+    for call in results:
+        with pytest.raises(ForecastCancelled):
+            call.end()
+    with pytest.raises(Busy, match="shutting down"):
+        room.end()
+    assert worker.end() is None
+    assert job.stop.is_set()
+    assert not queue.is_wanted(job)
+    with pytest.raises(Busy, match="shutting down"):
+        submit(queue, "d")
+    assert queue.take() is None
+
+
+def test_nothing_is_lost_among_threads():
+    """Whoever does not leave gets the answer to its own key, in spite of all who do."""
+    queue = JobQueue(Limits(max_queued=5, max_results=4))
+    wrong, n_answers = [], [0] * N_THREADS
+
+    def work():
+        while (job := queue.take()) is not None:
+            if not queue.is_wanted(job):
+                queue.cancel(job)
+            elif job.payload % 7 == 0:
+                queue.fail(job, ZeroDivisionError(job.key))
+            else:
+                queue.finish(job, f"result of {job.key}")
+
+    def ask(name):
+        chance = random.Random(name)
+        for n in range(N_REQUESTS):
+            number = chance.randrange(N_KEYS)
+            key, owner = f"key {number}", f"{name} {n % 2}"
+            queue.submit(
+                key,
+                number,
+                owner=owner,
+                priority=chance.choice(list(Priority)),
+                supersede=chance.random() < 0.5,
+                wait=True,
+            )
+            if chance.random() < 0.3:
+                queue.leave(key, owner=owner)
+                continue
+            try:
+                answer = queue.result(key, owner=owner, timeout=PATIENCE)
+            except ZeroDivisionError as error:
+                answer = f"result of {error}" if number % 7 == 0 else repr(error)
+            if answer != f"result of {key}":
+                wrong.append((key, answer))
+            n_answers[name] += 1
+
+    workers = [Call(work) for _ in range(2)]
+    askers = [Call(ask, name) for name in range(N_THREADS)]
+    for call in askers:
+        call.end()
+    assert not wrong
+    assert min(n_answers) > N_REQUESTS / 2
+    assert queue.peek_priority() is None
+    assert not any(
+        status is not None and not status.is_final
+        for status in (queue.status(f"key {number}") for number in range(N_KEYS))
+    )
+    queue.close()
+    for call in workers:
+        call.end()
