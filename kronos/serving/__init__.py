@@ -1,1 +1,11 @@
-"""The engine that forecasts for everybody, and the queue in front of it."""
+"""The engine that serves every forecast, and the queue in front of it.
+
+To be read in this order:
+
+    jobs.py         a job, its bounds and errors, and what outsiders see of it
+    queue.py        which job is next, who waits for it, and which results stay
+    worker.py       threads that serve a queue of plain callables, such as downloads
+    model_cache.py  loaded models within a budget of memory
+    engine.py       one thread that steps all forecasts together
+    service.py      the engine of the process, and requests for it
+"""

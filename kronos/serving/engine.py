@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from kronos.decoding.batch import MAX_ROWS
 from kronos.errors import ForecastCancelled, NotFinished, OutOfMemory
-from kronos.serving.jobs import Job, JobStatus, Priority
-from kronos.serving.limits import Limits
+from kronos.serving.jobs import Job, JobStatus, Limits, Priority
 from kronos.serving.model_cache import (
     Load,
     LoadedModel,

@@ -1,16 +1,19 @@
-"""A job of the queue: what is to be done, how far it is, and what outsiders may see of it."""
+"""A job of the queue: its work, its progress, what outsiders see of it, and its errors."""
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import math
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Literal
 
-from kronos.errors import ForecastCancelled
+from kronos.errors import Busy, DeadlineExceeded, ForecastCancelled, InvalidRequest, NotFinished
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 FINAL_STATES = frozenset({"done", "failed", "cancelled"})
@@ -19,19 +22,45 @@ FINAL_STATES = frozenset({"done", "failed", "cancelled"})
 class Priority(IntEnum):
     """How soon a job is taken; the smaller number goes first."""
 
-    PERSON = 0  # somebody waits for the answer
+    PERSON = 0  # somebody waits for the result
     BATCH = 1  # work in the background
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of a queue.
+
+    Attributes:
+        max_queued: Jobs of each priority that may wait beside those that run.
+        max_results: Finished results stored, least recently used dropped first, and as many
+            failed or cancelled jobs; beside those whose end an owner has yet to see.
+        abandon_after: Seconds of silence after which an owner counts as gone.
+
+    Raises:
+        InvalidRequest: there is no room for even one job or result.
+    """
+
+    max_queued: int = 8
+    max_results: int = 32
+    abandon_after: float = 300.0
+
+    def __post_init__(self) -> None:
+        if self.max_queued < 1 or self.max_results < 1:
+            raise InvalidRequest(
+                "A queue needs room for at least one waiting job and one result, found "
+                f"max_queued={self.max_queued} and max_results={self.max_results}."
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class JobStatus:
-    """What a job looked like at one moment.
+    """A snapshot of a job.
 
     Attributes:
         key: Key it was submitted under.
         state: queued, running, done, failed or cancelled; the last three are final.
         position: Place in the queue, 1 being next; 0 once it runs.
-        stage: What the work says it is doing.
+        stage: What the work is doing.
         done: Steps finished in this stage.
         total: Steps of this stage; 0 while unknown.
         seconds: Time spent in this stage.
@@ -60,62 +89,14 @@ class JobStatus:
         return self.state in FINAL_STATES
 
 
-class JobControl:
-    """The worker's side of a job: where work reports progress and learns that it must stop.
-
-    Args:
-        job: The running job.
-        is_wanted: Whether anybody still wants its result.
-    """
-
-    def __init__(self, job: Job, is_wanted: Callable[[Job], bool]) -> None:
-        self._job = job
-        self._is_wanted = is_wanted
-
-    @property
-    def stage_name(self) -> str:
-        """The stage that was begun last."""
-        return self._job.stage
-
-    def progress(self, done: int, total: int) -> None:
-        """Report `done` of `total` steps.
-
-        Raises:
-            ForecastCancelled: nobody wants the result any more.
-        """
-        self._job.done, self._job.total = int(done), int(total)
-        self.check()
-
-    def stage(self, name: str) -> None:
-        """Begin a stage; progress and the estimate of the time left start anew.
-
-        Raises:
-            ForecastCancelled: nobody wants the result any more.
-        """
-        self._job.begin(name)
-        self.check()
-
-    def check(self) -> None:
-        """Return if the work is still wanted.
-
-        Raises:
-            ForecastCancelled: nobody wants the result any more.
-        """
-        if not self._is_wanted(self._job):
-            raise ForecastCancelled("The forecast was cancelled; nothing of it is kept.")
-
-
-Work = Callable[[JobControl], Any]
-
-
 @dataclass(slots=True)
 class Watcher:
     """One owner's interest in a job; times are those of the queue's clock, in seconds.
 
     Attributes:
-        seen: When the owner was last heard of.
-        deadline: When the answer becomes worthless to the owner; infinite for never.
-        n_blocked: Calls in which the owner waits for the end right now.
+        seen: When the owner last showed that it is there.
+        deadline: When the result becomes worthless to the owner; infinite for never.
+        n_blocked: Calls in which the owner waits for the end now.
     """
 
     seen: float
@@ -133,14 +114,15 @@ class Job:
 
     Attributes:
         key: Key it was submitted under.
-        payload: What is to be done, for the worker; None once the job has ended.
+        payload: What to do, for the worker; None once the job has ended.
         priority: Class it waits in.
         number: Orders the jobs of a class, smallest first.
         submitted: When it was first submitted, by the queue's clock.
-        deadline: The latest deadline of those who wait for it, by the queue's clock; infinite if
-            one of them sets none.
+        deadline: The latest deadline of its owners, by the queue's clock; infinite if one of them
+            sets none.
         stop: Set once the result is no longer wanted.
-        is_kept: Whether its result is kept once everybody who waits has seen it.
+        is_kept: Whether its result is stored once all its owners have seen it.
+        ended: Notified when the job ends or an owner leaves it; None while nobody blocks on it.
     """
 
     def __init__(self, key: str, payload: Any, submitted: float) -> None:
@@ -180,8 +162,13 @@ class Job:
         if watcher is not None and self.watchers and watcher.deadline >= self.deadline:
             self.deadline = max(other.deadline for other in self.watchers.values())
 
+    def wake(self) -> None:
+        """Wake the callers that block on it."""
+        if self.ended is not None:
+            self.ended.notify_all()
+
     def is_unwanted(self, now: float, abandon_after: float) -> bool:
-        """Whether it was stopped, came too late, or was abandoned by everybody."""
+        """Whether it was stopped, is past its deadline, or was abandoned by all owners."""
         if self.stop.is_set() or self.deadline <= now:
             return True
         limit = now - abandon_after
@@ -203,3 +190,130 @@ class Job:
             error=self.error,
             priority=self.priority,
         )
+
+
+class JobControl:
+    """The worker's side of a job: reports progress and says when to stop.
+
+    Args:
+        job: The running job.
+        is_wanted: Whether an owner still wants its result.
+    """
+
+    def __init__(self, job: Job, is_wanted: Callable[[Job], bool]) -> None:
+        self._job = job
+        self._is_wanted = is_wanted
+
+    @property
+    def stage_name(self) -> str:
+        """The stage that began last."""
+        return self._job.stage
+
+    def progress(self, done: int, total: int) -> None:
+        """Report `done` of `total` steps.
+
+        Raises:
+            ForecastCancelled: nobody wants the result any more.
+        """
+        self._job.done, self._job.total = int(done), int(total)
+        self.check()
+
+    def stage(self, name: str) -> None:
+        """Begin a stage; progress and the estimate of the time left start anew.
+
+        Raises:
+            ForecastCancelled: nobody wants the result any more.
+        """
+        self._job.begin(name)
+        self.check()
+
+    def check(self) -> None:
+        """Return if the work is still wanted.
+
+        Raises:
+            ForecastCancelled: nobody wants the result any more.
+        """
+        if not self._is_wanted(self._job):
+            raise cancelled()
+
+
+Work = Callable[[JobControl], Any]
+
+
+# The errors that a queue raises of its own accord.
+
+
+def full(position: int) -> Busy:
+    return Busy(
+        f"The forecast queue is full: yours would be number {position} in line. Nothing was "
+        "started; try again in a moment.",
+        position=position,
+    )
+
+
+def closed() -> Busy:
+    return Busy("The forecast engine is shutting down; reload the page in a moment.")
+
+
+def too_late() -> DeadlineExceeded:
+    return DeadlineExceeded(
+        "The forecast was not ready by its deadline and was given up; allow more time next time."
+    )
+
+
+def cancelled() -> ForecastCancelled:
+    return ForecastCancelled("The forecast was cancelled; nothing of it is kept.")
+
+
+def unknown(key: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"There is no job {key[:16]!r} and no result of it is kept: submit it first."
+    )
+
+
+def not_finished(job: Job) -> NotFinished:
+    return NotFinished(
+        f"The job {job.key[:16]!r} is still {job.state} after the time allowed for waiting; it "
+        "goes on, so ask for its result again."
+    )
+
+
+# Errors of the work outlive the call that raised them, and are raised again in other threads.
+
+
+def release_frames(error: BaseException) -> None:
+    """Turn the traceback of an error, and those of its causes, into a note of text.
+
+    A traceback holds its frames, each frame holds the one that called it, and all of them hold
+    their variables, tensors above all.
+    """
+    if error.__traceback__ is not None:
+        error.add_note("Raised in the worker:\n" + "".join(traceback.format_exception(error)))
+    pending: list[BaseException | None] = [error]
+    known: set[int] = set()
+    while pending:
+        found = pending.pop()
+        if found is None or id(found) in known:
+            continue
+        known.add(id(found))
+        # Frames that caught an error and named it form a cycle with it, which clearing breaks.
+        traceback.clear_frames(found.__traceback__)
+        found.__traceback__ = None
+        pending += [found.__cause__, found.__context__]
+
+
+def raisable(error: Exception) -> Exception:
+    """A copy of a stored error for one caller.
+
+    Raising writes into the error, so one that several threads raised would collect the frames of
+    all of them. An error that cannot be copied is returned as it is.
+    """
+    twin = error
+    # The constructor of an error may need more than its args: nothing says which way it fails.
+    with contextlib.suppress(Exception):
+        twin = copy.copy(error)
+    if twin is error or type(twin) is not type(error):
+        return error
+    twin.__cause__, twin.__context__ = error.__cause__, error.__context__
+    twin.__suppress_context__ = error.__suppress_context__
+    return twin

@@ -1,7 +1,7 @@
-"""The queue between those who ask and the workers who answer; it has no thread of its own.
+"""The queue between callers and workers; it has no thread of its own.
 
 Callers submit payloads under a key, then poll or block. Equal keys share one job. Workers take
-jobs, best priority first, and say how each ended. Every method may be called by any thread.
+jobs, best priority first, and report how each ended. Every method may be called by any thread.
 """
 
 from __future__ import annotations
@@ -9,45 +9,73 @@ from __future__ import annotations
 import math
 import threading
 import time
+from bisect import bisect_left
+from collections import OrderedDict
 from collections.abc import Callable
+from itertools import count
+from operator import attrgetter
 from typing import Any
 
-from kronos.serving.jobs import Job, JobStatus, Priority
-from kronos.serving.kept_errors import raisable, release_frames
-from kronos.serving.ledger import JobLedger, needs_place
-from kronos.serving.limits import Limits
-from kronos.serving.refusals import cancelled, closed, full, not_finished, too_late, unknown
+from kronos.serving.jobs import (
+    Job,
+    JobStatus,
+    Limits,
+    Priority,
+    State,
+    Watcher,
+    cancelled,
+    closed,
+    full,
+    not_finished,
+    raisable,
+    release_frames,
+    too_late,
+    unknown,
+)
 
-__all__ = ["Job", "JobQueue", "JobStatus", "Priority"]
+__all__ = ["JobQueue"]
+
+_number = attrgetter("number")
 
 
 class JobQueue:
-    """A bounded queue with priorities, deadlines, shared jobs and kept results.
+    """A bounded queue with priorities, deadlines, shared jobs and stored results.
 
-    An owner is a name for one who asks. It counts as gone when it has been silent for
-    `Limits.abandon_after` seconds; submit and status say that it is there, and so does being
-    blocked in result. What an owner asked for is kept until it has seen the end, has left, or is
-    gone; beyond that, results are kept as the limits say.
+    An owner is a name for a caller. It counts as gone when it has been silent for
+    `Limits.abandon_after` seconds; `submit`, `status` and a blocked `result` show that it is
+    there. A job stays until each of its owners has seen the end, has left, or is gone; beyond
+    that, results stay as the limits say.
+
+    A job is active until it ends. One that was stopped while it runs gives its key away: the next
+    request for the key gets a new job, and nothing of the old one stays.
 
     Args:
-        limits: How much is held.
-        clock: Seconds that only ever grow.
+        limits: Bounds of the queue.
+        clock: Monotonic clock, in seconds.
     """
 
     def __init__(
         self, limits: Limits | None = None, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        # One lock, but a condition for each thing waited for: a change wakes only those whom it
-        # concerns, be it the worker, one who waits for room, or those who wait for this one job.
-        self._lock = threading.RLock()
+        self._limits = limits or Limits()
         self._clock = clock
         self._is_closed = False
-        self._ledger = JobLedger(self._lock, limits or Limits(), clock)
+        # One lock, but a condition for each event: a change wakes only the threads it concerns,
+        # be it a worker, a caller that waits for room, or the callers that wait for one job.
+        self._lock = threading.RLock()
+        self._arrival = threading.Condition(self._lock)  # notified once for each job that arrives
+        self._room = {priority: threading.Condition(self._lock) for priority in Priority}
+        self._line = _WaitingLine()
+        self._active: dict[str, Job] = {}  # by key
+        self._watched: dict[str, dict[str, Job]] = {}  # by owner, then by key
+        self._ended = _EndedJobs(self._limits.max_results)
 
     @property
     def is_closed(self) -> bool:
         """Whether `close` was called."""
         return self._is_closed
+
+    # For callers.
 
     def submit(
         self,
@@ -61,23 +89,23 @@ class JobQueue:
         wait: bool = False,
         keep: bool = True,
     ) -> JobStatus:
-        """Have `payload` worked on under `key`, or join the job or result that exists under it.
+        """Queue `payload` under `key`, or join the job or result that exists under it.
 
         A key that failed or was cancelled before is tried again. Joining a waiting job of a worse
         priority moves it, for good, to the end of the better class: nobody who waits there is
         overtaken, and it takes room there like a new job. A running job has its priority already.
 
         Args:
-            key: Stands for the answer: equal keys, equal answers.
+            key: Stands for the result: equal keys, equal results.
             payload: What the worker gets.
-            owner: Who asks.
+            owner: Name of the caller.
             priority: Class to wait in.
-            deadline: Seconds from now after which the answer is worthless to this owner; a job is
+            deadline: Seconds from now after which the result is worthless to this owner; a job is
                 given up at the latest deadline of its owners. None: never.
             supersede: Leave all other jobs of this owner.
             wait: Block while the class is full, until the deadline at most.
-            keep: Keep the result for later requests. One that nobody who asked wants kept is
-                dropped as soon as they have seen it, and displaces no other.
+            keep: Store the result for later requests. One that no owner wants stored is dropped
+                as soon as all have seen it, and displaces no other.
 
         Raises:
             Busy: the class is full, or the queue is closed; nothing was changed.
@@ -89,44 +117,55 @@ class JobQueue:
                 superseding = owner if supersede else None
                 job = self._admit(key, priority, superseding, until if wait else None)
                 if supersede:
-                    self._ledger.leave_others(key, owner)
-                job = self._ledger.place(job, key, payload, priority)
+                    self._leave_others(key, owner)
+                if job is None:
+                    self.forget(key)
+                    job = self._active[key] = Job(key, payload, self._clock())
+                    self._line_up(job, priority)
+                elif _needs_place(job, priority):
+                    self._vacate(job)
+                    self._line_up(job, priority)
                 job.is_kept |= keep
-                self._ledger.watch(job, owner, until)
-                return self._ledger.describe(job)
+                self._watch(job, owner, until)
+                return self._describe(job)
             finally:
-                # A wake-up meant for one place is passed on by whoever needed none.
-                if wait and self._ledger.has_room(priority):
-                    self._ledger.line.room[priority].notify()
+                # A wake-up meant for one place is passed on by a caller that needed none.
+                if wait and self._has_room(priority):
+                    self._room[priority].notify()
 
     def offer(self, key: str, result: Any) -> None:
-        """Keep a result that is known already, as of a job that nobody has to do.
+        """Store a result that is known already, as of a job that needs no work.
 
-        A key that is known keeps what it has.
+        A key that is known stays as it is.
         """
         with self._lock:
-            self._ledger.offer(key, result)
+            if self._find(key) is None:
+                job = Job(key, None, self._clock())
+                job.state, job.result, job.is_kept = "done", result, True
+                self._ended.add(job, self._clock())
 
     def forget(self, key: str) -> None:
-        """Drop what is kept of an ended job, so that the next submit has the work done anew."""
+        """Drop an ended job, so that the next submit repeats the work."""
         with self._lock:
-            self._ledger.forget(key)
+            job = self._ended.pop(key)
+            if job is not None:
+                self._dismiss(job)
 
     def status(self, key: str, *, owner: str | None = None) -> JobStatus | None:
-        """The job's state now, or None for a key never seen or no longer kept.
+        """The job's state now, or None for a key never seen or no longer stored.
 
         Naming the `owner` also says that this owner still waits, or has seen the end.
         """
         with self._lock:
-            job = self._ledger.find(key)
+            job = self._find(key)
             if job is None:
                 return None
             if owner in job.watchers:
                 job.watchers[owner].seen = self._clock()
-            self._ledger.end_if_unwanted(job)
+            self._end_if_unwanted(job)
             if owner is not None and job.is_final:
-                self._ledger.leave(job, owner)
-            return self._ledger.describe(job)
+                self._leave(job, owner)
+            return self._describe(job)
 
     def result(self, key: str, *, owner: str, timeout: float | None = None) -> Any:
         """Block until the job has ended, and return its result.
@@ -138,15 +177,15 @@ class JobQueue:
             ForecastCancelled: the job was cancelled, the owner left it, or the queue was closed.
             DeadlineExceeded: the deadline of the job or of this owner has passed.
             NotFinished: the job has not ended within `timeout` seconds and goes on.
-            InvalidRequest: the key was never submitted, or its result is no longer kept.
+            InvalidRequest: the key was never submitted, or its result is no longer stored.
         """
         with self._lock:
             until = math.inf if timeout is None else self._clock() + timeout
-            job = self._ledger.find(key)
+            job = self._find(key)
             if job is None:
                 raise unknown(key)
             self._await_end(job, owner, until)
-            self._ledger.leave(job, owner)
+            self._leave(job, owner)
             if job.error is not None:
                 raise raisable(job.error)
             if job.state == "cancelled":
@@ -156,25 +195,30 @@ class JobQueue:
     def leave(self, key: str, *, owner: str) -> None:
         """Stop waiting for a job; it is cancelled once nobody waits for it."""
         with self._lock:
-            self._ledger.leave_key(key, owner)
+            job = self._watched.get(owner, {}).get(key)
+            if job is not None:
+                self._leave(job, owner)
+
+    # For workers.
 
     def take(self, timeout: float | None = None) -> Job | None:
-        """The next job, which runs from now on; whoever takes it ends it: finish, fail or cancel.
+        """The next job, which runs from now on; the taker ends it: finish, fail or cancel.
 
-        None if the queue is closed, or if no job came within `timeout` seconds.
+        None if the queue is closed, or if no job arrived within `timeout` seconds.
         """
         with self._lock:
-            ledger = self._ledger
-            ledger.line.arrival.wait_for(lambda: self._is_closed or ledger.first(), timeout)
-            job = None if self._is_closed else ledger.first()
+            self._arrival.wait_for(lambda: self._is_closed or self._first(), timeout)
+            job = None if self._is_closed else self._first()
             if job is not None:
-                ledger.start(job)
+                self._vacate(job)
+                job.state = "running"
+                job.begin("")
             return job
 
     def peek_priority(self) -> Priority | None:
         """Priority of the job that would be taken next; None if none waits."""
         with self._lock:
-            job = self._ledger.first()
+            job = self._first()
             return None if job is None else job.priority
 
     def is_wanted(self, job: Job) -> bool:
@@ -182,33 +226,61 @@ class JobQueue:
         with self._lock:
             if job.is_final:
                 return False
-            if self._ledger.is_unwanted(job):
-                # From here on whoever submits the key gets a job that is not about to end.
-                self._ledger.stop(job)
+            if self._is_unwanted(job):
+                # From here on a caller that submits the key gets a job that is not about to end.
+                self._stop(job)
             return not job.stop.is_set()
 
     def finish(self, job: Job, result: Any) -> None:
         """End a job with its result. Here as below, one that has ended before stays as it was."""
         with self._lock:
-            self._ledger.end(job, "done", result=result)
+            self._end(job, "done", result=result)
 
     def fail(self, job: Job, error: Exception) -> None:
         """End a job with an error for all its owners. Its traceback becomes a note of text."""
         release_frames(error)
         with self._lock:
-            self._ledger.end(job, "failed", error=error)
+            self._end(job, "failed", error=error)
 
     def cancel(self, job: Job) -> None:
         """End a job without a result: as failed if its deadline has passed, else as cancelled."""
         with self._lock:
-            self._ledger.give_up(job)
+            if job.deadline <= self._clock():
+                self._end(job, "failed", error=too_late())
+            else:
+                self._end(job, "cancelled")
 
     def close(self) -> None:
         """Refuse new jobs, cancel those that wait, stop those that run, wake all who block."""
         with self._lock:
             self._is_closed = True
-            self._ledger.stop_all()
-            self._ledger.line.wake_everybody()
+            for job in list(self._active.values()):
+                self._stop(job)
+                job.wake()
+            for condition in (self._arrival, *self._room.values()):
+                condition.notify_all()
+
+    # The rest needs the lock held.
+
+    def _find(self, key: str) -> Job | None:
+        """The active job of a key, else the ended one."""
+        return self._active.get(key) or self._ended.get(key)
+
+    def _joinable(self, key: str) -> Job | None:
+        """The job whose result serves a new request: wanted and active, or done."""
+        job = self._find(key)
+        if job is None or (job.state != "done" if job.is_final else job.stop.is_set()):
+            return None
+        return job
+
+    def _first(self) -> Job | None:
+        """The job to take next; those before it that nobody wants are ended."""
+        while (job := self._line.first()) is not None and self._end_if_unwanted(job):
+            pass
+        return job
+
+    def _describe(self, job: Job) -> JobStatus:
+        return job.describe(self._line.position(job) if job.state == "queued" else 0)
 
     def _admit(
         self, key: str, priority: Priority, superseding: str | None, until: float | None
@@ -217,10 +289,10 @@ class JobQueue:
         while True:
             if self._is_closed:
                 raise closed()
-            job = self._ledger.joinable(key)
-            if not needs_place(job, priority):
+            job = self._joinable(key)
+            if job is not None and not _needs_place(job, priority):
                 return job
-            position = self._ledger.refusal(key, priority, superseding)
+            position = self._refused_position(key, priority, superseding)
             if position is None:
                 return job
             if until is None:
@@ -228,12 +300,82 @@ class JobQueue:
             if until <= self._clock():
                 raise too_late()
             seconds = min(until - self._clock(), threading.TIMEOUT_MAX)
-            self._ledger.line.room[priority].wait(seconds)
+            self._room[priority].wait(seconds)
+
+    def _has_room(self, priority: Priority) -> bool:
+        return self._line.length(priority) < self._limits.max_queued
+
+    def _refused_position(
+        self, key: str, priority: Priority, superseding: str | None
+    ) -> int | None:
+        """Number in line a request would have had in a full class; None if there is room.
+
+        Jobs that only the owner `superseding` waits for make room: it is about to leave them.
+        """
+        if self._has_room(priority):
+            return None
+        for job in self._line.jobs(priority):
+            self._end_if_unwanted(job)
+        vacated = [
+            job.priority
+            for job in self._watched.get(superseding or "", {}).values()
+            if job.state == "queued" and len(job.watchers) == 1 and job.key != key
+        ]
+        if self._line.length(priority) - vacated.count(priority) < self._limits.max_queued:
+            return None
+        return self._line.n_ahead(priority) - sum(other <= priority for other in vacated) + 1
+
+    def _line_up(self, job: Job, priority: Priority) -> None:
+        self._line.add(job, priority)
+        self._arrival.notify()
+
+    def _vacate(self, job: Job) -> None:
+        self._line.remove(job)
+        self._room[job.priority].notify()
+
+    def _watch(self, job: Job, owner: str, deadline: float) -> Watcher:
+        """Count `owner` as waiting for a job; an ended one then stays until it was seen."""
+        now = self._clock()
+        watcher = job.watch(owner, now, deadline)
+        self._watched.setdefault(owner, {})[job.key] = job
+        if job.is_final:
+            self._ended.add(job, now)
+        return watcher
+
+    def _unwatch(self, job: Job, owner: str) -> None:
+        job.unwatch(owner)
+        watched = self._watched.get(owner, {})
+        if watched.get(job.key) is job:
+            del watched[job.key]
+            if not watched:
+                del self._watched[owner]
+
+    def _dismiss(self, job: Job) -> None:
+        for owner in list(job.watchers):
+            self._unwatch(job, owner)
+
+    def _leave(self, job: Job, owner: str) -> None:
+        """Count `owner` as waiting no longer; the last one to leave stops the job."""
+        if owner not in job.watchers:
+            return
+        self._unwatch(job, owner)
+        job.wake()
+        if job.watchers:
+            return
+        if job.is_final:
+            self._ended.settle(job)
+        else:
+            self._stop(job)
+
+    def _leave_others(self, key: str, owner: str) -> None:
+        for job in list(self._watched.get(owner, {}).values()):
+            if job.key != key:
+                self._leave(job, owner)
 
     def _await_end(self, job: Job, owner: str, until: float) -> None:
         if job.is_final:
             return
-        watcher = job.watchers.get(owner) or self._ledger.watch(job, owner, math.inf)
+        watcher = job.watchers.get(owner) or self._watch(job, owner, math.inf)
         job.ended = job.ended or threading.Condition(self._lock)
         watcher.n_blocked += 1
         try:
@@ -249,3 +391,155 @@ class JobQueue:
         finally:
             watcher.n_blocked -= 1
             watcher.seen = self._clock()
+
+    def _stop(self, job: Job) -> None:
+        """Cancel a waiting job at once, a running one as soon as its worker looks."""
+        job.stop.set()
+        if job.state == "queued":
+            self._end(job, "cancelled")
+
+    def _is_unwanted(self, job: Job) -> bool:
+        return job.is_unwanted(self._clock(), self._limits.abandon_after)
+
+    def _end_if_unwanted(self, job: Job) -> bool:
+        """End a waiting job that is too late or that all owners abandoned; True if it ended."""
+        if job.state != "queued" or not self._is_unwanted(job):
+            return False
+        self.cancel(job)
+        return True
+
+    def _end(
+        self, job: Job, state: State, *, result: Any = None, error: Exception | None = None
+    ) -> None:
+        """Put a job into a final state; one that has ended before stays as it was."""
+        if job.is_final:
+            return
+        if job.state == "queued":
+            self._vacate(job)
+        job.state, job.result, job.error, job.payload = state, result, error, None
+        job.wake()
+        now = self._clock()
+        if self._active.get(job.key) is job:
+            del self._active[job.key]
+            self._ended.add(job, now)
+        else:
+            self._dismiss(job)
+        for overdue in self._ended.unseen_since(now - self._limits.abandon_after):
+            self._dismiss(overdue)
+            self._ended.settle(overdue)
+
+
+def _needs_place(job: Job, priority: Priority) -> bool:
+    """Whether a request that joins `job` takes a place in the class all the same."""
+    return job.state == "queued" and priority < job.priority
+
+
+class _WaitingLine:
+    """Waiting jobs: one list for each priority, sorted by number of arrival.
+
+    Arrivals append, and a place is found by bisection.
+    """
+
+    def __init__(self) -> None:
+        self._lines: dict[Priority, list[Job]] = {priority: [] for priority in Priority}
+        self._numbers = count()
+
+    def add(self, job: Job, priority: Priority) -> None:
+        """Append a job to a class."""
+        job.priority, job.number = priority, next(self._numbers)
+        self._lines[priority].append(job)
+
+    def remove(self, job: Job) -> None:
+        del self._lines[job.priority][self._index(job)]
+
+    def first(self) -> Job | None:
+        """The job to take next."""
+        return next((line[0] for line in self._lines.values() if line), None)
+
+    def jobs(self, priority: Priority) -> list[Job]:
+        """The jobs of one class in order, as a new list."""
+        return list(self._lines[priority])
+
+    def length(self, priority: Priority) -> int:
+        return len(self._lines[priority])
+
+    def position(self, job: Job) -> int:
+        """Number of jobs that would be taken before this one, plus 1."""
+        return self._n_better(job.priority) + self._index(job) + 1
+
+    def n_ahead(self, priority: Priority) -> int:
+        """Number of jobs that would be taken before one that joined the class now."""
+        return self._n_better(priority) + len(self._lines[priority])
+
+    def _n_better(self, priority: Priority) -> int:
+        return sum(len(line) for other, line in self._lines.items() if other < priority)
+
+    def _index(self, job: Job) -> int:
+        return bisect_left(self._lines[job.priority], job.number, key=_number)
+
+
+class _EndedJobs:
+    """Ended jobs by key.
+
+    A job stays while an owner has yet to see its end. The others are dropped least recently used
+    first: results, and apart from them the failed and the cancelled, so that failures displace no
+    result. A job that no owner wants stored is dropped at once.
+
+    Args:
+        max_stored: Jobs stored of each of the two kinds, beside the unseen ones.
+    """
+
+    def __init__(self, max_stored: int) -> None:
+        self._max_stored = max_stored
+        self._unseen: OrderedDict[str, tuple[float, Job]] = OrderedDict()  # with the time of add
+        self._results: OrderedDict[str, Job] = OrderedDict()
+        self._failures: OrderedDict[str, Job] = OrderedDict()
+
+    def add(self, job: Job, now: float) -> None:
+        """Store a job that has ended, or that a new owner joined after its end."""
+        self.pop(job.key)
+        if job.watchers:
+            self._unseen[job.key] = (now, job)
+        else:
+            self._store(job)
+
+    def get(self, key: str) -> Job | None:
+        """The job of a key; counts as its use."""
+        if key in self._unseen:
+            return self._unseen[key][1]
+        for stored in (self._results, self._failures):
+            if key in stored:
+                stored.move_to_end(key)
+                return stored[key]
+        return None
+
+    def settle(self, job: Job) -> None:
+        """Count a job as seen by all its owners."""
+        unseen = self._unseen.get(job.key)
+        if unseen is not None and unseen[1] is job:
+            del self._unseen[job.key]
+            self._store(job)
+
+    def pop(self, key: str) -> Job | None:
+        """Drop the job of a key, and return it."""
+        unseen = self._unseen.pop(key, None)
+        if unseen is not None:
+            return unseen[1]
+        return self._results.pop(key, None) or self._failures.pop(key, None)
+
+    def unseen_since(self, limit: float) -> list[Job]:
+        """Jobs unseen since before the time `limit`."""
+        found = []
+        for since, job in self._unseen.values():
+            if since >= limit:
+                break
+            found.append(job)
+        return found
+
+    def _store(self, job: Job) -> None:
+        if not job.is_kept:
+            return
+        stored = self._results if job.state == "done" else self._failures
+        stored[job.key] = job
+        while len(stored) > self._max_stored:
+            stored.popitem(last=False)

@@ -10,8 +10,7 @@ from kronos.decoding.decoder import Decoder, generate
 from kronos.decoding.drawing import Drawing
 from kronos.errors import Busy, DeadlineExceeded, ForecastCancelled, InvalidRequest, OutOfMemory
 from kronos.serving.engine import SAMPLING, Engine, Request
-from kronos.serving.jobs import Priority
-from kronos.serving.limits import Limits
+from kronos.serving.jobs import Limits, Priority
 from tests.decoding.test_decoder import begun, make_context
 
 

@@ -15,8 +15,7 @@ from kronos.decoding.decoder import Decoder
 from kronos.decoding.sequence import Continuation
 from kronos.errors import Busy, ForecastCancelled
 from kronos.serving.engine import Engine, Request
-from kronos.serving.jobs import Priority
-from kronos.serving.limits import Limits
+from kronos.serving.jobs import Limits, Priority
 from tests.serving.test_engine import expected, request
 
 N_REQUESTS, N_THREADS, N_KINDS = 20_000, 32, 40

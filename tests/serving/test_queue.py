@@ -1,10 +1,12 @@
-"""The queue seen by one thread: order, bounds, deadlines, and what is kept."""
+"""The queue seen by one thread: order, bounds, deadlines, stored results and errors."""
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import time
+import weakref
 
 import pytest
 
@@ -14,9 +16,9 @@ from kronos.errors import (
     InvalidRequest,
     NotFinished,
 )
-from kronos.serving.limits import Limits
-from kronos.serving.queue import JobQueue, Priority
-from tests.serving.asking import submit
+from kronos.serving.jobs import Limits, Priority
+from kronos.serving.queue import JobQueue
+from tests.serving.submitting import submit
 
 PATIENCE = 20.0
 
@@ -200,9 +202,6 @@ def test_does_not_import_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-N_THREADS, N_REQUESTS, N_KEYS = 8, 400, 40
-
-
 def test_what_nobody_asked_to_keep_is_dropped_once_seen_and_displaces_nothing(queue):
     submit(queue, "kept")
     queue.finish(queue.take(0), "result")
@@ -224,3 +223,55 @@ def test_a_passing_result_that_another_asks_to_keep_is_kept(queue):
     for owner in ("me", "you"):
         assert queue.result("shared", owner=owner) == "result"
     assert queue.status("shared").result == "result"
+
+
+def test_errors_are_raised_to_each_owner_as_a_copy(queue):
+    class Picky(Exception):
+        def __init__(self, *, detail):
+            super().__init__("picky")
+            self.detail = detail
+
+    for key, error in (("a", ZeroDivisionError("boom")), ("b", Picky(detail=3))):
+        submit(queue, key)
+        submit(queue, key, owner="second")
+        queue.fail(queue.take(0), error)
+        raised = []
+        for owner in (f"owner of {key}", "second"):
+            with pytest.raises(type(error), match=str(error)) as info:
+                queue.result(key, owner=owner)
+            raised.append(info.value)
+        assert vars(raised[1]) == vars(error)
+        # An error that cannot be copied is shared.
+        assert (raised[0] is raised[1]) == isinstance(error, Picky)
+    assert queue.status("a").error.__traceback__ is None
+
+
+def test_kept_errors_hold_nothing_their_frames_held(queue):
+    class Tensor:
+        pass
+
+    def work(tensor):
+        try:
+            raise KeyError("handled")
+        except KeyError as handled:
+            cycle = handled
+        raise ValueError("boom") from LookupError(str(cycle))
+
+    def step():
+        tensor = Tensor()
+        try:
+            work(tensor)
+        except ValueError as error:
+            queue.fail(queue.take(0), error)
+        return weakref.ref(tensor)
+
+    submit(queue, "a")
+    gc.disable()
+    try:
+        assert step()() is None
+    finally:
+        gc.enable()
+    error = queue.status("a").error
+    assert error.__traceback__ is None
+    assert isinstance(error.__cause__, LookupError)
+    assert "in work" in error.__notes__[0]

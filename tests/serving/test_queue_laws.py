@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kronos.errors import Busy, DeadlineExceeded
-from kronos.serving.limits import Limits
-from kronos.serving.queue import Job, JobQueue, Priority
+from kronos.serving.jobs import Job, Limits, Priority
+from kronos.serving.queue import JobQueue
 
 MAX_QUEUED = 3
 ABANDON_AFTER = 30.0
@@ -104,14 +104,19 @@ class QueueBesideItsModel:
         ]
         in_class = [other for other in self.line(priority) if other not in freed]
         token = len(self.all)
-        asked = {"owner": owner, "priority": priority, "deadline": deadline, "supersede": supersede}
+        options = {
+            "owner": owner,
+            "priority": priority,
+            "deadline": deadline,
+            "supersede": supersede,
+        }
         if (is_new or is_raised) and len(in_class) >= MAX_QUEUED:
             ahead = [o for o in self.line() if o.priority <= priority and o not in freed]
             with pytest.raises(Busy, match=f"number {len(ahead) + 1} in line") as refusal:
-                self.queue.submit(key, token, **asked)
+                self.queue.submit(key, token, **options)
             assert refusal.value.position == len(ahead) + 1
             return
-        status = self.queue.submit(key, token, **asked)
+        status = self.queue.submit(key, token, **options)
         for other in others:
             self.leave_in_model(other, owner)
         if is_new:

@@ -12,9 +12,9 @@ from kronos.errors import (
     Busy,
     ForecastCancelled,
 )
-from kronos.serving.limits import Limits
-from kronos.serving.queue import JobQueue, Priority
-from tests.serving.asking import submit
+from kronos.serving.jobs import Limits, Priority
+from kronos.serving.queue import JobQueue
+from tests.serving.submitting import submit
 
 PATIENCE = 20.0
 N_THREADS, N_REQUESTS, N_KEYS = 8, 400, 40
@@ -57,7 +57,7 @@ def test_result_waits_for_the_end(queue):
     assert call.end() == "fan"
 
 
-def test_take_waits_for_a_job_and_no_longer_than_told(queue):
+def test_take_waits_for_a_job_and_no_longer_than_its_timeout(queue):
     assert queue.take(0.01) is None
     call = Call(queue.take)
     assert call.is_blocked

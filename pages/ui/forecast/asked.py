@@ -1,6 +1,6 @@
 """What this session has asked for, and how far it is.
 
-Session state holds keys and requests only; results stay with the runner.
+Session state holds keys and requests only; results stay with the worker.
 """
 
 from __future__ import annotations

@@ -8,9 +8,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
-from kronos.serving.jobs import JobControl, JobStatus
-from kronos.serving.limits import Limits
-from kronos.serving.runner import Runner
+from kronos.serving.jobs import JobControl, JobStatus, Limits
+from kronos.serving.worker import Worker
 
 RUNS_AT_ONCE = 2
 RUNS_WAITING = 4
@@ -90,13 +89,13 @@ class Desk(Generic[Kept]):
 
     def __init__(self, name: str, *, n_at_once: int) -> None:
         limits = Limits(RUNS_WAITING, RUNS_KEPT, ABANDON_AFTER)
-        self._runner = Runner(name, limits, n_threads=n_at_once)
+        self._worker = Worker(name, limits, n_threads=n_at_once)
         self._lock = threading.Lock()
         self._runs: OrderedDict[str, Kept] = OrderedDict()
 
     def close(self) -> bool:
         """Cancel everything; see `Worker.close`."""
-        return self._runner.close()
+        return self._worker.close()
 
     def find(self, key: str) -> Kept | None:
         """A run by its name; None if it is not kept."""
@@ -105,11 +104,11 @@ class Desk(Generic[Kept]):
 
     def status(self, run: Kept, *, owner: str) -> JobStatus | None:
         """How far a run is; says too that the owner still looks at it."""
-        return self._runner.queue.status(run.key, owner=owner)
+        return self._worker.queue.status(run.key, owner=owner)
 
     def leave(self, run: Kept, *, owner: str) -> None:
         """Stop waiting for a run; it ends once nobody waits for it."""
-        self._runner.queue.leave(run.key, owner=owner)
+        self._worker.queue.leave(run.key, owner=owner)
 
     def _submit(self, run: Kept, *, owner: str) -> None:
         """Have a run done, or join it, and keep it; ends the owner's other run.
@@ -117,7 +116,7 @@ class Desk(Generic[Kept]):
         Raises:
             Busy: Too many runs wait; nothing was changed.
         """
-        self._runner.queue.submit(run.key, run, owner=owner)
+        self._worker.queue.submit(run.key, run, owner=owner)
         with self._lock:
             self._runs[run.key] = run
             ended = [key for key, kept in self._runs.items() if not self._is_active(kept)]
@@ -125,7 +124,7 @@ class Desk(Generic[Kept]):
                 del self._runs[key]
 
     def _is_active(self, run: Kept) -> bool:
-        status = self._runner.queue.status(run.key)
+        status = self._worker.queue.status(run.key)
         return status is not None and not status.is_final
 
 
@@ -157,5 +156,5 @@ class RunsDesk(Desk[Run[Request, Outcome]], Generic[Request, Outcome]):
 
     def _is_wanted(self, run: Run[Request, Outcome]) -> bool:
         """Whether somebody waits for it: one that was taken back may take a moment to end."""
-        status = self._runner.queue.status(run.key)
+        status = self._worker.queue.status(run.key)
         return status is not None and not status.is_final and status.watchers > 0

@@ -16,10 +16,10 @@ from kronos.calibration import CalibrationState, load_state
 from kronos.candles import Candles
 from kronos.ensemble.weights import EnsembleWeights, load_weights
 from kronos.forecast import Forecast
-from kronos.serving.limits import Limits
+from kronos.serving.jobs import Limits
 from kronos.serving.queue import JobQueue
-from kronos.serving.runner import Runner
 from kronos.serving.service import engine
+from kronos.serving.worker import Worker
 from kronos.store.switch import is_off
 from pages.ui.inputs.event_readers import is_at_hand, reads_events
 from pages.ui.jobs.registry import RunsDesk
@@ -56,25 +56,25 @@ def downloads() -> JobQueue:
     A slow network never delays a forecast, and no file goes while another download counts on it.
     """
     # A download goes on while its page is not looked at.
-    runner = Runner("downloads", Limits(abandon_after=DOWNLOAD_PATIENCE))
-    atexit.register(runner.close)
-    return runner.queue
+    worker = Worker("downloads", Limits(abandon_after=DOWNLOAD_PATIENCE))
+    atexit.register(worker.close)
+    return worker.queue
 
 
 @st.cache_resource(show_spinner=False)
 def checks() -> JobQueue:
     """Where models are verified and tested by a third worker, however long a download takes."""
-    runner = Runner("checks")
-    atexit.register(runner.close)
-    return runner.queue
+    worker = Worker("checks")
+    atexit.register(worker.close)
+    return worker.queue
 
 
 @st.cache_resource(show_spinner=False)
 def fetches() -> JobQueue:
     """Where bars of live markets are asked for, apart from forecasts and from the page."""
-    runner = Runner("fetches", n_threads=N_FETCHERS)
-    atexit.register(runner.close)
-    return runner.queue
+    worker = Worker("fetches", n_threads=N_FETCHERS)
+    atexit.register(worker.close)
+    return worker.queue
 
 
 @st.cache_resource(show_spinner=False)

@@ -14,9 +14,8 @@ import numpy as np
 
 from kronos.collector import collector_paused
 from kronos.serving.engine import Engine
-from kronos.serving.jobs import JobControl, JobStatus
-from kronos.serving.limits import Limits
-from kronos.serving.runner import Runner
+from kronos.serving.jobs import JobControl, JobStatus, Limits
+from kronos.serving.worker import Worker
 from pages.ui.track_record.filters import Choices, Chosen, choices_of, labels_of
 from pages.ui.track_record.study import Study, study
 
@@ -75,9 +74,9 @@ class RecordDesk:
         engine: Gives the engine; asked for when a walk begins.
         """
         self._engine = engine
-        self._studies = Runner("track record", Limits(max_results=16))
+        self._studies = Worker("track record", Limits(max_results=16))
         # A walk goes on while nobody looks at its page.
-        self._walks = Runner("walks", Limits(abandon_after=24 * 3600.0))
+        self._walks = Worker("walks", Limits(abandon_after=24 * 3600.0))
         self._lock = threading.Lock()
         self._read: _Read | None = None
         self._version = 0

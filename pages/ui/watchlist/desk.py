@@ -68,6 +68,6 @@ class WatchDesk(Desk[WatchRun]):
             if run.is_final and run.n_final == len(run.rows):
                 return run
             if self._is_active(run):
-                self._runner.queue.submit(run.key, run, owner=owner)
+                self._worker.queue.submit(run.key, run, owner=owner)
                 return run
         return None
