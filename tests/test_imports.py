@@ -15,7 +15,6 @@ MAY_USE = {
     "collector": set(),
     "digest": set(),
     "machine": set(),
-    "noise": set(),
     "torch_setup": {"collector"},
     "forecast": {"errors"},
     "forecast_file": {"errors", "forecast"},
@@ -25,8 +24,8 @@ MAY_USE = {
     "events": {"assets", "calendars", "candles", "errors"},
     "evaluation": {"candles", "errors"},
     "nn": {"errors"},
-    "decoding": {"forecast", "nn", "noise"},
-    "forecasters": {"decoding", "errors", "evaluation", "forecast", "nn", "noise"},
+    "decoding": {"forecast", "nn"},
+    "forecasters": {"decoding", "errors", "evaluation", "forecast", "nn"},
     "models": {"assets", "collector", "decoding", "digest", "errors", "forecasters", "nn"},
     "store": {
         "calendars", "candles", "errors", "evaluation", "events", "export", "forecast", "models",
@@ -52,7 +51,7 @@ MAY_USE = {
         "calendars", "candles", "decoding", "ensemble", "errors", "evaluation", "export",
         "forecast", "forecasters", "serving",
     },
-    "synthetic": {"candles", "errors", "forecast", "forecasters", "noise", "serving"},
+    "synthetic": {"candles", "errors", "forecast", "forecasters", "serving"},
     "walk_forward": {
         "calendars", "candles", "decoding", "errors", "events", "forecast", "forecasters",
         "serving", "store", "training",
@@ -63,7 +62,7 @@ MAY_USE = {
 }  # fmt: skip
 WITHOUT_TORCH = {
     "assets", "calendars", "calibration", "candles", "collector", "digest", "errors", "evaluation",
-    "events", "export", "forecast", "forecast_file", "machine", "noise", "store",
+    "events", "export", "forecast", "forecast_file", "machine", "store",
 }  # fmt: skip
 # Of packages that hold both kinds, the modules that need no torch.
 MODULES_WITHOUT_TORCH = {

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -118,7 +119,7 @@ def test_noise_that_ignores_the_seed_is_found(tiny, monkeypatch):
     monkeypatch.setattr(
         continuation,
         "path_uniforms",
-        lambda seed, n_paths, horizon: torch.rand(n_paths, horizon, 2),
+        lambda seed, n_paths, horizon: np.random.default_rng().random((n_paths, horizon, 2)),
     )
     tested = altered("tiny", lambda predictor: None)
     assert outcomes(tested)[REPETITION] == "failed"

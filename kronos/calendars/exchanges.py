@@ -108,9 +108,9 @@ def calendar_zone(calendar: str) -> str:
         return "UTC"
     if calendar in EXCHANGES:
         return EXCHANGES[calendar].zone
-    from kronos.calendars.sessions import exchange_zone  # loads the slow library
+    from kronos.calendars.records import records  # loads the slow library
 
-    return exchange_zone(calendar)
+    return records(calendar).zone
 
 
 def check_zone(zone: str) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 from kronos.calendars.exchanges import WEEKDAYS
 from kronos.calendars.records import COLUMNS, Records, records
 
-__all__ = ["exchange_zone", "holidays_known_until", "schedule"]
+__all__ = ["holidays_known_until", "schedule"]
 
 _ONE_DAY = pd.Timedelta(days=1)
 
@@ -52,15 +52,6 @@ def holidays_known_until(calendar: str) -> pd.Timestamp | None:
     if calendar == WEEKDAYS:
         return None
     return records(calendar).until
-
-
-def exchange_zone(calendar: str) -> str:
-    """IANA name of the clock of an exchange.
-
-    Raises:
-        InvalidCandles: No such calendar.
-    """
-    return records(calendar).zone
 
 
 def _decades(first: pd.Timestamp, last: pd.Timestamp) -> tuple[int, int]:

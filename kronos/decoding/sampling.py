@@ -1,4 +1,4 @@
-"""Turning logits into draws: temperature, top-k, top-p, and noise that belongs to a path.
+"""Turning logits into draws: temperature, top-k, top-p and inverse-CDF sampling.
 
 Axes: R rows (paths of any number of series), V tokens.
 """
@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kronos import noise
 from kronos.forecast import SamplingParameters
 
 
@@ -151,8 +150,3 @@ def draw(probabilities: Tensor, uniforms: Tensor) -> Tensor:
     below = torch.nextafter(total, torch.zeros_like(total))
     target = torch.minimum(uniforms.to(cumulative).unsqueeze(-1) * total, below)
     return torch.searchsorted(cumulative, target, right=True).squeeze(-1).to(home)
-
-
-def path_uniforms(seed: int, n_paths: int, horizon: int) -> Tensor:
-    """`kronos.noise.path_uniforms` as a tensor: for s1 and s2, (n_paths, horizon, 2) float64."""
-    return torch.from_numpy(noise.path_uniforms(seed, n_paths, horizon))

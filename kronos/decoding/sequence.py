@@ -15,9 +15,8 @@ from kronos.decoding.batch import TILE
 from kronos.decoding.columns import PathMemory
 from kronos.decoding.drawing import Drawing
 from kronos.decoding.prefix_cache import PrefixCache
-from kronos.decoding.sampling import path_uniforms
 from kronos.decoding.tokens import TokenContext
-from kronos.forecast import SamplingParameters
+from kronos.forecast import SamplingParameters, path_uniforms
 
 __all__ = ["Continuation", "Drawing"]
 
@@ -56,7 +55,7 @@ class Continuation:
         device = context.s1.device
         self.s1 = torch.zeros(N, H, dtype=torch.long, device=device)
         self.s2 = torch.zeros(N, H, dtype=torch.long, device=device)
-        self.noise = path_uniforms(sampling.seed, N, H)
+        self.noise = torch.from_numpy(path_uniforms(sampling.seed, N, H))
         if device.type == "cuda":
             self.noise = self.noise.to(device)
         self.portion = batch.MAX_ROWS

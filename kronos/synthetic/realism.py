@@ -14,8 +14,8 @@ import numpy as np
 
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest
+from kronos.forecast import path_uniforms
 from kronos.forecasters.baselines.bootstrap import block_rows
-from kronos.noise import path_uniforms
 
 __all__ = ["LAGS", "LEVELS", "Measure", "Realism", "realism"]
 

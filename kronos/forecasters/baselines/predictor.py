@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from kronos.errors import InvalidCandles, InvalidRequest
-from kronos.forecast import SamplingParameters, whole_number
+from kronos.forecast import SamplingParameters, path_uniforms, whole_number
 from kronos.forecasters.base import DirectPredictor
 from kronos.forecasters.baselines.bootstrap import block_bootstrap
 from kronos.forecasters.baselines.garch import filtered_historical, garch_t
@@ -16,7 +16,6 @@ from kronos.forecasters.baselines.random_walk import ewma_cone, walk_with_drift
 from kronos.forecasters.baselines.table import BASELINES, find, revision
 from kronos.forecasters.inputs import Context
 from kronos.forecasters.paths import make_valid
-from kronos.noise import path_uniforms
 
 DEFAULT_LOOKBACK = 1000
 MAX_LOOKBACK = 10_000

@@ -11,7 +11,7 @@ import pandas as pd
 
 from kronos.decoding.drawing import Drawing
 from kronos.errors import CheckpointInvalid, InvalidCandles, InvalidRequest
-from kronos.forecast import SamplingParameters, whole_number
+from kronos.forecast import SamplingParameters, path_uniforms, whole_number
 from kronos.forecasters.base import DirectPredictor, Placement
 from kronos.forecasters.baselines.bootstrap import block_bootstrap
 from kronos.forecasters.baselines.history import History, candles_of
@@ -20,7 +20,6 @@ from kronos.forecasters.chronos.series import Scale, covariates
 from kronos.forecasters.event_rows import event_rows
 from kronos.forecasters.inputs import Context
 from kronos.forecasters.paths import make_valid
-from kronos.noise import path_uniforms
 
 __all__ = ["ChronosPredictor"]
 
