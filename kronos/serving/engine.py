@@ -20,7 +20,7 @@ from kronos.serving.jobs import Job, JobStatus, Limits, Priority
 from kronos.serving.model_cache import (
     Load,
     LoadedModel,
-    ModelShelf,
+    ModelCache,
     Predictor,
     is_out_of_memory,
 )
@@ -101,7 +101,7 @@ class Engine(Worker):
         budget: Bytes of weights kept in memory; None for half of the machine's.
         limits: Of the queue.
         """
-        self._models = ModelShelf(load, budget)
+        self._models = ModelCache(load, budget)
         self._running: list[_Running] = []
         super().__init__("kronos-engine", limits)
 

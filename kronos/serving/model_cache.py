@@ -55,7 +55,7 @@ Load = Callable[[str, Progress], Any]
 """Loads a model by its name, as `kronos.models.load` does, and returns a `Predictor`."""
 
 
-class ModelShelf:
+class ModelCache:
     """Loaded models within a budget of memory, the least recently used given up first.
 
     Used by one thread; others may read `contents`.
