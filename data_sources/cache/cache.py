@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
+import numpy as np
 import pandas as pd
 from platformdirs import user_cache_path
 
-from data_sources.asked_range import AskedRange
-from data_sources.cache.bar_news import merged_notes, moment_and_age, same_prices
-from data_sources.cache.single_flight import SingleFlight
-from data_sources.cache.store import BarStore, attempt
-from data_sources.cache.stretch import SeriesKey, Stretch
-from data_sources.cache.stretch_choice import covered_until, fitting, freshness, is_enough
-from data_sources.source import Bars, DataSource, Instrument
+from data_sources.cache.store import BarStore, SeriesKey, Stretch, attempt
+from data_sources.cleaning import LATEST_DELAY, UNFINISHED, bar_end
+from data_sources.source import AskedRange, Bars, DataSource, Instrument
 from kronos.calendars.intervals import interval_width
-from kronos.candles import Candles
+from kronos.candles import PRICES, Candles
 from kronos.errors import (
     IntervalUnavailable,
     RateLimited,
@@ -29,7 +27,10 @@ from kronos.errors import (
     SourceNonsense,
 )
 
-__all__ = ["CachedBars", "default_path"]
+__all__ = [
+    "CachedBars",
+    "default_path",
+]
 
 T = TypeVar("T")
 
@@ -239,3 +240,148 @@ class CachedBars:
 
     def _stored(self, use: Callable[[BarStore], T]) -> T | None:
         return attempt(self._store, use)
+
+
+class SingleFlight(Generic[T]):
+    """Runs one call at a time on a subject; equal calls that come meanwhile share its outcome."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._flights: dict[Hashable, Future[T]] = {}
+        self._turns: dict[Hashable, threading.Lock] = {}
+
+    def run(self, subject: Hashable, question: Hashable, call: Callable[[], T]) -> T:
+        """The result of the call, or of an equal one that is under way.
+
+        Args:
+            subject: Calls on the same subject take turns.
+            question: Calls with the same question are equal.
+            call: Does the work.
+        """
+        with self._lock:
+            flight = self._flights.get(question)
+            is_mine = flight is None
+            flight = flight or self._flights.setdefault(question, Future())
+            turn = self._turns.setdefault(subject, threading.Lock())
+        if not is_mine:
+            return flight.result()
+        try:
+            with turn:
+                result = call()
+        except BaseException as error:
+            self._land(question)
+            flight.set_exception(error)
+            raise
+        self._land(question)
+        flight.set_result(result)
+        return result
+
+    def _land(self, question: Hashable) -> None:
+        with self._lock:
+            del self._flights[question]
+
+
+def fitting(kept: list[Stretch], asked: AskedRange) -> Stretch | None:
+    """The stretch to answer from, or to lengthen until it can; None if there is none.
+
+    Args:
+        kept: The stretches of the series, the latest first.
+        asked: The range.
+    """
+    start, end = asked.start, asked.end
+    if start is None:
+        return next((stretch for stretch in kept if stretch.is_default), None)
+    for stretch in kept:
+        if stretch.first <= start <= stretch.last:
+            return stretch
+    for stretch in kept:
+        if start < stretch.first and (end is None or end >= stretch.first):
+            return stretch
+    return None
+
+
+def is_enough(stretch: Stretch, asked: AskedRange, now: pd.Timestamp) -> bool:
+    """Whether a stretch holds all bars of a range that there can be now."""
+    if asked.start is not None and asked.start < stretch.first:
+        return False
+    if asked.end is not None and asked.end <= stretch.last:
+        return True
+    return stretch.fresh_until is not None and now < stretch.fresh_until
+
+
+def covered_until(fetched: Bars, end: pd.Timestamp | None) -> pd.Timestamp:
+    """Open time up to which no bar is missing, of bars fetched up to `end`."""
+    last = pd.Timestamp(fetched.candles.frame.index[-1])
+    if end is None or end + fetched.candles.width + LATEST_DELAY > fetched.fetched_at:
+        return last  # A bar behind it may have been open, or late.
+    return end
+
+
+def freshness(fetched: Bars, end: pd.Timestamp | None, now: pd.Timestamp) -> pd.Timestamp | None:
+    """Until when there can be nothing new; None for bars that were fetched up to some past time."""
+    reaches_now = end is None or end >= fetched.fetched_at
+    return fresh_until(fetched, now) if reaches_now else None
+
+
+# Numbers that are given twice may differ in their last digits; a dividend changes more.
+_SAME = 1e-5
+_SHORTEST_PAUSE, _LONGEST_PAUSE = pd.Timedelta(seconds=5), pd.Timedelta(seconds=60)
+_MOST_AHEAD = 64
+
+
+def fresh_until(fetched: Bars, now: pd.Timestamp) -> pd.Timestamp:
+    """Until when it is of no use to ask for newer bars, by this machine's clock.
+
+    That is when the next bar ends. A bar that has ended and was not given may still come for
+    `LATEST_DELAY`: then it is worth asking again after a tenth of a bar, 5 to 60 seconds.
+
+    Args:
+        fetched: The bars up to now.
+        now: Time of this machine when they came.
+    """
+    candles, source_now = fetched.candles, fetched.fetched_at
+    pause = min(max(candles.width / 10, _SHORTEST_PAUSE), _LONGEST_PAUSE)
+    news = source_now + pause
+    for opened in candles.future(_MOST_AHEAD):
+        end = bar_end(
+            opened, interval=candles.interval, calendar=candles.calendar, zone=candles.zone
+        )
+        if end > source_now - LATEST_DELAY:
+            news = max(news, end)
+            break
+    return now + (news - source_now)
+
+
+def same_prices(known: pd.DataFrame, fetched: pd.DataFrame) -> bool:
+    """Whether bars that were fetched before have the prices they had.
+
+    Args:
+        known: (K, 6) bars kept.
+        fetched: (T, 6) bars as they are given now.
+
+    Returns:
+        False also if the two have no bar in common, or one of the known ones has gone.
+    """
+    if not len(known) or not known.index.isin(fetched.index).all():
+        return False
+    before = known[list(PRICES)].to_numpy()
+    after = fetched.loc[known.index, list(PRICES)].to_numpy()
+    return bool(np.allclose(before, after, rtol=_SAME, atol=0))
+
+
+def merged_notes(
+    kept: tuple[str, ...], fetched: tuple[str, ...], *, is_newer: bool
+) -> tuple[str, ...]:
+    """Notes on bars of two requests: each once, and only the later one on an open bar."""
+    older, newer = (kept, fetched) if is_newer else (fetched, kept)
+    return tuple(dict.fromkeys([*(note for note in older if UNFINISHED not in note), *newer]))
+
+
+def moment_and_age(fetched_at: pd.Timestamp, now: pd.Timestamp) -> str:
+    """When something was fetched, and how long ago that is."""
+    minutes = max(0, int((now - fetched_at).total_seconds() // 60))
+    if minutes < 120:
+        age = f"{minutes} min"
+    else:
+        age = f"{minutes // 60} h" if minutes < 2880 else f"{minutes // 1440} days"
+    return f"{age} old (of {fetched_at:%Y-%m-%d %H:%M} UTC)"

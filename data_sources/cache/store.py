@@ -1,9 +1,4 @@
-"""Bars kept in a SQLite file, in stretches without holes.
-
-A stretch is a range of time of one series in which every bar that the source has is kept. Threads
-and processes may share the file: each operation opens its own connection, and whoever writes holds
-the write lock from the beginning.
-"""
+"""A series, a range of it that is kept, and how that is written down."""
 
 from __future__ import annotations
 
@@ -11,18 +6,93 @@ import json
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from data_sources.cache.bar_file import is_damage, opened, set_aside, transaction
-from data_sources.cache.stretch import SeriesKey, Stretch, facts_of, stretch_of
+from data_sources.source import Instrument
 from kronos.candles import COLUMNS
 
-__all__ = ["BarStore", "Superseded", "attempt"]
+__all__ = [
+    "BarStore",
+    "SeriesKey",
+    "Stretch",
+    "Superseded",
+    "attempt",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesKey:
+    """What a series is kept under."""
+
+    source: str
+    symbol: str
+    interval: str
+    adjusted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A range of time without holes.
+
+    Attributes:
+        first: From when on every bar is kept, by open time.
+        last: Up to when.
+        is_default: It holds what the source gives where no start is asked for.
+        fetched_at: When its newest bars were fetched, by the source's clock.
+        fresh_until: Until when nothing new can be had, by this machine's clock; None for a
+            stretch that ends in the past.
+        zone: Clock of the exchange.
+        calendar: Its calendar.
+        symbol: Name to show.
+        credit: Where the bars came from.
+        instrument: What they are of.
+        notes: What the source said about them.
+        id: Row in the file; 0 for one that is not kept yet.
+    """
+
+    first: pd.Timestamp
+    last: pd.Timestamp
+    is_default: bool
+    fetched_at: pd.Timestamp
+    fresh_until: pd.Timestamp | None
+    zone: str
+    calendar: str
+    symbol: str
+    credit: str
+    instrument: Instrument
+    notes: tuple[str, ...]
+    id: int = 0
+
+
+def facts_of(stretch: Stretch) -> str:
+    """What a row of the file says of a stretch beside its key and its times."""
+    facts = asdict(stretch)
+    for name in ("id", "first", "last"):
+        del facts[name]
+    for name in ("fetched_at", "fresh_until"):
+        facts[name] = None if facts[name] is None else facts[name].value
+    return json.dumps(facts)
+
+
+def stretch_of(row: tuple[Any, ...]) -> Stretch:
+    """The stretch of a row: id, first and last time, facts."""
+    facts = json.loads(row[3])
+    for name in ("fetched_at", "fresh_until"):
+        facts[name] = None if facts[name] is None else _moment(facts[name])
+    facts["instrument"] = Instrument(**facts["instrument"])
+    facts["notes"] = tuple(facts["notes"])
+    return Stretch(id=row[0], first=_moment(row[1]), last=_moment(row[2]), **facts)
+
+
+def _moment(nanoseconds: int) -> pd.Timestamp:
+    return pd.Timestamp(nanoseconds, unit="ns", tz="UTC")
+
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -244,3 +314,82 @@ def _frame(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
     values = np.array([row[1:] for row in rows], float).reshape(-1, len(COLUMNS))
     index = pd.DatetimeIndex(stamps, name="timestamp")
     return pd.DataFrame(values, index=index, columns=list(COLUMNS))
+
+
+_FORMAT = 1
+_WAIT_SECONDS = 10.0
+_TABLES = """
+CREATE TABLE stretches (
+    id INTEGER PRIMARY KEY,
+    source TEXT NOT NULL, symbol TEXT NOT NULL, interval TEXT NOT NULL, adjusted INTEGER NOT NULL,
+    first INTEGER NOT NULL, last INTEGER NOT NULL,
+    used_at INTEGER NOT NULL, n_bars INTEGER NOT NULL, facts TEXT NOT NULL
+);
+CREATE INDEX series ON stretches (source, symbol, interval, adjusted);
+CREATE TABLE bars (
+    stretch INTEGER NOT NULL REFERENCES stretches ON DELETE CASCADE, opened INTEGER NOT NULL,
+    open REAL NOT NULL, high REAL NOT NULL, low REAL NOT NULL, close REAL NOT NULL,
+    volume REAL NOT NULL, amount REAL NOT NULL,
+    PRIMARY KEY (stretch, opened)
+) WITHOUT ROWID;
+"""
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection of one's own, to a file that is made if there is none.
+
+    Raises:
+        sqlite3.Error: The file cannot be used, or is no file of this kind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
+    with closing(connection) as database:
+        database.execute("PRAGMA foreign_keys = ON")
+        if database.execute("PRAGMA user_version").fetchone()[0] != _FORMAT:
+            _make_tables(database)
+        yield database
+
+
+@contextmanager
+def transaction(database: sqlite3.Connection) -> Iterator[None]:
+    """All writes within, or none of them."""
+    # A lock that is taken only with the first write would fail where others write, too.
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error means that the file is no good, rather than out of reach for now."""
+    if isinstance(error, sqlite3.OperationalError):
+        return "no such" in str(error) or "already exists" in str(error)
+    return not isinstance(error, OSError)
+
+
+def set_aside(path: Path) -> Path:
+    """Puts a damaged file out of the way, in the place of an earlier one.
+
+    Raises:
+        OSError: That is not possible.
+    """
+    for ending in ("-wal", "-shm"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+    return path.replace(path.with_name(f"{path.name}.damaged"))
+
+
+def _make_tables(database: sqlite3.Connection) -> None:
+    database.execute("PRAGMA journal_mode = WAL")
+    with transaction(database):
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        if version == _FORMAT:  # Another process was faster.
+            return
+        if version:
+            raise sqlite3.DatabaseError(f"the bars are kept in the format {version}")
+        for statement in filter(str.strip, _TABLES.split(";")):
+            database.execute(statement)
+        database.execute(f"PRAGMA user_version = {_FORMAT}")

@@ -13,15 +13,13 @@ from pathlib import PurePosixPath, PureWindowsPath
 import numpy as np
 import pandas as pd
 
-from data_sources.csv.interval import settle_interval
 from data_sources.csv.numbers import read_numbers
 from data_sources.csv.report import CsvReport
-from data_sources.csv.rows import repair_ranges, settle_order, without_blank_prices
-from data_sources.csv.symbol import symbol_in_cells, symbol_in_name
-from data_sources.csv.table import Table, read_table
+from data_sources.csv.table import Table, read_table, symbol_in_cells, symbol_in_name
 from data_sources.csv.text import MAX_BYTES, MAX_COLUMNS, MAX_ROWS, decode
 from data_sources.csv.times import TimeReading, parse_times
 from kronos.calendars import Placement, place_bars
+from kronos.calendars.intervals import infer_interval, interval_width
 from kronos.candles import COLUMNS, PRICES, Candles, fill_volume
 from kronos.errors import InvalidCandles
 
@@ -240,3 +238,159 @@ def _without_clock_collisions(
     ahead = np.append(True, moments[1:] > np.maximum.accumulate(moments)[:-1])
     report.drop("falls into the hour that a clock change repeats", lines[~ahead].tolist())
     return frame[ahead]
+
+
+MAX_OVERHANG = 0.005
+"""How far open or close may stick out of high and low (share of the price) and be repaired."""
+
+_MAX_BROKEN_SHARE = 0.02
+
+
+def without_blank_prices(values: pd.DataFrame, report: CsvReport) -> pd.DataFrame:
+    """Rows with all four prices above 0; rows with a blank price are dropped and reported.
+
+    Args:
+        values: Price columns (and others), indexed by line number.
+
+    Raises:
+        InvalidCandles: A price is 0 or negative in some, not all, of the row's prices, or in
+            more than a few rows; names line and column.
+    """
+    prices = values[list(PRICES)].to_numpy()
+    blank = np.isnan(prices).any(axis=1)
+    report.drop("a price is blank", values.index[blank].tolist())
+    all_zero = (prices == 0).all(axis=1)
+    report.drop("all prices are 0 (no trading)", values.index[all_zero].tolist())
+    bad = (prices <= 0) & ~all_zero[:, None]
+    if bad.any():
+        row, column = (int(i) for i in np.argwhere(bad)[0])
+        raise InvalidCandles(
+            f"Line {values.index[row]}, column {PRICES[column]}: prices must be above 0, found "
+            f"{prices[row, column]:g}. Series that cross zero (spreads, rates) are not supported."
+        )
+    return values[~(blank | all_zero)]
+
+
+def settle_order(values: pd.DataFrame, stamps: pd.DatetimeIndex, report: CsvReport) -> pd.DataFrame:
+    """Rows in time order, each time once: of several, the one written last is kept.
+
+    In a file that runs backwards the line further up is the one written last.
+
+    Args:
+        values: Indexed by line number.
+        stamps: (T,) time of each row.
+    """
+    moments = stamps.asi8
+    steps = np.diff(moments)
+    lines = values.index.to_numpy()
+    order = np.argsort(moments, kind="stable")
+    if (steps < 0).any() and (steps <= 0).all():
+        report.assumptions.append("rows stand newest first and were turned round")
+        order = np.argsort(moments[::-1], kind="stable")
+        order = len(moments) - 1 - order
+    elif (steps < 0).any():
+        behind = moments < np.maximum.accumulate(moments)
+        report.repair("not in time order; sorted", lines[behind].tolist())
+    is_last = np.append(np.diff(moments[order]) != 0, True)
+    kept, lost = order[is_last], order[~is_last]
+    if lost.size:
+        group = np.cumsum(is_last) - is_last
+        winners = kept[group[~is_last]]
+        numbers = values.to_numpy(float)
+        same = np.isclose(numbers[lost], numbers[winners], rtol=1e-9, equal_nan=True).all(axis=1)
+        report.drop("the same bar again", np.sort(lines[lost[same]]).tolist())
+        report.drop(
+            "the same time as another row with other values; the one written last was kept",
+            np.sort(lines[lost[~same]]).tolist(),
+        )
+    return values.iloc[kept]
+
+
+def repair_ranges(values: pd.DataFrame, report: CsvReport) -> pd.DataFrame:
+    """Highs and lows widened to hold open and close where they miss them slightly.
+
+    Vendors that round or adjust prices one by one leave such rows. A miss of more than
+    `MAX_OVERHANG`, or a high below the low, drops the row.
+
+    Raises:
+        InvalidCandles: So many rows are broken that the columns must be wrong.
+    """
+    opens, high, low, close = (values[name].to_numpy() for name in PRICES)
+    top, bottom = np.maximum(opens, close), np.minimum(opens, close)
+    overhang = np.maximum(top - high, low - bottom) / close
+    is_beyond = (overhang > MAX_OVERHANG) | (high < low * (1 - MAX_OVERHANG))
+    if is_beyond.sum() > max(3, _MAX_BROKEN_SHARE * len(values)):
+        row = int(np.argmax(is_beyond))
+        raise InvalidCandles(
+            f"Line {values.index[row]}: high {high[row]:g} and low {low[row]:g} do not hold open "
+            f"{opens[row]:g} and close {close[row]:g}, and neither do those of "
+            f"{int(is_beyond.sum()):,} rows in all. Check which column is which."
+        )
+    report.drop(
+        f"open or close lies more than {MAX_OVERHANG:.1%} outside high and low",
+        values.index[is_beyond].tolist(),
+    )
+    is_slight = (overhang > 0) & ~is_beyond
+    report.repair("high or low widened to hold open and close", values.index[is_slight].tolist())
+    repaired = values.assign(high=np.maximum(high, top), low=np.minimum(low, bottom))
+    return repaired[~is_beyond]
+
+
+# Steps narrower than the chosen interval that may be half bars at the edge of a session.
+_MAX_NARROWER = 0.1
+# A sparse file still has this share of bars next to each other, and the other steps are gaps of
+# whole bars, save this share (nights and lunch breaks).
+_MIN_ADJACENT, _MIN_WHOLE = 0.05, 0.75
+
+
+def settle_interval(index: pd.DatetimeIndex, chosen: str | None) -> tuple[str, str]:
+    """Width of a bar, and what was assumed in saying so ("" if nothing).
+
+    Args:
+        index: Sorted distinct open times, at least two.
+        chosen: The user's answer, or None to read it off the rows.
+
+    Raises:
+        InvalidCandles: Nothing was chosen and the rows do not show a supported interval, or
+            the chosen one is unknown or contradicts the rows.
+    """
+    if chosen is None:
+        return infer_interval(index), ""
+    width = int(interval_width(chosen).total_seconds())
+    try:
+        found = infer_interval(index)
+    except InvalidCandles:
+        found = None
+    if found == chosen:
+        return chosen, ""
+    steps = _steps(index, width)
+    adjacent = int((steps == width).sum())
+    is_whole = (steps >= width) & (steps % width == 0)
+    if (steps < width).mean() <= _MAX_NARROWER:
+        if adjacent >= _MIN_ADJACENT * steps.size and is_whole.mean() >= _MIN_WHOLE:
+            return chosen, (
+                f"the bars are {chosen} wide, as chosen; only {adjacent:,} of {steps.size:,} "
+                "steps are that wide, and the wider ones are taken for missing bars"
+            )
+        if found is None and width <= np.quantile(steps, 0.05) < 2 * width:
+            # Sessions that no whole number of bars fills have steps such as 3 hours 30 minutes.
+            return chosen, f"the bars are {chosen} wide, as chosen; their spacing does not show it"
+    widths, counts = np.unique(steps, return_counts=True)
+    common = ", ".join(
+        f"{pd.Timedelta(seconds=int(widths[i]))} ({counts[i]:,} of {steps.size:,})"
+        for i in np.argsort(-counts, kind="stable")[:3]
+    )
+    advice = f"Choose {found} or leave the interval open" if found else "Choose another interval"
+    raise InvalidCandles(
+        f"The interval {chosen} was chosen, but it does not fit the bars: their most common "
+        f"spacings are {common}. {advice}, or resample the data."
+    )
+
+
+def _steps(index: pd.DatetimeIndex, width: int) -> np.ndarray:
+    """Seconds from bar to bar; for days and weeks, clock changes (23 or 25 hours) are levelled."""
+    steps = np.diff(index.as_unit("s").asi8)
+    if width < 86400:
+        return steps
+    days = np.rint(steps / 86400).astype(np.int64)
+    return np.where((days >= 1) & (np.abs(steps - days * 86400) <= 3600), days * 86400, steps)

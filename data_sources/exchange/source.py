@@ -11,12 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from data_sources.asked_range import AskedRange
-from data_sources.cleaning import mend_bars
-from data_sources.exchange.client import ExchangeClient
-from data_sources.exchange.pages import read_pages
-from data_sources.open_bar import without_open_bars
-from data_sources.source import Bars, Instrument
+from data_sources.cleaning import mend_bars, without_open_bars
+from data_sources.exchange.client import ExchangeClient, read_pages
+from data_sources.source import AskedRange, Bars, Instrument
 from data_sources.symbol_search import rank
 from kronos.calendars.intervals import INTERVALS, interval_width, is_intraday
 from kronos.candles import Candles

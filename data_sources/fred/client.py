@@ -16,8 +16,7 @@ from typing import Any
 import httpx2
 import pandas as pd
 
-from data_sources.http import no_answer, refuse_page, refuse_status
-from data_sources.patience import Patience
+from data_sources.http import Patience, no_answer, refuse_page, refuse_status
 from kronos.errors import InvalidRequest, SourceNonsense, UnknownSymbol
 
 __all__ = ["KEY_VARIABLE", "Fred", "fred_key"]

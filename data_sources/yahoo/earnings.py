@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from data_sources.patience import Patience
+from data_sources.http import Patience
 from data_sources.yahoo.client import bound_client
 from kronos.errors import InvalidRequest, SourceNonsense, UnknownSymbol
 from kronos.events import Event
 
 if TYPE_CHECKING:
-    from data_sources.yahoo.earnings_session import EarningsSession
+    from data_sources.yahoo.session import EarningsSession
 
 __all__ = ["MAX_REPORTS", "YahooEarnings"]
 
@@ -97,7 +97,7 @@ class YahooEarnings:
         from yfinance.data import YfData
         from yfinance.exceptions import YFException
 
-        from data_sources.yahoo.earnings_session import EarningsSession
+        from data_sources.yahoo.session import EarningsSession
 
         if self._session is None:
             self._session = EarningsSession()

@@ -1,18 +1,95 @@
-"""The connection to Yahoo's charts, which are given without cookies and crumbs, too."""
+"""A connection to Yahoo whose answers are judged before its client can misread them.
+
+The client keeps broken answers in a cache, replaces messages with its own, and forgets headers.
+So the session it is given raises for whatever is not what was asked for, says what Yahoo said,
+and keeps the time limits. Cookies and crumbs are the client's business.
+"""
 
 from __future__ import annotations
 
 import json
+import threading
+import time
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pandas as pd
-from curl_cffi.requests import Response
+from curl_cffi.requests import Response, Session
+from curl_cffi.requests.exceptions import RequestException, Timeout
 
-from data_sources.http import refuse_page, refuse_status, source_clock
-from data_sources.judged_session import TITLE, JudgedSession
-from kronos.errors import IntervalUnavailable, SourceBlocked, SourceNonsense, UnknownSymbol
+from data_sources.http import no_answer, refuse_page, refuse_status, source_clock
+from kronos.errors import (
+    IntervalUnavailable,
+    SourceBlocked,
+    SourceDown,
+    SourceNonsense,
+    UnknownSymbol,
+)
 
-__all__ = ["TITLE", "ChartSession"]
+__all__ = ["TITLE", "ChartSession", "EarningsSession", "JudgedSession"]
+
+TITLE = "Yahoo Finance"
+# A cookie is nice to have: it may take this long, in seconds.
+_COOKIE_SECONDS = 3.0
+
+
+class JudgedSession(Session[Response]):
+    """A session that gives answers of one kind, or raises what was wrong with them.
+
+    Args:
+        asked: Part of the addresses whose answers are judged.
+        seconds: How long one of those may take.
+        options: As for `curl_cffi.requests.Session`.
+    """
+
+    def __init__(self, asked: str, seconds: float, **options: Any) -> None:
+        super().__init__(**{"impersonate": "chrome", **options})
+        self._asked = asked
+        self._seconds = seconds
+        self._call = threading.local()
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """All requests of this thread end within so many seconds."""
+        self._call.__dict__.clear()
+        self._call.deadline = time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            self._call.deadline = None
+
+    def request(self, method: Any, url: str, *args: Any, **options: Any) -> Response:
+        """See `curl_cffi.requests.Session.request`."""
+        is_asked = self._asked in url
+        limit = self._seconds if is_asked else _COOKIE_SECONDS
+        deadline = getattr(self._call, "deadline", None)
+        if deadline is not None:
+            limit = min(limit, deadline - time.monotonic())
+        options["timeout"] = max(limit, 0.001)
+        if not is_asked:
+            return self.send(method, url, *args, **options)
+        try:
+            answer = self.send(method, url, *args, **options)
+        except Timeout as exc:
+            raise no_answer(TITLE, f"it did not answer within {limit:.0f} s") from exc
+        except RequestException as exc:
+            raise no_answer(TITLE, str(exc).split(". See ")[0]) from exc
+        self.judge(answer)
+        return answer
+
+    def send(self, method: Any, url: str, *args: Any, **options: Any) -> Response:
+        """Sends the request as it is."""
+        return super().request(method, url, *args, **options)
+
+    @abstractmethod
+    def judge(self, answer: Response) -> None:
+        """Returns if the client may read this answer.
+
+        Raises:
+            SourceError: It may not.
+        """
 
 
 class ChartSession(JudgedSession):
@@ -82,3 +159,28 @@ def _refusal(status: int, error: Any) -> Exception:
         f"{TITLE} does not give these bars (HTTP {status}: {said}). Ask for a later start, or for "
         "wider bars."
     )
+
+
+class EarningsSession(JudgedSession):
+    """A session that takes pages of the earnings calendar from Yahoo, or raises what was wrong.
+
+    Args:
+        page_seconds: How long one page may take.
+        options: As for `curl_cffi.requests.Session`.
+    """
+
+    def __init__(self, *, page_seconds: float = 10.0, **options: Any) -> None:
+        super().__init__("/calendar/earnings", page_seconds, **options)
+
+    def judge(self, answer: Response) -> None:
+        """See `JudgedSession.judge`."""
+        refuse_status(TITLE, answer.status_code, answer.headers, answer.text)
+        page = answer.text.lower()
+        if "will be right back" in page[:4000]:
+            raise SourceDown(f"{TITLE} shows a page that says it is down. Try again later.")
+        if answer.status_code != 200 or "earnings" not in page or "consent.yahoo.com" in answer.url:
+            raise SourceNonsense(
+                f"{TITLE} answered (HTTP {answer.status_code}), but not with its earnings "
+                "calendar. A captcha, a page that asks for consent or a proxy stands in between: "
+                "open https://finance.yahoo.com/calendar/earnings in a browser from this network."
+            )

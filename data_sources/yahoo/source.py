@@ -10,23 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from data_sources.asked_range import AskedRange
-from data_sources.cleaning import mend_bars
-from data_sources.open_bar import without_open_bars
-from data_sources.patience import Patience
-from data_sources.resampling import as_half_hours, as_weeks
-from data_sources.source import Bars, Instrument
+from data_sources.cleaning import as_half_hours, as_weeks, mend_bars, without_open_bars
+from data_sources.http import Patience
+from data_sources.source import AskedRange, Bars, Instrument
 from data_sources.symbol_search import bundled_symbols, rank
 from data_sources.yahoo.client import bound_client
-from data_sources.yahoo.facts import calendar_of, instrument_of, last_trade_of, opening_of
 from kronos.calendars.intervals import interval_width
+from kronos.calendars.symbols import calendar_of_symbol
 from kronos.candles import Candles
 from kronos.errors import IntervalUnavailable, InvalidRequest, SourceNonsense, UnknownSymbol
 
 if TYPE_CHECKING:
     from data_sources.yahoo.session import ChartSession
 
-__all__ = ["Yahoo"]
+__all__ = ["Yahoo", "calendar_of", "instrument_of", "last_trade_of", "opening_of"]
 
 _TITLE = "Yahoo Finance"
 _INTERVALS = ("1m", "2m", "5m", "15m", "30m", "1h", "90m", "1d", "1w")
@@ -206,3 +203,55 @@ def _as_bars(
     )
     candles, about_open = without_open_bars(candles, now, last_trade=last_trade_of(facts))
     return Bars(candles, instrument_of(ticker, facts), now, (*notes, *about_open))
+
+
+_KINDS = {
+    "EQUITY": "stock",
+    "ETF": "etf",
+    "MUTUALFUND": "fund",
+    "INDEX": "index",
+    "CURRENCY": "currency",
+    "CRYPTOCURRENCY": "crypto",
+    "FUTURE": "future",
+}
+_CALENDARS = {"CRYPTOCURRENCY": "24/7", "CURRENCY": "fx", "FUTURE": "CMES"}
+_NEW_YORK = frozenset(
+    ("ASE", "BTS", "CBO", "DJI", "NAS", "NCM", "NGM", "NIM", "NMS", "NYQ", "NYS", "PCX", "SNP")
+)
+
+
+def calendar_of(ticker: str, facts: Mapping[str, Any]) -> str | None:
+    """Calendar that Yahoo's description points to; None where the bars must tell."""
+    kind = str(facts.get("instrumentType") or "")
+    if kind in _CALENDARS:
+        return _CALENDARS[kind]
+    if hint := calendar_of_symbol(ticker):
+        return hint[0]
+    return "XNYS" if facts.get("exchangeName") in _NEW_YORK else None
+
+
+def opening_of(facts: Mapping[str, Any]) -> pd.Timestamp | None:
+    """When a session opened; None where Yahoo does not say."""
+    periods = facts.get("tradingPeriods")
+    if isinstance(periods, pd.DataFrame) and len(periods):
+        return pd.Timestamp(periods["start"].iloc[0])
+    return None
+
+
+def last_trade_of(facts: Mapping[str, Any]) -> pd.Timestamp | None:
+    """When the latest trade that Yahoo knows was made."""
+    moment = facts.get("regularMarketTime")
+    return moment.tz_convert("UTC") if isinstance(moment, pd.Timestamp) else None
+
+
+def instrument_of(ticker: str, facts: Mapping[str, Any]) -> Instrument:
+    """What is traded, as Yahoo describes it."""
+    kind, hint = str(facts.get("instrumentType") or ""), facts.get("priceHint")
+    return Instrument(
+        source="yahoo",
+        symbol=ticker,
+        name=str(facts.get("longName") or facts.get("shortName") or ""),
+        kind=_KINDS.get(kind, kind.lower()),
+        currency=str(facts.get("currency") or ""),
+        decimals=hint if isinstance(hint, int) and 0 <= hint <= 12 else None,
+    )

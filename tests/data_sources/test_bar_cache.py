@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 
 from data_sources.cache.cache import CachedBars, default_path
-from data_sources.cache.store import BarStore, attempt
-from data_sources.cache.stretch import SeriesKey
+from data_sources.cache.store import BarStore, SeriesKey, attempt
 from data_sources.source import DataSource
 from kronos.errors import InvalidRequest, RateLimited, SourceDown, UnknownSymbol
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from data_sources.yahoo.earnings import YahooEarnings
-from data_sources.yahoo.earnings_session import EarningsSession
+from data_sources.yahoo.session import EarningsSession
 from kronos.errors import (
     InvalidRequest,
     RateLimited,

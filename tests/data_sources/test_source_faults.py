@@ -276,7 +276,7 @@ def test_every_fault_has_a_line_and_every_line_a_fault():
 
 def test_a_question_ends_in_time_however_often_it_would_be_asked(markets):
     """Each attempt could take long; together they may not take longer than is allowed."""
-    from data_sources.patience import Patience
+    from data_sources.http import Patience
     from kronos.errors import SourceDown
 
     given: list[float] = []
