@@ -23,8 +23,8 @@ from kronos.calendars.intervals import INTERVALS
 from kronos.calibration.record import outcomes_of, usable_record
 from kronos.calibration.replay import offsets_at_issue, replay
 from kronos.calibration.tracker import ETA, LOCATION
-from kronos.evaluation.outcomes import BAND, crps_of_errors
-from kronos.store.prediction import LEVELS
+from kronos.evaluation.scores import BAND, LEVELS, crps_of_errors
+from kronos.models import cut_off
 from kronos.store.record import read_quantiles
 from kronos.store.store import Store
 
@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     made.add_argument("--out", type=Path, metavar="FILE", help="file for the tables")
     args = made.parse_args(argv)
     with Store(args.store) as store:
-        record = usable_record(store)
+        record = usable_record(store, cut_off)
         if args.model:
             record = record[record["model"] == args.model].reset_index(drop=True)
         quantiles = narrowed(read_quantiles(store, record), args.narrow)

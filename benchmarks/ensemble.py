@@ -24,7 +24,7 @@ from kronos.ensemble.objective import combined
 from kronos.ensemble.table import MemberTable, read_members
 from kronos.ensemble.training import SHARE_TO_LEARN, train
 from kronos.ensemble.weights import MEMBERS, EnsembleWeights, equal
-from kronos.evaluation.outcomes import crps_of_errors
+from kronos.evaluation.scores import crps_of_errors
 from kronos.store.store import Store
 
 EQUAL, LEARNED = "equal weights", "learned weights"

@@ -27,9 +27,7 @@ MAY_USE = {
     "decoding": {"forecast", "nn"},
     "forecasters": {"decoding", "errors", "evaluation", "forecast", "nn"},
     "models": {"assets", "collector", "decoding", "digest", "errors", "forecasters", "nn"},
-    "store": {
-        "calendars", "candles", "errors", "evaluation", "events", "export", "forecast", "models",
-    },
+    "store": {"calendars", "candles", "errors", "evaluation", "events", "export", "forecast"},
     "calibration": {
         "assets", "calendars", "candles", "errors", "evaluation", "forecast", "forecasters",
         "store",

@@ -19,8 +19,7 @@ from kronos import models
 from kronos.errors import InvalidRequest
 from kronos.events import Event
 from kronos.events.csv_file import read_events
-from kronos.events.merge import EventTable, merge_events
-from kronos.events.store import bundled_events
+from kronos.events.tables import EventTable, bundled_events, merge_events
 from kronos.finetune.job import Hooks, Material, finetune_lora
 from kronos.finetune.settings import FinetuneSettings
 from kronos.finetune.split import Parts, Split

@@ -16,7 +16,7 @@ import pandas as pd
 
 from data_sources.fred.client import Fred
 from kronos.events import Event
-from kronos.events.cells import USUAL_TIMES, release_moment
+from kronos.events.csv_file import USUAL_TIMES, release_moment
 
 __all__ = ["RELEASES", "Release", "fetch_releases"]
 

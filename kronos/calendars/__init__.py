@@ -1,6 +1,5 @@
 """Market calendars: which one bars keep, and when their next bars open."""
 
-from kronos.calendars.asset_class import ASSET_CLASSES, AssetClass, asset_class
 from kronos.calendars.exchanges import (
     ALWAYS_OPEN,
     EXCHANGES,
@@ -12,6 +11,7 @@ from kronos.calendars.exchanges import (
 from kronos.calendars.future import MAX_HORIZON, calendar_note, future_timestamps
 from kronos.calendars.infer import CalendarChoice, infer_calendar
 from kronos.calendars.placement import Placement, place_bars
+from kronos.calendars.symbols import ASSET_CLASSES, AssetClass, asset_class
 
 __all__ = [
     "ALWAYS_OPEN",

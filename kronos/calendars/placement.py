@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from kronos.calendars.evidence import match_hours
 from kronos.calendars.exchanges import FX, WEEKDAYS, calendar_title, calendar_zone, check_zone
 from kronos.calendars.fx_week import BROKER_CLOCK, best_fx_clock, from_broker_clock
-from kronos.calendars.infer import CalendarChoice, infer_calendar
+from kronos.calendars.infer import CalendarChoice, infer_calendar, match_hours
 from kronos.calendars.intervals import interval_width, is_intraday
 
 __all__ = ["Placement", "place_bars", "to_utc"]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from kronos.calendars.exchanges import ALWAYS_OPEN, FX
 
-__all__ = ["calendar_of_symbol"]
+__all__ = ["ASSET_CLASSES", "AssetClass", "asset_class", "calendar_of_symbol"]
 
 _SUFFIXES = {
     "L": "XLON",
@@ -217,3 +218,28 @@ def _pair(ticker: str) -> tuple[str, str] | None:
         if base in _CURRENCIES and quote in _CURRENCIES:
             return FX, "{symbol} is a currency pair"
     return None
+
+
+AssetClass = Literal["crypto", "equity", "future", "fx"]
+
+ASSET_CLASSES: dict[AssetClass, str] = {
+    "crypto": "Crypto",
+    "equity": "Shares, funds and indices",
+    "future": "Futures",
+    "fx": "Currencies and metals",
+}
+"""Every class, and what to call it."""
+
+
+def asset_class(calendar: str, symbol: str = "") -> AssetClass:
+    """The class that decides how an instrument's bars behave.
+
+    Args:
+        calendar: "24/7", "fx", "weekdays" or an exchange code.
+        symbol: Ticker; ES=F is a future whatever its calendar.
+    """
+    if symbol.strip().upper().endswith("=F") or calendar == "CMES":
+        return "future"
+    if calendar == ALWAYS_OPEN:
+        return "crypto"
+    return "fx" if calendar == FX else "equity"

@@ -10,8 +10,8 @@ import pandas as pd
 from kronos.calendars.intervals import interval_width
 from kronos.calibration.replay import Outcomes
 from kronos.calibration.streams import Stream, bucket_of
-from kronos.store.prediction import LEVELS
-from kronos.store.record import read_quantiles, read_record
+from kronos.evaluation.scores import LEVELS
+from kronos.store.record import CutOff, read_quantiles, read_record
 
 if TYPE_CHECKING:
     from kronos.store.store import Store
@@ -19,23 +19,27 @@ if TYPE_CHECKING:
 __all__ = ["issue_moments", "outcomes_of", "read_outcomes", "usable", "usable_record"]
 
 
-def read_outcomes(store: Store) -> Outcomes:
+def read_outcomes(store: Store, cut_off: CutOff) -> Outcomes:
     """Every outcome of the store that a calibration may learn from.
+
+    Args:
+        store: What to read.
+        cut_off: As for `kronos.store.record.read_record`.
 
     Raises:
         StoreError: The store cannot be used.
     """
-    record = usable_record(store)
+    record = usable_record(store, cut_off)
     return outcomes_of(record, read_quantiles(store, record))
 
 
-def usable_record(store: Store) -> pd.DataFrame:
-    """The rows of the store's record that `usable` lets pass.
+def usable_record(store: Store, cut_off: CutOff) -> pd.DataFrame:
+    """The rows of the store's record that `usable` lets pass; arguments as for `read_outcomes`.
 
     Raises:
         StoreError: The store cannot be used.
     """
-    record = read_record(store)
+    record = read_record(store, cut_off)
     return record[usable(record)].reset_index(drop=True)
 
 

@@ -87,12 +87,13 @@ def _learn(args: argparse.Namespace, bundled: Path) -> tuple[CalibrationState, O
     from kronos.calibration import CalibrationState
     from kronos.calibration.record import read_outcomes
     from kronos.calibration.replay import replay
+    from kronos.models import cut_off
     from kronos.store import open_store
 
     before = None
     if bundled.is_file() and not args.fresh:
         before = CalibrationState.load(bundled)
-    outcomes = read_outcomes(open_store(args.store))
+    outcomes = read_outcomes(open_store(args.store), cut_off)
     trackers = replay(outcomes, start=None if before is None else before.starts())
     about = args.about or f"{len(outcomes):,} outcomes of this user's store"
     if before is not None:

@@ -141,7 +141,7 @@ def _table(events: list[Event]) -> str:
 def _add(args: argparse.Namespace) -> None:
     from kronos.events import EventTable, load_events, merge_events, read_events, save_events
     from kronos.events.csv_file import MAX_BYTES
-    from kronos.events.store import USER, stored_events
+    from kronos.events.tables import USER, stored_events
 
     new = EventTable(USER, read_events(read_bytes(args.file, limit=MAX_BYTES + 1), args.file))
     before = EventTable("before", () if args.replace else stored_events(USER))
@@ -160,7 +160,7 @@ def _refresh(args: argparse.Namespace) -> None:
     from data_sources.fred.client import Fred, fred_key
     from data_sources.fred.releases import fetch_releases
     from kronos.events import bundled_events, save_events, stored_events
-    from kronos.events.store import USER
+    from kronos.events.tables import USER
 
     since = _day("--since", args.since).tz_localize(None)
     fred = Fred(fred_key())

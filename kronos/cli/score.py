@@ -81,9 +81,9 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Scores, tells on stderr what was done, and prints the table; see `kronos.cli`."""
     from kronos.store import open_store
+    from kronos.store.record import summarise
     from kronos.store.resolving import resolve, stored_series
     from kronos.store.scoring import ScoreReport, score_candles
-    from kronos.store.summary import summarise
 
     as_of = moment_of(args.as_of, "--as-of")
     if args.source:

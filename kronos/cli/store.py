@@ -75,7 +75,7 @@ def add_store_option(parser: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Does what was asked; see `kronos.cli`."""
     from kronos.store import open_store
-    from kronos.store.copying import back_up, restore
+    from kronos.store.backup import back_up, restore
 
     store = open_store(args.store)
     if args.action == "info":
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _export(args: argparse.Namespace) -> None:
     from kronos.store import open_store
-    from kronos.store.export import export_csv, export_json_lines
+    from kronos.store.backup import export_csv, export_json_lines
 
     write = export_json_lines if args.format == "json" else export_csv
     with _opened(args.output) as out:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kronos.evaluation.outcomes import pinball
+from kronos.evaluation.scores import pinball
 
 __all__ = ["combined", "combined_loss", "constant_scores", "objective", "softmax"]
 

@@ -18,11 +18,11 @@ from kronos.ensemble.market import Market
 from kronos.ensemble.weights import EnsembleWeights
 from kronos.errors import InvalidRequest
 from kronos.evaluation.cone import cone_scale, recent_volatility
+from kronos.evaluation.scores import LEVELS
+from kronos.events.bars import event_days
 from kronos.forecast import Forecast, SamplingParameters
 from kronos.forecasters.inputs import Stamps
 from kronos.models import ENSEMBLE
-from kronos.store.event_days import event_days
-from kronos.store.prediction import LEVELS
 
 __all__ = ["EnsemblePredictor"]
 

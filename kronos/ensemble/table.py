@@ -11,9 +11,9 @@ import pandas as pd
 
 from kronos.calibration.record import issue_moments, usable_record
 from kronos.calibration.streams import bucket_of
-from kronos.evaluation.outcomes import pinball
+from kronos.evaluation.scores import LEVELS, pinball
+from kronos.models import cut_off
 from kronos.models.registry import published
-from kronos.store.prediction import LEVELS
 from kronos.store.record import read_quantiles
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def read_members(store: Store, members: Sequence[tuple[str, str]]) -> MemberTabl
     Raises:
         StoreError: The store cannot be used.
     """
-    record = usable_record(store)
+    record = usable_record(store, cut_off)
     keys = [*_WINDOW, "step"]
     joined: pd.DataFrame | None = None
     parts = []

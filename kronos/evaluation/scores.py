@@ -1,10 +1,185 @@
-"""Scores of sampled log-returns; horizons stay separate until the end."""
+"""Scores of one forecast against what happened, step by step, in log-returns from the origin.
+
+A forecast that kept its paths is scored by them; one that kept quantiles alone is scored by these,
+and its CRPS is then an approximation, which `StepScores.crps_estimator` says.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+
+from kronos.errors import InvalidRequest
+
+__all__ = [
+    "BAND",
+    "LEVELS",
+    "Z80",
+    "FanScores",
+    "StepScores",
+    "crps_of_errors",
+    "energy_score",
+    "fair_crps",
+    "level_weights",
+    "pinball",
+    "score_cone",
+    "score_paths",
+    "score_steps",
+]
+
+LEVELS = (
+    *(0.025, 0.05, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5),
+    *(0.6, 0.7, 0.75, 0.8, 0.9, 0.95, 0.975),
+)
+"""Levels of the quantiles that are stored and learned from: the median, seven central intervals."""
+BAND = (0.1, 0.9)
+"""Levels between which an outcome counts as inside the band."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StepScores:
+    """Scores at every step, each (H,), in log-returns.
+
+    Attributes:
+        crps: Continuous ranked probability score.
+        crps_estimator: "fair" (by paths, unbiased in their number), "point" (one path: its
+            absolute error) or "quantiles" (the pinball loss integrated over the levels).
+        pinball: Pinball loss, the mean over all levels.
+        interval_score: Weighted interval score of the median and the central intervals.
+        inside: 1 where the outcome lies within `BAND`, else 0.
+        width: Width of `BAND`.
+        pit: Probability integral transform: the share of the forecast below the outcome, in
+            (0, 1), uniform for a calibrated forecast.
+        absolute_error: Distance of the median.
+        direction: 1 where median and outcome have the same sign, 0 where opposite ones, NaN
+            where one of them is no move.
+    """
+
+    crps: np.ndarray
+    crps_estimator: str
+    pinball: np.ndarray
+    interval_score: np.ndarray
+    inside: np.ndarray
+    width: np.ndarray
+    pit: np.ndarray
+    absolute_error: np.ndarray
+    direction: np.ndarray
+
+
+def score_steps(
+    actual: np.ndarray,
+    quantiles: np.ndarray,
+    levels: np.ndarray,
+    paths: np.ndarray | None = None,
+) -> StepScores:
+    """Scores quantiles, and paths where there are any.
+
+    The scores are those of the scoringrules library, which the tests compare them with; it is not
+    used here because it compiles for ten seconds in every process that imports it.
+
+    Args:
+        actual: (H,) log-returns from the origin that happened.
+        quantiles: (H, L) log-returns from the origin, ascending in the level.
+        levels: (L,) levels, ascending, symmetric about the median, which is one of them; L odd
+            and at least 3, with both levels of `BAND`.
+        paths: (N, H) sampled log-returns from the origin.
+
+    Raises:
+        InvalidRequest: The levels are not such.
+    """
+    middle = len(levels) // 2
+    places = [int(np.argmin(np.abs(levels - level))) for level in BAND]
+    symmetric = len(levels) >= 3 and np.allclose(levels + levels[::-1], 1.0, atol=1e-9)
+    if not symmetric or not np.allclose(levels[places], BAND) or len(levels) % 2 == 0:
+        raise InvalidRequest(
+            f"Levels must be symmetric about .5 and contain {BAND}, found {levels.tolist()}."
+        )
+    median, low, high = quantiles[:, middle], *(quantiles[:, place] for place in places)
+    losses = pinball(actual[:, None] - quantiles, levels)
+    crps, estimator = _crps(actual, losses, levels, paths)
+    pit = _pit_of_quantiles(actual, quantiles, levels) if paths is None else _pit(actual, paths)
+    return StepScores(
+        crps=crps,
+        crps_estimator=estimator,
+        pinball=losses.mean(axis=1),
+        # With the usual weights of median and intervals it is twice the mean pinball loss.
+        interval_score=2 * losses.mean(axis=1),
+        inside=((actual >= low) & (actual <= high)).astype(float),
+        width=high - low,
+        pit=pit,
+        absolute_error=np.abs(actual - median),
+        direction=np.where(actual * median != 0, np.sign(actual) == np.sign(median), np.nan),
+    )
+
+
+def energy_score(actual: np.ndarray, paths: np.ndarray) -> float:
+    """Energy score of whole paths, unbiased in their number.
+
+    Args:
+        actual: (H,) log-returns from the origin that happened.
+        paths: (N, H) sampled ones.
+    """
+    from scipy.spatial.distance import pdist
+
+    distance = float(np.linalg.norm(paths - actual, axis=1).mean())
+    return distance if len(paths) == 1 else distance - float(pdist(paths).mean()) / 2
+
+
+def level_weights(levels: np.ndarray) -> np.ndarray:
+    """(L,) how much of (0, 1) every level stands for: what is nearer to it than to any other."""
+    borders = np.concatenate([[0.0], (levels[1:] + levels[:-1]) / 2, [1.0]])
+    return np.diff(borders)
+
+
+def crps_of_errors(errors: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """CRPS of quantiles, approximated by their pinball losses.
+
+    Args:
+        errors: (..., L) outcome minus quantile.
+        levels: (L,) levels, ascending.
+
+    Returns:
+        (...,) in the units of the errors.
+    """
+    return 2.0 * pinball(errors, levels) @ level_weights(levels)
+
+
+def pinball(errors: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """(..., L) pinball losses.
+
+    Args:
+        errors: (..., L) outcome minus quantile.
+        levels: (L,) levels.
+    """
+    return np.asarray(np.maximum(levels * errors, (levels - 1.0) * errors))
+
+
+def _crps(
+    actual: np.ndarray, losses: np.ndarray, levels: np.ndarray, paths: np.ndarray | None
+) -> tuple[np.ndarray, str]:
+    if paths is None:
+        return 2 * losses @ level_weights(levels), "quantiles"
+    if len(paths) == 1:
+        return np.abs(paths[0] - actual), "point"
+    return fair_crps(actual, paths), "fair"
+
+
+def _pit(actual: np.ndarray, paths: np.ndarray) -> np.ndarray:
+    """Rank of the outcome among the paths, in the middle of those it is equal to."""
+    below, equal = (paths < actual).sum(axis=0), (paths == actual).sum(axis=0)
+    return (below + equal / 2 + 0.5) / (len(paths) + 1)
+
+
+def _pit_of_quantiles(actual: np.ndarray, quantiles: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Level of the outcome between the quantiles; beyond them, the middle of what is left."""
+    ends = levels[0] / 2, (1 + levels[-1]) / 2
+    found = [
+        np.interp(value, row, levels, left=ends[0], right=ends[1])
+        for value, row in zip(actual, quantiles, strict=True)
+    ]
+    return np.array(found)
+
 
 Z80 = 1.2815515655446004
 """Half width of the central 80% of a standard normal."""

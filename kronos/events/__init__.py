@@ -1,13 +1,19 @@
 """Scheduled events and the 20 channels that tell a model of them."""
 
+from kronos.events.bars import event_bars
 from kronos.events.channels import CHANNELS, N_CHANNELS, event_channels
 from kronos.events.csv_file import events_csv, read_events
 from kronos.events.event import KINDS, MACRO, Event, known_at
 from kronos.events.leaders import Leaders
-from kronos.events.merge import EventTable, merge_events
-from kronos.events.on_bars import event_bars
 from kronos.events.regions import REGIONS, regions_of
-from kronos.events.store import bundled_events, load_events, save_events, stored_events
+from kronos.events.tables import (
+    EventTable,
+    bundled_events,
+    load_events,
+    merge_events,
+    save_events,
+    stored_events,
+)
 
 __all__ = [
     "CHANNELS",

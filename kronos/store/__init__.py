@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kronos.candles import Candles
     from kronos.forecast import Forecast
-    from kronos.store.paths import KeptPaths
+    from kronos.store.prediction import KeptPaths
     from kronos.store.store import Saved, Store
 
 __all__ = ["open_store", "save"]
@@ -40,7 +40,7 @@ def open_store(url: str | None = None) -> Store:
         InvalidRequest: The URL names no database that can be used.
         StoreError: The database cannot be used; the kinds are in `kronos.errors`.
     """
-    from kronos.store.address import store_url
+    from kronos.store.database import store_url
     from kronos.store.store import Store
 
     # Connections must not be shared with the process this one was forked from.

@@ -8,23 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from kronos.candles import Candles
-from kronos.errors import InvalidRequest
+from kronos.errors import InvalidRequest, StoreDamaged
 from kronos.evaluation.cone import origin_volatility
-from kronos.forecast import Forecast
+from kronos.evaluation.scores import LEVELS
+from kronos.forecast import COLUMNS, Forecast
 
-__all__ = ["LEVELS", "Prediction", "prediction_row"]
-
-LEVELS = (
-    *(0.025, 0.05, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5),
-    *(0.6, 0.7, 0.75, 0.8, 0.9, 0.95, 0.975),
-)
-"""Levels of the quantiles that are stored: the median and seven central intervals."""
+__all__ = ["KeptPaths", "Prediction", "paths_row", "prediction_row", "read_paths"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -212,3 +207,45 @@ def _check_origin(forecast: Forecast, candles: Candles, origin: pd.Timestamp) ->
             f"The forecast starts at {forecast.origin} from a close of {forecast.last_close:g}; "
             f"the candles of {candles.symbol} have {found} there. Give the candles it was made of."
         )
+
+
+KeptPaths = Literal["close", "all", "none"]
+"""Which columns of the paths are stored beside the quantiles."""
+
+
+def paths_row(prediction_id: str, forecast: Forecast, keep: KeptPaths) -> dict[str, Any] | None:
+    """The row of `prediction_paths` for a forecast; None where no paths are kept.
+
+    Raises:
+        InvalidRequest: `keep` is not one of the choices.
+    """
+    if keep not in ("close", "all", "none"):
+        raise InvalidRequest(f'Paths to keep are "close", "all" or "none", found {keep!r}.')
+    if keep == "none":
+        return None
+    columns = ["close"] if keep == "close" else list(COLUMNS)
+    values = np.stack([forecast.column(name) for name in columns], axis=-1)
+    data = np.ascontiguousarray(values, dtype="<f8").tobytes()
+    return {
+        "prediction_id": prediction_id,
+        "columns": columns,
+        "n_paths": forecast.n_paths,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "data": data,
+    }
+
+
+def read_paths(row: Mapping[str, Any], horizon: int) -> dict[str, np.ndarray]:
+    """Every kept column of the paths in a row of `prediction_paths`: each (N, H).
+
+    Raises:
+        StoreDamaged: The bytes are not those that were stored.
+    """
+    data, shape = row["data"], (row["n_paths"], horizon, len(row["columns"]))
+    if hashlib.sha256(data).hexdigest() != row["sha256"] or len(data) != 8 * np.prod(shape):
+        raise StoreDamaged(
+            f"The stored paths of prediction {row['prediction_id']} do not have the digest they "
+            "were stored with: the database is damaged. Restore it from a backup."
+        )
+    values = np.frombuffer(data, dtype="<f8").astype(np.float64).reshape(shape)
+    return {name: values[:, :, i] for i, name in enumerate(row["columns"])}

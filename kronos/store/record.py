@@ -7,7 +7,8 @@ whose `resolved_at` lies before the moment at which one learns.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,13 @@ import pandas as pd
 import sqlalchemy as sa
 
 from kronos.calendars import asset_class
+from kronos.evaluation.scores import LEVELS
 from kronos.events import Event
-from kronos.models import cut_off
-from kronos.store.event_days import event_days
-from kronos.store.prediction import LEVELS
+from kronos.events.bars import event_days
 from kronos.store.schema import predictions, signal_evaluations
 from kronos.store.store import Store
 
-__all__ = ["COLUMNS", "read_quantiles", "read_record"]
+__all__ = ["COLUMNS", "read_quantiles", "read_record", "summarise"]
 
 _FACTS = (
     *("instrument", "source", "interval", "calendar", "zone", "model_name", "model_version"),
@@ -47,8 +47,14 @@ COLUMNS = (
 """Columns of the table, in order."""
 
 
+CutOff = Callable[[str, str], date | None]
+"""Name and revision of a model -> first day that its training bars do not reach; None where that
+is not known (`kronos.models.cut_off`)."""
+
+
 def read_record(
     store: Store,
+    cut_off: CutOff,
     *,
     instrument: str | None = None,
     interval: str | None = None,
@@ -60,6 +66,7 @@ def read_record(
 
     Args:
         store: What to read.
+        cut_off: Where the training bars of each model end; the store knows no model.
         instrument: Only this one; None for all, as with the next three.
         interval: Only this bar width.
         source: Only forecasts of this source's bars.
@@ -68,7 +75,7 @@ def read_record(
 
     Returns:
         Columns `COLUMNS`, by origin, prediction and step. Scores are in log-returns from the
-        origin, as in `kronos.evaluation.outcomes.StepScores`; `inside` and `direction` are 1, 0 or
+        origin, as in `kronos.evaluation.scores.StepScores`; `inside` and `direction` are 1, 0 or
         NaN; `scale` is the volatility at the origin times the root of the step, NaN where it is
         not known. `ahead`: stored before the bar had ended. `out_of_sample`: the origin lies
         behind the bars that the model learned from; NA where these are not known. `event_day`: a
@@ -99,7 +106,7 @@ def read_record(
         table = _frame(connection.execute(steps.where(steps_of.in_(chosen)) if wanted else steps))
     table = table.sort_values(["prediction_id", "step", "revision"], ignore_index=True)
     table = table.drop_duplicates(["prediction_id", "step"], keep="last", ignore_index=True)
-    table = _with_facts(table[table["actual_return"].notna()], known)
+    table = _with_facts(table[table["actual_return"].notna()], known, cut_off)
     table = table.sort_values(["origin", "prediction_id", "step"], ignore_index=True)
     for name in ("timestamp", "resolved_at"):
         table[name] = _moments(table[name])
@@ -116,13 +123,13 @@ def _frame(found: sa.CursorResult[Any]) -> pd.DataFrame:
     return pd.DataFrame([tuple(row) for row in found], columns=list(found.keys()))
 
 
-def _with_facts(steps: pd.DataFrame, facts: pd.DataFrame) -> pd.DataFrame:
+def _with_facts(steps: pd.DataFrame, facts: pd.DataFrame, cut_off: CutOff) -> pd.DataFrame:
     """The steps with what is known of their predictions, worked out once for each of these."""
     for name in ("origin", "created_at"):
         facts[name] = _moments(facts[name])
     facts[["top_k", "n_paths"]] = facts[["top_k", "n_paths"]].astype(int)
     facts["asset_class"] = _of_groups(facts, ["calendar", "instrument"], asset_class)
-    facts["out_of_sample"] = _out_of_sample(facts)
+    facts["out_of_sample"] = _out_of_sample(facts, cut_off)
     return steps.merge(facts, on="prediction_id")
 
 
@@ -138,7 +145,7 @@ def read_quantiles(store: Store, record: pd.DataFrame) -> np.ndarray:
         record: Some rows of `read_record`, with `prediction_id` and `step`.
 
     Returns:
-        (len(record), L) at `kronos.store.prediction.LEVELS`, ascending.
+        (len(record), L) at `kronos.evaluation.scores.LEVELS`, ascending.
 
     Raises:
         StoreError: The store cannot be used.
@@ -169,7 +176,7 @@ def _plain(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
     return sa.type_coerce(column, sa.types.NullType()).label(column.name)
 
 
-def _out_of_sample(table: pd.DataFrame) -> pd.Series:
+def _out_of_sample(table: pd.DataFrame, cut_off: CutOff) -> pd.Series:
     first_days = _of_groups(table, ["model_name", "model_version"], cut_off)
     known = first_days.notna()
     days = first_days[known].map(lambda day: day.isoformat()).astype(str)
@@ -185,3 +192,45 @@ def _of_groups(table: pd.DataFrame, keys: list[str], function: Any) -> pd.Series
     known = {pair: function(*pair) for pair in pairs.itertuples(index=False, name=None)}
     rows = table[keys].itertuples(index=False, name=None)
     return pd.Series([known[row] for row in rows], index=table.index, dtype=object)
+
+
+_KEY = ["model", "interval", "made"]
+
+
+def summarise(store: Store) -> pd.DataFrame:
+    """Mean scores of every model, by interval and by when the forecast was stored.
+
+    Returns:
+        One row for each model, interval and `made` ("ahead" of the outcome or "afterwards"):
+        predictions, steps, missing (steps without a bar), crps, interval_score and width over
+        the volatility at the origin times the root of the step, coverage of the 80% band, mae of
+        the median in log-returns, and direction (share of moves whose sign the median had).
+        Steps of predictions whose volatility is not known count in all but the scaled columns.
+    """
+    columns = ("id", "model_name", "model_version", "interval")
+    with store.database.reading() as connection:
+        rows = connection.execute(sa.select(*(predictions.c[name] for name in columns))).all()
+    facts = pd.DataFrame(rows, columns=list(columns))
+    table = store.evaluations().merge(facts, left_on="prediction_id", right_on="id")
+    table["model"] = table["model_name"] + " " + table["model_version"].str[:12]
+    table["made"] = np.where(table["ahead"].astype(bool), "ahead", "afterwards")
+    came = table["outcome"] != "missing"
+    numbers = ("crps", "interval_score", "width", "inside_band", "absolute_error", "direction")
+    for name in (*numbers, "scale"):
+        table[name] = table[name].astype(float)
+    for name in numbers[:3]:
+        table[name] /= table["scale"]
+    grouped = table.assign(came=came, gone=~came).groupby(_KEY, sort=True)
+    return pd.DataFrame(
+        {
+            "predictions": grouped["prediction_id"].nunique(),
+            "steps": grouped["came"].sum(),
+            "missing": grouped["gone"].sum(),
+            "crps": grouped["crps"].mean(),
+            "interval_score": grouped["interval_score"].mean(),
+            "coverage": grouped["inside_band"].mean(),
+            "width": grouped["width"].mean(),
+            "mae": grouped["absolute_error"].mean(),
+            "direction": grouped["direction"].mean(),
+        }
+    ).reset_index()

@@ -1,6 +1,6 @@
 """Scoring what has come true: bars against the predictions in the store.
 
-What a score may know is decided by `kronos.store.outcomes`. A bar counts once it has ended. A bar
+What a score may know is decided by `kronos.store.scoring`. A bar counts once it has ended. A bar
 that is not there although later ones are is recorded as missing; when it comes after all, a new
 revision of the step says so, and so does one when a source changes a bar that was scored. Returns
 are measured from the close that the bars themselves have at the origin, so that prices rescaled
@@ -10,7 +10,7 @@ since then, for splits and dividends, do not count as moves.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -19,15 +19,27 @@ import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
+from kronos.calendars.intervals import interval_width, is_intraday
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest
-from kronos.evaluation.outcomes import StepScores, energy_score, score_steps
-from kronos.store.outcomes import KnownBars, News, find_news
-from kronos.store.prediction import Prediction
-from kronos.store.schema import path_evaluations, signal_evaluations
+from kronos.evaluation.scores import StepScores, energy_score, score_steps
+from kronos.forecast import Forecast
+from kronos.store.prediction import KeptPaths, Prediction, paths_row, prediction_row
+from kronos.store.schema import path_evaluations, prediction_paths, predictions, signal_evaluations
 from kronos.store.store import Store, add_rows
 
-__all__ = ["Evaluated", "ScoreReport", "evaluate", "score_candles"]
+__all__ = [
+    "CORRECTION",
+    "Backtest",
+    "Evaluated",
+    "KnownBars",
+    "News",
+    "ScoreReport",
+    "evaluate",
+    "find_news",
+    "save_backtests",
+    "score_candles",
+]
 
 _CHUNK = 100
 """Predictions per transaction."""
@@ -235,3 +247,205 @@ def _whole_path(
         "energy_score": energy_score(news.returns, paths),
         "resolved_at": max(known_at),
     }
+
+
+CORRECTION = 1e-5
+"""A return that moved by more than this, a tenth of a basis point, was corrected. Less is the
+rounding of prices that a source rescaled."""
+
+OBSERVED, MISSING, LATE, CORRECTED = "observed", "missing", "late", "corrected"
+_PENDING, _DISPUTED, _KNOWN = "pending", "disputed", "known"
+
+Row = Mapping[str, Any]
+"""A row of `signal_evaluations`, or the part of it that says what happened."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KnownBars:
+    """Bars that had ended at some moment.
+
+    Attributes:
+        closes: (T,) closes, indexed by open time in UTC.
+        interval: Width of a bar.
+        zone: The exchange's own clock.
+        source: Where the bars came from.
+        as_of: The moment, UTC.
+    """
+
+    closes: pd.Series
+    interval: str
+    zone: str
+    source: str
+    as_of: pd.Timestamp
+
+    @classmethod
+    def of(cls, candles: Candles, *, source: str, as_of: pd.Timestamp) -> KnownBars:
+        """The bars of candles that had ended by `as_of`; later ones are not looked at."""
+        closes = candles.frame["close"]
+        ends = bar_ends(pd.DatetimeIndex(closes.index), candles.interval, candles.zone)
+        return cls(closes[ends <= as_of], candles.interval, candles.zone, source, as_of)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class News:
+    """What is new of one prediction.
+
+    Attributes:
+        rows: What happened, for every step to be recorded: columns of `signal_evaluations`
+            without the scores.
+        returns: (H,) log-returns from the origin, NaN where none is recorded or to be recorded.
+        n_pending: Steps whose bar has not come and may still come in time.
+        n_disputed: Steps that were scored with another source's bar, which had another return.
+    """
+
+    rows: list[dict[str, Any]]
+    returns: np.ndarray
+    n_pending: int
+    n_disputed: int
+
+
+def find_news(prediction: Prediction, bars: KnownBars, recorded: Mapping[int, Row]) -> News | None:
+    """Compares a prediction with the bars.
+
+    Args:
+        prediction: What was predicted.
+        bars: What is known.
+        recorded: The newest row of `signal_evaluations` of every step that has one.
+
+    Returns:
+        What is new; None where the bars have none at the origin, so that no return is known.
+    """
+    at_origin = bars.closes.get(prediction.origin)
+    if at_origin is None:
+        return None
+    origin_close = float(at_origin)
+    places = bars.closes.index.get_indexer(prediction.timestamps)
+    closes = np.where(places >= 0, bars.closes.to_numpy()[places], np.nan)
+    ends = bar_ends(prediction.timestamps, bars.interval, bars.zone)
+    is_passed = prediction.timestamps < bars.closes.index[-1]
+    rows: list[dict[str, Any]] = []
+    returns = np.full(prediction.horizon, np.nan)
+    n_of = {_PENDING: 0, _DISPUTED: 0}
+    for i, close in enumerate(closes):
+        before = recorded.get(i + 1)
+        moved = float(np.log(close / origin_close))
+        outcome = _outcome(moved, before, bars.source, is_passed=bool(is_passed[i]))
+        if outcome in n_of:
+            n_of[outcome] += 1
+        if outcome in (OBSERVED, LATE, CORRECTED):
+            returns[i] = moved
+        elif before is not None and before["outcome"] != MISSING:
+            returns[i] = before["actual_return"]
+        if outcome in (OBSERVED, MISSING, LATE, CORRECTED):
+            came = outcome != MISSING
+            # The first value of a bar was known when it ended. That a bar is missing, has come
+            # late or was changed is known from this moment on.
+            known_at = ends[i] if outcome == OBSERVED else bars.as_of
+            rows.append(
+                {
+                    "prediction_id": prediction.id,
+                    "step": i + 1,
+                    "revision": 0 if before is None else int(before["revision"]) + 1,
+                    "timestamp": prediction.timestamps[i].to_pydatetime(),
+                    "outcome": outcome,
+                    "actual": float(close) if came else None,
+                    "origin_close": origin_close if came else None,
+                    "actual_return": moved if came else None,
+                    "ahead": bool(prediction.created_at < ends[i]),
+                    "source": bars.source,
+                    "resolved_at": known_at.to_pydatetime(),
+                }
+            )
+    return News(rows, returns, n_of[_PENDING], n_of[_DISPUTED])
+
+
+def _outcome(moved: float, before: Row | None, source: str, *, is_passed: bool) -> str:
+    """What a step has become: `moved` is the return of its bar, NaN where there is no bar."""
+    if np.isnan(moved):
+        if before is not None:
+            return _KNOWN  # a source that forgets old bars takes nothing back
+        return MISSING if is_passed else _PENDING
+    if before is None:
+        return OBSERVED
+    if before["outcome"] == MISSING:
+        return LATE
+    if abs(moved - before["actual_return"]) <= CORRECTION:
+        return _KNOWN
+    # Two sources seldom agree to the last digit: only the one that gave a bar can correct it.
+    return CORRECTED if before["source"] == source else _DISPUTED
+
+
+def bar_ends(stamps: pd.DatetimeIndex, interval: str, zone: str) -> pd.DatetimeIndex:
+    """When bars have ended for certain: an interval after they open, days by the local clock."""
+    width = interval_width(interval)
+    if is_intraday(interval):
+        return pd.DatetimeIndex(stamps + width)
+    wall = stamps.tz_convert(zone).tz_localize(None) + width
+    local = wall.tz_localize(zone, ambiguous=False, nonexistent="shift_forward")
+    return local.tz_convert("UTC")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Backtest:
+    """A forecast from an origin in the past.
+
+    Attributes:
+        forecast: What was forecast.
+        known: The bars up to the origin; 500 of them are enough.
+        source: Name of the source of the bars.
+        bars: All bars, to score with.
+    """
+
+    forecast: Forecast
+    known: Candles
+    source: str
+    bars: KnownBars
+
+
+def save_backtests(
+    store: Store, backtests: Sequence[Backtest], *, paths: KeptPaths = "none"
+) -> int:
+    """Stores forecasts and the scores of their steps; all of them, or none if it fails.
+
+    Scores are those of the paths, whether these are kept or not. What is there already stays.
+
+    Args:
+        store: Where to.
+        backtests: The forecasts.
+        paths: As for `kronos.store.save`.
+
+    Returns:
+        How many of the forecasts were not there before.
+
+    Raises:
+        InvalidRequest: As for `kronos.store.save`.
+        StoreError: The store cannot be used.
+    """
+    now = store.clock()
+    rows: list[dict[str, Any]] = []
+    kept: dict[str, dict[str, Any]] = {}
+    steps: list[dict[str, Any]] = []
+    whole: list[dict[str, Any]] = []
+    for backtest in backtests:
+        row = prediction_row(
+            backtest.forecast, backtest.known, source=backtest.source, event_context=None, now=now
+        )
+        rows.append(row)
+        if (stored := paths_row(row["id"], backtest.forecast, paths)) is not None:
+            kept[row["id"]] = stored
+        prediction = Prediction.of_row(row)
+        news = find_news(prediction, backtest.bars, {})
+        if news is not None and news.rows:
+            found = evaluate(prediction, news, backtest.forecast.log_returns(), {}, None)
+            steps += [step | {"recorded_at": now.to_pydatetime()} for step in found.steps]
+            whole += [path | {"recorded_at": now.to_pydatetime()} for path in found.paths]
+
+    def work(connection: sa.Connection) -> int:
+        added = {key for (key,) in add_rows(connection, predictions, rows)}
+        add_rows(connection, prediction_paths, [kept[key] for key in added if key in kept])
+        for table, fresh in ((signal_evaluations, steps), (path_evaluations, whole)):
+            # What was scored before may have been corrected since: its scores are not touched.
+            add_rows(connection, table, [r for r in fresh if r["prediction_id"] in added])
+        return len(added)
+
+    return store.database.write(work)

@@ -14,18 +14,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest
 from kronos.forecast import Forecast
-from kronos.store.address import store_url
-from kronos.store.database import Database
-from kronos.store.paths import KeptPaths, paths_row, read_paths
-from kronos.store.prediction import Prediction, prediction_row
+from kronos.store.database import Database, store_url
+from kronos.store.prediction import KeptPaths, Prediction, paths_row, prediction_row, read_paths
 from kronos.store.schema import (
     TABLES,
     path_evaluations,
     prediction_paths,
     predictions,
     signal_evaluations,
+    upgrade,
 )
-from kronos.store.upgrade import upgrade
 
 __all__ = ["Saved", "Store", "add_rows"]
 

@@ -17,9 +17,8 @@ from kronos.errors import ForecastCancelled, InvalidRequest, KronosError
 from kronos.forecast import Forecast, Progress
 from kronos.serving.engine import Engine
 from kronos.serving.jobs import JobStatus, Priority
-from kronos.store.backtests import Backtest, save_backtests
-from kronos.store.outcomes import KnownBars
-from kronos.store.paths import KeptPaths
+from kronos.store.prediction import KeptPaths
+from kronos.store.scoring import Backtest, KnownBars, save_backtests
 from kronos.store.store import Store
 from kronos.walk_forward.plan import Series, WalkPlan, choose_origins
 from kronos.walk_forward.stored import WindowKey, stored_windows, window_key

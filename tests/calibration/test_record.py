@@ -11,6 +11,7 @@ from kronos.calibration.record import read_outcomes, usable_record
 from kronos.calibration.streams import ANY
 from kronos.cli import main
 from kronos.forecast import SamplingParameters
+from kronos.models import cut_off
 from kronos.store.record import read_quantiles
 from kronos.store.scoring import score_candles
 from kronos.store.store import Store
@@ -44,8 +45,8 @@ def address(tmp_path_factory):
 
 def test_only_what_was_out_of_sample_and_not_narrowed_is_learned_from(address):
     with Store(address) as store:
-        record = usable_record(store)
-        outcomes = read_outcomes(store)
+        record = usable_record(store, cut_off)
+        outcomes = read_outcomes(store, cut_off)
     assert set(record["model"]) == {"ewma"}
     assert record["prediction_id"].nunique() == 400
     assert len(outcomes) == 400 * HORIZON
@@ -83,7 +84,7 @@ def test_an_empty_store_teaches_nothing_and_leaves_the_file(tmp_path, capsys):
 
 def test_the_benchmark_finds_the_gain_of_correcting_narrow_fans(address, tmp_path, capsys):
     with Store(address) as store:
-        record = usable_record(store)
+        record = usable_record(store, cut_off)
         scored = benchmark.score(record, read_quantiles(store, record))
     known = scored[scored["known"]]
     assert len(known) > 300

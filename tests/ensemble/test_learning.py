@@ -23,7 +23,7 @@ from kronos.ensemble.table import MemberTable
 from kronos.ensemble.training import train
 from kronos.ensemble.weights import EnsembleWeights, equal, load_weights
 from kronos.errors import InvalidRequest
-from kronos.store.prediction import LEVELS
+from kronos.evaluation.scores import LEVELS
 
 LEVELS = np.array(LEVELS)
 MEMBERS = ("first", "second", "third")

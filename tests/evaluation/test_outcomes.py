@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from kronos.errors import InvalidRequest
-from kronos.evaluation.outcomes import energy_score, score_steps
-from kronos.store.prediction import LEVELS
+from kronos.evaluation.scores import LEVELS, energy_score, score_steps
 
 LEVELS_OF = np.array(LEVELS)
 RNG = np.random.default_rng(5)

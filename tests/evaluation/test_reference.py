@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 
-from kronos.evaluation.outcomes import energy_score, score_steps
-from kronos.evaluation.scores import fair_crps, score_cone
-from kronos.store.prediction import LEVELS
+from kronos.evaluation.scores import LEVELS, energy_score, fair_crps, score_cone, score_steps
 
 pytestmark = pytest.mark.slow
 LEVELS_OF = np.array(LEVELS)

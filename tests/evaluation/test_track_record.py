@@ -5,13 +5,14 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from kronos.evaluation.signals import information_coefficient, volatility_scores
 from kronos.evaluation.significance import block_bootstrap, diebold_mariano, newey_west
 from kronos.evaluation.track_record import (
     coverage_by,
     crps_skill,
+    information_coefficient,
     pit_shares,
     reliability,
+    volatility_scores,
     worst_misses,
 )
 

@@ -9,9 +9,14 @@ import pandas as pd
 import pytest
 
 from kronos.errors import InvalidRequest
-from kronos.events.channels import CHANNELS, N_CHANNELS, event_channels
+from kronos.events.channels import (
+    CHANNELS,
+    N_CHANNELS,
+    event_channels,
+    hawkish_scores,
+    surprise_scores,
+)
 from kronos.events.leaders import Leaders
-from kronos.events.surprises import hawkish_scores, surprise_scores
 
 NEW_YORK = "America/New_York"
 XNYS = {"calendar": "XNYS", "zone": NEW_YORK}

@@ -20,7 +20,7 @@ from kronos.events import (
     regions_of,
     save_events,
 )
-from kronos.events.store import stored_events
+from kronos.events.tables import stored_events
 
 CPI = "kind,time,region,actual\n"
 

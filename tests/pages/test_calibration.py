@@ -12,7 +12,7 @@ from kronos import models
 from kronos.calibration import CalibrationState, calibrate
 from kronos.calibration.state import StreamState, user_file
 from kronos.calibration.streams import Stream
-from kronos.store.prediction import LEVELS
+from kronos.evaluation.scores import LEVELS
 from pages.ui.fan import exports
 from pages.ui.fan.calibration import PROMISE
 from pages.ui.fan.candle_code import sample_code

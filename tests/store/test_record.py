@@ -8,9 +8,9 @@ import pytest
 
 from kronos import models
 from kronos.calendars import asset_class
+from kronos.evaluation.scores import LEVELS
 from kronos.events import Event
 from kronos.forecasters import baselines
-from kronos.store.prediction import LEVELS
 from kronos.store.record import COLUMNS, read_quantiles, read_record
 from kronos.store.scoring import score_candles
 from tests.store.made import make_candles, make_forecast, with_closes, without
@@ -25,8 +25,12 @@ def saved(store, *, candles=CANDLES, position=60, **options):
     return forecast
 
 
+def record_of(store, **chosen):
+    return read_record(store, models.cut_off, **chosen)
+
+
 def test_an_empty_store_has_an_empty_record(store):
-    record = read_record(store)
+    record = record_of(store)
     assert record.empty
     assert tuple(record.columns) == COLUMNS
     assert read_quantiles(store, record).shape == (0, len(LEVELS))
@@ -35,7 +39,7 @@ def test_an_empty_store_has_an_empty_record(store):
 def test_each_step_that_came_is_a_row_with_its_scores(store):
     forecast = saved(store)
     score_candles(store, CANDLES)
-    record = read_record(store)
+    record = record_of(store)
     assert record["step"].tolist() == [*range(1, HORIZON + 1)]
     stored = store.evaluations()
     for name in ("crps", "pit", "width", "absolute_error", "actual_return", "scale"):
@@ -52,7 +56,7 @@ def test_each_step_that_came_is_a_row_with_its_scores(store):
 def test_quantiles_follow_the_rows_of_the_record(store):
     forecasts = [saved(store, position=p) for p in (60, 70)]
     score_candles(store, CANDLES)
-    record = read_record(store).sample(frac=1, random_state=3)
+    record = record_of(store).sample(frac=1, random_state=3)
     found = read_quantiles(store, record)
     by_origin = {f.origin: np.log(f.quantile(LEVELS) / f.last_close) for f in forecasts}
     for row, values in zip(record.itertuples(), found, strict=True):
@@ -62,9 +66,9 @@ def test_quantiles_follow_the_rows_of_the_record(store):
 def test_a_corrected_bar_counts_once_and_a_missing_one_not_at_all(store):
     saved(store)
     score_candles(store, without(CANDLES, 62))
-    assert read_record(store)["step"].tolist() == [1, 3, 4, 5, 6]
+    assert record_of(store)["step"].tolist() == [1, 3, 4, 5, 6]
     score_candles(store, with_closes(CANDLES, {63: 9999.0}))
-    record = read_record(store).set_index("step")
+    record = record_of(store).set_index("step")
     assert record.index.tolist() == [*range(1, HORIZON + 1)]
     moved = np.log(9999.0 / CANDLES.frame["close"].iloc[60])
     assert record.loc[3, "actual_return"] == pytest.approx(moved)
@@ -74,9 +78,9 @@ def test_what_is_asked_for_is_equal_to_what_is_given(store):
     saved(store)
     saved(store, model="other")
     score_candles(store, CANDLES)
-    assert read_record(store, model="other")["model"].unique().tolist() == ["other"]
-    assert len(read_record(store, instrument="BTCUSD", interval="1h")) == 2 * HORIZON
-    assert read_record(store, instrument="ETHUSD").empty
+    assert record_of(store, model="other")["model"].unique().tolist() == ["other"]
+    assert len(record_of(store, instrument="BTCUSD", interval="1h")) == 2 * HORIZON
+    assert record_of(store, instrument="ETHUSD").empty
 
 
 def test_out_of_sample_begins_where_the_training_bars_end(store):
@@ -88,7 +92,7 @@ def test_out_of_sample_begins_where_the_training_bars_end(store):
     saved(store, candles=early, model="ewma", revision=baselines.revision())
     saved(store, candles=early, model="bundled", revision="another", position=90)
     score_candles(store, early)
-    record = read_record(store).drop_duplicates("prediction_id")
+    record = record_of(store).drop_duplicates("prediction_id")
     ours = record[record["version"] == entry.revision]
     behind = ours["origin"] >= pd.Timestamp("2025-10-01", tz="UTC")
     assert ours["out_of_sample"].tolist() == behind.tolist()
@@ -111,12 +115,12 @@ def test_event_days_are_those_of_the_bar_on_its_markets_clock(store):
     far = Event("cpi", pd.Timestamp("2026-03-05 12:00", tz="UTC"), region="US")
     saved(store, position=44)
     score_candles(store, CANDLES)
-    record = read_record(store, events=(release, far))
+    record = record_of(store, events=(release, far))
     expected = [pd.NA if t < release.time.normalize() else True for t in record["timestamp"]]
     assert [pd.NA if pd.isna(v) else bool(v) for v in record["event_day"]] == expected
     saved(store, position=100)
     score_candles(store, CANDLES)
-    late = read_record(store, events=(release, far))
+    late = record_of(store, events=(release, far))
     late = late[late["origin"] > far.time.normalize()]
     assert late["event_day"].all()
     assert len(late) == HORIZON

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from kronos.errors import InvalidRequest, StoreUnavailable
-from kronos.store.address import store_url
+from kronos.store.database import store_url
 from kronos.store.resolving import due_series, resolve, stored_series
 from kronos.store.switch import is_off
 from tests.store.made import make_candles, make_forecast

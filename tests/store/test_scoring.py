@@ -7,10 +7,9 @@ import pandas as pd
 import pytest
 
 from kronos.errors import InvalidRequest
-from kronos.evaluation.outcomes import energy_score, score_steps
-from kronos.store.prediction import LEVELS
+from kronos.evaluation.scores import LEVELS, energy_score, score_steps
+from kronos.store.record import summarise
 from kronos.store.scoring import score_candles
-from kronos.store.summary import summarise
 from tests.store.made import make_candles, make_forecast, with_closes, without
 
 CANDLES = make_candles()

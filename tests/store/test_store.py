@@ -14,10 +14,16 @@ from alembic.migration import MigrationContext
 import kronos.store
 from kronos.errors import InvalidRequest, StoreDamaged, StoreError, StoreIncompatible
 from kronos.evaluation.cone import ewma_volatility
+from kronos.evaluation.scores import LEVELS
 from kronos.forecast import SamplingParameters
-from kronos.store.prediction import LEVELS
-from kronos.store.schema import REVISION, VERSION_TABLE, metadata, prediction_paths, predictions
-from kronos.store.upgrade import script_directory
+from kronos.store.schema import (
+    REVISION,
+    VERSION_TABLE,
+    metadata,
+    prediction_paths,
+    predictions,
+    script_directory,
+)
 from tests.store.made import make_candles, make_forecast
 
 CANDLES = make_candles()

@@ -19,7 +19,7 @@ import numpy as np
 from alembic import command  # noqa: F401  (loaded ahead, like all a writer needs)
 
 from kronos.errors import StoreUnavailable
-from kronos.store.prediction import LEVELS
+from kronos.evaluation.scores import LEVELS
 from kronos.store.scoring import score_candles
 from kronos.store.store import Store
 from tests.store.made import make_candles, make_forecast

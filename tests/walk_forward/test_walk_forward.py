@@ -9,6 +9,7 @@ import pytest
 from data_sources.samples import load_sample
 from kronos.errors import InvalidCandles, InvalidRequest
 from kronos.forecast import SamplingParameters
+from kronos.models import cut_off
 from kronos.serving.service import new_engine
 from kronos.store.record import read_record
 from kronos.store.scoring import score_candles
@@ -55,7 +56,7 @@ def test_origins_are_even_and_leave_room_on_both_sides():
 def test_a_walk_stores_each_window_with_the_scores_that_scoring_gives(engine, store):
     report = walk_forward(engine, store, SERIES, PLAN)
     assert (report.n_windows, report.n_stored, report.n_series) == (40, 40, 1)
-    record = read_record(store)
+    record = read_record(store, cut_off)
     assert len(record) == 40 * PLAN.horizon
     assert record["model"].value_counts().to_dict() == {"random-walk": 120, "ewma": 120}
     assert set(record["origin"]) == set(CANDLES.frame.index[choose_origins(CANDLES, PLAN)])
@@ -80,7 +81,7 @@ def test_what_comes_after_an_origin_changes_no_forecast_from_it(engine, store, t
         assert len(unchanged) == len(first) == len(second)
         for name in unchanged:
             np.testing.assert_array_equal(first[name], second[name])
-        assert not read_record(store)["crps"].equals(read_record(other)["crps"])
+        assert not read_record(store, cut_off)["crps"].equals(read_record(other, cut_off)["crps"])
 
 
 def test_a_walk_that_was_stopped_goes_on(engine, store):
@@ -101,7 +102,7 @@ def test_a_walk_that_was_stopped_goes_on(engine, store):
     )
     assert (report.n_known, report.n_stored) == (n_before, 40 - n_before)
     assert (seen[0], seen[-1]) == ((n_before, 40), (40, 40))
-    assert len(read_record(store)) == 40 * PLAN.horizon
+    assert len(read_record(store, cut_off)) == 40 * PLAN.horizon
     assert walk_forward(engine, store, SERIES, PLAN).n_stored == 0
 
 

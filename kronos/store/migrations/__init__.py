@@ -1,1 +1,1 @@
-"""Alembic's migrations of the store; `kronos.store.upgrade` runs them."""
+"""Alembic's migrations of the store; `kronos.store.schema` runs them."""

@@ -1,4 +1,4 @@
-"""What Alembic runs: the migrations, in the transaction that `kronos.store.upgrade` began."""
+"""What Alembic runs: the migrations, in the transaction that `kronos.store.schema` began."""
 
 from alembic import context
 

@@ -10,8 +10,7 @@ import streamlit as st
 from kronos.candles import Candles
 from kronos.errors import InvalidEvents
 from kronos.events import KINDS, MACRO, REGIONS, Event, read_events, regions_of
-from kronos.events.cells import read_moment
-from kronos.events.csv_file import MAX_BYTES
+from kronos.events.csv_file import MAX_BYTES, read_moment
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
 

@@ -177,11 +177,12 @@ def _key(version: int, chosen: Chosen) -> str:
 
 
 def _read_store() -> _Read:
+    from kronos.models import cut_off
     from kronos.store import open_store
     from kronos.store.record import read_record
 
     store = open_store()
-    record = read_record(store)
+    record = read_record(store, cut_off)
     # What leaves out unlikely steps, or stretches them, is another model.
     plain = (record["T"] == 1.0) & (record["top_p"] == 1.0) & (record["top_k"] == 0)
     record = record[plain].reset_index(drop=True)

@@ -8,22 +8,20 @@ import numpy as np
 import pandas as pd
 
 from kronos.calendars import ASSET_CLASSES
-from kronos.evaluation.signals import (
-    Correlation,
-    VolatilityScores,
-    information_coefficient,
-    volatility_scores,
-)
+from kronos.evaluation.scores import LEVELS
 from kronos.evaluation.track_record import (
+    Correlation,
     Skill,
+    VolatilityScores,
     coverage_by,
     crps_skill,
+    information_coefficient,
     pit_shares,
     reliability,
+    volatility_scores,
     worst_misses,
 )
 from kronos.forecasters import baselines
-from kronos.store.prediction import LEVELS
 from pages.ui.track_record.filters import Choices, Chosen
 
 __all__ = ["Rival", "Study", "study"]

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-import kronos.store.address as address
+import kronos.store.database as address
 from kronos.errors import InvalidRequest, StoreUnavailable
-from kronos.store.address import default_file, shown, store_url
-from kronos.store.database import Database
+from kronos.store.database import Database, default_file, shown, store_url
 from kronos.store.store import Store
 
 

@@ -12,8 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from kronos.errors import InvalidRequest, StoreDamaged
-from kronos.store.copying import back_up, restore
-from kronos.store.export import export_csv, export_json_lines
+from kronos.store.backup import back_up, export_csv, export_json_lines, restore
 from kronos.store.schema import TABLES
 from kronos.store.scoring import score_candles
 from tests.store.made import make_candles, make_forecast, without

@@ -1,0 +1,239 @@
+"""One calendar from several tables.
+
+The rule: tables come from the least to the most trusted: bundled, fetched, the user's own. Two rows
+are the same event when kind, region, symbol and the date on the release's own clock agree, and for
+news and gaps the name too. Then the later table's fields count, and what it leaves missing stays
+from the earlier one: a user who brings a consensus keeps the official actual.
+
+A fetched table is complete over the stretch it covers for a kind, region and symbol. An event of
+an earlier table within that stretch which it does not list, and which has no actual, is dropped:
+its date was moved.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from kronos.assets import asset_path
+from kronos.errors import InvalidEvents
+from kronos.events.csv_file import MAX_BYTES, events_csv, read_events
+from kronos.events.event import Event, sorted_events
+
+__all__ = [
+    "FETCHED",
+    "USER",
+    "EventTable",
+    "bundled_events",
+    "events_folder",
+    "load_events",
+    "merge_events",
+    "save_events",
+    "stored_events",
+]
+
+_SEVERAL_A_DAY = frozenset({"news", "gap"})
+
+
+@dataclass(frozen=True, slots=True)
+class EventTable:
+    """Events from one place.
+
+    Attributes:
+        name: Where they are from, for messages.
+        events: The events.
+        is_complete: Whether it lists all there are over the stretch it covers.
+    """
+
+    name: str
+    events: tuple[Event, ...]
+    is_complete: bool = False
+
+
+def merge_events(tables: Sequence[EventTable]) -> tuple[Event, ...]:
+    """One calendar, by time; the rule stands at the head of this module.
+
+    Args:
+        tables: From the least to the most trusted.
+    """
+    merged: dict[tuple[str, ...], Event] = {}
+    for table in tables:
+        if table.is_complete:
+            merged = _without_moved(merged, table.events)
+        for event in table.events:
+            key = _identity(event)
+            merged[key] = _joined(merged[key], event) if key in merged else event
+    return sorted_events(merged.values())
+
+
+def _identity(event: Event) -> tuple[str, ...]:
+    name = event.name if event.kind in _SEVERAL_A_DAY else ""
+    return event.kind, event.region, event.symbol.upper(), event.release_day, name
+
+
+def _group(event: Event) -> tuple[str, str, str]:
+    return event.kind, event.region, event.symbol.upper()
+
+
+def _without_moved(
+    known: dict[tuple[str, ...], Event], fetched: Iterable[Event]
+) -> dict[tuple[str, ...], Event]:
+    """Known events less those without an actual that a complete table covers and lacks."""
+    listed = {_identity(event) for event in fetched}
+    spans: dict[tuple[str, str, str], tuple[str, str]] = {}
+    for event in fetched:
+        first, last = spans.get(_group(event), (event.release_day, event.release_day))
+        spans[_group(event)] = min(first, event.release_day), max(last, event.release_day)
+
+    def stays(key: tuple[str, ...], event: Event) -> bool:
+        first, last = spans.get(_group(event), ("9999", ""))
+        is_covered = first <= event.release_day <= last
+        return not is_covered or key in listed or event.actual is not None
+
+    return {key: event for key, event in known.items() if stays(key, event)}
+
+
+def _joined(earlier: Event, later: Event) -> Event:
+    """The later event, with what it leaves missing taken from the earlier."""
+    filled = {
+        field.name: getattr(earlier, field.name)
+        for field in fields(Event)
+        if field.name not in ("time", "is_time_exact", "source")
+        and getattr(later, field.name) in (None, "")
+        and getattr(earlier, field.name) not in (None, "")
+    }
+    # Figures of two scales must not meet in one event: actual and consensus are compared.
+    is_rescaled = "" not in (earlier.unit, later.unit) and earlier.unit != later.unit
+    if is_rescaled and filled.keys() & {"actual", "consensus", "previous"}:
+        raise InvalidEvents(
+            f"{later.title} of {later.release_day}: its figures are in {later.unit!r}, those known "
+            f"before in {earlier.unit!r}. Give them in {earlier.unit!r}."
+        )
+    if earlier.is_time_exact and not later.is_time_exact:
+        filled |= {"time": earlier.time, "is_time_exact": True}
+    sources = [part for part in (*earlier.source.split("; "), *later.source.split("; ")) if part]
+    return replace(later, source="; ".join(dict.fromkeys(sources)), **filled)
+
+
+FETCHED = ("fred", "earnings")
+"""Names of the tables that refreshing writes."""
+USER = "user"
+"""Name of the table of events that the user added."""
+
+_lock = threading.Lock()
+_kept: dict[Path, tuple[tuple[int, int], tuple[Event, ...]]] = {}
+_merged: tuple[tuple[tuple[Event, ...], ...], tuple[Event, ...]] = ((), ())
+
+
+def events_folder() -> Path:
+    """Folder of the events fetched or added on this machine; it need not exist."""
+    from platformdirs import user_data_path
+
+    return user_data_path("kronos-fan") / "events"
+
+
+def bundled_events() -> tuple[Event, ...]:
+    """The table that ships with the package."""
+    return _read(asset_path("events", "releases.csv"))
+
+
+def stored_events(name: str, *, folder: Path | None = None) -> tuple[Event, ...]:
+    """A table of this machine, empty where there is none.
+
+    Args:
+        name: One of `FETCHED`, or `USER`.
+        folder: Default: `events_folder()`.
+
+    Raises:
+        InvalidEvents: The file is there and cannot be read.
+    """
+    path = _path(name, folder)
+    return _read(path) if path.is_file() else ()
+
+
+def load_events(*, folder: Path | None = None) -> tuple[Event, ...]:
+    """All events: bundled, fetched and the user's, merged by the rule of `kronos.events.tables`.
+
+    They are merged once as long as no file changes: pages ask at every turn.
+
+    Raises:
+        InvalidEvents: A stored file cannot be read.
+    """
+    global _merged
+    bundled = EventTable("bundled", bundled_events())
+    fetched = [
+        EventTable(name, stored_events(name, folder=folder), is_complete=True) for name in FETCHED
+    ]
+    tables = [bundled, *fetched, EventTable(USER, stored_events(USER, folder=folder))]
+    given = tuple(table.events for table in tables)
+    known, events = _merged
+    # The same objects, which `_read` gives for a file that is as it was: nothing is compared.
+    if len(known) != len(given) or any(a is not b for a, b in zip(known, given, strict=True)):
+        events = merge_events(tables)
+        _merged = given, events
+    return events
+
+
+def save_events(name: str, events: Iterable[Event], *, folder: Path | None = None) -> Path:
+    """Writes a table of this machine, in the place of what it held; whole or not at all.
+
+    Args:
+        name: One of `FETCHED`, or `USER`.
+        events: At least one.
+        folder: Default: `events_folder()`.
+
+    Returns:
+        The file.
+
+    Raises:
+        InvalidEvents: There are no events, or the file cannot be written.
+    """
+    kept = tuple(events)
+    if not kept:
+        raise InvalidEvents(f"There are no events to keep as {name}.")
+    path = _path(name, folder)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f"{name}-", suffix=".part")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="") as opened:
+                opened.write(events_csv(kept))
+            os.replace(draft, path)
+        except BaseException:
+            Path(draft).unlink(missing_ok=True)
+            raise
+    except OSError as exc:
+        raise InvalidEvents(
+            f"The events cannot be kept in {path}: {exc.strerror}. Make the folder writable."
+        ) from exc
+    return path
+
+
+def _path(name: str, folder: Path | None) -> Path:
+    if name not in (*FETCHED, USER):
+        raise InvalidEvents(
+            f"No table of events is called {name!r}; they are {', '.join((*FETCHED, USER))}."
+        )
+    return (folder or events_folder()) / f"{name}.csv"
+
+
+def _read(path: Path) -> tuple[Event, ...]:
+    """Events of a file, read once as long as it does not change."""
+    try:
+        facts = path.stat()
+        stamp = (facts.st_mtime_ns, facts.st_size)
+        with _lock:
+            if path in _kept and _kept[path][0] == stamp:
+                return _kept[path][1]
+        with path.open("rb") as opened:
+            data = opened.read(MAX_BYTES + 1)
+    except OSError as exc:
+        raise InvalidEvents(f"{path} cannot be read: {exc.strerror}.") from exc
+    events = read_events(data, path.name)
+    with _lock:
+        _kept[path] = (stamp, events)
+    return events
