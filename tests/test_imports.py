@@ -33,8 +33,8 @@ MAY_USE = {
         "store",
     },
     "ensemble": {
-        "calendars", "calibration", "candles", "decoding", "errors", "evaluation", "forecast",
-        "forecasters", "models", "store",
+        "calendars", "calibration", "candles", "decoding", "errors", "evaluation", "events",
+        "forecast", "forecasters", "models", "store",
     },
     "serving": {
         "decoding", "ensemble", "errors", "forecast", "forecasters", "machine", "models",
