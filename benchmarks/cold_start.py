@@ -26,7 +26,7 @@ from pathlib import Path
 
 from benchmarks.bundled_table import revision
 from benchmarks.speed.workload import Checkpoint, prepare
-from kronos.assets import asset_path
+from kronos.system import asset_path
 
 _PATIENCE = 60.0
 _LOAD = """

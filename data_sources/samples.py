@@ -9,9 +9,9 @@ import pandas as pd
 
 from data_sources.csv.reader import CsvChoices, read_csv
 from data_sources.source import Bars, Instrument
-from kronos.assets import asset_path
 from kronos.candles import Candles
 from kronos.errors import InvalidCandles, InvalidRequest
+from kronos.system import asset_path
 
 __all__ = ["SAMPLES", "Sample", "SampleBars", "load_sample"]
 

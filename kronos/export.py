@@ -1,16 +1,34 @@
-"""Forecasts as files: quantiles and paths as CSV, everything that made them as JSON."""
+"""Forecasts as files.
+
+quantiles_csv, paths_csv, candles_csv    tables for a spreadsheet
+forecast_json                            quantiles, and everything that made them
+save_forecast, load_forecast             every path and fact, exactly, as safetensors
+"""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from kronos.candles import Candles
-from kronos.forecast import Forecast
+from kronos.errors import InvalidRequest
+from kronos.forecast import Forecast, SamplingParameters
+from kronos.system import atomic_write
 
-__all__ = ["candles_csv", "cell_text", "forecast_json", "paths_csv", "quantiles_csv"]
+__all__ = [
+    "candles_csv",
+    "cell_text",
+    "forecast_json",
+    "load_forecast",
+    "paths_csv",
+    "quantiles_csv",
+    "save_forecast",
+]
 
 _FORMULA_STARTS = ("=", "+", "-", "@")
 
@@ -79,6 +97,64 @@ def cell_text(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
 
 
+def save_forecast(forecast: Forecast, path: str | Path) -> None:
+    """Write a forecast; a reader finds the whole file or none.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    path = Path(path)
+    times = forecast.timestamps
+    facts = forecast.metadata() | {
+        "seconds": forecast.seconds,
+        "timestamps": [stamp.isoformat() for stamp in times],
+        "zone": None if times.tz is None else str(times.tz),
+        "origin_zone": None if forecast.origin.tz is None else str(forecast.origin.tz),
+    }
+    with atomic_write(path) as partial:
+        paths = np.ascontiguousarray(forecast.paths)
+        save_file({"paths": paths}, partial, metadata={"facts": json.dumps(facts)})
+
+
+def load_forecast(path: str | Path) -> Forecast:
+    """Read a file of `save_forecast`.
+
+    Raises:
+        InvalidRequest: The file cannot be read, or is no forecast.
+    """
+    try:
+        with safe_open(path, framework="numpy") as stored:
+            paths, facts = stored.get_tensor("paths"), json.loads(stored.metadata()["facts"])
+        times = [_moment(text, facts["zone"]) for text in facts["timestamps"]]
+        return Forecast(
+            paths=paths,
+            timestamps=pd.DatetimeIndex(times),
+            origin=_moment(facts["origin"], facts["origin_zone"]),
+            last_close=facts["last_close"],
+            parameters=SamplingParameters(**facts["parameters"]),
+            model_name=facts["model"],
+            model_revision=facts["model_revision"],
+            context_hash=facts["context_sha256"],
+            n_context=facts["n_context"],
+            anchor_factor=facts["anchor_factor"],
+            seconds=facts["seconds"],
+            events_hash=facts.get("events_sha256"),
+            calibration_hash=facts.get("calibration_sha256"),
+            weights=_weights(facts.get("weights")),
+        )
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise InvalidRequest(f"{path} is no forecast that can be read: {error}.") from error
+
+
 def _csv(table: pd.DataFrame) -> str:
     table["timestamp"] = [stamp.isoformat() for stamp in table["timestamp"]]
     return table.to_csv(index=False, lineterminator="\n")
+
+
+def _weights(found: dict[str, list[float]] | None) -> dict[str, tuple[float, ...]] | None:
+    return None if found is None else {name: tuple(each) for name, each in found.items()}
+
+
+def _moment(text: str, zone: str | None) -> pd.Timestamp:
+    stamp = pd.Timestamp(text)
+    return stamp if zone is None else stamp.tz_convert(zone)

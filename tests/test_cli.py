@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from kronos import assets, cli, models
+from kronos import cli, models, system
 from kronos.cli.terminal import ProgressLine
 from kronos.models.hub.repository import WEIGHTS_NAME, repository
 from tests.loopback_hub import LoopbackHub
@@ -320,8 +320,8 @@ def test_the_bundled_model_is_the_default(
     for part in ("model", "tokenizer"):
         shutil.copytree(GOLDEN / part, target / part)
     models.describe_bundle(target, lookback=40, max_context=64)
-    monkeypatch.setattr(assets, "_INSTALLED", tmp_path / "none")
-    monkeypatch.setattr(assets, "_CHECKOUT", tmp_path / "assets")
+    monkeypatch.setattr(system, "_INSTALLED", tmp_path / "none")
+    monkeypatch.setattr(system, "_CHECKOUT", tmp_path / "assets")
     quick = ["--device", "cpu", "--paths", "2", "--horizon", "2", "--format", "json"]
     assert cli.main(["forecast", str(bars), *quick]) == 0
     result = json.loads(capsys.readouterr().out)

@@ -11,40 +11,34 @@ from tests.source_tree import LIBRARIES, ROOT, Import, imports, module_name, pyt
 # What each part of kronos may use of the other parts. A new part is entered here first.
 MAY_USE = {
     "errors": set(),
-    "assets": set(),
-    "collector": set(),
-    "digest": set(),
-    "machine": set(),
-    "torch_setup": {"collector"},
+    "system": set(),
     "forecast": {"errors"},
-    "forecast_file": {"errors", "forecast"},
     "calendars": {"errors"},
     "candles": {"calendars", "errors", "forecast"},
-    "export": {"candles", "forecast"},
-    "events": {"assets", "calendars", "candles", "errors"},
+    "export": {"candles", "errors", "forecast", "system"},
+    "events": {"calendars", "candles", "errors", "system"},
     "evaluation": {"candles", "errors"},
-    "nn": {"errors"},
+    "nn": {"errors", "system"},
     "decoding": {"forecast", "nn"},
     "forecasters": {"decoding", "errors", "evaluation", "forecast", "nn"},
-    "models": {"assets", "collector", "decoding", "digest", "errors", "forecasters", "nn"},
-    "store": {"calendars", "candles", "errors", "evaluation", "events", "export", "forecast"},
+    "models": {"decoding", "errors", "forecasters", "nn", "system"},
+    "store": {
+        "calendars", "candles", "errors", "evaluation", "events", "export", "forecast", "system",
+    },
     "calibration": {
-        "assets", "calendars", "candles", "errors", "evaluation", "forecast", "forecasters",
-        "store",
+        "calendars", "candles", "errors", "evaluation", "forecast", "forecasters", "store",
+        "system",
     },
     "ensemble": {
         "calendars", "calibration", "candles", "decoding", "errors", "evaluation", "events",
-        "forecast", "forecasters", "models", "store",
+        "forecast", "forecasters", "models", "store", "system",
     },
-    "serving": {
-        "decoding", "ensemble", "errors", "forecast", "forecasters", "machine", "models",
-        "torch_setup",
-    },
+    "serving": {"decoding", "ensemble", "errors", "forecast", "forecasters", "models", "system"},
     "training": {
-        "calendars", "candles", "digest", "errors", "evaluation", "events", "forecast",
-        "forecasters", "machine", "nn", "serving",
+        "calendars", "candles", "errors", "evaluation", "events", "forecast", "forecasters", "nn",
+        "serving", "system",
     },
-    "finetune": {"errors", "events", "forecasters", "models", "nn", "training"},
+    "finetune": {"errors", "events", "forecasters", "models", "nn", "system", "training"},
     "portfolio": {
         "calendars", "candles", "decoding", "ensemble", "errors", "evaluation", "export",
         "forecast", "forecasters", "serving",
@@ -55,12 +49,12 @@ MAY_USE = {
         "serving", "store", "training",
     },
     "self_test": {
-        "assets", "candles", "decoding", "errors", "forecast", "forecasters", "models", "serving",
+        "candles", "decoding", "errors", "forecast", "forecasters", "models", "serving", "system",
     },
 }  # fmt: skip
 WITHOUT_TORCH = {
-    "assets", "calendars", "calibration", "candles", "collector", "digest", "errors", "evaluation",
-    "events", "export", "forecast", "forecast_file", "machine", "store",
+    "calendars", "calibration", "candles", "errors", "evaluation", "events", "export", "forecast",
+    "store", "system",
 }  # fmt: skip
 # Of packages that hold both kinds, the modules that need no torch.
 MODULES_WITHOUT_TORCH = {
@@ -69,7 +63,7 @@ MODULES_WITHOUT_TORCH = {
 }  # fmt: skip
 # The command line stands above everything, like the pages.
 COMMANDS = {"cli", "__main__"}
-DATA_SOURCES_MAY_USE = {"assets", "calendars", "candles", "errors", "events"}
+DATA_SOURCES_MAY_USE = {"calendars", "candles", "errors", "events", "system"}
 INTERFACE = {"streamlit", "plotly", "altair", "matplotlib", "pages", "app"}
 NETWORK = {
     "aiohttp", "ftplib", "http", "httpx", "httpx2", "huggingface_hub", "requests", "smtplib",

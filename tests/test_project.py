@@ -12,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from kronos.assets import asset_path
+from kronos.system import asset_path
 from tests.source_tree import LIBRARIES, ROOT, SHELL, imports, module_name, python_files, syntax
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -207,7 +207,7 @@ def test_a_wheel_carries_packages_and_assets_and_nothing_else(tmp_path):
     # -P and another folder: what is imported is the wheel's copy, not the checkout.
     script = (
         f"import sys; sys.path.insert(0, {str(place)!r})\n"
-        "from kronos.assets import asset_path; print(asset_path('samples', 'GOOG_1d.csv'))"
+        "from kronos.system import asset_path; print(asset_path('samples', 'GOOG_1d.csv'))"
     )
     done = subprocess.run(
         [sys.executable, "-P", "-c", script],

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from kronos import assets, models
+from kronos import models, system
 from kronos.decoding import sequence as continuation
 from kronos.errors import ForecastCancelled, InvalidRequest
 from kronos.models.hub.repository import WEIGHTS_NAME, repository
@@ -153,11 +153,11 @@ def test_closes_of_other_weights_are_no_expectation(engine, monkeypatch, tmp_pat
     """As after training the bundled model anew."""
     root = tmp_path / "assets"
     for part in ("bundled", "samples"):
-        shutil.copytree(assets.asset_path(part), root / part)
+        shutil.copytree(system.asset_path(part), root / part)
     stored = root / "bundled" / "expected.json"
     stored.write_text(stored.read_text().replace('"revision": "', '"revision": "0'))
-    monkeypatch.setattr(assets, "_INSTALLED", tmp_path / "none")
-    monkeypatch.setattr(assets, "_CHECKOUT", root)
+    monkeypatch.setattr(system, "_INSTALLED", tmp_path / "none")
+    monkeypatch.setattr(system, "_CHECKOUT", root)
     tested = run_self_test(engine, "bundled")
     assert outcomes(tested)[CLOSES] == "failed"
     assert "stored for revision 0" in found(tested, CLOSES)

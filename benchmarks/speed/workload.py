@@ -9,13 +9,13 @@ import pandas as pd
 import torch
 
 from kronos import models
-from kronos.assets import asset_path
 from kronos.forecast import SamplingParameters
 from kronos.models.checkpoints import Card
 from kronos.nn.checkpoint import save_checkpoint
 from kronos.nn.config import SIZES, published_tokenizer
 from kronos.nn.model import Kronos
 from kronos.nn.tokenizer import KronosTokenizer
+from kronos.system import asset_path
 
 SAMPLE = "ETHUSD_1h.csv"
 

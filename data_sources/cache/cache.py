@@ -11,7 +11,6 @@ from typing import Generic, TypeVar
 
 import numpy as np
 import pandas as pd
-from platformdirs import user_cache_path
 
 from data_sources.cache.store import BarStore, SeriesKey, Stretch, attempt
 from data_sources.cleaning import LATEST_DELAY, UNFINISHED, bar_end
@@ -26,6 +25,7 @@ from kronos.errors import (
     SourceError,
     SourceNonsense,
 )
+from kronos.system import user_cache
 
 __all__ = [
     "CachedBars",
@@ -45,7 +45,7 @@ _FAILURES = (RateLimited, SourceBlocked, SourceDown, SourceNonsense)
 
 def default_path() -> Path:
     """Where bars are kept: in the user's cache, which may be deleted at any time."""
-    return user_cache_path("kronos-fan") / "bars.sqlite"
+    return user_cache("bars.sqlite")
 
 
 class CachedBars:

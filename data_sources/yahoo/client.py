@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from platformdirs import user_cache_path
-
 from kronos.errors import SourceDown
+from kronos.system import user_cache
 
 __all__ = ["bound_client"]
 
@@ -53,7 +52,7 @@ def _configured() -> Any:
     import yfinance
 
     yfinance.config.debug.hide_exceptions = False
-    yfinance.set_tz_cache_location(str(user_cache_path("kronos-fan") / "yfinance"))
+    yfinance.set_tz_cache_location(str(user_cache("yfinance")))
     # What it warns of is retried or raised by its callers, or is about its own code.
     warnings.filterwarnings("ignore", category=DeprecationWarning, module="yfinance")
     logging.getLogger("yfinance").setLevel(logging.CRITICAL)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,13 +12,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from platformdirs import user_data_path
 
-from kronos.assets import asset_path
 from kronos.calibration.replay import Trackers
 from kronos.calibration.streams import BUCKETS, Stream, bucket_of
 from kronos.calibration.tracker import ETA
 from kronos.errors import InvalidRequest
+from kronos.system import asset_path, atomic_write, user_data
 
 __all__ = ["CalibrationState", "StreamState", "bundled_file", "load_state", "user_file"]
 
@@ -124,17 +122,14 @@ class CalibrationState:
             InvalidRequest: The file cannot be written.
         """
         text = json.dumps(self._facts() | {"sha256": self.digest}, indent=1)
-        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(text + "\n", encoding="utf-8")
-            os.replace(partial, path)
+            with atomic_write(path) as partial:
+                partial.write_text(text + "\n", encoding="utf-8")
         except OSError as error:
             raise InvalidRequest(
                 f"{path} cannot be written: {error.strerror}. Choose another file."
             ) from error
-        finally:
-            partial.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path) -> CalibrationState:
@@ -182,7 +177,7 @@ class CalibrationState:
 
 def user_file() -> Path:
     """Where this user's calibration is."""
-    return user_data_path("kronos-fan") / "calibration.json"
+    return user_data("calibration.json")
 
 
 def bundled_file() -> Path:

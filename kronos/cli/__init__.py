@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from importlib import import_module
 
 import kronos
-from kronos.collector import leave_without_collecting
 from kronos.errors import KronosError
+from kronos.system import exit_without_collecting
 
 __all__ = ["COMMANDS", "main", "parser"]
 
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     named = [name for name in COMMANDS if words[:1] == [name.replace("_", "-")]]
     args = parser(named or COMMANDS).parse_args(words)
     if argv is None:
-        leave_without_collecting()
+        exit_without_collecting()
     try:
         code = int(args.run(args))
         sys.stdout.flush()

@@ -12,6 +12,7 @@ from kronos.cli.terminal import ProgressLine, write_text
 from kronos.cli.train import date_of
 from kronos.cli.universe import add_universe_arguments, read_universe
 from kronos.errors import InvalidRequest
+from kronos.system import user_cache
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,8 +111,6 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the backtest and prints its table; see `kronos.cli`."""
-    from platformdirs import user_cache_path
-
     from kronos import models
     from kronos.portfolio import Market, backtest
     from kronos.portfolio.export import curves_csv, result_json, summary_text, trades_csv
@@ -122,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
     store = open_store(args.store) if args.save else None
     limit = None if args.limit is None else args.limit / 100
     market = Market.of(read_universe(args, _history_from(args)), limit=limit)
-    folder = None if args.no_cache else user_cache_path("kronos-fan") / "backtests"
+    folder = None if args.no_cache else user_cache("backtests")
     with (
         closing(new_engine(args.device)) as engine,
         ProgressLine("forecasting, window") as progress,

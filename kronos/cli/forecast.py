@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from kronos.cli.store import add_store_option
 from kronos.cli.terminal import ProgressLine, write_text
-from kronos.collector import collector_paused
 from kronos.errors import InvalidRequest
 from kronos.forecasters.baselines import BASELINES
+from kronos.system import collector_paused
 
 if TYPE_CHECKING:
     from kronos.serving.jobs import JobStatus

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tempfile
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -17,12 +16,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from platformdirs import user_data_path
 
 from kronos import models
 from kronos.ensemble.learning import Learned, Trial, equal_weights, predict
 from kronos.errors import InvalidRequest
 from kronos.forecasters import baselines
+from kronos.system import atomic_write, user_data
 
 __all__ = ["MEMBERS", "EnsembleWeights", "equal", "load_weights", "user_folder"]
 
@@ -91,9 +90,8 @@ class EnsembleWeights:
             for name, text in boosters.items():
                 (version / f"{name}.txt").write_text(text, encoding="utf-8")
             (version / _FILE).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-            partial = version / "current"
-            partial.write_text(version.name, encoding="utf-8")
-            os.replace(partial, folder / "current")
+            with atomic_write(folder / "current") as partial:
+                partial.write_text(version.name, encoding="utf-8")
         except OSError as error:
             raise InvalidRequest(
                 f"{folder} cannot be written: {error.strerror}. Choose another folder."
@@ -166,7 +164,7 @@ def load_weights(folder: Path | None = None) -> EnsembleWeights:
 
 def user_folder() -> Path:
     """Where this user's weights are."""
-    return user_data_path("kronos-fan") / "ensemble"
+    return user_data("ensemble")
 
 
 def _revisions(members: tuple[str, ...]) -> tuple[str, ...]:

@@ -12,17 +12,15 @@ its date was moved.
 
 from __future__ import annotations
 
-import os
-import tempfile
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from kronos.assets import asset_path
 from kronos.errors import InvalidEvents
 from kronos.events.csv_file import MAX_BYTES, events_csv, read_events
 from kronos.events.event import Event, sorted_events
+from kronos.system import asset_path, atomic_write, user_data
 
 __all__ = [
     "FETCHED",
@@ -131,9 +129,7 @@ _merged: tuple[tuple[tuple[Event, ...], ...], tuple[Event, ...]] = ((), ())
 
 def events_folder() -> Path:
     """Folder of the events fetched or added on this machine; it need not exist."""
-    from platformdirs import user_data_path
-
-    return user_data_path("kronos-fan") / "events"
+    return user_data("events")
 
 
 def bundled_events() -> tuple[Event, ...]:
@@ -198,14 +194,8 @@ def save_events(name: str, events: Iterable[Event], *, folder: Path | None = Non
     path = _path(name, folder)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f"{name}-", suffix=".part")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="") as opened:
-                opened.write(events_csv(kept))
-            os.replace(draft, path)
-        except BaseException:
-            Path(draft).unlink(missing_ok=True)
-            raise
+        with atomic_write(path) as partial:
+            partial.write_text(events_csv(kept), encoding="utf-8", newline="")
     except OSError as exc:
         raise InvalidEvents(
             f"The events cannot be kept in {path}: {exc.strerror}. Make the folder writable."

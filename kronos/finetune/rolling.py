@@ -33,6 +33,7 @@ from kronos.finetune.scoring import score
 from kronos.finetune.settings import FinetuneSettings
 from kronos.finetune.split import Parts, choose_split, split_corpus
 from kronos.models.adapters import adapter_path, read_facts, rolling_folder
+from kronos.system import atomic_write
 from kronos.training.corpus import Corpus
 
 __all__ = ["RollingSettings", "roll", "roll_back", "verdict"]
@@ -207,9 +208,8 @@ def _keep(folder: Path, adapter: Path) -> Path:
     """Copies an adapter to those that a roll-back can come back to."""
     kept = folder / "adapters" / f"{_digest(adapter)}.safetensors"
     kept.parent.mkdir(parents=True, exist_ok=True)
-    partial = kept.with_name(f"{kept.name}.partial")
-    shutil.copyfile(adapter, partial)
-    os.replace(partial, kept)
+    with atomic_write(kept, is_only_writer=True) as partial:
+        shutil.copyfile(adapter, partial)
     return kept
 
 

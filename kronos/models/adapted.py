@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kronos.digest import sha256_of
 from kronos.errors import CheckpointInvalid
 from kronos.models.adapters import AdapterFacts
 from kronos.models.hub.repository import WEIGHTS_NAME
+from kronos.system import sha256_of
 
 __all__ = ["check_base", "weights_sha256"]
 

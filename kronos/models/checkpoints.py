@@ -20,10 +20,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from kronos.assets import asset_path
-from kronos.digest import sha256_of
 from kronos.errors import CheckpointCorrupt, CheckpointInvalid, CheckpointUnavailable
 from kronos.models.hub.repository import CONFIG_NAME, WEIGHTS_NAME
+from kronos.system import asset_path, sha256_of
 
 __all__ = ["CARD_NAME", "Card", "bundled_folder", "describe_bundle", "pair_of", "weights_digest"]
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kronos.collector import collector_paused
 from kronos.errors import InvalidRequest
 from kronos.forecasters import baselines
 from kronos.forecasters.chronos import load_chronos, require_package
@@ -17,6 +16,7 @@ from kronos.models.checkpoints import weights_digest
 from kronos.models.hub import Progress
 from kronos.models.hub.repository import CONFIG_NAME, WEIGHTS_NAME
 from kronos.models.registry import ENSEMBLE, PublishedModel, published
+from kronos.system import collector_paused
 
 if TYPE_CHECKING:
     import torch

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from kronos.collector import collector_paused
 from kronos.errors import CheckpointInvalid, CheckpointUnavailable, InvalidRequest
 from kronos.models import hub
 from kronos.models.adapted import check_base
@@ -17,6 +16,7 @@ from kronos.models.chronos import find_chronos, load_found
 from kronos.models.hub import Progress, Repository
 from kronos.models.hub.repository import WEIGHTS_NAME
 from kronos.models.registry import BUNDLED, PUBLISHED, published, unknown
+from kronos.system import collector_paused
 
 if TYPE_CHECKING:
     import torch

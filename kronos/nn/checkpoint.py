@@ -8,7 +8,6 @@ missing or present when reading. Nothing is ever unpickled.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +21,7 @@ from kronos.errors import CheckpointInvalid
 from kronos.nn.layers import Attention, inverse_frequencies
 from kronos.nn.model import Kronos
 from kronos.nn.tokenizer import KronosTokenizer
+from kronos.system import atomic_write
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
@@ -67,12 +67,12 @@ def save_checkpoint(
         for name, tensor in module.state_dict().items()
     }
     text = json.dumps(module.config.to_dict(), indent=2, sort_keys=True) + "\n"
-    partial = folder / f"{WEIGHTS_NAME}.partial"
-    save_file(tensors | derived_buffers(module), partial)
-    (folder / f"{CONFIG_NAME}.partial").write_text(text, encoding="utf-8")
-    # Only complete files ever bear the names that are read.
-    os.replace(partial, folder / WEIGHTS_NAME)
-    os.replace(folder / f"{CONFIG_NAME}.partial", folder / CONFIG_NAME)
+    with (
+        atomic_write(folder / CONFIG_NAME, is_only_writer=True) as config,
+        atomic_write(folder / WEIGHTS_NAME, is_only_writer=True) as weights,
+    ):
+        save_file(tensors | derived_buffers(module), weights)
+        config.write_text(text, encoding="utf-8")
 
 
 def derived_buffers(module: nn.Module) -> dict[str, Tensor]:

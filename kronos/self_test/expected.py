@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from kronos import models
-from kronos.assets import asset_path
 from kronos.candles import Candles
 from kronos.errors import CheckpointInvalid
 from kronos.forecast import Forecast, SamplingParameters
 from kronos.serving.service import forecast_request, new_engine
+from kronos.system import asset_path
 
 __all__ = ["GREEDY", "HORIZON", "TOLERANCE", "Expected", "known_bars", "store_expected"]
 

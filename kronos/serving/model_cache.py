@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from kronos.forecast import Progress
 from kronos.forecasters.base import Placement
-from kronos.machine import total_bytes
+from kronos.system import total_bytes
 
 if TYPE_CHECKING:
     from kronos.decoding.decoder import Decoder

@@ -20,7 +20,7 @@ from kronos.forecast import Progress, SamplingParameters
 from kronos.forecasters import baselines
 from kronos.serving.engine import Engine, Request
 from kronos.serving.jobs import Priority
-from kronos.torch_setup import prepare_torch
+from kronos.serving.torch_setup import prepare_torch
 
 if TYPE_CHECKING:
     import numpy as np

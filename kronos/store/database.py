@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from platformdirs import user_data_path
 from sqlalchemy import URL, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from kronos.errors import InvalidRequest, StoreUnavailable
 from kronos.store.switch import OFF, VARIABLE, is_off
+from kronos.system import user_data
 
 __all__ = ["VARIABLE", "Database", "default_file", "shown", "store_url"]
 
@@ -165,7 +165,7 @@ _POSTGRES = {"postgres", "postgresql", "postgresql+psycopg"}
 
 def default_file() -> Path:
     """The SQLite file used where nothing else is named."""
-    return user_data_path("kronos-fan") / "forecasts.sqlite3"
+    return user_data("forecasts.sqlite3")
 
 
 def store_url(named: str | None = None) -> URL:

@@ -12,7 +12,6 @@ import pandas as pd
 import torch
 from torch import nn
 
-from kronos.digest import sha256_of
 from kronos.nn.checkpoint import (
     WEIGHTS_NAME,
     load_model,
@@ -22,6 +21,7 @@ from kronos.nn.checkpoint import (
 from kronos.nn.config import ModelConfig, TokenizerConfig
 from kronos.nn.model import Kronos
 from kronos.nn.tokenizer import KronosTokenizer
+from kronos.system import sha256_of
 from kronos.training.corpus import Corpus, Holdout, load_corpus
 from kronos.training.loop import LoopConfig, train
 from kronos.training.objectives import ModelObjective, TokenizerObjective

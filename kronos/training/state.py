@@ -6,7 +6,6 @@ State is safetensors with JSON beside it, replaced atomically, and never a pickl
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from kronos.errors import InvalidRequest
+from kronos.system import atomic_write
 
 Losses = dict[str, Tensor]
 """Named scalars; "loss" is the one minimised."""
@@ -93,9 +93,8 @@ class Log:
                 lines = [line for line in lines if _step_of(line) <= after]
             kept = "".join(lines)
             if kept != text:
-                partial = path.with_name(f"{path.name}.partial")
-                partial.write_text(kept, encoding="utf-8")
-                os.replace(partial, path)
+                with atomic_write(path, is_only_writer=True) as partial:
+                    partial.write_text(kept, encoding="utf-8")
 
     def write(self, **values: Any) -> None:
         if self._enabled:
@@ -200,8 +199,5 @@ def _restore(module: nn.Module, tensors: dict[str, Tensor]) -> None:
 
 def _replace(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    partial = path.with_name(f"{path.name}.partial")
-    save_file(held, partial, metadata=metadata)
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())  # the name must not outlive its bytes
-    os.replace(partial, path)
+    with atomic_write(path, is_only_writer=True, flush=True) as partial:
+        save_file(held, partial, metadata=metadata)

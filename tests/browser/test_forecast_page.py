@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from data_sources.samples import SAMPLES
-from kronos.assets import asset_path
+from kronos.system import asset_path
 from pages.ui.inputs.candles import UPLOAD
 from tests.browser.conftest import PATIENCE_MS, wait_for_fan
 

@@ -12,9 +12,8 @@ from kronos.calibration.state import StreamState, user_file
 from kronos.calibration.streams import Stream
 from kronos.errors import InvalidRequest
 from kronos.evaluation.cone import origin_volatility
-from kronos.export import forecast_json, quantiles_csv
+from kronos.export import forecast_json, load_forecast, quantiles_csv, save_forecast
 from kronos.forecast import SamplingParameters
-from kronos.forecast_file import load_forecast, save_forecast
 
 LEVELS = np.array([0.1, 0.25, 0.5, 0.75, 0.9])
 WIDER = np.array([-0.4, -0.2, 0.0, 0.2, 0.4])

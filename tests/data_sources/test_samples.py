@@ -9,8 +9,8 @@ import pytest
 from data_sources.csv.reader import read_csv
 from data_sources.samples import SAMPLES, SampleBars, load_sample
 from data_sources.source import DataSource
-from kronos.assets import asset_path
 from kronos.errors import InvalidRequest
+from kronos.system import asset_path
 
 
 @pytest.mark.parametrize("key", SAMPLES)

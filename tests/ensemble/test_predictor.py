@@ -11,8 +11,8 @@ from kronos.ensemble.fan import combine
 from kronos.ensemble.predictor import EnsemblePredictor
 from kronos.ensemble.weights import equal
 from kronos.errors import InvalidRequest
+from kronos.export import load_forecast, save_forecast
 from kronos.forecast import SamplingParameters
-from kronos.forecast_file import load_forecast, save_forecast
 from kronos.forecasters.baselines import baseline
 from kronos.serving.engine import Engine
 from kronos.serving.service import forecast_request

@@ -9,13 +9,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from kronos.digest import sha256_of
 from kronos.errors import InvalidRequest
 from kronos.events import Event
 from kronos.finetune import job
 from kronos.finetune.job import Hooks, Material, finetune_full, finetune_lora
 from kronos.models import load, locate
 from kronos.models.adapters import read_facts
+from kronos.system import sha256_of
 from tests.finetune.conftest import QUICK
 
 CPU = Hooks(device="cpu")

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 import kronos
-from kronos import assets, models
+from kronos import models, system
 from kronos.errors import (
     CheckpointCorrupt,
     CheckpointInvalid,
@@ -72,8 +72,8 @@ def bundle(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pat
     root = tmp_path / "assets"
     root.mkdir()
     folder.rename(root / "bundled")
-    monkeypatch.setattr(assets, "_INSTALLED", tmp_path / "none")
-    monkeypatch.setattr(assets, "_CHECKOUT", root)
+    monkeypatch.setattr(system, "_INSTALLED", tmp_path / "none")
+    monkeypatch.setattr(system, "_CHECKOUT", root)
     models.describe_bundle(root / "bundled", lookback=48, max_context=96)
     return root / "bundled"
 
@@ -208,8 +208,8 @@ def test_the_bundled_model_is_loaded_with_its_card(bundle: Path) -> None:
 def test_the_bundled_model_is_found_in_an_installed_package(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(assets, "_INSTALLED", bundle.parent)
-    monkeypatch.setattr(assets, "_CHECKOUT", bundle / "none")
+    monkeypatch.setattr(system, "_INSTALLED", bundle.parent)
+    monkeypatch.setattr(system, "_CHECKOUT", bundle / "none")
     assert models.load("bundled", device="cpu").lookback == 48
 
 

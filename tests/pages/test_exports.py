@@ -11,7 +11,7 @@ import pytest
 import kronos
 from data_sources.csv.reader import CsvChoices
 from data_sources.samples import load_sample
-from kronos.assets import asset_path
+from kronos.system import asset_path
 from pages.ui.fan import exports
 from pages.ui.fan.candle_code import fetch_code, sample_code, upload_code
 from pages.ui.frame.disclaimer import DISCLAIMER

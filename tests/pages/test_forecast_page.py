@@ -8,10 +8,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from kronos import models
-from kronos.assets import asset_path
 from kronos.decoding.drawing import Drawing
 from kronos.errors import Busy, CheckpointUnavailable
 from kronos.serving.engine import Request
+from kronos.system import asset_path
 from pages.ui.inputs.candles import UPLOAD
 from pages.ui.jobs import services
 from pages.ui.jobs.opening import opening_request

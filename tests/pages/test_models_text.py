@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from kronos import machine, models
+from kronos import models, system
 from kronos.errors import CheckpointCorrupt, CheckpointUnavailable
 from kronos.forecasters.base import Placement
 from kronos.self_test import TITLES, SelfTest, Step
@@ -87,7 +87,7 @@ def test_the_device_is_not_guessed_before_a_model_is_loaded():
 
 def test_a_system_that_tells_nothing_is_no_error(monkeypatch):
     for name in ("process_bytes", "total_bytes", "free_bytes"):
-        monkeypatch.setattr(machine, name, lambda: None)
+        monkeypatch.setattr(system, name, lambda: None)
     assert fact(models_text.machine_facts([]), "Server memory") == "not known; "
 
 

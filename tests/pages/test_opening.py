@@ -15,7 +15,7 @@ from pages.ui.jobs.opening import opening_request, prepare_opening
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(kept, "user_cache_path", lambda name: tmp_path / name)
+    monkeypatch.setattr(kept, "user_cache", (tmp_path / "kronos-fan").joinpath)
     return tmp_path
 
 

@@ -12,11 +12,11 @@ import pytest
 
 import kronos
 from data_sources.samples import load_sample
-from kronos.assets import asset_path
 from kronos.decoding.sequence import Drawing
 from kronos.errors import Busy, InvalidRequest, RateLimited, SourceBlocked, SourceDown
 from kronos.serving.engine import Request
 from kronos.serving.service import new_engine
+from kronos.system import asset_path
 from pages.ui.jobs.registry import RUNS_WAITING
 from pages.ui.watchlist import fetch as watchlist_fetch
 from pages.ui.watchlist.desk import RUNS_AT_ONCE, WatchDesk

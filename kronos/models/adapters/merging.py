@@ -6,7 +6,6 @@ needs to know nothing of adapters.
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from torch import Tensor
 from kronos.errors import CheckpointInvalid
 from kronos.models.adapters.adapter import AdapterFacts, check_tensors, digest_of
 from kronos.nn.model import Kronos
+from kronos.system import atomic_write
 
 __all__ = ["EVENT_BLOCK", "load_adapter", "merge", "save_adapter"]
 
@@ -31,9 +31,8 @@ def save_adapter(path: Path, facts: AdapterFacts, tensors: dict[str, Tensor]) ->
     held = {name: t.detach().float().cpu().contiguous() for name, t in tensors.items()}
     facts = replace(facts, tensors_sha256=digest_of(_bytes(held)))
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    save_file(held, partial, metadata=facts.header())
-    os.replace(partial, path)
+    with atomic_write(path, is_only_writer=True) as partial:
+        save_file(held, partial, metadata=facts.header())
     return facts
 
 

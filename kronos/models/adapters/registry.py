@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from pathlib import Path
 
 from kronos.errors import InvalidRequest
 from kronos.models.adapters.adapter import read_facts
+from kronos.system import atomic_write, user_data
 
 __all__ = [
     "adapter_path",
@@ -73,15 +73,8 @@ def install_adapter(file: Path, name: str) -> Path:
     read_facts(file)
     target = adapters_folder() / f"{check_name(name)}{_ENDING}"
     target.parent.mkdir(parents=True, exist_ok=True)
-    # Of its own for every process: two may install at once, and each must be whole.
-    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
-    try:
+    with atomic_write(target, flush=True) as partial:
         shutil.copyfile(file, partial)
-        with partial.open("rb") as opened:
-            os.fsync(opened.fileno())
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
     return target
 
 
@@ -96,6 +89,4 @@ def delete_adapter(name: str) -> int:
 
 
 def _data() -> Path:
-    from platformdirs import user_data_path
-
-    return user_data_path("kronos-fan")
+    return user_data()

@@ -19,7 +19,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from typing import Any
 from kronos.errors import CheckpointCorrupt
 from kronos.models.hub.repository import WEIGHTS_NAME, RemoteFile, Repository
 from kronos.models.hub.settings import cache_folder, client
+from kronos.system import atomic_write
 
 __all__ = ["cached_file", "cached_folder", "check", "problem", "remove", "sweep", "verify"]
 
@@ -218,11 +218,8 @@ def _write_record(repo: Repository, name: str, entry: dict[str, Any]) -> None:
     text = json.dumps({**_read_record(repo), name: entry}, indent=2)
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, suffix=".new", delete=False
-        ) as opened:
-            opened.write(text)
-        os.replace(opened.name, path)
+        with atomic_write(path) as partial:
+            partial.write_text(text, encoding="utf-8")
 
 
 def _discard(path: Path) -> None:

@@ -7,14 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from platformdirs import user_cache_path
-
 from kronos import models
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest, KronosError
 from kronos.portfolio import Backtest, Market, backtest
 from kronos.serving.jobs import JobControl
 from kronos.serving.service import engine
+from kronos.system import user_cache
 from pages.ui.backtest.request import BacktestRequest
 from pages.ui.jobs.registry import Run
 from pages.ui.watchlist.fetch import Fetching, OpenSource, uploaded_bars
@@ -76,7 +75,7 @@ def backtest_work(
             engine(),
             market,
             request.plan,
-            cache_folder=user_cache_path("kronos-fan") / "backtests",
+            cache_folder=user_cache("backtests"),
             progress=control.progress,
             watch=lambda status: control.check(),
             partial=keep_partial,

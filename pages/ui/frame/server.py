@@ -24,7 +24,7 @@ from streamlit import config, file_util
 from streamlit.starlette import App
 
 from kronos.errors import KronosError
-from kronos.torch_setup import prepare_torch
+from kronos.serving.torch_setup import prepare_torch
 from pages.ui.frame.shell import ADDRESSES
 from pages.ui.jobs.startup_cache import has_kept
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from kronos.assets import asset_path
+from kronos.system import asset_path
 from pages.ui.frame.glossary import show_glossary
 from pages.ui.frame.links import remember_link
 

@@ -12,11 +12,9 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
-from kronos.digest import sha256_of
 from kronos.errors import InvalidRequest
 from kronos.serving.queue import JobQueue
+from kronos.system import sha256_of, user_cache
 
 logger = logging.getLogger(__name__)
 _SUFFIX = ".safetensors"
@@ -25,7 +23,7 @@ _LIBRARY = Path(__file__).resolve().parents[3] / "kronos"
 
 def folder() -> Path:
     """Where they lie: in the user's cache, which may be deleted at any time."""
-    return user_cache_path("kronos-fan") / "forecasts" / _code()[:16]
+    return user_cache("forecasts", _code()[:16])
 
 
 def has_kept() -> bool:
@@ -35,7 +33,7 @@ def has_kept() -> bool:
 
 def keep(key: str, queue: JobQueue) -> None:
     """Keep a finished forecast, the only one; where that is not possible, say so and go on."""
-    from kronos.forecast_file import save_forecast
+    from kronos.export import save_forecast
 
     status = queue.status(key)
     if status is None or status.state != "done":
@@ -52,7 +50,7 @@ def keep(key: str, queue: JobQueue) -> None:
 
 def offer_kept(queue: JobQueue) -> None:
     """Let the queue answer with what is kept."""
-    from kronos.forecast_file import load_forecast
+    from kronos.export import load_forecast
 
     for path in folder().glob(f"*{_SUFFIX}"):
         if queue.status(path.stem) is not None:  # whoever came first has read it

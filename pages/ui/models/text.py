@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
-from kronos import machine
+from kronos import system
 from kronos.errors import CheckpointCorrupt
 from kronos.models import BUNDLED, Checked, Entry
 from kronos.self_test import TITLES, SelfTest, Step
@@ -101,7 +101,7 @@ def _memory(loaded: LoadedModel | None) -> Readout:
 
 def machine_facts(loaded: Sequence[LoadedModel]) -> list[Readout]:
     """Device, number format and memory, as far as they are known without loading anything."""
-    total, free = machine.total_bytes(), machine.free_bytes()
+    total, free = system.total_bytes(), system.free_bytes()
     remark = f"of {size_text(total)}" if total else ""
     if total and free is not None:
         remark += f", {size_text(free)} free"
@@ -109,7 +109,7 @@ def machine_facts(loaded: Sequence[LoadedModel]) -> list[Readout]:
     count = f"{len(loaded)} model{'' if len(loaded) == 1 else 's'}"
     return [
         *_device_facts(loaded),
-        Readout("Server memory", size_text(machine.process_bytes()), remark),
+        Readout("Server memory", size_text(system.process_bytes()), remark),
         Readout(
             "Model memory",
             size_text(weights) if loaded else "None",
@@ -119,7 +119,7 @@ def machine_facts(loaded: Sequence[LoadedModel]) -> list[Readout]:
 
 
 def _device_facts(loaded: Sequence[LoadedModel]) -> list[Readout]:
-    n_processors = machine.n_processors()
+    n_processors = system.n_processors()
     processors = f"{n_processors} processor{'' if n_processors == 1 else 's'}"
     placed = [model for model in loaded if model.placement is not None]
     if not placed:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kronos.collector import collector_paused
 from kronos.serving.engine import Engine
 from kronos.serving.jobs import JobControl, JobStatus, Limits
 from kronos.serving.worker import Worker
+from kronos.system import collector_paused
 from pages.ui.track_record.filters import Choices, Chosen, choices_of, labels_of
 from pages.ui.track_record.study import Study, study
 

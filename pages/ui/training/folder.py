@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from platformdirs import user_data_path
 
 from data_sources.csv.reader import CsvChoices
 from kronos.candles import Candles
 from kronos.forecast import COLUMNS
+from kronos.system import user_data
 from pages.ui.training.data import Series, facts_of, table_of
 from pages.ui.training.plan import Plan, Settings, arguments
 
@@ -34,7 +34,7 @@ _ID = re.compile(r"[A-Za-z0-9_-]{22}")
 
 def runs_folder() -> Path:
     """Where the runs of this machine lie."""
-    return user_data_path("kronos-fan") / "runs"
+    return user_data("runs")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import Literal
 
 import kronos
 from kronos.errors import Busy
-from kronos.machine import n_processors
+from kronos.system import n_processors
 from pages.ui.training import lock
 from pages.ui.training.folder import TrainingRun, delete_old_runs, runs_folder
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from kronos.assets import asset_path
+from kronos.system import asset_path
 from tests.browser.conftest import PATIENCE_MS, Server, Visit, wait_for_fan
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]

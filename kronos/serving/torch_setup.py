@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 
-from kronos.collector import collector_paused
+from kronos.system import collector_paused
 
 __all__ = ["prepare_torch"]
 

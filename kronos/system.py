@@ -1,0 +1,191 @@
+"""The machine and the process: bundled files, folders of the user, memory, files, the collector.
+
+Needs the standard library alone and is cheap to import.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = [
+    "asset_path",
+    "atomic_write",
+    "collector_paused",
+    "exit_without_collecting",
+    "free_bytes",
+    "n_processors",
+    "peak_bytes",
+    "process_bytes",
+    "sha256_of",
+    "total_bytes",
+    "user_cache",
+    "user_data",
+]
+
+_APPLICATION = "kronos-fan"
+_PACKAGE = Path(__file__).resolve().parent
+# A wheel carries the checkout's assets/ folder as kronos/_assets (see pyproject.toml).
+_INSTALLED = _PACKAGE / "_assets"
+_CHECKOUT = _PACKAGE.parent / "assets"
+_STATUS, _MEMORY = Path("/proc/self/status"), Path("/proc/meminfo")
+
+
+def asset_path(*parts: str) -> Path:
+    """Path of a bundled file or folder, in a checkout and in an installed wheel alike.
+
+    Args:
+        parts: Components below assets/, such as "samples", "GOOG_1d.csv". They are names from
+            the code, never from a user.
+
+    Returns:
+        The absolute path. It need not exist: the caller knows what a missing file means.
+
+    Raises:
+        ValueError: A component is absolute or leads out of the assets folder.
+    """
+    relative = Path(*parts)
+    if relative.is_absolute() or ".." in relative.parts:
+        raise ValueError(f"An asset is named by components below assets/, found {parts!r}.")
+    root = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
+    return root / relative
+
+
+def user_data(*parts: str) -> Path:
+    """Path below this user's data folder, for files that no program can make again."""
+    from platformdirs import user_data_path
+
+    return user_data_path(_APPLICATION).joinpath(*parts)
+
+
+def user_cache(*parts: str) -> Path:
+    """Path below this user's cache folder, which may be deleted at any time."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path(_APPLICATION).joinpath(*parts)
+
+
+@contextmanager
+def atomic_write(
+    path: Path, *, is_only_writer: bool = False, flush: bool = False
+) -> Iterator[Path]:
+    """Replace a file as a whole: a reader finds the old content or the new one.
+
+        with atomic_write(path) as partial:
+            partial.write_text(text, encoding="utf-8")
+
+    Args:
+        path: The file. Its folder must exist.
+        is_only_writer: No other thread or process writes this file meanwhile. The partial file then
+            has a fixed name, so that killed runs leave one of them at most.
+        flush: Wait until the content is on the disk before the file gets its name.
+
+    Yields:
+        The partial file to write, in the same folder. It replaces `path` when the block ends, and
+        is removed when the block raises.
+    """
+    suffix = "" if is_only_writer else f".{os.getpid()}-{threading.get_ident()}"
+    partial = path.with_name(f"{path.name}{suffix}.partial")
+    try:
+        yield partial
+        if flush:
+            with partial.open("rb") as opened:
+                os.fsync(opened.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file, as 64 hexadecimal digits."""
+    with open(path, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def process_bytes() -> int | None:
+    """Resident memory of this process; None where the system does not report it."""
+    resident = _kilobytes(_STATUS, "VmRSS")
+    if resident is not None:
+        return resident
+    import subprocess
+
+    try:  # Systems without /proc, macOS among them.
+        listed = subprocess.run(
+            ["ps", "-o", "rss=", "-p", str(os.getpid())],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=2,
+        )
+        return 1024 * int(listed.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+
+
+def peak_bytes() -> int:
+    """Largest resident memory of this process so far."""
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak  # kilobytes on Linux
+
+
+def total_bytes() -> int | None:
+    """Memory of the machine; None where the system does not report it."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def free_bytes() -> int | None:
+    """Memory available without swapping; None where the system does not report it."""
+    return _kilobytes(_MEMORY, "MemAvailable")
+
+
+def n_processors() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _kilobytes(path: Path, name: str) -> int | None:
+    """Bytes of a line such as "VmRSS:   1234 kB"."""
+    try:
+        lines = path.read_text(encoding="ascii", errors="replace").splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return None
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Pause the cyclic garbage collector of the process, for large imports.
+
+    Importing torch makes hundreds of thousands of objects and no garbage; the collector would walk
+    them again and again while their number grows.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def exit_without_collecting() -> None:
+    """Let the interpreter exit without a last garbage collection.
+
+    For a program that owns its process. Files and threads are closed as usual.
+    """
+    atexit.unregister(gc.freeze)
+    atexit.register(gc.freeze)

@@ -1,0 +1,85 @@
+"""Memory, processors and folders of the machine; files that are replaced as a whole."""
+
+import os
+from pathlib import Path
+from threading import Barrier, Thread
+
+import numpy as np
+import pytest
+
+from kronos import system
+
+
+def test_the_memory_of_this_process_follows_what_it_holds():
+    before = system.process_bytes()
+    block = np.ones(8_000_000)
+    assert system.process_bytes() - before > 0.9 * block.nbytes
+
+
+def test_the_parts_fit_into_the_whole():
+    total = system.total_bytes()
+    assert system.process_bytes() < total
+    assert system.free_bytes() is None or system.free_bytes() <= total
+    assert 1 <= system.n_processors() <= os.cpu_count()
+
+
+def test_a_system_without_proc_is_asked_by_ps(monkeypatch):
+    known = system.process_bytes()
+    monkeypatch.setattr(system, "_STATUS", Path("nowhere"))
+    monkeypatch.setattr(system, "_MEMORY", Path("nowhere"))
+    assert 0.5 < system.process_bytes() / known < 2
+    assert system.free_bytes() is None
+    monkeypatch.setenv("PATH", "")
+    assert system.process_bytes() is None
+
+
+def test_data_and_cache_have_a_folder_each(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert system.user_data("runs") == tmp_path / "data" / "kronos-fan" / "runs"
+    assert system.user_cache("a", "b") == tmp_path / "cache" / "kronos-fan" / "a" / "b"
+
+
+@pytest.mark.parametrize("flush", [False, True])
+@pytest.mark.parametrize("is_only_writer", [False, True])
+def test_a_file_is_replaced_only_when_it_is_complete(tmp_path, is_only_writer, flush):
+    path = tmp_path / "facts.json"
+    path.write_text("old")
+    with system.atomic_write(path, is_only_writer=is_only_writer, flush=flush) as partial:
+        partial.write_text("new")
+        assert partial.parent == tmp_path
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "facts.json"
+    path.write_text("old")
+
+    def fail_halfway() -> None:
+        with system.atomic_write(path) as partial:
+            partial.write_text("half")
+            raise ValueError("disk")
+
+    with pytest.raises(ValueError, match="disk"):
+        fail_halfway()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_threads_that_write_one_file_do_not_mix_their_content(tmp_path):
+    path, both_open = tmp_path / "facts.json", Barrier(2, timeout=30)
+
+    def write(text: str) -> None:
+        with system.atomic_write(path) as partial:
+            partial.write_text(text)
+            both_open.wait()
+
+    threads = [Thread(target=write, args=(letter * 50_000,)) for letter in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(path.read_text()) in ({"a"}, {"b"})
+    assert list(tmp_path.iterdir()) == [path]
