@@ -8,10 +8,10 @@ from pages.ui.backtest.work import backtest_work
 from pages.ui.frame.messages import plain, show_error
 from pages.ui.frame.shell import require_shell
 from pages.ui.frame.viewport import is_narrow
+from pages.ui.inputs.instruments import open_source
 from pages.ui.jobs import services
 from pages.ui.jobs.run_button import run_button
 from pages.ui.jobs.session_runs import RunSession
-from pages.ui.watchlist.sources import open_source
 
 require_shell()
 session = RunSession(

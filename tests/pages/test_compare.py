@@ -9,18 +9,17 @@ import pandas as pd
 import pytest
 
 from kronos.evaluation.cone import ewma_volatility
+from pages.ui.chart.overlay import COLOURS, DASHES, overlay_figure
+from pages.ui.chart.panels import Contender, compare_description, panel_figure
 from pages.ui.chart.scene import build_scene
-from pages.ui.compare.figure import Contender, compare_description, panel_figure
-from pages.ui.compare.overlay import COLOURS, DASHES, overlay_figure
 from pages.ui.compare.table import (
     Cost,
-    bars_on_offer,
-    default_bars,
     horizon_table,
     model_table,
     past_scores,
     verdict_text,
 )
+from pages.ui.inputs.controls import bars_on_offer, default_bars
 
 VIEWS = ("price", "percent", "log")
 

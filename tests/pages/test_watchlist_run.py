@@ -17,10 +17,11 @@ from kronos.errors import Busy, InvalidRequest, RateLimited, SourceBlocked, Sour
 from kronos.serving.engine import Request
 from kronos.serving.service import new_engine
 from kronos.system import asset_path
+from pages.ui.inputs import list_bars as watchlist_fetch
+from pages.ui.inputs.instruments import Entry
 from pages.ui.jobs.registry import RUNS_WAITING
-from pages.ui.watchlist import fetch as watchlist_fetch
 from pages.ui.watchlist.desk import RUNS_AT_ONCE, WatchDesk
-from pages.ui.watchlist.request import Entry, WatchRequest
+from pages.ui.watchlist.request import WatchRequest
 from pages.ui.watchlist.rows import LEVELS
 from tests.pages.watchlist_cases import PATIENCE, Slices, request, wait_for_end, wait_until
 

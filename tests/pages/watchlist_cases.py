@@ -13,7 +13,8 @@ from data_sources.source import Bars, Instrument
 from kronos import models
 from kronos.errors import UnknownSymbol
 from kronos.forecast import SamplingParameters
-from pages.ui.watchlist.request import Entry, WatchRequest
+from pages.ui.inputs.instruments import Entry
+from pages.ui.watchlist.request import WatchRequest
 from pages.ui.watchlist.run import WatchRun
 
 PATIENCE = 60.0

@@ -13,14 +13,19 @@ from kronos.portfolio.plan import Plan
 from kronos.portfolio.rules import Costs, Rules
 from kronos.portfolio.signals import SIGNALS
 from pages.ui.backtest.request import BacktestRequest
-from pages.ui.compare.choices import Choice, choices
 from pages.ui.frame.glossary import meaning
 from pages.ui.inputs.controls import LARGEST_SEED
+from pages.ui.inputs.instruments import (
+    MAX_SYMBOLS,
+    SAMPLES,
+    Entry,
+    choose_files,
+    open_source,
+    read_symbols,
+    source_titles,
+)
+from pages.ui.inputs.model_choices import Choice, choices
 from pages.ui.inputs.request import MAX_HORIZON, MAX_PATHS
-from pages.ui.watchlist.files import choose_files
-from pages.ui.watchlist.request import Entry
-from pages.ui.watchlist.sources import SAMPLES, open_source, source_titles
-from pages.ui.watchlist.symbols import MAX_SYMBOLS, read_symbols
 
 SAMPLE_INTERVAL = "1d"
 SAMPLES_FROM = dt.date(2012, 6, 1)

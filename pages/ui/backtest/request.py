@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass
 
 from kronos.errors import InvalidRequest
 from kronos.portfolio.plan import Plan
+from pages.ui.inputs.instruments import MAX_SYMBOLS, Entry
 from pages.ui.inputs.request import require_size
-from pages.ui.watchlist.request import Entry
-from pages.ui.watchlist.symbols import MAX_SYMBOLS
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from kronos.serving.jobs import JobControl
 from kronos.serving.service import engine
 from kronos.system import user_cache
 from pages.ui.backtest.request import BacktestRequest
+from pages.ui.inputs.list_bars import Fetching, OpenSource, uploaded_bars
 from pages.ui.jobs.registry import Run
-from pages.ui.watchlist.fetch import Fetching, OpenSource, uploaded_bars
 
 FETCHING, FORECASTING = "Fetching bars", "Forecasting"
 

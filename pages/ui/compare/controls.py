@@ -6,14 +6,13 @@ import streamlit as st
 
 from kronos.forecast import SamplingParameters
 from kronos.models import BUNDLED
-from pages.ui.compare.choices import Choice, choices
-from pages.ui.compare.figure import LETTERS
-from pages.ui.compare.table import bars_on_offer, default_bars
+from pages.ui.chart.panels import LETTERS
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
 from pages.ui.inputs import controls
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.market_events import told_to
+from pages.ui.inputs.model_choices import Choice, choices
 from pages.ui.inputs.request import ForecastRequest
 
 FIRST = (BUNDLED, "ewma", "garch", "fhs")
@@ -84,18 +83,3 @@ def _choose_place(place: int, found: dict[str, Choice]) -> tuple[Choice, float, 
             help=meaning("Top-p"),
         )  # fmt: skip
     return choice, round(float(temperature), 4), round(float(top_p), 4)
-
-
-def choose_bars(horizon: int) -> list[int]:
-    """The bars ahead that a table has rows for, ascending; says so where none is chosen."""
-    bars = st.pills(
-        "Bars ahead",
-        bars_on_offer(horizon),
-        selection_mode="multi",
-        default=default_bars(horizon),
-        key=f"bars_{horizon}",
-        bind="query-params",
-    )
-    if not bars:
-        st.caption("Choose at least one bar.")
-    return sorted(bars)

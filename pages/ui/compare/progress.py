@@ -10,11 +10,11 @@ import streamlit as st
 from kronos.candles import Candles
 from kronos.errors import Busy
 from kronos.serving.jobs import JobStatus
-from pages.ui.compare.choices import choice_of, title_of
-from pages.ui.compare.figure import LETTERS
+from pages.ui.chart.panels import LETTERS
 from pages.ui.compare.runs import SideBySide, is_pending
 from pages.ui.frame.messages import error_text, plain, show_error
 from pages.ui.inputs.candles import ChosenCandles
+from pages.ui.inputs.model_choices import choice_of, title_of
 from pages.ui.inputs.request import ForecastRequest
 from pages.ui.jobs.progress import POLL_SECONDS, progress_share, progress_text
 from pages.ui.jobs.run import Run

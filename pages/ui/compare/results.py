@@ -9,17 +9,15 @@ import streamlit as st
 
 from kronos.candles import Candles
 from pages.ui.chart.figure import fan_figure
-from pages.ui.chart.scene import build_scene
-from pages.ui.chart.view import choose_view, show_figure
-from pages.ui.compare import table as compare_table
-from pages.ui.compare.choices import choice_of, title_of
-from pages.ui.compare.controls import choose_bars
-from pages.ui.compare.figure import (
+from pages.ui.chart.overlay import overlay_figure
+from pages.ui.chart.panels import (
     Contender,
     compare_description,
     panel_figure,
 )
-from pages.ui.compare.overlay import overlay_figure
+from pages.ui.chart.scene import build_scene
+from pages.ui.chart.view import choose_view, show_figure
+from pages.ui.compare import table as compare_table
 from pages.ui.compare.runs import Finished
 from pages.ui.compare.table import Cost
 from pages.ui.fan.calibration import choose_fans
@@ -28,6 +26,8 @@ from pages.ui.fan.results import caution_notes
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
 from pages.ui.inputs.candles import ChosenCandles
+from pages.ui.inputs.controls import choose_bars
+from pages.ui.inputs.model_choices import choice_of, title_of
 
 Arrangement = Literal["panels", "overlay"]
 ARRANGEMENTS: dict[Arrangement, str] = {"panels": "Panels", "overlay": "Overlay"}

@@ -16,7 +16,7 @@ from kronos.candles import Candles
 from kronos.errors import Busy
 from kronos.forecast import Forecast
 from kronos.serving.jobs import JobStatus
-from pages.ui.compare.choices import choice_of
+from pages.ui.inputs.model_choices import choice_of
 from pages.ui.inputs.request import ForecastRequest
 from pages.ui.jobs import services, session
 from pages.ui.jobs.run import Run

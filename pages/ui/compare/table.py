@@ -12,8 +12,8 @@ from kronos.candles import Candles
 from kronos.evaluation.cone import WARMUP, cone_scale, ewma_volatility
 from kronos.evaluation.scores import score_paths
 from kronos.forecast import Forecast
+from pages.ui.chart.panels import Contender
 from pages.ui.chart.scene import actual_bars
-from pages.ui.compare.figure import Contender
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +106,6 @@ def past_scores(candles: Candles, forecast: Forecast) -> tuple[float, float, int
     scores = score_paths(returns, forecast.log_returns()[:, known], scale)
     crps = float(scores.crps.mean()) if sigma > 0 else float("nan")
     return crps, 100.0 * float(scores.inside.mean()), int(known.sum())
-
-
-def bars_on_offer(horizon: int) -> list[int]:
-    """The first bar, and every eighth of the horizon."""
-    return sorted({1, *(max(1, horizon * part // 8) for part in range(1, 9))})
-
-
-def default_bars(horizon: int) -> list[int]:
-    """A quarter of the horizon, half of it, and its end."""
-    return sorted({max(1, horizon // 4), max(1, horizon // 2), horizon})
 
 
 def verdict_text(rows: pd.DataFrame) -> str | None:

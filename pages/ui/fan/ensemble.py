@@ -1,48 +1,13 @@
-"""The ensemble as one of the models, and its weights in words and numbers."""
+"""The weights of an ensemble, in words and numbers."""
 
 from __future__ import annotations
 
 import pandas as pd
 import streamlit as st
 
-from kronos import models
-from kronos.errors import InvalidRequest
 from kronos.forecast import Forecast
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
-from pages.ui.jobs import services
-
-__all__ = ["ensemble_entry", "ensemble_remark", "show_weights", "weights_table", "weights_text"]
-
-_MAX_LOOKBACK = 1000
-"""Most bars that a member is asked to read."""
-
-
-def ensemble_entry() -> models.Entry | None:
-    """The ensemble as a list of models shows it; None where its weights cannot be read."""
-    try:
-        weights = services.ensemble()
-    except InvalidRequest:
-        return None
-    members = {entry.name: entry for entry in services.models() if entry.name in weights.members}
-    states = {entry.state for entry in members.values()}
-    return models.Entry(
-        name=models.ENSEMBLE,
-        title="Ensemble",
-        state="broken" if states & {"broken", "downloadable"} else "cached",
-        n_bytes=sum(entry.n_bytes for entry in members.values()),
-        n_parameters=sum(entry.n_parameters for entry in members.values()),
-        max_context=_MAX_LOOKBACK,
-        lookback=None,
-        licence="",
-        revision=weights.revision,
-    )
-
-
-def ensemble_remark() -> str:
-    """Members of the ensemble and where their weights come from."""
-    weights = services.ensemble()
-    return f"Averages {', '.join(weights.members)}. Weights: {weights.reason}"
 
 
 def weights_text(forecast: Forecast) -> str:

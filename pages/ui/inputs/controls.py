@@ -10,11 +10,11 @@ import streamlit as st
 from kronos import models
 from kronos.calendars.intervals import is_intraday
 from kronos.forecast import SamplingParameters
-from pages.ui.fan.ensemble import ensemble_entry, ensemble_remark
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.market_events import currency_of, told_to
+from pages.ui.inputs.model_choices import ensemble_entry, ensemble_remark, model_state
 from pages.ui.inputs.own_events import choose_own_events
 from pages.ui.inputs.request import (
     DEFAULT_HORIZON,
@@ -82,21 +82,6 @@ def choose_seed() -> int:
         help=meaning("Seed"),
     )  # fmt: skip
     return int(seed)
-
-
-def model_state(entry: models.Entry) -> str:
-    """Size of a model and whether it is here, in a few words."""
-    size = f"{entry.n_bytes / 1e6:,.0f} MB"
-    where = {
-        "bundled": "ships with the app",
-        "cached": "cached on this machine",
-        "downloadable": f"will be downloaded: {size}" if entry.n_bytes else "will be downloaded",
-        "broken": "cannot be used as it is",
-    }[entry.state]
-    if not entry.n_parameters:
-        return where
-    reads = ", reads events" if entry.name in services.event_readers() else ""
-    return f"{entry.n_parameters / 1e6:,.1f} million parameters{reads}, {where}"
 
 
 def _choose_model() -> models.Entry:
@@ -182,3 +167,28 @@ def _drop_unless_within(key: str, first: dt.date, last: dt.date) -> None:
     day = st.session_state.get(key)
     if isinstance(day, dt.date) and not first <= day <= last:
         st.session_state[key] = None
+
+
+def choose_bars(horizon: int) -> list[int]:
+    """The bars ahead that a table has rows for, ascending; says so where none is chosen."""
+    bars = st.pills(
+        "Bars ahead",
+        bars_on_offer(horizon),
+        selection_mode="multi",
+        default=default_bars(horizon),
+        key=f"bars_{horizon}",
+        bind="query-params",
+    )
+    if not bars:
+        st.caption("Choose at least one bar.")
+    return sorted(bars)
+
+
+def bars_on_offer(horizon: int) -> list[int]:
+    """The first bar, and every eighth of the horizon."""
+    return sorted({1, *(max(1, horizon * part // 8) for part in range(1, 9))})
+
+
+def default_bars(horizon: int) -> list[int]:
+    """A quarter of the horizon, half of it, and its end."""
+    return sorted({max(1, horizon // 4), max(1, horizon // 2), horizon})

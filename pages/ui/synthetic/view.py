@@ -17,11 +17,11 @@ from kronos.serving.jobs import JobStatus
 from kronos.synthetic.export import report_json
 from kronos.synthetic.generate import MAX_BARS, MAX_SERIES, SyntheticPlan
 from kronos.synthetic.realism import Realism
-from pages.ui.compare.choices import choices
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.controls import LARGEST_SEED
+from pages.ui.inputs.model_choices import choices
 from pages.ui.jobs.progress import progress_text
 from pages.ui.synthetic.figure import MOST_DRAWN, memory_figure, series_figure
 from pages.ui.synthetic.work import Outcome, SyntheticRequest

@@ -18,7 +18,8 @@ from kronos.training.corpus import Corpus
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
 from pages.ui.inputs.candles import choose_reading
-from pages.ui.inputs.controls import LARGEST_SEED, model_state
+from pages.ui.inputs.controls import LARGEST_SEED
+from pages.ui.inputs.model_choices import model_state
 from pages.ui.jobs import services
 from pages.ui.training.data import Series, as_corpus
 from pages.ui.training.plan import (

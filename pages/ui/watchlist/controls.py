@@ -11,16 +11,25 @@ from data_sources.registry import exchange_titles
 from kronos import models
 from kronos.forecast import SamplingParameters
 from pages.ui.frame.glossary import meaning
-from pages.ui.inputs.controls import LARGEST_SEED, model_state
+from pages.ui.inputs.controls import LARGEST_SEED
+from pages.ui.inputs.instruments import (
+    MAX_SYMBOLS,
+    SAMPLES,
+    Entry,
+    SymbolList,
+    choose_files,
+    list_line,
+    open_source,
+    read_symbols,
+    source_titles,
+)
+from pages.ui.inputs.list_bars import sample_intervals
+from pages.ui.inputs.model_choices import model_state
 from pages.ui.inputs.request import DEFAULT_HORIZON, DEFAULT_PATHS, MAX_HORIZON, MAX_PATHS
 from pages.ui.inputs.symbol_list import known_instruments
 from pages.ui.inputs.ticker import OTHERS
 from pages.ui.jobs import services
-from pages.ui.watchlist.fetch import sample_intervals
-from pages.ui.watchlist.files import choose_files
-from pages.ui.watchlist.request import Entry, WatchRequest
-from pages.ui.watchlist.sources import SAMPLES, open_source, source_titles
-from pages.ui.watchlist.symbols import MAX_SYMBOLS, SymbolList, list_line, read_symbols
+from pages.ui.watchlist.request import WatchRequest
 
 PREFERRED_INTERVAL = "1d"
 _SEPARATOR = " · "

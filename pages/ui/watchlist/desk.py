@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kronos.serving.queue import JobQueue
+from pages.ui.inputs.list_bars import OpenSource
 from pages.ui.jobs.registry import Desk
-from pages.ui.watchlist.fetch import OpenSource
 from pages.ui.watchlist.request import WatchRequest
 from pages.ui.watchlist.run import Keep, WatchRun
 

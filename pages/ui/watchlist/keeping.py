@@ -9,13 +9,12 @@ from streamlit.runtime.state import SessionStateProxy
 
 from data_sources.registry import exchange_titles
 from pages.ui.frame.messages import plain
+from pages.ui.inputs.instruments import MAX_TEXT, SAMPLES, list_line, source_titles
 from pages.ui.inputs.ticker import OTHERS
 from pages.ui.watchlist.controls import ChosenList, symbols_key, tidy_symbols
 from pages.ui.watchlist.exports import list_text, watch_csv, watch_json
 from pages.ui.watchlist.run import WatchRun
 from pages.ui.watchlist.saved import MAX_NAME, MAX_SAVED, Saved, SavedList, delete, put, saved_lists
-from pages.ui.watchlist.sources import SAMPLES, source_titles
-from pages.ui.watchlist.symbols import MAX_TEXT, list_line
 
 
 def show_keeping(chosen: ChosenList) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from data_sources.samples import SAMPLES as ALL_SAMPLES
 from data_sources.source import Instrument
+from pages.ui.inputs.instruments import SAMPLES
 from pages.ui.inputs.ticker import ticker_link
 from pages.ui.watchlist.run import WatchRun
-from pages.ui.watchlist.sources import SAMPLES
 
 
 def forecast_query(run: WatchRun, i: int, model_title: str) -> dict[str, str] | None:

@@ -8,27 +8,8 @@ from dataclasses import asdict, dataclass
 
 from kronos.errors import InvalidRequest
 from kronos.forecast import SamplingParameters
+from pages.ui.inputs.instruments import MAX_SYMBOLS, Entry
 from pages.ui.inputs.request import require_size
-from pages.ui.watchlist.symbols import MAX_SYMBOLS
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One instrument to forecast.
-
-    Attributes:
-        symbol: Ticker at the source, or the name of an uploaded file.
-        interval: Width of a bar; empty for an uploaded file, which says it itself.
-        digest: SHA-256 of an uploaded file; empty for a symbol.
-    """
-
-    symbol: str
-    interval: str = ""
-    digest: str = ""
-
-    @property
-    def is_file(self) -> bool:
-        return bool(self.digest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from kronos.errors import CheckpointError, ForecastCancelled, NotFinished
 from kronos.forecast import Forecast
 from kronos.serving.jobs import JobControl, JobStatus, Priority
 from kronos.serving.queue import JobQueue
+from pages.ui.inputs.list_bars import AT_A_TIME, Fetching, OpenSource, uploaded_bars
 from pages.ui.inputs.request import ForecastRequest, data_id
 from pages.ui.jobs.work import forecast_work
-from pages.ui.watchlist.fetch import AT_A_TIME, Fetching, OpenSource, uploaded_bars
 from pages.ui.watchlist.request import WatchRequest
 from pages.ui.watchlist.rows import Row, problem_text, summarise
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.ui.watchlist.symbols import MAX_SYMBOL_LENGTH, MAX_SYMBOLS
+from pages.ui.inputs.instruments import MAX_SYMBOL_LENGTH, MAX_SYMBOLS
 
 MAX_SAVED = 50
 MAX_NAME = 40

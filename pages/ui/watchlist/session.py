@@ -5,12 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from kronos.errors import Busy
+from pages.ui.inputs.instruments import SAMPLES
 from pages.ui.jobs import services
 from pages.ui.jobs.session import owner
 from pages.ui.watchlist.controls import ChosenList, needs_download
 from pages.ui.watchlist.request import WatchRequest
 from pages.ui.watchlist.run import WatchRun
-from pages.ui.watchlist.sources import SAMPLES
 
 _RUN = "watch_run"
 _CANCELLED = "watch_cancelled"

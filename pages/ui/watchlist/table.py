@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from pages.ui.fan.readouts import sampling_error
+from pages.ui.inputs.instruments import Entry
 from pages.ui.watchlist.fan import fan_image
-from pages.ui.watchlist.request import Entry, WatchRequest
+from pages.ui.watchlist.request import WatchRequest
 from pages.ui.watchlist.rows import Row, RowState, Summary
 
 OPEN = "Open"

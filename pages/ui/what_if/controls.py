@@ -16,6 +16,7 @@ from pages.ui.frame.messages import plain
 from pages.ui.inputs import controls
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.market_events import currency_of, told_to
+from pages.ui.inputs.model_choices import model_state
 from pages.ui.inputs.own_events import choose_own_events
 from pages.ui.inputs.request import ForecastRequest
 from pages.ui.inputs.told import SURPRISES, Surprise, ToldEvents
@@ -59,7 +60,7 @@ def _choose_model() -> models.Entry:
     title = st.selectbox(
         "Model", list(entries), key="told_model", bind="query-params", help=meaning("Reads events")
     )
-    st.caption(controls.model_state(entries[title]))
+    st.caption(model_state(entries[title]))
     return entries[title]
 
 

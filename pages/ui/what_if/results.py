@@ -9,18 +9,18 @@ import streamlit as st
 from kronos.candles import Candles
 from kronos.events import Event
 from pages.ui.chart.figure import chart_description, fan_figure
+from pages.ui.chart.overlay import overlay_figure
+from pages.ui.chart.panels import Contender, compare_description, panel_figure
 from pages.ui.chart.scene import View, build_scene
 from pages.ui.chart.view import choose_view, show_figure
-from pages.ui.compare.choices import choice_of, title_of
-from pages.ui.compare.controls import choose_bars
-from pages.ui.compare.figure import Contender, compare_description, panel_figure
-from pages.ui.compare.overlay import overlay_figure
 from pages.ui.compare.progress import Words
 from pages.ui.compare.runs import Finished, SideBySide
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
 from pages.ui.inputs.candles import ChosenCandles
+from pages.ui.inputs.controls import choose_bars
 from pages.ui.inputs.market_events import events_of
+from pages.ui.inputs.model_choices import choice_of, title_of
 from pages.ui.inputs.request import ForecastRequest, context_of
 from pages.ui.jobs import services
 from pages.ui.what_if.change import change_table, change_text

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from kronos import models as zoo
+from kronos.errors import InvalidRequest
 from kronos.forecasters import baselines
-from pages.ui.fan.ensemble import ensemble_entry, ensemble_remark
-from pages.ui.inputs.controls import model_state
 from pages.ui.inputs.request import ForecastRequest
 from pages.ui.jobs import services
+
+_MAX_LOOKBACK = 1000
+"""Most bars that a member is asked to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,48 @@ def title_of(request: ForecastRequest) -> str:
     parts += [f"T {sampling.T:g}"] if sampling.T != 1.0 else []
     parts += [f"top-p {sampling.top_p:g}"] if sampling.top_p != 1.0 else []
     return ", ".join(parts)
+
+
+def model_state(entry: zoo.Entry) -> str:
+    """Size of a model and whether it is here, in a few words."""
+    size = f"{entry.n_bytes / 1e6:,.0f} MB"
+    where = {
+        "bundled": "ships with the app",
+        "cached": "cached on this machine",
+        "downloadable": f"will be downloaded: {size}" if entry.n_bytes else "will be downloaded",
+        "broken": "cannot be used as it is",
+    }[entry.state]
+    if not entry.n_parameters:
+        return where
+    reads = ", reads events" if entry.name in services.event_readers() else ""
+    return f"{entry.n_parameters / 1e6:,.1f} million parameters{reads}, {where}"
+
+
+def ensemble_entry() -> zoo.Entry | None:
+    """The ensemble as a list of models shows it; None where its weights cannot be read."""
+    try:
+        weights = services.ensemble()
+    except InvalidRequest:
+        return None
+    members = {entry.name: entry for entry in services.models() if entry.name in weights.members}
+    states = {entry.state for entry in members.values()}
+    return zoo.Entry(
+        name=zoo.ENSEMBLE,
+        title="Ensemble",
+        state="broken" if states & {"broken", "downloadable"} else "cached",
+        n_bytes=sum(entry.n_bytes for entry in members.values()),
+        n_parameters=sum(entry.n_parameters for entry in members.values()),
+        max_context=_MAX_LOOKBACK,
+        lookback=None,
+        licence="",
+        revision=weights.revision,
+    )
+
+
+def ensemble_remark() -> str:
+    """Members of the ensemble and where their weights come from."""
+    weights = services.ensemble()
+    return f"Averages {', '.join(weights.members)}. Weights: {weights.reason}"
 
 
 def _of_model(entry: zoo.Entry) -> Choice:

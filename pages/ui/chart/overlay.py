@@ -11,9 +11,9 @@ from kronos.candles import Candles
 from pages.ui.chart import colours as colour
 from pages.ui.chart import layers
 from pages.ui.chart.edge import spread
+from pages.ui.chart.panels import Contender, build_scenes, price_range, set_axes, set_layout
 from pages.ui.chart.scene import Scene, View
 from pages.ui.chart.sheet import Sheet
-from pages.ui.compare.figure import Contender, build_scenes, price_range, set_axes, set_layout
 
 COLOURS = ("#3F7DF2", "#D98A00", "#12A08C", "#CC6AA0")
 """One a place: told apart by colour-blind readers, and the dash says the same."""

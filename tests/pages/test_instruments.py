@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pages.ui.watchlist.symbols import (
+from pages.ui.inputs.instruments import (
     MAX_SYMBOL_LENGTH,
     MAX_SYMBOLS,
     is_symbol,

@@ -1,10 +1,21 @@
-"""Symbols out of pasted text: bounded, each once, and what was left out is said."""
+"""A list of instruments: symbols of a source out of pasted text, and uploaded files."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+from data_sources import registry as markets
+from data_sources.samples import SampleBars
+from kronos.errors import InvalidRequest
+
+SAMPLES = SampleBars.name
+open_source = markets.open_source
 
 MAX_SYMBOLS = 200
 MAX_SYMBOL_LENGTH = 40
@@ -15,6 +26,32 @@ _SEPARATORS = re.compile(r"[\s,;|]+")
 _QUOTES = "'\"`\u201c\u201d\u2018\u2019"
 _SIGNS = frozenset(".^=/:_&+*$-")
 _FIRST_SIGNS = frozenset("^$")
+MAX_FILE_MB = 5
+MAX_ALL_MB = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One instrument to forecast.
+
+    Attributes:
+        symbol: Ticker at the source, or the name of an uploaded file.
+        interval: Width of a bar; empty for an uploaded file, which says it itself.
+        digest: SHA-256 of an uploaded file; empty for a symbol.
+    """
+
+    symbol: str
+    interval: str = ""
+    digest: str = ""
+
+    @property
+    def is_file(self) -> bool:
+        return bool(self.digest)
+
+
+def source_titles() -> dict[str, str]:
+    """Title of every source by its name, the samples first. Loads no client."""
+    return {SAMPLES: SampleBars.title, **markets.source_titles()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +122,41 @@ def _some(entries: list[str]) -> str:
 
 def _noun(count: int) -> str:
     return "entry was" if count == 1 else "entries were"
+
+
+def choose_files() -> list[tuple[Entry, bytes]]:
+    """The uploader; an entry and the bytes for every file.
+
+    Raises:
+        InvalidRequest: There are too many, or they are too large together.
+    """
+    files = st.file_uploader(
+        "CSV files of candles",
+        type=["csv", "txt", "tsv"],
+        accept_multiple_files=True,
+        key="watch_files",
+        max_upload_size=MAX_FILE_MB,
+        help="Each file is a line of its own. The files stay in this session and are no part of "
+        "the link.",
+    )
+    n_bytes = sum(file.size for file in files)
+    if n_bytes > MAX_ALL_MB * 1_000_000:
+        raise InvalidRequest(
+            f"The files have {n_bytes / 1e6:,.1f} MB together; at most {MAX_ALL_MB} MB are read. "
+            "Remove some."
+        )
+    if len(files) > MAX_SYMBOLS:
+        raise InvalidRequest(
+            f"{len(files):,} files were given; at most {MAX_SYMBOLS} are read. Remove some."
+        )
+    known: dict[str, str] = st.session_state.setdefault("watch_digests", {})
+    return [
+        (Entry(file.name[:120], digest=_digest(file, known)), file.getvalue()) for file in files
+    ]
+
+
+def _digest(file: UploadedFile, known: dict[str, str]) -> str:
+    """SHA-256 of a file's bytes, computed once for every upload."""
+    if file.file_id not in known:
+        known[file.file_id] = hashlib.sha256(file.getbuffer()).hexdigest()
+    return known[file.file_id]

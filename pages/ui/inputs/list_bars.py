@@ -1,4 +1,4 @@
-"""Bars for the lines of a watchlist: a few requests at a time, and none that are pointless."""
+"""Bars of a list of instruments: a few requests at a time, and none that are pointless."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kronos.errors import (
     SourceDown,
     SourceError,
 )
-from pages.ui.watchlist.request import Entry
+from pages.ui.inputs.instruments import Entry
 
 OpenSource = Callable[[str], DataSource]
 
