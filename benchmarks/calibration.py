@@ -21,8 +21,8 @@ import pandas as pd
 from benchmarks.events.bootstrap import Figure, bootstrap
 from kronos.calendars.intervals import INTERVALS
 from kronos.calibration.record import outcomes_of, usable_record
-from kronos.calibration.replay import offsets_at_issue, replay
-from kronos.calibration.tracker import ETA, LOCATION
+from kronos.calibration.state import ETA
+from kronos.calibration.tracker import LOCATION, offsets_at_issue, replay
 from kronos.evaluation.scores import BAND, LEVELS, crps_of_errors
 from kronos.models import cut_off
 from kronos.store.record import read_quantiles

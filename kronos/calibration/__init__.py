@@ -1,20 +1,23 @@
-"""Fans corrected by their own record.
+"""Fans corrected by the record of their model.
 
-    streams.py   which outcomes are tracked together
-    tracker.py   the online quantile tracker of one stream
-    replay.py    outcomes through the trackers, in the order in which they resolved
-    record.py    what the store knows, as such outcomes
-    state.py     what has been learned, as a file
-    moving.py    paths moved to the corrected quantiles
-    fan.py       a forecast corrected, and what is to be said of it
+    state.py     offsets of every stream of forecasts, as a file
+    fan.py       a forecast corrected by them, and what a page says of it
+    record.py    outcomes from the store of forecasts
+    tracker.py   offsets learned from outcomes
 
-Why it is built this way is told in docs/adr/0016-calibration.md. Importing this package imports
-no database library; reading the store's record does.
+The first two apply what the others have learned, and know nothing of the store. The reasons are in
+docs/adr/0016-calibration.md. Importing this package imports no database library.
 """
 
 from __future__ import annotations
 
-from kronos.calibration.fan import Standing, calibrate, standing
+from kronos.calibration.fan import CalibrationStatus, calibrate, calibration_status
 from kronos.calibration.state import CalibrationState, load_state
 
-__all__ = ["CalibrationState", "Standing", "calibrate", "load_state", "standing"]
+__all__ = [
+    "CalibrationState",
+    "CalibrationStatus",
+    "calibrate",
+    "calibration_status",
+    "load_state",
+]

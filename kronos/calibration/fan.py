@@ -1,4 +1,4 @@
-"""A forecast corrected by its model's record, and what is to be said of that."""
+"""A forecast corrected by its model's record, and whether such a correction exists."""
 
 from __future__ import annotations
 
@@ -10,30 +10,37 @@ import pandas as pd
 
 from kronos.calendars import asset_class
 from kronos.calendars.intervals import is_intraday
-from kronos.calibration.moving import move_paths
-from kronos.calibration.state import CalibrationState, StreamState
-from kronos.calibration.streams import ANY, Stream
+from kronos.calibration.state import ANY, CalibrationState, Stream, StreamState
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest
 from kronos.evaluation.cone import cone_scale, origin_volatility
-from kronos.forecast import Forecast
+from kronos.forecast import COLUMNS, Forecast
+from kronos.forecasters.paths import valid_prices
 
-__all__ = ["Standing", "calibrate", "max_age", "standing"]
+__all__ = [
+    "CalibrationStatus",
+    "calibrate",
+    "calibration_status",
+    "max_age",
+    "move_paths",
+    "move_values",
+]
 
 _INTRADAY_AGE, _DAILY_AGE = pd.Timedelta(days=365), pd.Timedelta(days=730)
+_CLOSE = COLUMNS.index("close")
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class CalibrationStatus:
     """What the record says of one forecast.
 
     Attributes:
-        kind: "calibrated", "stale" (there is a record, of other weights or too old) or
+        kind: "calibrated", "stale" (the record is of other weights, or too old) or
             "uncalibrated".
         words: The same in a sentence.
         can_apply: Whether there are offsets, stale or not.
-        n_outcomes: Outcomes that the offsets were learned from.
-        is_hindsight: Whether some of these resolved only after the forecast's origin.
+        n_outcomes: Number of outcomes behind the offsets.
+        is_hindsight: Whether some of these resolved after the forecast's origin.
     """
 
     kind: Literal["uncalibrated", "calibrated", "stale"]
@@ -48,10 +55,12 @@ def max_age(interval: str) -> pd.Timedelta:
     return _INTRADAY_AGE if is_intraday(interval) else _DAILY_AGE
 
 
-def standing(state: CalibrationState, forecast: Forecast, candles: Candles) -> Standing:
+def calibration_status(
+    state: CalibrationState, forecast: Forecast, candles: Candles
+) -> CalibrationStatus:
     """What the record says of a forecast of these candles."""
     found = _find(state, forecast, candles)
-    if isinstance(found, Standing):
+    if isinstance(found, CalibrationStatus):
         return found
     streams = dict(found)
     n_outcomes = sum(entry.n_outcomes for entry in streams.values())
@@ -67,34 +76,34 @@ def standing(state: CalibrationState, forecast: Forecast, candles: Candles) -> S
             f"older than the origin; {max_age(candles.interval).days} are the limit at "
             f"{candles.interval}. Run kronos calibrate on a newer record."
         )
-        return Standing("stale", words, can_apply=True, n_outcomes=n_outcomes)
+        return CalibrationStatus("stale", words, can_apply=True, n_outcomes=n_outcomes)
     is_hindsight = age < pd.Timedelta(0)
     if is_hindsight:
         words += (
             " Some of these came after the origin: a calibrated fan could not have been drawn then."
         )
-    return Standing("calibrated", words, True, n_outcomes, is_hindsight)
+    return CalibrationStatus("calibrated", words, True, n_outcomes, is_hindsight)
 
 
 def calibrate(forecast: Forecast, candles: Candles, state: CalibrationState) -> Forecast:
-    """The forecast with its paths moved by the offsets of its streams, each keeping its rank.
+    """The forecast with its paths moved by the offsets of its streams; each path keeps its rank.
 
     In the long run the share of outcomes below each quantile is then the quantile's level, over
     all forecasts of a stream. Nothing is promised of a single forecast, of days with events, or of
     whole paths.
 
     Args:
-        forecast: A raw one.
-        candles: What it was made of; bars after the origin do no harm.
-        state: What has been learned.
+        forecast: A raw forecast.
+        candles: Its candles; bars after the origin are not read.
+        state: The learned offsets.
 
     Raises:
-        InvalidRequest: It is calibrated already, or there is no record that applies.
+        InvalidRequest: The forecast is calibrated already, or no record applies to it.
     """
     if forecast.calibration_hash is not None:
         raise InvalidRequest("This forecast is calibrated already; give the raw one.")
     found = _find(state, forecast, candles)
-    if isinstance(found, Standing):
+    if isinstance(found, CalibrationStatus):
         raise InvalidRequest(found.words)
     sigma = origin_volatility(candles, forecast.origin) or 0.0
     offsets = np.stack([entry.offsets for _, entry in found])
@@ -103,18 +112,69 @@ def calibrate(forecast: Forecast, candles: Candles, state: CalibrationState) -> 
     return replace(forecast, paths=paths, calibration_hash=state.digest)
 
 
+def move_paths(
+    paths: np.ndarray, last_close: float, levels: np.ndarray, shifts: np.ndarray
+) -> np.ndarray:
+    """Moves candles so that their closes have corrected quantiles.
+
+    Open, high, low and close of a bar are moved by the same factor, which keeps its shape; then
+    prices are made valid. Volume and amount stay.
+
+    Args:
+        paths: (N, H, 6) candles.
+        last_close: Origin of the log-returns.
+        levels: (L,) levels, ascending.
+        shifts: (H, L) shift of every quantile of the log-return.
+
+    Returns:
+        (N, H, 6) candles, equal to `paths` where all shifts are 0.
+
+    Raises:
+        InvalidRequest: The shifts have another shape.
+    """
+    if shifts.shape != (paths.shape[1], len(levels)):
+        raise InvalidRequest(
+            f"Shifts are (H, L), here {(paths.shape[1], len(levels))}; found {shifts.shape}."
+        )
+    returns = np.log(paths[..., _CLOSE] / last_close)
+    moved = paths.copy()
+    for step in np.flatnonzero(shifts.any(axis=1)):
+        column = returns[:, step]
+        by = move_values(column, levels, shifts[step]) - column
+        moved[:, step, :4] *= np.exp(by)[:, None]
+    return valid_prices(moved, last_close)
+
+
+def move_values(values: np.ndarray, levels: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    """Moves samples with their quantiles: linearly between two levels, in parallel beyond them.
+
+    The map is monotone, so that no value overtakes another: quantiles that would cross are sorted.
+
+    Args:
+        values: (N,) samples.
+        levels: (L,) levels, ascending.
+        shifts: (L,) shift of the quantile of every level.
+    """
+    quantiles = np.quantile(values, levels)
+    knots, place = np.unique(quantiles, return_inverse=True)
+    # Equal quantiles move to one place, the middle of their targets.
+    targets = np.bincount(place, np.sort(quantiles + shifts)) / np.bincount(place)
+    inside = np.clip(values, knots[0], knots[-1])
+    return np.asarray(np.interp(inside, knots, targets) + (values - inside))
+
+
 def _find(
     state: CalibrationState, forecast: Forecast, candles: Candles
-) -> list[tuple[Stream, StreamState]] | Standing:
+) -> list[tuple[Stream, StreamState]] | CalibrationStatus:
     """The stream of every step, or why there is none."""
     sampling = forecast.parameters
     if sampling.narrows or sampling.T != 1.0:
-        return Standing(
+        return CalibrationStatus(
             "uncalibrated",
             "Not calibrated: the record is of fans with T = 1, top-p = 1 and every token.",
         )
     if origin_volatility(candles, forecast.origin) is None:
-        return Standing(
+        return CalibrationStatus(
             "uncalibrated",
             "Not calibrated: too few bars before the origin, or no move in them, to measure "
             "volatility by.",
@@ -125,12 +185,12 @@ def _find(
     if found is not None:
         return found
     if any(stream.model == name for stream in state.streams) and not state.knows(name, revision):
-        return Standing(
+        return CalibrationStatus(
             "stale",
             f"Stale: the calibration of {name} is of other weights than revision {revision[:8]}. "
             "Run kronos calibrate once forecasts of these have been scored.",
         )
-    return Standing(
+    return CalibrationStatus(
         "uncalibrated",
         f"Not calibrated: too few outcomes of {name} are on record. Keep forecasts, score them, "
         "and run kronos calibrate.",
@@ -138,7 +198,7 @@ def _find(
 
 
 def _breadth(streams: dict[Stream, StreamState]) -> str:
-    """What else than series of this kind the outcomes are of."""
+    """How much wider than series of this kind the streams are."""
     if any(stream.interval == ANY for stream in streams):
         return " of all bar widths and asset classes, as there are too few of these"
     if any(stream.asset_class == ANY for stream in streams):

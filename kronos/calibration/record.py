@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from kronos.calendars.intervals import interval_width
-from kronos.calibration.replay import Outcomes
-from kronos.calibration.streams import Stream, bucket_of
+from kronos.calibration.state import Stream, bucket_of
+from kronos.calibration.tracker import Outcomes
 from kronos.evaluation.scores import LEVELS
 from kronos.store.record import CutOff, read_quantiles, read_record
 

@@ -1,4 +1,8 @@
-"""What has been learned, as a file: the offsets of every stream, and where they come from."""
+"""The learned offsets of every stream of forecasts, as a file.
+
+A stream holds the outcomes that are learned from together; one with few outcomes falls back on a
+wider one.
+"""
 
 from __future__ import annotations
 
@@ -8,30 +12,93 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from kronos.calibration.replay import Trackers
-from kronos.calibration.streams import BUCKETS, Stream, bucket_of
-from kronos.calibration.tracker import ETA
 from kronos.errors import InvalidRequest
 from kronos.system import asset_path, atomic_write, user_data
 
-__all__ = ["CalibrationState", "StreamState", "bundled_file", "load_state", "user_file"]
+__all__ = [
+    "ANY",
+    "BUCKETS",
+    "DECIMALS",
+    "ETA",
+    "CalibrationState",
+    "Stream",
+    "StreamState",
+    "bucket_of",
+    "bucket_size",
+    "bucket_title",
+    "bundled_file",
+    "load_state",
+    "user_file",
+]
 
+ANY = "any"
+"""Stands for every asset class, or every interval."""
+BUCKETS = (1, 3, 6, 12, 24, 48, 96, 240)
+"""Last step of every bucket of horizons; later steps belong to the last one."""
+ETA = 0.02
+"""Step of a correction, in units of sigma * sqrt(h)."""
+DECIMALS = 6
+"""Decimals of the offsets in a file."""
 _FORMAT = 1
-_DECIMALS = 6
+
+
+class Stream(NamedTuple):
+    """One model on one kind of series at one distance.
+
+    Attributes:
+        model: Name of the model.
+        revision: Revision of its weights: another revision is another model.
+        asset_class: Asset class of the instruments, or `ANY`.
+        interval: Width of a bar, or `ANY`.
+        bucket: Last step of the bucket of horizons.
+    """
+
+    model: str
+    revision: str
+    asset_class: str
+    interval: str
+    bucket: int
+
+    def widening(self) -> tuple[Stream, Stream, Stream]:
+        """The stream, the same of every asset class, and that of every interval as well.
+
+        Offsets are in units of volatility times the root of the step, so that a wide stream says
+        something of a narrow one that has no record yet.
+        """
+        wide = self._replace(asset_class=ANY)
+        return self, wide, wide._replace(interval=ANY)
+
+
+def bucket_of(steps: np.ndarray) -> np.ndarray:
+    """Bucket of every step (from 1): its last step, of the same shape."""
+    places = np.searchsorted(BUCKETS, steps, side="left")
+    return np.asarray(BUCKETS)[np.minimum(places, len(BUCKETS) - 1)]
+
+
+def bucket_size(bucket: int) -> int:
+    """Number of steps of a bucket, given by its last one."""
+    place = BUCKETS.index(bucket)
+    return bucket - (BUCKETS[place - 1] if place else 0)
+
+
+def bucket_title(bucket: int) -> str:
+    """The steps of a bucket in words, such as 4-6."""
+    first = bucket - bucket_size(bucket) + 1
+    return f"{first}" if first == bucket else f"{first}-{bucket}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StreamState:
-    """One stream as it stands.
+    """The learned offsets of one stream.
 
     Attributes:
         offsets: (L,) offsets in units of sigma * sqrt(h).
-        n_outcomes: Outcomes it was learned from.
+        n_outcomes: Number of outcomes learned from.
         latest: When the last of them resolved, UTC.
     """
 
@@ -42,36 +109,19 @@ class StreamState:
 
 @dataclass(frozen=True, eq=False)
 class CalibrationState:
-    """Offsets of every stream with a record.
+    """The learned offsets of all streams.
 
     Attributes:
         levels: (L,) levels, ascending.
-        streams: Every stream that is past its burn-in, narrow and wide.
+        streams: Every stream behind its burn-in, narrow and wide.
         eta: Step of the corrections.
-        learned_from: What the outcomes were, in words.
+        learned_from: Origin of the outcomes, in words.
     """
 
     levels: np.ndarray
     streams: Mapping[Stream, StreamState]
     eta: float = ETA
     learned_from: str = ""
-
-    @classmethod
-    def of(
-        cls, trackers: Trackers, levels: np.ndarray, *, eta: float = ETA, learned_from: str = ""
-    ) -> CalibrationState:
-        """The state after a replay."""
-        streams = {
-            # As the file has them, so that a fan is the same before and after.
-            stream: StreamState(
-                tracker.offsets.round(_DECIMALS),
-                tracker.n_outcomes,
-                pd.Timestamp(tracker.latest, tz="UTC"),
-            )
-            for stream, tracker in sorted(trackers.items())
-            if tracker.is_warm
-        }
-        return cls(np.asarray(levels, dtype=float), streams, eta, learned_from)
 
     @cached_property
     def digest(self) -> str:
@@ -80,18 +130,18 @@ class CalibrationState:
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def knows(self, model: str, revision: str) -> bool:
-        """Whether there is a record of these weights."""
+        """Whether a stream is of these weights."""
         return any((stream.model, stream.revision) == (model, revision) for stream in self.streams)
 
     def of_steps(
         self, model: str, revision: str, asset_class: str, interval: str, horizon: int
     ) -> list[tuple[Stream, StreamState]] | None:
-        """The stream for every step (H,), each the narrowest with a record.
+        """The narrowest stream with a record, for each of the H steps.
 
-        Steps beyond those on record take the farthest bucket that has one.
+        Steps beyond the record take its farthest bucket.
 
         Returns:
-            None where nothing is known of the first bucket.
+            None where no stream covers the first bucket.
         """
         found: list[tuple[Stream, StreamState]] = []
         of_bucket: dict[int, tuple[Stream, StreamState] | None] = {}
@@ -109,14 +159,14 @@ class CalibrationState:
         return found
 
     def starts(self) -> dict[Stream, tuple[np.ndarray, int, int]]:
-        """Every stream as `QuantileTracker` takes it, to go on from."""
+        """Offsets, last moment and outcomes of every stream: where trackers go on from."""
         return {
             stream: (state.offsets, state.latest.value, state.n_outcomes)
             for stream, state in self.streams.items()
         }
 
     def save(self, path: Path) -> None:
-        """Writes the state; a reader finds the old file or the new one, whole.
+        """Writes the state; a reader finds the complete old file or the complete new one.
 
         Raises:
             InvalidRequest: The file cannot be written.
@@ -136,7 +186,7 @@ class CalibrationState:
         """Reads what `save` wrote.
 
         Raises:
-            InvalidRequest: It cannot be read, or is not what was written.
+            InvalidRequest: The file cannot be read, or was changed.
         """
         try:
             facts = json.loads(path.read_text(encoding="utf-8"))
@@ -166,7 +216,7 @@ class CalibrationState:
             "streams": [
                 stream._asdict()
                 | {
-                    "offsets": [float(value) for value in state.offsets.round(_DECIMALS)],
+                    "offsets": [float(value) for value in state.offsets.round(DECIMALS)],
                     "n_outcomes": state.n_outcomes,
                     "latest": state.latest.isoformat(),
                 }
@@ -176,7 +226,7 @@ class CalibrationState:
 
 
 def user_file() -> Path:
-    """Where this user's calibration is."""
+    """File of this user's calibration."""
     return user_data("calibration.json")
 
 
@@ -186,10 +236,10 @@ def bundled_file() -> Path:
 
 
 def load_state() -> CalibrationState:
-    """This user's calibration where there is one, else the bundled one.
+    """This user's calibration, or the bundled one where the user has none.
 
     Raises:
-        InvalidRequest: A file is there and cannot be used.
+        InvalidRequest: A file exists and cannot be used.
     """
     for path in (user_file(), bundled_file()):
         if path.is_file():

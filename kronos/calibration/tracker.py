@@ -1,35 +1,56 @@
-"""The online quantile tracker: one stream's offsets, corrected whenever outcomes resolve.
+"""Offsets learned from outcomes: an online quantile tracker for every stream.
 
 The quantile of a level is moved to q + theta * sigma * sqrt(h), sigma being the EWMA volatility at
 the origin. When an outcome y resolves,
 
     theta += eta * (level - 1[y <= q + theta_issued * sigma * sqrt(h)])
 
-with the theta that was in force when the forecast was made: what is corrected is the fan that was
-shown. The sum of these errors is (theta - theta at the start) / eta, so that as long as theta stays
-bounded the share of outcomes below the shown quantile tends to the level, whatever the outcomes do
+with the theta in force when the forecast was made: the correction is of the fan that was shown. The
+sum of these errors is (theta - theta at the start) / eta, so that as long as theta stays bounded
+the share of outcomes below the shown quantile tends to the level, for any sequence of outcomes
 (Gibbs and Candes 2021; Angelopoulos, Candes and Tibshirani 2023).
 
-A correction has two parts: what a level and its mirror image, such as p10 and p90, do alike moves
-the fan, the rest widens or narrows it. How wide a fan should be outlasts the weeks it was learned
-in; where markets went in them hardly does. So the first part is taken at a quarter of the pace,
-which leaves the argument above as it is, with another eta for it.
+A correction has two parts: the part that a level and its mirror image, such as p10 and p90, share
+moves the fan, the rest widens or narrows it. The right width of a fan outlasts the weeks of its
+record; the direction of markets in those weeks hardly does. So the first part takes a quarter of
+the pace, which leaves the argument above as it is, with another eta for it.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
 
+import numpy as np
+import pandas as pd
+
+from kronos.calibration.state import (
+    DECIMALS,
+    ETA,
+    CalibrationState,
+    Stream,
+    StreamState,
+    bucket_size,
+)
 from kronos.errors import InvalidRequest
 
-__all__ = ["ETA", "LOCATION", "WARM", "WARM_DAYS", "QuantileTracker"]
+__all__ = [
+    "LOCATION",
+    "WARM",
+    "WARM_DAYS",
+    "Outcomes",
+    "QuantileTracker",
+    "Trackers",
+    "learned_state",
+    "offsets_at_issue",
+    "replay",
+]
 
-ETA = 0.02
-"""Step of a correction, in units of sigma * sqrt(h)."""
 LOCATION = 0.25
-"""Pace at which a fan is moved, as a share of that at which it is widened."""
+"""Pace at which a fan moves, as a share of the pace at which it widens."""
 WARM = 200
-"""Fewest forecasts of the burn-in, from which the first offsets are taken at once."""
+"""Fewest forecasts of the burn-in, which give the first offsets."""
 WARM_DAYS = 20
 """Fewest days on which they were made: however many instruments, one day is one day's evidence."""
 _DAYS_OF_DOUBT = 50
@@ -44,14 +65,14 @@ class QuantileTracker:
 
     The outcomes of the first forecasts are the burn-in: there are no offsets until it ends, and the
     first ones are the split-conformal quantiles of its scores (y - q) / (sigma * sqrt(h)), drawn
-    towards 0 as far as its days leave room for chance: by n / (n + 50) after n days. A quantile of
-    n independent scores has a variance of level * (1 - level) / (density^2 n), about 3 / n at p10
-    of a normal; offsets of models in use have one of about .06, and 3 / .06 is 50. Of the first
-    offsets too, what moves the fan counts a quarter.
+    towards 0 as far as its few days leave room to chance: by n / (n + 50) after n days. A quantile
+    of n independent scores has a variance of level * (1 - level) / (density^2 n), about 3 / n at
+    p10 of a normal; offsets of models in use have one of about .06, and 3 / .06 is 50. The part of
+    the first offsets that moves the fan counts a quarter as well.
 
     Attributes:
         levels: (L,) levels, ascending, each with its mirror image.
-        n_outcomes: Outcomes that have entered.
+        n_outcomes: Number of outcomes so far.
     """
 
     def __init__(
@@ -67,11 +88,11 @@ class QuantileTracker:
         """Args:
         levels: (L,) levels in (0, 1), ascending; with each l there is 1 - l.
         eta: Step of a correction.
-        location: Pace at which the fan is moved, as a share of that at which it is widened.
+        location: Pace at which the fan moves, as a share of the pace at which it widens.
         warm: Fewest forecasts of the burn-in.
-        warm_days: Fewest days on which these were made.
-        start: Offsets (L,) of an earlier record, the moment they hold from and the number of
-            outcomes they were learned from; there is no burn-in then.
+        warm_days: Fewest days of these forecasts.
+        start: Offsets (L,) of an earlier record, the moment from which they hold and the number of
+            outcomes behind them; there is no burn-in then.
 
         Raises:
             InvalidRequest: A level has no mirror image.
@@ -104,7 +125,7 @@ class QuantileTracker:
 
     @property
     def offsets(self) -> np.ndarray:
-        """(L,) offsets as they stand; NaN before the end of the burn-in."""
+        """(L,) present offsets; NaN before the end of the burn-in."""
         return self._offsets[-1] if self._offsets else np.full(len(self.levels), np.nan)
 
     def resolve(
@@ -122,7 +143,7 @@ class QuantileTracker:
             issued: (K,) when their forecasts were made, before `moment`.
             scores: (K, L) (y - q) / (sigma * sqrt(h)) of the raw quantiles.
             forecasts: (K,) numbers of the forecasts: steps of one share theirs.
-            days: (K,) numbers of the days on which they were made.
+            days: (K,) numbers of the days of these forecasts.
 
         Raises:
             InvalidRequest: The moment is not after the one before, or a forecast is not before it.
@@ -139,17 +160,17 @@ class QuantileTracker:
             self._burnt_on.update(np.asarray(days).tolist())
             if len(self._burnt) >= self._warm and len(self._burnt_on) >= self._warm_days:
                 found = _conformal(np.concatenate(self._burn_in), self.levels)
-                self._keep(moment, _trust(len(self._burnt_on)) * self._tempered(found))
+                self._append(moment, _trust(len(self._burnt_on)) * self._tempered(found))
                 self._burn_in.clear()
             return
         # A fan from before the end of the burn-in had no offsets; the first ones stand for them.
         places = np.searchsorted(self._moments, issued, side="right") - 1
         in_force = np.stack([self._offsets[place] for place in np.maximum(places, 0)])
         errors = self.levels - (scores <= in_force)
-        self._keep(moment, self.offsets + self._eta * self._tempered(errors.mean(axis=0)))
+        self._append(moment, self.offsets + self._eta * self._tempered(errors.mean(axis=0)))
 
     def offsets_at(self, moments: np.ndarray) -> np.ndarray:
-        """(M, L) offsets in force at some moments: of what had resolved by then; else NaN."""
+        """(M, L) offsets in force at some moments; NaN where there are none yet."""
         places = np.searchsorted(self._moments, moments, side="right") - 1
         found = np.full((len(places), len(self.levels)), np.nan)
         for i in np.flatnonzero(places >= 0):
@@ -157,17 +178,17 @@ class QuantileTracker:
         return found
 
     def _tempered(self, change: np.ndarray) -> np.ndarray:
-        """A change of offsets (L,), of which what moves the whole fan counts less."""
+        """A change of offsets (L,) with less weight on the part that moves the whole fan."""
         mirrored = change[::-1]
         return np.asarray((change - mirrored) / 2 + self._location * (change + mirrored) / 2)
 
-    def _keep(self, moment: int, offsets: np.ndarray) -> None:
+    def _append(self, moment: int, offsets: np.ndarray) -> None:
         self._moments.append(moment)
         self._offsets.append(offsets)
 
 
 def _trust(n_days: int) -> float:
-    """How far scores of some days are believed, from 0 to 1."""
+    """Weight of the scores of some days, from 0 to 1."""
     return n_days / (n_days + _DAYS_OF_DOUBT)
 
 
@@ -175,3 +196,141 @@ def _conformal(scores: np.ndarray, levels: np.ndarray) -> np.ndarray:
     """(L,) the k-th smallest of n scores (n, L) of every level, k = level * (n + 1)."""
     each = zip(scores.T, levels, strict=True)
     return np.array([np.quantile(column, level, method="weibull") for column, level in each])
+
+
+Trackers = dict[Stream, QuantileTracker]
+_WIDENINGS = 3
+_DAY = 86_400 * 10**9
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcomes:
+    """Outcomes of forecasts, a row for each prediction and step.
+
+    Attributes:
+        streams: The columns of `Stream`, one row each.
+        issued: (n,) earliest moments of the forecasts, in nanoseconds.
+        resolved: (n,) moments from which the outcomes were known, in nanoseconds.
+        scores: (n, L) (y - q) / (sigma * sqrt(h)) of the raw quantiles.
+        forecasts: (n,) numbers of the forecasts: steps of one share theirs.
+        levels: (L,) levels, ascending.
+    """
+
+    streams: pd.DataFrame
+    issued: np.ndarray
+    resolved: np.ndarray
+    scores: np.ndarray
+    forecasts: np.ndarray
+    levels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.issued)
+
+
+def replay(
+    outcomes: Outcomes,
+    *,
+    eta: float = ETA,
+    location: float = LOCATION,
+    warm: int = WARM,
+    warm_days: int = WARM_DAYS,
+    start: Mapping[Stream, tuple[np.ndarray, int, int]] | None = None,
+) -> Trackers:
+    """Trackers of every stream, narrow and wide, after all outcomes.
+
+    Streams do not depend on each other, so that their order does not matter.
+
+    Args:
+        outcomes: In any order.
+        eta: Correction by one forecast. Its steps in a bucket are almost one outcome: each
+            corrects by its share.
+        location: Pace at which fans move, as a share of the pace at which they widen.
+        warm: Fewest forecasts of a burn-in.
+        warm_days: Fewest days of these forecasts.
+        start: Starts of streams, as for `QuantileTracker`; their outcomes up to that moment are
+            left out.
+    """
+    start = start or {}
+    trackers: Trackers = {
+        stream: QuantileTracker(
+            outcomes.levels, eta=_step(stream, eta), location=location, start=begun
+        )
+        for stream, begun in start.items()
+    }
+    for stream, rows in _members(outcomes):
+        if stream not in trackers:
+            trackers[stream] = QuantileTracker(
+                outcomes.levels,
+                eta=_step(stream, eta),
+                location=location,
+                warm=warm,
+                warm_days=warm_days,
+            )
+        _enter(trackers[stream], outcomes, rows)
+    return trackers
+
+
+def learned_state(
+    trackers: Trackers, levels: np.ndarray, *, eta: float = ETA, learned_from: str = ""
+) -> CalibrationState:
+    """The offsets of trackers after a replay, as a state that can be stored.
+
+    Args:
+        trackers: From `replay`; those in their burn-in are left out.
+        levels: (L,) their levels.
+        eta: Step of their corrections.
+        learned_from: Origin of the outcomes, in words.
+    """
+    streams = {
+        # Rounded as in the file, so that a fan is the same before and after.
+        stream: StreamState(
+            tracker.offsets.round(DECIMALS),
+            tracker.n_outcomes,
+            pd.Timestamp(tracker.latest, tz="UTC"),
+        )
+        for stream, tracker in sorted(trackers.items())
+        if tracker.is_warm
+    }
+    return CalibrationState(np.asarray(levels, dtype=float), streams, eta, learned_from)
+
+
+def offsets_at_issue(trackers: Trackers, outcomes: Outcomes) -> np.ndarray:
+    """(n, L) offsets in force when every forecast was made, NaN where there were none.
+
+    A stream in its burn-in takes those of the next wider one that has some.
+    """
+    found = np.full(outcomes.scores.shape, np.nan)
+    for stream, rows in _members(outcomes):
+        open_rows = rows[np.isnan(found[rows, 0])]
+        if stream in trackers and len(open_rows):
+            found[open_rows] = trackers[stream].offsets_at(outcomes.issued[open_rows])
+    return found
+
+
+def _step(stream: Stream, eta: float) -> float:
+    return eta / bucket_size(stream.bucket)
+
+
+def _members(outcomes: Outcomes) -> Iterator[tuple[Stream, np.ndarray]]:
+    """Rows of every stream, the narrow streams first."""
+    columns = list(Stream._fields)
+    groups = outcomes.streams[columns].reset_index(drop=True).groupby(columns, sort=True).indices
+    narrow = {Stream(*cast(tuple[Any, ...], key)): np.asarray(rows) for key, rows in groups.items()}
+    for width in range(_WIDENINGS):
+        joined: dict[Stream, list[np.ndarray]] = {}
+        for stream, rows in narrow.items():
+            joined.setdefault(stream.widening()[width], []).append(rows)
+        for stream, parts in joined.items():
+            yield stream, np.concatenate(parts)
+
+
+def _enter(tracker: QuantileTracker, outcomes: Outcomes, rows: np.ndarray) -> None:
+    """Enters the outcomes of one stream in the order of their moments."""
+    rows = rows[outcomes.resolved[rows] > tracker.latest]
+    rows = rows[np.argsort(outcomes.resolved[rows], kind="stable")]
+    moments, firsts = np.unique(outcomes.resolved[rows], return_index=True)
+    for moment, some in zip(moments, np.split(rows, firsts[1:]), strict=True):
+        issued = outcomes.issued[some]
+        tracker.resolve(
+            int(moment), issued, outcomes.scores[some], outcomes.forecasts[some], issued // _DAY
+        )

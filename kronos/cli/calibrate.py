@@ -12,7 +12,7 @@ from kronos.cli.terminal import write_text
 
 if TYPE_CHECKING:
     from kronos.calibration import CalibrationState
-    from kronos.calibration.replay import Outcomes
+    from kronos.calibration.tracker import Outcomes
 
 __all__ = ["add_parser", "run"]
 
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
 def _learn(args: argparse.Namespace, bundled: Path) -> tuple[CalibrationState, Outcomes]:
     from kronos.calibration import CalibrationState
     from kronos.calibration.record import read_outcomes
-    from kronos.calibration.replay import replay
+    from kronos.calibration.tracker import learned_state, replay
     from kronos.models import cut_off
     from kronos.store import open_store
 
@@ -98,14 +98,14 @@ def _learn(args: argparse.Namespace, bundled: Path) -> tuple[CalibrationState, O
     about = args.about or f"{len(outcomes):,} outcomes of this user's store"
     if before is not None:
         about += f"; before these, {before.learned_from}"
-    return CalibrationState.of(trackers, outcomes.levels, learned_from=about), outcomes
+    return learned_state(trackers, outcomes.levels, learned_from=about), outcomes
 
 
 def _table(state: CalibrationState) -> str:
     import numpy as np
     import pandas as pd
 
-    from kronos.calibration.streams import bucket_title
+    from kronos.calibration.state import bucket_title
 
     if not state.streams:
         return "Nothing has been calibrated yet.\n"

@@ -166,7 +166,7 @@ def run(args: argparse.Namespace) -> int:
     # pandas takes a second to import, which --help need not wait for.
     with collector_paused():
         from kronos.calendars.future import MAX_HORIZON
-        from kronos.calibration import calibrate, load_state, standing
+        from kronos.calibration import calibrate, calibration_status, load_state
         from kronos.cli.forecast_input import read_request
         from kronos.ensemble import market_of
         from kronos.export import forecast_json, paths_csv, quantiles_csv
@@ -208,7 +208,7 @@ def run(args: argparse.Namespace) -> int:
     if args.calibrated:
         calibration = load_state()
         if not args.quiet:
-            print(standing(calibration, forecast, request.candles).words, file=sys.stderr)
+            print(calibration_status(calibration, forecast, request.candles).words, file=sys.stderr)
         shown = calibrate(forecast, request.candles, calibration)
     render = forecast_json if args.format == "json" else quantiles_csv
     if args.paths_out:

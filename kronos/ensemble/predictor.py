@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kronos.calibration.streams import bucket_of
+from kronos.calibration.state import bucket_of
 from kronos.decoding.drawing import Drawing
 from kronos.ensemble.fan import combine
 from kronos.ensemble.features import features

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from kronos.calibration.record import issue_moments, usable_record
-from kronos.calibration.streams import bucket_of
+from kronos.calibration.state import bucket_of
 from kronos.evaluation.scores import LEVELS, pinball
 from kronos.models import cut_off
 from kronos.models.registry import published

@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 
 import kronos.store
-from kronos.calibration import CalibrationState, calibrate, load_state, standing
-from kronos.calibration.state import StreamState, user_file
-from kronos.calibration.streams import Stream
+from kronos.calibration import CalibrationState, calibrate, calibration_status, load_state
+from kronos.calibration.state import Stream, StreamState, user_file
 from kronos.errors import InvalidRequest
 from kronos.evaluation.cone import origin_volatility
 from kronos.export import forecast_json, load_forecast, quantiles_csv, save_forecast
@@ -64,7 +63,7 @@ def test_bars_after_the_origin_make_no_difference(simulate):
 )
 def test_what_the_record_is_worth_is_said(simulate, state, kind, said):
     candles, forecast = simulate()
-    found = standing(state, forecast, candles)
+    found = calibration_status(state, forecast, candles)
     assert found.kind == kind
     assert said in found.words
     assert found.is_hindsight == ("after the origin" in found.words)
@@ -72,7 +71,7 @@ def test_what_the_record_is_worth_is_said(simulate, state, kind, said):
 
 def test_a_record_of_the_models_own_fans_says_nothing_of_a_narrowed_one(simulate):
     candles, forecast = simulate(parameters=SamplingParameters(T=0.7, sample_count=60))
-    assert standing(state_of(), forecast, candles).kind == "uncalibrated"
+    assert calibration_status(state_of(), forecast, candles).kind == "uncalibrated"
     with pytest.raises(InvalidRequest, match="T = 1"):
         calibrate(forecast, candles, state_of())
 
@@ -80,7 +79,7 @@ def test_a_record_of_the_models_own_fans_says_nothing_of_a_narrowed_one(simulate
 def test_bars_without_a_move_have_no_volatility_to_measure_by(simulate):
     candles, forecast = simulate()
     still = replace(candles, frame=candles.frame.assign(open=1.0, high=1.0, low=1.0, close=1.0))
-    assert "volatility" in standing(state_of(), forecast, still).words
+    assert "volatility" in calibration_status(state_of(), forecast, still).words
 
 
 def test_a_calibrated_fan_is_neither_calibrated_again_nor_stored(simulate, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kronos.calibration.moving import move_paths, moved_values
+from kronos.calibration.fan import move_paths, move_values
 from kronos.errors import InvalidRequest
 
 LEVELS = np.array([0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95])
@@ -52,7 +52,7 @@ def test_a_bar_keeps_its_shape():
 def test_quantiles_go_where_they_are_sent_and_tails_move_in_parallel():
     values = np.random.default_rng(1).normal(0, 1, 2001)
     shifts = np.array([-0.9, -0.6, -0.3, 0.1, 0.2, 0.5, 0.8])
-    moved = moved_values(values, LEVELS, shifts)
+    moved = move_values(values, LEVELS, shifts)
     wanted = np.quantile(values, LEVELS) + shifts
     np.testing.assert_allclose(np.quantile(moved, LEVELS), wanted, atol=0.01)
     assert moved.max() - values.max() == pytest.approx(0.8)
@@ -62,12 +62,12 @@ def test_quantiles_go_where_they_are_sent_and_tails_move_in_parallel():
 def test_quantiles_that_would_cross_are_sorted():
     values = np.random.default_rng(2).normal(0, 1, 501)
     shifts = np.array([3.0, 0, 0, 0, 0, 0, -3.0])
-    moved = moved_values(values, LEVELS, shifts)
+    moved = move_values(values, LEVELS, shifts)
     assert (np.diff(moved[np.argsort(values)]) >= 0).all()
 
 
 def test_equal_paths_stay_equal():
-    moved = moved_values(np.full(30, 0.5), LEVELS, np.linspace(-1, 1, 7))
+    moved = move_values(np.full(30, 0.5), LEVELS, np.linspace(-1, 1, 7))
     np.testing.assert_allclose(moved, 0.5)
 
 

@@ -8,7 +8,7 @@ import pytest
 from benchmarks import calibration as benchmark
 from kronos.calibration import CalibrationState
 from kronos.calibration.record import read_outcomes, usable_record
-from kronos.calibration.streams import ANY
+from kronos.calibration.state import ANY
 from kronos.cli import main
 from kronos.forecast import SamplingParameters
 from kronos.models import cut_off

@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kronos.calibration.replay import Outcomes, offsets_at_issue, replay
-from kronos.calibration.state import CalibrationState
-from kronos.calibration.streams import ANY, BUCKETS, Stream, bucket_of, bucket_title
+from kronos.calibration.state import ANY, BUCKETS, CalibrationState, Stream, bucket_of, bucket_title
+from kronos.calibration.tracker import Outcomes, learned_state, offsets_at_issue, replay
 from kronos.errors import InvalidRequest
 
 LEVELS = np.array([0.1, 0.5, 0.9])
@@ -84,7 +83,7 @@ def test_shown_coverage_reaches_the_nominal_one_on_every_stream():
 def test_a_thin_stream_takes_the_offsets_of_a_wider_one():
     outcomes = joined(made(3000, seed=1), made(60, seed=2, asset_class="fx"))
     trackers = replay(outcomes)
-    state = CalibrationState.of(trackers, LEVELS)
+    state = learned_state(trackers, LEVELS)
     thin = state.of_steps("bundled", "r1", "fx", "1h", 3)
     assert [stream.asset_class for stream, _ in thin] == [ANY] * 3
     assert state.of_steps("bundled", "r1", "crypto", "1h", 1)[0][0].asset_class == "crypto"
@@ -94,7 +93,7 @@ def test_a_thin_stream_takes_the_offsets_of_a_wider_one():
 
 
 def test_steps_beyond_the_record_take_the_farthest_one():
-    state = CalibrationState.of(replay(made(3000)), LEVELS)
+    state = learned_state(replay(made(3000)), LEVELS)
     found = state.of_steps("bundled", "r1", "crypto", "1h", 30)
     assert len(found) == 30
     assert {stream.bucket for stream, _ in found[6:]} == {6}
@@ -103,7 +102,7 @@ def test_steps_beyond_the_record_take_the_farthest_one():
 def test_learning_goes_on_where_it_was_left():
     outcomes = made(3000)
     cut = int(np.median(outcomes.resolved))
-    first = CalibrationState.of(replay(taken(outcomes, outcomes.resolved <= cut)), LEVELS)
+    first = learned_state(replay(taken(outcomes, outcomes.resolved <= cut)), LEVELS)
     later = replay(outcomes, start=first.starts())
     stream = Stream("bundled", "r1", "crypto", "1h", 1)
     rows = (outcomes.streams["bucket"] == 1).to_numpy()
@@ -114,7 +113,7 @@ def test_learning_goes_on_where_it_was_left():
 
 
 def test_a_state_is_read_as_it_was_written_and_damage_is_told(tmp_path):
-    state = CalibrationState.of(replay(made(2000)), LEVELS, learned_from="simulated bars")
+    state = learned_state(replay(made(2000)), LEVELS, learned_from="simulated bars")
     file = tmp_path / "deep" / "calibration.json"
     state.save(file)
     again = CalibrationState.load(file)

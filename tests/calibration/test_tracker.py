@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kronos.calibration.tracker import ETA, LOCATION, QuantileTracker
+from kronos.calibration.state import ETA
+from kronos.calibration.tracker import LOCATION, QuantileTracker
 from kronos.errors import InvalidRequest
 
 LEVELS = np.array([0.1, 0.5, 0.9])

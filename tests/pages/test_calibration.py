@@ -10,8 +10,7 @@ import kronos
 from data_sources.samples import load_sample
 from kronos import models
 from kronos.calibration import CalibrationState, calibrate
-from kronos.calibration.state import StreamState, user_file
-from kronos.calibration.streams import Stream
+from kronos.calibration.state import Stream, StreamState, user_file
 from kronos.evaluation.scores import LEVELS
 from pages.ui.fan import exports
 from pages.ui.fan.calibration import PROMISE

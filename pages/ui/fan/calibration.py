@@ -7,7 +7,7 @@ from typing import Literal
 
 import streamlit as st
 
-from kronos.calibration import Standing, calibrate, standing
+from kronos.calibration import CalibrationStatus, calibrate, calibration_status
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest
 from kronos.forecast import Forecast
@@ -43,10 +43,10 @@ def choose_fans(candles: Candles, forecasts: Sequence[Forecast]) -> list[tuple[F
         state = services.calibration()
     except InvalidRequest as error:
         return [(forecast, f"Raw fan shown. {error}") for forecast in forecasts]
-    standings = [standing(state, forecast, candles) for forecast in forecasts]
-    is_wanted = _switch(standings) == "calibrated"
+    statuses = [calibration_status(state, forecast, candles) for forecast in forecasts]
+    is_wanted = _switch(statuses) == "calibrated"
     shown = []
-    for forecast, found in zip(forecasts, standings, strict=True):
+    for forecast, found in zip(forecasts, statuses, strict=True):
         is_calibrated = is_wanted and found.can_apply
         name = _LABELS["calibrated" if is_calibrated else "raw"]
         words = found.words
@@ -57,11 +57,11 @@ def choose_fans(candles: Candles, forecasts: Sequence[Forecast]) -> list[tuple[F
     return shown
 
 
-def _switch(standings: Sequence[Standing]) -> Fan:
+def _switch(statuses: Sequence[CalibrationStatus]) -> Fan:
     """Calibrated is the default where the record is good and is no hindsight, else raw."""
-    if not any(found.can_apply for found in standings):
+    if not any(found.can_apply for found in statuses):
         return "raw"
-    is_good = any(found.kind == "calibrated" and not found.is_hindsight for found in standings)
+    is_good = any(found.kind == "calibrated" and not found.is_hindsight for found in statuses)
     chosen: Fan = st.segmented_control(
         "Fan",
         list(_LABELS),
