@@ -20,7 +20,7 @@ def write_event_adapter(folder: Path, base: Path | str, *, strength: float = 0.3
     """
     import torch
 
-    from kronos.models.adapters.merging import save_adapter
+    from kronos.models.merging import save_adapter
     from kronos.nn.checkpoint import load_model
 
     located = models.locate(base)

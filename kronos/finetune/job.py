@@ -28,7 +28,7 @@ from kronos.finetune.split import Parts
 from kronos.forecasters.kronos import KronosPredictor
 from kronos.models import BUNDLED, Located, describe_bundle, weights_sha256
 from kronos.models.adapters import AdapterFacts
-from kronos.models.adapters.merging import merge, save_adapter
+from kronos.models.merging import merge, save_adapter
 from kronos.nn.checkpoint import load_model, load_tokenizer, save_checkpoint
 from kronos.nn.model import Kronos
 from kronos.training.blocks import recompute_blocks

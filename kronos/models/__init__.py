@@ -14,7 +14,7 @@ Importing this package imports neither torch nor the hub client.
 
 from __future__ import annotations
 
-from kronos.models.adapted import weights_sha256
+from kronos.models.adapters import weights_sha256
 from kronos.models.checked import Checked, checked
 from kronos.models.checkpoints import describe_bundle
 from kronos.models.chronos import draws_tokens

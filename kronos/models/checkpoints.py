@@ -34,13 +34,13 @@ _HEADER_LIMIT = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What a folder says about its checkpoint.
+    """The card of a checkpoint folder.
 
     Attributes:
         lookback: Recommended number of context bars, or None.
         max_context: Most bars the model reads at once.
         sha256: Digest of each file, by its path below the folder.
-        cut_off: Day before which the bars lie that it learned from, ISO 8601; "" where not known.
+        cut_off: Day before which its training bars lie, ISO 8601; "" where not known.
     """
 
     lookback: int | None = None
@@ -72,10 +72,10 @@ class Card:
         )
 
     def check(self, folder: Path) -> dict[Path, str]:
-        """Compares every file of the card with its digest.
+        """Compare every file of the card with its digest.
 
         Returns:
-            The SHA-256 of each file compared, so that nobody need hash it again.
+            The SHA-256 of each file of the card.
 
         Raises:
             CheckpointCorrupt: A file is missing or has other bytes.
@@ -147,7 +147,7 @@ def weights_digest(*folders: Path, known: Mapping[Path, str] | None = None) -> s
 
     Args:
         folders: The folders that hold the weights.
-        known: SHA-256 of files that have been hashed already.
+        known: SHA-256 of files that are hashed already.
     """
     known = known or {}
     files = [folder / WEIGHTS_NAME for folder in folders]
@@ -156,7 +156,7 @@ def weights_digest(*folders: Path, known: Mapping[Path, str] | None = None) -> s
 
 
 def _digest_while_unchanged(path: Path) -> str:
-    """SHA-256 of a file, computed again when its size or time of change is another."""
+    """SHA-256 of a file, computed again when its size or modification time changes."""
     found = path.stat()
     return _digest_of(path, found.st_size, found.st_mtime_ns)
 
@@ -167,7 +167,7 @@ def _digest_of(path: Path, size: int, changed: int) -> str:
 
 
 def describe_bundle(folder: str | Path, *, lookback: int, max_context: int) -> Card:
-    """Writes the card of a folder that holds model/ and tokenizer/, digests included.
+    """Write the card of a folder that holds model/ and tokenizer/, digests included.
 
     Args:
         folder: The checkpoint folder.
@@ -187,21 +187,16 @@ def describe_bundle(folder: str | Path, *, lookback: int, max_context: int) -> C
 
 
 def count_parameters(folder: Path) -> int:
-    """Learnable parameters in a checkpoint folder, read off the header of its weights.
+    """Learnable parameters of a checkpoint folder, counted in the header of its weights.
 
     Raises:
         CheckpointInvalid: The header is not that of a safetensors file.
     """
     path = folder / WEIGHTS_NAME
     try:
-        with path.open("rb") as opened:
-            n_bytes = int.from_bytes(opened.read(8), "little")
-            if n_bytes > _HEADER_LIMIT:
-                raise ValueError(f"a header of {n_bytes:,} bytes")
-            header = json.loads(opened.read(n_bytes))
         return sum(
             math.prod(tensor["shape"])
-            for name, tensor in header.items()
+            for name, tensor in safetensors_header(path).items()
             # Integer tensors and rotary frequencies are stored, but follow from the configuration.
             if name != "__metadata__"
             and tensor["dtype"][0] in "FB"
@@ -209,6 +204,21 @@ def count_parameters(folder: Path) -> int:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
         raise CheckpointInvalid(f"{path} is no safetensors file: {exc}.") from exc
+
+
+def safetensors_header(path: Path) -> dict[str, Any]:
+    """The JSON object at the head of a safetensors file: its metadata, and shapes by name.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It has no such header.
+    """
+    with path.open("rb") as opened:
+        n_bytes = int.from_bytes(opened.read(8), "little")
+        if n_bytes > _HEADER_LIMIT:
+            raise ValueError(f"a header of {n_bytes:,} bytes")
+        header: dict[str, Any] = json.loads(opened.read(n_bytes))
+    return header
 
 
 def size_of(folder: Path) -> int:

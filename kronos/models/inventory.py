@@ -212,7 +212,7 @@ def _hash_files(model: PublishedModel | None) -> None:
 
 
 def _check_adapter(path: Path) -> None:
-    from kronos.models.adapters.merging import load_adapter
+    from kronos.models.merging import load_adapter
 
     facts = read_facts(path)
     load_adapter(path, facts)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from kronos.errors import CheckpointInvalid, CheckpointUnavailable, InvalidRequest
 from kronos.models import hub
-from kronos.models.adapted import check_base
-from kronos.models.adapters import AdapterFacts, adapter_path, read_facts
+from kronos.models.adapters import AdapterFacts, adapter_path, check_base, read_facts
 from kronos.models.checkpoints import Card, bundled_folder, pair_of, weights_digest
 from kronos.models.chronos import find_chronos, load_found
 from kronos.models.hub import Progress, Repository
@@ -111,7 +110,7 @@ def load(
     where = best_device() if device is None else usable_device(device)
     model = load_model(source.model)
     if source.adapter is not None:
-        from kronos.models.adapters.merging import load_adapter, merge
+        from kronos.models.merging import load_adapter, merge
 
         path, facts = source.adapter
         merge(model, load_adapter(path, facts), facts.scale)

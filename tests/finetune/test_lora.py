@@ -5,7 +5,7 @@ import torch
 
 from kronos.errors import CheckpointInvalid, InvalidRequest
 from kronos.finetune.lora import LoraSettings, add_lora, lora_tensors, n_trained
-from kronos.models.adapters.merging import merge
+from kronos.models.merging import merge
 from kronos.nn.checkpoint import load_model
 from kronos.nn.config import SIZES
 from kronos.nn.model import Kronos

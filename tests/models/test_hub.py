@@ -14,7 +14,7 @@ import pytest
 
 from kronos.errors import CheckpointCorrupt, CheckpointUnavailable, ForecastCancelled
 from kronos.models import hub
-from kronos.models.hub import settings, transfer, waiting
+from kronos.models.hub import client, transfer
 from kronos.models.hub.repository import CONFIG_NAME, WEIGHTS_NAME, Repository, repository
 from tests.loopback_hub import LoopbackHub
 
@@ -31,7 +31,7 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Loopback
     for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "HF_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(waiting, "FIRST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(client, "FIRST_PAUSE_SECONDS", 0.05)
     with LoopbackHub() as running:
         running.publish(MODEL.repo_id, MODEL.revision, GOLDEN / "model")
         running.publish(TOKENIZER.repo_id, TOKENIZER.revision, GOLDEN / "tokenizer")
@@ -103,7 +103,7 @@ def test_offline_and_not_cached_is_said_without_a_request(
 def test_mirror_set_after_import_is_honoured(
     server: LoopbackHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.client()
+    client.hub_client()
     with LoopbackHub() as mirror:
         mirror.publish(MODEL.repo_id, MODEL.revision, GOLDEN / "model")
         monkeypatch.setenv("HF_ENDPOINT", mirror.url + "/")
@@ -414,5 +414,5 @@ def test_a_branch_is_no_pin() -> None:
 
 
 def test_telemetry_is_off() -> None:
-    settings.client()
+    client.hub_client()
     assert os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1"

@@ -4,7 +4,7 @@ The layout is the hub client's own: `models--OWNER--NAME/snapshots/COMMIT/FILE` 
 `blobs/DIGEST`, where the digest of a large file is its SHA-256 and that of a small one its git
 blob SHA-1. So the digest the hub reported can be checked again years later without the hub.
 
-Hashing the largest checkpoint takes more than a second, so a file that passed is remembered in
+Hashing the largest checkpoint takes more than a second, so a file that passed is recorded in
 `models--OWNER--NAME/.verified/COMMIT.json` with its size, modification time, change time and
 inode. Writing to a file or replacing it changes at least one of them, and then it is hashed
 again. Only decay of the medium under an untouched file escapes that; `kronos models verify`
@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from kronos.errors import CheckpointCorrupt
+from kronos.models.hub.client import cache_folder, hub_client
 from kronos.models.hub.repository import WEIGHTS_NAME, RemoteFile, Repository
-from kronos.models.hub.settings import cache_folder, client
 from kronos.system import atomic_write
 
 __all__ = ["cached_file", "cached_folder", "check", "problem", "remove", "sweep", "verify"]
@@ -67,7 +67,7 @@ def problem(repo: Repository) -> str:
 
 
 def verify(repo: Repository) -> Path:
-    """Hashes every cached file of the repository, whatever is remembered about it.
+    """Hash every cached file of the repository; the record of earlier checks is not used.
 
     Returns:
         The folder that holds the files.
@@ -92,11 +92,11 @@ def check(
     reported: str | None = None,
     trust_record: bool = True,
 ) -> None:
-    """Makes sure that a cached file has the bytes it should have, before anybody reads it.
+    """Compare a cached file with its digest, before anybody reads it.
 
     Args:
         repo: The repository it belongs to.
-        file: What it should be; its own SHA-256, where given, outranks every other digest.
+        file: The file; its own SHA-256, where given, outranks every other digest.
         path: Where it lies in the cache.
         reported: Digest the hub reported for this download.
         trust_record: Skip the hashing when the file is untouched since it last passed.
@@ -127,7 +127,7 @@ def check(
 
 
 def remove(*repositories: Repository) -> int:
-    """Deletes the pinned revisions from the cache; other revisions there stay.
+    """Delete the pinned revisions from the cache; other revisions there stay.
 
     Returns:
         Bytes freed.
@@ -136,7 +136,7 @@ def remove(*repositories: Repository) -> int:
     before = sum(_bytes_below(storage(repo)) for repo in repositories)
     if folder.is_dir():
         commits = {repo.revision for repo in repositories}
-        client().scan_cache_dir(folder).delete_revisions(*commits).execute()
+        hub_client().scan_cache_dir(folder).delete_revisions(*commits).execute()
     for repo in repositories:
         # A damaged repository is skipped by the client's scan.
         shutil.rmtree(storage(repo) / "snapshots" / repo.revision, ignore_errors=True)
@@ -147,7 +147,7 @@ def remove(*repositories: Repository) -> int:
 
 
 def sweep(repo: Repository) -> None:
-    """Removes what killed downloads left behind; the client cannot resume those files."""
+    """Remove the files of killed downloads, which the client cannot resume."""
     oldest = time.time() - _ABANDONED_SECONDS
     for path in (storage(repo) / "blobs").glob("*.incomplete"):
         # Another process may finish or sweep the same file at this moment.
@@ -168,12 +168,12 @@ def incomplete_bytes(repo: Repository) -> int:
 def _expected_digest(
     file: RemoteFile, path: Path, reported: str | None, record: dict[str, Any]
 ) -> str | None:
-    """The digest to insist on: ours, or the hub's (now, in the blob's name, or remembered)."""
+    """The required digest: ours, or the hub's (reported, in the blob's name, or recorded)."""
     blob = Path(os.readlink(path)).name if path.is_symlink() else None
     for digest in (file.sha256, reported, blob, record.get("digest")):
         if digest and _SHA256.fullmatch(digest):
             return digest
-        # The hub reports SHA-1 for small files only; for weights it would be too weak a promise.
+        # The hub reports SHA-1 for small files only; for weights it would be too weak.
         if digest and _GIT_SHA1.fullmatch(digest) and file.name != WEIGHTS_NAME:
             return digest
     return None
@@ -223,7 +223,7 @@ def _write_record(repo: Repository, name: str, entry: dict[str, Any]) -> None:
 
 
 def _discard(path: Path) -> None:
-    """Removes a cached file and the blob it leads to, as far as that lies in the cache."""
+    """Remove a cached file and the blob it leads to, as far as that lies in the cache."""
     root = cache_folder().resolve()
     while True:
         target = path.parent / os.readlink(path) if path.is_symlink() else None

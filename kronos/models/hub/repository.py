@@ -1,4 +1,4 @@
-"""What is wanted from the hub: a repository, its pinned revision, and the files in it."""
+"""A repository of the hub: its pinned revision and the files in it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Repository:
     Attributes:
         repo_id: Owner and name, such as "NeoQuasar/Kronos-small".
         revision: The commit, 40 hexadecimal digits. A branch or tag would not be a pin.
-        files: All that is ever downloaded of it.
+        files: The files that are downloaded; no others are.
     """
 
     repo_id: str

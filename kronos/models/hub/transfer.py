@@ -1,7 +1,7 @@
-"""Asking the hub and downloading, so that nothing ever hangs and the caller can always stop.
+"""Requests and downloads that never hang, and that the caller can stop at any time.
 
 The caller's thread reports progress, passes a cancellation on, and gives up when nothing moves,
-while the client works in another thread (see waiting.py).
+while the client works in another thread (`client.Call`).
 """
 
 from __future__ import annotations
@@ -17,10 +17,21 @@ from typing import Any
 
 from kronos.errors import CheckpointCorrupt, CheckpointUnavailable
 from kronos.models.hub import cache
-from kronos.models.hub.explain import disk_full, not_a_hub, offline, unreachable
+from kronos.models.hub.client import (
+    TICK_SECONDS,
+    Call,
+    cache_folder,
+    disk_full,
+    endpoint,
+    hub_client,
+    is_offline,
+    not_a_hub,
+    offline,
+    retried,
+    token,
+    unreachable,
+)
 from kronos.models.hub.repository import RemoteFile, Repository
-from kronos.models.hub.settings import cache_folder, client, endpoint, is_offline, token
-from kronos.models.hub.waiting import TICK_SECONDS, Work, patiently
 
 __all__ = ["Progress", "fetch"]
 
@@ -31,7 +42,7 @@ A total of 0 means that it is not known yet. Raising stops the download."""
 PROBE_SECONDS = 4.0
 """How long the hub may take to begin an answer."""
 ANSWER_SECONDS = 10.0
-"""How long asking may take in all, attempts and pauses included."""
+"""How long a query may take in all, attempts and pauses included."""
 STALL_SECONDS = 30.0
 """How long a download may stand still."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -48,7 +59,7 @@ class _Flight:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class _MissingFile:
     """A missing file and what the hub says about it."""
 
     repo: Repository
@@ -58,7 +69,7 @@ class _Wanted:
 
 
 class _Stopped(Exception):
-    """Ends the client's work inside its thread; nobody waits for it any more."""
+    """Ends the client's work inside its thread, when nobody waits for it any more."""
 
 
 _flights: dict[tuple[Repository, ...], _Flight] = {}
@@ -66,22 +77,22 @@ _flights_lock = threading.Lock()
 
 
 def fetch(repositories: Sequence[Repository], *, progress: Progress | None = None) -> list[Path]:
-    """Brings repositories into the cache, if they are not there, and verifies every file.
+    """Download repositories that are not in the cache, and verify every file.
 
     When everything is cached, no request is made. Two threads that want the same repositories
     share one download.
 
     Args:
-        repositories: What is wanted, at pinned revisions.
+        repositories: Repositories at pinned revisions.
         progress: Called while downloading; see `Progress`. Raising stops the download.
 
     Returns:
         One folder per repository, each holding its files.
 
     Raises:
-        CheckpointUnavailable: Not cached, and the hub cannot or will not give it. Raised within
+        CheckpointUnavailable: Not cached, and the hub cannot be reached or refuses. Raised within
             seconds when the hub cannot be reached.
-        CheckpointCorrupt: A file is not what it should be; it has been removed.
+        CheckpointCorrupt: A file does not match its digest; it has been removed.
     """
     report = progress or (lambda done, total: None)
     key = tuple(repositories)
@@ -123,7 +134,7 @@ def _download_missing(
     repositories: Sequence[Repository], flight: _Flight, report: Progress
 ) -> None:
     missing = _missing(repositories)
-    if not missing:  # Another thread brought them while this one waited.
+    if not missing:  # Another thread downloaded them while this one waited.
         return
     if is_offline():
         raise offline(missing[0][0])
@@ -131,7 +142,7 @@ def _download_missing(
     wanted = []
     for repo, file in missing:
         cache.sweep(repo)
-        wanted.append(_ask(repo, file, lambda: report(0, 0)))
+        wanted.append(_query(repo, file, lambda: report(0, 0)))
     flight.total = sum(item.size for item in wanted)
     _require_space(wanted[0].repo, flight.total)
     finished = 0
@@ -151,17 +162,17 @@ def _require_space(repo: Repository, needed: int) -> None:
         raise disk_full(repo, needed, free)
 
 
-def _ask(repo: Repository, file: RemoteFile, tick: Callable[[], None]) -> _Wanted:
-    """What the hub says about a file; refuses answers that are not the hub's.
+def _query(repo: Repository, file: RemoteFile, tick: Callable[[], None]) -> _MissingFile:
+    """Digest and size of a file as the hub reports them; refuses answers that are not the hub's.
 
     Raises:
         CheckpointUnavailable: No answer in time, a refusal, or an answer in another protocol.
         CheckpointCorrupt: The hub offers other bytes than the pinned ones.
     """
-    hub, base, credentials = client(), endpoint(), token()
+    hub, base, credentials = hub_client(), endpoint(), token()
     url = hub.hf_hub_url(repo.repo_id, file.name, revision=repo.revision, endpoint=base)
-    work = Work(
-        lambda stop: patiently(
+    call = Call(
+        lambda stop: retried(
             lambda: hub.get_hf_file_metadata(
                 url, token=credentials, timeout=PROBE_SECONDS, endpoint=base
             ),
@@ -175,7 +186,7 @@ def _ask(repo: Repository, file: RemoteFile, tick: Callable[[], None]) -> _Wante
         if time.monotonic() > deadline:
             raise unreachable(repo, f"no answer within {ANSWER_SECONDS:.0f} seconds")
 
-    facts = work.result(look, repo)
+    facts = call.result(look, repo)
     if facts.commit_hash is None or facts.etag is None:
         raise not_a_hub(repo, "without the headers that name the commit and the digest")
     if facts.commit_hash != repo.revision:
@@ -189,12 +200,12 @@ def _ask(repo: Repository, file: RemoteFile, tick: Callable[[], None]) -> _Wante
             "update this package."
         )
     size = facts.size if facts.size is not None else (file.size or 0)
-    return _Wanted(repo, file, digest=facts.etag, size=size)
+    return _MissingFile(repo, file, digest=facts.etag, size=size)
 
 
-def _download(item: _Wanted, finished: int, flight: _Flight, report: Progress) -> None:
+def _download(item: _MissingFile, finished: int, flight: _Flight, report: Progress) -> None:
     """Downloads one file into the cache and verifies it."""
-    hub, base, credentials, folder = client(), endpoint(), token(), cache_folder()
+    hub, base, credentials, folder = hub_client(), endpoint(), token(), cache_folder()
     bar_lock = threading.Lock()
 
     def transfer(stop: threading.Event) -> str:
@@ -229,7 +240,7 @@ def _download(item: _Wanted, finished: int, flight: _Flight, report: Progress) -
                 tqdm_class=Bar,
             )
 
-        return patiently(once, stop)
+        return retried(once, stop)
 
     moved, last = time.monotonic(), (-1, -1)
 
@@ -243,5 +254,5 @@ def _download(item: _Wanted, finished: int, flight: _Flight, report: Progress) -
             raise unreachable(item.repo, f"the download stood still for {STALL_SECONDS:.0f} s")
         report(flight.done, max(flight.total, flight.done) if flight.total else 0)
 
-    path = Path(Work(transfer).result(look, item.repo))
+    path = Path(Call(transfer).result(look, item.repo))
     cache.check(item.repo, item.file, path, reported=item.digest)

@@ -1,7 +1,6 @@
-"""Writing an adapter, and putting its weights into a base model.
+"""Adapters' tensors: written, read and merged into a base model.
 
-A merged model is a plain `Kronos`: everything that reads one, the compiled engines among them,
-needs to know nothing of adapters.
+A merged model is a plain `Kronos`: the decoders need to know nothing of adapters.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from kronos.errors import CheckpointInvalid
-from kronos.models.adapters.adapter import AdapterFacts, check_tensors, digest_of
+from kronos.models.adapters import AdapterFacts, check_tensors, digest_of
 from kronos.nn.model import Kronos
 from kronos.system import atomic_write
 
@@ -27,7 +26,7 @@ _A, _B = ".lora_A.weight", ".lora_B.weight"
 
 
 def save_adapter(path: Path, facts: AdapterFacts, tensors: dict[str, Tensor]) -> AdapterFacts:
-    """Writes an adapter as one file, replaced atomically; returns its facts with the digest."""
+    """Write an adapter as one file, atomically; returns its facts with the digest."""
     held = {name: t.detach().float().cpu().contiguous() for name, t in tensors.items()}
     facts = replace(facts, tensors_sha256=digest_of(_bytes(held)))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,11 +36,11 @@ def save_adapter(path: Path, facts: AdapterFacts, tensors: dict[str, Tensor]) ->
 
 
 def load_adapter(path: Path, facts: AdapterFacts) -> dict[str, Tensor]:
-    """Tensors of an adapter.
+    """Read the tensors of an adapter.
 
     Raises:
         CheckpointInvalid: The file cannot be read.
-        CheckpointCorrupt: Its weights have another digest than its header says.
+        CheckpointCorrupt: The weights do not have the digest of the header.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -54,12 +53,12 @@ def load_adapter(path: Path, facts: AdapterFacts) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def merge(model: Kronos, tensors: dict[str, Tensor], scale: float) -> Kronos:
-    """Adds an adapter to its base, in place: every product becomes part of its matrix.
+    """Merge an adapter into its base, in place: every product is added to its matrix.
 
     Args:
         model: The base.
-        tensors: Those of the adapter.
-        scale: What the products are multiplied by.
+        tensors: Tensors of the adapter.
+        scale: Factor of the low-rank products.
 
     Raises:
         CheckpointInvalid: A tensor does not fit the model.

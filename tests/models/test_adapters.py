@@ -1,4 +1,4 @@
-"""Adapters in the zoo: listed, loaded by name, refused on the wrong base."""
+"""Adapters: listed, loaded by name, refused on the wrong base."""
 
 import dataclasses
 import shutil
@@ -16,9 +16,11 @@ from kronos.errors import (
 )
 from kronos.finetune.lora import LoraSettings, add_lora, lora_tensors
 from kronos.models import adapters
-from kronos.models.adapters.merging import save_adapter
+from kronos.models.merging import save_adapter
 from kronos.nn.checkpoint import load_model, save_checkpoint
 from tests.finetune.test_lora import disturbed, logits
+
+GOLDEN = Path(__file__).parent.parent / "golden"
 
 
 @pytest.fixture
@@ -29,9 +31,11 @@ def home(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def own_base(base_folder, home) -> Path:
+def own_base(home) -> Path:
     """A base that the test may change."""
-    return Path(shutil.copytree(base_folder, home / "own"))
+    for part in ("model", "tokenizer"):
+        shutil.copytree(GOLDEN / part, home / "own" / part)
+    return home / "own"
 
 
 @pytest.fixture

@@ -1,0 +1,239 @@
+"""Adapters: small files that change a base model, installed by name in the user's data folder.
+
+An adapter is one safetensors file. Its tensors bear the names of the base model:
+`transformer.0.self_attn.q_proj.lora_A.weight` and `lora_B.weight`, and, where events were learned,
+the whole block `event_emb`. The header holds, under the key `kronos_adapter`, a JSON object with
+the fields of `AdapterFacts`. Tensors are written, read and merged in `merging.py`, which needs
+torch; this module does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from kronos.errors import CheckpointCorrupt, CheckpointInvalid, InvalidRequest
+from kronos.models.checkpoints import safetensors_header
+from kronos.models.hub.repository import WEIGHTS_NAME
+from kronos.system import atomic_write, sha256_of, user_data
+
+__all__ = [
+    "KEY",
+    "AdapterFacts",
+    "adapter_path",
+    "adapters_folder",
+    "check_base",
+    "check_name",
+    "check_tensors",
+    "delete_adapter",
+    "digest_of",
+    "install_adapter",
+    "installed",
+    "read_facts",
+    "rolling_folder",
+    "weights_sha256",
+]
+
+KEY = "kronos_adapter"
+_FORMAT = 1
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_ENDING = ".safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterFacts:
+    """The base of an adapter, and how it was made.
+
+    Attributes:
+        base: Name or folder of the base model, as for `kronos.models.load`.
+        base_sha256: SHA-256 of the base model's file of weights.
+        tokenizer_sha256: SHA-256 of its tokenizer's.
+        rank: Rank of the added products.
+        alpha: They are multiplied by alpha / rank.
+        cut_off: Time before which the bars lie that it learned from, ISO 8601, UTC.
+        seen_until: Time before which the bars lie that chose among its steps; scores are honest
+            from here on.
+        code: Revision of the code that made it.
+        created: When, ISO 8601, UTC.
+        steps: Optimizer steps behind these weights.
+        n_parameters: Parameters trained.
+        has_events: Whether an event embedding was learned.
+        asset_class: The asset class it was trained on, where one was chosen.
+        scores: Figures on the bars behind the cut-off, by name.
+        tensors_sha256: SHA-256 over the bytes of all tensors, in the order of their names.
+    """
+
+    base: str
+    base_sha256: str
+    tokenizer_sha256: str
+    rank: int
+    alpha: float
+    cut_off: str
+    seen_until: str
+    code: str
+    created: str
+    steps: int
+    n_parameters: int
+    has_events: bool
+    asset_class: str
+    scores: dict[str, float]
+    tensors_sha256: str
+
+    @property
+    def scale(self) -> float:
+        """What the product of the two small matrices is multiplied by."""
+        return self.alpha / self.rank
+
+    def header(self) -> dict[str, str]:
+        """The metadata of the file."""
+        return {KEY: json.dumps({"format": _FORMAT, **asdict(self)}, sort_keys=True)}
+
+
+def read_facts(path: Path) -> AdapterFacts:
+    """Read the header of an adapter's file.
+
+    Raises:
+        CheckpointInvalid: It is no such file; the message says how that shows.
+    """
+    try:
+        return _checked(json.loads(safetensors_header(path)["__metadata__"][KEY]))
+    except FileNotFoundError as exc:
+        raise CheckpointInvalid(f"The adapter {path} is not there.") from exc
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise CheckpointInvalid(
+            f"{path} is no adapter of this program ({type(exc).__name__}: {exc}). Adapters are "
+            "made by `kronos finetune lora`."
+        ) from exc
+
+
+def check_tensors(path: Path, facts: AdapterFacts, tensors: dict[str, bytes]) -> None:
+    """Compare tensors with the digest in the header.
+
+    Raises:
+        CheckpointCorrupt: They differ.
+    """
+    if digest_of(tensors) != facts.tensors_sha256:
+        raise CheckpointCorrupt(
+            f"{path} is damaged: its weights do not have the digest they were saved with. Delete "
+            "the adapter and train or copy it again."
+        )
+
+
+def digest_of(tensors: dict[str, bytes]) -> str:
+    """SHA-256 over names and bytes, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(f"{name}:{len(tensors[name])}:".encode())
+        digest.update(tensors[name])
+    return digest.hexdigest()
+
+
+def check_base(path: Path, facts: AdapterFacts, model: Path, tokenizer: Path) -> None:
+    """Compare a base on this machine with the one that an adapter was trained on.
+
+    Raises:
+        CheckpointInvalid: They differ.
+    """
+    for what, folder, expected in (
+        ("model", model, facts.base_sha256),
+        ("tokenizer", tokenizer, facts.tokenizer_sha256),
+    ):
+        found = weights_sha256(folder)
+        if found != expected:
+            raise CheckpointInvalid(
+                f"The adapter {path.stem} was trained on another {what} than {facts.base} now "
+                f"holds: SHA-256 {expected[:12]}..., found {found[:12]}... in {folder}. Put the "
+                "old weights back, or train the adapter again on these."
+            )
+
+
+def weights_sha256(folder: Path) -> str:
+    """SHA-256 of a checkpoint folder's weights, which ties an adapter to its base."""
+    return sha256_of(folder / WEIGHTS_NAME)
+
+
+def adapters_folder() -> Path:
+    """Folder of the installed adapters; it need not exist."""
+    return user_data("adapters")
+
+
+def rolling_folder(name: str) -> Path:
+    """Folder of the runs and decisions behind an adapter that is retrained regularly."""
+    return user_data("rolling", check_name(name))
+
+
+def check_name(name: str) -> str:
+    """Return a name that an adapter can have.
+
+    Raises:
+        InvalidRequest: It has characters that a file name cannot have on every system.
+    """
+    if not _NAME.fullmatch(name) or name.endswith((".", _ENDING)):
+        raise InvalidRequest(
+            f"{name!r:.80} cannot be the name of an adapter: give 1 to 63 lower-case letters, "
+            "digits, dots, hyphens or underscores, beginning with a letter or digit."
+        )
+    return name
+
+
+def adapter_path(name: str) -> Path | None:
+    """The file of an installed adapter, or None where there is none of that name, in any case."""
+    short = name.strip().casefold()
+    if not _NAME.fullmatch(short):
+        return None
+    path = adapters_folder() / f"{short}{_ENDING}"
+    return path if path.is_file() else None
+
+
+def installed() -> dict[str, Path]:
+    """Files of the installed adapters by name, in order."""
+    found = sorted(adapters_folder().glob(f"*{_ENDING}"))
+    return {path.name.removesuffix(_ENDING): path for path in found}
+
+
+def install_adapter(file: Path, name: str) -> Path:
+    """Install a copy of an adapter under a name, in the place of an earlier one.
+
+    Raises:
+        InvalidRequest: The name cannot be one.
+        CheckpointInvalid: The file is no adapter.
+    """
+    read_facts(file)
+    target = adapters_folder() / f"{check_name(name)}{_ENDING}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(target, flush=True) as partial:
+        shutil.copyfile(file, partial)
+    return target
+
+
+def delete_adapter(name: str) -> int:
+    """Delete an installed adapter; returns the bytes freed, 0 where there was none."""
+    path = adapter_path(name)
+    if path is None:
+        return 0
+    freed = path.stat().st_size
+    path.unlink()
+    return freed
+
+
+def _checked(facts: dict[str, Any]) -> AdapterFacts:
+    found = facts.pop("format", None)
+    if found != _FORMAT:
+        raise ValueError(f"format {found!r}, where this program reads {_FORMAT}")
+    kinds = {field.name: str(field.type) for field in fields(AdapterFacts)}
+    if set(facts) != set(kinds):
+        raise ValueError(f"other fields than expected: {sorted(set(facts) ^ set(kinds))}")
+    allowed: dict[str, Any] = {
+        "str": str, "int": int, "float": (int, float), "bool": bool, "dict[str, float]": dict,
+    }  # fmt: skip
+    for name, value in facts.items():
+        if not isinstance(value, allowed[kinds[name]]):
+            raise ValueError(f"{name} is {value!r:.40}")
+    if facts["rank"] < 1:
+        raise ValueError(f"rank is {facts['rank']}")
+    return AdapterFacts(**facts)

@@ -1,0 +1,314 @@
+"""Talking to the hub: settings, calls bounded in time, and errors that say what to do.
+
+The official client reads its environment variables once, when it is imported. A mirror set later,
+by a notebook cell or a test, would be ignored without a word; so they are read here at every call
+and passed on.
+
+A call runs in a thread of its own, so that the thread that wants the result is never stuck in it.
+That bounds what the client's own timeouts do not: name resolution, waiting for the lock of another
+process, pauses between its retries.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Generic, TypeVar
+from urllib.parse import urlsplit
+
+from kronos.errors import CheckpointUnavailable
+from kronos.models.hub.repository import Repository
+
+__all__ = [
+    "TICK_SECONDS",
+    "Call",
+    "cache_folder",
+    "disk_full",
+    "endpoint",
+    "hub_client",
+    "is_offline",
+    "not_a_hub",
+    "offline",
+    "retried",
+    "token",
+    "unreachable",
+]
+
+DEFAULT_ENDPOINT = "https://huggingface.co"
+TICK_SECONDS = 0.2
+"""How often a waiting thread looks after its call."""
+ATTEMPTS = 3
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 5.0
+"""A hub that asks for a longer pause has, for our purposes, said no."""
+_CHUNK_BYTES = 1 << 18
+_TRUE = {"1", "ON", "YES", "TRUE"}
+_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+
+T = TypeVar("T")
+
+
+def endpoint() -> str:
+    """Base address of the hub: HF_ENDPOINT (a mirror) or the public hub, without a final slash.
+
+    Raises:
+        CheckpointUnavailable: HF_ENDPOINT is not a web address.
+    """
+    found = os.environ.get("HF_ENDPOINT", "").strip() or DEFAULT_ENDPOINT
+    address = found.rstrip("/")
+    try:
+        parts = urlsplit(address)
+        # Reading the port is what finds it out of range.
+        is_web_address = parts.scheme in {"http", "https"} and bool(
+            parts.hostname and parts.port != 0
+        )
+    except ValueError:
+        is_web_address = False
+    if not is_web_address:
+        raise CheckpointUnavailable(
+            f"HF_ENDPOINT must be a web address such as {DEFAULT_ENDPOINT}, found {found!r}. "
+            "Correct it or unset it."
+        )
+    return address
+
+
+def cache_folder() -> Path:
+    """The hub's cache: HF_HUB_CACHE, or hub/ below HF_HOME, or the client's default."""
+    if explicit := os.environ.get("HF_HUB_CACHE"):
+        folder = Path(explicit)
+    elif home := os.environ.get("HF_HOME"):
+        folder = Path(home) / "hub"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        folder = Path(base) / "huggingface" / "hub"
+    return Path(os.path.expandvars(folder)).expanduser()
+
+
+def is_offline() -> bool:
+    """Whether HF_HUB_OFFLINE forbids every request."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE
+
+
+def token() -> str | bool:
+    """The token of HF_TOKEN, or False: send none.
+
+    The published checkpoints are public, and the hub answers 401 to a stale token even for
+    public files. So a login stored on this machine is never sent, least of all to a mirror.
+    """
+    return os.environ.get("HF_TOKEN", "").strip() or False
+
+
+def hub_client() -> ModuleType:
+    """The huggingface_hub package, imported on first use and set up for this project.
+
+    The settings hold for the whole process: no telemetry, and plain HTTP instead of the Xet
+    protocol. Xet hides stalls, cannot be stopped at a chunk, and mirrors do not speak it.
+    """
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ["HF_HUB_DISABLE_XET"] = "1"
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    # For the case that somebody imported the client before.
+    constants.HF_HUB_DISABLE_TELEMETRY = True
+    constants.HF_HUB_DISABLE_XET = True
+    # The client reports, can be stopped, and resumes at the end of a chunk only. Its 10 MB would
+    # be most of a minute on a slow line.
+    constants.DOWNLOAD_CHUNK_SIZE = _CHUNK_BYTES
+    return huggingface_hub
+
+
+class Call(Generic[T]):
+    """A function that runs in a daemon thread.
+
+    The function gets an event that is set when its result is no longer wanted.
+    """
+
+    def __init__(self, function: Callable[[threading.Event], T]) -> None:
+        self._function = function
+        self._stop = threading.Event()
+        self._ended = threading.Event()
+        self._values: list[T] = []
+        self._error: BaseException | None = None
+        threading.Thread(target=self._run, name="kronos-hub", daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self._values.append(self._function(self._stop))
+        except BaseException as error:  # noqa: BLE001 - carried to the waiting thread
+            self._error = error
+        finally:
+            self._ended.set()
+
+    def result(self, look: Callable[[], None], repo: Repository) -> T:
+        """Wait for the function and call `look` meanwhile, which may raise to give up.
+
+        Raises:
+            CheckpointUnavailable: The network, the hub or the disk failed the function.
+        """
+        import httpx2
+
+        try:
+            while not self._ended.wait(TICK_SECONDS):
+                look()
+        except BaseException:
+            # The client notices at its next chunk, and removes its partial file.
+            self._stop.set()
+            self._ended.wait(1.0)
+            raise
+        if isinstance(self._error, (OSError, httpx2.HTTPError)):
+            raise _explained(self._error, repo) from self._error
+        if self._error is not None:
+            raise self._error
+        return self._values[0]
+
+
+def retried(attempt: Callable[[], T], stop: threading.Event) -> T:
+    """Call `attempt`, again after a transient failure, a bounded number of times."""
+    pause = FIRST_PAUSE_SECONDS
+    for n_left in reversed(range(ATTEMPTS)):
+        try:
+            return attempt()
+        except Exception as error:
+            wait = _pause_after(error, pause)
+            if wait is None or n_left == 0 or stop.wait(wait):
+                raise
+            pause *= 2
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _pause_after(error: BaseException, pause: float) -> float | None:
+    """Seconds to wait before another attempt, or None when it would not help."""
+    import httpx2
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    if isinstance(error, LocalEntryNotFoundError) and error.__cause__ is not None:
+        return _pause_after(error.__cause__, pause)
+    if isinstance(error, HfHubHTTPError):
+        if error.response.status_code not in _TRANSIENT:
+            return None
+        wanted = error.response.headers.get("Retry-After", "")
+        wait = float(wanted) if wanted.isdigit() else pause
+        return wait if wait <= LONGEST_PAUSE_SECONDS else None
+    if isinstance(error, httpx2.TimeoutException):
+        return None  # It has had its time.
+    # The client reports a file cut short as an OSError without a number.
+    is_cut = isinstance(error, OSError) and error.errno is None
+    return pause if is_cut or isinstance(error, httpx2.TransportError) else None
+
+
+def unreachable(repo: Repository, reason: str) -> CheckpointUnavailable:
+    """The hub gave no answer."""
+    return CheckpointUnavailable(
+        f"{repo.repo_id} is not on this machine and {endpoint()} cannot be reached: {reason}. "
+        f"{_way_out()}"
+    )
+
+
+def offline(repo: Repository) -> CheckpointUnavailable:
+    """Requests are forbidden, and the cache lacks the files."""
+    return CheckpointUnavailable(
+        f"{repo.repo_id} at {repo.revision[:8]} is not in {cache_folder()} and HF_HUB_OFFLINE "
+        'forbids asking the hub. Unset HF_HUB_OFFLINE, or use the model "bundled".'
+    )
+
+
+def not_a_hub(repo: Repository, found: str) -> CheckpointUnavailable:
+    """Something answered, but not in the hub's protocol."""
+    return CheckpointUnavailable(
+        f"{endpoint()} answered for {repo.repo_id}, but {found}. That is a login page, a proxy or "
+        "a mirror that is no faithful copy of the hub. Check HF_ENDPOINT and the proxy settings, "
+        'or use the model "bundled".'
+    )
+
+
+def disk_full(repo: Repository, needed: int, free: int) -> CheckpointUnavailable:
+    """There is no room for the download."""
+    return CheckpointUnavailable(
+        f"{repo.repo_id} needs {needed / 1e6:,.0f} MB in {cache_folder()}, where "
+        f"{free / 1e6:,.0f} MB are free. Free some space, or point HF_HUB_CACHE elsewhere."
+    )
+
+
+def _explained(error: BaseException, repo: Repository) -> CheckpointUnavailable:
+    """The error of the client, of its transport or of the disk in plain words.
+
+    Args:
+        error: Raised by a request for a file of `repo`, or by its download.
+
+    Returns:
+        The error to raise `from` the original one.
+    """
+    import httpx2
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    if isinstance(error, LocalEntryNotFoundError) and error.__cause__ is not None:
+        return _explained(error.__cause__, repo)
+    if isinstance(error, HfHubHTTPError):
+        return _refused(error.response.status_code, error, repo)
+    if isinstance(error, httpx2.TimeoutException):
+        return unreachable(repo, "it did not answer in time")
+    if isinstance(error, httpx2.HTTPError):
+        return unreachable(repo, str(error) or type(error).__name__)
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return CheckpointUnavailable(
+            f"The disk filled up while {repo.repo_id} was written to {cache_folder()}. "
+            "Free some space, or point HF_HUB_CACHE elsewhere."
+        )
+    if isinstance(error, OSError) and error.errno is not None:
+        return CheckpointUnavailable(
+            f"{repo.repo_id} cannot be written to {cache_folder()}: {error.strerror}. Make that "
+            "folder writable, or point HF_HUB_CACHE to one that is."
+        )
+    return unreachable(repo, str(error).strip().split("\n")[0] or type(error).__name__)
+
+
+def _refused(status: int, error: BaseException, repo: Repository) -> CheckpointUnavailable:
+    from huggingface_hub.errors import RemoteEntryNotFoundError, RevisionNotFoundError
+
+    at = endpoint()
+    mirror = "" if at == DEFAULT_ENDPOINT else " The mirror in HF_ENDPOINT may lack it."
+    if isinstance(error, RevisionNotFoundError):
+        text = (
+            f"{at} has {repo.repo_id} but not its revision {repo.revision}, the one this version "
+            f"is tested with.{mirror} Unset HF_ENDPOINT, or update this package."
+        )
+    elif isinstance(error, RemoteEntryNotFoundError):
+        text = (
+            f"{at} has {repo.repo_id} at {repo.revision[:8]} but not the file that is needed."
+            f"{mirror} Unset HF_ENDPOINT, or update this package."
+        )
+    elif status in {401, 403}:
+        text = (
+            f"{at} refused access to {repo.repo_id} (HTTP {status}). The repository is public, so "
+            "a wrong HF_TOKEN or a mirror that wants a login is the likely cause: unset or "
+            "correct HF_TOKEN, or check HF_ENDPOINT."
+        )
+    elif status == 404:
+        text = (
+            f"{at} has no repository {repo.repo_id} (HTTP 404).{mirror} Check HF_ENDPOINT, or use "
+            "the model `bundled`."
+        )
+    elif status == 429:
+        text = (
+            f"{at} limits the rate of requests (HTTP 429) and did not relent. Wait some minutes "
+            'and try again, or use the model "bundled".'
+        )
+    else:
+        text = (
+            f"{at} failed with HTTP {status} for {repo.repo_id}. Try again later, set HF_ENDPOINT "
+            'to a mirror, or use the model "bundled".'
+        )
+    return CheckpointUnavailable(text)
+
+
+def _way_out() -> str:
+    return (
+        'The model "bundled" needs no network. For this one check the network and proxy, set '
+        'HF_ENDPOINT to a mirror, or run "kronos models download" on a connected machine and copy '
+        f"its hub cache to {cache_folder()}."
+    )
