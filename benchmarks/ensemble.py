@@ -18,12 +18,16 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.events.bootstrap import bootstrap
-from kronos.ensemble.features import features, trailing_losses
-from kronos.ensemble.learning import equal_weights, later_rows, predict
-from kronos.ensemble.objective import combined
-from kronos.ensemble.table import MemberTable, read_members
-from kronos.ensemble.training import SHARE_TO_LEARN, train
-from kronos.ensemble.weights import MEMBERS, EnsembleWeights, equal
+from kronos.ensemble.learning import SHARE_TO_LEARN, combined, later_rows, train
+from kronos.ensemble.record import MemberTable, read_members, trailing_losses
+from kronos.ensemble.weights import (
+    MEMBERS,
+    EnsembleWeights,
+    equal,
+    equal_weights,
+    features,
+    predict,
+)
 from kronos.evaluation.scores import crps_of_errors
 from kronos.store.store import Store
 

@@ -133,6 +133,31 @@ def test_the_neural_network_is_torch_and_nothing_else():
     assert not broken, listing(broken)
 
 
+def imported_by(*roots: str) -> set[str]:
+    """Modules of kronos that some modules import, directly or through others, lazily as well."""
+    files = {module_name(file): file for file in KRONOS_FILES}
+    found: set[str] = set()
+    waiting = list(roots)
+    while waiting:
+        name = waiting.pop()
+        while name not in files and "." in name:  # a name within a module
+            name = name.rpartition(".")[0]
+        if name in found or name not in files or name == "kronos":
+            continue
+        found.add(name)
+        package = name.rpartition(".")[0]  # its __init__ runs first
+        waiting += [package, *(each.name for each in imports(files[name]))]
+    return found
+
+
+def test_no_forecaster_reads_the_store():
+    forecasters = [module_name(file) for file in python_files("kronos/forecasters")]
+    applied = ["kronos.ensemble", "kronos.ensemble.predictor", "kronos.calibration"]
+    found = imported_by(*forecasters, *applied)
+    assert "kronos.forecasters.kronos" in found
+    assert not {name for name in found if part_of(name) == "store"}
+
+
 def test_libraries_know_nothing_of_the_interface():
     broken = [
         found

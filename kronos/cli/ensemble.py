@@ -14,7 +14,7 @@ from kronos.errors import InvalidRequest
 if TYPE_CHECKING:
     import pandas as pd
 
-    from kronos.ensemble.table import MemberTable
+    from kronos.ensemble.record import MemberTable
     from kronos.ensemble.weights import EnsembleWeights
 
 __all__ = ["add_parser", "run"]
@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _members(store: str | None, found: EnsembleWeights) -> MemberTable:
-    from kronos.ensemble.table import read_members
+    from kronos.ensemble.record import read_members
     from kronos.store import open_store
 
     members = list(zip(found.members, found.revisions, strict=True))
@@ -98,7 +98,7 @@ def _members(store: str | None, found: EnsembleWeights) -> MemberTable:
 
 
 def _train(args: argparse.Namespace) -> EnsembleWeights:
-    from kronos.ensemble.training import train
+    from kronos.ensemble.learning import train
     from kronos.ensemble.weights import MEMBERS, equal
 
     members = tuple(args.members) if args.members else MEMBERS
@@ -135,7 +135,8 @@ def _told(found: EnsembleWeights) -> str:
 def _mean_weights(found: EnsembleWeights, table: MemberTable) -> str:
     import pandas as pd
 
-    from kronos.ensemble.features import features, trailing_losses
+    from kronos.ensemble.record import trailing_losses
+    from kronos.ensemble.weights import features
 
     if not len(table):
         return f"{found.reason}\nThe store has no forecasts of all members.\n"

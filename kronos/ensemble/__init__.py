@@ -1,16 +1,14 @@
 """Several models as one: fans averaged level by level, with weights learned from their record.
 
-    table.py      what every member said of the same outcomes
-    features.py   what the weights may depend on
-    objective.py  the loss of the combined fan
-    learning.py   weights from the record, and whether they are worth using
-    weights.py    the weights in use, as files
-    fan.py        one fan out of several
-    market.py     what the weights must know of an instrument
-    predictor.py  the ensemble as something the engine answers
+    market.py     the facts of an instrument that the weights depend on
+    weights.py    the weights in use: their features, their files
+    fan.py        one fan from several
+    predictor.py  the ensemble as a forecaster
+    record.py     the forecasts of all members for the same outcomes, from the store
+    learning.py   weights learned from that record, and a trial of them
 
-Why it is built this way is told in docs/adr/0017-ensemble.md. Importing this package imports
-neither LightGBM nor torch.
+The first four forecast, and know nothing of the store. The reasons are in
+docs/adr/0017-ensemble.md. Importing this package imports neither LightGBM nor torch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One fan out of several: quantiles averaged level by level, paths by borrowed ranks."""
+"""One fan from several: quantiles averaged level by level, the order of paths from one member."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ def combine(forecasts: Sequence[Forecast], weights: np.ndarray) -> np.ndarray:
 
     The k-th lowest close at a step is the weighted geometric mean of the members' k-th lowest
     ones, which is the average of their quantiles in log-returns. It goes to the path that has this
-    rank in the first member, whose bars keep their shapes: what follows on what within a path is
-    the first member's.
+    rank in the first member, whose bars keep their shapes: the sequence within a path is the first
+    member's.
 
     Args:
         forecasts: (M,) of the members, with one origin, horizon and number of paths.
-        weights: (H, M) at every step, with a sum of 1.
+        weights: (H, M); every step has a sum of 1.
 
     Returns:
         (N, H, 6) candles.
 
     Raises:
-        InvalidRequest: The forecasts do not belong together.
+        InvalidRequest: The forecasts have different origins, horizons or numbers of paths.
     """
     first = forecasts[0]
     for other in forecasts:

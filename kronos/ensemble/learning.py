@@ -1,40 +1,47 @@
-"""Weights learned from the record, and whether they are worth using."""
+"""Weights learned from the earlier part of the record, and tried on the later part."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from kronos.calendars.intervals import interval_width
-from kronos.ensemble.features import features, recent_losses, trailing_losses
-from kronos.ensemble.objective import combined_loss, constant_scores, objective, softmax
-from kronos.ensemble.table import MemberTable
+from kronos.ensemble.record import MemberTable, recent_losses, trailing_losses
+from kronos.ensemble.weights import (
+    FEWEST,
+    POOLED,
+    EnsembleWeights,
+    Learned,
+    Trial,
+    equal_weights,
+    features,
+    predict,
+    softmax,
+)
 from kronos.errors import InvalidRequest
+from kronos.evaluation.scores import pinball
 
 __all__ = [
-    "FEWEST",
-    "Learned",
-    "Trial",
-    "equal_weights",
+    "SHARE_TO_LEARN",
+    "combined",
+    "combined_loss",
+    "constant_scores",
     "later_rows",
     "learn",
     "n_apart",
-    "predict",
-    "shrunk",
+    "objective",
+    "train",
     "trial",
 ]
 
-FEWEST = 50
-"""Non-overlapping evaluations below which weights stay equal."""
+SHARE_TO_LEARN = 2 / 3
+"""Share of the forecasts to learn from, the earliest."""
 CLASS_EVALUATIONS, CLASS_DATES = 300, 60
-"""What an asset class needs for weights of its own."""
-_HALFWAY = 200
-"""Evaluations at which learned and equal weights count the same."""
-POOLED = "any"
-"""Stands for all asset classes together."""
+"""Evaluations and dates that an asset class needs for its own weights."""
 _ROUNDS, _PATIENCE = 300, 20
 _SHARE_TO_FIT = 0.75
 _FEWEST_ROWS = 200
@@ -42,58 +49,39 @@ _PARAMETERS = {
     "learning_rate": 0.05, "num_leaves": 7, "min_data_in_leaf": 100, "lambda_l2": 10.0,
     "verbosity": -1, "num_threads": 1, "seed": 0, "deterministic": True, "force_row_wise": True,
 }  # fmt: skip
+_SMALLEST_CURVATURE = 1e-3
+_STEPS, _RATE = 150, 0.3
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Learned:
-    """Weights as a function of features, for every asset class that has enough of a record.
+def train(
+    base: EnsembleWeights, table: MemberTable, *, cut_off: pd.Timestamp | None = None
+) -> EnsembleWeights:
+    """Learns weights; equal ones stay in use where they are better on later data.
 
-    Attributes:
-        members: (M,) names.
-        revisions: (M,) revisions of their weights.
-        constants: Asset class, or `POOLED`, -> (M,) scores that depend on nothing.
-        boosters: The same -> LightGBM's own text of what is added to them; "" for nothing.
-        n_apart: The same -> non-overlapping evaluations learned from.
-        recent: Stream -> recent loss of every member, at the cut-off.
-        cut_off: Nothing was learned from what resolved later; UTC.
+    Args:
+        base: Equal weights of the members.
+        table: Their record.
+        cut_off: Outcomes resolved by then are learned from; forecasts made later, after an embargo,
+            are the trial. None for two thirds of the forecasts.
     """
-
-    members: tuple[str, ...]
-    revisions: tuple[str, ...]
-    constants: dict[str, list[float]]
-    boosters: dict[str, str]
-    n_apart: dict[str, int]
-    recent: dict[tuple[str, str, int], list[float]]
-    cut_off: pd.Timestamp
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """How learned weights fared on later data than they were learned from.
-
-    Attributes:
-        n_outcomes: Outcomes; all losses are means over them, in units of sigma * sqrt(h).
-        learned: Pinball loss with the learned weights.
-        equal: With equal weights.
-        members: Of every member alone.
-    """
-
-    n_outcomes: int
-    learned: float
-    equal: float
-    members: dict[str, float]
-
-    @property
-    def is_won(self) -> bool:
-        """Whether the learned weights are not worse than equal ones."""
-        return self.n_outcomes > 0 and self.learned <= self.equal
+    n_known = n_apart(table)
+    if n_known < FEWEST:
+        said = (
+            f"Equal: {n_known} forecasts of every member that do not overlap are on record, and "
+            f"{FEWEST} are the fewest to learn from."
+        )
+        return replace(base, reason=said)
+    moment = table.made_by(SHARE_TO_LEARN) if cut_off is None else cut_off
+    learned = learn(table, moment)
+    found = trial(table, learned)
+    return replace(base, learned=learned, trial=found, reason=_reason(found))
 
 
 def learn(table: MemberTable, cut_off: pd.Timestamp) -> Learned:
-    """Learns from what had resolved by the cut-off, and from nothing else.
+    """Learns from the outcomes resolved by the cut-off, and from nothing else.
 
     Raises:
-        InvalidRequest: There is too little of it.
+        InvalidRequest: There are too few of them.
     """
     known = table.rows((table.facts["resolved_at"] <= cut_off).to_numpy())
     n_all = n_apart(known)
@@ -102,7 +90,7 @@ def learn(table: MemberTable, cut_off: pd.Timestamp) -> Learned:
             f"Weights are learned from at least {FEWEST} forecasts of every member that do not "
             f"overlap; by {cut_off:%Y-%m-%d} there are {n_all}. Until then they stay equal."
         )
-    # Of the whole record, so that a row sees what had resolved before it and nothing later.
+    # A row sees the outcomes resolved before it and nothing later.
     inputs = features(known.facts, known.quantiles, known.levels, trailing_losses(known))
     classes = known.facts["asset_class"].to_numpy()
     constants, boosters, counts = {}, {}, {POOLED: n_all}
@@ -118,26 +106,11 @@ def learn(table: MemberTable, cut_off: pd.Timestamp) -> Learned:
     return Learned(table.members, table.revisions, constants, boosters, counts, recent, cut_off)
 
 
-def predict(learned: Learned, asset_classes: np.ndarray, inputs: np.ndarray) -> np.ndarray:
-    """(n, M) weights of rows of features (n, F), shrunk towards equal ones."""
-    from lightgbm import Booster
-
-    weights = np.empty((len(inputs), len(learned.members)))
-    chosen = np.where(np.isin(asset_classes, list(learned.boosters)), asset_classes, POOLED)
-    for name in set(chosen):
-        rows = chosen == name
-        scores = np.tile(learned.constants[name], (rows.sum(), 1))
-        if text := learned.boosters[name]:
-            scores += Booster(model_str=text).predict(inputs[rows], raw_score=True)
-        weights[rows] = shrunk(softmax(scores), learned.n_apart[name])
-    return weights
-
-
 def trial(table: MemberTable, learned: Learned) -> Trial:
-    """Scores the weights on what was forecast later than they know of.
+    """Scores the weights on forecasts made after their cut-off.
 
-    Between the cut-off and the first forecast that counts lies an embargo as long as the longest
-    horizon, so that no outcome overlaps with one that was learned from.
+    An embargo as long as the longest horizon follows the cut-off, so that no outcome of the trial
+    overlaps with one of the training.
     """
     recent = trailing_losses(table)
     later = later_rows(table, learned.cut_off)
@@ -155,7 +128,7 @@ def trial(table: MemberTable, learned: Learned) -> Trial:
 
 
 def later_rows(table: MemberTable, cut_off: pd.Timestamp) -> np.ndarray:
-    """(n,) which forecasts were made after the cut-off and the embargo."""
+    """(n,) whether each forecast was made after the cut-off and the embargo."""
     issued = pd.to_datetime(table.facts["issued"].to_numpy(), unit="ns", utc=True)
     longest = int(table.facts["step"].max()) if len(table) else 0
     width = table.facts["interval"].map(interval_width)
@@ -166,7 +139,7 @@ def later_rows(table: MemberTable, cut_off: pd.Timestamp) -> np.ndarray:
 
 
 def n_apart(table: MemberTable) -> int:
-    """Evaluations whose horizons do not overlap, over all series."""
+    """Number of evaluations without overlapping horizons, over all series."""
     resolved = table.facts.groupby(["instrument", "source", "interval", "issued"])["resolved_at"]
     ends = resolved.max().reset_index()
     count = 0
@@ -178,21 +151,60 @@ def n_apart(table: MemberTable) -> int:
     return count
 
 
-def shrunk(weights: np.ndarray, n: int) -> np.ndarray:
-    """Weights (n, M) drawn towards equal ones: half way at 200 evaluations."""
-    if n < FEWEST:
-        return equal_weights(*weights.shape)
-    share = n / (n + _HALFWAY)
-    return share * weights + (1.0 - share) / weights.shape[1]
+def combined(weights: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
+    """(n, L) quantiles averaged level by level over members: weights (n, M), (n, M, L)."""
+    return np.einsum("nm,nml->nl", weights, quantiles)
 
 
-def equal_weights(n: int, n_members: int) -> np.ndarray:
-    """(n, M) the same for all."""
-    return np.full((n, n_members), 1.0 / n_members)
+def combined_loss(
+    weights: np.ndarray, quantiles: np.ndarray, outcomes: np.ndarray, levels: np.ndarray
+) -> np.ndarray:
+    """(n,) pinball loss of the combined fan."""
+    return np.asarray(pinball(outcomes[:, None] - combined(weights, quantiles), levels).mean(-1))
+
+
+def objective(
+    quantiles: np.ndarray, outcomes: np.ndarray, levels: np.ndarray
+) -> Callable[[np.ndarray, Any], tuple[np.ndarray, np.ndarray]]:
+    """The loss that LightGBM minimises: that of the combined fan, not of its members.
+
+    With weights w = softmax(s) and g the derivative of the loss in the weights, the derivative in
+    the scores is w * (g - sum(w * g)). The curvature is that of the softmax, which is positive
+    where the loss itself is piecewise linear.
+
+    Returns:
+        A function of the scores that returns gradient and curvature.
+    """
+    unit = float(pinball(outcomes[:, None, None] - quantiles, levels).mean()) or 1.0
+
+    def derivatives(scores: np.ndarray, _: Any) -> tuple[np.ndarray, np.ndarray]:
+        weights = softmax(scores.reshape(quantiles.shape[:2]))
+        errors = outcomes[:, None] - combined(weights, quantiles)
+        slopes = np.where(errors > 0, -levels, 1.0 - levels) / unit
+        by_weight = np.einsum("nl,nml->nm", slopes, quantiles) / len(levels)
+        mean = (weights * by_weight).sum(axis=1, keepdims=True)
+        curvature = np.maximum(weights * (1.0 - weights), _SMALLEST_CURVATURE)
+        return weights * (by_weight - mean), curvature
+
+    return derivatives
+
+
+def constant_scores(quantiles: np.ndarray, outcomes: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """(M,) scores of the best constant weights, by Newton's steps.
+
+    Trees are grown on top of them: a tree without a useful split adds nothing, so that trees alone
+    would leave the weights equal where one member is better everywhere.
+    """
+    derivatives = objective(quantiles, outcomes, levels)
+    scores = np.zeros(quantiles.shape[1])
+    for _ in range(_STEPS):
+        slope, curvature = derivatives(np.tile(scores, (len(outcomes), 1)), None)
+        scores -= _RATE * slope.mean(axis=0) / curvature.mean(axis=0)
+    return np.asarray(np.clip(scores - scores.mean(), -5.0, 5.0))
 
 
 def _fit(table: MemberTable, inputs: np.ndarray) -> tuple[list[float], str]:
-    """Constants and a booster on all rows, with as many rounds as serve on the later of them."""
+    """Constants and a booster on all rows; the later rows choose the number of rounds."""
     resolved = table.facts["resolved_at"]
     middle = table.made_by(_SHARE_TO_FIT)
     early, late = (resolved <= middle).to_numpy(), later_rows(table, middle)
@@ -210,7 +222,7 @@ def _fit(table: MemberTable, inputs: np.ndarray) -> tuple[list[float], str]:
 def _rounds(
     early: MemberTable, inputs: np.ndarray, late: MemberTable, late_inputs: np.ndarray
 ) -> int:
-    """Rounds after which the loss on later rows stops falling; 0 where none lowers it."""
+    """Number of rounds with the lowest loss on the later rows; 0 where none lowers it."""
     import lightgbm
 
     def loss(scores: np.ndarray, _: Any) -> tuple[str, float, bool]:
@@ -243,5 +255,17 @@ def _boost(table: MemberTable, train: Any, n_rounds: int, **options: Any) -> Any
     import lightgbm
 
     loss = objective(table.quantiles, table.outcomes, table.levels)
-    asked = _PARAMETERS | {"objective": loss, "num_class": len(table.members)}
-    return lightgbm.train(asked, train, num_boost_round=n_rounds, **options)
+    parameters = _PARAMETERS | {"objective": loss, "num_class": len(table.members)}
+    return lightgbm.train(parameters, train, num_boost_round=n_rounds, **options)
+
+
+def _reason(found: Trial) -> str:
+    if not found.n_outcomes:
+        return "Equal: nothing was forecast late enough after the cut-off to try the weights on."
+    compared = f"a loss of {found.learned:.4f} against {found.equal:.4f} of equal ones"
+    if found.is_won:
+        return f"Learned: on {found.n_outcomes:,} later outcomes {compared}."
+    return (
+        f"Equal: on {found.n_outcomes:,} later outcomes the learned weights had {compared}, so "
+        "they are not used."
+    )

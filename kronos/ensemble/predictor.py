@@ -13,9 +13,8 @@ import pandas as pd
 from kronos.calibration.state import bucket_of
 from kronos.decoding.drawing import Drawing
 from kronos.ensemble.fan import combine
-from kronos.ensemble.features import features
 from kronos.ensemble.market import Market
-from kronos.ensemble.weights import EnsembleWeights
+from kronos.ensemble.weights import EnsembleWeights, features
 from kronos.errors import InvalidRequest
 from kronos.evaluation.cone import cone_scale, recent_volatility
 from kronos.evaluation.scores import LEVELS

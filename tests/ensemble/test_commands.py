@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import ensemble as benchmark
 from kronos.cli import main
-from kronos.ensemble.table import read_members
+from kronos.ensemble.record import read_members
 from kronos.ensemble.weights import EnsembleWeights
 from kronos.forecasters import baselines
 from kronos.store.scoring import score_candles

@@ -8,20 +8,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kronos.ensemble.features import feature_names, features, recent_losses, trailing_losses
 from kronos.ensemble.learning import (
-    POOLED,
+    combined_loss,
     later_rows,
     learn,
     n_apart,
-    predict,
-    shrunk,
+    objective,
+    train,
     trial,
 )
-from kronos.ensemble.objective import combined_loss, objective, softmax
-from kronos.ensemble.table import MemberTable
-from kronos.ensemble.training import train
-from kronos.ensemble.weights import EnsembleWeights, equal, load_weights
+from kronos.ensemble.record import MemberTable, recent_losses, trailing_losses
+from kronos.ensemble.weights import (
+    POOLED,
+    EnsembleWeights,
+    equal,
+    feature_names,
+    features,
+    load_weights,
+    predict,
+    shrunk,
+    softmax,
+)
 from kronos.errors import InvalidRequest
 from kronos.evaluation.scores import LEVELS
 

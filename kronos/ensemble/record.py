@@ -1,10 +1,10 @@
-"""What every member said of the same outcomes, in units of sigma * sqrt(h)."""
+"""Forecasts of all members for the same outcomes, in units of sigma * sqrt(h)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,11 @@ from kronos.store.record import read_quantiles
 if TYPE_CHECKING:
     from kronos.store.store import Store
 
-__all__ = ["MemberTable", "read_members"]
+__all__ = ["MemberTable", "read_members", "recent_losses", "trailing_losses"]
+
+RECENT = 200
+"""Resolved outcomes over which a member's recent loss is averaged."""
+_OF_STREAM = ["asset_class", "interval", "bucket"]
 
 _WINDOW = ["instrument", "source", "interval", "origin", "horizon", "seed"]
 _FACTS = [
@@ -36,9 +40,10 @@ class MemberTable:
         members: (M,) names.
         revisions: (M,) revisions of their weights.
         facts: instrument, source, interval, asset_class, origin, step, timestamp, scale, zone,
-            event_day, resolved_at, and: issued, when the forecasts could be made; bucket.
+            event_day, resolved_at; issued, the earliest moment of the forecasts in nanoseconds;
+            bucket.
         quantiles: (n, M, L) quantiles of the log-return over sigma * sqrt(h).
-        outcomes: (n,) what came, in the same units.
+        outcomes: (n,) in the same units.
         levels: (L,) levels, ascending.
     """
 
@@ -53,7 +58,7 @@ class MemberTable:
         return len(self.outcomes)
 
     def rows(self, wanted: np.ndarray) -> MemberTable:
-        """Some of the rows, chosen by a mask."""
+        """The rows of a mask (n,)."""
         return MemberTable(
             self.members,
             self.revisions,
@@ -64,7 +69,7 @@ class MemberTable:
         )
 
     def made_by(self, share: float) -> pd.Timestamp:
-        """The moment by which a share of the forecasts were made, UTC."""
+        """The moment by which a share of the forecasts was made, UTC."""
         issued = self.facts["issued"].to_numpy()
         return pd.Timestamp(int(np.quantile(issued, share)), unit="ns", tz="UTC")
 
@@ -112,3 +117,34 @@ def read_members(store: Store, members: Sequence[tuple[str, str]]) -> MemberTabl
         outcomes=first["actual_return"].to_numpy() / scale,
         levels=np.array(LEVELS),
     )
+
+
+def trailing_losses(table: MemberTable) -> np.ndarray:
+    """(n, M) mean recent loss of every member when each forecast was made; NaN without any.
+
+    Only outcomes resolved by then count.
+    """
+    losses = table.losses()
+    found = np.full(losses.shape, np.nan)
+    resolved = table.facts["resolved_at"].to_numpy(dtype="datetime64[ns]").astype("int64")
+    issued = table.facts["issued"].to_numpy()
+    for _, rows in table.facts.groupby(_OF_STREAM).indices.items():
+        order = rows[np.argsort(resolved[rows], kind="stable")]
+        sums = np.concatenate([np.zeros((1, losses.shape[1])), np.cumsum(losses[order], axis=0)])
+        ends = np.searchsorted(resolved[order], issued[rows], side="right")
+        begins = np.maximum(ends - RECENT, 0)
+        known = ends > 0
+        counts = (ends - begins)[known, None]
+        found[rows[known]] = (sums[ends[known]] - sums[begins[known]]) / counts
+    return found
+
+
+def recent_losses(table: MemberTable) -> dict[tuple[str, str, int], list[float]]:
+    """Mean recent loss of every member after all outcomes, by stream."""
+    losses = table.losses()
+    ordered = table.facts.reset_index(drop=True).sort_values("resolved_at", kind="stable")
+    groups = cast(Iterable[tuple[tuple[str, str, int], pd.DataFrame]], ordered.groupby(_OF_STREAM))
+    return {
+        (name, interval, int(bucket)): losses[rows.index[-RECENT:]].mean(axis=0).tolist()
+        for (name, interval, bucket), rows in groups
+    }
