@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from kronos import models, system
-from kronos.decoding import sequence as continuation
+from kronos.decoding import sequence
 from kronos.errors import ForecastCancelled, InvalidRequest
 from kronos.models.hub.repository import WEIGHTS_NAME, repository
 from kronos.self_test import TITLES, SelfTest, run_self_test
@@ -117,7 +117,7 @@ def test_a_cache_that_disagrees_with_the_model_is_found():
 
 def test_noise_that_ignores_the_seed_is_found(tiny, monkeypatch):
     monkeypatch.setattr(
-        continuation,
+        sequence,
         "path_uniforms",
         lambda seed, n_paths, horizon: np.random.default_rng().random((n_paths, horizon, 2)),
     )

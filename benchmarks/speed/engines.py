@@ -19,8 +19,7 @@ from safetensors.torch import load_file
 from benchmarks.speed.memory import MemoryGrowth
 from benchmarks.speed.workload import Workload
 from kronos.decoding.decoder import Decoder, generate
-from kronos.decoding.sequence import Continuation
-from kronos.decoding.tokens import TokenContext
+from kronos.decoding.sequence import TokenContext, TokenSequence
 from kronos.forecast import Progress, SamplingParameters
 from kronos.forecasters.inputs import Context, as_times, calendar_fields, read_context
 from kronos.forecasters.kronos import KronosPredictor
@@ -231,7 +230,7 @@ def _recompute(
     stamp, future_stamp = (
         torch.from_numpy(fields).to(device) for fields in (context.fields, future)
     )
-    paths = Continuation(
+    paths = TokenSequence(
         TokenContext(s1[0], s2[0], stamp, future_stamp),
         sampling,
         max_context=predictor.max_context,

@@ -1,11 +1,12 @@
-"""What lies between the matrix products of a decoding step on a processor, compiled by Numba.
+"""The operations between the matrix products of a decoding step on a processor, by Numba.
 
 A step of a small model is some four hundred operations on arrays that fit into a cache; each of
-them alone takes longer to begin than to run. Here what belongs together is one loop nest.
+them alone takes longer to launch than to run. Here operations that follow one another are one loop
+nest.
 
 Every kernel works on one tile of `TILE` columns, a path being a column, so its loops have the same
-shape whoever shares the batch. Arrays are float32 and contiguous; D width, H heads, E = D / H.
-Kernels are compiled once per machine and kept beside this file.
+shape in every batch. Arrays are float32 and contiguous; D width, H heads, E = D / H.
+Kernels are compiled once per machine and cached beside this file.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from kronos.decoding.batch import TILE
+from kronos.decoding import TILE
 
 Array = np.ndarray
 R = 32
-"""`TILE`, as a number in this file: a change of another file would not have Numba compile anew."""
+"""`TILE` as a literal: Numba does not compile anew when another file changes."""
 assert R == TILE
 _OPTIONS: dict[str, Any] = {
     "fastmath": True,
@@ -27,9 +28,9 @@ _OPTIONS: dict[str, Any] = {
     "boundscheck": False,
     "error_model": "numpy",
 }
-# Where sums decide on a draw, in the order in which they are written.
+# For sums that decide a draw: evaluated in the order in which they are written.
 _EXACT: dict[str, Any] = {"nogil": True, "boundscheck": False, "error_model": "numpy"}
-# Powers of two are put together from bits: exp(x) = 2**n * exp(r), |r| <= ln(2) / 2. The
+# Powers of two are assembled from bits: exp(x) = 2**n * exp(r), |r| <= ln(2) / 2. The
 # polynomial is Cephes' for float32, exact to two units in the last place.
 _LOG2_E = np.float32(1.44269504)
 _LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
@@ -95,7 +96,7 @@ def add_and_normalise(x: Array, bias: Array, weight: Array, eps: float, out: Arr
 
 
 @njit(cache=True, **_OPTIONS)
-def rotate_and_keep(
+def rotate_and_store(
     qkv: Array,
     bias: Array,
     n_heads: int,
@@ -106,7 +107,7 @@ def rotate_and_keep(
     keys: Array,
     values: Array,
 ) -> None:
-    """Adds the bias (3 D,) to qkv (3 D, R), turns queries and keys to a position.
+    """Adds the bias (3 D,) to qkv (3 D, R), rotates queries and keys to a position.
 
     Queries are scaled and stay in qkv; keys and values go to [step] of (S, D, R). cos and sin
     are (E / 2,) of the one position of all columns.
@@ -132,8 +133,8 @@ def rotate_and_keep(
 
 
 @njit(cache=True, **_OPTIONS)
-def keep(kv: Array, bias: Array, step: int, keys: Array, values: Array) -> None:
-    """Adds the bias (2 D,) to kv (2 D, R); keeps it as [step] of keys and values (S, D, R)."""
+def store(kv: Array, bias: Array, step: int, keys: Array, values: Array) -> None:
+    """Adds the bias (2 D,) to kv (2 D, R); stores it as [step] of keys and values (S, D, R)."""
     D = keys.shape[1]
     for d in range(D):
         for r in range(R):
@@ -191,7 +192,7 @@ def _dot(a: Array, b: Array, out: Array) -> None:
 
 @njit(cache=True, **_OPTIONS)
 def mix(mixed: Array, n_own: int, values: Array, own: Array, total: Array, out: Array) -> None:
-    """out (D, R) = what the queries saw: of the context (H, R, E), and of generated positions."""
+    """out (D, R) = attention outputs: mixed (H, R, E) of the context, plus generated positions."""
     n_heads, E = mixed.shape[0], mixed.shape[2]
     weight, other = np.empty(R, np.float32), np.empty(R, np.float32)
     for h in range(n_heads):
@@ -230,13 +231,13 @@ def gate(gate_up: Array, out: Array) -> None:
 def powers(logits: Array, bias: Array, temperature: float) -> None:
     """logits (V, R) become powers: exp of (logits + bias (V,), less a path's largest) / T.
 
-    Those below exp(-87), which no draw in float64 could tell from none, are 0.
+    Those below exp(-87), which change no draw in float64, are 0.
     """
     V = logits.shape[0]
     largest = np.full(R, -np.inf, np.float32)
     for v in range(0, V, 2):  # V is a power of two
         for r in range(R):
-            # Kept, so that the largest less itself is 0, however fast the mathematics.
+            # Stored, so that the largest less itself is 0 under fastmath too.
             logits[v, r] += bias[v]
             logits[v + 1, r] += bias[v + 1]
             largest[r] = max(largest[r], max(logits[v, r], logits[v + 1, r]))
@@ -248,7 +249,7 @@ def powers(logits: Array, bias: Array, temperature: float) -> None:
 
 @njit(inline="always", **_OPTIONS)
 def _reaching(row: Array, least: Any, counts: bool, none: Any) -> Any:
-    """How many powers of a row (V,) are not below `least`, or their sum, in the type of `none`."""
+    """The number of powers of a row (V,) not below `least`, or their sum, in the type of `none`."""
     mass = none
     for v in range(row.shape[0]):
         mass += (_ONE if counts else row[v]) if row[v] >= least else none
@@ -259,9 +260,9 @@ def _reaching(row: Array, least: Any, counts: bool, none: Any) -> Any:
 def _halve(row: Array, bound: Any, counts: bool, low: Any, high: Any, width: int) -> Any:
     """Bits of two powers, at most `width` apart, that enclose the border of a row (V,).
 
-    What the row holds from the lower power on exceeds the bound, a number or a mass, and what it
-    holds from the upper one on does not. Sums have the type of `bound`. The bits of positive floats
-    are ordered as they are.
+    The number or mass of the powers from the lower one on exceeds the bound, and that from the
+    upper one on does not. Sums have the type of `bound`. The bits of positive floats have the
+    order of the floats.
     """
     while high - low > width:
         middle = (low + high) >> 1
@@ -276,9 +277,9 @@ def _halve(row: Array, bound: Any, counts: bool, low: Any, high: Any, width: int
 def _border(row: Array, bound: float, at_least: float, counts: bool) -> Any:
     """The largest power of a row (V,) that, with all not below it, exceeds a number or a mass.
 
-    Its neighbourhood is found in float32, between `at_least` and 1. There the powers are taken one
-    by one, and added up in float64. Where that does not come to an end soon, because many powers
-    are almost the same or float32 was misled, all is done in float64.
+    Its neighbourhood is found in float32, between `at_least` and 1. There the powers are added up
+    one by one in float64. Where that takes more than a few of them, because many powers are almost
+    equal or float32 sums too coarse, the search is repeated in float64.
     """
     bits = row.view(np.int32)
     from_bits = np.float32(at_least).view(np.int32)
@@ -317,7 +318,7 @@ def _transpose(columns: Array, rows: Array) -> None:
 def least_kept(powers: Array, n: int, top_k: int, top_p: float, rows: Array, least: Array) -> None:
     """The smallest power that top-k, then top-p, keep of each of the first n paths.
 
-    Powers that are the same in float32 are ties, and kept or left out together.
+    Powers that are equal in float32 are ties, kept or removed together.
 
     Args:
         powers: (V, R), the largest of a path being 1.
@@ -325,7 +326,7 @@ def least_kept(powers: Array, n: int, top_k: int, top_p: float, rows: Array, lea
         top_k: From 1 to V, which keeps all.
         top_p: 1 keeps all.
         rows: (R, V) scratch.
-        least: (R,) what is found.
+        least: (R,) result.
     """
     V = powers.shape[0]
     _transpose(powers, rows)
@@ -336,7 +337,7 @@ def least_kept(powers: Array, n: int, top_k: int, top_p: float, rows: Array, lea
         if top_p < 1.0:
             whole = _reaching(row, kept, False, 0.0)
             bound = top_p * whole
-            # The powers up to the border hold the rest of the mass: it is no less than their mean.
+            # The powers up to the border hold the rest of the mass: it is at least their mean.
             kept = max(kept, _border(row, bound, 0.99 * (whole - bound) / V, False))
         least[r] = kept
 

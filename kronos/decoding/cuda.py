@@ -1,31 +1,109 @@
 """Decoding on a CUDA device: memory of fixed shape, and a step captured as a graph.
 
 Launching the few hundred small kernels of a step one by one would take longer than running
-them. A graph launches them at once, provided that it finds everything at the same place in the
-same shape every time. So paths lie in lanes of `TILE` rows of one series, and attend to a list
-of keys of fixed length: the prefix, then what every row of the lane generated, step after step,
-with a mask that shows each row what is its own.
+them. A graph launches them at once, but reads and writes the same memory in the same shapes every
+time. So paths lie in lanes of `TILE` rows of one series, and attend to a list of keys of fixed
+length: the prefix, then the keys that all rows of the lane generated, step after step, with a mask
+that shows each row its own.
 
 Everything but the capture itself runs, and is tested, on any device.
 
-Axes: L lanes, R = L * TILE rows, H heads, E width of a head, C = P + S * TILE keys: P places for
-the prefix, S for steps.
+Axes: D width, L lanes, R = L * TILE rows, H heads, E width of a head, C = P + S * TILE keys: P
+places for the prefix, S for steps.
 """
 
 from __future__ import annotations
 
+import threading
 import weakref
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from kronos.decoding.batch import TILE
-from kronos.decoding.rows import RowStep
+from kronos.decoding import MAX_ROWS, TILE
+from kronos.decoding.decoder import Decoder
 from kronos.decoding.sampling import RowFilters, draw
-from kronos.decoding.sequence import Continuation
+from kronos.decoding.sequence import DecoderState, Prefill, TokenSequence
+from kronos.decoding.weights import FusedBlock, FusedModel
 from kronos.forecast import SamplingParameters
+from kronos.nn.layers import Rotation, rotate
+from kronos.nn.model import Kronos
+
+MAX_LANES = MAX_ROWS // TILE
+CACHED_SHAPES = 4
+"""Shapes whose memory and graphs stay for the next forecast."""
+
+
+class StaticDecoder(Decoder):
+    """A decoder that draws in memory of fixed shape; on CUDA by captured graphs."""
+
+    gathers = True
+
+    def __init__(self, model: Kronos) -> None:
+        super().__init__(model)
+        self.batch_step = BatchStep(self.weights)
+        self._batches: OrderedDict[Shape, list[StaticBatch]] = OrderedDict()
+        self._captures = model.norm.weight.is_cuda
+        self._lock = threading.Lock()
+
+    @torch.inference_mode()
+    def step(self, sequences: Sequence[TokenSequence]) -> None:
+        """Draws the next pair of every path of these unfinished sequences.
+
+        Sequences that share a batch step together, also those of them that are not given.
+        """
+        with self._lock:
+            fresh = []
+            for seq in sequences:
+                if seq.slides:
+                    self.sliding_step(seq)
+                elif seq.state is None:
+                    fresh.append(seq)
+            self._place(fresh)
+            states = {id(seq.state): seq.state for seq in sequences}
+            for batch in states.values():
+                if isinstance(batch, StaticBatch):
+                    members = batch.live_members()
+                    batch.step()
+                    for seq, first_row in members:
+                        self._count(seq, batch, first_row)
+
+    def _place(self, fresh: list[TokenSequence]) -> None:
+        while fresh:
+            together = [fresh.pop(0)]
+            while fresh and sum(map(n_lanes, [*together, fresh[0]])) <= MAX_LANES:
+                together.append(fresh.pop(0))
+            batch = self._free_batch(Shape.holding(together))
+            batch.place([(seq, self.read_context(seq)) for seq in together])
+
+    def _free_batch(self, shape: Shape) -> StaticBatch:
+        of_shape = self._batches.setdefault(shape, [])
+        self._batches.move_to_end(shape)
+        for batch in of_shape:
+            if batch.is_free:
+                return batch
+        for other in list(self._batches):
+            free = [batch for batch in self._batches[other] if batch.is_free]
+            if other != shape and len(self._batches) > CACHED_SHAPES and free:
+                del self._batches[other]
+        batch = StaticBatch(self.batch_step, shape)
+        if self._captures:
+            batch.capture()
+        of_shape.append(batch)
+        return batch
+
+    def _count(self, seq: TokenSequence, batch: StaticBatch, first_row: int) -> None:
+        n = seq.n_drawn + 1
+        if n == seq.n_cached:
+            rows = slice(first_row, first_row + seq.n_rows)
+            seq.s1[seq.rows, :n] = batch.s1[rows, :n]
+            seq.s2[seq.rows, :n] = batch.s2[rows, :n]
+            seq.state = None
+        seq.count_step()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +116,19 @@ class Shape:
     filters: bool
 
     @classmethod
-    def holding(cls, continuations: Sequence[Continuation]) -> Shape:
-        """The smallest shape that these series fit in."""
+    def holding(cls, sequences: Sequence[TokenSequence]) -> Shape:
+        """The smallest shape that these sequences fit in."""
         return cls(
-            n_lanes=_rounded(sum(n_lanes(c) for c in continuations), 1),
-            n_prefix=_rounded(max(len(c.context) for c in continuations), 64),
-            n_steps=_rounded(max(c.n_cached for c in continuations), 8),
-            filters=any(c.sampling.narrows for c in continuations),
+            n_lanes=_rounded(sum(n_lanes(seq) for seq in sequences), 1),
+            n_prefix=_rounded(max(len(seq.context) for seq in sequences), 64),
+            n_steps=_rounded(max(seq.n_cached for seq in sequences), 8),
+            filters=any(seq.sampling.narrows for seq in sequences),
         )
 
 
-def n_lanes(continuation: Continuation) -> int:
+def n_lanes(seq: TokenSequence) -> int:
     """Lanes that the portion in progress takes."""
-    return -(-continuation.n_rows // TILE)
+    return -(-seq.n_rows // TILE)
 
 
 def _rounded(n: int, least: int) -> int:
@@ -59,19 +137,20 @@ def _rounded(n: int, least: int) -> int:
     return -(-n // grain) * grain
 
 
-class StaticBatch:
-    """Memory of one shape, and the steps of the series that are in it."""
+class StaticBatch(DecoderState):
+    """Memory of one shape, and the steps of the sequences that are in it."""
 
-    def __init__(self, step: RowStep, shape: Shape) -> None:
-        self.step_of = step
+    def __init__(self, layers: BatchStep, shape: Shape) -> None:
+        self.layers = layers
         self.shape = shape
-        self.members: list[weakref.ref[Continuation]] = []
+        self.members: list[tuple[weakref.ref[TokenSequence], int]] = []
+        """Sequences, and the first of their rows."""
         self.n_steps_done = 0
-        model, config = step.model, step.model.config
+        model, config = layers.model, layers.model.config
         weight = model.norm.weight
         L, R = shape.n_lanes, shape.n_lanes * TILE
         S, C = shape.n_steps, shape.n_prefix + shape.n_steps * TILE
-        heads = step.weights.n_heads
+        heads = layers.weights.n_heads
 
         def ids(*size: int) -> Tensor:
             return torch.zeros(size, dtype=torch.long, device=weight.device)
@@ -79,9 +158,9 @@ class StaticBatch:
         # Zeros: what a masked key holds must still be a number.
         self.kv = [weight.new_zeros(2, L, n, C, config.d_model // n) for n in heads]
         self.hidden = weight.new_zeros(R, config.d_model)
-        # At least one key is seen by every row, used or not: a row that sees none becomes NaN.
+        # Every row, used or not, sees at least one key: a row that sees none becomes NaN.
         self.lengths = ids(L) + 1
-        self.bar_embeddings = weight.new_zeros(L, S, config.d_model)
+        self.bars = weight.new_zeros(L, S, config.d_model)
         self.noise = torch.zeros(R, S, 2, dtype=torch.float64, device=weight.device)
         self.s1, self.s2 = ids(R, S), ids(R, S)
         self.j = ids(1)
@@ -92,13 +171,13 @@ class StaticBatch:
         # The step in which a key is generated by a row; never for keys of others.
         own = (generated[None] >= 0) & (generated[None] % TILE == row[:, None])
         self.visible_from = torch.where(own, generated[None] // TILE, S + 1)
-        self.place, self.row = key, row
+        self.key, self.row = key, row
         # Before the first row is placed, the filters are those of any distribution.
         self.filters = [self._filters([SamplingParameters()] * R, i) for i in range(2)]
         self.graphs: tuple[torch.cuda.CUDAGraph, torch.cuda.CUDAGraph] | None = None
 
     def _filters(self, rows: list[SamplingParameters], which: int) -> RowFilters:
-        config = self.step_of.model.config
+        config = self.layers.model.config
         bits = (config.s1_bits, config.s2_bits)[which]
         return RowFilters.of(rows, 1 << bits, self.hidden.device, prepared=self.shape.filters)
 
@@ -106,41 +185,40 @@ class StaticBatch:
     def is_free(self) -> bool:
         return not any(self.live_members())
 
-    def live_members(self) -> list[Continuation]:
-        """Series in here that are not finished and still wanted by somebody."""
-        found = (ref() for ref in self.members)
-        return [c for c in found if c is not None and c.batch is self]
+    def live_members(self) -> list[tuple[TokenSequence, int]]:
+        """Sequences in here that are neither finished nor dropped, and the first of their rows."""
+        found = ((ref(), first_row) for ref, first_row in self.members)
+        return [(seq, row) for seq, row in found if seq is not None and seq.state is self]
 
-    def place_rows(self, placed: Sequence[tuple[Continuation, Tensor]]) -> None:
-        """Puts series with the hidden state (D,) of their last bar into the lanes."""
-        self.members = [weakref.ref(c) for c, _ in placed]
+    def place(self, read: Sequence[tuple[TokenSequence, Prefill]]) -> None:
+        """Puts sequences, and what was read of their contexts, into the lanes."""
+        self.members = []
         self.j.zero_()
         self.n_steps_done = 0
         settings: list[SamplingParameters] = []
         lane = 0
-        for c, last_hidden in placed:
-            assert c.observed is not None
-            assert c.bar_embeddings is not None
-            n, T = n_lanes(c), len(c.context)
-            lanes, rows = slice(lane, lane + n), slice(lane * TILE, lane * TILE + c.n_rows)
+        for seq, prefill in read:
+            n, T = n_lanes(seq), len(seq.context)
+            lanes, rows = slice(lane, lane + n), slice(lane * TILE, lane * TILE + seq.n_rows)
             for layer, kv in enumerate(self.kv):
-                k, v = c.observed[0].prefix(layer)
+                k, v = prefill.cache.prefix(layer)
                 kv[0, lanes, :, :T] = k.transpose(-2, -1)
                 kv[1, lanes, :, :T] = v
             self.lengths[lanes] = T
-            self.bar_embeddings[lanes, : c.n_cached] = c.bar_embeddings[: c.n_cached]
-            self.hidden[lane * TILE : (lane + n) * TILE] = last_hidden
-            self.noise[rows, : c.n_cached] = c.noise[c.rows, : c.n_cached]
-            settings += [c.sampling] * (n * TILE)
-            c.batch, c.first_row = self, rows.start
+            self.bars[lanes, : seq.n_cached] = prefill.bars[: seq.n_cached]
+            self.hidden[lane * TILE : (lane + n) * TILE] = prefill.last_hidden
+            self.noise[rows, : seq.n_cached] = seq.noise[seq.rows, : seq.n_cached]
+            settings += [seq.sampling] * (n * TILE)
+            self.members.append((weakref.ref(seq), rows.start))
+            seq.state = self
             lane += n
         settings += [SamplingParameters()] * (len(self.hidden) - len(settings))
         for which in range(2):
             self.filters[which].copy_(self._filters(settings, which))
 
-    def draw(self) -> None:
+    def sample_step(self) -> None:
         """Draws a pair for every row from its hidden state."""
-        step, at = self.step_of, self.j
+        step, at = self.layers, self.j
         noise = self.noise.index_select(1, at).squeeze(1)
         s1 = draw(self.filters[0].probabilities(step.s1_logits(self.hidden)), noise[:, 0])
         attended = self._attend(step.weights.dependency, step.s2_queries(s1), self._mask())
@@ -150,11 +228,11 @@ class StaticBatch:
         self.s2.index_copy_(1, at, s2[:, None])
         self.j += 1
 
-    def advance(self) -> None:
+    def decode_step(self) -> None:
         """Reads the pair every row drew last."""
-        step, before = self.step_of, self.j - 1
+        step, before = self.layers, self.j - 1
         s1, s2 = (ids.index_select(1, before).squeeze(1) for ids in (self.s1, self.s2))
-        bars = self.bar_embeddings.index_select(1, before).expand(-1, TILE, -1).flatten(0, 1)
+        bars = self.bars.index_select(1, before).expand(-1, TILE, -1).flatten(0, 1)
         x = step.embed(s1, s2, bars)
         positions = (self.lengths + before)[:, None].expand(-1, TILE).flatten()
         # In this shape the last place is never beyond the table.
@@ -164,20 +242,20 @@ class StaticBatch:
         mask = self._mask()
         for layer, block in enumerate(step.weights.blocks):
             q, kv = step.heads(block, x, rotation)
-            self._keep(layer, kv, before)
+            self._store(layer, kv, before)
             x = step.output(block, x, self._attend(layer, q, mask))
         hidden = step.model.norm(x)
-        self._keep(step.weights.dependency, step.dependency_heads(hidden), before)
+        self._store(step.weights.dependency, step.dependency_heads(hidden), before)
         self.hidden.copy_(hidden)
 
-    def _keep(self, layer: int, kv: Tensor, step: Tensor) -> None:
+    def _store(self, layer: int, kv: Tensor, step: Tensor) -> None:
         """Keys and values (R, 2, H, E) into the places of a step."""
         places = self.shape.n_prefix + step * TILE + self.row
         by_lane = kv.unflatten(0, (-1, TILE)).permute(2, 0, 3, 1, 4)
         self.kv[layer].index_copy_(3, places, by_lane.contiguous())
 
     def _attend(self, layer: int, q: Tensor, mask: Tensor) -> Tensor:
-        """Queries (R, H, E) against the prefix and what their row generated: (R, H * E)."""
+        """Queries (R, H, E) against the prefix and the keys of their row: (R, H * E)."""
         k, v = self.kv[layer]
         L, H, C, E = k.shape
         queries = q.unflatten(0, (L, TILE)).transpose(1, 2).reshape(L * H, TILE, E)
@@ -189,37 +267,39 @@ class StaticBatch:
 
     def _mask(self) -> Tensor:
         """0 where a row sees a key and -inf elsewhere: (L, 1, TILE, C) float32."""
-        prefix = self.place[None, :] < self.lengths[:, None]
+        prefix = self.key[None, :] < self.lengths[:, None]
         seen = prefix[:, None, :] | (self.visible_from < self.j)[None]
         mask = torch.zeros_like(seen, dtype=torch.float32).masked_fill_(~seen, float("-inf"))
         return mask[:, None]
 
     def capture(self) -> None:
-        """Captures both halves of a step; what is in the lanes is lost."""
+        """Captures both halves of a step; the contents of the lanes are lost."""
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             # Libraries allocate their workspaces in the first calls, which no graph may hold.
             for _ in range(2):
                 self.j.fill_(1)
-                self.advance()
-                self.draw()
+                self.decode_step()
+                self.sample_step()
         torch.cuda.current_stream().wait_stream(stream)
-        advance, drawing = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
-        with torch.cuda.graph(advance):
-            self.advance()
-        with torch.cuda.graph(drawing, pool=advance.pool()):
-            self.draw()
-        self.graphs = (advance, drawing)
+        decoding, sampling = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
+        with torch.cuda.graph(decoding):
+            self.decode_step()
+        with torch.cuda.graph(sampling, pool=decoding.pool()):
+            self.sample_step()
+        self.graphs = (decoding, sampling)
 
     def step(self) -> None:
         """One step of all lanes."""
-        advance, drawing = (
-            (graph.replay for graph in self.graphs) if self.graphs else (self.advance, self.draw)
+        decode, sample = (
+            (graph.replay for graph in self.graphs)
+            if self.graphs
+            else (self.decode_step, self.sample_step)
         )
         if self.n_steps_done:
-            advance()
-        drawing()
+            decode()
+        sample()
         self.n_steps_done += 1
 
 
@@ -230,3 +310,49 @@ def _product(a: Tensor, b: Tensor) -> Tensor:
     if a.is_cuda:
         return torch.bmm(a, b, out_dtype=torch.float32)
     return torch.bmm(a.float(), b.float())
+
+
+class BatchStep:
+    """The layers of a model, applied to rows, as in the model's own layers."""
+
+    def __init__(self, weights: FusedModel) -> None:
+        self.weights = weights
+        self.model = weights.model
+
+    def embed(self, s1: Tensor, s2: Tensor, bars: Tensor) -> Tensor:
+        """Ids (R,) and what their bars add (R, D) -> block inputs (R, D)."""
+        return self.model.embedding(s1, s2) + bars
+
+    def heads(self, block: FusedBlock, x: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor]:
+        """Queries (R, H, E), and keys and values (R, 2, H, E), of x (R, D)."""
+        qkv = F.linear(block.norm1(x), block.qkv, block.qkv_bias)
+        qkv = qkv.unflatten(-1, (3, block.n_heads, -1))
+        q, k = rotate(qkv[:, :2], rotation).unbind(1)
+        return q, torch.stack((k, qkv[:, 2]), 1)
+
+    def output(self, block: FusedBlock, x: Tensor, attended: Tensor) -> Tensor:
+        """A block's input and its attention outputs, each (R, D) -> its output (R, D)."""
+        x = x + block.out(attended)
+        gate, up = F.linear(block.norm2(x), block.gate_up).chunk(2, dim=-1)
+        return torch.addmm(x, F.silu(gate) * up, block.down.t())
+
+    def dependency_heads(self, hidden: Tensor) -> Tensor:
+        """Keys and values of the dependency-aware layer: (R, D) -> (R, 2, H, E)."""
+        weights = self.weights
+        kv = F.linear(hidden, weights.dependency_kv, weights.dependency_kv_bias)
+        return kv.unflatten(-1, (2, weights.n_dependency_heads, -1))
+
+    def s1_logits(self, hidden: Tensor) -> Tensor:
+        """(R, D) -> (R, V)."""
+        return self.model.head.proj_s1(hidden)
+
+    def s2_queries(self, s1: Tensor) -> Tensor:
+        """The chosen coarse ids (R,) as queries of the dependency-aware layer: (R, H, E)."""
+        queries = self.model.dep_layer.cross_attn.q_proj(self.model.embedding.emb_s1(s1))
+        return queries.unflatten(-1, (self.weights.n_dependency_heads, -1))
+
+    def s2_logits(self, hidden: Tensor, attended: Tensor) -> Tensor:
+        """Hidden states and attention outputs of the queries, each (R, D) -> (R, V)."""
+        layer = self.model.dep_layer
+        mixed = layer.norm(hidden + layer.cross_attn.out_proj(attended))
+        return self.model.head.proj_s2(mixed)

@@ -1,85 +1,123 @@
-"""Drawing token paths: the context of a series is read once, every path continues it.
+"""Sampling token paths in torch operations: the base of all decoders, for any device and type.
 
 While context and path fit into max_context, decoding is cached. Beyond it the published
-behaviour is kept: at every step the last max_context tokens of every path are read anew, what
+behaviour holds: at every step the last max_context tokens of every path are read anew, what
 the paths have in common once.
 
-Axes: N paths, T context positions, H horizon, R rows (paths of several series).
+A result must not depend on the other series of a batch, and rounding depends on the shape of a
+matrix product. So products run over tiles of exactly `TILE` paths, the last one padded: in a
+product of fixed shape the rounding of a path depends neither on its place nor on the other paths.
+Attention, whose shapes differ from series to series, runs series by series. With few paths the
+weights as the left factor are twice as fast as the usual order; so hidden states lie as (D, R),
+a path being a column.
+
+Axes: N paths of one series, T context positions, H horizon, D width, R rows (paths of several
+series; in `TileStep` the TILE columns of a tile), B tiles, S positions generated so far. In
+attention H is heads and E the width of a head.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from kronos.decoding import batch
-from kronos.decoding.batch import TILE
-from kronos.decoding.columns import ColumnStep, PathMemory, tiled, untiled
+from kronos.decoding import MAX_ROWS, TILE
 from kronos.decoding.prefix_cache import PrefixCache
 from kronos.decoding.sampling import RowFilters, draw
-from kronos.decoding.sequence import Continuation
+from kronos.decoding.sequence import DecoderState, Prefill, TokenContext, TokenSequence
 from kronos.decoding.sliding import OwnWindows, SharedWindow
-from kronos.decoding.tokens import TokenContext
-from kronos.decoding.weights import JoinedModel
+from kronos.decoding.weights import FusedBlock, FusedModel
 from kronos.forecast import Progress, SamplingParameters
+from kronos.nn.layers import RMSNorm
 from kronos.nn.model import Kronos
 
-_KeptFilters = tuple[tuple[tuple[SamplingParameters, int], ...], RowFilters, RowFilters]
+_LastFilters = tuple[tuple[tuple[SamplingParameters, int], ...], RowFilters, RowFilters]
+
+Rotary = tuple[Tensor, Tensor]
+"""Cosines and signed sines of the columns' positions, for queries and for keys: each
+(B, 2, 1, E, R), or (1, 2, 1, E, 1) where all positions are the same."""
+
+
+def generate(
+    decoder: Decoder,
+    sequences: Sequence[TokenSequence],
+    progress: Progress | None = None,
+) -> None:
+    """Draws all paths of these series, as many series at once as MAX_ROWS paths allow.
+
+    Args:
+        decoder: Of the model that continues the sequences.
+        sequences: New ones; finished afterwards.
+        progress: Called after every step with steps done and steps in all.
+    """
+    total = sum(seq.n_steps for seq in sequences)
+    waiting = list(reversed(sequences))
+    active: list[TokenSequence] = []
+    while waiting or active:
+        while waiting and sum(seq.n_rows for seq in active) + waiting[-1].n_rows <= MAX_ROWS:
+            active.append(waiting.pop())
+        decoder.step(active)
+        active = [seq for seq in active if not seq.is_done]
+        if progress:
+            progress(sum(seq.n_steps_done for seq in sequences), total)
 
 
 class Decoder:
-    """Draws the paths of many series with one model, a step at a time."""
+    """Draws the paths of many series with one model, a step at a time.
+
+    A step is `prefill` of the sequences that begin, `decode_step` of the others, and
+    `sample_step` of all of them; or `sliding_step` of a sequence that outgrew the window.
+    """
 
     gathers = False
     """Whether series cost less when they begin in the same step."""
 
     def __init__(self, model: Kronos) -> None:
         self.model = model
-        self.weights = JoinedModel(model)
-        self.columns = ColumnStep(self.weights)
-        self._kept_filters: _KeptFilters | None = None
+        self.weights = FusedModel(model)
+        self.tile_step = TileStep(self.weights)
+        self._last_filters: _LastFilters | None = None
 
     @torch.inference_mode()
-    def step(self, continuations: Sequence[Continuation]) -> None:
-        """Draws the next pair of every path of these unfinished series.
+    def step(self, sequences: Sequence[TokenSequence]) -> None:
+        """Draws the next pair of every path of these unfinished sequences.
 
-        A step that fails, say for want of memory, can be repeated: nothing counts as drawn, and
-        memory of it is overwritten.
+        A step that fails, for example for want of memory, can be repeated: nothing counts as
+        drawn, and what it stored is overwritten.
         """
         cached = []
-        for continuation in continuations:
-            if continuation.slides:
-                self._reread(continuation)
+        for seq in sequences:
+            if seq.slides:
+                self.sliding_step(seq)
             else:
-                cached.append(continuation)
-        ongoing = [c for c in cached if c.n_drawn]
-        for continuation in cached:
-            if not continuation.n_drawn:
-                self._begin(continuation)
+                cached.append(seq)
+        ongoing = [seq for seq in cached if seq.n_drawn]
+        for seq in cached:
+            if not seq.n_drawn:
+                self.prefill(seq)
         if ongoing:
-            self._advance(ongoing)
+            self.decode_step(ongoing)
         if cached:
-            self._draw(cached)
+            self.sample_step(cached)
 
-    def _begin(self, c: Continuation) -> None:
-        prefix, last_hidden = self._read(c)
-        c.memory = PathMemory(prefix, c.n_cached)
-        c.hidden = last_hidden[:, None].expand(-1, c.n_rows)
+    def prefill(self, seq: TokenSequence) -> None:
+        """Sets the state of the rows in progress to the end of the context."""
+        read = self.read_context(seq)
+        hidden = read.last_hidden[:, None].expand(-1, seq.n_rows)
+        seq.state = PathMemory(read.cache, seq.n_cached, hidden)
 
-    def _read(self, c: Continuation) -> tuple[PrefixCache, Tensor]:
-        """The context's keys and values, and the hidden state (D,) it ends in.
-
-        Read once, like what the bars to come will add.
-        """
-        if c.observed is None:
-            prefix = PrefixCache()
-            last = self.weights.read_context(c.context, 0, prefix)
-            c.bar_embeddings = self._embed_bars(c.context)
-            c.observed = (prefix, last)
-        return c.observed
+    def read_context(self, seq: TokenSequence) -> Prefill:
+        """The reading of the context, which all portions of a sequence share."""
+        if seq.prefill is None:
+            cache = PrefixCache()
+            last_hidden = self.weights.read_context(seq.context, 0, cache)
+            seq.prefill = Prefill(cache, last_hidden, self._embed_bars(seq.context))
+        return seq.prefill
 
     def _embed_bars(self, context: TokenContext) -> Tensor:
         """What the bars of the horizon add to their tokens, whichever these will be: (H, D)."""
@@ -91,52 +129,54 @@ class Decoder:
         # on the horizon.
         return bars + torch.stack([self.model.embed_events(row) for row in events])
 
-    def _advance(self, cs: Sequence[Continuation]) -> None:
+    def decode_step(self, seqs: Sequence[TokenSequence]) -> None:
         """Reads the pair every row drew last; leaves the hidden state it leads to."""
-        step, counts = self.columns, [c.n_rows for c in cs]
-        pairs = [c.last_pair() for c in cs]
-        memories = [c.memory for c in cs if c.memory is not None]
-        bars = tiled([c.last_bar_embedding().expand(-1, c.n_rows) for c in cs])
+        step, counts = self.tile_step, [seq.n_rows for seq in seqs]
+        pairs = [seq.last_pair() for seq in seqs]
+        memories = [_memory(seq) for seq in seqs]
+        bars = tiled([_last_bar(seq).expand(-1, seq.n_rows) for seq in seqs])
         s1, s2 = (tiled([pair[i] for pair in pairs]) for i in range(2))
         x = step.embed(s1, s2).add_(bars)
-        last = [len(c.context) + c.n_drawn - 1 for c in cs]
-        turn = step.turns(_repeated(last, counts, last[-1]))
+        last = [len(seq.context) + seq.n_drawn - 1 for seq in seqs]
+        rotary = step.rotary(_repeated(last, counts, last[-1]))
         for layer, block in enumerate(self.weights.blocks):
-            parts = (untiled(part, counts) for part in step.heads(block, x, turn))
+            parts = (untiled(part, counts) for part in step.heads(block, x, rotary))
             attended = []
-            for c, memory, q, k, v in zip(cs, memories, *parts, strict=True):
-                memory.keep(layer, k, v, c.n_drawn - 1)
-                attended.append(memory.attend(layer, q, c.n_drawn).flatten(0, 1))
+            for seq, memory, q, k, v in zip(seqs, memories, *parts, strict=True):
+                memory.store(layer, k, v, seq.n_drawn - 1)
+                attended.append(memory.attend(layer, q, seq.n_drawn).flatten(0, 1))
             x = step.output(block, x, tiled(attended))
         hidden = step.hidden(x)
-        kept = (untiled(part, counts) for part in step.dependency_heads(hidden))
-        for c, memory, h, k, v in zip(cs, memories, untiled(hidden, counts), *kept, strict=True):
-            c.hidden = h
-            memory.keep(self.weights.dependency, k, v, c.n_drawn - 1)
+        kv = (untiled(part, counts) for part in step.dependency_heads(hidden))
+        for seq, memory, h, k, v in zip(seqs, memories, untiled(hidden, counts), *kv, strict=True):
+            memory.hidden = h
+            memory.store(self.weights.dependency, k, v, seq.n_drawn - 1)
 
-    def _draw(self, cs: Sequence[Continuation]) -> None:
-        step, counts = self.columns, [c.n_rows for c in cs]
-        hidden = tiled([c.hidden for c in cs if c.hidden is not None])
-        noise = tiled([c.noise[c.rows, c.n_drawn].t() for c in cs])
-        s1_filters, s2_filters = self._filters(tuple((c.sampling, c.n_rows) for c in cs))
+    def sample_step(self, seqs: Sequence[TokenSequence]) -> None:
+        """Draws s1, then s2 given s1, of every row from its hidden state."""
+        step, counts = self.tile_step, [seq.n_rows for seq in seqs]
+        memories = [_memory(seq) for seq in seqs]
+        hidden = tiled([memory.hidden for memory in memories])
+        noise = tiled([seq.noise[seq.rows, seq.n_drawn].t() for seq in seqs])
+        s1_filters, s2_filters = self._filters(tuple((seq.sampling, seq.n_rows) for seq in seqs))
 
         probabilities = s1_filters.probabilities(step.s1_logits(hidden))
         s1 = draw(probabilities, noise[:, 0].flatten()).view(-1, TILE)
+        queries = untiled(step.s2_queries(s1), counts)
         attended = [
-            c.memory.attend(self.weights.dependency, q, c.n_drawn).flatten(0, 1)
-            for c, q in zip(cs, untiled(step.s2_queries(s1), counts), strict=True)
-            if c.memory is not None
+            memory.attend(self.weights.dependency, q, seq.n_drawn).flatten(0, 1)
+            for seq, memory, q in zip(seqs, memories, queries, strict=True)
         ]
         probabilities = s2_filters.probabilities(step.s2_logits(hidden, tiled(attended)))
         s2 = draw(probabilities, noise[:, 1].flatten()).view(-1, TILE)
-        for c, first, second in zip(cs, untiled(s1, counts), untiled(s2, counts), strict=True):
-            c.record(first, second)
+        for seq, first, second in zip(seqs, untiled(s1, counts), untiled(s2, counts), strict=True):
+            seq.append(first, second)
 
     def _filters(
         self, rows: tuple[tuple[SamplingParameters, int], ...]
     ) -> tuple[RowFilters, RowFilters]:
-        """Filters of all columns, for s1 and for s2; those of the last call are kept."""
-        if self._kept_filters is None or self._kept_filters[0] != rows:
+        """Filters of all columns, for s1 and for s2; those of the last call are cached."""
+        if self._last_filters is None or self._last_filters[0] != rows:
             settings = _repeated([s for s, _ in rows], [n for _, n in rows], SamplingParameters())
             config, device = self.model.config, self.model.norm.weight.device
             s1, s2 = (
@@ -144,29 +184,176 @@ class Decoder:
                 for bits in (config.s1_bits, config.s2_bits)
             )
             # One assignment: other threads see the old ones or the new ones.
-            self._kept_filters = (rows, s1, s2)
+            self._last_filters = (rows, s1, s2)
             return s1, s2
-        return self._kept_filters[1:]
+        return self._last_filters[1:]
 
-    def _reread(self, c: Continuation) -> None:
+    def sliding_step(self, seq: TokenSequence) -> None:
         """Reads the last max_context tokens of every row anew, and draws the next pair."""
-        config, device, j = self.model.config, c.s1.device, c.n_drawn
+        config, device, j = self.model.config, seq.s1.device, seq.n_drawn
         s1_filter, s2_filter = (
-            RowFilters.of([c.sampling], 1 << bits, device)
+            RowFilters.of([seq.sampling], 1 << bits, device)
             for bits in (config.s1_bits, config.s2_bits)
         )
-        shares = c.use_cache and j < c.max_context
-        window = SharedWindow(self.weights, c) if shares else OwnWindows(self.model, c)
-        s1, s2, noise = c.s1[c.rows, :j], c.s2[c.rows, :j], c.noise[c.rows, j]
+        shares = seq.use_cache and j < seq.max_context
+        window = SharedWindow(self.weights, seq) if shares else OwnWindows(self.model, seq)
+        s1, s2, noise = seq.s1[seq.rows, :j], seq.s2[seq.rows, :j], seq.noise[seq.rows, j]
         drawn: list[tuple[Tensor, Tensor]] = []
         # Noise belongs to the path, so the chunk a path is read in does not change it.
-        for paths in window.chunks(c.n_rows):
+        for paths in window.chunks(seq.n_rows):
             hidden, last = window.read(s1[paths], s2[paths])
             logits = self.model.s1_logits(last)
             next_s1 = draw(s1_filter.probabilities(logits), noise[paths, 0])
             logits = window.s2_logits(hidden, last, next_s1)
             drawn.append((next_s1, draw(s2_filter.probabilities(logits), noise[paths, 1])))
-        c.record(torch.cat([pair[0] for pair in drawn]), torch.cat([pair[1] for pair in drawn]))
+        seq.append(torch.cat([pair[0] for pair in drawn]), torch.cat([pair[1] for pair in drawn]))
+
+
+class PathMemory(DecoderState):
+    """Keys and values that the N paths of a series generated, beside its shared prefix.
+
+    Attributes:
+        hidden: (D, N) hidden states after the last pair drawn.
+    """
+
+    def __init__(self, prefix: PrefixCache, n_steps: int, hidden: Tensor) -> None:
+        """Args:
+        prefix: Of the context.
+        n_steps: Most positions a path will append.
+        hidden: (D, N) hidden states after the context.
+        """
+        self.prefix = prefix
+        self.n_steps = n_steps
+        self.hidden = hidden
+        self._own: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def store(self, layer: int, k: Tensor, v: Tensor, step: int) -> None:
+        """Stores keys and values, each (H, E, N), of one position."""
+        if layer not in self._own:
+            # A position after the other: what is appended and what is read lie in one piece.
+            shape = (self.n_steps, *k.shape)
+            self._own[layer] = (k.new_empty(shape), v.new_empty(shape))
+        keys, values = self._own[layer]
+        keys[step].copy_(k)
+        values[step].copy_(v)
+
+    def attend(self, layer: int, q: Tensor, n_own: int) -> Tensor:
+        """Scaled queries (H, E, N) against prefix and the first `n_own` positions: (H, E, N)."""
+        k, v = self.prefix.prefix(layer)
+        T = v.shape[1]
+        # All paths query the same prefix: one matrix product per head.
+        scores = torch.bmm(q.transpose(1, 2), k)
+        if not n_own:
+            weights = torch.softmax(scores.float(), -1).type_as(q)
+            return torch.bmm(weights, v).transpose(1, 2)
+        keys, values = (stored[:n_own] for stored in self._own[layer])
+        own = (keys * q).sum(2).permute(1, 2, 0)
+        weights = torch.softmax(torch.cat((scores, own), -1).float(), -1).type_as(q)
+        shared = torch.bmm(weights[..., :T], v)
+        mixed = (values * weights[..., T:].permute(2, 0, 1).unsqueeze(2)).sum(0)
+        return mixed.add_(shared.transpose(1, 2))
+
+
+class TileStep:
+    """The layers of a model, applied to tiles of columns."""
+
+    def __init__(self, weights: FusedModel) -> None:
+        self.weights = weights
+        self.model = weights.model
+        config = self.model.config
+        self.head_width = config.d_model // config.n_heads
+        self._tables: tuple[Tensor, Tensor] | None = None
+
+    def embed(self, s1: Tensor, s2: Tensor) -> Tensor:
+        """Ids (B, R) -> block inputs (B, D, R), still without what their bars add."""
+        embedding = self.model.embedding
+        pair = torch.cat((embedding.emb_s1(s1), embedding.emb_s2(s2)), -1).mul_(embedding.scale)
+        fusion = embedding.fusion_proj
+        return _product(fusion.weight, pair.transpose(1, 2), fusion.bias)
+
+    def rotary(self, positions: Sequence[int]) -> Rotary:
+        """Rotary tables of columns at these positions, of whole tiles."""
+        longest = max(positions) + 1
+        if self._tables is None or self._tables[0].shape[1] < longest:
+            self._tables = self._rotary_tables(max(longest, 1024))
+        cos, sin = self._tables
+        if min(positions) == longest - 1:
+            same = (None, slice(None), longest - 1, None, slice(None), None)
+            return cos[same], sin[same]
+        at = torch.tensor(positions, device=cos.device).view(-1, TILE)
+        cos, sin = (t[:, at].permute(1, 0, 3, 2).unsqueeze(2).contiguous() for t in (cos, sin))
+        return cos, sin
+
+    def _rotary_tables(self, length: int) -> tuple[Tensor, Tensor]:
+        """Cosines and signed sines, (2, length, E): for queries and for keys."""
+        cos, sin = self.model.rotation(length, self.model.norm.weight.device)
+        half = self.head_width // 2
+        sin = torch.cat((-sin[:, :half], sin[:, half:]), -1)
+        # Queries are scaled here, once for all that attention would have to scale.
+        both = torch.tensor([self.head_width**-0.5, 1.0], device=cos.device)[:, None, None]
+        return cos * both, sin * both
+
+    def heads(self, block: FusedBlock, x: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor, Tensor]:
+        """Scaled queries, keys and values of x (B, D, R): three (B, H, E, R)."""
+        qkv = _product(block.qkv, _norm(block.norm1, x), block.qkv_bias)
+        qkv = qkv.view(len(x), 3, block.n_heads, self.head_width, TILE)
+        plain, (cos, sin) = qkv[:, :2].float(), rotary
+        rotated = torch.addcmul(plain * cos, plain.roll(self.head_width // 2, 3), sin)
+        q, k = rotated.type_as(qkv).unbind(1)
+        return q, k, qkv[:, 2]
+
+    def output(self, block: FusedBlock, x: Tensor, attended: Tensor) -> Tensor:
+        """A block's input and its attention outputs, each (B, D, R) -> its output (B, D, R)."""
+        x = _product(block.out.weight, attended, block.out.bias).add_(x)
+        return _each_tile(partial(_feed_forward, block), _norm(block.norm2, x)).add_(x)
+
+    def hidden(self, x: Tensor) -> Tensor:
+        """Outputs of the last block (B, D, R) -> normalised hidden states (B, D, R)."""
+        return _norm(self.model.norm, x)
+
+    def dependency_heads(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of the dependency-aware layer: (B, D, R) -> two (B, H, E, R)."""
+        weights = self.weights
+        kv = _product(weights.dependency_kv, hidden, weights.dependency_kv_bias)
+        k, v = kv.view(len(kv), 2, weights.n_dependency_heads, -1, TILE).unbind(1)
+        return k, v
+
+    def s1_logits(self, hidden: Tensor) -> Tensor:
+        """(B, D, R) -> (B * R, V)."""
+        head = self.model.head.proj_s1
+        logits = _product(head.weight, hidden, head.bias)
+        return logits.transpose(1, 2).reshape(-1, len(head.weight))
+
+    def s2_queries(self, s1: Tensor) -> Tensor:
+        """Chosen coarse ids (B, R) as scaled queries of the dependency layer: (B, H, E, R)."""
+        q, n_heads = self.model.dep_layer.cross_attn.q_proj, self.weights.n_dependency_heads
+        queries = _product(q.weight, self.model.embedding.emb_s1(s1).transpose(1, 2), q.bias)
+        queries = queries.view(len(s1), n_heads, -1, TILE)
+        return queries.mul_(queries.shape[2] ** -0.5)
+
+    def s2_logits(self, hidden: Tensor, attended: Tensor) -> Tensor:
+        """Hidden states and attention outputs of the queries, each (B, D, R) -> (B * R, V)."""
+        layer, head = self.model.dep_layer, self.model.head.proj_s2
+        out = layer.cross_attn.out_proj
+        mixed = _norm(layer.norm, _product(out.weight, attended, out.bias).add_(hidden))
+        return _product(head.weight, mixed, head.bias).transpose(1, 2).reshape(-1, len(head.weight))
+
+
+def tiled(parts: Sequence[Tensor], fill: float = 0) -> Tensor:
+    """Columns of several series, each (..., n), as tiles (B, ..., TILE); the last is padded."""
+    parts = list(parts)
+    missing = -sum(part.shape[-1] for part in parts) % TILE
+    if missing:
+        parts.append(parts[0].new_full((*parts[0].shape[:-1], missing), fill))
+    together = torch.cat(parts, -1) if len(parts) > 1 else parts[0]
+    # Contiguous, whatever the number of tiles: the same memory layout, the same rounding.
+    return together.unflatten(-1, (-1, TILE)).movedim(-2, 0).contiguous()
+
+
+def untiled(tiles: Tensor, counts: Sequence[int]) -> list[Tensor]:
+    """Tiles back to the columns of each series: the inverse of `tiled`."""
+    together = tiles[0] if len(tiles) == 1 else tiles.movedim(0, -2).flatten(-2)
+    return list(together[..., : sum(counts)].split(list(counts), -1))
 
 
 def _repeated(values: Sequence[Any], counts: Sequence[int], fill: Any) -> list[Any]:
@@ -175,25 +362,42 @@ def _repeated(values: Sequence[Any], counts: Sequence[int], fill: Any) -> list[A
     return columns + [fill] * (-len(columns) % TILE)
 
 
-def generate(
-    decoder: Decoder,
-    continuations: Sequence[Continuation],
-    progress: Progress | None = None,
-) -> None:
-    """Draws all paths of these series, as many series at once as MAX_ROWS paths allow.
+def _memory(seq: TokenSequence) -> PathMemory:
+    assert isinstance(seq.state, PathMemory)
+    return seq.state
 
-    Args:
-        decoder: Of the model that wrote the contexts' tokens' future.
-        continuations: Fresh ones; finished afterwards.
-        progress: Called after every step with steps done and steps in all.
-    """
-    total = sum(c.n_steps for c in continuations)
-    waiting = list(reversed(continuations))
-    active: list[Continuation] = []
-    while waiting or active:
-        while waiting and sum(c.n_rows for c in active) + waiting[-1].n_rows <= batch.MAX_ROWS:
-            active.append(waiting.pop())
-        decoder.step(active)
-        active = [c for c in active if not c.is_done]
-        if progress:
-            progress(sum(c.n_steps_done for c in continuations), total)
+
+def _last_bar(seq: TokenSequence) -> Tensor:
+    """What its bar adds (D, 1) to the pair drawn last."""
+    assert seq.prefill is not None
+    return seq.prefill.bars[seq.n_drawn - 1, :, None]
+
+
+def _feed_forward(block: FusedBlock, x: Tensor) -> Tensor:
+    """SwiGLU of one tile, normalised before: (D, R) -> (D, R)."""
+    # Exponentials in a shape that depends on no other series: where a long loop is cut into parts
+    # for several threads, its ends are rounded in another way.
+    gate, up = torch.mm(block.gate_up, x).chunk(2)
+    return torch.mm(block.down, F.silu(gate).mul_(up))
+
+
+def _product(weight: Tensor, x: Tensor, bias: Tensor | None) -> Tensor:
+    """(n, K) and columns (B, K, R) -> (B, n, R)."""
+    if bias is None:
+        return _each_tile(partial(torch.mm, weight), x)
+    return _each_tile(partial(torch.addmm, bias.unsqueeze(1), weight), x)
+
+
+def _each_tile(compute: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Applies a function to every tile of (B, ...) by itself."""
+    if len(x) == 1:
+        return compute(x[0]).unsqueeze(0)
+    return torch.stack([compute(tile) for tile in x])
+
+
+def _norm(norm: RMSNorm, x: Tensor) -> Tensor:
+    """`RMSNorm` of columns (B, D, R), in float32 as there."""
+    wide = x.float()
+    square = torch.linalg.vecdot(wide, wide, dim=1)
+    scale = square.div_(x.shape[1]).add_(norm.eps).rsqrt_()
+    return (wide * scale.unsqueeze(1)).type_as(x).mul_(norm.weight.unsqueeze(1))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kronos.decoding.prefix_cache import PrefixCache
-from kronos.decoding.tokens import TokenContext, continued, path_chunks
+from kronos.decoding.sequence import TokenContext, continued, path_chunks
 from kronos.nn.tokenizer import KronosTokenizer
 
 
@@ -19,13 +19,13 @@ def decode_paths(
 ) -> tuple[Tensor, Tensor]:
     """Token paths of one series to normalised candles.
 
-    The decoder is causal: its memory of the context is computed once and shared. When context
+    The decoder is causal: keys and values of the context are computed once and shared. When context
     and horizon exceed max_context, each path decodes its last max_context tokens (at least the
     horizon and the bar before it), as upstream does.
 
     Args:
         tokenizer: In evaluation mode.
-        context: What the paths continue.
+        context: The tokens that the paths continue.
         s1: (N, H) coarse ids.
         s2: (N, H) fine ids.
         max_context: Most tokens decoded at once.
@@ -61,8 +61,8 @@ def _decode_shared(
     n_layers, H, T = len(tokenizer.decoder), s1.shape[-1], len(context)
     cache = PrefixCache()
     prefix = tokenizer.embed_ids(context.s1, context.s2)[None]
-    reading = [cache.reading(i) for i in range(n_layers)]
-    last = tokenizer.decode_hidden(prefix, attend=reading)[0, -1]
+    prefilling = [cache.prefilling(i) for i in range(n_layers)]
+    last = tokenizer.decode_hidden(prefix, attend=prefilling)[0, -1]
 
     cos, sin = tokenizer.rotation(T + H, last.device)
     rotation = (cos[T:], sin[T:])

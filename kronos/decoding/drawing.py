@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kronos.decoding.sequence import Continuation
+    from kronos.decoding.sequence import TokenSequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,5 +19,5 @@ class Drawing:
         finish: Called once all are done; returns the answer.
     """
 
-    series: list[Continuation]
+    series: list[TokenSequence]
     finish: Callable[[], Any]

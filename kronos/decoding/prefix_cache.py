@@ -1,7 +1,7 @@
-"""Keys and values of a context, kept once for all paths that continue it.
+"""Keys and values of a context, stored once for all paths that continue it.
 
 Axes: N paths, T context positions, H heads, E width of a head, S positions that continue a path, t
-of them asked about.
+of them queried.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class PrefixCache:
     def __init__(self) -> None:
         self._prefix: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def reading(self, layer: int) -> Attend:
-        """Attention for the context (1, H, T, E): causal, remembered as the prefix of `layer`."""
+    def prefilling(self, layer: int) -> Attend:
+        """Causal attention of the context (1, H, T, E), stored as the prefix of `layer`."""
 
         def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             self.store(layer, k[0], v[0])
@@ -29,8 +29,8 @@ class PrefixCache:
         return attend
 
     def store(self, layer: int, k: Tensor, v: Tensor) -> None:
-        """Keeps keys and values of the context, each (H, T, E)."""
-        # Keys lie as the product with the queries wants them, which is half of its time.
+        """Stores keys and values of the context, each (H, T, E)."""
+        # Keys in the layout of the product with the queries, which takes half of the time then.
         self._prefix[layer] = (k.transpose(-2, -1).contiguous(), v.contiguous())
 
     def prefix(self, layer: int) -> tuple[Tensor, Tensor]:
@@ -47,7 +47,7 @@ class PrefixCache:
 
         def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             N, H, t, E = q.shape
-            # All paths ask the same prefix: one matrix product per head.
+            # All paths query the same prefix: one matrix product per head.
             shared = (q.transpose(0, 1).reshape(H, N * t, E) @ prefix_k).view(H, N, t, T)
             own = (q @ k.transpose(-2, -1)).transpose(0, 1)
             S = k.shape[-2]

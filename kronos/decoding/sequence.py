@@ -1,31 +1,80 @@
-"""The paths of one series while they are drawn.
+"""The tokens of one series, and its paths while they are drawn.
 
-Axes: N paths, T context positions, H horizon, R rows (paths in progress), D width.
+Axes: N paths, T context positions, H horizon, S positions drawn so far, R rows (paths in
+progress), D width.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from kronos.decoding import batch
-from kronos.decoding.batch import TILE
-from kronos.decoding.columns import PathMemory
-from kronos.decoding.drawing import Drawing
+from kronos.decoding import MAX_ROWS, TILE
 from kronos.decoding.prefix_cache import PrefixCache
-from kronos.decoding.tokens import TokenContext
 from kronos.forecast import SamplingParameters, path_uniforms
 
-__all__ = ["Continuation", "Drawing"]
-
-if TYPE_CHECKING:
-    from kronos.decoding.cuda import StaticBatch
-    from kronos.decoding.tile_memory import Tile
+CHUNK_TOKENS = 1 << 15
+"""Most tokens read at once when every path needs a window of its own."""
 
 
-class Continuation:
+@dataclass(frozen=True, slots=True)
+class TokenContext:
+    """Tokens of one series, its calendar, and its events where given.
+
+    Attributes:
+        s1: (T,) coarse ids.
+        s2: (T,) fine ids.
+        stamp: (T, 5) calendar fields of the context.
+        future_stamp: (H, 5) calendar fields of the horizon.
+        events: (T + H, 20) event channels of context and horizon; None without events.
+    """
+
+    s1: Tensor
+    s2: Tensor
+    stamp: Tensor
+    future_stamp: Tensor
+    events: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.s1)
+
+    @property
+    def horizon(self) -> int:
+        return len(self.future_stamp)
+
+    def bars(self, which: slice) -> tuple[Tensor, Tensor | None]:
+        """Of some of the T + H bars: calendar fields (n, 5), and event channels (n, 20) or None."""
+        stamp = torch.cat((self.stamp, self.future_stamp))
+        return stamp[which], None if self.events is None else self.events[which]
+
+
+def path_chunks(n_paths: int, window: int) -> list[slice]:
+    """Slices of paths whose windows together hold at most `CHUNK_TOKENS` tokens."""
+    size = max(1, CHUNK_TOKENS // window)
+    return [slice(start, min(start + size, n_paths)) for start in range(0, n_paths, size)]
+
+
+def continued(context: Tensor, drawn: Tensor) -> Tensor:
+    """Context ids (T,) before the ids of each path (N, S): (N, T + S)."""
+    return torch.cat((context.expand(len(drawn), -1), drawn), dim=-1)
+
+
+@dataclass(frozen=True, slots=True)
+class Prefill:
+    """What one reading of the context leaves for all paths."""
+
+    cache: PrefixCache
+    last_hidden: Tensor  # (D,) hidden state of the last bar
+    bars: Tensor  # (H, D) calendar and event embeddings of the horizon
+
+
+class DecoderState:
+    """Base of what a decoder stores for the rows in progress; no other decoder reads it."""
+
+
+class TokenSequence:
     """The paths of one series while they are drawn.
 
     More than `MAX_ROWS` paths are drawn one portion after another, all from one reading of the
@@ -41,7 +90,7 @@ class Continuation:
         use_cache: bool = True,
     ) -> None:
         """Args:
-        context: What has been observed; at most max_context tokens.
+        context: The observed tokens; at most max_context.
         sampling: How futures are drawn.
         max_context: Most tokens the model reads at once.
         use_cache: False reads the whole window of every path at every step, for checking.
@@ -52,26 +101,19 @@ class Continuation:
         self.use_cache = use_cache
         N, H = sampling.sample_count, context.horizon
         self.n_cached = min(H, max_context - len(context) + 1) if use_cache else 0
+        """Steps before the window slides."""
         device = context.s1.device
         self.s1 = torch.zeros(N, H, dtype=torch.long, device=device)
         self.s2 = torch.zeros(N, H, dtype=torch.long, device=device)
         self.noise = torch.from_numpy(path_uniforms(sampling.seed, N, H))
+        """(N, H, 2) uniforms, for s1 and for s2."""
         if device.type == "cuda":
             self.noise = self.noise.to(device)
-        self.portion = batch.MAX_ROWS
+        self.portion = MAX_ROWS
         self.rows = slice(0, min(N, self.portion))
         self.n_drawn = 0
-        self.observed: tuple[PrefixCache, Tensor] | None = None
-        self.bar_embeddings: Tensor | None = None
-        """(H, D) what the bars of the horizon add to their tokens: calendar, and events if any."""
-        self.memory: PathMemory | None = None
-        self.tiles: list[Tile] = []
-        """Of the rows in progress, where a decoder keeps them so."""
-        self.hidden: Tensor | None = None
-        """(D, R) of the rows in progress after the last pair drawn."""
-        self.batch: StaticBatch | None = None
-        self.first_row = 0
-        """Where the rows in progress lie in the batch."""
+        self.prefill: Prefill | None = None
+        self.state: DecoderState | None = None
 
     @property
     def n_rows(self) -> int:
@@ -98,20 +140,20 @@ class Continuation:
             return self.n_steps
         return self.context.horizon * -(-self.rows.start // self.portion) + self.n_drawn
 
-    def record(self, s1: Tensor, s2: Tensor) -> None:
-        """Keeps a drawn pair of every row, each (R,)."""
+    def append(self, s1: Tensor, s2: Tensor) -> None:
+        """Stores the drawn pair of every row, each (R,), and counts the step."""
         self.s1[self.rows, self.n_drawn] = s1
         self.s2[self.rows, self.n_drawn] = s2
         self.count_step()
 
     def count_step(self) -> None:
-        """Counts a step whose pairs are kept; begins the next portion after the last."""
+        """Counts a step whose pairs are stored; begins the next portion after the last."""
         self.n_drawn += 1
         if self.n_drawn == self.context.horizon:
             self._begin_portion(self.rows.stop)
 
     def shrink(self) -> bool:
-        """Draws the portion in progress anew with half of its rows; False if they are too few.
+        """Restarts the portion in progress with half of its rows; False if they are too few.
 
         For a machine whose memory does not suffice. Noise belongs to the path, so the paths
         stay the same.
@@ -126,15 +168,9 @@ class Continuation:
     def _begin_portion(self, start: int) -> None:
         self.rows = slice(start, min(start + self.portion, self.sampling.sample_count))
         self.n_drawn = 0
-        self.hidden = self.memory = self.batch = None
-        self.tiles = []
+        self.state = None
         if self.is_done:
-            self.observed = None
-
-    def last_bar_embedding(self) -> Tensor:
-        """What its bar adds (D, 1) to the pair drawn last."""
-        assert self.bar_embeddings is not None
-        return self.bar_embeddings[self.n_drawn - 1, :, None]
+            self.prefill = None
 
     def last_pair(self) -> tuple[Tensor, Tensor]:
         """The pair every row drew last, each (R,)."""

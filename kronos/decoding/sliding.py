@@ -12,9 +12,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from kronos.decoding.prefix_cache import PrefixCache
-from kronos.decoding.sequence import Continuation
-from kronos.decoding.tokens import continued, path_chunks
-from kronos.decoding.weights import JoinedModel
+from kronos.decoding.sequence import TokenSequence, continued, path_chunks
+from kronos.decoding.weights import FusedModel
 from kronos.nn.model import Kronos
 
 SCORES = 1 << 25
@@ -22,20 +21,20 @@ SCORES = 1 << 25
 
 
 class OwnWindows:
-    """The windows of one step, of which every path reads its own from end to end."""
+    """The windows of one step, each path reading its own from end to end."""
 
-    def __init__(self, model: Kronos, c: Continuation) -> None:
-        self._model, self._context = model, c.context
-        n_bars = len(c.context) + c.n_drawn
-        self._window = slice(max(0, n_bars - c.max_context), n_bars)
-        self._stamp, self._events = c.context.bars(self._window)
+    def __init__(self, model: Kronos, seq: TokenSequence) -> None:
+        self._model, self._context = model, seq.context
+        n_bars = len(seq.context) + seq.n_drawn
+        self._window = slice(max(0, n_bars - seq.max_context), n_bars)
+        self._stamp, self._events = seq.context.bars(self._window)
 
     def chunks(self, n_paths: int) -> list[slice]:
         """Paths to read at a time."""
         return path_chunks(n_paths, len(self._stamp))
 
     def read(self, s1: Tensor, s2: Tensor) -> tuple[Tensor, Tensor]:
-        """What paths drew, ids (N, S) -> the hidden states of their windows, and the last ones."""
+        """Drawn ids (N, S) -> the hidden states of their windows, and the last ones."""
         past_s1 = continued(self._context.s1, s1)[:, self._window]
         past_s2 = continued(self._context.s2, s2)[:, self._window]
         bars = _for_each(len(s1), self._stamp), _for_each(len(s1), self._events)
@@ -50,17 +49,17 @@ class OwnWindows:
 class SharedWindow:
     """The window of one step, its observed part read."""
 
-    def __init__(self, weights: JoinedModel, c: Continuation) -> None:
+    def __init__(self, weights: FusedModel, seq: TokenSequence) -> None:
         """Args:
         weights: Of the model.
-        c: A series whose window still holds observed tokens.
+        seq: A sequence whose window still holds observed tokens.
         """
-        self._weights, self._model, self._context = weights, weights.model, c.context
-        self.n_own = c.n_drawn
-        self.n_observed = min(len(c.context), c.max_context - c.n_drawn)
+        self._weights, self._model, self._context = weights, weights.model, seq.context
+        self.n_own = seq.n_drawn
+        self.n_observed = min(len(seq.context), seq.max_context - seq.n_drawn)
         self._cache = PrefixCache()
-        first = len(c.context) - self.n_observed
-        self._last = weights.read_context(c.context, first, self._cache)
+        first = len(seq.context) - self.n_observed
+        self._last = weights.read_context(seq.context, first, self._cache)
 
     def chunks(self, n_paths: int) -> list[slice]:
         """Paths to read at a time."""
@@ -74,9 +73,9 @@ class SharedWindow:
         ]
 
     def read(self, s1: Tensor, s2: Tensor) -> tuple[Tensor, Tensor]:
-        """What paths drew, ids (N, S) -> their hidden states (N, S, D), and the last ones (N, D).
+        """Drawn ids (N, S) -> their hidden states (N, S, D), and the last ones (N, D).
 
-        Where nothing was drawn yet, the last one is that of the last observed token.
+        Before the first draw, the last one is that of the last observed token.
         """
         start = len(self._context)
         stamp, events = self._context.bars(slice(start, start + self.n_own))
@@ -103,5 +102,5 @@ class SharedWindow:
 
 
 def _for_each(n_paths: int, bars: Tensor | None) -> Tensor | None:
-    """What is known of bars (S, C), the same for every path: (N, S, C)."""
+    """Features of bars (S, C), the same for every path: (N, S, C)."""
     return None if bars is None else bars.expand(n_paths, -1, -1)

@@ -14,12 +14,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from kronos.decoding.cuda import StaticDecoder
 from kronos.decoding.decoder import Decoder, generate
 from kronos.decoding.detokenize import decode_paths
 from kronos.decoding.drawing import Drawing
-from kronos.decoding.graphs import StaticDecoder
-from kronos.decoding.sequence import Continuation
-from kronos.decoding.tokens import TokenContext
+from kronos.decoding.sequence import TokenContext, TokenSequence
 from kronos.errors import InvalidRequest
 from kronos.forecast import Forecast, Progress, SamplingParameters, whole_number
 from kronos.forecasters.base import Placement
@@ -314,7 +313,7 @@ class KronosPredictor(UpstreamCalls):
         future: np.ndarray,
         sampling: SamplingParameters,
         told: np.ndarray | None,
-    ) -> Continuation:
+    ) -> TokenSequence:
         if len(context.values) > self.max_context:
             raise InvalidRequest(
                 f"A context of {len(context.values)} bars was given, but {self.name} reads at "
@@ -329,10 +328,10 @@ class KronosPredictor(UpstreamCalls):
         )
         events = None if told is None else torch.from_numpy(told).to(self.device)
         tokens = TokenContext(s1[0], s2[0], stamp, future_stamp, events)
-        return Continuation(tokens, sampling, max_context=self.max_context)
+        return TokenSequence(tokens, sampling, max_context=self.max_context)
 
     def _candles(
-        self, context: Context, continuation: Continuation
+        self, context: Context, continuation: TokenSequence
     ) -> tuple[np.ndarray, np.ndarray]:
         """Paths (N, H, 6) and the reconstructed last candle (6,), in the units of the data."""
         z, z_last = decode_paths(

@@ -80,7 +80,7 @@ def load(
         max_context: Most bars to read at once; None takes what the checkpoint was trained for
             (512 for a folder that does not say).
         dtype: What the model computes in; None is float32, "fastest" is bfloat16 where a short
-            check says that this machine is much faster with it (see kronos.decoding.precision).
+            check says that this machine is much faster with it (see kronos.decoding.weights).
         progress: Called as progress(done_bytes, total_bytes) while downloading, in the calling
             thread; raising stops the download.
 
@@ -103,7 +103,7 @@ def load(
     source = locate(name_or_path, tokenizer=tokenizer, progress=progress)
     # torch takes seconds to import: last, so that every mistake above is told at once.
     with collector_paused():
-        from kronos.decoding.precision import fastest_dtype
+        from kronos.decoding.weights import fastest_dtype
         from kronos.forecasters.kronos import KronosPredictor, best_device, usable_device
         from kronos.nn.checkpoint import load_model, load_tokenizer
 

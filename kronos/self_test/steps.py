@@ -11,6 +11,7 @@ from uuid import uuid4
 import numpy as np
 
 from kronos import models
+from kronos.decoding.drawing import Drawing
 from kronos.errors import CheckpointError, ForecastCancelled, KronosError
 from kronos.forecast import Forecast, SamplingParameters
 from kronos.self_test.expected import GREEDY, HORIZON, TOLERANCE, Expected, known_bars
@@ -19,7 +20,7 @@ from kronos.serving.engine import Engine, Request
 from kronos.serving.service import forecast_request
 
 if TYPE_CHECKING:
-    from kronos.decoding.sequence import Continuation, Drawing
+    from kronos.decoding.sequence import TokenSequence
     from kronos.forecasters.kronos import KronosPredictor
     from kronos.serving.jobs import JobStatus
 
@@ -137,8 +138,6 @@ class Run:
         was_loaded = self._entry.name in self._engine.loaded
 
         def begin(predictor: KronosPredictor) -> Drawing:
-            from kronos.decoding.sequence import Drawing  # torch is loaded by now
-
             return Drawing([], lambda: (predictor.placement, predictor.n_bytes))
 
         placement, n_bytes = self._question(begin)
@@ -212,7 +211,7 @@ class Run:
 
 def _begin_both_ways(predictor: KronosPredictor) -> Drawing:
     """Draws one context with the cache and with whole windows, from the same noise."""
-    from kronos.decoding.sequence import Continuation, Drawing  # torch is loaded by now
+    from kronos.decoding.sequence import TokenSequence  # torch is loaded by now
 
     bars, future = known_bars()
     sampling = SamplingParameters(sample_count=SHORT_PATHS, seed=SEED)
@@ -221,11 +220,11 @@ def _begin_both_ways(predictor: KronosPredictor) -> Drawing:
         y_timestamp=future[:SHORT_HORIZON],
         sampling=sampling,
     ).series
-    anew = Continuation(
+    anew = TokenSequence(
         cached.context, sampling, max_context=predictor.max_context, use_cache=False
     )
 
-    def tokens(c: Continuation) -> np.ndarray:
+    def tokens(c: TokenSequence) -> np.ndarray:
         return np.stack([c.s1.cpu().numpy(), c.s2.cpu().numpy()])
 
     dtype = predictor.placement.dtype

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kronos.decoding.batch import MAX_ROWS
+from kronos.decoding import MAX_ROWS
 from kronos.errors import ForecastCancelled, NotFinished, OutOfMemory
 from kronos.serving.jobs import Job, JobStatus, Limits, Priority
 from kronos.serving.model_cache import (
@@ -29,7 +29,7 @@ from kronos.serving.worker import Worker
 if TYPE_CHECKING:
     from kronos.decoding.decoder import Decoder
     from kronos.decoding.drawing import Drawing
-    from kronos.decoding.sequence import Continuation
+    from kronos.decoding.sequence import TokenSequence
 
 __all__ = ["SAMPLING", "Engine", "Request"]
 
@@ -68,7 +68,7 @@ class _Running:
         self.drawing = drawing
 
     @property
-    def unfinished(self) -> list[Continuation]:
+    def unfinished(self) -> list[TokenSequence]:
         """Series to step next: as many as fit into one batch, but always one."""
         waiting = [c for c in self.drawing.series if not c.is_done]
         rows = itertools.accumulate(c.n_rows for c in waiting)
@@ -229,16 +229,16 @@ class Engine(Worker):
                 self._running.remove(running)
                 self.queue.cancel(running.job)
 
-    def _next_batch(self) -> dict[Predictor, list[Continuation]]:
+    def _next_batch(self) -> dict[Predictor, list[TokenSequence]]:
         """Series to step now, by model: those of the best priority alone."""
         best = min((r.job.priority for r in self._running), default=None)
-        batch: dict[Predictor, list[Continuation]] = {}
+        batch: dict[Predictor, list[TokenSequence]] = {}
         for running in self._running:
             if running.job.priority == best:
                 batch.setdefault(running.predictor, []).extend(running.unfinished)
         return batch
 
-    def _step(self, decoder: Decoder, series: Sequence[Continuation]) -> None:
+    def _step(self, decoder: Decoder, series: Sequence[TokenSequence]) -> None:
         """One step of these series; halves the batch until whatever fails is alone."""
         if not series:
             return
@@ -256,7 +256,7 @@ class Engine(Worker):
         elif left and not (is_out_of_memory(error) and left[0].shrink()):
             self._fail_series(left[0], error)
 
-    def _fail_series(self, series: Continuation, error: Exception) -> None:
+    def _fail_series(self, series: TokenSequence, error: Exception) -> None:
         for running in list(self._running):
             if series in running.drawing.series:
                 self._running.remove(running)

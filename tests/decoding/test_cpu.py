@@ -7,12 +7,11 @@ import pytest
 import torch
 
 from kronos.decoding import cpu_kernels as kernels
-from kronos.decoding.cpu import TileDecoder
+from kronos.decoding.cpu import TileDecoder, TokenTables
 from kronos.decoding.decoder import Decoder, generate
 from kronos.decoding.sampling import RowFilters, divisor, draw
-from kronos.decoding.tables import TokenTables
 from kronos.forecast import SamplingParameters
-from tests.decoding.test_decoder import begun, make_context, run
+from tests.decoding.test_decoder import make_context, new_sequence, run
 
 MIXED = [
     {"n_paths": 45},
@@ -23,9 +22,9 @@ MIXED = [
 ]
 
 
-def test_draws_what_the_plain_decoder_draws(model):
+def test_draws_the_tokens_of_the_plain_decoder(model):
     def drawn(kind):
-        series = [begun(make_context(9 + 8 * i, 5 + i, i), **s) for i, s in enumerate(MIXED)]
+        series = [new_sequence(make_context(9 + 8 * i, 5 + i, i), **s) for i, s in enumerate(MIXED)]
         return run(kind(model), *series)
 
     for ours, expected in zip(drawn(TileDecoder), drawn(Decoder), strict=True):
@@ -120,12 +119,12 @@ def test_a_gate_far_below_zero_lets_nothing_through():
 def test_threads_share_a_decoder_without_sharing_memory(model):
     decoder = TileDecoder(model)
     settings = [(20 + i % 3, 6, i) for i in range(8)]
-    expected = [run(decoder, begun(make_context(*s), 40)) for s in settings]
+    expected = [run(decoder, new_sequence(make_context(*s), 40)) for s in settings]
     found = [None] * len(settings)
 
     def work(i):
         for _ in range(3):
-            found[i] = run(decoder, begun(make_context(*settings[i]), 40))
+            found[i] = run(decoder, new_sequence(make_context(*settings[i]), 40))
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(len(settings))]
     for thread in threads:
@@ -143,6 +142,8 @@ def test_tables_follow_the_weights(model):
         model.embedding.emb_s1.weight.mul_(2)
     after = tables.current()
     assert not np.array_equal(after.queries, before.queries)
-    c = begun(make_context(20, 4), 5)
-    generate(TileDecoder(model), [c])
-    assert torch.equal(torch.stack((c.s1, c.s2)), run(Decoder(model), begun(c.context, 5)))
+    seq = new_sequence(make_context(20, 4), 5)
+    generate(TileDecoder(model), [seq])
+    assert torch.equal(
+        torch.stack((seq.s1, seq.s2)), run(Decoder(model), new_sequence(seq.context, 5))
+    )

@@ -17,7 +17,7 @@ def test_attention_equals_plain_attention_over_prefix_and_own_positions():
     q, context_q = random(N, H, S, E, seed=5), random(1, H, T, E, seed=6)
     cache = PrefixCache()
 
-    read = cache.reading(7)(context_q, k, v)
+    read = cache.prefilling(7)(context_q, k, v)
     torch.testing.assert_close(
         read, F.scaled_dot_product_attention(context_q, k, v, is_causal=True)
     )

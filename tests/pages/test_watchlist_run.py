@@ -12,7 +12,7 @@ import pytest
 
 import kronos
 from data_sources.samples import load_sample
-from kronos.decoding.sequence import Drawing
+from kronos.decoding.drawing import Drawing
 from kronos.errors import Busy, InvalidRequest, RateLimited, SourceBlocked, SourceDown
 from kronos.serving.engine import Request
 from kronos.serving.service import new_engine

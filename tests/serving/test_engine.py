@@ -11,7 +11,7 @@ from kronos.decoding.drawing import Drawing
 from kronos.errors import Busy, DeadlineExceeded, ForecastCancelled, InvalidRequest, OutOfMemory
 from kronos.serving.engine import SAMPLING, Engine, Request
 from kronos.serving.jobs import Limits, Priority
-from tests.decoding.test_decoder import begun, make_context
+from tests.decoding.test_decoder import make_context, new_sequence
 
 
 class Loaded:
@@ -58,7 +58,7 @@ def engine(make_engine, loaded):
 
 def request(seed=0, length=16, horizon=4, n_paths=6, model="tiny", **sampling):
     def begin(predictor):
-        c = begun(make_context(length, horizon, seed), n_paths, seed=seed, **sampling)
+        c = new_sequence(make_context(length, horizon, seed), n_paths, seed=seed, **sampling)
         return Drawing([c], lambda: torch.stack((c.s1, c.s2)))
 
     return Request(model, begin)
@@ -287,7 +287,7 @@ def test_a_failed_load_is_the_answer_and_is_tried_again(make_engine, loaded):
 
 def test_a_job_of_many_series_runs_within_the_row_limit(engine, model, loaded):
     def begin(predictor):
-        series = [begun(make_context(8 + i, 3, i), 40, seed=i) for i in range(12)]
+        series = [new_sequence(make_context(8 + i, 3, i), 40, seed=i) for i in range(12)]
         return Drawing(series, lambda: [torch.stack((c.s1, c.s2)) for c in series])
 
     found = engine.run("many", Request("tiny", begin), owner="o", priority=Priority.BATCH)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from kronos.decoding.decoder import Decoder
-from kronos.decoding.sequence import Continuation
+from kronos.decoding.sequence import TokenSequence
 from kronos.errors import Busy, ForecastCancelled
 from kronos.serving.engine import Engine, Request
 from kronos.serving.jobs import Limits, Priority
@@ -134,6 +134,6 @@ def test_soak(model, monkeypatch):
     assert engine.close()
     gc.collect()
     # Not isinstance, which asks what is found for its class, and weak references to nothing refuse.
-    alive = [o for o in gc.get_objects() if type(o) is Continuation]
+    alive = [o for o in gc.get_objects() if type(o) is TokenSequence]
     assert len(alive) == 0, f"{len(alive)} series outlived the engine"
     assert memory[-1] - memory[1] < 60

@@ -1,4 +1,4 @@
-"""Static memory and captured graphs draw what plain decoding draws."""
+"""Static memory and captured graphs draw the tokens of plain decoding."""
 
 import gc
 from dataclasses import fields
@@ -6,10 +6,10 @@ from dataclasses import fields
 import pytest
 import torch
 
-from kronos.decoding import graphs
+from kronos.decoding import cuda
+from kronos.decoding.cuda import Shape, StaticDecoder
 from kronos.decoding.decoder import Decoder, generate
-from kronos.decoding.graphs import Shape, StaticDecoder
-from tests.decoding.test_decoder import begun, make_context, run
+from tests.decoding.test_decoder import make_context, new_sequence, run
 
 MIXED = (
     {"length": 20, "horizon": 6, "n_paths": 30},
@@ -20,12 +20,12 @@ MIXED = (
 
 
 def make(length, horizon, **settings):
-    return begun(make_context(length, horizon, length), **settings)
+    return new_sequence(make_context(length, horizon, length), **settings)
 
 
-def drawn(decoder, *continuations):
-    generate(decoder, continuations)
-    return [torch.stack((c.s1, c.s2)) for c in continuations]
+def drawn(decoder, *sequences):
+    generate(decoder, sequences)
+    return [torch.stack((seq.s1, seq.s2)) for seq in sequences]
 
 
 def test_static_memory_draws_the_tokens_of_plain_decoding(model):
@@ -39,7 +39,7 @@ def test_static_memory_draws_the_tokens_of_plain_decoding(model):
 
 @pytest.mark.parametrize("max_context", [40, 24])
 def test_static_memory_hands_over_to_the_sliding_window(model, max_context):
-    make = lambda: begun(make_context(22, 9), 35, max_context=max_context)  # noqa: E731
+    make = lambda: new_sequence(make_context(22, 9), 35, max_context=max_context)  # noqa: E731
     (found,) = drawn(StaticDecoder(model), make())
     assert torch.equal(found, run(Decoder(model), make()))
 
@@ -47,35 +47,35 @@ def test_static_memory_hands_over_to_the_sliding_window(model, max_context):
 def test_portions_and_many_series_go_through_the_lanes_in_turn(model, monkeypatch):
     settings = [{"length": 10 + i, "horizon": 4, "n_paths": 70, "seed": i} for i in range(3)]
     expected = drawn(Decoder(model), *(make(**s) for s in settings))
-    monkeypatch.setattr(graphs, "MAX_LANES", 3)
+    monkeypatch.setattr(cuda, "MAX_LANES", 3)
     found = drawn(StaticDecoder(model), *(make(**s) for s in settings))
     assert all(torch.equal(a, b) for a, b in zip(expected, found, strict=True))
 
 
-def test_memory_is_used_again_and_freed_by_series_that_nobody_wants(model):
+def test_memory_is_reused_and_freed_by_sequences_without_a_reference(model):
     decoder = StaticDecoder(model)
     abandoned = make(20, 8, n_paths=4)
     decoder.step([abandoned])
-    batch = abandoned.batch
+    batch = abandoned.state
     assert not batch.is_free
     del abandoned
     gc.collect()
     assert batch.is_free
     fresh = make(20, 8, n_paths=4, seed=1)
     decoder.step([fresh])
-    assert fresh.batch is batch
+    assert fresh.state is batch
 
 
-def test_only_a_few_shapes_are_kept(model):
+def test_only_a_few_shapes_are_cached(model):
     decoder = StaticDecoder(model)
     for n in range(1, 8):
         drawn(decoder, make(12, 2, n_paths=32 * n))
-    assert len(decoder._batches) <= graphs.KEPT_BATCHES + 1
+    assert len(decoder._batches) <= cuda.CACHED_SHAPES + 1
 
 
 def test_close_sizes_share_a_shape():
     series = [make(n, h, n_paths=30, max_context=128) for n in range(40, 60) for h in (17, 24)]
-    shapes = {Shape.holding([c]) for c in series}
+    shapes = {Shape.holding([seq]) for seq in series}
     assert len(shapes) == 1
     (shape,) = shapes
     assert shape == Shape(n_lanes=1, n_prefix=64, n_steps=24, filters=False)
@@ -89,7 +89,7 @@ def test_graphs_give_the_tokens_of_the_cpu(model, dtype):
     decoder = StaticDecoder(model.to("cuda", dtype))
     for _ in range(2):
         series = [make(**s) for s in MIXED]
-        moved = [begun_on("cuda", c) for c in series]
+        moved = [copied_to("cuda", seq) for seq in series]
         found = drawn(decoder, *moved)
         agree = [
             (a[..., 0] == b[..., 0].cpu()).float().mean()
@@ -98,7 +98,7 @@ def test_graphs_give_the_tokens_of_the_cpu(model, dtype):
         assert min(agree) > (0.98 if dtype == torch.float32 else 0.85)
 
 
-def begun_on(device, c):
-    parts = (getattr(c.context, f.name) for f in fields(c.context))
-    moved = type(c.context)(*(None if part is None else part.to(device) for part in parts))
-    return type(c)(moved, c.sampling, max_context=c.max_context)
+def copied_to(device, seq):
+    parts = (getattr(seq.context, f.name) for f in fields(seq.context))
+    moved = type(seq.context)(*(None if part is None else part.to(device) for part in parts))
+    return type(seq)(moved, seq.sampling, max_context=seq.max_context)
