@@ -63,3 +63,22 @@ def imports(file: Path) -> tuple[Import, ...]:
                 base = ".".join((*above, base)).rstrip(".")
             found += [Import(file, node.lineno, f"{base}.{alias.name}") for alias in node.names]
     return tuple(found)
+
+
+def module_graph(*tops: str) -> dict[str, dict[str, Import]]:
+    """For each module below the given folders: the others it imports, and a statement that does.
+
+    `from package import name` imports the submodule of that name where there is one, else the
+    package's `__init__`. Importing a submodule does not count as importing its packages.
+    """
+    files = {module_name(file): file for file in python_files(*tops)}
+    graph: dict[str, dict[str, Import]] = {}
+    for module, file in files.items():
+        found = graph[module] = {}
+        for statement in imports(file):
+            name = statement.name
+            while name and name not in files:
+                name = name.rpartition(".")[0]
+            if name and name != module:
+                found.setdefault(name, statement)
+    return graph

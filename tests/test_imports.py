@@ -3,10 +3,21 @@
 import json
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 
 import pytest
 
-from tests.source_tree import LIBRARIES, ROOT, Import, imports, module_name, python_files
+from tests.source_tree import (
+    LIBRARIES,
+    ROOT,
+    SHELL,
+    Import,
+    imports,
+    module_graph,
+    module_name,
+    python_files,
+)
 
 # What each part of kronos may use of the other parts. A new part is entered here first.
 MAY_USE = {
@@ -120,6 +131,16 @@ def test_the_table_of_parts_has_no_cycle():
     for part in MAY_USE:
         visit(part, ())
     assert set(order) == set(MAY_USE)
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    """Imports in functions and in TYPE_CHECKING blocks count like those at the top of a file."""
+    graph = module_graph(*SHELL, *LIBRARIES)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as exc:
+        circle = [graph[above][below] for below, above in pairwise(exc.args[1])]
+        pytest.fail(f"circle:\n{listing(circle)}")
 
 
 def test_the_neural_network_is_torch_and_nothing_else():
