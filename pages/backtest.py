@@ -4,19 +4,16 @@ import streamlit as st
 
 from kronos.errors import KronosError
 from pages.ui.backtest import controls, view
-from pages.ui.backtest.work import backtest_work
+from pages.ui.backtest.work import backtest_work, backtests
 from pages.ui.frame.messages import plain, show_error
 from pages.ui.frame.shell import require_shell
 from pages.ui.frame.viewport import is_narrow
 from pages.ui.inputs.instruments import open_source
-from pages.ui.jobs import services
 from pages.ui.jobs.run_button import run_button
 from pages.ui.jobs.session_runs import RunSession
 
 require_shell()
-session = RunSession(
-    "backtest", services.backtests, view.state_text, after_stop="go on where it was"
-)
+session = RunSession("backtest", backtests, view.state_text, after_stop="go on where it was")
 
 with st.sidebar:
     st.header("Backtest", anchor=False)

@@ -59,5 +59,5 @@ compare_results.show_chart(source.candles, contenders, narrow=narrow)
 if contenders:
     compare_results.show_tables(source.candles, found, contenders, narrow=narrow)
     compare_results.show_cautions(source, contenders)
-    saving.keep(source, {one.request.key: one.forecast for one in found})
+    saving.save_shown(source, {one.request.key: one.forecast for one in found})
 candle_source.show_reading(source)

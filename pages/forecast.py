@@ -53,5 +53,5 @@ look = chart_view.show_chart(source, shown)
 if raw is not None and shown is not None:
     results.show_cautions(source, shown)
     details.show_details(source, shown, look)
-    saving.keep(source, {asked.shown_key(): raw})
+    saving.save_shown(source, {asked.shown_key(): raw})
 candle_source.show_reading(source)

@@ -9,14 +9,13 @@ from pages.ui.frame.messages import show_error
 from pages.ui.frame.shell import require_shell
 from pages.ui.frame.viewport import is_narrow
 from pages.ui.inputs import candles as candle_source
-from pages.ui.jobs import services
 from pages.ui.jobs.run_button import run_button
 from pages.ui.jobs.session_runs import RunSession
 from pages.ui.synthetic import view
-from pages.ui.synthetic.work import synthetic_work
+from pages.ui.synthetic.work import synthetic_work, synthetics
 
 require_shell()
-session = RunSession("synthetic", services.synthetics, view.state_text)
+session = RunSession("synthetic", synthetics, view.state_text)
 
 with st.sidebar:
     st.header("Synthetic", anchor=False)

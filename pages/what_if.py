@@ -75,5 +75,5 @@ results.show_fans(source, found, narrow=is_narrow())
 if found:
     show_cautions(source, found[0].forecast)
     # A fan of supposed events foretells nothing, so only the one as scheduled is kept.
-    saving.keep(source, {one.request.key: one.forecast for one in found if not one.place})
+    saving.save_shown(source, {one.request.key: one.forecast for one in found if not one.place})
 candle_source.show_reading(source)

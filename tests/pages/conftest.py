@@ -15,7 +15,7 @@ from kronos import models
 from kronos.decoding.drawing import Drawing
 from kronos.models import adapters
 from kronos.serving.engine import Request
-from pages.ui.jobs import services
+from pages.ui.jobs import caches, queues
 from tests.event_adapter import write_event_adapter
 from tests.forecasters.chronos.tiny import tiny_on_a_hub, write_tiny
 from tests.pages.app_driver import PATIENCE
@@ -63,8 +63,8 @@ def chronos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _look_again() -> None:
-    services.models.clear()
-    services.event_readers.clear()
+    caches.models.clear()
+    caches.event_readers.clear()
 
 
 @pytest.fixture
@@ -84,9 +84,9 @@ def gate(fresh_seed: str) -> Iterator[threading.Event]:
         return Drawing([], lambda: None)
 
     key = f"gate {fresh_seed}"
-    services.forecasts().submit(key, Request("ewma", begin), owner="gate keeper")
+    queues.forecasts().submit(key, Request("ewma", begin), owner="gate keeper")
     # Before it is at work it fills a place in the queue.
     assert entered.wait(PATIENCE)
     yield opened
     opened.set()
-    services.forecasts().leave(key, owner="gate keeper")
+    queues.forecasts().leave(key, owner="gate keeper")

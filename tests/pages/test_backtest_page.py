@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.ui.jobs import services
+from pages.ui.backtest.work import backtests
 from tests.pages.app_driver import new_session, press, run_until, words
 from tests.portfolio.universe import made
 
@@ -95,7 +95,7 @@ def test_bars_that_cannot_be_used_are_said(fresh_seed):
 
 def test_the_files_of_a_run_say_the_same(fresh_seed):
     app = run_until(press(visit(fresh_seed), "backtest_run_button"), has_result)
-    run = services.backtests().find(app.session_state["backtest_run"])
+    run = backtests().find(app.session_state["backtest_run"])
     from kronos.portfolio.export import curves_csv, result_json
 
     told = json.loads(result_json(run.outcome.result, run.outcome.cut_off))

@@ -15,7 +15,7 @@ from kronos.evaluation.scores import LEVELS
 from pages.ui.fan import exports
 from pages.ui.fan.calibration import PROMISE
 from pages.ui.fan.candle_code import sample_code
-from pages.ui.jobs import services
+from pages.ui.jobs import caches
 from tests.pages.app_driver import new_session, run_until, words
 
 
@@ -35,11 +35,11 @@ def keep():
 
     def save(state):
         state.save(user_file())
-        services.calibration.clear()
+        caches.calibration.clear()
 
     yield save
     user_file().unlink()
-    services.calibration.clear()
+    caches.calibration.clear()
 
 
 def has_forecast(app):
@@ -92,7 +92,7 @@ def test_without_a_record_of_its_kind_there_is_no_switch(keep):
 def test_a_damaged_record_is_told_and_the_raw_fan_is_there(keep):
     keep(state_until("2019-06-01"))
     user_file().write_text("{}")
-    services.calibration.clear()
+    caches.calibration.clear()
     app = run_until(new_session().run(), has_forecast)
     assert "Raw fan shown." in words(app)
     assert "is no calibration that can be read" in words(app)

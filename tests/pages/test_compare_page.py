@@ -13,7 +13,7 @@ from kronos.errors import CheckpointUnavailable
 from kronos.forecast import SamplingParameters
 from kronos.serving.engine import Request
 from pages.ui.inputs.request import ForecastRequest, data_id
-from pages.ui.jobs import services
+from pages.ui.jobs import caches, queues
 from tests.pages.app_driver import SAMPLE_TITLES, new_session, press, run_until, words
 
 SMALL = {"horizon": "6", "paths": "20"}
@@ -34,7 +34,7 @@ def press_run(app: AppTest) -> AppTest:
 
 def states(app: AppTest) -> list[str]:
     """What the engine has of the runs of this session."""
-    found = [services.forecasts().status(run.key) for run in app.session_state["compare_runs"]]
+    found = [queues.forecasts().status(run.key) for run in app.session_state["compare_runs"]]
     return ["unknown" if status is None else status.state for status in found]
 
 
@@ -43,7 +43,7 @@ def test_a_first_visit_compares_the_model_with_the_cone():
     assert "BTCUSD: 2 forecasts of the next 6 bars of 30m" in words(app)
     models = app.dataframe[0].value
     assert models["model"].tolist() == ["A · Bundled", "B · EWMA cone"]
-    assert models["parameters"].tolist() == [services.models()[0].n_parameters, 1]
+    assert models["parameters"].tolist() == [caches.models()[0].n_parameters, 1]
     assert (models["seconds"] > 0).all()
     assert "CRPS" not in models, "nothing is known of what came"
     assert app.dataframe[1].value["bar"].tolist() == [1, 1, 3, 3, 6, 6]
@@ -60,12 +60,12 @@ def test_one_model_at_two_temperatures_is_shared_with_the_forecast_page(fresh_se
     same = ForecastRequest(
         data_id=data_id(candles),
         model=zoo.BUNDLED,
-        revision=services.models()[0].revision,
+        revision=caches.models()[0].revision,
         horizon=6,
         sampling=SamplingParameters(sample_count=20, seed=int(fresh_seed)),
         origin=candles.frame.index[-1],
     )
-    assert services.forecasts().status(same.key).state == "done"
+    assert queues.forecasts().status(same.key).state == "done"
 
 
 def test_a_past_origin_is_scored():
@@ -114,7 +114,7 @@ def test_runs_wait_side_by_side_and_are_cancelled_together(gate, fresh_seed):
     assert len(app.get("progress")) == 3
     # What the forecast page of the same session asks for is another matter.
     other = Request("ewma", lambda predictor: Drawing([], lambda: None))
-    services.forecasts().submit(f"x{fresh_seed}", other, owner=app.session_state["owner"])
+    queues.forecasts().submit(f"x{fresh_seed}", other, owner=app.session_state["owner"])
     assert states(app) == ["queued"] * 3
     press(app, "cancel_all")
     assert states(app) == ["cancelled"] * 3
@@ -146,7 +146,7 @@ def test_a_new_run_leaves_what_it_does_not_want(gate, fresh_seed):
     press_run(app)
     after = [run.key for run in app.session_state["compare_runs"]]
     assert after[0] == before[0]
-    assert services.forecasts().status(before[1]).state == "cancelled"
+    assert queues.forecasts().status(before[1]).state == "cancelled"
     assert states(app) == ["queued"] * 2
 
 
@@ -154,13 +154,13 @@ def test_a_full_queue_says_so_and_nothing_is_left_behind(gate, fresh_seed):
     nothing = Request("ewma", lambda predictor: Drawing([], lambda: None))
     for number in range(7):
         name = f"filler {fresh_seed} {number}"
-        services.forecasts().submit(name, nothing, owner=name)
+        queues.forecasts().submit(name, nothing, owner=name)
     app = compare(models="2", seed=fresh_seed)
     assert len(app.warning) == 1, words(app)
     assert "busy" in app.warning[0].value
     assert "compare_runs" not in app.session_state
     gate.set()
-    run_until(app, lambda app: services.forecasts().peek_priority() is None)
+    run_until(app, lambda app: queues.forecasts().peek_priority() is None)
     run_until(press_run(app), has_comparison)
 
 

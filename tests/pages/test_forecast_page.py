@@ -13,7 +13,7 @@ from kronos.errors import Busy, CheckpointUnavailable
 from kronos.serving.engine import Request
 from kronos.system import asset_path
 from pages.ui.inputs.candles import UPLOAD
-from pages.ui.jobs import services
+from pages.ui.jobs import queues
 from pages.ui.jobs.opening import opening_request
 from tests.pages.app_driver import SAMPLE_TITLES, new_session, press, run_until, words
 
@@ -138,7 +138,7 @@ def fill_the_queue(name: str) -> None:
         for n in range(100):
             owner = f"filler {n} {name}"
             nothing = Request("bundled", lambda predictor: Drawing([], lambda: None))
-            services.forecasts().submit(owner, nothing, owner=owner)
+            queues.forecasts().submit(owner, nothing, owner=owner)
 
 
 def test_a_full_server_says_so(app, gate, fresh_seed):
@@ -157,7 +157,7 @@ def test_two_sessions_share_one_computation(fresh_seed):
         app.query_params.update({"seed": fresh_seed, "horizon": "4", "paths": "10"})
         run_until(app.run(), has_forecast)
         key = app.session_state["shown"].key
-        seconds.append(services.forecasts().status(key).result.seconds)
+        seconds.append(queues.forecasts().status(key).result.seconds)
     assert seconds[0] == seconds[1]
 
 

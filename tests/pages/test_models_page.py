@@ -15,7 +15,7 @@ from kronos import models
 from kronos.errors import Busy
 from kronos.models.hub.repository import WEIGHTS_NAME, repository
 from kronos.serving.service import engine
-from pages.ui.jobs import services
+from pages.ui.jobs import caches, queues
 from pages.ui.jobs.work import download_work
 from pages.ui.models import jobs as models_jobs
 from tests.loopback_hub import LoopbackHub
@@ -48,9 +48,9 @@ def tiny(hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setitem(models.PUBLISHED, name, model)
     for repo, part in zip(model.repositories, ("model", "tokenizer"), strict=True):
         hub.publish(repo.repo_id, repo.revision, GOLDEN / part)
-    services.models.clear()
+    caches.models.clear()
     yield name
-    services.models.clear()
+    caches.models.clear()
 
 
 def state(name: str) -> str:
@@ -149,7 +149,7 @@ def progress(app: AppTest) -> str:
 
 def test_a_download_that_a_forecast_waits_for_goes_on(app, tiny, hub):
     hub.faults.slow = 0.2
-    services.downloads().submit(f"download {tiny}", download_work(tiny), owner="a forecast")
+    queues.downloads().submit(f"download {tiny}", download_work(tiny), owner="a forecast")
     run_until(app.run(), lambda app: f"cancel {tiny}" in [button.key for button in app.button])
     press(app, f"cancel {tiny}")
     assert any("goes on" in toast.value for toast in app.toast)
@@ -198,7 +198,7 @@ def test_a_self_test_that_fails_says_at_which_step(app, tiny):
 
 
 def test_too_much_waiting_is_told_and_nothing_is_started(app):
-    queue, entered, gate = services.checks(), threading.Event(), threading.Event()
+    queue, entered, gate = queues.checks(), threading.Event(), threading.Event()
     fillers = [f"filler {n}" for n in range(20)]
 
     def wait(control):

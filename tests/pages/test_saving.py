@@ -8,9 +8,8 @@ import pytest
 from kronos.errors import InvalidRequest, StoreUnavailable
 from kronos.store import open_store
 from pages.ui.inputs.candles import UPLOAD
-from pages.ui.jobs import save_queue as keeping
-from pages.ui.jobs import scoring, services
-from pages.ui.jobs.save_queue import Keeper, Kept
+from pages.ui.jobs import saving, scoring
+from pages.ui.jobs.saving import SaveQueue, Unsaved, save_queue
 from pages.ui.jobs.scoring import Scored, next_wait, run_once
 from tests.pages.app_driver import new_session, press, run_until, words
 from tests.store.made import make_candles, make_forecast
@@ -24,7 +23,7 @@ def own_store(tmp_path, monkeypatch):
 
 
 def n_kept():
-    services.keeper().wait()
+    save_queue().wait()
     return open_store().counts()["ml_predictions"]
 
 
@@ -51,8 +50,8 @@ def test_a_store_that_is_off_keeps_nothing_and_says_so(monkeypatch):
     app = opened()
     app.number_input(key="seed").set_value(8).run()
     app = run_until(press(app, "run"), lambda app: "KRONOS_STORE is off" in words(app))
-    services.keeper().wait()
-    assert not services.keeper().problem
+    save_queue().wait()
+    assert not save_queue().problem
 
 
 def test_an_upload_is_not_kept():
@@ -64,34 +63,34 @@ def test_an_upload_is_not_kept():
     assert n_kept() == 0
 
 
-def test_a_store_that_fails_is_told_in_words_and_the_keeper_goes_on():
+def test_a_store_that_fails_is_told_in_words_and_the_queue_goes_on():
     said = ["The store is full."]
 
-    def save(kept):
+    def save(unsaved):
         if said:
             raise StoreUnavailable(said.pop())
 
-    keeper = Keeper(save)
-    kept = Kept(make_forecast(CANDLES), CANDLES, "samples")
-    keeper.put(kept)
-    keeper.wait()
-    assert keeper.problem == "The store is full."
-    keeper.put(kept)
-    keeper.wait()
-    assert keeper.problem == ""
+    queue = SaveQueue(save)
+    unsaved = Unsaved(make_forecast(CANDLES), CANDLES, "samples")
+    queue.put(unsaved)
+    queue.wait()
+    assert queue.problem == "The store is full."
+    queue.put(unsaved)
+    queue.wait()
+    assert queue.problem == ""
 
 
 def test_a_slow_store_never_delays_whoever_puts(monkeypatch):
-    monkeypatch.setattr(keeping, "ROOM", 2)
+    monkeypatch.setattr(saving, "ROOM", 2)
     free = threading.Event()
-    keeper = Keeper(lambda kept: free.wait(30))
-    kept = Kept(make_forecast(CANDLES), CANDLES, "samples")
+    queue = SaveQueue(lambda unsaved: free.wait(30))
+    unsaved = Unsaved(make_forecast(CANDLES), CANDLES, "samples")
     for _ in range(6):
-        keeper.put(kept)
-    assert keeper.n_lost >= 3
-    assert "were not kept" in keeper.problem
+        queue.put(unsaved)
+    assert queue.n_lost >= 3
+    assert "were not kept" in queue.problem
     free.set()
-    keeper.wait()
+    queue.wait()
 
 
 def due(hours):

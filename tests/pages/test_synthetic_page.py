@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from streamlit.testing.v1 import AppTest
 
-from pages.ui.jobs import services
 from pages.ui.synthetic.figure import memory_figure, series_figure
+from pages.ui.synthetic.work import synthetics
 from tests.pages.app_driver import SAMPLE_TITLES, new_session, press, run_until, words
 
 LINK = {"syn_model": "Block bootstrap", "syn_bars": "80", "data": SAMPLE_TITLES[3]}
@@ -31,7 +31,7 @@ def test_nothing_runs_unasked_and_run_shows_series_and_comparison(fresh_seed):
     table = app.dataframe[0].value.set_index("Measure")
     assert (table["Band low"] <= table["Band high"]).all()
     assert {"kurtosis", "KS distance", "volume and |return|"} <= set(table.index)
-    outcome = services.synthetics().find(app.session_state["synthetic_run"]).outcome
+    outcome = synthetics().find(app.session_state["synthetic_run"]).outcome
     figure = series_figure(outcome.source, outcome.series)
     assert len(figure.data) == 3
     assert figure.data[0].y[0] == outcome.source.frame["close"].iloc[-1]

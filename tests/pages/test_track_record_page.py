@@ -3,16 +3,16 @@
 import pytest
 
 from kronos.store import open_store
-from pages.ui.jobs import services
+from pages.ui.track_record.desk import records
 from tests.pages.app_driver import new_session, press, run_until, words
 
 
 @pytest.fixture(autouse=True)
 def own_store(tmp_path, monkeypatch):
     monkeypatch.setenv("KRONOS_STORE", str(tmp_path / "store.sqlite3"))
-    services.records().refresh()
+    records().refresh()
     yield
-    services.records().refresh()
+    records().refresh()
 
 
 def has_answer(app):

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from kronos import models
 from kronos.models.adapters import delete_adapter
-from pages.ui.jobs import services
+from pages.ui.jobs import caches
 from pages.ui.training import lock, plan, process
 from pages.ui.training.folder import runs_folder
 from tests.pages.app_driver import new_session, press, run_until, words
@@ -27,10 +27,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.setattr(process, "NICENESS", 0)  # the test waits for it
     monkeypatch.setattr(plan, "VALIDATION_WINDOWS", 2)
-    services.models.clear()
+    caches.models.clear()
     yield tmp_path
     process.end_all()
-    services.models.clear()
+    caches.models.clear()
 
 
 def csv(n: int = 300, seed: int = 1) -> bytes:

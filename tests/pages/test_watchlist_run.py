@@ -211,7 +211,7 @@ def test_failures_between_good_answers_do_not_close_a_source(engine):
     assert states(run).count("done") == 5
 
 
-def test_a_source_that_was_asked_too_often_is_waited_for(engine):
+def test_a_source_that_was_pressed_too_often_is_waited_for(engine):
     source = Slices(faults=iter([None, RateLimited("Slow down.", retry_after=0.05)]))
     with closing(WatchDesk(engine.queue, lambda name: source)) as desk:
         run = run_through(desk, request("S0", "S1", "S2"))

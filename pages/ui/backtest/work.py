@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+
+import streamlit as st
 
 from kronos import models
 from kronos.candles import Candles
@@ -16,7 +19,7 @@ from kronos.serving.service import engine
 from kronos.system import user_cache
 from pages.ui.backtest.request import BacktestRequest
 from pages.ui.inputs.list_bars import Fetching, OpenSource, uploaded_bars
-from pages.ui.jobs.registry import Run
+from pages.ui.jobs.registry import Run, RunsDesk
 
 FETCHING, FORECASTING = "Fetching bars", "Forecasting"
 
@@ -110,3 +113,11 @@ def _universe(
             + "; ".join(f"{name}: {text}" for name, text in list(problems.items())[:3])
         )
     return candles, problems
+
+
+@st.cache_resource(show_spinner=False)
+def backtests() -> RunsDesk[BacktestRequest, Outcome]:
+    """Where runs of this page are started and found again."""
+    desk: RunsDesk[BacktestRequest, Outcome] = RunsDesk("backtests")
+    atexit.register(desk.close)
+    return desk

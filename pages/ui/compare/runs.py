@@ -18,7 +18,7 @@ from kronos.forecast import Forecast
 from kronos.serving.jobs import JobStatus
 from pages.ui.inputs.model_choices import choice_of
 from pages.ui.inputs.request import ForecastRequest
-from pages.ui.jobs import services, session
+from pages.ui.jobs import caches, queues, session
 from pages.ui.jobs.run import Run
 from pages.ui.jobs.work import download_work, forecast_work, work_key
 
@@ -81,7 +81,7 @@ class SideBySide:
         except Busy as error:
             return error
         if pressed:
-            session.note_asked(*(request.key for request in requests))
+            session.note_pressed(*(request.key for request in requests))
         return None
 
     def greet(self) -> None:
@@ -124,7 +124,7 @@ class SideBySide:
             for run in self.runs()
         )
         try:
-            services.downloads().submit(
+            queues.downloads().submit(
                 work_key("download", model),
                 download_work(model),
                 owner=self.owner(),
@@ -179,7 +179,7 @@ class SideBySide:
         """What this session has last seen finished, if it was made from these candles."""
         found = []
         for place, request in st.session_state.get(self._shown, ()):
-            status = services.forecasts().status(request.key)
+            status = queues.forecasts().status(request.key)
             if request.data_id == data_id and status is not None and status.state == "done":
                 found.append(Finished(place, request, status.result))
         return found
@@ -190,7 +190,7 @@ class SideBySide:
         status = run.queue.status(run.key, owner=self.owner())
         if run.phase == "forecast" or status is None or status.state != "done":
             return run, status
-        services.models.clear()
+        caches.models.clear()
         run = replace(run, phase="forecast")
         try:
             return run, self._submit(run, candles)

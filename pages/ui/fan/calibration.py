@@ -13,7 +13,7 @@ from kronos.errors import InvalidRequest
 from kronos.forecast import Forecast
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
-from pages.ui.jobs import services
+from pages.ui.jobs import caches
 
 __all__ = ["PROMISE", "choose_fan", "choose_fans"]
 
@@ -40,7 +40,7 @@ def choose_fan(candles: Candles, forecast: Forecast | None) -> Forecast | None:
 def choose_fans(candles: Candles, forecasts: Sequence[Forecast]) -> list[tuple[Forecast, str]]:
     """Every forecast as it is to be shown, and which fan that is in words; one switch for all."""
     try:
-        state = services.calibration()
+        state = caches.calibration()
     except InvalidRequest as error:
         return [(forecast, f"Raw fan shown. {error}") for forecast in forecasts]
     statuses = [calibration_status(state, forecast, candles) for forecast in forecasts]

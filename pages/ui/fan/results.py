@@ -19,7 +19,7 @@ from pages.ui.frame.links import take_from_link
 from pages.ui.frame.messages import plain
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.ticker import show_source_notes
-from pages.ui.jobs import services
+from pages.ui.jobs import caches
 
 READOUT_PIXELS = 164
 _LEVEL, _LINKED = "level", "level_linked"
@@ -69,7 +69,7 @@ def caution_notes(source: ChosenCandles, forecast: Forecast) -> list[str]:
     """What a reader of this fan must know, in words."""
     is_bundled = forecast.model_name == models.BUNDLED
     adapter = next(
-        (entry for entry in services.models() if entry.base and entry.name == forecast.model_name),
+        (entry for entry in caches.models() if entry.base and entry.name == forecast.model_name),
         None,
     )
     is_chronos = forecast.model_name.casefold() in models.CHRONOS

@@ -15,9 +15,9 @@ from kronos.forecast import Forecast
 from kronos.serving.engine import Request
 from kronos.serving.jobs import JobStatus, Work
 from pages.ui.inputs.request import ForecastRequest
-from pages.ui.jobs import services
+from pages.ui.jobs import caches, queues
 from pages.ui.jobs.run import Run
-from pages.ui.jobs.session import note_asked, owner
+from pages.ui.jobs.session import note_pressed, owner
 from pages.ui.jobs.work import download_work, forecast_work
 
 
@@ -69,7 +69,7 @@ def respond(request: ForecastRequest, candles: Candles, *, pressed: bool) -> Bus
     except Busy as error:
         return error
     if pressed:
-        note_asked(request.key)
+        note_pressed(request.key)
     return None
 
 
@@ -103,7 +103,7 @@ def advance(candles: Candles, data_id: str) -> JobStatus | None:
         return None
     status = current.queue.status(current.key, owner=owner())
     if current.phase == "download" and status is not None and status.state == "done":
-        services.models.clear()
+        caches.models.clear()
         current = replace(current, phase="forecast")
         try:
             status = _submit(current, candles)
@@ -120,7 +120,7 @@ def shown_forecast(data_id: str) -> Forecast | None:
     request: ForecastRequest | None = st.session_state.get("shown")
     if request is None or request.data_id != data_id:
         return None
-    status = services.forecasts().status(request.key)
+    status = queues.forecasts().status(request.key)
     if status is None or status.state != "done":
         return None
     return status.result
@@ -142,5 +142,5 @@ def _submit(new: Asked, candles: Candles) -> JobStatus:
 
 
 def _needs_download(request: ForecastRequest) -> bool:
-    states = {entry.name: entry.state for entry in services.models()}
+    states = {entry.name: entry.state for entry in caches.models()}
     return states.get(request.model) == "downloadable"

@@ -26,7 +26,7 @@ from streamlit.starlette import App
 from kronos.errors import KronosError
 from kronos.serving.torch_setup import prepare_torch
 from pages.ui.frame.shell import ADDRESSES
-from pages.ui.jobs.startup_cache import has_kept
+from pages.ui.jobs.startup_cache import is_filled
 
 SERVER_PATIENCE = 5.0
 """Seconds after which a server that answers elsewhere, by TLS say, is taken to be up."""
@@ -91,7 +91,7 @@ def _prepare() -> None:
     _await_server()
     # Only now, for imports would hold the server up. torch's take the longest: they begin first,
     # but not where the forecast is at hand and they would only be in the first visitor's way.
-    if not has_kept():
+    if not is_filled():
         threading.Thread(target=prepare_torch, name="torch", daemon=True).start()
     from pages.ui.jobs.opening import serve_opening
 
@@ -100,7 +100,7 @@ def _prepare() -> None:
     except KronosError as error:
         # The page will say the same to whoever asks for this forecast.
         logger.warning("The opening forecast could not be prepared: %s", error)
-    from pages.ui.jobs.services import scorer
+    from pages.ui.jobs.scoring import scorer
 
     scorer()
 

@@ -29,7 +29,7 @@ from pages.ui.inputs.ticker import (
     choose_ticker,
     show_fetching,
 )
-from pages.ui.jobs import services
+from pages.ui.jobs import caches
 
 UPLOAD = "My own CSV file"
 NO_SYMBOL = "no symbol"
@@ -146,7 +146,7 @@ def _uploaded() -> ChosenCandles | None:
     if file is None:
         st.caption(f"{plain(name)}, as you uploaded it before, until you upload another.")
     try:
-        reading = services.read_upload(content, name, choices)
+        reading = caches.read_upload(content, name, choices)
     except InvalidCandles as error:
         st.session_state["source_problem"] = error
         return None

@@ -24,7 +24,7 @@ from pages.ui.inputs.request import (
     MIN_CONTEXT,
     ForecastRequest,
 )
-from pages.ui.jobs import services
+from pages.ui.jobs import caches
 
 LARGEST_SEED = 2**31 - 1
 EARLIEST_ORIGIN = dt.date(1970, 1, 1)
@@ -85,7 +85,7 @@ def choose_seed() -> int:
 
 
 def _choose_model() -> models.Entry:
-    entries = {entry.title: entry for entry in services.models()}
+    entries = {entry.title: entry for entry in caches.models()}
     if (ensemble := ensemble_entry()) is not None:
         entries[ensemble.title] = ensemble
     title = st.selectbox("Model", list(entries), key="model", bind="query-params")

@@ -21,7 +21,7 @@ from kronos.calendars import MAX_HORIZON
 from kronos.calendars.intervals import interval_width, is_intraday
 from kronos.errors import UnknownSymbol
 from kronos.serving.jobs import JobControl, JobStatus, Work
-from pages.ui.jobs import services
+from pages.ui.jobs import queues
 from pages.ui.jobs.session import owner
 
 SYMBOL = re.compile(r"[\w.^=\-/:$& ]{1,40}", re.ASCII)
@@ -107,7 +107,7 @@ def fetch(wanted: Wanted) -> JobStatus:
     Raises:
         Busy: too many wait for this source.
     """
-    queue = services.fetches()
+    queue = queues.fetches()
     status = queue.status(wanted.key, owner=owner())
     if status is not None:
         return status
@@ -123,7 +123,7 @@ def asked_since(slot: str, wanted: Wanted) -> Wanted:
     before: Wanted | None = st.session_state.get(slot)
     if not wanted.is_same(before):
         if before is not None:
-            services.fetches().leave(before.key, owner=owner())
+            queues.fetches().leave(before.key, owner=owner())
         st.session_state[slot] = before = replace(wanted, asked_at=int(time.time()))
     assert before is not None
     return before
@@ -134,7 +134,7 @@ def ask_again(*slots: str) -> None:
     for slot in slots:
         before: Wanted | None = st.session_state.get(slot)
         if before is not None:
-            services.fetches().leave(before.key, owner=owner())
+            queues.fetches().leave(before.key, owner=owner())
             # Not the next minute's key: the same minute's answer is what should be replaced.
             st.session_state[slot] = replace(before, asked_at=before.asked_at + 60)
 
@@ -147,7 +147,7 @@ def instruments(source: str) -> JobStatus:
     Raises:
         Busy: too many wait.
     """
-    key, queue = symbols_key(source), services.fetches()
+    key, queue = symbols_key(source), queues.fetches()
     status = queue.status(key, owner=owner())
     if status is not None:
         return status

@@ -13,7 +13,7 @@ from pages.ui.frame.messages import plain
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.own_events import own_events
 from pages.ui.inputs.told import ToldEvents, told_by
-from pages.ui.jobs import services
+from pages.ui.jobs import caches
 
 _MERGED = "events_with_own"
 
@@ -51,7 +51,7 @@ def events_of(source: ChosenCandles, forecast: Forecast | None) -> tuple[Event, 
 
 def told_to(source: ChosenCandles, model: str) -> ToldEvents | None:
     """What a model is told when it forecasts these candles; None for one that reads no events."""
-    if model not in services.event_readers():
+    if model not in caches.event_readers():
         return None
     return told_by(all_events(), source.candles, currency=currency_of(source))
 

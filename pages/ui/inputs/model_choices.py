@@ -8,7 +8,7 @@ from kronos import models as zoo
 from kronos.errors import InvalidRequest
 from kronos.forecasters import baselines
 from pages.ui.inputs.request import ForecastRequest
-from pages.ui.jobs import services
+from pages.ui.jobs import caches
 
 _MAX_LOOKBACK = 1000
 """Most bars that a member is asked to read."""
@@ -41,7 +41,7 @@ class Choice:
 
 def choices() -> dict[str, Choice]:
     """Title -> choice, models first."""
-    models = [_of_model(entry) for entry in services.models()]
+    models = [_of_model(entry) for entry in caches.models()]
     found = [*models, *_ensemble(), *map(_of_baseline, baselines.BASELINES.values())]
     return {choice.title: choice for choice in found}
 
@@ -72,17 +72,17 @@ def model_state(entry: zoo.Entry) -> str:
     }[entry.state]
     if not entry.n_parameters:
         return where
-    reads = ", reads events" if entry.name in services.event_readers() else ""
+    reads = ", reads events" if entry.name in caches.event_readers() else ""
     return f"{entry.n_parameters / 1e6:,.1f} million parameters{reads}, {where}"
 
 
 def ensemble_entry() -> zoo.Entry | None:
     """The ensemble as a list of models shows it; None where its weights cannot be read."""
     try:
-        weights = services.ensemble()
+        weights = caches.ensemble()
     except InvalidRequest:
         return None
-    members = {entry.name: entry for entry in services.models() if entry.name in weights.members}
+    members = {entry.name: entry for entry in caches.models() if entry.name in weights.members}
     states = {entry.state for entry in members.values()}
     return zoo.Entry(
         name=zoo.ENSEMBLE,
@@ -99,7 +99,7 @@ def ensemble_entry() -> zoo.Entry | None:
 
 def ensemble_remark() -> str:
     """Members of the ensemble and where their weights come from."""
-    weights = services.ensemble()
+    weights = caches.ensemble()
     return f"Averages {', '.join(weights.members)}. Weights: {weights.reason}"
 
 

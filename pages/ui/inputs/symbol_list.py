@@ -7,7 +7,7 @@ import streamlit as st
 from data_sources.source import Instrument
 from kronos.errors import Busy
 from pages.ui.inputs import fetching
-from pages.ui.jobs import services
+from pages.ui.jobs import queues
 from pages.ui.jobs.session import owner
 
 
@@ -28,7 +28,7 @@ def known_instruments(source: str) -> list[Instrument]:
 
 @st.fragment(run_every=fetching.POLL_SECONDS)
 def _await_symbols(source: str) -> None:
-    status = services.fetches().status(fetching.symbols_key(source), owner=owner())
+    status = queues.fetches().status(fetching.symbols_key(source), owner=owner())
     if status is None or status.is_final:
         st.rerun()
     st.caption(":material/hourglass_top: Loading the list of symbols …")

@@ -16,7 +16,7 @@ from pages.ui.inputs import fetching
 from pages.ui.inputs.fetching import Wanted
 from pages.ui.inputs.request import MIN_CONTEXT
 from pages.ui.inputs.symbol_list import known_instruments
-from pages.ui.jobs import services
+from pages.ui.jobs import queues
 from pages.ui.jobs.session import owner
 
 TICKER = "Ticker"
@@ -162,7 +162,7 @@ def _poll() -> None:
     for slot in (AROUND, LATEST):
         wanted: Wanted | None = st.session_state.get(slot)
         if wanted is not None:
-            found = services.fetches().status(wanted.key)
+            found = queues.fetches().status(wanted.key)
             if found is not None and not found.is_final:
                 status = found
     if status is None:
@@ -177,7 +177,7 @@ def _cancel() -> None:
     for slot in (LATEST, AROUND):
         wanted: Wanted | None = st.session_state.get(slot)
         if wanted is not None:
-            services.fetches().leave(wanted.key, owner=owner())
+            queues.fetches().leave(wanted.key, owner=owner())
             st.session_state[_CANCELLED] = wanted.key
 
 

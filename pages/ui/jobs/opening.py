@@ -1,6 +1,6 @@
-"""The forecast that a first visitor sees, computed before anybody comes and kept for later starts.
+"""The forecast that a first visitor sees, computed before the first visit and cached on disk.
 
-`python -m pages.ui.jobs.opening` computes and keeps it, which `make setup` does once.
+`python -m pages.ui.jobs.opening` computes and caches it, which `make setup` does once.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from kronos.serving.service import ask_model, engine, new_engine
 from pages.ui.inputs.event_readers import reads_events
 from pages.ui.inputs.request import DEFAULT_HORIZON, DEFAULT_PATHS, ForecastRequest, data_id
 from pages.ui.inputs.told import told_by
-from pages.ui.jobs.startup_cache import keep, offer_kept
+from pages.ui.jobs.startup_cache import offer_cached, put
 from pages.ui.jobs.work import forecast_work
 
 WARM_UP_AFTER = 20.0
 """Seconds after which a server that had nothing to compute loads the model. Until then the
-processor is left to the first visitor and his browser."""
+processor is left to the first visitor and their browser."""
 
 
 def opening_request() -> tuple[Candles, ForecastRequest]:
@@ -44,26 +44,26 @@ def opening_request() -> tuple[Candles, ForecastRequest]:
 
 
 def prepare_opening(engine: Engine) -> bool:
-    """Has the opening forecast at hand: the kept one, or a new one, which is then kept.
+    """Make the opening forecast available: the cached one, or a new one, which is then cached.
 
-    A visitor who comes meanwhile joins the computation.
+    A visitor who arrives meanwhile joins the computation.
 
     Returns:
         Whether it had to be computed.
     """
     candles, request = opening_request()
-    offer_kept(engine.queue)
+    offer_cached(engine.queue)
     if engine.queue.status(request.key) is not None:
         return False
     engine.run(
         request.key, forecast_work(candles, request), owner="opening", priority=Priority.BATCH
     )
-    keep(request.key, engine.queue)
+    put(request.key, engine.queue)
     return True
 
 
 def warm_up(engine: Engine) -> None:
-    """Loads the model of the opening forecast, so that the first press of Run need not."""
+    """Load the model of the opening forecast, so that the first press of Run need not."""
     model = models.available()[0]
     ask_model(
         engine,
@@ -75,7 +75,7 @@ def warm_up(engine: Engine) -> None:
 
 
 def serve_opening() -> None:
-    """Prepares the engine of this process for the first visitor."""
+    """Prepare the engine of this process for the first visitor."""
     if not prepare_opening(engine()):
         time.sleep(WARM_UP_AFTER)
         warm_up(engine())

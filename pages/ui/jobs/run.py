@@ -7,7 +7,7 @@ from typing import Literal
 
 from kronos.serving.queue import JobQueue
 from pages.ui.inputs.request import ForecastRequest
-from pages.ui.jobs import services
+from pages.ui.jobs import queues
 from pages.ui.jobs.work import work_key
 
 
@@ -34,4 +34,4 @@ class Run:
     @property
     def queue(self) -> JobQueue:
         """The queue that has it."""
-        return services.forecasts() if self.phase == "forecast" else services.downloads()
+        return queues.forecasts() if self.phase == "forecast" else queues.downloads()

@@ -1,37 +1,115 @@
-"""Which forecasts of a page are kept, and what it says of that."""
+"""Saving forecasts in the store of this machine, beside the pages, and what a page says of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import streamlit as st
 
+from kronos.candles import Candles
+from kronos.errors import InvalidRequest, StoreError
 from kronos.forecast import Forecast
 from kronos.store.switch import OFF, VARIABLE, is_off
 from pages.ui.frame.messages import plain
 from pages.ui.inputs.candles import ChosenCandles
-from pages.ui.jobs import services
-from pages.ui.jobs.session import was_asked
+from pages.ui.jobs.session import was_pressed
+
+ROOM = 256
+"""Forecasts that wait for the store; further ones are dropped, and counted."""
+logger = logging.getLogger(__name__)
 
 
-def source_name(source: ChosenCandles) -> str:
-    """Name of the source that can be asked for later bars; empty for bars of the user's own."""
-    if source.bars is not None:
-        return source.bars.instrument.source
-    return "samples" if source.is_sample else ""
+@dataclass(frozen=True, slots=True, eq=False)
+class Unsaved:
+    """A forecast to be saved.
+
+    Attributes:
+        forecast: The forecast.
+        candles: The candles that it is of.
+        source: Name of the source of the candles.
+    """
+
+    forecast: Forecast
+    candles: Candles
+    source: str
 
 
-def keep(source: ChosenCandles, found: Mapping[str, Forecast]) -> None:
-    """Has the forecasts on the page stored that somebody asked for; says what becomes of them.
+class SaveQueue:
+    """Saves forecasts in a thread of its own. Any thread may call.
+
+    Attributes:
+        problem: Why the last forecast could not be saved; empty if it could.
+        n_lost: Forecasts that found no room.
+    """
+
+    def __init__(self, save: Callable[[Unsaved], object]) -> None:
+        """Args:
+        save: Saves one; raises `StoreError` where the store cannot be used.
+        """
+        self._save = save
+        self._waiting: queue.Queue[Unsaved] = queue.Queue(ROOM)
+        self.problem = ""
+        self.n_lost = 0
+        threading.Thread(target=self._work, name="saving", daemon=True).start()
+
+    def put(self, unsaved: Unsaved) -> None:
+        """Queue a forecast for the store; never blocks."""
+        try:
+            self._waiting.put_nowait(unsaved)
+        except queue.Full:
+            self.n_lost += 1
+            self.problem = f"{self.n_lost} forecasts were not kept: the store was too slow."
+
+    def wait(self) -> None:
+        """Block until the store has everything that was put before."""
+        self._waiting.join()
+
+    def _work(self) -> None:
+        while True:
+            unsaved = self._waiting.get()
+            try:
+                self._save(unsaved)
+                self.problem = ""
+            except (StoreError, InvalidRequest) as error:
+                self.problem = str(error)
+                logger.warning("A forecast was not kept: %s", error)
+            finally:
+                self._waiting.task_done()
+
+
+@st.cache_resource(show_spinner=False)
+def save_queue() -> SaveQueue:
+    """The queue in front of the store of this machine."""
+    return SaveQueue(_save_in_store)
+
+
+def _save_in_store(unsaved: Unsaved) -> None:
+    import kronos.store
+
+    kronos.store.save(unsaved.forecast, unsaved.candles, source=unsaved.source)
+
+
+def save_forecast(forecast: Forecast, candles: Candles, source: str) -> None:
+    """Queue a forecast for the store, unless the user switched the store off; never blocks."""
+    if not is_off():
+        save_queue().put(Unsaved(forecast, candles, source))
+
+
+def save_shown(source: ChosenCandles, shown: Mapping[str, Forecast]) -> None:
+    """Save the forecasts on the page for which the user pressed Run; say what becomes of them.
 
     Args:
         source: The candles on the page.
-        found: What the page shows, by the keys of the requests. What nobody pressed Run for is
-            not kept.
+        shown: The forecasts on the page, by the keys of their requests. A forecast that started
+            without a press of Run is not saved.
     """
     name = source_name(source)
-    asked = {key: forecast for key, forecast in found.items() if was_asked(key)}
-    if not asked:
+    requested = {key: forecast for key, forecast in shown.items() if was_pressed(key)}
+    if not requested:
         return
     if is_off():
         _say(f"Forecasts are not kept: {VARIABLE} is {OFF}.")
@@ -42,16 +120,23 @@ def keep(source: ChosenCandles, found: Mapping[str, Forecast]) -> None:
             "who uses this server sees its record."
         )
         return
-    kept: set[str] = st.session_state.setdefault("kept forecasts", set())
-    for key in asked.keys() - kept:
-        kept.add(key)
-        services.keep_forecast(asked[key], source.candles, name)
-    problem = services.keeper().problem
+    saved: set[str] = st.session_state.setdefault("kept forecasts", set())
+    for key in requested.keys() - saved:
+        saved.add(key)
+        save_forecast(requested[key], source.candles, name)
+    problem = save_queue().problem
     if not problem:
         _say("Kept in this server's record, to be scored when its bars have come.")
     elif st.session_state.get("keeping problem") != problem:
         st.session_state["keeping problem"] = problem
         st.warning(f"Forecasts are not kept: {plain(problem)}", icon=":material/bookmark_remove:")
+
+
+def source_name(source: ChosenCandles) -> str:
+    """Name of the source that has later bars; empty for bars of the user's own."""
+    if source.bars is not None:
+        return source.bars.instrument.source
+    return "samples" if source.is_sample else ""
 
 
 def _say(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Scoring stored forecasts while the application runs: sources are asked for the bars to come."""
+"""Scoring of stored forecasts while the application runs: due bars are fetched once an hour."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pandas as pd
+import streamlit as st
 
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest, KronosError
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from kronos.store.resolving import Due, Resolved
 
 FIRST_AFTER = 90.0
-"""Seconds after which the first run begins: until then the machine is the first visitor's."""
+"""Seconds after which the first run begins: until then the first visitor has the machine."""
 EVERY = 3600.0
 LONGEST = 24 * 3600.0
 """Seconds between runs at most, when every run fails."""
@@ -28,13 +29,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What the last run did.
+    """Summary of a run.
 
     Attributes:
         at: When it ended, UTC.
-        n_asked: Series whose bars were asked for.
+        n_asked: Series whose bars were requested.
         n_steps: Steps recorded.
-        n_failed: Series that could not be had.
+        n_failed: Series that could not be fetched.
         problem: Why the run itself, or its first series, failed; empty otherwise.
     """
 
@@ -46,7 +47,7 @@ class Scored:
 
 
 class Scorer:
-    """One thread that scores once an hour, or when asked to. Any thread may call."""
+    """One thread that scores once an hour, or on request. Any thread may call."""
 
     def __init__(self, *, first_after: float = FIRST_AFTER) -> None:
         """Args:
@@ -55,22 +56,22 @@ class Scorer:
         self.last: Scored | None = None
         self.is_running = False
         self._wait = first_after
-        self._asked = threading.Event()
+        self._requested = threading.Event()
         threading.Thread(target=self._work, name="scoring", daemon=True).start()
 
     def score_now(self) -> bool:
-        """Has a run begin now; returns False where the last one has only just ended."""
+        """Begin a run now; returns False where the last one ended a moment ago."""
         if self.last is not None and pd.Timestamp.now("UTC") - self.last.at < pd.Timedelta(
             seconds=LEAST
         ):
             return False
-        self._asked.set()
+        self._requested.set()
         return True
 
     def _work(self) -> None:
         while True:
-            self._asked.wait(self._wait)
-            self._asked.clear()
+            self._requested.wait(self._wait)
+            self._requested.clear()
             self.is_running = True
             try:
                 self.last = run_once()
@@ -83,14 +84,20 @@ class Scorer:
             self._wait = next_wait(self.last, self._wait)
 
 
+@st.cache_resource(show_spinner=False)
+def scorer() -> Scorer:
+    """The scorer of this server."""
+    return Scorer()
+
+
 def next_wait(last: Scored, before: float) -> float:
-    """Seconds until the next run: twice as long after one that came to nothing."""
+    """Seconds until the next run: twice as long after one that failed."""
     failed = bool(last.problem) and last.n_failed == last.n_asked
     return min(max(2 * before, EVERY), LONGEST) if failed else EVERY
 
 
 def run_once() -> Scored:
-    """Asks for what has come due, and scores it; a store that is off or empty is left alone."""
+    """Fetch the bars that are due, and score them; does nothing where the store is off."""
     if is_off():
         return Scored(pd.Timestamp.now("UTC"))
     from kronos.store import open_store
@@ -99,7 +106,7 @@ def run_once() -> Scored:
     try:
         store = open_store()
         series = [due for due in due_series(store) if _is_source(due.source)]
-        return _told(resolve(store, series, fetch))
+        return _scored(resolve(store, series, fetch))
     except KronosError as error:
         return Scored(pd.Timestamp.now("UTC"), problem=str(error))
 
@@ -113,7 +120,7 @@ def fetch(due: Due) -> Candles:
 
 
 def _is_source(name: str) -> bool:
-    """Whether bars can be asked of it; those of files cannot."""
+    """Whether it has later bars; files have none."""
     from data_sources.registry import open_source
 
     try:
@@ -123,7 +130,7 @@ def _is_source(name: str) -> bool:
     return True
 
 
-def _told(resolved: Resolved) -> Scored:
+def _scored(resolved: Resolved) -> Scored:
     first = next(iter(resolved.failures.items()), None)
     problem = "" if first is None else f"{first[0].instrument} {first[0].interval}: {first[1]}"
     return Scored(

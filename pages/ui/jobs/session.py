@@ -1,4 +1,4 @@
-"""Who this session is."""
+"""The name of this session, and the requests for which it pressed Run."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ def owner() -> str:
     return st.session_state.setdefault("owner", secrets.token_hex(16))
 
 
-def note_asked(*keys: str) -> None:
-    """A press of Run asked for these requests."""
+def note_pressed(*keys: str) -> None:
+    """Record a press of Run for these requests."""
     st.session_state.setdefault("asked by hand", set()).update(keys)
 
 
-def was_asked(key: str) -> bool:
-    """Whether this session pressed Run for a request; a page also shows forecasts unasked."""
+def was_pressed(key: str) -> bool:
+    """Whether this session pressed Run for a request; a first visit starts some without."""
     return key in st.session_state.get("asked by hand", ())

@@ -1,7 +1,7 @@
-"""Forecasts kept on this machine, so that a server that starts again need not compute them again.
+"""A cache of the opening forecast on this machine, so that the next start need not compute it.
 
-A forecast is kept under the key of its request, which names data, weights and settings, and under
-the digest of the code that made it: what another version of the code has left is never shown.
+The entry's name is the key of its request, which names data, weights and settings, below the digest
+of the code that made it: an entry of another version of the code is never shown.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _LIBRARY = Path(__file__).resolve().parents[3] / "kronos"
 
 
 def folder() -> Path:
-    """Where they lie: in the user's cache, which may be deleted at any time."""
+    """The folder of this version's entries, in the user's cache: it may be deleted at any time."""
     return user_cache("forecasts", _code()[:16])
 
 
-def has_kept() -> bool:
-    """Whether anything is kept; imports nothing heavy."""
+def is_filled() -> bool:
+    """Whether there is an entry; imports nothing heavy."""
     return any(folder().glob(f"*{_SUFFIX}"))
 
 
-def keep(key: str, queue: JobQueue) -> None:
-    """Keep a finished forecast, the only one; where that is not possible, say so and go on."""
+def put(key: str, queue: JobQueue) -> None:
+    """Make a finished forecast the only entry; log where that fails."""
     from kronos.export import save_forecast
 
     status = queue.status(key)
@@ -45,20 +45,20 @@ def keep(key: str, queue: JobQueue) -> None:
             if other != folder() / f"{key}{_SUFFIX}":
                 other.unlink(missing_ok=True)
     except OSError as error:
-        logger.warning("The opening forecast is not kept for the next start: %s", error)
+        logger.warning("The opening forecast is not cached for the next start: %s", error)
 
 
-def offer_kept(queue: JobQueue) -> None:
-    """Let the queue answer with what is kept."""
+def offer_cached(queue: JobQueue) -> None:
+    """Offer the entries to the queue as results."""
     from kronos.export import load_forecast
 
     for path in folder().glob(f"*{_SUFFIX}"):
-        if queue.status(path.stem) is not None:  # whoever came first has read it
+        if queue.status(path.stem) is not None:  # an earlier caller has read it
             continue
         try:
             queue.offer(path.stem, load_forecast(path))
         except InvalidRequest as error:
-            logger.warning("A kept forecast is left out: %s", error)
+            logger.warning("A cached forecast is left out: %s", error)
 
 
 @cache

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from kronos.serving.jobs import JobStatus, Work
 from kronos.serving.queue import JobQueue
 from kronos.serving.service import engine
-from pages.ui.jobs import services
+from pages.ui.jobs import caches, queues
 from pages.ui.jobs.work import delete_work, download_work, self_test_work, verify_work, work_key
 
 Action = Literal["download", "delete", "verify", "test"]
@@ -33,7 +33,7 @@ def start(action: Action, name: str) -> None:
         _forget("download", name)
         _forget("test", name)
     _queue(action).submit(work_key(action, name), _work(action, name), owner=OWNER, supersede=False)
-    services.models.clear()
+    caches.models.clear()
 
 
 def cancel(action: Action, name: str) -> bool:
@@ -62,7 +62,7 @@ def _all(name: str) -> list[tuple[Action, JobStatus]]:
 
 
 def _queue(action: Action) -> JobQueue:
-    return services.downloads() if action in {"download", "delete"} else services.checks()
+    return queues.downloads() if action in {"download", "delete"} else queues.checks()
 
 
 def _forget(action: Action, name: str) -> None:

@@ -14,7 +14,7 @@ from kronos.serving.model_cache import LoadedModel
 from kronos.serving.service import running_engine
 from pages.ui.fan.readouts import Readout
 from pages.ui.frame.messages import plain, show_error
-from pages.ui.jobs import services
+from pages.ui.jobs import caches
 from pages.ui.jobs.progress import POLL_SECONDS, progress_share
 from pages.ui.models import jobs as models_jobs
 from pages.ui.models import text as models_text
@@ -47,12 +47,12 @@ def show_machine() -> None:
 
 def show_models() -> None:
     """Every model."""
-    busy = {entry.name for entry in services.models() if models_jobs.active(entry.name)}
+    busy = {entry.name for entry in caches.models() if models_jobs.active(entry.name)}
     if st.session_state.get("busy models", set()) - busy:
-        services.models.clear()
+        caches.models.clear()
     st.session_state["busy models"] = busy
     loaded = {model.name: model for model in _loaded()}
-    for entry in services.models():
+    for entry in caches.models():
         with st.container(border=True, key=f"card {entry.name}"):
             _show_model(entry, loaded.get(entry.name), is_busy=entry.name in busy)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from uuid import uuid4
+
+import streamlit as st
 
 from kronos import models
 from kronos.candles import Candles
@@ -16,7 +19,7 @@ from kronos.serving.jobs import JobControl, JobStatus, Priority
 from kronos.serving.service import engine
 from kronos.synthetic.generate import SyntheticPlan, begin_series, made_series
 from kronos.synthetic.realism import Realism, realism
-from pages.ui.jobs.registry import Run
+from pages.ui.jobs.registry import Run, RunsDesk
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,3 +102,11 @@ def _report(source: Candles, series: list[Candles], seed: int) -> Realism | None
         return realism(source, series, seed=seed)
     except InvalidRequest:  # too few bars: the series are there all the same
         return None
+
+
+@st.cache_resource(show_spinner=False)
+def synthetics() -> RunsDesk[SyntheticRequest, Outcome]:
+    """Where runs of this page are started and found again."""
+    desk: RunsDesk[SyntheticRequest, Outcome] = RunsDesk("synthetics")
+    atexit.register(desk.close)
+    return desk

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import threading
@@ -11,9 +12,11 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import streamlit as st
 
 from kronos.serving.engine import Engine
 from kronos.serving.jobs import JobControl, JobStatus, Limits
+from kronos.serving.service import engine
 from kronos.serving.worker import Worker
 from kronos.system import collector_paused
 from pages.ui.track_record.filters import Choices, Chosen, choices_of, labels_of
@@ -23,8 +26,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from kronos.walk_forward import Series, WalkPlan, WalkReport
-
-__all__ = ["Answer", "RecordDesk"]
 
 FRESH_FOR = 600.0
 """Seconds after which the record is read again, if somebody looks at it."""
@@ -195,3 +196,11 @@ def _read_store() -> _Read:
         store.address,
         time.monotonic(),
     )
+
+
+@st.cache_resource(show_spinner=False)
+def records() -> RecordDesk:
+    """Where the record is read and studied, and walks are done."""
+    desk = RecordDesk(engine)
+    atexit.register(desk.close)
+    return desk

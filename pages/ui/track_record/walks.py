@@ -10,10 +10,10 @@ from kronos.forecasters.baselines import BASELINES
 from kronos.serving.jobs import JobStatus
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import error_text, plain, show_error
-from pages.ui.jobs import services
+from pages.ui.jobs import caches
 from pages.ui.jobs.progress import POLL_SECONDS, progress_share
 from pages.ui.jobs.session import owner
-from pages.ui.track_record.desk import WINDOWS
+from pages.ui.track_record.desk import WINDOWS, records
 
 _REFUSED = "walk refused"
 MAX_ORIGINS = 200
@@ -22,7 +22,7 @@ MAX_ORIGINS = 200
 def show() -> None:
     """What to walk through, or how far the walk is."""
     st.header("Walk forward", anchor=False, help=meaning("Walk-forward"))
-    status = services.records().walk_status(owner=_owner())
+    status = records().walk_status(owner=_owner())
     if status is not None and not status.is_final:
         _show_progress()
         return
@@ -36,7 +36,7 @@ def show() -> None:
         "choose both under “Learned from” in the sidebar, once there is a record, to see them. "
         "Series of your own are walked by command: kronos walk-forward FOLDER."
     )
-    names = [entry.name for entry in services.models() if entry.is_here]
+    names = [entry.name for entry in caches.models() if entry.is_here]
     with st.container(horizontal=True, vertical_alignment="bottom", key="walk_controls"):
         model = st.selectbox("Model to walk with", [*names, *BASELINES], key="walk_model")
         n_origins = st.number_input("Origins a series", 5, MAX_ORIGINS, 20, key="walk_origins")
@@ -49,14 +49,14 @@ def show() -> None:
 
 @st.fragment(run_every=POLL_SECONDS)
 def _show_progress() -> None:
-    status = services.records().walk_status(owner=_owner())
+    status = records().walk_status(owner=_owner())
     if status is None or status.is_final:
         st.rerun()
     with st.container(horizontal=True, vertical_alignment="center"):
         st.progress(progress_share(status), plain(walk_text(status)))
         st.button(
             "Cancel", key="walk_cancel", icon=":material/close:", width="content",
-            on_click=services.records().leave_walk, kwargs={"owner": _owner()},
+            on_click=records().leave_walk, kwargs={"owner": _owner()},
         )  # fmt: skip
 
 
@@ -97,7 +97,7 @@ def _start(model: str, n_origins: int, with_baselines: bool) -> None:
     series = [Series(load_sample(key), SampleBars.name) for key in SAMPLES]
     plan = WalkPlan(models=tuple(models), n_origins=n_origins)
     try:
-        services.records().walk(series, plan, owner=_owner())
+        records().walk(series, plan, owner=_owner())
     except Busy as error:
         st.session_state[_REFUSED] = error
 

@@ -20,7 +20,7 @@ from pages.ui.frame.messages import plain
 from pages.ui.inputs.candles import choose_reading
 from pages.ui.inputs.controls import LARGEST_SEED
 from pages.ui.inputs.model_choices import model_state
-from pages.ui.jobs import services
+from pages.ui.jobs import caches
 from pages.ui.training.data import Series, as_corpus
 from pages.ui.training.plan import (
     LEARNING_RATES,
@@ -58,7 +58,7 @@ def choose_base() -> models.Entry:
     """The model to start from: one that is here and no adapter itself."""
     here = [
         entry
-        for entry in services.models()
+        for entry in caches.models()
         if entry.is_here and not entry.base and entry.name not in models.CHRONOS
     ]
     if not here:

@@ -14,7 +14,7 @@ from pages.ui.forecast.asked import expect_visit
 from pages.ui.frame.links import open_page
 from pages.ui.frame.messages import show_error
 from pages.ui.inputs.candles import UPLOAD, hand_over
-from pages.ui.jobs import services
+from pages.ui.jobs import caches
 from pages.ui.training.folder import KeptSeries, TrainingRun
 from pages.ui.training.text import result_facts, verdict
 
@@ -81,7 +81,7 @@ def keep(run: TrainingRun, name: str) -> None:
         )
     models.install(run.adapter, name)
     run.note_kept(name)
-    services.models.clear()
+    caches.models.clear()
 
 
 def _show_ways(run: TrainingRun) -> None:
@@ -108,7 +108,7 @@ def _show_ways(run: TrainingRun) -> None:
 
 def _open(run: TrainingRun, series: KeptSeries, *, compare: bool) -> None:
     told = run.settings
-    titles = {entry.name: entry.title for entry in services.models()}
+    titles = {entry.name: entry.title for entry in caches.models()}
     candles = run.candles(series)
     if not series.sample:
         hand_over(candles, series.title, run.choices)

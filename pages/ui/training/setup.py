@@ -10,7 +10,7 @@ from kronos.finetune.estimate import n_adapter_parameters
 from pages.ui.chart.view import show_figure
 from pages.ui.fan.results import show_number
 from pages.ui.frame.messages import plain, show_error
-from pages.ui.jobs import services
+from pages.ui.jobs import caches
 from pages.ui.training import process, session
 from pages.ui.training.controls import (
     Chosen,
@@ -129,6 +129,6 @@ def _show_plan(base: models.Entry, chosen: Chosen, plan: Plan) -> None:
 
 def _n_trained(name: str, plan: Plan) -> int:
     try:
-        return n_adapter_parameters(services.model_config(name), events=plan.settings.events)
+        return n_adapter_parameters(caches.model_config(name), events=plan.settings.events)
     except CheckpointError:
         return 0

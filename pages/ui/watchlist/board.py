@@ -10,10 +10,11 @@ from pages.ui.forecast.asked import expect_visit
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.links import open_page
 from pages.ui.frame.messages import plain, show_error
-from pages.ui.jobs import services
+from pages.ui.jobs import caches
 from pages.ui.jobs.progress import progress_share, progress_text
 from pages.ui.jobs.session import owner
 from pages.ui.watchlist import session as watchlist_session
+from pages.ui.watchlist.desk import watchlists
 from pages.ui.watchlist.links import forecast_query
 from pages.ui.watchlist.request import WatchRequest
 from pages.ui.watchlist.run import WatchRun
@@ -63,7 +64,7 @@ def _draw(run: WatchRun, was_moving: bool) -> None:
 
 def _status(run: WatchRun) -> JobStatus | None:
     """How far a run is; None once nothing of it moves any more for this session."""
-    status = services.watchlists().status(run, owner=owner())
+    status = watchlists().status(run, owner=owner())
     if watchlist_session.is_cancelled() or run.is_final or status is None or status.is_final:
         return None
     return status
@@ -162,7 +163,7 @@ def show_opening(run: WatchRun) -> None:
 
 
 def _open(run: WatchRun, i: int) -> None:
-    titles = {entry.name: entry.title for entry in services.models()}
+    titles = {entry.name: entry.title for entry in caches.models()}
     query = forecast_query(run, i, titles.get(run.request.model, ""))
     if query is not None:
         expect_visit()

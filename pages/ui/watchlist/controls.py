@@ -28,7 +28,7 @@ from pages.ui.inputs.model_choices import model_state
 from pages.ui.inputs.request import DEFAULT_HORIZON, DEFAULT_PATHS, MAX_HORIZON, MAX_PATHS
 from pages.ui.inputs.symbol_list import known_instruments
 from pages.ui.inputs.ticker import OTHERS
-from pages.ui.jobs import services
+from pages.ui.jobs import caches
 from pages.ui.watchlist.request import WatchRequest
 
 PREFERRED_INTERVAL = "1d"
@@ -215,7 +215,7 @@ def _add_found(key: str) -> None:
 
 
 def _choose_model() -> models.Entry:
-    entries = {entry.title: entry for entry in services.models()}
+    entries = {entry.title: entry for entry in caches.models()}
     title = st.selectbox("Model", list(entries), key="list_model", bind="query-params")
     st.caption(model_state(entries[title]).capitalize())
     return entries[title]
@@ -223,5 +223,5 @@ def _choose_model() -> models.Entry:
 
 def needs_download(request: WatchRequest) -> bool:
     """Whether the model has to be fetched first."""
-    states = {entry.name: entry.state for entry in services.models()}
+    states = {entry.name: entry.state for entry in caches.models()}
     return states.get(request.model) == "downloadable"

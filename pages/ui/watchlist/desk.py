@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Sequence
 
+import streamlit as st
+
+from data_sources.registry import open_source
 from kronos.serving.queue import JobQueue
 from pages.ui.inputs.list_bars import OpenSource
+from pages.ui.jobs import queues
 from pages.ui.jobs.registry import Desk
+from pages.ui.jobs.saving import save_forecast
 from pages.ui.watchlist.request import WatchRequest
 from pages.ui.watchlist.run import Keep, WatchRun
 
@@ -71,3 +77,11 @@ class WatchDesk(Desk[WatchRun]):
                 self._worker.queue.submit(run.key, run, owner=owner)
                 return run
         return None
+
+
+@st.cache_resource(show_spinner=False)
+def watchlists() -> WatchDesk:
+    """Where runs of watchlists are started and found again."""
+    desk = WatchDesk(queues.forecasts(), open_source, keep=save_forecast)
+    atexit.register(desk.close)
+    return desk

@@ -6,9 +6,9 @@ import streamlit as st
 
 from kronos.errors import Busy
 from pages.ui.inputs.instruments import SAMPLES
-from pages.ui.jobs import services
 from pages.ui.jobs.session import owner
 from pages.ui.watchlist.controls import ChosenList, needs_download
+from pages.ui.watchlist.desk import watchlists
 from pages.ui.watchlist.request import WatchRequest
 from pages.ui.watchlist.run import WatchRun
 
@@ -19,7 +19,7 @@ _GREETED = "watch_greeted"
 
 def current() -> WatchRun | None:
     """The run this session looks at, as long as it is kept."""
-    return services.watchlists().find(st.session_state.get(_RUN, ""))
+    return watchlists().find(st.session_state.get(_RUN, ""))
 
 
 def is_cancelled() -> bool:
@@ -42,7 +42,7 @@ def respond(request: WatchRequest | None, chosen: ChosenList, *, pressed: bool) 
     is_first = not st.session_state.get(_GREETED)
     st.session_state[_GREETED] = True
     if not pressed and current() is None and not is_cancelled():
-        found = services.watchlists().join(request, owner=owner())
+        found = watchlists().join(request, owner=owner())
         if found is not None:
             st.session_state[_RUN] = found.key
             return None
@@ -55,13 +55,13 @@ def cancel() -> None:
     """Take the current run back; what is done stays on the page."""
     run = current()
     if run is not None:
-        services.watchlists().leave(run, owner=owner())
+        watchlists().leave(run, owner=owner())
         st.session_state[_CANCELLED] = True
 
 
 def _start(request: WatchRequest, chosen: ChosenList) -> Busy | None:
     try:
-        run = services.watchlists().start(
+        run = watchlists().start(
             request,
             chosen.contents,
             owner=owner(),

@@ -20,7 +20,7 @@ from pages.ui.inputs.model_choices import model_state
 from pages.ui.inputs.own_events import choose_own_events
 from pages.ui.inputs.request import ForecastRequest
 from pages.ui.inputs.told import SURPRISES, Surprise, ToldEvents
-from pages.ui.jobs import services
+from pages.ui.jobs import caches
 from pages.ui.what_if.scenario import Ahead, Edits, kinds_to_add, supposed_event
 
 MOST_LISTED = 24
@@ -54,8 +54,8 @@ def choose_plain(source: ChosenCandles) -> ForecastRequest:
 
 def _choose_model() -> models.Entry:
     """Models at hand that read events come first, and with them what the page opens with."""
-    readers = services.event_readers(at_hand=True)
-    ordered = sorted(services.models(), key=lambda entry: entry.name not in readers)
+    readers = caches.event_readers(at_hand=True)
+    ordered = sorted(caches.models(), key=lambda entry: entry.name not in readers)
     entries = {entry.title: entry for entry in ordered}
     title = st.selectbox(
         "Model", list(entries), key="told_model", bind="query-params", help=meaning("Reads events")

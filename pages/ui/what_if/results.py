@@ -22,7 +22,7 @@ from pages.ui.inputs.controls import choose_bars
 from pages.ui.inputs.market_events import events_of
 from pages.ui.inputs.model_choices import choice_of, title_of
 from pages.ui.inputs.request import ForecastRequest, context_of
-from pages.ui.jobs import services
+from pages.ui.jobs import caches
 from pages.ui.what_if.change import change_table, change_text
 from pages.ui.what_if.scenario import Edits, surprise_mark
 
@@ -60,7 +60,7 @@ def show_deaf(model: str) -> None:
         "is not there.",
         icon=":material/hearing_disabled:",
     )
-    readers = [choice_of(name).title for name in sorted(services.event_readers(at_hand=True))]
+    readers = [choice_of(name).title for name in sorted(caches.event_readers(at_hand=True))]
     if readers:
         st.caption(f"These models read events: {plain(', '.join(readers))}.")
         return

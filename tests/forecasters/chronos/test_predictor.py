@@ -45,7 +45,7 @@ def ask(predictor: ChronosPredictor, candles: Candles, horizon: int = 6, **optio
 
 
 @pytest.mark.parametrize("key", ["GOOG_1d", "EURUSD_1h", "BTCUSD_30m"])
-def test_candles_are_valid_on_the_calendar_that_was_asked_for(predictor, key):
+def test_candles_are_valid_on_the_calendar_that_was_pressed_for(predictor, key):
     candles = bars(key)
     forecast = ask(predictor, candles)
     assert (forecast.timestamps == candles.future(6)).all()

@@ -1,0 +1,78 @@
+"""Caches that all sessions share, of models and learned files; and the uploads of a session."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import streamlit as st
+
+from data_sources.csv.reader import CsvChoices, CsvReading, read_csv
+from kronos import models as zoo
+from kronos.calibration import CalibrationState, load_state
+from kronos.ensemble.weights import EnsembleWeights, load_weights
+from pages.ui.inputs.event_readers import is_at_hand, reads_events
+
+
+@st.cache_data(show_spinner=False, ttl=5)
+def models() -> list[zoo.Entry]:
+    """Every model and whether it is on this machine, looked up again every few seconds."""
+    return zoo.available()
+
+
+def needs_download(model: str) -> bool:
+    """Whether a model has to be downloaded first."""
+    return any(entry.name == model and entry.state == "downloadable" for entry in models())
+
+
+@st.cache_data(show_spinner=False, ttl=600)
+def model_config(name: str) -> dict[str, int]:
+    """The `config.json` of a model on this machine, which takes hashing its files to find.
+
+    Raises:
+        CheckpointError: It cannot be used.
+    """
+    folder = zoo.locate(name).model
+    found: dict[str, int] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return found
+
+
+@st.cache_data(show_spinner=False, ttl=5)
+def event_readers(*, at_hand: bool = False) -> frozenset[str]:
+    """Names of the models that read events, looked up again every few seconds.
+
+    Args:
+        at_hand: Only those that can forecast on this machine as it is.
+    """
+    entries = (entry for entry in models() if is_at_hand(entry) or not at_hand)
+    return frozenset(entry.name for entry in entries if reads_events(entry))
+
+
+@st.cache_resource(show_spinner=False, ttl=10)
+def calibration() -> CalibrationState:
+    """What calibration has learned from the record, read again every few seconds.
+
+    Raises:
+        InvalidRequest: The file is there and cannot be used.
+    """
+    return load_state()
+
+
+@st.cache_resource(show_spinner=False, ttl=10)
+def ensemble() -> EnsembleWeights:
+    """Members and weights of the ensemble, looked up again every few seconds.
+
+    Raises:
+        InvalidRequest: The files are there and cannot be used.
+    """
+    return load_weights()
+
+
+def read_upload(content: bytes, name: str, choices: CsvChoices) -> CsvReading:
+    """An uploaded file as candles; kept for this session alone."""
+    return _read_upload(hashlib.sha256(content).hexdigest(), name, choices, content)
+
+
+@st.cache_resource(show_spinner="Reading the file", scope="session", max_entries=3)
+def _read_upload(digest: str, name: str, choices: CsvChoices, _content: bytes) -> CsvReading:
+    return read_csv(_content, name, choices=choices)

@@ -1,0 +1,53 @@
+"""The queues that all sessions share, each with the threads that serve it."""
+
+from __future__ import annotations
+
+import atexit
+
+import streamlit as st
+
+from kronos.serving.jobs import Limits
+from kronos.serving.queue import JobQueue
+from kronos.serving.service import engine
+from kronos.serving.worker import Worker
+from pages.ui.jobs.startup_cache import offer_cached
+
+N_FETCHERS = 8
+"""Bars fetched at a time: a source that hangs holds a few of these threads, for seconds."""
+DOWNLOAD_PATIENCE = 3600.0
+"""Seconds after which a download that no page shows is given up."""
+
+
+@st.cache_resource(show_spinner=False)
+def forecasts() -> JobQueue:
+    """Forecasts, which the engine samples for all sessions."""
+    queue = engine().queue
+    offer_cached(queue)
+    return queue
+
+
+@st.cache_resource(show_spinner=False)
+def downloads() -> JobQueue:
+    """Downloads and deletions of models, one after another.
+
+    A slow network never delays a forecast, and no file is deleted while another download needs it.
+    """
+    # A download goes on while no page shows it.
+    return _queue(Worker("downloads", Limits(abandon_after=DOWNLOAD_PATIENCE)))
+
+
+@st.cache_resource(show_spinner=False)
+def checks() -> JobQueue:
+    """Verifications and tests of models, apart from downloads, which may take long."""
+    return _queue(Worker("checks"))
+
+
+@st.cache_resource(show_spinner=False)
+def fetches() -> JobQueue:
+    """Requests for bars of live markets, apart from forecasts and pages."""
+    return _queue(Worker("fetches", n_threads=N_FETCHERS))
+
+
+def _queue(worker: Worker) -> JobQueue:
+    atexit.register(worker.close)
+    return worker.queue
