@@ -123,7 +123,7 @@ def measure(workload: Workload, options: argparse.Namespace) -> SizeResult:
 
 
 def notes(results: Sequence[SizeResult], options: argparse.Namespace) -> str:
-    """What was measured, and how every number was made."""
+    """What was measured, and how every number was computed."""
     some = results[0].workload
     lines = [
         *(f"{r.workload.checkpoint.name}: {r.workload.checkpoint.origin}." for r in results),
@@ -159,13 +159,13 @@ def notes(results: Sequence[SizeResult], options: argparse.Namespace) -> str:
 
 
 def write_report(options: argparse.Namespace) -> str:
-    """Measures everything that was asked for, as Markdown.
+    """Measures all requested sizes, as Markdown.
 
     Raises:
         KronosError: A checkpoint cannot be used.
         ValueError: The counts do not fit the model or the sample.
     """
-    # Foreign load slows whoever is timed, so the report shows how much there was.
+    # The load of other processes slows the engines, so the report shows it.
     load_before = os.getloadavg()[0]
     results, scaled_parts = [], []
     with tempfile.TemporaryDirectory() as scratch:

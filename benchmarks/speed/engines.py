@@ -108,7 +108,7 @@ class OurEngine:
 
 
 class OneByOneEngine(OurEngine):
-    """The library asked for one series after the other. Its first step is a whole forecast."""
+    """The library, called for one series after the other. Its first step is a whole forecast."""
 
     def run(self) -> Run:
         w = self.workload

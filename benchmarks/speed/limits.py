@@ -22,7 +22,7 @@ from kronos.nn.checkpoint import load_model
 from kronos.nn.config import ModelConfig
 
 COLD_BYTES = 256 << 20
-"""Weights cycled through so that none of them is still in a cache when its turn comes again."""
+"""Weights cycled through so that none of them is still in a cache when it is read again."""
 PASSES, SECONDS = 5, 0.3
 """Every way to compute is repeated at least so often and so long, for its fastest pass."""
 
@@ -173,14 +173,12 @@ class Limits:
         """Operations per second of the fastest way to compute a step's products."""
         pairs = self._operands(copies)
         apart = [(x, part) for x, W, parts in pairs for part in W.chunk(parts)]
-        joined = [(x, W) for x, W, _ in pairs]
+        fused = [(x, W) for x, W, _ in pairs]
         ways = [
-            partial(way, operands)
-            for operands in (apart, joined)
-            for way in (_by_rows, _by_columns)
+            partial(way, operands) for operands in (apart, fused) for way in (_by_rows, _by_columns)
         ]
         seconds = min(self._fastest(way) for way in ways)
-        operations = 2.0 * self.rows * sum(W.numel() for _, W in joined)
+        operations = 2.0 * self.rows * sum(W.numel() for _, W in fused)
         return operations / seconds
 
     def _operands(self, copies: int) -> list[tuple[Tensor, Tensor, int]]:

@@ -33,7 +33,7 @@ class Summary:
         first: Median seconds to the end of the first step.
         total: Median seconds of the whole horizon.
         total_range: Fastest and slowest.
-        cold: Total of the very first call, or None where it was not made on its own.
+        cold: Total of the very first call, or None where it was not timed on its own.
         peak: Bytes memory grew beyond the loaded weights.
         repetitions: Forecasts measured.
     """
@@ -99,7 +99,7 @@ def take_turns(
     """Runs engines in rounds, one at a time, so that a slow spell of the machine hits them all.
 
     Args:
-        engines: For each name the class, and what it is made with: first a `Workload`.
+        engines: For each name the class and its arguments: first a `Workload`.
         repetitions: Measured runs of each.
         warm_ups: Runs of each before them.
 

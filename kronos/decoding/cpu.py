@@ -1,7 +1,7 @@
 """Decoding on a processor in float32: products by torch, all else by compiled kernels.
 
 Every path is a column of a tile, and a tile belongs to one series. As in `decoder.py` every product
-has the shape of one tile, whatever the other series of the batch, so that its rounding is the same.
+has the shape of one tile, so that its rounding does not depend on the batch.
 
 Axes: D width, R = TILE columns, H heads, E width of a head, T context positions, S steps, V tokens.
 """
@@ -188,7 +188,7 @@ class _Block:
 
 
 class _Head:
-    """A head's weights, likewise."""
+    """A head's weights: views of the parameters too."""
 
     def __init__(self, head: nn.Linear) -> None:
         self.weight, self.bias = head.weight.detach(), _array(head.bias)
@@ -225,7 +225,7 @@ class Tile:
         self.rows = rows
         self.x, self.hidden = Plane(width, TILE), Plane(width, TILE)
         self.s1, self.s2 = np.zeros(TILE, np.int64), np.zeros(TILE, np.int64)
-        # In one piece: the system then gives it out in large pages, and in time to be written.
+        # In one piece: the system then maps large pages, and before the first step writes.
         own = np.empty((n_layers, 2, n_steps, width, TILE), np.float32)
         self.own: list[tuple[np.ndarray, np.ndarray]] = [(k, v) for k, v in own]
 

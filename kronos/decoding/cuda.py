@@ -304,7 +304,7 @@ class StaticBatch(DecoderState):
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
-    """Batched a @ b with a float32 result whatever the factors."""
+    """Batched a @ b with a float32 result for factors of any type."""
     if a.dtype == torch.float32:
         return torch.bmm(a, b)
     if a.is_cuda:

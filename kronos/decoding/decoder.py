@@ -346,7 +346,7 @@ def tiled(parts: Sequence[Tensor], fill: float = 0) -> Tensor:
     if missing:
         parts.append(parts[0].new_full((*parts[0].shape[:-1], missing), fill))
     together = torch.cat(parts, -1) if len(parts) > 1 else parts[0]
-    # Contiguous, whatever the number of tiles: the same memory layout, the same rounding.
+    # Contiguous for any number of tiles: the same memory layout, the same rounding.
     return together.unflatten(-1, (-1, TILE)).movedim(-2, 0).contiguous()
 
 

@@ -1,4 +1,4 @@
-"""Turning logits into draws: temperature, top-k, top-p and inverse-CDF sampling.
+"""Logits to draws: temperature, top-k, top-p, then inverse-CDF sampling.
 
 Axes: R rows (paths of any number of series), V tokens.
 """
@@ -16,9 +16,7 @@ from kronos.forecast import SamplingParameters
 
 
 def divisor(parameters: SamplingParameters) -> float:
-    """What logits are divided by: the temperature, at least 1e-30 (float32 has a least one); 1 if
-    greedy.
-    """
+    """The divisor of logits: the temperature, at least 1e-30 for float32; 1 if greedy."""
     return max(parameters.T, 1e-30) if parameters.T else 1.0
 
 
@@ -32,7 +30,7 @@ class RowFilters:
         top_p: (R, 1) float32; infinite where everything is kept.
         greedy: (R, 1) bool, true where the temperature is 0.
         sorts: Whether any row needs its logits in order. The result of a row does not depend
-            on it: sorting for a neighbour removes nothing here.
+            on it: where only a neighbour needs the order, nothing is removed.
         any_greedy: Whether any row is greedy.
         any_tempered: Whether any row has another temperature than 1.
     """
@@ -56,7 +54,7 @@ class RowFilters:
     ) -> RowFilters:
         """Filters of rows with these parameters (one: of all rows), for logits over `n_tokens`.
 
-        `prepared` ones are for rows yet unknown: they do all work, whether needed or not.
+        `prepared` filters do the work of any setting, for rows that `copy_` sets later.
         """
         ks = [p.top_k if 0 < p.top_k < n_tokens else n_tokens for p in parameters]
         # A running sum of float32 can exceed 1 by rounding; nothing exceeds infinity.
@@ -72,16 +70,16 @@ class RowFilters:
         )
 
     def copy_(self, other: RowFilters) -> None:
-        """Takes the numbers of filters for as many rows, in the memory there is."""
+        """Copies the settings of filters for as many rows into the same memory."""
         for name in ("T", "top_k", "top_p", "greedy"):
             getattr(self, name).copy_(getattr(other, name))
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Probabilities after temperature, then top-k, then top-p, each renormalising.
 
-        Of top-p the smallest set of most likely tokens that reaches the mass is kept, and always
-        the first. Ties with the last token kept are kept too. Greedy rows put all mass on
-        the largest logit, the first of equals.
+        Top-p keeps the smallest set of most likely tokens that reaches the mass, at least one
+        token. Ties with the last one of the set stay too. Greedy rows put all mass on the largest
+        logit, the first of equals.
 
         Args:
             logits: (R, V); left unchanged.
@@ -104,7 +102,7 @@ class RowFilters:
         return torch.where(self.greedy, greedy, probabilities)
 
     def _without_tail(self, scaled: Tensor) -> Tensor:
-        """Logits with -inf for what top-k, and then top-p, leave out."""
+        """Logits with -inf for the tokens that top-k, and then top-p, remove."""
         removed = float("-inf")
         ordered = _descending(scaled)
         kth = ordered.gather(-1, (self.top_k - 1).expand(len(ordered), 1))
@@ -119,19 +117,9 @@ class RowFilters:
 def _descending(logits: Tensor) -> Tensor:
     """The logits of every row, largest first."""
     if logits.device.type == "cpu":
-        # Eighteen times as fast as torch's, which also says where each one came from.
+        # Eighteen times as fast as torch's sort, which also returns indices.
         return torch.from_numpy(np.sort(logits.numpy(), axis=-1)[..., ::-1].copy())
     return logits.sort(dim=-1, descending=True).values
-
-
-def filtered_probabilities(
-    logits: Tensor, *, T: float = 1.0, top_k: int = 0, top_p: float = 1.0
-) -> Tensor:
-    """`RowFilters.probabilities` with one setting for all rows: (..., V) -> (..., V)."""
-    rows = logits.reshape(-1, logits.shape[-1])
-    sampling = SamplingParameters(T=T, top_k=top_k, top_p=top_p)
-    filters = RowFilters.of([sampling], logits.shape[-1], logits.device)
-    return filters.probabilities(rows).view(logits.shape)
 
 
 def draw(probabilities: Tensor, uniforms: Tensor) -> Tensor:
@@ -145,8 +133,8 @@ def draw(probabilities: Tensor, uniforms: Tensor) -> Tensor:
         probabilities = probabilities.cpu()
     cumulative = probabilities.cumsum(-1, dtype=torch.float64)
     total = cumulative[..., -1:]
-    # A product with a uniform next to 1 can be rounded up to the whole sum, which the flat end of
-    # tokens without mass reaches too; just below it lies the last token that has some.
+    # A product with a uniform next to 1 can be rounded up to the total, where trailing tokens
+    # without mass lie too; just below it lies the last token with mass.
     below = torch.nextafter(total, torch.zeros_like(total))
     target = torch.minimum(uniforms.to(cumulative).unsqueeze(-1) * total, below)
     return torch.searchsorted(cumulative, target, right=True).squeeze(-1).to(home)

@@ -47,7 +47,7 @@ class _Config:
 
     @classmethod
     def _defaults(cls) -> dict[str, Any]:
-        """Fields that a file may leave out, and what they are then."""
+        """Optional fields of a file, and their defaults."""
         return {
             f.name: f.default
             for f in fields(cls)  # type: ignore[arg-type]

@@ -26,7 +26,7 @@ ROPE_BASE = 10_000.0
 
 @lru_cache(maxsize=64)
 def _rotation_table(width: int, length: int, device: torch.device) -> Rotation:
-    # Outside inference mode whoever asks first: an inference tensor could not be used in training.
+    # Always outside inference mode: an inference tensor could not be used in training.
     with torch.inference_mode(False), torch.no_grad():
         frequencies = inverse_frequencies(width).to(device)
         angles = torch.outer(torch.arange(length, device=device).float(), frequencies)
@@ -42,7 +42,7 @@ def inverse_frequencies(width: int) -> Tensor:
 def rotation_table(width: int, length: int, device: torch.device | str = "cpu") -> Rotation:
     """Cosines and sines of positions 0 .. length - 1: two (length, width) float32 tensors.
 
-    The tables are shared, never written to, and stay float32 whatever the weights' type: in
+    The tables are shared, never written to, and stay float32 for weights of any type: in
     bfloat16 many of 512 positions would become the same.
     """
     rounded = max(512, 1 << (length - 1).bit_length())

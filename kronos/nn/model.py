@@ -30,7 +30,7 @@ class S2Attention(Enum):
     """How the dependency-aware layer sees the history when it conditions s2 on s1.
 
     Both are causal. ROTATED carries rotary positions: how the published weights were trained.
-    UNROTATED carries none: what the published sampler computes, because it asks one query at a
+    UNROTATED carries none: what the published sampler computes, because it has one query at a
     time and a table of one position rotates nothing. Sampling always uses UNROTATED.
     """
 
@@ -115,7 +115,7 @@ class EventEmbedding(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.proj = nn.Linear(N_EVENT_CHANNELS, width)
-        # A random start would disturb a trained model as soon as it is told of events.
+        # A random start would disturb a trained model as soon as it reads events.
         nn.init.zeros_(self.proj.weight)
         nn.init.zeros_(self.proj.bias)
 
@@ -157,7 +157,7 @@ class Kronos(nn.Module):
     """Predicts the next pair of tokens from all pairs before it.
 
     Attributes:
-        event_emb: What lets the model be told of events; None in published checkpoints.
+        event_emb: Embedding of event channels; None in published checkpoints.
     """
 
     event_emb: EventEmbedding | None
@@ -319,7 +319,7 @@ class Kronos(nn.Module):
             s2: (B, T) fine ids read.
             stamp: (B, T, 5) minute, hour, weekday, day, month; None adds no calendar.
             events: (B, T, 20) event channels; None adds nothing.
-            s1_targets: (B, T) coarse ids to come, which s2 is conditioned on.
+            s1_targets: (B, T) next coarse ids, which s2 is conditioned on.
             s2_attention: How the dependency-aware layer sees the history.
 
         Returns:

@@ -148,14 +148,14 @@ def test_windows_read_in_small_chunks_are_the_same(decoder, monkeypatch):
     assert torch.equal(run(decoder, new_sequence(context, 9, max_context=24)), at_once)
 
 
-def test_hidden_states_are_bitwise_the_same_alone_and_in_any_company(decoder):
+def test_hidden_states_are_bitwise_the_same_alone_and_in_any_batch(decoder):
     """Not only the draws: nothing that a path computes depends on who shares its tiles."""
 
-    def states(decoder, *company, n_steps=4):
+    def states(decoder, *others, n_steps=4):
         seq = new_sequence(make_context(21, 8, 3), 30)
         hidden = []
         for _ in range(n_steps):
-            decoder.step([*company[:1], seq, *company[1:]])
+            decoder.step([*others[:1], seq, *others[1:]])
             hidden.append(hidden_of(seq))
         return torch.stack(hidden)
 
@@ -171,7 +171,7 @@ def test_hidden_states_are_bitwise_the_same_alone_and_in_any_company(decoder):
     assert torch.equal(alone, in_a_crowd)
 
 
-def test_every_row_keeps_its_own_parameters(decoder):
+def test_every_row_uses_its_own_parameters(decoder):
     settings = [
         {"T": 0.0},
         {"T": 0.7, "top_p": 0.8},

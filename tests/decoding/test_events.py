@@ -43,11 +43,11 @@ def decoder(request, eventful_model):
     return request.param(eventful_model)
 
 
-def states_of(decoder, seq, company=(), n_steps=5):
-    """Hidden states (steps, D, R) while a series is drawn in company."""
+def states_of(decoder, seq, others=(), n_steps=5):
+    """Hidden states (steps, D, R) while a series is drawn beside others."""
     found = []
     for _ in range(n_steps):
-        decoder.step([*company[:1], seq, *company[1:]])
+        decoder.step([*others[:1], seq, *others[1:]])
         found.append(hidden_of(seq))
     return torch.stack(found)
 
@@ -117,7 +117,7 @@ def test_every_decoder_draws_the_same_tokens(eventful_model):
         assert all(torch.equal(a, b) for a, b in zip(plain, other, strict=True))
 
 
-def test_tokens_do_not_depend_on_company(decoder):
+def test_tokens_do_not_depend_on_the_batch(decoder):
     """Beside series without events, and series without events beside this one."""
     make = [
         lambda: new_sequence(event_context(20, 6), 30),
@@ -129,14 +129,14 @@ def test_tokens_do_not_depend_on_company(decoder):
 
 @pytest.mark.parametrize("kind", [Decoder, TileDecoder])
 @pytest.mark.parametrize("make", [event_context, make_context], ids=["with events", "without"])
-def test_hidden_states_are_bitwise_the_same_in_any_company(eventful_model, kind, make):
+def test_hidden_states_are_bitwise_the_same_in_any_batch(eventful_model, kind, make):
     decoder = kind(eventful_model)
     alone = states_of(decoder, new_sequence(make(21, 8, 3), 30))
-    company = [
+    others = [
         new_sequence(make_context(9, 8, 5), 7),
         new_sequence(event_context(40, 8, 6), 45),
     ]
-    assert torch.equal(states_of(decoder, new_sequence(make(21, 8, 3), 30), company), alone)
+    assert torch.equal(states_of(decoder, new_sequence(make(21, 8, 3), 30), others), alone)
 
 
 @pytest.mark.parametrize("kind", [Decoder, TileDecoder])

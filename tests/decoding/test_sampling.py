@@ -6,8 +6,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kronos.decoding.sampling import draw, filtered_probabilities
-from kronos.forecast import path_uniforms
+from kronos.decoding.sampling import RowFilters, draw
+from kronos.forecast import SamplingParameters, path_uniforms
+
+
+def filtered_probabilities(logits, **sampling):
+    """`RowFilters.probabilities` with one setting for all rows (R, V)."""
+    filters = RowFilters.of([SamplingParameters(**sampling)], logits.shape[-1])
+    return filters.probabilities(logits)
 
 
 @pytest.fixture

@@ -133,7 +133,7 @@ def fault_of(folder):
     return str(caught.value)
 
 
-def test_a_checkpoint_keeps_it(folder, eventful_model, sequence, tmp_path):
+def test_a_checkpoint_stores_it(folder, eventful_model, sequence, tmp_path):
     assert json.loads((folder / "config.json").read_text())["n_event_channels"] == 20
     assert load_file(folder / WEIGHTS).keys() >= NAMES
     for load in (load_model, PublicKronos.from_pretrained):
@@ -146,7 +146,7 @@ def test_a_checkpoint_keeps_it(folder, eventful_model, sequence, tmp_path):
         assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
 
 
-def test_a_checkpoint_without_it_keeps_the_published_form(root, tmp_path):
+def test_a_checkpoint_without_it_has_the_published_form(root, tmp_path):
     golden = root / "tests/golden/model"
     save_checkpoint(load_model(golden), tmp_path)
     written = json.loads((tmp_path / "config.json").read_text())

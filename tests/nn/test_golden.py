@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from kronos.decoding.sampling import filtered_probabilities
 from kronos.nn.model import S2Attention, token_loss
 from kronos.nn.tokenizer import KronosTokenizer
+from tests.decoding.test_sampling import filtered_probabilities
 
 
 def close(actual, expected, rtol=1e-4):
