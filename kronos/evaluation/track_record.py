@@ -33,6 +33,8 @@ PAIRED = ("instrument", "source", "interval", "origin", "step")
 _N_DRAWS = 1000
 _FEWEST_DATES = 8
 """Origin dates without which no interval is given: so few say nothing of how they vary."""
+_FEWEST = 5
+"""Instruments of one date without which their order says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,36 @@ class Skill:
     high: float
     statistic: float
     p: float
+
+
+@dataclass(frozen=True, slots=True)
+class Correlation:
+    """Correlation of forecast and outcome across instruments, the mean over dates.
+
+    Attributes:
+        mean: The mean; NaN without a date.
+        t: The mean over its Newey-West standard error; NaN with fewer than 3 dates.
+        n_dates: Dates with enough instruments.
+    """
+
+    mean: float
+    t: float
+    n_dates: int
+
+
+@dataclass(frozen=True, slots=True)
+class VolatilityScores:
+    """Forecast against realised volatility over the horizon, both over that at the origin.
+
+    Attributes:
+        mae: Mean absolute error.
+        r2: Share of the variance explained; below 0 where the mean would have done better.
+        n: Forecasts whose every step came.
+    """
+
+    mae: float
+    r2: float
+    n: int
 
 
 def reliability(actual: np.ndarray, quantiles: np.ndarray, levels: Sequence[float]) -> pd.DataFrame:
@@ -159,60 +191,6 @@ def worst_misses(record: pd.DataFrame, n: int = 10) -> pd.DataFrame:
     return table.drop_duplicates("prediction_id").head(n).reset_index(drop=True)
 
 
-def _scaled(record: pd.DataFrame) -> pd.DataFrame:
-    """CRPS over the scale, one row for each window and step: the mean where there are several."""
-    table = record.loc[record["scale"] > 0, [*PAIRED, "timestamp"]]
-    table = table.assign(crps=record["crps"] / record["scale"])
-    if table.duplicated(list(PAIRED)).any():
-        grouped = table.groupby(list(PAIRED), as_index=False)
-        table = grouped.agg(timestamp=("timestamp", "first"), crps=("crps", "mean"))
-    return table
-
-
-def _spans(both: pd.DataFrame, dates: pd.DatetimeIndex) -> pd.Series:
-    """On how many dates with origins each forecast was under way, its own counted."""
-    windows = both.groupby(list(PAIRED[:-1]), sort=False)
-    first, last = windows["date"].first(), windows["timestamp"].max()
-    return pd.Series(
-        dates.searchsorted(pd.DatetimeIndex(last), side="right")
-        - dates.searchsorted(pd.DatetimeIndex(first))
-    )
-
-
-_FEWEST = 5
-"""Instruments of one date without which their order says nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Correlation:
-    """Correlation of forecast and outcome across instruments, the mean over dates.
-
-    Attributes:
-        mean: The mean; NaN without a date.
-        t: The mean over its Newey-West standard error; NaN with fewer than 3 dates.
-        n_dates: Dates with enough instruments.
-    """
-
-    mean: float
-    t: float
-    n_dates: int
-
-
-@dataclass(frozen=True, slots=True)
-class VolatilityScores:
-    """Forecast against realised volatility over the horizon, both over that at the origin.
-
-    Attributes:
-        mae: Mean absolute error.
-        r2: Share of the variance explained; below 0 where the mean would have done better.
-        n: Forecasts whose every step came.
-    """
-
-    mae: float
-    r2: float
-    n: int
-
-
 def information_coefficient(
     record: pd.DataFrame, median: np.ndarray, *, ranked: bool = False
 ) -> Correlation:
@@ -266,3 +244,23 @@ def volatility_scores(record: pd.DataFrame) -> VolatilityScores:
     spread = float(np.square(found - found.mean()).sum())
     r2 = 1.0 - float(np.square(error).sum()) / spread if spread > 0 else float("nan")
     return VolatilityScores(float(error.abs().mean()), r2, len(found))
+
+
+def _scaled(record: pd.DataFrame) -> pd.DataFrame:
+    """CRPS over the scale, one row for each window and step: the mean where there are several."""
+    table = record.loc[record["scale"] > 0, [*PAIRED, "timestamp"]]
+    table = table.assign(crps=record["crps"] / record["scale"])
+    if table.duplicated(list(PAIRED)).any():
+        grouped = table.groupby(list(PAIRED), as_index=False)
+        table = grouped.agg(timestamp=("timestamp", "first"), crps=("crps", "mean"))
+    return table
+
+
+def _spans(both: pd.DataFrame, dates: pd.DatetimeIndex) -> pd.Series:
+    """On how many dates with origins each forecast was under way, its own counted."""
+    windows = both.groupby(list(PAIRED[:-1]), sort=False)
+    first, last = windows["date"].first(), windows["timestamp"].max()
+    return pd.Series(
+        dates.searchsorted(pd.DatetimeIndex(last), side="right")
+        - dates.searchsorted(pd.DatetimeIndex(first))
+    )

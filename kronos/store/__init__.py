@@ -1,11 +1,21 @@
-"""The store of forecasts: what was predicted, kept as it was, and what became of it.
+"""The store of forecasts: predictions as they were made, and their outcomes.
 
     import kronos.store
     saved = kronos.store.save(forecast, candles)
     kronos.store.open_store().get(saved.id).quantiles
 
-It is an SQLite file in the user's data folder, or the database that a URL names. Importing this
-package imports no database library; its functions do.
+    switch.py      the variable that names the store or switches it off
+    database.py    its address, and transactions
+    schema.py      tables and migrations
+    prediction.py  a forecast as rows
+    store.py       adding and reading rows
+    scoring.py     bars compared with predictions
+    resolving.py   the series that wait for bars
+    record.py      all scores as one table
+    backup.py      copies, CSV and JSON
+
+The store is an SQLite file in the user's data folder, or the database that a URL names. Importing
+this package imports no database library; its functions do.
 """
 
 from __future__ import annotations
@@ -19,8 +29,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kronos.candles import Candles
     from kronos.forecast import Forecast
-    from kronos.store.prediction import KeptPaths
-    from kronos.store.store import Saved, Store
+    from kronos.store.prediction import StoredPaths
+    from kronos.store.store import SaveResult, Store
 
 __all__ = ["open_store", "save"]
 
@@ -29,7 +39,7 @@ _stores: dict[tuple[int, str], Store] = {}
 
 
 def open_store(url: str | None = None) -> Store:
-    """The store, made or brought up to date where that is needed; one object per process.
+    """Opens the store, and creates or upgrades it where needed; one object per process and URL.
 
     Args:
         url: The path of an SQLite file, or a URL such as postgresql://user:password@host/name.
@@ -37,7 +47,7 @@ def open_store(url: str | None = None) -> Store:
             in the user's data folder.
 
     Raises:
-        InvalidRequest: The URL names no database that can be used.
+        InvalidRequest: The URL names no usable database.
         StoreError: The database cannot be used; the kinds are in `kronos.errors`.
     """
     from kronos.store.database import store_url
@@ -48,7 +58,7 @@ def open_store(url: str | None = None) -> Store:
     with _lock:
         if key not in _stores:
             _stores[key] = Store(url)
-            # An SQLite file that is closed is one file again, without a log beside it.
+            # Closing folds the log beside an SQLite file back into it.
             atexit.register(_stores[key].close)
         return _stores[key]
 
@@ -59,25 +69,25 @@ def save(
     *,
     source: str | None = None,
     event_context: Mapping[str, Any] | None = None,
-    paths: KeptPaths = "close",
+    paths: StoredPaths = "close",
     url: str | None = None,
-) -> Saved:
-    """Stores a forecast. The same request is stored once: the first row stays as it is.
+) -> SaveResult:
+    """Stores a forecast. The same request is stored once: its first row stays unchanged.
 
     The members of an ensemble are stored with it, under their own names.
 
     Args:
-        forecast: What was forecast.
-        candles: What it was made of; bars after the origin do no harm.
-        source: Name of the source of the candles, by which their later bars can be asked for;
-            None takes `candles.source`.
-        event_context: What the model was told of events; a part of the request. JSON-ready.
-        paths: Which columns of the paths to keep beside the quantiles of the close: "close" is
-            what exact scores need, "all" are whole candles, "none" leaves approximate scores.
+        forecast: A raw forecast.
+        candles: Its candles; bars after the origin are not read.
+        source: Name of the source of the candles, which is asked for their later bars; None takes
+            `candles.source`.
+        event_context: Facts about the event rows of the request. JSON-ready.
+        paths: Columns of the paths to store beside the quantiles of the close: "close" suffices
+            for exact scores, "all" stores whole candles, "none" leaves approximate scores.
         url: As for `open_store`.
 
     Raises:
-        InvalidRequest: The forecast is not one of these candles, or cannot be scored.
+        InvalidRequest: The forecast is not of these candles, or cannot be scored.
         StoreError: The store cannot be used.
     """
     return open_store(url).save(

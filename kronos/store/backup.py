@@ -1,4 +1,8 @@
-"""Copies of a store: a backup is an SQLite file with every row, whatever it was made from."""
+"""Copies of a store: a backup as an SQLite file, and exports as CSV and JSON.
+
+A backup holds every row, and is itself a store. CSV has a row for each step, JSON a line for each
+prediction.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +31,23 @@ from kronos.store.store import Store, add_rows
 __all__ = ["back_up", "export_csv", "export_json_lines", "restore"]
 
 _CHUNK = 500
-"""Rows per transaction."""
+"""Rows per transaction, predictions per read."""
+_FACTS = (
+    *("id", "instrument", "source", "interval", "origin", "last_close", "volatility"),
+    *("model_name", "model_version", "seed", "created_at"),
+)
+_SCORES = [
+    name
+    for name in signal_evaluations.columns.keys()  # noqa: SIM118
+    if name not in {"prediction_id", "step", "timestamp", "source"}
+]
+Steps = dict[int, dict[str, Any]]
 
 
 def back_up(store: Store, path: str | Path) -> dict[str, int]:
-    """Writes every row as it is at one moment; others may go on writing meanwhile.
+    """Writes every row of one moment; other processes may write meanwhile.
 
-    The file is a store itself. It is there when it is complete, or not at all.
+    The file appears only when it is complete.
 
     Returns:
         Rows of every table.
@@ -52,7 +66,7 @@ def back_up(store: Store, path: str | Path) -> dict[str, int]:
                 _copy(store, copy)
                 counts = copy.counts()
             _seal(partial)
-            # Unlike a rename, this fails if somebody has made the file in the meantime.
+            # Unlike a rename, this fails if the file has appeared in the meantime.
             os.link(partial, path)
     except OSError as error:
         raise InvalidRequest(
@@ -62,16 +76,16 @@ def back_up(store: Store, path: str | Path) -> dict[str, int]:
 
 
 def restore(store: Store, path: str | Path) -> dict[str, int]:
-    """Adds the rows of a backup that the store does not have; what it has stays as it is.
+    """Adds the rows of a backup that the store does not have; its own rows stay unchanged.
 
-    The backup is only read, and may have been made by an earlier version.
+    The backup is only read, and may be of an earlier version.
 
     Returns:
         Rows added to every table.
 
     Raises:
         InvalidRequest: The file cannot be read.
-        StoreDamaged: The file is no store, or is damaged.
+        StoreDamaged: The file is not a store, or is damaged.
         StoreError: The store cannot be used.
     """
     path = Path(path).expanduser().absolute()
@@ -95,8 +109,55 @@ def restore(store: Store, path: str | Path) -> dict[str, int]:
             return _copy(backup, store)
 
 
+def export_csv(store: Store, out: TextIO, **chosen: str | None) -> int:
+    """Writes one row for every step of every prediction: facts, quantiles and newest scores.
+
+    Args:
+        store: The store.
+        out: Opened with newline="".
+        chosen: As for `Store.predictions`.
+
+    Returns:
+        Number of predictions.
+    """
+    writer: csv.DictWriter[str] | None = None
+    n_predictions = 0
+    for prediction, steps, _ in _all(store, chosen):
+        for row in _csv_rows(prediction, steps):
+            if writer is None:
+                writer = csv.DictWriter(out, list(row), lineterminator="\n")
+                writer.writeheader()
+            writer.writerow({name: _cell(value) for name, value in row.items()})
+        n_predictions += 1
+    return n_predictions
+
+
+def export_json_lines(store: Store, out: TextIO, **chosen: str | None) -> int:
+    """Writes one JSON object a line for every prediction, with its newest evaluations.
+
+    Args:
+        store: The store.
+        out: A text file.
+        chosen: As for `Store.predictions`.
+
+    Returns:
+        Number of predictions.
+    """
+    n_predictions = 0
+    for prediction, steps, energy in _all(store, chosen):
+        facts = asdict(prediction) | {
+            "timestamps": list(prediction.timestamps),
+            "energy_score": energy,
+            "evaluations": [steps[step] for step in sorted(steps)],
+        }
+        json.dump(_plain(facts), out, allow_nan=False)
+        out.write("\n")
+        n_predictions += 1
+    return n_predictions
+
+
 def _copy(source: Store, target: Store) -> dict[str, int]:
-    """Adds the rows of one store to another, and counts those that were not there."""
+    """Adds the rows of one store to another, and counts the new ones."""
     added = dict.fromkeys((table.name for table in TABLES), 0)
     with source.database.reading() as connection:
         for table in TABLES:
@@ -117,73 +178,11 @@ def _copy(source: Store, target: Store) -> dict[str, int]:
 
 
 def _seal(path: Path) -> None:
-    """Makes a closed store one file, all of it on the disk."""
+    """Makes a closed store one file, flushed to the disk."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
     with path.open("rb+") as opened:
         os.fsync(opened.fileno())
-
-
-_CHUNK = 200
-_FACTS = (
-    *("id", "instrument", "source", "interval", "origin", "last_close", "volatility"),
-    *("model_name", "model_version", "seed", "created_at"),
-)
-_SCORES = [
-    name
-    for name in signal_evaluations.columns.keys()  # noqa: SIM118
-    if name not in {"prediction_id", "step", "timestamp", "source"}
-]
-
-
-def export_csv(store: Store, out: TextIO, **chosen: str | None) -> int:
-    """Writes one row for every step of every prediction: facts, quantiles and newest scores.
-
-    Args:
-        store: What to write.
-        out: Opened with newline="".
-        chosen: As for `Store.predictions`.
-
-    Returns:
-        The number of predictions.
-    """
-    writer: csv.DictWriter[str] | None = None
-    n_predictions = 0
-    for prediction, steps, _ in _all(store, chosen):
-        for row in _csv_rows(prediction, steps):
-            if writer is None:
-                writer = csv.DictWriter(out, list(row), lineterminator="\n")
-                writer.writeheader()
-            writer.writerow({name: _cell(value) for name, value in row.items()})
-        n_predictions += 1
-    return n_predictions
-
-
-def export_json_lines(store: Store, out: TextIO, **chosen: str | None) -> int:
-    """Writes one JSON object a line for every prediction, with its newest evaluations.
-
-    Args:
-        store: What to write.
-        out: A text file.
-        chosen: As for `Store.predictions`.
-
-    Returns:
-        The number of predictions.
-    """
-    n_predictions = 0
-    for prediction, steps, energy in _all(store, chosen):
-        facts = asdict(prediction) | {
-            "timestamps": list(prediction.timestamps),
-            "energy_score": energy,
-            "evaluations": [steps[step] for step in sorted(steps)],
-        }
-        json.dump(_plain(facts), out, allow_nan=False)
-        out.write("\n")
-        n_predictions += 1
-    return n_predictions
-
-
-Steps = dict[int, dict[str, Any]]
 
 
 def _all(
@@ -225,7 +224,7 @@ def _cell(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it: times in ISO 8601, None for what is not known."""
+    """A value for JSON: times in ISO 8601, None for NaN and NaT."""
     if isinstance(value, dict):
         return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple | np.ndarray):

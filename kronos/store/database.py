@@ -1,9 +1,9 @@
-"""Connections to the store's database, and what its faults are called.
+"""The store's database: its address, its transactions, and its errors in words.
 
-SQLite runs in WAL mode with synchronous=FULL: what was committed survives the end of the process
-and of the power supply, and readers never wait for a writer. A transaction that writes begins
-with BEGIN IMMEDIATE. One that began by reading and then wrote would be refused as soon as another
-process wrote in between, and no waiting helps it.
+SQLite runs in WAL mode with synchronous=FULL: committed rows survive a crash of the process and a
+power failure, and readers never wait for a writer. A writing transaction begins with BEGIN
+IMMEDIATE: SQLite refuses one that began by reading as soon as another process has written in
+between, and waiting does not help.
 """
 
 from __future__ import annotations
@@ -28,13 +28,85 @@ from kronos.system import user_data
 __all__ = ["VARIABLE", "Database", "default_file", "shown", "store_url"]
 
 PATIENCE_SECONDS = 30.0
-"""How long a transaction waits for another one before it gives up."""
-
+"""Longest wait of a transaction for another one."""
 Result = TypeVar("Result")
+_HINTS = (
+    ("locked", "Another process has held it for too long; try again when that has ended."),
+    ("lock timeout", "Another process has held it for too long; try again when that has ended."),
+    ("not a database", "The file is something else; name another one."),
+    ("malformed", "The file is damaged; restore it from a backup."),
+    ("full", "Free some space and try again."),
+    ("readonly", "This user may not write to it; name another file."),
+    ("unable to open", "Name a file in a folder that this user may write to."),
+    ("password", "Check the user and the password in the URL."),
+    ("does not exist", "Create the database, or correct its URL."),
+    ("permission denied", "Give the user the right to create tables, or name another database."),
+)
+_POSTGRES = {"postgres", "postgresql", "postgresql+psycopg"}
+_EXAMPLES = (
+    "Give the path of a file, or a URL such as sqlite:///forecasts.sqlite3 or "
+    "postgresql://user:password@host/database."
+)
+
+
+def default_file() -> Path:
+    """The SQLite file of this user."""
+    return user_data("forecasts.sqlite3")
+
+
+def store_url(named: str | None = None) -> URL:
+    """The URL of the store.
+
+    Args:
+        named: A database URL or the path of an SQLite file; None or "" takes the environment
+            variable `VARIABLE`, or `default_file` where that is not set.
+
+    Raises:
+        InvalidRequest: It names no usable database.
+        StoreUnavailable: Its driver is not installed, or the variable says `OFF`.
+    """
+    if not named and is_off():
+        raise StoreUnavailable(
+            f"The store of forecasts is switched off by {VARIABLE}={OFF}. Unset the variable, or "
+            "name a file in it."
+        )
+    text = named or os.environ.get(VARIABLE, "").strip()
+    if not text:
+        return _file_url(default_file())
+    if "://" not in text:
+        return _file_url(Path(text).expanduser())
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError) as error:
+        # The text is not repeated: it may hold a password.
+        raise InvalidRequest(
+            f"The URL of the store cannot be read. {_EXAMPLES} {type(error).__name__} was raised."
+        ) from None
+    if url.drivername in {"sqlite", "sqlite+pysqlite"}:
+        if url.database in {None, "", ":memory:"} or url.query:
+            raise InvalidRequest(f"The store needs a plain file of its own. {_EXAMPLES}")
+        return _file_url(Path(str(url.database)).expanduser())
+    if url.drivername in _POSTGRES:
+        if find_spec("psycopg") is None:
+            raise StoreUnavailable(
+                "A store in PostgreSQL needs the package psycopg, which is not installed: "
+                "pip install 'psycopg[binary]'."
+            )
+        return url.set(drivername="postgresql+psycopg")
+    raise InvalidRequest(
+        f"The store can be in SQLite or PostgreSQL, found {url.drivername!r}. {_EXAMPLES}"
+    )
+
+
+def shown(url: URL) -> str:
+    """The URL for printing: a file's path, or the address without the password."""
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    return url.set(drivername="postgresql").render_as_string(hide_password=True)
 
 
 class Database:
-    """One database, used by any number of threads and processes at once."""
+    """One database, for any number of threads and processes."""
 
     def __init__(self, url: sa.URL) -> None:
         self.url = url
@@ -52,15 +124,15 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """A transaction that sees one state of the database throughout and holds up nobody."""
+        """A transaction that sees one state of the database and blocks no other."""
         with self._faults(), self._reader.begin() as connection:
             yield connection
 
     def write(self, work: Callable[[sa.Connection], Result]) -> Result:
-        """Runs a piece of work in a transaction: all of it is stored when this returns.
+        """Runs work in a transaction, which is committed when this returns.
 
-        A connection that breaks leaves open whether the transaction was stored, so the work is
-        done once more: everything the store writes may be written twice.
+        A broken connection leaves open whether the transaction was committed, so the work runs once
+        more: work must be idempotent.
         """
         with self._faults():
             try:
@@ -73,7 +145,7 @@ class Database:
                 return work(connection)
 
     def close(self) -> None:
-        """Closes the connections that wait for use."""
+        """Closes the idle connections."""
         self._engine.dispose()
 
     def _make_folder(self) -> None:
@@ -113,7 +185,7 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
 
 
 def _use_wal(connection: Any) -> None:
-    """Switches to WAL; while another process does so first, SQLite does not wait by itself."""
+    """Switches to WAL; SQLite itself does not wait while another process does the same."""
     import sqlite3
 
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -129,28 +201,14 @@ def _use_wal(connection: Any) -> None:
 
 def _postgres_engine(url: sa.URL) -> sa.Engine:
     arguments: dict[str, Any] = {"connect_timeout": 10, "application_name": "kronos-fan"}
-    # A text that PostgreSQL takes without a unit is in milliseconds.
+    # PostgreSQL reads a number without a unit as milliseconds.
     arguments["options"] = f"-c lock_timeout={int(PATIENCE_SECONDS * 1000)}"
     named = {name: value for name, value in arguments.items() if name not in url.query}
     return sa.create_engine(url, connect_args=named, pool_pre_ping=True)
 
 
-_HINTS = (
-    ("locked", "Another process has held it for too long; try again when that has ended."),
-    ("lock timeout", "Another process has held it for too long; try again when that has ended."),
-    ("not a database", "The file is something else; name another one."),
-    ("malformed", "The file is damaged; restore it from a backup."),
-    ("full", "Free some space and try again."),
-    ("readonly", "This user may not write to it; name another file."),
-    ("unable to open", "Name a file in a folder that this user may write to."),
-    ("password", "Check the user and the password in the URL."),
-    ("does not exist", "Create the database, or correct its URL."),
-    ("permission denied", "Give the user the right to create tables, or name another database."),
-)
-
-
 def _explain(error: Exception, address: str) -> str:
-    """What failed, as the database said it, and what to do."""
+    """The database's own message, and advice."""
     said = str(error.orig if isinstance(error, DBAPIError) and error.orig else error)
     text = " ".join((said.splitlines() or [type(error).__name__])[0].split())
     default = "Check that the database server runs and can be reached."
@@ -158,71 +216,6 @@ def _explain(error: Exception, address: str) -> str:
         default = "Check the file, or name another one."
     hint = next((hint for word, hint in _HINTS if word in said.lower()), default)
     return f"The store of forecasts ({address}) cannot be used: {text.rstrip('.')}. {hint}"
-
-
-_POSTGRES = {"postgres", "postgresql", "postgresql+psycopg"}
-
-
-def default_file() -> Path:
-    """The SQLite file used where nothing else is named."""
-    return user_data("forecasts.sqlite3")
-
-
-def store_url(named: str | None = None) -> URL:
-    """The URL of the store.
-
-    Args:
-        named: A database URL or the path of an SQLite file; None or "" takes `VARIABLE`, and
-            where that is not set `default_file`.
-
-    Raises:
-        InvalidRequest: It names no database that can be used.
-        StoreUnavailable: Its driver is not installed, or the variable says `OFF`.
-    """
-    if not named and is_off():
-        raise StoreUnavailable(
-            f"The store of forecasts is switched off by {VARIABLE}={OFF}. Unset the variable, or "
-            "name a file in it."
-        )
-    text = named or os.environ.get(VARIABLE, "").strip()
-    if not text:
-        return _file_url(default_file())
-    if "://" not in text:
-        return _file_url(Path(text).expanduser())
-    try:
-        url = make_url(text)
-    except (ArgumentError, ValueError) as error:
-        # The text is not repeated: it may hold a password.
-        raise InvalidRequest(
-            f"The URL of the store cannot be read. {_EXAMPLES} {type(error).__name__} was raised."
-        ) from None
-    if url.drivername in {"sqlite", "sqlite+pysqlite"}:
-        if url.database in {None, "", ":memory:"} or url.query:
-            raise InvalidRequest(f"The store needs a plain file of its own. {_EXAMPLES}")
-        return _file_url(Path(str(url.database)).expanduser())
-    if url.drivername in _POSTGRES:
-        if find_spec("psycopg") is None:
-            raise StoreUnavailable(
-                "A store in PostgreSQL needs the package psycopg, which is not installed: "
-                "pip install 'psycopg[binary]'."
-            )
-        return url.set(drivername="postgresql+psycopg")
-    raise InvalidRequest(
-        f"The store can be in SQLite or PostgreSQL, found {url.drivername!r}. {_EXAMPLES}"
-    )
-
-
-_EXAMPLES = (
-    "Give the path of a file, or a URL such as sqlite:///forecasts.sqlite3 or "
-    "postgresql://user:password@host/database."
-)
-
-
-def shown(url: URL) -> str:
-    """The URL as it may be printed: a file's path, or the address without the password."""
-    if url.get_backend_name() == "sqlite":
-        return str(url.database)
-    return url.set(drivername="postgresql").render_as_string(hide_password=True)
 
 
 def _file_url(path: Path) -> URL:

@@ -1,4 +1,4 @@
-"""What is stored of a forecast, and the digest that tells one request from another."""
+"""A forecast as rows of the store: the prediction, its id, and its paths."""
 
 from __future__ import annotations
 
@@ -19,31 +19,34 @@ from kronos.evaluation.cone import origin_volatility
 from kronos.evaluation.scores import LEVELS
 from kronos.forecast import COLUMNS, Forecast
 
-__all__ = ["KeptPaths", "Prediction", "paths_row", "prediction_row", "read_paths"]
+__all__ = ["Prediction", "StoredPaths", "paths_row", "prediction_row", "read_paths"]
+
+StoredPaths = Literal["close", "all", "none"]
+"""Columns of the paths that are stored beside the quantiles."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
-    """A forecast as it is stored.
+    """A stored forecast.
 
     Attributes:
-        id: SHA-256 of the request, which is the same wherever it is stored.
+        id: SHA-256 of the request, the same in every store.
         instrument: Symbol of the candles.
-        source: Where the candles came from.
+        source: Source of the candles.
         interval: Width of a bar.
         zone: The exchange's own clock.
         calendar: Calendar of the candles.
-        origin: Open time of the last bar the model read, UTC.
+        origin: Open time of the last bar that the model read, UTC.
         timestamps: (H,) open times of the forecast bars, UTC.
         last_close: Close of the bar at the origin.
-        volatility: EWMA standard deviation of one bar's log-return at the origin; None where
-            there were too few bars.
-        model_name: Name the model was loaded by.
+        volatility: EWMA standard deviation of one bar's log-return at the origin; None with too
+            few bars.
+        model_name: Name of the model.
         model_version: Revision of the weights.
         parameters: T, top_p, top_k, sample_count, n_context and anchored.
         seed: Seed of the draws.
-        event_context: What the model was told of events; None where nothing. Under
-            `events_sha256` the digest of its event channels, where it was given any.
+        event_context: Facts about the event rows; None where the model read none. `events_sha256`
+            is the digest of the event rows.
         context_hash: SHA-256 of the context bytes.
         levels: (L,) levels of the quantiles, ascending.
         quantiles: (H, L) of the close, in the units of the data.
@@ -108,11 +111,11 @@ def prediction_row(
     """The row of `ml_predictions` for a forecast of candles; see `kronos.store.save`.
 
     Raises:
-        InvalidRequest: The forecast is not one of these candles, or cannot be scored.
+        InvalidRequest: The forecast is not of these candles, or cannot be scored.
     """
     if forecast.calibration_hash is not None:
         raise InvalidRequest(
-            "A calibrated fan is not stored: what is learned from the store would correct it "
+            "A calibrated fan is not stored: a calibration learned from the store would correct it "
             "twice. Store the raw forecast."
         )
     _check_prices(forecast)
@@ -155,8 +158,46 @@ def prediction_row(
     }
 
 
+def paths_row(prediction_id: str, forecast: Forecast, stored: StoredPaths) -> dict[str, Any] | None:
+    """The row of `prediction_paths` for a forecast; None where no paths are stored.
+
+    Raises:
+        InvalidRequest: `stored` is not one of `StoredPaths`.
+    """
+    if stored not in ("close", "all", "none"):
+        raise InvalidRequest(f'Paths to keep are "close", "all" or "none", found {stored!r}.')
+    if stored == "none":
+        return None
+    columns = ["close"] if stored == "close" else list(COLUMNS)
+    values = np.stack([forecast.column(name) for name in columns], axis=-1)
+    data = np.ascontiguousarray(values, dtype="<f8").tobytes()
+    return {
+        "prediction_id": prediction_id,
+        "columns": columns,
+        "n_paths": forecast.n_paths,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "data": data,
+    }
+
+
+def read_paths(row: Mapping[str, Any], horizon: int) -> dict[str, np.ndarray]:
+    """The stored columns of the paths in a row of `prediction_paths`: each (N, H).
+
+    Raises:
+        StoreDamaged: The bytes do not have their digest.
+    """
+    data, shape = row["data"], (row["n_paths"], horizon, len(row["columns"]))
+    if hashlib.sha256(data).hexdigest() != row["sha256"] or len(data) != 8 * np.prod(shape):
+        raise StoreDamaged(
+            f"The stored paths of prediction {row['prediction_id']} do not have the digest they "
+            "were stored with: the database is damaged. Restore it from a backup."
+        )
+    values = np.frombuffer(data, dtype="<f8").astype(np.float64).reshape(shape)
+    return {name: values[:, :, i] for i, name in enumerate(row["columns"])}
+
+
 def _event_context(forecast: Forecast, given: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """What is given, and the digest of what the model was told; None where there is neither."""
+    """The caller's facts and the digest of the event rows; None without either."""
     if forecast.events_hash is None:
         return None if given is None else dict(given)
     return dict(given or {}) | {"events_sha256": forecast.events_hash}
@@ -179,7 +220,7 @@ def _software_version() -> str:
 
 
 def _text(value: str) -> str:
-    """Text from outside as every database takes it: no NUL, no half of a surrogate pair."""
+    """Text that every database accepts: no NUL, no half of a surrogate pair."""
     return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
@@ -191,7 +232,7 @@ def _utc(stamps: pd.DatetimeIndex, candles: Candles) -> pd.DatetimeIndex:
 
 def _check_prices(forecast: Forecast) -> None:
     if not np.isfinite(forecast.paths).all():
-        raise InvalidRequest("The forecast holds values that are no finite numbers.")
+        raise InvalidRequest("The forecast holds values that are not finite.")
     if not (forecast.column("close") > 0).all() or not 0 < forecast.last_close < np.inf:
         raise InvalidRequest(
             "The forecast holds closes of 0 or below, from which no return can be measured."
@@ -205,47 +246,5 @@ def _check_origin(forecast: Forecast, candles: Candles, origin: pd.Timestamp) ->
         found = "none" if close is None else f"one that closes at {close:g}"
         raise InvalidRequest(
             f"The forecast starts at {forecast.origin} from a close of {forecast.last_close:g}; "
-            f"the candles of {candles.symbol} have {found} there. Give the candles it was made of."
+            f"the candles of {candles.symbol} have {found} there. Give the candles of the forecast."
         )
-
-
-KeptPaths = Literal["close", "all", "none"]
-"""Which columns of the paths are stored beside the quantiles."""
-
-
-def paths_row(prediction_id: str, forecast: Forecast, keep: KeptPaths) -> dict[str, Any] | None:
-    """The row of `prediction_paths` for a forecast; None where no paths are kept.
-
-    Raises:
-        InvalidRequest: `keep` is not one of the choices.
-    """
-    if keep not in ("close", "all", "none"):
-        raise InvalidRequest(f'Paths to keep are "close", "all" or "none", found {keep!r}.')
-    if keep == "none":
-        return None
-    columns = ["close"] if keep == "close" else list(COLUMNS)
-    values = np.stack([forecast.column(name) for name in columns], axis=-1)
-    data = np.ascontiguousarray(values, dtype="<f8").tobytes()
-    return {
-        "prediction_id": prediction_id,
-        "columns": columns,
-        "n_paths": forecast.n_paths,
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "data": data,
-    }
-
-
-def read_paths(row: Mapping[str, Any], horizon: int) -> dict[str, np.ndarray]:
-    """Every kept column of the paths in a row of `prediction_paths`: each (N, H).
-
-    Raises:
-        StoreDamaged: The bytes are not those that were stored.
-    """
-    data, shape = row["data"], (row["n_paths"], horizon, len(row["columns"]))
-    if hashlib.sha256(data).hexdigest() != row["sha256"] or len(data) != 8 * np.prod(shape):
-        raise StoreDamaged(
-            f"The stored paths of prediction {row['prediction_id']} do not have the digest they "
-            "were stored with: the database is damaged. Restore it from a backup."
-        )
-    values = np.frombuffer(data, dtype="<f8").astype(np.float64).reshape(shape)
-    return {name: values[:, :, i] for i, name in enumerate(row["columns"])}

@@ -1,7 +1,7 @@
-"""What became of every stored forecast, as one table: a row for each prediction and step that came.
+"""Scores of all stored forecasts as one table: a row for each prediction and step with a bar.
 
-Whatever learns from the past reads it through here. To learn without look-ahead, take the rows
-whose `resolved_at` lies before the moment at which one learns.
+All code that learns from the past reads this table. To learn without look-ahead, take the rows
+whose `resolved_at` lies before the moment of learning.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ _NUMBERS = (
 _OF_STEP = ("step", "revision", "timestamp", *_NUMBERS, "crps_estimator", "ahead", "resolved_at")
 _SAMPLING = {"T": "T", "top_p": "top_p", "top_k": "top_k", "n_paths": "sample_count"}
 _NAMED = {"inside_band": "inside", "model_name": "model", "model_version": "version"}
-
 COLUMNS = (
     *("prediction_id", "instrument", "source", "interval", "asset_class", "calendar", "zone"),
     *("model", "version", "T", "top_p", "top_k", "n_paths", "seed", "origin", "horizon"),
@@ -45,11 +44,12 @@ COLUMNS = (
     "resolved_at",
 )
 """Columns of the table, in order."""
-
-
 CutOff = Callable[[str, str], date | None]
-"""Name and revision of a model -> first day that its training bars do not reach; None where that
-is not known (`kronos.models.cut_off`)."""
+"""Name and revision of a model -> first day after its training bars; None where unknown. See
+`kronos.models.cut_off`."""
+_CHUNK = 500
+"""Predictions per statement."""
+_KEY = ["model", "interval", "made"]
 
 
 def read_record(
@@ -62,24 +62,24 @@ def read_record(
     model: str | None = None,
     events: Sequence[Event] | None = None,
 ) -> pd.DataFrame:
-    """The newest evaluation of every step whose bar came.
+    """The newest evaluation of every step with a bar.
 
     Args:
         store: What to read.
-        cut_off: Where the training bars of each model end; the store knows no model.
+        cut_off: Ends of the training bars of each model; the store knows no model.
         instrument: Only this one; None for all, as with the next three.
         interval: Only this bar width.
         source: Only forecasts of this source's bars.
         model: Only forecasts of this model.
-        events: Events that make an event day; None takes those of this machine.
+        events: Events that make event days; None takes those of this machine.
 
     Returns:
         Columns `COLUMNS`, by origin, prediction and step. Scores are in log-returns from the
         origin, as in `kronos.evaluation.scores.StepScores`; `inside` and `direction` are 1, 0 or
-        NaN; `scale` is the volatility at the origin times the root of the step, NaN where it is
-        not known. `ahead`: stored before the bar had ended. `out_of_sample`: the origin lies
-        behind the bars that the model learned from; NA where these are not known. `event_day`: a
-        scheduled release falls on the bar's day; NA on days that no table of events covers.
+        NaN; `scale` is the volatility at the origin times the root of the step, NaN where
+        unknown. `ahead`: stored before the bar had ended. `out_of_sample`: the origin lies after
+        the training bars of the model; NA where these are unknown. `event_day`: a scheduled
+        release falls on the bar's day; NA on days that no table of events covers.
         Moments are in UTC.
 
     Raises:
@@ -100,7 +100,7 @@ def read_record(
         *(predictions.c.parameters[key].as_float().label(name) for name, key in _SAMPLING.items()),
     )
     steps = sa.select(steps_of, *(_plain(signal_evaluations.c[name]) for name in _OF_STEP))
-    # Two reads of one state: facts repeated in every row of a join take most of its time.
+    # Two reads of one state: a join would spend most of its time on facts repeated in every row.
     with store.database.reading() as connection:
         known = _frame(connection.execute(facts.where(*wanted)))
         table = _frame(connection.execute(steps.where(steps_of.in_(chosen)) if wanted else steps))
@@ -118,30 +118,11 @@ def read_record(
     return table[list(COLUMNS)]
 
 
-def _frame(found: sa.CursorResult[Any]) -> pd.DataFrame:
-    # Of plain tuples: pandas asks every other row for many attributes that it has not.
-    return pd.DataFrame([tuple(row) for row in found], columns=list(found.keys()))
-
-
-def _with_facts(steps: pd.DataFrame, facts: pd.DataFrame, cut_off: CutOff) -> pd.DataFrame:
-    """The steps with what is known of their predictions, worked out once for each of these."""
-    for name in ("origin", "created_at"):
-        facts[name] = _moments(facts[name])
-    facts[["top_k", "n_paths"]] = facts[["top_k", "n_paths"]].astype(int)
-    facts["asset_class"] = _of_groups(facts, ["calendar", "instrument"], asset_class)
-    facts["out_of_sample"] = _out_of_sample(facts, cut_off)
-    return steps.merge(facts, on="prediction_id")
-
-
-def _moments(column: pd.Series) -> pd.Series:
-    return pd.to_datetime(column, utc=True, format="ISO8601").dt.as_unit("ns")
-
-
 def read_quantiles(store: Store, record: pd.DataFrame) -> np.ndarray:
     """The stored quantiles of the rows of a record, in log-returns from the origin.
 
     Args:
-        store: What the record was read from.
+        store: The store of the record.
         record: Some rows of `read_record`, with `prediction_id` and `step`.
 
     Returns:
@@ -165,12 +146,66 @@ def read_quantiles(store: Store, record: pd.DataFrame) -> np.ndarray:
     return out
 
 
-_CHUNK = 500
-"""Predictions per statement."""
+def summarise(store: Store) -> pd.DataFrame:
+    """Mean scores of every model, by interval and by when the forecast was stored.
+
+    Returns:
+        One row for each model, interval and `made` ("ahead" of the outcome or "afterwards"):
+        predictions, steps, missing (steps without a bar), crps, interval_score and width over
+        the volatility at the origin times the root of the step, coverage of the 80% band, mae of
+        the median in log-returns, and direction (share of moves whose sign the median had).
+        Steps of predictions without a volatility count in all but the scaled columns.
+    """
+    columns = ("id", "model_name", "model_version", "interval")
+    with store.database.reading() as connection:
+        rows = connection.execute(sa.select(*(predictions.c[name] for name in columns))).all()
+    facts = pd.DataFrame(rows, columns=list(columns))
+    table = store.evaluations().merge(facts, left_on="prediction_id", right_on="id")
+    table["model"] = table["model_name"] + " " + table["model_version"].str[:12]
+    table["made"] = np.where(table["ahead"].astype(bool), "ahead", "afterwards")
+    is_missing = table["outcome"] == "missing"
+    numbers = ("crps", "interval_score", "width", "inside_band", "absolute_error", "direction")
+    for name in (*numbers, "scale"):
+        table[name] = table[name].astype(float)
+    for name in numbers[:3]:
+        table[name] /= table["scale"]
+    grouped = table.assign(known=~is_missing, missing=is_missing).groupby(_KEY, sort=True)
+    return pd.DataFrame(
+        {
+            "predictions": grouped["prediction_id"].nunique(),
+            "steps": grouped["known"].sum(),
+            "missing": grouped["missing"].sum(),
+            "crps": grouped["crps"].mean(),
+            "interval_score": grouped["interval_score"].mean(),
+            "coverage": grouped["inside_band"].mean(),
+            "width": grouped["width"].mean(),
+            "mae": grouped["absolute_error"].mean(),
+            "direction": grouped["direction"].mean(),
+        }
+    ).reset_index()
+
+
+def _frame(found: sa.CursorResult[Any]) -> pd.DataFrame:
+    # Plain tuples: pandas looks for many missing attributes on every other kind of row.
+    return pd.DataFrame([tuple(row) for row in found], columns=list(found.keys()))
+
+
+def _with_facts(steps: pd.DataFrame, facts: pd.DataFrame, cut_off: CutOff) -> pd.DataFrame:
+    """The steps with the facts of their predictions, computed once for each prediction."""
+    for name in ("origin", "created_at"):
+        facts[name] = _moments(facts[name])
+    facts[["top_k", "n_paths"]] = facts[["top_k", "n_paths"]].astype(int)
+    facts["asset_class"] = _of_groups(facts, ["calendar", "instrument"], asset_class)
+    facts["out_of_sample"] = _out_of_sample(facts, cut_off)
+    return steps.merge(facts, on="prediction_id")
+
+
+def _moments(column: pd.Series) -> pd.Series:
+    return pd.to_datetime(column, utc=True, format="ISO8601").dt.as_unit("ns")
 
 
 def _plain(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
-    """A column as the driver gives it: reading moments and JSON one by one takes most of a read."""
+    """A column without conversion, which would take most of the time of a read."""
     if isinstance(column.type, sa.Double | sa.Integer):
         return column
     return sa.type_coerce(column, sa.types.NullType()).label(column.name)
@@ -187,50 +222,8 @@ def _out_of_sample(table: pd.DataFrame, cut_off: CutOff) -> pd.Series:
 
 
 def _of_groups(table: pd.DataFrame, keys: list[str], function: Any) -> pd.Series:
-    """A function of a few columns, worked out once for each combination."""
+    """A function of a few columns, computed once for each combination."""
     pairs = table[keys].drop_duplicates()
     known = {pair: function(*pair) for pair in pairs.itertuples(index=False, name=None)}
     rows = table[keys].itertuples(index=False, name=None)
     return pd.Series([known[row] for row in rows], index=table.index, dtype=object)
-
-
-_KEY = ["model", "interval", "made"]
-
-
-def summarise(store: Store) -> pd.DataFrame:
-    """Mean scores of every model, by interval and by when the forecast was stored.
-
-    Returns:
-        One row for each model, interval and `made` ("ahead" of the outcome or "afterwards"):
-        predictions, steps, missing (steps without a bar), crps, interval_score and width over
-        the volatility at the origin times the root of the step, coverage of the 80% band, mae of
-        the median in log-returns, and direction (share of moves whose sign the median had).
-        Steps of predictions whose volatility is not known count in all but the scaled columns.
-    """
-    columns = ("id", "model_name", "model_version", "interval")
-    with store.database.reading() as connection:
-        rows = connection.execute(sa.select(*(predictions.c[name] for name in columns))).all()
-    facts = pd.DataFrame(rows, columns=list(columns))
-    table = store.evaluations().merge(facts, left_on="prediction_id", right_on="id")
-    table["model"] = table["model_name"] + " " + table["model_version"].str[:12]
-    table["made"] = np.where(table["ahead"].astype(bool), "ahead", "afterwards")
-    came = table["outcome"] != "missing"
-    numbers = ("crps", "interval_score", "width", "inside_band", "absolute_error", "direction")
-    for name in (*numbers, "scale"):
-        table[name] = table[name].astype(float)
-    for name in numbers[:3]:
-        table[name] /= table["scale"]
-    grouped = table.assign(came=came, gone=~came).groupby(_KEY, sort=True)
-    return pd.DataFrame(
-        {
-            "predictions": grouped["prediction_id"].nunique(),
-            "steps": grouped["came"].sum(),
-            "missing": grouped["gone"].sum(),
-            "crps": grouped["crps"].mean(),
-            "interval_score": grouped["interval_score"].mean(),
-            "coverage": grouped["inside_band"].mean(),
-            "width": grouped["width"].mean(),
-            "mae": grouped["absolute_error"].mean(),
-            "direction": grouped["direction"].mean(),
-        }
-    ).reset_index()

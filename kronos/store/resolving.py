@@ -1,4 +1,4 @@
-"""Asking sources for the bars that stored forecasts wait for, and scoring with them."""
+"""The series whose stored forecasts wait for bars, and fetching these for scoring."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ __all__ = ["Due", "Fetch", "Resolved", "due_series", "resolve", "stored_series"]
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A series whose bars are wanted.
+    """A series with forecasts that wait for bars.
 
     Attributes:
         source: Name of the source.
         instrument: Symbol.
         interval: Width of a bar.
-        since: Origin of the oldest forecast, UTC: bars are wanted from there on.
+        since: Origin of the oldest forecast, UTC: the first bar needed.
     """
 
     source: str
@@ -42,12 +42,12 @@ Fetch = Callable[[Due], Candles]
 
 @dataclass(slots=True)
 class Resolved:
-    """What came of asking.
+    """Result of fetching and scoring.
 
     Attributes:
-        report: What was scored.
-        n_asked: Series asked for.
-        failures: What went wrong, by series.
+        report: Counts of the scoring.
+        n_asked: Number of series fetched.
+        failures: Errors by series.
     """
 
     report: ScoreReport = field(default_factory=ScoreReport)
@@ -56,7 +56,7 @@ class Resolved:
 
 
 def stored_series(store: Store, source: str) -> list[Due]:
-    """Every series of a source's bars that has forecasts."""
+    """Every series of a source with forecasts."""
     return [
         Due(
             source,
@@ -70,7 +70,7 @@ def stored_series(store: Store, source: str) -> list[Due]:
 
 
 def due_series(store: Store) -> list[Due]:
-    """Series with a forecast whose next step should have ended by now, oldest origin first."""
+    """Series with a forecast whose next unscored step has ended, oldest origin first."""
     scored = (
         sa.select(
             signal_evaluations.c.prediction_id,
@@ -103,12 +103,12 @@ def due_series(store: Store) -> list[Due]:
 def resolve(
     store: Store, series: Iterable[Due], fetch: Fetch, *, as_of: pd.Timestamp | None = None
 ) -> Resolved:
-    """Fetches the bars of each series and scores its forecasts; one that fails stops no other.
+    """Fetches the bars of each series and scores its forecasts; a failure affects its series alone.
 
     Args:
-        store: Where the forecasts are.
-        series: What to ask for.
-        fetch: Gives the bars.
+        store: Holds the forecasts.
+        series: The series to fetch.
+        fetch: Returns the bars of a series.
         as_of: As for `score_candles`.
 
     Raises:

@@ -1,7 +1,8 @@
-"""The tables: predictions with their paths, and what became of them.
+"""The tables, and the migrations that bring a database to them.
 
-Rows are only ever added. The migrations below `migrations/` make these tables; a test compares
-the two. Why it is built this way is told in docs/adr/0010-the-store-of-forecasts.md.
+Predictions with their paths, and their evaluations. Rows are only ever added. The migrations below
+`migrations/` create these tables; a test compares the two. The reasons are in
+docs/adr/0010-the-store-of-forecasts.md.
 """
 
 from __future__ import annotations
@@ -35,18 +36,18 @@ __all__ = [
 ]
 
 REVISION = "0001"
-"""The newest migration, which this code reads and writes."""
+"""The newest migration: the schema of this code."""
 VERSION_TABLE = "kronos_store_version"
 
 
 class Moment(TypeDecorator[datetime]):
-    """An instant: aware datetimes in and out, in UTC, whatever the database keeps of zones."""
+    """An instant: aware datetimes in UTC, in any database."""
 
     impl = sa.DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        """To UTC; SQLite keeps the wall clock alone, so that it sorts as text."""
+        """To UTC; SQLite stores it without a zone, so that it sorts as text."""
         if value is None:
             return None
         moment = value.astimezone(UTC)
@@ -155,7 +156,7 @@ path_evaluations = sa.Table(
 )
 
 TABLES = (predictions, prediction_paths, signal_evaluations, path_evaluations)
-"""Every table, each after those it refers to."""
+"""Every table, each after the tables that it refers to."""
 
 
 _MIGRATIONS = Path(__file__).resolve().parent / "migrations"
@@ -164,9 +165,9 @@ _LOCK = 0x6B726F6E6F73
 
 
 def upgrade(database: Database) -> None:
-    """Makes the tables in an empty database, and changes those of an earlier version.
+    """Creates the tables in an empty database, and migrates those of an earlier version.
 
-    Everything happens in one transaction: an interrupted upgrade leaves what was there.
+    One transaction does all: an interrupted upgrade changes nothing.
 
     Raises:
         StoreIncompatible: The database was made by a newer version of this program.
@@ -186,7 +187,7 @@ def _revision(connection: sa.Connection) -> str | None:
 
 
 def script_directory() -> ScriptDirectory:
-    """The migrations, as Alembic has them."""
+    """The migrations as an Alembic directory."""
     from alembic.script import ScriptDirectory
 
     return ScriptDirectory.from_config(_config())
@@ -196,7 +197,7 @@ def _config() -> Config:
     from alembic.config import Config
 
     config = Config()
-    # The options are read like an ini file, in which % begins a reference.
+    # Alembic reads options like an ini file, in which % begins a reference.
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     return config
 

@@ -1,10 +1,9 @@
-"""Scoring what has come true: bars against the predictions in the store.
+"""Bars compared with the predictions in the store, and the scores of every step.
 
-What a score may know is decided by `kronos.store.scoring`. A bar counts once it has ended. A bar
-that is not there although later ones are is recorded as missing; when it comes after all, a new
-revision of the step says so, and so does one when a source changes a bar that was scored. Returns
-are measured from the close that the bars themselves have at the origin, so that prices rescaled
-since then, for splits and dividends, do not count as moves.
+A bar counts once it has ended. A missing bar, with later ones present, is recorded as missing; a
+new revision of the step records its late arrival, or a correction of a scored bar by its source.
+Returns are measured from the close of the bars themselves at the origin, so that prices rescaled
+since the forecast, for splits and dividends, do not count as moves.
 """
 
 from __future__ import annotations
@@ -24,36 +23,86 @@ from kronos.candles import Candles
 from kronos.errors import InvalidRequest
 from kronos.evaluation.scores import StepScores, energy_score, score_steps
 from kronos.forecast import Forecast
-from kronos.store.prediction import KeptPaths, Prediction, paths_row, prediction_row
+from kronos.store.prediction import Prediction, StoredPaths, paths_row, prediction_row
 from kronos.store.schema import path_evaluations, prediction_paths, predictions, signal_evaluations
 from kronos.store.store import Store, add_rows
 
 __all__ = [
     "CORRECTION",
-    "Backtest",
     "Evaluated",
     "KnownBars",
-    "News",
+    "NewOutcomes",
     "ScoreReport",
+    "ScoredForecast",
     "evaluate",
-    "find_news",
-    "save_backtests",
+    "new_outcomes",
+    "save_scored",
     "score_candles",
 ]
 
 _CHUNK = 100
 """Predictions per transaction."""
+CORRECTION = 1e-5
+"""Smallest change of a return that counts as a correction: a tenth of a basis point. Less is the
+rounding of rescaled prices."""
+OBSERVED, MISSING, LATE, CORRECTED = "observed", "missing", "late", "corrected"
+_PENDING, _DISPUTED, _KNOWN = "pending", "disputed", "known"
+Row = Mapping[str, Any]
+"""A row of `signal_evaluations`, or its columns without the scores."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KnownBars:
+    """Bars that had ended at some moment.
+
+    Attributes:
+        closes: (T,) closes, indexed by open time in UTC.
+        interval: Width of a bar.
+        zone: The exchange's own clock.
+        source: Source of the bars.
+        as_of: The moment, UTC.
+    """
+
+    closes: pd.Series
+    interval: str
+    zone: str
+    source: str
+    as_of: pd.Timestamp
+
+    @classmethod
+    def of(cls, candles: Candles, *, source: str, as_of: pd.Timestamp) -> KnownBars:
+        """The bars of candles that had ended by `as_of`; later ones are not read."""
+        closes = candles.frame["close"]
+        ends = bar_ends(pd.DatetimeIndex(closes.index), candles.interval, candles.zone)
+        return cls(closes[ends <= as_of], candles.interval, candles.zone, source, as_of)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredForecast:
+    """A forecast from an origin in the past, with the bars that score it.
+
+    Attributes:
+        forecast: The raw forecast.
+        known: The bars up to the origin; 500 of them are enough.
+        source: Name of the source of the bars.
+        bars: All bars, also those after the origin.
+    """
+
+    forecast: Forecast
+    known: Candles
+    source: str
+    bars: KnownBars
 
 
 @dataclass(slots=True)
 class ScoreReport:
-    """What a run of scoring did.
+    """Counts of a scoring run.
 
     Attributes:
-        n_predictions: Predictions looked at.
+        n_predictions: Predictions compared with the bars.
         recorded: Steps recorded now, by outcome: observed, missing, late, corrected.
-        n_pending: Steps whose bar has not come yet.
-        n_disputed: Steps left as they are, because another source's bar scored them.
+        n_pending: Steps whose bar is not available yet.
+        n_disputed: Steps left unchanged, because another source's bar scored them.
         n_without_origin: Predictions left out, because the bars do not reach back to their origin.
     """
 
@@ -64,25 +113,12 @@ class ScoreReport:
     n_without_origin: int = 0
 
     def add(self, other: ScoreReport) -> None:
-        """Adds what another run did."""
+        """Adds the counts of another run."""
         self.n_predictions += other.n_predictions
         self.recorded.update(other.recorded)
         self.n_pending += other.n_pending
         self.n_disputed += other.n_disputed
         self.n_without_origin += other.n_without_origin
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluated:
-    """Rows to be stored, without the moment at which they are.
-
-    Attributes:
-        steps: Of `signal_evaluations`.
-        paths: Of `path_evaluations`: one, or none while steps are to come.
-    """
-
-    steps: list[dict[str, Any]]
-    paths: list[dict[str, Any]]
 
 
 def score_candles(
@@ -93,15 +129,15 @@ def score_candles(
     bars_source: str | None = None,
     as_of: pd.Timestamp | None = None,
 ) -> ScoreReport:
-    """Scores every prediction of an instrument and interval that these bars say something of.
+    """Scores the predictions of an instrument and interval against its bars.
 
-    Doing it twice records nothing twice.
+    A second run on the same bars records nothing new.
 
     Args:
-        store: Where the predictions are.
+        store: Holds the predictions.
         candles: Bars from the origins of the predictions on.
-        of_source: Only predictions made of this source's bars; None for those of any.
-        bars_source: What to record as the source of these bars; default `candles.source`.
+        of_source: Only predictions of this source's bars; None for all.
+        bars_source: Source to record for these bars; default `candles.source`.
         as_of: Only bars that had ended by then count; default now.
 
     Raises:
@@ -115,12 +151,178 @@ def score_candles(
     source = candles.source if bars_source is None else bars_source
     bars = KnownBars.of(candles, source=source, as_of=moment.tz_convert("UTC"))
     report = ScoreReport()
-    asked = store.predictions(
+    waiting = store.predictions(
         instrument=candles.symbol, interval=candles.interval, source=of_source
     )
-    for chunk in _chunks(asked):
+    for chunk in _chunks(waiting):
         _score_chunk(store, chunk, bars, report)
     return report
+
+
+def save_scored(
+    store: Store, forecasts: Sequence[ScoredForecast], *, paths: StoredPaths = "none"
+) -> int:
+    """Stores forecasts with the scores of their steps in one transaction.
+
+    The paths are scored even if they are not stored. Rows of earlier runs stay unchanged.
+
+    Args:
+        store: Where to store them.
+        forecasts: The forecasts.
+        paths: As for `kronos.store.save`.
+
+    Returns:
+        Number of forecasts that the store did not hold before.
+
+    Raises:
+        InvalidRequest: As for `kronos.store.save`.
+        StoreError: The store cannot be used.
+    """
+    now = store.clock()
+    rows: list[dict[str, Any]] = []
+    path_rows: dict[str, dict[str, Any]] = {}
+    steps: list[dict[str, Any]] = []
+    whole: list[dict[str, Any]] = []
+    for scored in forecasts:
+        row = prediction_row(
+            scored.forecast, scored.known, source=scored.source, event_context=None, now=now
+        )
+        rows.append(row)
+        if (path_row := paths_row(row["id"], scored.forecast, paths)) is not None:
+            path_rows[row["id"]] = path_row
+        prediction = Prediction.of_row(row)
+        new = new_outcomes(prediction, scored.bars, {})
+        if new is not None and new.rows:
+            found = evaluate(prediction, new, scored.forecast.log_returns(), {}, None)
+            steps += [step | {"recorded_at": now.to_pydatetime()} for step in found.steps]
+            whole += [path | {"recorded_at": now.to_pydatetime()} for path in found.paths]
+
+    def work(connection: sa.Connection) -> int:
+        added = {key for (key,) in add_rows(connection, predictions, rows)}
+        add_rows(connection, prediction_paths, [path_rows[key] for key in added & path_rows.keys()])
+        for table, fresh in ((signal_evaluations, steps), (path_evaluations, whole)):
+            # Scores of earlier forecasts may have been corrected since: they stay unchanged.
+            add_rows(connection, table, [r for r in fresh if r["prediction_id"] in added])
+        return len(added)
+
+    return store.database.write(work)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NewOutcomes:
+    """Outcomes of one prediction that the store does not hold yet.
+
+    Attributes:
+        rows: One for every step to record: columns of `signal_evaluations` without the scores.
+        returns: (H,) log-returns from the origin, recorded or new; NaN elsewhere.
+        n_pending: Steps whose bar is not available yet.
+        n_disputed: Steps that were scored with another source's bar, which had another return.
+    """
+
+    rows: list[dict[str, Any]]
+    returns: np.ndarray
+    n_pending: int
+    n_disputed: int
+
+
+def new_outcomes(
+    prediction: Prediction, bars: KnownBars, recorded: Mapping[int, Row]
+) -> NewOutcomes | None:
+    """Compares a prediction with the bars.
+
+    Args:
+        prediction: The prediction.
+        bars: The known bars.
+        recorded: The newest row of `signal_evaluations` of every step that has one.
+
+    Returns:
+        The new outcomes; None without a bar at the origin, from which returns are measured.
+    """
+    at_origin = bars.closes.get(prediction.origin)
+    if at_origin is None:
+        return None
+    origin_close = float(at_origin)
+    places = bars.closes.index.get_indexer(prediction.timestamps)
+    closes = np.where(places >= 0, bars.closes.to_numpy()[places], np.nan)
+    ends = bar_ends(prediction.timestamps, bars.interval, bars.zone)
+    is_passed = prediction.timestamps < bars.closes.index[-1]
+    rows: list[dict[str, Any]] = []
+    returns = np.full(prediction.horizon, np.nan)
+    n_of = {_PENDING: 0, _DISPUTED: 0}
+    for i, close in enumerate(closes):
+        before = recorded.get(i + 1)
+        moved = float(np.log(close / origin_close))
+        outcome = _outcome(moved, before, bars.source, is_passed=bool(is_passed[i]))
+        if outcome in n_of:
+            n_of[outcome] += 1
+        if outcome in (OBSERVED, LATE, CORRECTED):
+            returns[i] = moved
+        elif before is not None and before["outcome"] != MISSING:
+            returns[i] = before["actual_return"]
+        if outcome in (OBSERVED, MISSING, LATE, CORRECTED):
+            is_known = outcome != MISSING
+            # The first value of a bar was known when it ended; that it is missing, late or
+            # corrected is known from this moment on.
+            known_at = ends[i] if outcome == OBSERVED else bars.as_of
+            rows.append(
+                {
+                    "prediction_id": prediction.id,
+                    "step": i + 1,
+                    "revision": 0 if before is None else int(before["revision"]) + 1,
+                    "timestamp": prediction.timestamps[i].to_pydatetime(),
+                    "outcome": outcome,
+                    "actual": float(close) if is_known else None,
+                    "origin_close": origin_close if is_known else None,
+                    "actual_return": moved if is_known else None,
+                    "ahead": bool(prediction.created_at < ends[i]),
+                    "source": bars.source,
+                    "resolved_at": known_at.to_pydatetime(),
+                }
+            )
+    return NewOutcomes(rows, returns, n_of[_PENDING], n_of[_DISPUTED])
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """Rows to store, without `recorded_at`.
+
+    Attributes:
+        steps: Of `signal_evaluations`.
+        paths: Of `path_evaluations`: one, or none while steps are pending.
+    """
+
+    steps: list[dict[str, Any]]
+    paths: list[dict[str, Any]]
+
+
+def evaluate(
+    prediction: Prediction,
+    new: NewOutcomes,
+    returns: np.ndarray | None,
+    before: Mapping[int, Mapping[str, Any]],
+    scored: Mapping[Any, Any] | None,
+) -> Evaluated:
+    """Scores the new outcomes of a prediction.
+
+    Args:
+        prediction: The prediction.
+        new: Its new outcomes.
+        returns: (N, H) log-returns of its paths; None where none are stored.
+        before: The newest evaluation of every step that has one.
+        scored: The newest row of `path_evaluations`; None without one.
+    """
+    whole = None if returns is None else _whole_path(prediction, new, returns, before, scored)
+    return Evaluated(list(_scored(prediction, new, returns)), [] if whole is None else [whole])
+
+
+def bar_ends(stamps: pd.DatetimeIndex, interval: str, zone: str) -> pd.DatetimeIndex:
+    """Ends of bars: an interval after they open; days and weeks by the local clock."""
+    width = interval_width(interval)
+    if is_intraday(interval):
+        return pd.DatetimeIndex(stamps + width)
+    wall = stamps.tz_convert(zone).tz_localize(None) + width
+    local = wall.tz_localize(zone, ambiguous=False, nonexistent="shift_forward")
+    return local.tz_convert("UTC")
 
 
 def _chunks(predictions: Iterable[Prediction]) -> Iterator[list[Prediction]]:
@@ -145,16 +347,16 @@ def _score_chunk(
     for prediction in chunk:
         report.n_predictions += 1
         before = recorded.get(prediction.id, {})
-        news = find_news(prediction, bars, before)
-        if news is None:
+        new = new_outcomes(prediction, bars, before)
+        if new is None:
             report.n_without_origin += 1
             continue
-        report.n_pending += news.n_pending
-        report.n_disputed += news.n_disputed
-        if not news.rows:
+        report.n_pending += new.n_pending
+        report.n_disputed += new.n_disputed
+        if not new.rows:
             continue
         found = evaluate(
-            prediction, news, _path_returns(store, prediction), before, whole.get(prediction.id)
+            prediction, new, _path_returns(store, prediction), before, whole.get(prediction.id)
         )
         steps += [row | {"recorded_at": now} for row in found.steps]
         paths += [row | {"recorded_at": now} for row in found.paths]
@@ -171,54 +373,34 @@ def _score_chunk(
         )
 
 
-def evaluate(
-    prediction: Prediction,
-    news: News,
-    returns: np.ndarray | None,
-    before: Mapping[int, Mapping[str, Any]],
-    scored: Mapping[Any, Any] | None,
-) -> Evaluated:
-    """Scores what is new of a prediction.
-
-    Args:
-        prediction: What was predicted.
-        news: What happened.
-        returns: (N, H) log-returns of its paths; None where none are known.
-        before: The newest evaluation of every step that has one.
-        scored: The newest row of `path_evaluations`; None where there is none.
-    """
-    whole = None if returns is None else _whole_path(prediction, news, returns, before, scored)
-    return Evaluated(list(_scored(prediction, news, returns)), [] if whole is None else [whole])
-
-
 def _path_returns(store: Store, prediction: Prediction) -> np.ndarray | None:
-    """(N, H) log-returns of the kept paths."""
+    """(N, H) log-returns of the stored paths; None without them."""
     close = store.paths(prediction).get("close")
     return None if close is None else np.log(close / prediction.last_close)
 
 
 def _scored(
-    prediction: Prediction, news: News, paths: np.ndarray | None
+    prediction: Prediction, new: NewOutcomes, paths: np.ndarray | None
 ) -> Iterator[dict[str, Any]]:
-    """The rows with their scores, which are None for a bar that is missing."""
-    came = [row["step"] - 1 for row in news.rows if row["actual"] is not None]
+    """The rows with their scores, which are None for a missing bar."""
+    steps = [row["step"] - 1 for row in new.rows if row["actual"] is not None]
     scores: StepScores | None = None
-    if came:
+    if steps:
         scores = score_steps(
-            news.returns[came],
-            np.log(prediction.quantiles[came] / prediction.last_close),
+            new.returns[steps],
+            np.log(prediction.quantiles[steps] / prediction.last_close),
             prediction.levels,
-            None if paths is None else paths[:, came],
+            None if paths is None else paths[:, steps],
         )
-    for row in news.rows:
+    places = {step + 1: place for place, step in enumerate(steps)}
+    for row in new.rows:
         sigma, step = prediction.volatility, row["step"]
         scale = None if sigma is None else sigma * float(np.sqrt(step))
-        place = came.index(step - 1) if scores is not None and step - 1 in came else None
-        yield row | {"scale": scale} | _columns(scores, place)
+        yield row | {"scale": scale} | _columns(scores, places.get(step))
 
 
 def _columns(scores: StepScores | None, i: int | None) -> dict[str, Any]:
-    """The columns of scores at place i; all None without one."""
+    """The columns of the scores at place i; all None without a place."""
     numbers = ("crps", "pinball", "interval_score", "width", "pit", "absolute_error")
     flags = {"inside_band": "inside", "direction": "direction"}
     if scores is None or i is None:
@@ -232,135 +414,25 @@ def _columns(scores: StepScores | None, i: int | None) -> dict[str, Any]:
 
 def _whole_path(
     prediction: Prediction,
-    news: News,
+    new: NewOutcomes,
     paths: np.ndarray,
     before: Mapping[int, Mapping[str, Any]],
     scored: Mapping[Any, Any] | None,
 ) -> dict[str, Any] | None:
-    """The row of `path_evaluations` once every step has come; a new one after a correction."""
-    if not np.isfinite(news.returns).all():
+    """The row of `path_evaluations` once every step is known; a new one after a correction."""
+    if not np.isfinite(new.returns).all():
         return None
-    known_at = [row["resolved_at"] for row in (*before.values(), *news.rows)]
+    known_at = [row["resolved_at"] for row in (*before.values(), *new.rows)]
     return {
         "prediction_id": prediction.id,
         "revision": 0 if scored is None else int(scored["revision"]) + 1,
-        "energy_score": energy_score(news.returns, paths),
+        "energy_score": energy_score(new.returns, paths),
         "resolved_at": max(known_at),
     }
 
 
-CORRECTION = 1e-5
-"""A return that moved by more than this, a tenth of a basis point, was corrected. Less is the
-rounding of prices that a source rescaled."""
-
-OBSERVED, MISSING, LATE, CORRECTED = "observed", "missing", "late", "corrected"
-_PENDING, _DISPUTED, _KNOWN = "pending", "disputed", "known"
-
-Row = Mapping[str, Any]
-"""A row of `signal_evaluations`, or the part of it that says what happened."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class KnownBars:
-    """Bars that had ended at some moment.
-
-    Attributes:
-        closes: (T,) closes, indexed by open time in UTC.
-        interval: Width of a bar.
-        zone: The exchange's own clock.
-        source: Where the bars came from.
-        as_of: The moment, UTC.
-    """
-
-    closes: pd.Series
-    interval: str
-    zone: str
-    source: str
-    as_of: pd.Timestamp
-
-    @classmethod
-    def of(cls, candles: Candles, *, source: str, as_of: pd.Timestamp) -> KnownBars:
-        """The bars of candles that had ended by `as_of`; later ones are not looked at."""
-        closes = candles.frame["close"]
-        ends = bar_ends(pd.DatetimeIndex(closes.index), candles.interval, candles.zone)
-        return cls(closes[ends <= as_of], candles.interval, candles.zone, source, as_of)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class News:
-    """What is new of one prediction.
-
-    Attributes:
-        rows: What happened, for every step to be recorded: columns of `signal_evaluations`
-            without the scores.
-        returns: (H,) log-returns from the origin, NaN where none is recorded or to be recorded.
-        n_pending: Steps whose bar has not come and may still come in time.
-        n_disputed: Steps that were scored with another source's bar, which had another return.
-    """
-
-    rows: list[dict[str, Any]]
-    returns: np.ndarray
-    n_pending: int
-    n_disputed: int
-
-
-def find_news(prediction: Prediction, bars: KnownBars, recorded: Mapping[int, Row]) -> News | None:
-    """Compares a prediction with the bars.
-
-    Args:
-        prediction: What was predicted.
-        bars: What is known.
-        recorded: The newest row of `signal_evaluations` of every step that has one.
-
-    Returns:
-        What is new; None where the bars have none at the origin, so that no return is known.
-    """
-    at_origin = bars.closes.get(prediction.origin)
-    if at_origin is None:
-        return None
-    origin_close = float(at_origin)
-    places = bars.closes.index.get_indexer(prediction.timestamps)
-    closes = np.where(places >= 0, bars.closes.to_numpy()[places], np.nan)
-    ends = bar_ends(prediction.timestamps, bars.interval, bars.zone)
-    is_passed = prediction.timestamps < bars.closes.index[-1]
-    rows: list[dict[str, Any]] = []
-    returns = np.full(prediction.horizon, np.nan)
-    n_of = {_PENDING: 0, _DISPUTED: 0}
-    for i, close in enumerate(closes):
-        before = recorded.get(i + 1)
-        moved = float(np.log(close / origin_close))
-        outcome = _outcome(moved, before, bars.source, is_passed=bool(is_passed[i]))
-        if outcome in n_of:
-            n_of[outcome] += 1
-        if outcome in (OBSERVED, LATE, CORRECTED):
-            returns[i] = moved
-        elif before is not None and before["outcome"] != MISSING:
-            returns[i] = before["actual_return"]
-        if outcome in (OBSERVED, MISSING, LATE, CORRECTED):
-            came = outcome != MISSING
-            # The first value of a bar was known when it ended. That a bar is missing, has come
-            # late or was changed is known from this moment on.
-            known_at = ends[i] if outcome == OBSERVED else bars.as_of
-            rows.append(
-                {
-                    "prediction_id": prediction.id,
-                    "step": i + 1,
-                    "revision": 0 if before is None else int(before["revision"]) + 1,
-                    "timestamp": prediction.timestamps[i].to_pydatetime(),
-                    "outcome": outcome,
-                    "actual": float(close) if came else None,
-                    "origin_close": origin_close if came else None,
-                    "actual_return": moved if came else None,
-                    "ahead": bool(prediction.created_at < ends[i]),
-                    "source": bars.source,
-                    "resolved_at": known_at.to_pydatetime(),
-                }
-            )
-    return News(rows, returns, n_of[_PENDING], n_of[_DISPUTED])
-
-
 def _outcome(moved: float, before: Row | None, source: str, *, is_passed: bool) -> str:
-    """What a step has become: `moved` is the return of its bar, NaN where there is no bar."""
+    """Outcome of a step whose bar has the return `moved`, NaN without a bar."""
     if np.isnan(moved):
         if before is not None:
             return _KNOWN  # a source that forgets old bars takes nothing back
@@ -371,81 +443,5 @@ def _outcome(moved: float, before: Row | None, source: str, *, is_passed: bool) 
         return LATE
     if abs(moved - before["actual_return"]) <= CORRECTION:
         return _KNOWN
-    # Two sources seldom agree to the last digit: only the one that gave a bar can correct it.
+    # Two sources seldom agree to the last digit: only a bar's own source can correct it.
     return CORRECTED if before["source"] == source else _DISPUTED
-
-
-def bar_ends(stamps: pd.DatetimeIndex, interval: str, zone: str) -> pd.DatetimeIndex:
-    """When bars have ended for certain: an interval after they open, days by the local clock."""
-    width = interval_width(interval)
-    if is_intraday(interval):
-        return pd.DatetimeIndex(stamps + width)
-    wall = stamps.tz_convert(zone).tz_localize(None) + width
-    local = wall.tz_localize(zone, ambiguous=False, nonexistent="shift_forward")
-    return local.tz_convert("UTC")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Backtest:
-    """A forecast from an origin in the past.
-
-    Attributes:
-        forecast: What was forecast.
-        known: The bars up to the origin; 500 of them are enough.
-        source: Name of the source of the bars.
-        bars: All bars, to score with.
-    """
-
-    forecast: Forecast
-    known: Candles
-    source: str
-    bars: KnownBars
-
-
-def save_backtests(
-    store: Store, backtests: Sequence[Backtest], *, paths: KeptPaths = "none"
-) -> int:
-    """Stores forecasts and the scores of their steps; all of them, or none if it fails.
-
-    Scores are those of the paths, whether these are kept or not. What is there already stays.
-
-    Args:
-        store: Where to.
-        backtests: The forecasts.
-        paths: As for `kronos.store.save`.
-
-    Returns:
-        How many of the forecasts were not there before.
-
-    Raises:
-        InvalidRequest: As for `kronos.store.save`.
-        StoreError: The store cannot be used.
-    """
-    now = store.clock()
-    rows: list[dict[str, Any]] = []
-    kept: dict[str, dict[str, Any]] = {}
-    steps: list[dict[str, Any]] = []
-    whole: list[dict[str, Any]] = []
-    for backtest in backtests:
-        row = prediction_row(
-            backtest.forecast, backtest.known, source=backtest.source, event_context=None, now=now
-        )
-        rows.append(row)
-        if (stored := paths_row(row["id"], backtest.forecast, paths)) is not None:
-            kept[row["id"]] = stored
-        prediction = Prediction.of_row(row)
-        news = find_news(prediction, backtest.bars, {})
-        if news is not None and news.rows:
-            found = evaluate(prediction, news, backtest.forecast.log_returns(), {}, None)
-            steps += [step | {"recorded_at": now.to_pydatetime()} for step in found.steps]
-            whole += [path | {"recorded_at": now.to_pydatetime()} for path in found.paths]
-
-    def work(connection: sa.Connection) -> int:
-        added = {key for (key,) in add_rows(connection, predictions, rows)}
-        add_rows(connection, prediction_paths, [kept[key] for key in added if key in kept])
-        for table, fresh in ((signal_evaluations, steps), (path_evaluations, whole)):
-            # What was scored before may have been corrected since: its scores are not touched.
-            add_rows(connection, table, [r for r in fresh if r["prediction_id"] in added])
-        return len(added)
-
-    return store.database.write(work)

@@ -15,7 +15,7 @@ from kronos.candles import Candles
 from kronos.errors import InvalidRequest
 from kronos.forecast import Forecast
 from kronos.store.database import Database, store_url
-from kronos.store.prediction import KeptPaths, Prediction, paths_row, prediction_row, read_paths
+from kronos.store.prediction import Prediction, StoredPaths, paths_row, prediction_row, read_paths
 from kronos.store.schema import (
     TABLES,
     path_evaluations,
@@ -25,19 +25,19 @@ from kronos.store.schema import (
     upgrade,
 )
 
-__all__ = ["Saved", "Store", "add_rows"]
+__all__ = ["SaveResult", "Store", "add_rows"]
 
 _CHUNK = 200
-"""Rows per statement or transaction, where there may be many."""
+"""Rows per statement or transaction."""
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
-    """What became of a forecast that was to be stored.
+class SaveResult:
+    """Result of storing a forecast.
 
     Attributes:
         id: The prediction's id.
-        is_new: Whether it was stored now; False where the same request was there already.
+        is_new: Whether it was stored now; False where the same request was stored before.
     """
 
     id: str
@@ -47,14 +47,14 @@ class Saved:
 class Store:
     """Predictions and evaluations in one database, for any number of threads and processes.
 
-    Rows are added and never changed. What a method that writes has returned from is stored.
+    Rows are added and never changed. A method that writes returns after the commit.
 
     Args:
         url: As for `kronos.store.open_store`.
-        clock: What the time is; UTC.
+        clock: Returns the present moment, UTC; default: the machine's clock.
 
     Raises:
-        InvalidRequest: The URL names no database that can be used.
+        InvalidRequest: The URL names no usable database.
         StoreError: The database cannot be used.
     """
 
@@ -67,7 +67,7 @@ class Store:
 
     @property
     def address(self) -> str:
-        """Where the store is, fit to be printed."""
+        """Address of the store for printing."""
         return self.database.address
 
     def save(
@@ -77,9 +77,9 @@ class Store:
         *,
         source: str | None = None,
         event_context: Mapping[str, Any] | None = None,
-        paths: KeptPaths = "close",
-    ) -> Saved:
-        """Stores a forecast, and those it was made of; see `kronos.store.save`."""
+        paths: StoredPaths = "close",
+    ) -> SaveResult:
+        """Stores a forecast and its members; see `kronos.store.save`."""
         now = self.clock()
         stored = []
         for each in (forecast, *forecast.members):
@@ -88,19 +88,19 @@ class Store:
 
         def work(connection: sa.Connection) -> bool:
             added = []
-            for row, kept in stored:
+            for row, paths_of_row in stored:
                 added.append(bool(add_rows(connection, predictions, [row])))
-                if added[-1] and kept is not None:
-                    add_rows(connection, prediction_paths, [kept])
+                if added[-1] and paths_of_row is not None:
+                    add_rows(connection, prediction_paths, [paths_of_row])
             return added[0]
 
-        return Saved(stored[0][0]["id"], self.database.write(work))
+        return SaveResult(stored[0][0]["id"], self.database.write(work))
 
     def get(self, prediction_id: str) -> Prediction:
-        """A prediction by its id, or by the beginning of one.
+        """A prediction by its id, or by the beginning of its id.
 
         Raises:
-            InvalidRequest: There is none, or more than one.
+            InvalidRequest: No prediction has that id, or more than one.
         """
         if not prediction_id or set(prediction_id) - set("0123456789abcdef"):
             raise InvalidRequest(
@@ -118,10 +118,10 @@ class Store:
         return found[0]
 
     def paths(self, prediction: Prediction) -> dict[str, np.ndarray]:
-        """The kept columns of a prediction's paths, each (N, H); empty where none are kept.
+        """The stored columns of a prediction's paths, each (N, H); empty where none are stored.
 
         Raises:
-            StoreDamaged: The bytes are not those that were stored.
+            StoreDamaged: The bytes do not have their digest.
         """
         wanted = prediction_paths.c.prediction_id == prediction.id
         with self.database.reading() as connection:
@@ -136,7 +136,7 @@ class Store:
         source: str | None = None,
         model: str | None = None,
     ) -> Iterator[Prediction]:
-        """Predictions, oldest origin first; what is given must be equal."""
+        """Predictions, oldest origin first; given arguments must be equal."""
         given = {
             "instrument": instrument,
             "interval": interval,
@@ -152,14 +152,14 @@ class Store:
                 yield Prediction.of_row(dict(row))
 
     def series(self) -> list[tuple[str, str, str]]:
-        """(source, instrument, interval) of every series with predictions, in order."""
+        """(source, instrument, interval) of every series with predictions, sorted."""
         columns = (predictions.c.source, predictions.c.instrument, predictions.c.interval)
         with self.database.reading() as connection:
             rows = connection.execute(sa.select(*columns).distinct().order_by(*columns))
             return [(source, instrument, interval) for source, instrument, interval in rows]
 
     def first_origin(self, *, instrument: str, interval: str, source: str) -> pd.Timestamp:
-        """Origin of the oldest prediction of a series, UTC; NaT where there is none."""
+        """Origin of the oldest prediction of a series, UTC; NaT without one."""
         given = {"instrument": instrument, "interval": interval, "source": source}
         query = sa.select(sa.func.min(predictions.c.origin))
         for name, value in given.items():
@@ -178,7 +178,7 @@ class Store:
         )
 
     def path_evaluations(self, prediction_ids: Sequence[str] | None = None) -> pd.DataFrame:
-        """The newest energy score of every prediction that has one."""
+        """The newest energy score of every prediction, where it has one."""
         return self._newest(path_evaluations, ["prediction_id"], prediction_ids=prediction_ids)
 
     def counts(self) -> dict[str, int]:
@@ -190,7 +190,7 @@ class Store:
             }
 
     def close(self) -> None:
-        """Closes the connections to the database."""
+        """Closes the idle connections."""
         self.database.close()
 
     def __enter__(self) -> Store:
@@ -217,15 +217,15 @@ class Store:
 def add_rows(
     connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]
 ) -> list[tuple[Any, ...]]:
-    """Adds the rows whose keys are not there yet.
+    """Adds the rows whose keys are new.
 
     Returns:
-        The primary keys of the rows that were added.
+        The primary keys of the added rows.
     """
     if not rows:
         return []
     insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     keys = table.primary_key.columns
-    # Not the count of rows: drivers disagree on what that is.
+    # Drivers disagree on the number of added rows, so that their keys are returned.
     statement = insert(table).on_conflict_do_nothing(index_elements=list(keys)).returning(*keys)
     return [tuple(row) for row in connection.execute(statement, [dict(row) for row in rows])]

@@ -1,4 +1,4 @@
-"""The environment variable of the store, by which it can be switched off. Imports nothing heavy."""
+"""The environment variable that names the store or switches it off. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ __all__ = ["OFF", "VARIABLE", "is_off"]
 VARIABLE = "KRONOS_STORE"
 """Environment variable that names the store where no argument does."""
 OFF = "off"
-"""What the variable says where nothing is to be stored."""
+"""Value of the variable that switches the store off."""
 
 
 def is_off() -> bool:
-    """Whether the user wants nothing stored."""
+    """Whether the store is switched off."""
     return os.environ.get(VARIABLE, "").strip().casefold() == OFF

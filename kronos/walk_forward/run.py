@@ -17,8 +17,8 @@ from kronos.errors import ForecastCancelled, InvalidRequest, KronosError
 from kronos.forecast import Forecast, Progress
 from kronos.serving.engine import Engine
 from kronos.serving.jobs import JobStatus, Priority
-from kronos.store.prediction import KeptPaths
-from kronos.store.scoring import Backtest, KnownBars, save_backtests
+from kronos.store.prediction import StoredPaths
+from kronos.store.scoring import KnownBars, ScoredForecast, save_scored
 from kronos.store.store import Store
 from kronos.walk_forward.plan import Series, WalkPlan, choose_origins
 from kronos.walk_forward.stored import WindowKey, stored_windows, window_key
@@ -63,7 +63,7 @@ def walk_forward(
     plan: WalkPlan,
     *,
     progress: Progress | None = None,
-    paths: KeptPaths = "none",
+    paths: StoredPaths = "none",
 ) -> WalkReport:
     """Forecasts every origin with every model, and stores forecasts and scores.
 
@@ -181,7 +181,7 @@ def _save(
     answers: Sequence[Forecast | KronosError],
     bars: _Bars,
     problems: Counter[str],
-    paths: KeptPaths,
+    paths: StoredPaths,
 ) -> int:
     kept = []
     for window, answer in zip(windows, answers, strict=True):
@@ -189,8 +189,8 @@ def _save(
             problems[f"{window.series.candles.symbol}, {model.name}: {answer}"] += 1
         else:
             known = window.known(0)
-            kept.append(Backtest(answer, known, window.series.source, bars.of(window.series)))
-    return save_backtests(store, kept, paths=paths)
+            kept.append(ScoredForecast(answer, known, window.series.source, bars.of(window.series)))
+    return save_scored(store, kept, paths=paths)
 
 
 def _key(window: Window, model: AskedModel, plan: WalkPlan) -> WindowKey:
