@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser", "run"]
 
-_PRETRAINED_UNTIL = "2024-07-01"
-
 
 def add_parser(subparsers: Any) -> None:
     """Describes the command; see `kronos.cli`."""
@@ -237,13 +235,16 @@ def _show(line: dict[str, Any]) -> None:
 
 
 def _announce(material: Material, settings: FinetuneSettings) -> None:
+    from kronos import models
+
     parts = material.parts
     _say(
         f"{material.base.name}: learning from {len(parts.train.times):,} bars before "
         f"{parts.cut_off:%Y-%m-%d}, choosing by {len(parts.validation.times):,} from there on; "
         f"windows of {settings.context} + {settings.horizon} bars."
     )
-    if f"{parts.cut_off:%Y-%m-%d}" < _PRETRAINED_UNTIL and material.base.name.startswith("Kronos"):
+    sees_training = parts.cut_off.date() < models.PRETRAINED_UNTIL
+    if sees_training and material.base.name.startswith("Kronos"):
         _say(
             "The published weights have seen bars until June 2024: scores on those are better "
             "than they should be."

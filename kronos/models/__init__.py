@@ -17,7 +17,6 @@ from __future__ import annotations
 from kronos.models.adapters import weights_sha256
 from kronos.models.checked import Checked, checked
 from kronos.models.checkpoints import describe_bundle
-from kronos.models.chronos import draws_tokens
 from kronos.models.cut_offs import PRETRAINED_UNTIL, cut_off
 from kronos.models.inventory import (
     Entry,
@@ -29,7 +28,18 @@ from kronos.models.inventory import (
     verify,
 )
 from kronos.models.loading import Located, checkpoint_folder, checkpoint_pair, load, locate
-from kronos.models.registry import BUNDLED, CHRONOS, ENSEMBLE, PUBLISHED, PublishedModel
+from kronos.models.registry import (
+    BUNDLED,
+    CHRONOS,
+    ENSEMBLE,
+    PUBLISHED,
+    Kind,
+    PublishedModel,
+    Reference,
+    draws_tokens,
+    kind_of,
+    resolve,
+)
 
 __all__ = [
     "BUNDLED",
@@ -39,8 +49,10 @@ __all__ = [
     "PUBLISHED",
     "Checked",
     "Entry",
+    "Kind",
     "Located",
     "PublishedModel",
+    "Reference",
     "available",
     "checked",
     "checkpoint_folder",
@@ -51,9 +63,11 @@ __all__ = [
     "download",
     "draws_tokens",
     "install",
+    "kind_of",
     "load",
     "locate",
     "require_free",
+    "resolve",
     "verify",
     "weights_sha256",
 ]

@@ -186,6 +186,17 @@ def describe_bundle(folder: str | Path, *, lookback: int, max_context: int) -> C
     return card
 
 
+def is_chronos_folder(folder: Path) -> bool:
+    """Whether a folder holds a checkpoint whose configuration is that of Chronos-2."""
+    if not (folder / WEIGHTS_NAME).is_file():
+        return False
+    try:
+        config = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and "chronos_config" in config
+
+
 def count_parameters(folder: Path) -> int:
     """Learnable parameters of a checkpoint folder, counted in the header of its weights.
 

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from kronos.errors import CheckpointInvalid, CheckpointUnavailable, InvalidRequest
 from kronos.models import hub
-from kronos.models.adapters import AdapterFacts, adapter_path, check_base, read_facts
+from kronos.models.adapters import AdapterFacts, check_base, read_facts
 from kronos.models.checkpoints import Card, bundled_folder, pair_of, weights_digest
-from kronos.models.chronos import find_chronos, load_found
+from kronos.models.chronos import ChronosSource, load_found
 from kronos.models.hub import Progress, Repository
-from kronos.models.hub.repository import WEIGHTS_NAME
-from kronos.models.registry import BUNDLED, PUBLISHED, published, unknown
+from kronos.models.registry import BUNDLED, PUBLISHED, published, resolve, unknown
 from kronos.system import collector_paused
 
 if TYPE_CHECKING:
@@ -95,36 +94,38 @@ def load(
         CheckpointCorrupt: Bytes do not match their digest.
         CheckpointInvalid: A file is missing or does not fit.
     """
-    if (found := find_chronos(name_or_path)) is not None:
+    found = resolve(name_or_path)
+    if found.kind == "chronos":
         if tokenizer is not None:
             raise InvalidRequest(f"Chronos-2 has no tokenizer; leave out tokenizer={tokenizer!r}.")
-        other: Any = load_found(found, device=device, max_context=max_context, progress=progress)
+        source = ChronosSource(found.model, found.path)
+        other: Any = load_found(source, device=device, max_context=max_context, progress=progress)
         return cast("KronosPredictor", other)  # which has the interface of one
-    source = locate(name_or_path, tokenizer=tokenizer, progress=progress)
-    # torch takes seconds to import: last, so that every mistake above is told at once.
+    located = locate(name_or_path, tokenizer=tokenizer, progress=progress)
+    # torch takes seconds to import: last, so that every mistake above is reported at once.
     with collector_paused():
         from kronos.decoding.weights import fastest_dtype
         from kronos.forecasters.kronos import KronosPredictor, best_device, usable_device
         from kronos.nn.checkpoint import load_model, load_tokenizer
 
     where = best_device() if device is None else usable_device(device)
-    model = load_model(source.model)
-    if source.adapter is not None:
+    model = load_model(located.model)
+    if located.adapter is not None:
         from kronos.models.merging import load_adapter, merge
 
-        path, facts = source.adapter
+        path, facts = located.adapter
         merge(model, load_adapter(path, facts), facts.scale)
     if dtype == "fastest":
         dtype = fastest_dtype(model, where)
     return KronosPredictor(
         model,
-        load_tokenizer(source.tokenizer),
+        load_tokenizer(located.tokenizer),
         device=where,
         dtype=dtype,
-        max_context=max_context or source.max_context,
-        name=source.name,
-        revision=source.revision,
-        lookback=source.lookback,
+        max_context=max_context or located.max_context,
+        name=located.name,
+        revision=located.revision,
+        lookback=located.lookback,
     )
 
 
@@ -173,38 +174,33 @@ def locate(
 
     Takes and raises what `load` does, but loads nothing, and refuses Chronos-2.
     """
-    if find_chronos(name_or_path) is not None:
+    found = resolve(name_or_path)
+    if found.kind == "chronos":
         raise InvalidRequest(
             f"{name_or_path} is Chronos-2 and no Kronos: it has no tokenizer, takes no adapter and "
             "is not trained here. It can be asked for forecasts."
         )
-    if isinstance(name_or_path, str):
-        is_bundled = name_or_path.strip().casefold() == BUNDLED
-        model = None if is_bundled else published(name_or_path)
-        if (is_bundled or model) and tokenizer is not None:
-            raise InvalidRequest(
-                f"{name_or_path} comes with its own tokenizer; leave out tokenizer={tokenizer!r}."
-            )
-        if is_bundled:
-            return _bundled()
-        if model is not None:  # a Kronos, so two folders
-            folders = hub.fetch(model.repositories, progress=progress)
-            return Located(
-                model.title,
-                model.name,
-                model.model.revision,
-                folders[0],
-                folders[1],
-                model.max_context,
-            )
-        if (adapter := adapter_path(name_or_path)) is not None:
-            return _adapted(adapter, tokenizer, progress)
-        if not _looks_like_path(name_or_path):
-            raise unknown(name_or_path)
-    path = Path(name_or_path).expanduser()
-    if path.is_file() and path.suffix == ".safetensors" and path.name != WEIGHTS_NAME:
-        return _adapted(path, tokenizer, progress)
-    return _local(path, tokenizer, progress)
+    if tokenizer is not None and found.kind in ("bundled", "published"):
+        raise InvalidRequest(
+            f"{name_or_path} comes with its own tokenizer; leave out tokenizer={tokenizer!r}."
+        )
+    if found.kind == "bundled":
+        return _bundled()
+    if (model := found.model) is not None:  # a Kronos, so two folders
+        folders = hub.fetch(model.repositories, progress=progress)
+        return Located(
+            name=model.title,
+            reference=model.name,
+            revision=model.model.revision,
+            model=folders[0],
+            tokenizer=folders[1],
+            max_context=model.max_context,
+        )
+    if found.path is None:  # baselines and the ensemble have no checkpoint
+        raise unknown(str(name_or_path))
+    if found.kind == "adapter":
+        return _adapted(found.path, tokenizer, progress)
+    return _local(found.path, tokenizer, progress)
 
 
 def _adapted(
@@ -287,8 +283,3 @@ def _published_tokenizer(name: str) -> Repository | None:
         if short in {repo_id, repo_id.rsplit("/", 1)[-1]}:
             return model.tokenizer
     return None
-
-
-def _looks_like_path(text: str) -> bool:
-    separators = {"/", os.sep}
-    return text.startswith((".", "~")) or any(s in text for s in separators) or Path(text).exists()

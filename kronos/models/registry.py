@@ -1,26 +1,47 @@
-"""The published models: repositories, pinned revisions, digests, sizes.
+"""Names of models: what a name or path means, and the published models behind short names.
 
 Revisions, context lengths and parameter counts are those of the published checkpoints
 (NeoQuasar on the Hugging Face hub, arXiv 2508.02739). The digests are the SHA-256 the hub
 reports for these revisions; several independent public projects that pin the same revisions
-record the same values. So it is with Chronos-2, but for some sizes and one digest, which are left
-to what the hub reports. A download with other bytes is refused, whatever a mirror says.
+record the same values. The same holds for Chronos-2, except for some sizes and one digest, for
+which the hub's report counts. A download with other bytes is refused, from any mirror.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 from kronos.errors import CheckpointUnavailable, InvalidRequest
-from kronos.forecasters.baselines import BASELINES
-from kronos.models.hub.repository import Repository, repository
+from kronos.forecasters.baselines import BASELINES, find
+from kronos.models.adapters import adapter_path
+from kronos.models.checkpoints import is_chronos_folder
+from kronos.models.hub.repository import WEIGHTS_NAME, Repository, repository
 
-__all__ = ["BUNDLED", "CHRONOS", "ENSEMBLE", "PUBLISHED", "PublishedModel", "published"]
+__all__ = [
+    "BUNDLED",
+    "CHRONOS",
+    "ENSEMBLE",
+    "PUBLISHED",
+    "Kind",
+    "PublishedModel",
+    "Reference",
+    "draws_tokens",
+    "kind_of",
+    "published",
+    "resolve",
+    "unknown",
+]
 
 BUNDLED = "bundled"
 """Name of the checkpoint that ships with the project."""
 ENSEMBLE = "ensemble"
-"""Name of several models asked as one, which is in no list of checkpoints."""
+"""Name of the weighted ensemble of several forecasters, which has no files of its own."""
+
+Kind = Literal["bundled", "published", "chronos", "adapter", "folder", "baseline", "ensemble"]
+"""What a name or path means; "published" is a Kronos of the hub, "chronos" a Chronos-2."""
 
 _OWNERS = ("neoquasar/", "amazon/", "autogluon/")
 _FAMILY = "kronos-"
@@ -156,6 +177,76 @@ CHRONOS: dict[str, PublishedModel] = {
     ),
 }
 """Chronos-2 on the hub (arXiv 2510.15821), smallest first; parameters as published, rounded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What a name or path means.
+
+    Attributes:
+        kind: The kind of forecaster.
+        name: Its name in lists; the path as given for an adapter's file and for a folder.
+        model: The model on the hub, for "published" and a "chronos" by name.
+        path: The adapter's file, or the folder, for the kinds that have one.
+    """
+
+    kind: Kind
+    name: str
+    model: PublishedModel | None = None
+    path: Path | None = None
+
+
+def resolve(name_or_path: str | os.PathLike[str]) -> Reference:
+    """What a name or path means; loads nothing and makes no request.
+
+    Names win over files of the same name: write "./garch" for a folder called garch.
+
+    Args:
+        name_or_path: A name in any case, the path of a checkpoint folder, or an adapter's file.
+            A path need not exist.
+
+    Raises:
+        InvalidRequest: There is no such name.
+        CheckpointUnavailable: Kronos-large, whose weights are not public.
+    """
+    if isinstance(name_or_path, str):
+        name = name_or_path.strip().casefold()
+        if name == BUNDLED:
+            return Reference("bundled", BUNDLED)
+        if name == ENSEMBLE:
+            return Reference("ensemble", ENSEMBLE)
+        if (baseline := find(name)) is not None:
+            return Reference("baseline", baseline.name)
+        if (model := published(name)) is not None:
+            return Reference("chronos" if model.is_chronos else "published", model.name, model)
+        if (adapter := adapter_path(name)) is not None:
+            return Reference("adapter", adapter.stem, path=adapter)
+        if not looks_like_path(name_or_path):
+            raise unknown(name_or_path)
+    path = Path(name_or_path).expanduser()
+    if path.is_file() and path.suffix == ".safetensors" and path.name != WEIGHTS_NAME:
+        return Reference("adapter", str(name_or_path), path=path)
+    kind: Kind = "chronos" if is_chronos_folder(path) else "folder"
+    return Reference(kind, str(name_or_path), path=path)
+
+
+def kind_of(name_or_path: str | os.PathLike[str]) -> Kind | None:
+    """The kind of forecaster that a name or path means; None for an unknown name."""
+    try:
+        return resolve(name_or_path).kind
+    except InvalidRequest:
+        return None
+
+
+def draws_tokens(name_or_path: str | os.PathLike[str]) -> bool:
+    """Whether temperature, top-p and top-k have an effect on a model's forecasts."""
+    return kind_of(name_or_path) not in ("chronos", "baseline", "ensemble")
+
+
+def looks_like_path(text: str) -> bool:
+    """Whether a text that is no known name can only be a path."""
+    separators = {"/", os.sep}
+    return text.startswith((".", "~")) or any(s in text for s in separators) or Path(text).exists()
 
 
 def published(name: str) -> PublishedModel | None:

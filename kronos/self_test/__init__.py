@@ -27,7 +27,7 @@ def run_self_test(
 
     Args:
         engine: Loads the model and forecasts with it.
-        name: A name of the zoo.
+        name: Name of a model in the list of models.
         watch: Called again and again with the number of steps done; raising ends the test.
 
     Raises:

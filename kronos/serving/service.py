@@ -47,7 +47,7 @@ _engine: Engine | None = None
 
 
 def new_engine(device: str | None = None) -> Engine:
-    """An engine that loads models by the names of the zoo, baselines and the ensemble by theirs.
+    """An engine that loads models, baselines and the ensemble by name.
 
     Args:
         device: Where to compute, such as "cpu" or "cuda"; None takes a GPU when there is one.

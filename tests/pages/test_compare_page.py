@@ -7,7 +7,7 @@ import json
 from streamlit.testing.v1 import AppTest
 
 from data_sources.samples import SAMPLES, load_sample
-from kronos import models as zoo
+from kronos import models
 from kronos.decoding.drawing import Drawing
 from kronos.errors import CheckpointUnavailable
 from kronos.forecast import SamplingParameters
@@ -41,11 +41,11 @@ def states(app: AppTest) -> list[str]:
 def test_a_first_visit_compares_the_model_with_the_cone():
     app = run_until(compare(), has_comparison)
     assert "BTCUSD: 2 forecasts of the next 6 bars of 30m" in words(app)
-    models = app.dataframe[0].value
-    assert models["model"].tolist() == ["A · Bundled", "B · EWMA cone"]
-    assert models["parameters"].tolist() == [caches.models()[0].n_parameters, 1]
-    assert (models["seconds"] > 0).all()
-    assert "CRPS" not in models, "nothing is known of what came"
+    table = app.dataframe[0].value
+    assert table["model"].tolist() == ["A · Bundled", "B · EWMA cone"]
+    assert table["parameters"].tolist() == [caches.models()[0].n_parameters, 1]
+    assert (table["seconds"] > 0).all()
+    assert "CRPS" not in table, "nothing is known of what came"
     assert app.dataframe[1].value["bar"].tolist() == [1, 1, 3, 3, 6, 6]
     assert not app.error
 
@@ -59,7 +59,7 @@ def test_one_model_at_two_temperatures_is_shared_with_the_forecast_page(fresh_se
     candles = load_sample(next(iter(SAMPLES)))
     same = ForecastRequest(
         data_id=data_id(candles),
-        model=zoo.BUNDLED,
+        model=models.BUNDLED,
         revision=caches.models()[0].revision,
         horizon=6,
         sampling=SamplingParameters(sample_count=20, seed=int(fresh_seed)),
@@ -71,11 +71,11 @@ def test_one_model_at_two_temperatures_is_shared_with_the_forecast_page(fresh_se
 def test_a_past_origin_is_scored():
     link = {"data": SAMPLE_TITLES[3], "origin": "2010-06-01", "models": "4"}
     app = run_until(compare(**link), has_comparison)
-    models = app.dataframe[0].value
-    assert models["model"].str[0].tolist() == list("ABCD")
-    assert (models["bars known"] == 6).all()
-    assert (models["CRPS"] > 0).all()
-    assert models["coverage"].between(0, 100).all()
+    table = app.dataframe[0].value
+    assert table["model"].str[0].tolist() == list("ABCD")
+    assert (table["bars known"] == 6).all()
+    assert (table["CRPS"] > 0).all()
+    assert table["coverage"].between(0, 100).all()
     assert "has the lowest CRPS" in words(app)
     assert set(app.dataframe[1].value["80% band"]) <= {"inside", "outside"}
 
@@ -95,7 +95,7 @@ def test_a_link_with_impossible_settings_falls_back():
     assert not app.exception
     assert not app.error
     first, second = (run.request for run in app.session_state["compare_runs"])
-    assert (first.model, second.model, first.sampling.T) == (zoo.BUNDLED, "ewma", 1.0)
+    assert (first.model, second.model, first.sampling.T) == (models.BUNDLED, "ewma", 1.0)
 
 
 def test_changed_settings_ask_for_run_and_run_obeys(fresh_seed):
@@ -171,7 +171,7 @@ def test_a_missing_model_waits_for_a_click_and_keeps_its_letter(monkeypatch):
         fetched.append(name)
         raise CheckpointUnavailable(f"{name}: the hub cannot be reached.")
 
-    monkeypatch.setattr(zoo, "download", refuse)
+    monkeypatch.setattr(models, "download", refuse)
     app = run_until(compare(models="3", b="Kronos-mini"), has_comparison)
     assert "Kronos-mini is not on this machine" in words(app)
     assert app.dataframe[0].value["model"].str[0].tolist() == ["A", "C"]

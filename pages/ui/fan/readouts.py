@@ -12,10 +12,8 @@ from kronos.calendars import calendar_note
 from kronos.calendars.intervals import is_intraday
 from kronos.candles import Candles
 from kronos.forecast import Forecast
+from kronos.models import PRETRAINED_UNTIL
 from pages.ui.chart.scene import Scene, build_scene, n_known, price_decimals
-
-CUT_OFF = pd.Timestamp("2024-06-30", tz="UTC")
-"""End of the bars that the published models were trained on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +153,13 @@ def cautions(candles: Candles, forecast: Forecast, *, is_published: bool) -> lis
         )
     if sampling.T > 1:
         notes.append(f"T = {sampling.T:g} makes the fan wider than what the model believes.")
-    if is_published and forecast.origin <= CUT_OFF:
+    is_trained_on = forecast.origin < pd.Timestamp(PRETRAINED_UNTIL, tz="UTC")
+    if is_published and is_trained_on:
         notes.append(
             "The published models were trained on bars up to June 2024. This forecast starts "
             "before, so the model may have seen what came: a hit here proves nothing."
         )
-    if is_published and forecast.origin > CUT_OFF:
+    if is_published and not is_trained_on:
         notes.append(
             "The origin lies after June 2024, where the published models' training data ends: "
             "what came was unknown to the model."

@@ -11,7 +11,6 @@ import streamlit as st
 from kronos import models
 from kronos.candles import Candles
 from kronos.forecast import Forecast
-from kronos.forecasters import baselines
 from pages.ui.fan import readouts
 from pages.ui.fan.calibration import PROMISE
 from pages.ui.frame.glossary import meaning
@@ -67,25 +66,24 @@ def show_cautions(source: ChosenCandles, forecast: Forecast) -> None:
 
 def caution_notes(source: ChosenCandles, forecast: Forecast) -> list[str]:
     """What a reader of this fan must know, in words."""
-    is_bundled = forecast.model_name == models.BUNDLED
+    kind = models.kind_of(forecast.model_name)
     adapter = next(
         (entry for entry in caches.models() if entry.base and entry.name == forecast.model_name),
         None,
     )
-    is_chronos = forecast.model_name.casefold() in models.CHRONOS
-    is_published = not (is_bundled or is_chronos or baselines.find(forecast.model_name))
+    is_published = kind not in ("bundled", "chronos", "baseline")
     if forecast.weights is not None:
         is_published = not models.PUBLISHED.keys().isdisjoint(forecast.weights)
     if adapter is not None:
         is_published = adapter.base in models.PUBLISHED
     notes = readouts.cautions(source.candles, forecast, is_published=is_published)
-    if is_chronos:
+    if kind == "chronos":
         notes.append(
             "Chronos-2 gives the range of every bar alone. How bars hang together along a path is "
             "borrowed from a block bootstrap of the bars before, and with it the chance to touch a "
             "level. Which market prices it learned from is not said."
         )
-    if is_bundled and source.is_sample:
+    if kind == "bundled" and source.is_sample:
         notes.append(
             "The bundled model may have been trained on bars like these samples: a demonstration, "
             "not evidence of skill."

@@ -1,12 +1,12 @@
-"""What can be compared: every model the zoo lists, the ensemble, and every baseline."""
+"""What can be compared: every listed model, the ensemble, and every baseline."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from kronos import models as zoo
 from kronos.errors import InvalidRequest
 from kronos.forecasters import baselines
+from kronos.models import ENSEMBLE, Entry
 from pages.ui.inputs.request import ForecastRequest
 from pages.ui.jobs import caches
 
@@ -61,7 +61,7 @@ def title_of(request: ForecastRequest) -> str:
     return ", ".join(parts)
 
 
-def model_state(entry: zoo.Entry) -> str:
+def model_state(entry: Entry) -> str:
     """Size of a model and whether it is here, in a few words."""
     size = f"{entry.n_bytes / 1e6:,.0f} MB"
     where = {
@@ -76,7 +76,7 @@ def model_state(entry: zoo.Entry) -> str:
     return f"{entry.n_parameters / 1e6:,.1f} million parameters{reads}, {where}"
 
 
-def ensemble_entry() -> zoo.Entry | None:
+def ensemble_entry() -> Entry | None:
     """The ensemble as a list of models shows it; None where its weights cannot be read."""
     try:
         weights = caches.ensemble()
@@ -84,8 +84,8 @@ def ensemble_entry() -> zoo.Entry | None:
         return None
     members = {entry.name: entry for entry in caches.models() if entry.name in weights.members}
     states = {entry.state for entry in members.values()}
-    return zoo.Entry(
-        name=zoo.ENSEMBLE,
+    return Entry(
+        name=ENSEMBLE,
         title="Ensemble",
         state="broken" if states & {"broken", "downloadable"} else "cached",
         n_bytes=sum(entry.n_bytes for entry in members.values()),
@@ -103,7 +103,7 @@ def ensemble_remark() -> str:
     return f"Averages {', '.join(weights.members)}. Weights: {weights.reason}"
 
 
-def _of_model(entry: zoo.Entry) -> Choice:
+def _of_model(entry: Entry) -> Choice:
     return Choice(
         name=entry.name,
         title=entry.title,

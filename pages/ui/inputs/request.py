@@ -26,7 +26,7 @@ class ForecastRequest:
 
     Attributes:
         data_id: Digest of the candles.
-        model: Name of the model, as the zoo knows it.
+        model: Name of the model, as for `kronos.models.load`, of a baseline or of the ensemble.
         revision: Revision of the model's weights.
         horizon: Number of bars ahead.
         sampling: How futures are drawn.

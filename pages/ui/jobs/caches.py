@@ -8,16 +8,16 @@ import json
 import streamlit as st
 
 from data_sources.csv.reader import CsvChoices, CsvReading, read_csv
-from kronos import models as zoo
 from kronos.calibration import CalibrationState, load_state
 from kronos.ensemble.weights import EnsembleWeights, load_weights
+from kronos.models import Entry, available, locate
 from pages.ui.inputs.event_readers import is_at_hand, reads_events
 
 
 @st.cache_data(show_spinner=False, ttl=5)
-def models() -> list[zoo.Entry]:
+def models() -> list[Entry]:
     """Every model and whether it is on this machine, looked up again every few seconds."""
-    return zoo.available()
+    return available()
 
 
 def needs_download(model: str) -> bool:
@@ -32,7 +32,7 @@ def model_config(name: str) -> dict[str, int]:
     Raises:
         CheckpointError: It cannot be used.
     """
-    folder = zoo.locate(name).model
+    folder = locate(name).model
     found: dict[str, int] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     return found
 

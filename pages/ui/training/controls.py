@@ -59,7 +59,7 @@ def choose_base() -> models.Entry:
     here = [
         entry
         for entry in caches.models()
-        if entry.is_here and not entry.base and entry.name not in models.CHRONOS
+        if entry.is_here and models.kind_of(entry.name) in ("bundled", "published")
     ]
     if not here:
         raise InvalidRequest("No model is on this machine. Download one on the Models page.")

@@ -19,7 +19,7 @@ class WatchRequest:
     Attributes:
         entries: What is forecast, in the order of the table.
         source: Name of the source of the symbols.
-        model: Name of the model, as the zoo knows it.
+        model: Name of the model, as for `kronos.models.load`.
         revision: Revision of the model's weights.
         horizon: Number of bars ahead.
         sampling: How futures are drawn.

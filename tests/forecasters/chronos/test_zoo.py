@@ -1,4 +1,4 @@
-"""Chronos-2 in the zoo: by name, by folder, through the engine, and what is said without it."""
+"""Chronos-2 among the models: by name, by folder, through the engine, and without its package."""
 
 from __future__ import annotations
 
