@@ -1,4 +1,16 @@
-"""Market calendars: which one bars keep, and when their next bars open."""
+"""Market calendars: the calendar of an instrument, and the times of its next bars.
+
+exchanges.py  calendars by code, their clocks and regular hours
+records.py    recorded sessions of an exchange
+sessions.py   sessions between two dates, beyond the records as well
+fx_week.py    the FX week
+intervals.py  bar widths
+symbols.py    calendar and asset class from a ticker
+infer.py      calendar from the bars
+placement.py  timestamps of bars placed in UTC
+future.py     times of the next bars
+spans.py      span of time of a bar
+"""
 
 from kronos.calendars.exchanges import (
     ALWAYS_OPEN,

@@ -1,7 +1,7 @@
-"""Facts about markets: which clock they use and when they are usually open.
+"""Facts about markets: their clocks and regular hours.
 
-The regular hours recognise an exchange by its bars without loading its whole calendar; the
-future always comes from the calendar itself (`kronos.calendars.sessions`).
+The regular hours identify the exchange of bars without loading its whole calendar; future times
+always follow from the calendar itself (`kronos.calendars.sessions`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Exchange:
     """Regular hours of one exchange.
 
     Attributes:
-        title: Name to show.
+        title: Name for display.
         zone: IANA name of its clock.
         open: Minutes after local midnight of the first trade.
         close: Minutes after local midnight of the last trade.
@@ -52,8 +52,8 @@ class Exchange:
     pause: tuple[int, int] | None = None
 
 
-# Ordered by preference: the first of equally good matches is taken. Exchanges whose calendar
-# takes many seconds to build (Seoul) come last.
+# Ordered by preference: the first of equally good matches wins. Exchanges whose calendar takes
+# many seconds to build (Seoul) are last.
 EXCHANGES: dict[str, Exchange] = {
     "XNYS": Exchange("New York", "America/New_York", 570, 960),
     "XLON": Exchange("London", "Europe/London", 480, 990),
@@ -95,7 +95,7 @@ EXCHANGES: dict[str, Exchange] = {
 
 
 def calendar_title(calendar: str) -> str:
-    """What to call a calendar in a sentence or a label."""
+    """Title of a calendar for a sentence or a label."""
     if calendar in _TITLES:
         return _TITLES[calendar]
     known = EXCHANGES.get(calendar)
@@ -114,7 +114,7 @@ def calendar_zone(calendar: str) -> str:
 
 
 def check_zone(zone: str) -> str:
-    """The zone itself, once it is known to exist.
+    """Returns the zone if it exists.
 
     Raises:
         InvalidCandles: It is not an IANA name.

@@ -1,4 +1,4 @@
-"""Timestamps of the bars that come next."""
+"""Open times of the next bars."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def future_timestamps(
 ) -> pd.DatetimeIndex:
     """Open times of the next n bars.
 
-    The bars go on as they were: at the times of day (from the session's opening) that recent
-    sessions carry, so that bars stamped with their end, bars before the opening and lunch
-    breaks stay what they are. Sessions, holidays and early closes are the calendar's; after a
-    early close no bar follows. Beyond the dates for which an exchange's holidays are recorded,
-    every weekday counts as a session (`calendar_note` says when that happens).
+    The pattern of the bars continues: at the times of day, counted from the session's opening, of
+    recent sessions, so that bars stamped with their end, bars before the opening and lunch breaks
+    stay the same. Sessions, holidays and early closes are the calendar's; no bar follows an early
+    close. Beyond the recorded holidays of an exchange, every weekday counts as a session
+    (`calendar_note` says so).
 
     Args:
-        last: The bars so far (the more, the better their pattern is known) or the last open
-            time alone; aware, the last one being the origin.
+        last: Open times so far (more of them show more of the pattern), or the last one alone;
+            aware; the last one is the origin.
         n: Number of bars, 1 to 10,000.
         interval: Name of the bar width.
         calendar: "24/7", "fx", "weekdays" or an exchange code.
-        zone: Clock on which days and weeks are counted.
+        zone: Clock of days and weeks.
 
     Returns:
         (n,) strictly increasing timestamps in UTC, all after the last bar.
@@ -72,7 +72,7 @@ def future_timestamps(
 
 
 def calendar_note(calendar: str, last: pd.Timestamp) -> str | None:
-    """What to say when timestamps up to `last` go beyond the recorded holidays; else None."""
+    """A note for timestamps up to `last` beyond the recorded holidays; else None."""
     if calendar in (ALWAYS_OPEN, FX):
         return None
     until = holidays_known_until(calendar)
@@ -90,7 +90,7 @@ def _localize(wall: pd.DatetimeIndex, zone: str) -> pd.DatetimeIndex:
 
 
 def _steps(last: pd.Timestamp, n: int, days: int, zone: str) -> pd.DatetimeIndex:
-    """Every so many days at the same wall-clock time."""
+    """Every `days` days at the same wall-clock time."""
     wall = last.tz_convert(zone).tz_localize(None)
     return _localize(pd.DatetimeIndex(wall + _DAY * days * np.arange(1, n + 1)), zone)
 
@@ -103,8 +103,8 @@ def _usual_time(wall: pd.DatetimeIndex) -> tuple[pd.Timedelta, float]:
 
 
 def _fx_days(index: pd.DatetimeIndex, n: int, zone: str) -> pd.DatetimeIndex:
-    """Daily FX bars: the weekdays that recent weeks carry, at their usual time."""
-    # Bars opening at 17:00 New York keep that clock, whatever zone they are shown in.
+    """Daily FX bars: the weekdays of recent weeks, at their usual time."""
+    # Bars that open at 17:00 New York follow that clock in any zone.
     clock = max((zone, NEW_YORK), key=lambda z: _usual_time(index.tz_convert(z))[1])
     wall = index.tz_convert(clock).tz_localize(None)
     time, _ = _usual_time(wall)
@@ -118,13 +118,13 @@ def _fx_days(index: pd.DatetimeIndex, n: int, zone: str) -> pd.DatetimeIndex:
 
 
 def _session_days(index: pd.DatetimeIndex, n: int, calendar: str, zone: str) -> pd.DatetimeIndex:
-    """Daily bars: the next sessions, stamped as the bars so far are."""
+    """Daily bars: the next sessions, stamped like the bars so far."""
     wall = index.tz_convert(zone).tz_localize(None)
     time, _ = _usual_time(wall)
     last = wall[-1].normalize()
     recent = wall[-_RECENT_SESSIONS:].normalize()
     known = pd.DatetimeIndex(schedule(calendar, recent[0], last + 10 * _DAY, zone=zone).index)
-    # A session that opens the evening before may be stamped with that evening's date.
+    # A session that opens the evening before may have that evening's date.
     is_eve = time > pd.Timedelta(hours=12) and (
         (recent + _DAY).isin(known).sum() > recent.isin(known).sum()
     )
@@ -137,7 +137,7 @@ def _session_days(index: pd.DatetimeIndex, n: int, calendar: str, zone: str) -> 
 def _session_bars(
     index: pd.DatetimeIndex, n: int, width: pd.Timedelta, calendar: str, zone: str
 ) -> pd.DatetimeIndex:
-    """Intraday bars: the recent sessions' times of day, laid over the next sessions."""
+    """Intraday bars: the times of day of recent sessions, in the next sessions."""
     last = index[-1]
     day = last.tz_localize(None).normalize()
     past = schedule(calendar, day - 90 * _DAY, day + 4 * _DAY, zone=zone)
@@ -170,10 +170,10 @@ def _usual_length(sessions: pd.DataFrame) -> np.timedelta64:
 def _session_offsets(
     index: pd.DatetimeIndex, sessions: pd.DataFrame, width: pd.Timedelta
 ) -> tuple[np.ndarray | None, bool]:
-    """Times from the opening at which at least half of the recent sessions carry a bar.
+    """Times from the opening with a bar in at least half of the recent sessions.
 
     Returns:
-        Offsets ascending (None where fewer than two ordinary sessions have bars) and whether
+        Offsets, ascending (None where fewer than two ordinary sessions have bars), and whether
         bars are stamped with their end.
     """
     opens, closes = _naive(sessions["open"]), _naive(sessions["close"])
@@ -187,8 +187,8 @@ def _session_offsets(
     carried = np.unique(session)[-_RECENT_SESSIONS:]
     if len(carried) < 2:
         return None, False
-    keep = session >= carried[0]
-    values, counts = np.unique(stamps[keep] - opens[session[keep]], return_counts=True)
+    is_recent = session >= carried[0]
+    values, counts = np.unique(stamps[is_recent] - opens[session[is_recent]], return_counts=True)
     offsets = values[counts * 2 >= len(carried)]
     if not offsets.size:
         return None, False
@@ -218,7 +218,7 @@ def _grid(sessions: pd.DataFrame, last: pd.Timestamp, width: pd.Timedelta) -> np
                 moment.tz_convert("UTC").tz_localize(None).to_datetime64().astype("M8[ns]")
                 for moment in (segment[0], segment[-1])
             )
-            # A segment too short for the phase still has its bar: from the start.
+            # A segment too short for the phase still has a bar, at its start.
             phased = start + (stamp - start) % step
             pieces.append(np.arange(phased if phased < end else start, end, step))
     return np.concatenate(pieces) if pieces else np.empty(0, "M8[ns]")

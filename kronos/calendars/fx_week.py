@@ -1,7 +1,7 @@
-"""The FX week: Sunday 17:00 to Friday 17:00 New York time, through summer and winter time.
+"""The FX week: Sunday 17:00 to Friday 17:00 New York time, in summer and winter time.
 
-Only the week is modelled. Christmas and New Year, when trading is thin or shut for part of a
-day, differ by broker and count as ordinary days.
+There are no holidays: Christmas and New Year, with thin or partial trading, differ by broker and
+count as ordinary days.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _HOUR = 3600
 _WEEK = 7 * 24 * _HOUR
 _FRIDAY_CLOSE = (4 * 24 + 17) * _HOUR  # seconds after Monday 00:00 New York
 _SUNDAY_OPEN = (6 * 24 + 17) * _HOUR
-# Brokers that close their day at 17:00 New York run their clock 7 hours ahead of New York, so
-# that every week is five whole days. No IANA zone does that all year.
+# Brokers that close their day at 17:00 New York run a clock 7 hours ahead of New York, so that
+# every week is five whole days. No IANA zone does that all year.
 _BROKER_LEAD = pd.Timedelta(hours=7)
 BROKER_CLOCK = "New York + 7 h"
 _BROKER_ZONES = (NEW_YORK, "Europe/London", "Europe/Berlin", "Europe/Athens")
@@ -41,8 +41,8 @@ def is_fx_open(index: pd.DatetimeIndex, width: pd.Timedelta) -> np.ndarray:
 def next_fx_bars(index: pd.DatetimeIndex, n: int, width: pd.Timedelta) -> pd.DatetimeIndex:
     """The next n intraday bars after the last of `index` (UTC).
 
-    Bars of two hours or more may be cut on a UTC grid or on New York's 17:00; whichever grid
-    the bars keep through clock changes goes on.
+    Bars of two hours or more may lie on a UTC grid or on New York's 17:00; the grid that the bars
+    keep through clock changes continues.
     """
     last = index[-1]
     # Room for weekends (2 days of 7) and a pause of up to an hour a day.
@@ -80,9 +80,9 @@ def from_broker_clock(wall: pd.DatetimeIndex) -> pd.DatetimeIndex:
 
 
 def best_fx_clock(wall: pd.DatetimeIndex, width: pd.Timedelta) -> tuple[str, pd.DatetimeIndex]:
-    """Which clock naive intraday FX bars were written on.
+    """The clock on which naive intraday FX bars were written.
 
-    The right clock puts every bar inside the FX week and the week's first bar at its opening.
+    It puts every bar inside the FX week and the week's first bar at its opening.
 
     Returns:
         An IANA name or `BROKER_CLOCK`, and the bars in UTC.
@@ -127,5 +127,5 @@ def _is_on_new_york_grid(index: pd.DatetimeIndex, width: pd.Timedelta) -> bool:
     keeps_utc, keeps_new_york = np.ptp(utc) == 0, np.ptp(new_york) == 0
     if keeps_utc != keeps_new_york:
         return bool(keeps_new_york)
-    # No clock change in sight: bars cut at 17:00 New York are taken to follow it.
+    # Without a clock change, bars on New York's 17:00 count as following it.
     return bool(new_york[-1] == 17 * _HOUR % seconds and utc[-1] != 0)

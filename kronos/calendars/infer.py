@@ -1,4 +1,4 @@
-"""Which calendar an instrument keeps: from its symbol, checked against the bars themselves."""
+"""The calendar of bars: from the symbol, checked against their weekends, hours and holidays."""
 
 from __future__ import annotations
 
@@ -22,25 +22,22 @@ from kronos.calendars.intervals import interval_width, is_intraday
 from kronos.calendars.sessions import schedule
 from kronos.calendars.symbols import calendar_of_symbol
 
-__all__ = [
-    "CalendarChoice",
-    "HoursMatch",
-    "holiday_agreement",
-    "infer_calendar",
-    "local_stamps",
-    "match_hours",
-    "weekday_shares",
-]
+__all__ = ["CalendarChoice", "HoursMatch", "infer_calendar", "match_hours"]
 
 _DEFAULT = "XNYS"
 # Tried in turn when New York's holidays do not fit daily bars.
 _ALTERNATIVES = ("XLON", "XETR", "XSHG", "XHKG", "XTKS", "XBOM", "XASX", "XTSE")
-# How well the days without bars must fit holidays (F1): to take another exchange at once, to
-# take it after trying all, to stay with the first guess, and below which a guess is refuted.
+# F1 of days without bars against holidays: to choose another exchange at once, to choose it after
+# trying all, to stay with the first guess, and below which a guess is refuted.
 _SURE, _CLEAR, _GOOD, _POOR = 0.9, 0.75, 0.6, 0.3
-# Share of bars on Saturdays that means 24/7 (a seventh is usual; night sessions of futures reach
-# a twentieth), and on Sundays that means an open Sunday evening, for intraday and daily bars.
+# Share of bars on Saturdays from which a market is 24/7 (a seventh is usual; night sessions of
+# futures reach a twentieth), and on Sundays from which Sunday evenings are open, for intraday and
+# daily bars.
 _WEEKEND_SHARE = (0.10, 0.005, 0.05)
+# New York bars with pre-market and after-hours trading, as many vendors deliver them.
+_EXTENDED = Exchange("New York, extended hours", "America/New_York", 240, 1200)
+_SLOW = ("XKRX",)  # takes many seconds to build: only a symbol leads to it
+_TOLERANCE = 45.0  # largest misfit in minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +46,25 @@ class CalendarChoice:
 
     Attributes:
         calendar: "24/7", "fx", "weekdays" or an exchange code.
-        zone: IANA name of the clock that calendar features are read on.
+        zone: IANA name of the clock of calendar features.
         clock: For naive timestamps, the clock they were written on: an IANA name or
             `fx_week.BROKER_CLOCK`.
-        reason: One sentence to show.
+        reason: One sentence for display.
     """
 
     calendar: str
     zone: str
     clock: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HoursMatch:
+    """An exchange whose hours fit the bars, and the clock of naive bars."""
+
+    calendar: str
+    clock: str
+    misfit: float
 
 
 def infer_calendar(
@@ -68,12 +74,11 @@ def infer_calendar(
 
     Bars on Saturdays mean 24/7. Bars on Sundays only mean the FX week (or CME futures, where
     the hour before 17:00 Chicago is missing). Otherwise the symbol decides if the bars do not
-    contradict it, then the hours and holidays that the bars keep. Daily weekday bars without
-    any sign of another exchange are taken to be New York's; bars that keep no calendar's
-    holidays get "weekdays".
+    contradict it, then the hours and holidays of the bars. Daily weekday bars without any sign of
+    another exchange count as New York's; bars that fit no calendar's holidays get "weekdays".
 
     Args:
-        index: Sorted bar open times. Aware, or naive if their clock is unknown.
+        index: Sorted open times; naive where their clock is unknown.
         interval: Name of the bar width.
         symbol: Ticker, if known.
     """
@@ -82,7 +87,7 @@ def infer_calendar(
     if interval == "1w":
         return _weekly(hint)
     wall = index if is_intraday(interval) else _daily_dates(index)
-    saturday, sunday = weekday_shares(wall)[[5, 6]]
+    saturday, sunday = _weekday_shares(wall)[[5, 6]]
     if saturday >= _WEEKEND_SHARE[0]:
         return _choice(ALWAYS_OPEN, f"the bars run through weekends ({saturday:.0%} on Saturdays)")
     if hint is not None and hint[0] == FX:
@@ -103,6 +108,34 @@ def infer_calendar(
     return _daily(wall, hint)
 
 
+def match_hours(
+    index: pd.DatetimeIndex, width: pd.Timedelta, *, only: str | None = None
+) -> list[HoursMatch]:
+    """Exchanges whose regular hours fit intraday weekday bars, the best first.
+
+    Args:
+        index: Bar open times. Naive stamps are tried as the exchange's clock and as UTC.
+        width: Width of a bar.
+        only: The one exchange to try; default: all that are quick to build.
+    """
+    recent = index[-20_000:]
+    minutes = int(width.total_seconds() // 60)
+    aware = recent if recent.tz is not None else recent.tz_localize("UTC")
+    candidates = [*EXCHANGES.items(), ("XNYS", _EXTENDED)]
+    matches: list[HoursMatch] = []
+    for code, hours in candidates:
+        if hours.open == hours.close or (code in _SLOW if only is None else code != only):
+            continue  # other evidence decides on markets around the clock
+        readings = {"UTC": _local_stamps(aware, hours.zone)}
+        if recent.tz is None:
+            readings = {hours.zone: recent, **readings}
+        for clock, wall in readings.items():
+            misfit = _hours_misfit(wall, minutes, hours)
+            if misfit <= _TOLERANCE:
+                matches.append(HoursMatch(code, clock, misfit))
+    return sorted(matches, key=lambda match: match.misfit)
+
+
 def _choice(calendar: str, reason: str, clock: str | None = None) -> CalendarChoice:
     zone = calendar_zone(calendar)
     text = f"Calendar: {calendar_title(calendar)}; {reason}."
@@ -116,14 +149,14 @@ def _weekly(hint: tuple[str, str] | None) -> CalendarChoice:
 
 
 def _daily_dates(index: pd.DatetimeIndex) -> pd.DatetimeIndex:
-    """Calendar dates of daily bars: aware stamps are read where they fall on midnight."""
+    """Dates of daily bars; of aware stamps in the first zone where all are midnights."""
     if index.tz is None:
         return index.normalize()
     for zone in ("UTC", *(calendar_zone(code) for code in (_DEFAULT, *_ALTERNATIVES))):
-        wall = local_stamps(index, zone)
+        wall = _local_stamps(index, zone)
         if (wall == wall.normalize()).all():
             return wall
-    return local_stamps(index, "UTC").normalize()
+    return _local_stamps(index, "UTC").normalize()
 
 
 def _spans_saturday(index: pd.DatetimeIndex) -> bool:
@@ -141,7 +174,7 @@ def _is_round_the_clock(index: pd.DatetimeIndex, width: pd.Timedelta, interval: 
 
 
 def _has_daily_pause(index: pd.DatetimeIndex, width: pd.Timedelta) -> bool:
-    """Whether the hour from 17:00 New York is (nearly) always empty."""
+    """Whether the hour from 17:00 New York is almost always empty."""
     if width > pd.Timedelta(hours=1) or index.tz is None:
         return False
     hours = index.tz_convert(NEW_YORK).hour
@@ -165,7 +198,7 @@ def _intraday(
         fitting = match_hours(index, width, only=calendar)
         clock = fitting[0].clock if fitting else zone
         return _checked(_dates(index, clock, zone), calendar, reason, clock)
-    # Several exchanges share hours; the first whose holidays fit too is taken.
+    # Several exchanges share hours: the holidays decide.
     for match in match_hours(index, width)[:4]:
         zone = calendar_zone(match.calendar)
         dates = _dates(index, match.clock, zone)
@@ -179,19 +212,19 @@ def _dates(index: pd.DatetimeIndex, clock: str, zone: str) -> pd.DatetimeIndex:
     if index.tz is None and clock == zone:
         return index.normalize()
     aware = index if index.tz is not None else index.tz_localize("UTC")
-    return local_stamps(aware, zone).normalize()
+    return _local_stamps(aware, zone).normalize()
 
 
 def _daily(dates: pd.DatetimeIndex, hint: tuple[str, str] | None) -> CalendarChoice:
     if hint is not None:
         return _checked(dates, hint[0], hint[1], None)
-    score, n_holidays = holiday_agreement(dates, _DEFAULT, calendar_zone(_DEFAULT))
+    score, n_holidays = _holiday_agreement(dates, _DEFAULT, calendar_zone(_DEFAULT))
     if score >= _GOOD or (n_holidays < 2 and score >= _POOR):
         seen = "assumed, and" if n_holidays else "assumed:"
         return _choice(_DEFAULT, f"{seen} the days without bars fit {n_holidays} of its holidays")
     best, best_score = _DEFAULT, score
     for code in _ALTERNATIVES:
-        other, _ = holiday_agreement(dates, code, calendar_zone(code))
+        other, _ = _holiday_agreement(dates, code, calendar_zone(code))
         if other > best_score:
             best, best_score = code, other
         if other >= _SURE:
@@ -206,8 +239,8 @@ def _daily(dates: pd.DatetimeIndex, hint: tuple[str, str] | None) -> CalendarCho
 def _checked(
     dates: pd.DatetimeIndex, calendar: str, reason: str, clock: str | None
 ) -> CalendarChoice:
-    """The calendar, unless its holidays have nothing to do with the bars."""
-    score, n_holidays = holiday_agreement(dates, calendar, calendar_zone(calendar))
+    """The calendar, or "weekdays" where its holidays contradict the bars."""
+    score, n_holidays = _holiday_agreement(dates, calendar, calendar_zone(calendar))
     if n_holidays >= 3 and score < _POOR:
         why = f"{reason}, but the bars do not keep the holidays of {calendar}"
         return CalendarChoice(
@@ -219,71 +252,28 @@ def _checked(
     return _choice(calendar, reason, clock)
 
 
-# New York bars with pre-market and after-hours trading, as many vendors deliver them.
-_EXTENDED = Exchange("New York, extended hours", "America/New_York", 240, 1200)
-_SLOW = ("XKRX",)  # many seconds to build: only a symbol may point there
-_TOLERANCE = 45.0  # minutes that hours may be off in all
-
-
-@dataclass(frozen=True, slots=True)
-class HoursMatch:
-    """An exchange whose hours the bars keep, and the clock naive bars were written on."""
-
-    calendar: str
-    clock: str
-    misfit: float
-
-
-def weekday_shares(wall: pd.DatetimeIndex) -> np.ndarray:
+def _weekday_shares(wall: pd.DatetimeIndex) -> np.ndarray:
     """Share of the bars on each weekday, Monday first: (7,)."""
     counts = np.bincount(wall.day_of_week.to_numpy(), minlength=7)
     return counts / max(1, len(wall))
 
 
-def local_stamps(index: pd.DatetimeIndex, zone: str) -> pd.DatetimeIndex:
-    """Naive wall clock of timestamps: aware ones are converted, naive ones taken as they are."""
+def _local_stamps(index: pd.DatetimeIndex, zone: str) -> pd.DatetimeIndex:
+    """Naive wall clock of timestamps; naive ones stay unchanged."""
     if index.tz is None:
         return index
     return index.tz_convert(zone).tz_localize(None)
 
 
-def match_hours(
-    index: pd.DatetimeIndex, width: pd.Timedelta, *, only: str | None = None
-) -> list[HoursMatch]:
-    """Exchanges whose regular hours fit intraday weekday bars, best first.
-
-    Args:
-        index: Bar open times. Naive stamps are tried as the exchange's clock and as UTC.
-        width: Width of a bar.
-        only: The one exchange to try; default every known one that is quick to build.
-    """
-    recent = index[-20_000:]
-    minutes = int(width.total_seconds() // 60)
-    aware = recent if recent.tz is not None else recent.tz_localize("UTC")
-    candidates = [*EXCHANGES.items(), ("XNYS", _EXTENDED)]
-    matches: list[HoursMatch] = []
-    for code, hours in candidates:
-        if hours.open == hours.close or (code in _SLOW if only is None else code != only):
-            continue  # round the clock is told by other signs
-        readings = {"UTC": local_stamps(aware, hours.zone)}
-        if recent.tz is None:
-            readings = {hours.zone: recent, **readings}
-        for clock, wall in readings.items():
-            misfit = _hours_misfit(wall, minutes, hours)
-            if misfit <= _TOLERANCE:
-                matches.append(HoursMatch(code, clock, misfit))
-    return sorted(matches, key=lambda match: match.misfit)
-
-
 def _hours_misfit(wall: pd.DatetimeIndex, width: int, hours: Exchange) -> float:
-    """Minutes by which the usual first and last bar and the lunch break miss the hours."""
+    """Minutes by which the usual first bar, last bar and lunch break miss the hours."""
     slots = _usual_slots(wall)
     if not slots.size:
         return np.inf
 
     def ends(shift: int) -> float:
         first, last = slots[0] - shift, slots[-1] - shift
-        # The first bar holds the opening, the last one trades before the close.
+        # The first bar contains the opening, the last one opens before the close.
         opening = 0.0 if hours.open - width < first <= hours.open else abs(first - hours.open)
         closing = 0.0 if last < hours.close <= last + width else abs(last + width - hours.close)
         aligned = 0.0 if first == hours.open else 1.0
@@ -312,8 +302,8 @@ def _usual_slots(wall: pd.DatetimeIndex) -> np.ndarray:
     return np.flatnonzero(counts * 2 >= days) if days else np.empty(0, int)
 
 
-def holiday_agreement(dates: pd.DatetimeIndex, calendar: str, zone: str) -> tuple[float, int]:
-    """How well days without bars match a calendar's holidays, weekends aside.
+def _holiday_agreement(dates: pd.DatetimeIndex, calendar: str, zone: str) -> tuple[float, int]:
+    """Agreement of the days without bars with a calendar's holidays, without weekends.
 
     Args:
         dates: Naive local dates of the bars.
@@ -321,8 +311,8 @@ def holiday_agreement(dates: pd.DatetimeIndex, calendar: str, zone: str) -> tupl
         zone: Its clock.
 
     Returns:
-        The F1 score of the two sets of days, and how many holidays the calendar has in the span.
-        1.0 when neither has any.
+        The F1 score of the two sets of days, 1.0 when both are empty, and the number of holidays of
+        the calendar in the span.
     """
     days = pd.DatetimeIndex(dates.normalize().unique()).sort_values()
     weekdays = pd.bdate_range(days[0], days[-1]).as_unit("ns")
@@ -331,7 +321,7 @@ def holiday_agreement(dates: pd.DatetimeIndex, calendar: str, zone: str) -> tupl
     )
     holidays = weekdays.difference(sessions)
     empty = weekdays.difference(days.as_unit("ns"))
-    # A long run without bars is a hole in the data; it says nothing about holidays.
+    # A long run without bars is a gap in the data, no evidence of holidays.
     if len(empty):
         run = np.cumsum(np.diff(weekdays.get_indexer(empty), prepend=-2) != 1)
         short = np.bincount(run)[run] <= 7

@@ -1,4 +1,4 @@
-"""Bar widths: the names that are understood, and reading the width off timestamps."""
+"""Bar widths: their names, and inferring the width from timestamps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INTERVALS: dict[str, pd.Timedelta] = {
 }
 """Every interval by name, narrowest first."""
 
-# The most common spacing must make up this share of all spacings, or the bars are not bars.
+# Smallest share of the most common spacing for evenly spaced bars.
 _MIN_SHARE = 0.25
 
 
@@ -47,8 +47,8 @@ def is_intraday(interval: str) -> bool:
 def infer_interval(index: pd.DatetimeIndex) -> str:
     """Name of the most common spacing between consecutive bars.
 
-    Nights, weekends, holidays and missing bars only add wider spacings, which lose the vote.
-    Days and weeks are recognised through clock changes (23 or 25 hours).
+    Nights, weekends, holidays and missing bars only add wider, rarer spacings. Days and weeks are
+    recognised across clock changes (23 or 25 hours).
 
     Args:
         index: At least two distinct timestamps, in any order, with or without a zone.
@@ -60,7 +60,7 @@ def infer_interval(index: pd.DatetimeIndex) -> str:
     stamps = np.unique(index.as_unit("s").asi8)
     if stamps.size < 2:
         raise InvalidCandles(
-            f"The interval cannot be told from {stamps.size} distinct timestamp(s); "
+            f"The interval cannot be inferred from {stamps.size} distinct timestamp(s); "
             "give at least two bars."
         )
     seconds = _without_clock_changes(np.diff(stamps))

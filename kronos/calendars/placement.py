@@ -1,4 +1,4 @@
-"""Timestamps as people write them, placed in UTC on the right market's clock."""
+"""Timestamps as written in a file, placed in UTC on the clock of their market."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["Placement", "place_bars", "to_utc"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Placement:
-    """Where bars lie in time.
+    """Bars placed in time.
 
     Attributes:
         index: (T,) open times in UTC, in the order given.
         calendar: "24/7", "fx", "weekdays" or an exchange code.
         zone: IANA name of the market's clock.
-        clock: What naive timestamps were read on, for showing.
-        reason: Why this calendar, as one sentence.
+        clock: Clock of the naive timestamps, for display.
+        reason: Reason for the calendar, in one sentence.
     """
 
     index: pd.DatetimeIndex
@@ -43,21 +43,20 @@ def place_bars(
     zone: str | None = None,
     calendar: str | None = None,
 ) -> Placement:
-    """Find calendar and clock of bars, and put their timestamps in UTC.
+    """Find calendar and clock of bars, and convert their timestamps to UTC.
 
-    Daily and weekly bars written as dates (midnights) are labels, not moments: they are put at
-    midnight of that date on the market's clock, whatever offset was written beside them.
+    Daily and weekly bars written as dates (midnights) are labels, not moments: they become midnight
+    of that date on the market's clock, even with a written offset.
 
     Args:
         index: Sorted open times; naive where their clock is unknown.
         interval: Name of the bar width.
-        written: For aware timestamps, the naive wall clock as it was written; default: as the
-            zone of `index` shows it.
+        written: For aware timestamps, the naive wall clock as written; default: in the zone of
+            `index`.
         symbol: Ticker, if known.
         clock: IANA name of the clock of naive timestamps, if known.
-        zone: The market's clock, if known; also that of naive timestamps where `clock` is not
-            given. Default: the calendar's clock. The calendar "weekdays" has none and takes
-            `clock`.
+        zone: The market's clock, if known; also that of naive timestamps without `clock`. Default:
+            the calendar's clock. The calendar "weekdays" has none and takes `clock`.
         calendar: Calendar, if known.
 
     Raises:
@@ -70,7 +69,7 @@ def place_bars(
     clock = clock or zone
     is_naive = index.tz is None
     if is_naive and clock and is_intraday(interval):
-        # A known clock makes them moments, so that the calendar is not sought on another clock.
+        # A known clock makes them moments, so that no other clock is tried for the calendar.
         index = to_utc(index, clock)
     if calendar is None:
         choice = infer_calendar(index, interval=interval, symbol=symbol)
@@ -95,8 +94,8 @@ def place_bars(
 def to_utc(wall: pd.DatetimeIndex, clock: str) -> pd.DatetimeIndex:
     """Naive wall-clock timestamps in UTC.
 
-    An hour that a clock change repeats is told apart by the order of the bars; where it
-    appears only once, summer time is taken. Times that a clock change skips move forward.
+    In an hour that a clock change repeats, the order of the bars decides; where it appears only
+    once, it is summer time. Times that a clock change skips move forward.
 
     Args:
         wall: Naive timestamps.
@@ -113,7 +112,7 @@ def to_utc(wall: pd.DatetimeIndex, clock: str) -> pd.DatetimeIndex:
 
 
 def _chosen(index: pd.DatetimeIndex, interval: str, calendar: str) -> CalendarChoice:
-    """The calendar that was asked for, and the clock naive bars fit it on."""
+    """A given calendar, and the clock on which naive bars fit it."""
     zone = clock = calendar_zone(calendar)
     if index.tz is None and is_intraday(interval):
         width = interval_width(interval)

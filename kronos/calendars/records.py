@@ -1,8 +1,8 @@
 """Recorded sessions of one exchange, from the exchange_calendars library.
 
-The library takes a fraction of a second to import, so it is imported on first use. A calendar of
-it works out every holiday from 1970 to 2200, several times over, whatever years are asked for;
-here only those of the years asked for are worked out, once.
+The library takes a fraction of a second to import, so it is imported on first use. Its calendars
+compute every holiday from 1970 to 2200, several times over; here only those of the requested years
+are computed, once.
 """
 
 from __future__ import annotations
@@ -22,25 +22,24 @@ __all__ = ["COLUMNS", "Records", "records"]
 
 COLUMNS = ["open", "break_start", "break_end", "close"]
 _ONE_YEAR = pd.DateOffset(years=1)
-# Building takes a while and the widest span built so far is kept: one thread builds, the others
-# wait for it.
+# Building is slow, and the widest span so far stays in memory: one thread builds, others wait.
 _BUILDING = threading.Lock()
 _BUILT: dict[str, Records] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """Sessions of an exchange over the years asked for, as far as its holidays are recorded.
+    """Sessions of an exchange over the requested years, as far as its holidays are recorded.
 
     Attributes:
-        sessions: One row a session, indexed by its naive date, with `COLUMNS` in UTC (breaks
+        sessions: One row for each session, indexed by its naive date, with `COLUMNS` in UTC (breaks
             NaT where there are none).
         zone: IANA name of the exchange's clock.
         first: First date covered: a date from here on without a row is no session.
         last: Last date covered.
-        until: Last date with recorded holidays, which may lie behind `last`; None where rules
+        until: Last date with recorded holidays, which may lie after `last`; None where rules
             give them for any year.
-        years: First and last year asked for.
+        years: First and last requested year.
     """
 
     sessions: pd.DataFrame
@@ -52,26 +51,26 @@ class Records:
 
 
 def records(calendar: str, years: tuple[int, int] | None = None) -> Records:
-    """Records of an exchange that cover some years, or as much of them as is recorded.
+    """Records of an exchange over some years, as far as recorded.
 
-    They are built once and kept; asking for further years widens what is kept.
+    They are cached; a request for further years widens them.
 
     Args:
         calendar: Code of exchange_calendars.
-        years: First and last year; None takes whatever is kept.
+        years: First and last year; None takes the cached records.
 
     Raises:
         InvalidCandles: No such calendar.
     """
     with _BUILDING:
-        kept = _BUILT.get(calendar)
-        if kept is None:
+        cached = _BUILT.get(calendar)
+        if cached is None:
             this_year = pd.Timestamp.now().year
             years = years or (this_year, this_year)
-        elif years is None or (kept.years[0] <= years[0] and years[1] <= kept.years[1]):
-            return kept
+        elif years is None or (cached.years[0] <= years[0] and years[1] <= cached.years[1]):
+            return cached
         else:
-            years = min(years[0], kept.years[0]), max(years[1], kept.years[1])
+            years = min(years[0], cached.years[0]), max(years[1], cached.years[1])
         built = _BUILT[calendar] = _build(calendar, years)
         return built
 
@@ -79,8 +78,8 @@ def records(calendar: str, years: tuple[int, int] | None = None) -> Records:
 def _build(calendar: str, years: tuple[int, int]) -> Records:
     kind = _calendar_class(calendar)
     start, end = _recorded_span(kind, years)
-    bounded = _working_out_only(kind, start - _ONE_YEAR, end + _ONE_YEAR)
-    # A calendar may refuse other dates than it says: then it chooses that end itself.
+    bounded = _bounded(kind, start - _ONE_YEAR, end + _ONE_YEAR)
+    # A calendar may refuse dates within its own bounds: then it chooses that end itself.
     attempts: tuple[tuple[Any, dict[str, pd.Timestamp]], ...] = (
         (bounded, {"start": start, "end": end}),
         (kind, {"end": end}),
@@ -110,9 +109,9 @@ def _build(calendar: str, years: tuple[int, int]) -> Records:
 
 
 def _recorded_span(kind: Any, years: tuple[int, int]) -> tuple[pd.Timestamp, pd.Timestamp]:
-    """The part of some years for which a calendar has records; its nearest year if there is none.
+    """The part of some years with records, or the nearest recorded year.
 
-    Regular hours before or after the records are read off that year.
+    Regular hours before or after the records follow from that year.
     """
     start, end = pd.Timestamp(years[0], 1, 1), pd.Timestamp(years[1], 12, 31)
     earliest, latest = kind.bound_min(), kind.bound_max()
@@ -149,16 +148,16 @@ def _calendar_class(calendar: str) -> Any:
         return type(exchange_calendars.get_calendar(code))
 
 
-def _working_out_only(kind: Any, first: pd.Timestamp, last: pd.Timestamp) -> Any:
-    """A calendar class whose regular holidays are worked out within two dates only."""
+def _bounded(kind: Any, first: pd.Timestamp, last: pd.Timestamp) -> Any:
+    """A calendar class that computes its regular holidays within two dates only."""
 
     class Bounded(kind):
         @cached_property
         def regular_holidays(self) -> Any:
             holidays = super().regular_holidays
-            # A calendar that does more than follow rules is left alone.
-            works_out = getattr(type(holidays), "holidays", None)
-            follows_rules = works_out is AbstractHolidayCalendar.holidays
+            # A calendar with its own computation stays unchanged.
+            computation = getattr(type(holidays), "holidays", None)
+            follows_rules = computation is AbstractHolidayCalendar.holidays
             return _HolidaysWithin(holidays, first, last) if follows_rules else holidays
 
     return Bounded

@@ -1,9 +1,8 @@
 """Trading sessions of exchanges, past and future.
 
-How far ahead holidays are known differs. Most calendars are rules and hold for any year. Some
-(Shanghai, Mumbai) are lists that end with the last year the exchange has announced: outside
-the recorded dates every weekday is taken to be a session with regular hours, and
-`holidays_known_until` lets callers say so.
+Most calendars are rules and hold for any year. Some (Shanghai, Mumbai) are lists that end with the
+last year that the exchange has announced: outside the recorded dates every weekday counts as a
+session with regular hours, and `holidays_known_until` lets callers say so.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ def schedule(calendar: str, first: pd.Timestamp, last: pd.Timestamp, *, zone: st
         calendar: Code of exchange_calendars, or "weekdays".
         first: Naive date.
         last: Naive date.
-        zone: Clock of the midnights between which "weekdays" sessions last; exchanges have
+        zone: Clock of "weekdays" sessions, which last from midnight to midnight; exchanges have
             their own.
 
     Returns:
-        One row a session, indexed by its naive date; columns open, break_start, break_end and
-        close are UTC timestamps (breaks NaT where there are none).
+        One row for each session, indexed by its naive date, with `COLUMNS` in UTC: open,
+        break_start, break_end and close (breaks NaT where there are none).
 
     Raises:
         InvalidCandles: No such calendar.
@@ -55,7 +54,7 @@ def holidays_known_until(calendar: str) -> pd.Timestamp | None:
 
 
 def _decades(first: pd.Timestamp, last: pd.Timestamp) -> tuple[int, int]:
-    """First and last year of the decades of two dates, so that few requests need others."""
+    """First and last year of the decades of two dates, so that the cache serves most requests."""
     return first.year // 10 * 10, last.year // 10 * 10 + 9
 
 
@@ -66,7 +65,7 @@ def _weekdays(first: pd.Timestamp, last: pd.Timestamp, zone: str) -> pd.DataFram
 
 
 def _regular(built: Records, nearest: int, first: pd.Timestamp, last: pd.Timestamp) -> pd.DataFrame:
-    """Every weekday with the hours that are usual at one end (0 or -1) of the records."""
+    """Every weekday with the usual hours at one end (0 or -1) of the records."""
     sample = built.sessions.iloc[-60:] if nearest else built.sessions.iloc[:60]
     clock = sample.apply(lambda column: column.dt.tz_convert(built.zone).dt.tz_localize(None))
     offsets = clock.sub(pd.Series(sample.index, sample.index), axis=0)

@@ -1,7 +1,7 @@
-"""Which stretch of time a bar stands for: when it is complete, and what happened since the last.
+"""The span of time of a bar: when it is complete, and since when it covers events.
 
-Everything here follows from a bar's own open time and its calendar, never from the bars around
-it: where a window of bars begins changes nothing.
+A span follows from a bar's own open time and its calendar, never from the bars around it: the
+start of a window of bars changes nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kronos.errors import InvalidCandles
 __all__ = ["BarSpans", "bar_spans", "is_trading"]
 
 _DAY = pd.Timedelta(days=1)
-# Longer than any holiday: what lies further back is not news to the next bar.
+# Longer than any holiday.
 _LOOK_BACK = 20 * _DAY
 _FRIDAY_CLOSE = pd.Timedelta(days=4, hours=17)  # after Monday 00:00 New York
 _SUNDAY_OPEN = pd.Timedelta(days=6, hours=17)
@@ -28,16 +28,16 @@ _SUNDAY_OPEN = pd.Timedelta(days=6, hours=17)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BarSpans:
-    """Stretches of time of T bars: (T,) int64, nanoseconds since 1970 UTC; all half open.
+    """Spans of T bars: (T,) int64, nanoseconds since 1970 UTC; all half open.
 
     Attributes:
         open: Open times.
-        end: When the bar is complete: its close, at most that of its session.
-        since: What happens in [since, end) meets its first complete bar here: since is the
-            open, or for the first bar after a pause the close before the pause.
-        day_start: What happens in [day_start, day_end) is dated to this bar. Intraday these are
-            since and end. Daily and weekly bars take whole dates on the market's clock, and
-            days without a session count to the next.
+        end: Moment from which the bar is complete: its close, at most that of its session.
+        since: The bar is the first complete one after events in [since, end): since is the open,
+            or for the first bar after a pause the close before the pause.
+        day_start: Events in [day_start, day_end) have the date of this bar. Intraday these are
+            since and end. Daily and weekly bars take whole dates on the market's clock, and days
+            without a session count to the next.
         day_end: See `day_start`.
     """
 
@@ -49,7 +49,7 @@ class BarSpans:
 
 
 def bar_spans(index: pd.DatetimeIndex, *, interval: str, calendar: str, zone: str) -> BarSpans:
-    """Stretches of time that bars stand for.
+    """Spans of bars.
 
     Args:
         index: (T,) open times, aware.
@@ -106,7 +106,7 @@ def is_trading(moments: np.ndarray, *, calendar: str, zone: str) -> np.ndarray:
 def _intraday(
     index: pd.DatetimeIndex, width: int, calendar: str, zone: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Ends, and since when each bar answers for what happened."""
+    """Ends of bars, and the starts of the spans whose events they cover."""
     opens = index.asi8
     if calendar == ALWAYS_OPEN:
         return opens + width, opens
@@ -118,7 +118,7 @@ def _intraday(
     starts, stops = _segments(index[0], index[-1], calendar, zone)
     segment = np.minimum(np.searchsorted(stops, opens, side="right"), len(stops) - 1)
     start, stop = starts[segment], stops[segment]
-    # Bars before the opening or after the close stand for themselves alone.
+    # Bars before the opening or after the close cover themselves alone.
     in_session = (opens < stop) & (opens + width > start)
     end = np.where(
         in_session, np.minimum(opens + width, np.maximum(stop, opens + 1)), opens + width
@@ -152,7 +152,7 @@ def _session_days(index: pd.DatetimeIndex, calendar: str, zone: str) -> BarSpans
 def _segments(
     first: pd.Timestamp, last: pd.Timestamp, calendar: str, zone: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Starts and stops of unbroken trading around some moments, lunch breaks left out."""
+    """Starts and stops of unbroken trading around some moments, without lunch breaks."""
     sessions = schedule(
         calendar,
         first.tz_localize(None).normalize() - _LOOK_BACK,
@@ -179,7 +179,7 @@ def _moments(column: pd.Series) -> pd.DatetimeIndex:
 
 
 def _days_later(index: pd.DatetimeIndex, zone: str, days: int) -> np.ndarray:
-    """The same time of day, on the market's clock, so many days later."""
+    """The same time of day on the market's clock, `days` days later."""
     wall = index.tz_convert(zone).tz_localize(None)
     return _wall_to_utc(wall + days * _DAY, zone).asi8
 

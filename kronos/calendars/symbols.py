@@ -1,4 +1,4 @@
-"""What a ticker says about its market: suffixes, pairs and well-known names."""
+"""The calendar and the asset class of an instrument, from its ticker."""
 
 from __future__ import annotations
 
@@ -9,180 +9,73 @@ from kronos.calendars.exchanges import ALWAYS_OPEN, FX
 
 __all__ = ["ASSET_CLASSES", "AssetClass", "asset_class", "calendar_of_symbol"]
 
-_SUFFIXES = {
-    "L": "XLON",
-    "IL": "XLON",
-    "DE": "XETR",
-    "F": "XETR",
-    "PA": "XPAR",
-    "AS": "XAMS",
-    "BR": "XBRU",
-    "LS": "XLIS",
-    "MI": "XMIL",
-    "MC": "XMAD",
-    "SW": "XSWX",
-    "ST": "XSTO",
-    "CO": "XCSE",
-    "HE": "XHEL",
-    "OL": "XOSL",
-    "WA": "XWAR",
-    "VI": "XWBO",
-    "IR": "XDUB",
-    "IS": "XIST",
-    "T": "XTKS",
-    "HK": "XHKG",
-    "SS": "XSHG",
-    "SH": "XSHG",
-    "SZ": "XSHG",
-    "NS": "XBOM",
-    "BO": "XBOM",
-    "AX": "XASX",
-    "TO": "XTSE",
-    "V": "XTSE",
-    "KS": "XKRX",
-    "KQ": "XKRX",
-    "SI": "XSES",
-    "TW": "XTAI",
-    "JK": "XIDX",
-    "KL": "XKLS",
-    "BK": "XBKK",
-    "SR": "XSAU",
-    "NZ": "XNZE",
-    "JO": "XJSE",
-    "SA": "BVMF",
-    "MX": "XMEX",
-    "US": "XNYS",
+AssetClass = Literal["crypto", "equity", "future", "fx"]
+
+ASSET_CLASSES: dict[AssetClass, str] = {
+    "crypto": "Crypto",
+    "equity": "Shares, funds and indices",
+    "future": "Futures",
+    "fx": "Currencies and metals",
 }
+"""Every class and its title."""
+
+_SUFFIXES = {
+    "L": "XLON", "IL": "XLON", "DE": "XETR", "F": "XETR", "PA": "XPAR", "AS": "XAMS",
+    "BR": "XBRU", "LS": "XLIS", "MI": "XMIL", "MC": "XMAD", "SW": "XSWX", "ST": "XSTO",
+    "CO": "XCSE", "HE": "XHEL", "OL": "XOSL", "WA": "XWAR", "VI": "XWBO", "IR": "XDUB",
+    "IS": "XIST", "T": "XTKS", "HK": "XHKG", "SS": "XSHG", "SH": "XSHG", "SZ": "XSHG",
+    "NS": "XBOM", "BO": "XBOM", "AX": "XASX", "TO": "XTSE", "V": "XTSE", "KS": "XKRX",
+    "KQ": "XKRX", "SI": "XSES", "TW": "XTAI", "JK": "XIDX", "KL": "XKLS", "BK": "XBKK",
+    "SR": "XSAU", "NZ": "XNZE", "JO": "XJSE", "SA": "BVMF", "MX": "XMEX", "US": "XNYS",
+}  # fmt: skip
 
 _INDICES = {
     **dict.fromkeys(("GSPC", "SPX", "DJI", "IXIC", "NDX", "RUT", "VIX", "NYA"), "XNYS"),
     **dict.fromkeys(("FTSE", "UKX", "FTMC"), "XLON"),
     **dict.fromkeys(("GDAXI", "DAX", "MDAXI"), "XETR"),
-    "FCHI": "XPAR",
-    "CAC40": "XPAR",
-    "AEX": "XAMS",
-    "SSMI": "XSWX",
-    "IBEX": "XMAD",
-    "STOXX50E": "XETR",
-    "N225": "XTKS",
-    "NI225": "XTKS",
-    "HSI": "XHKG",
-    "HSCE": "XHKG",
-    "SSEC": "XSHG",
-    "CSI300": "XSHG",
-    "KS11": "XKRX",
-    "KOSPI": "XKRX",
-    "NSEI": "XBOM",
-    "BSESN": "XBOM",
-    "AXJO": "XASX",
-    "GSPTSE": "XTSE",
-    "BVSP": "BVMF",
-    "TWII": "XTAI",
-    "STI": "XSES",
-    "MXX": "XMEX",
-}
+    "FCHI": "XPAR", "CAC40": "XPAR", "AEX": "XAMS", "SSMI": "XSWX", "IBEX": "XMAD",
+    "STOXX50E": "XETR", "N225": "XTKS", "NI225": "XTKS", "HSI": "XHKG", "HSCE": "XHKG",
+    "SSEC": "XSHG", "CSI300": "XSHG", "KS11": "XKRX", "KOSPI": "XKRX", "NSEI": "XBOM",
+    "BSESN": "XBOM", "AXJO": "XASX", "GSPTSE": "XTSE", "BVSP": "BVMF", "TWII": "XTAI",
+    "STI": "XSES", "MXX": "XMEX",
+}  # fmt: skip
 
-_CURRENCIES = frozenset(
-    [
-        "USD",
-        "EUR",
-        "GBP",
-        "JPY",
-        "CHF",
-        "AUD",
-        "NZD",
-        "CAD",
-        "SEK",
-        "NOK",
-        "DKK",
-        "PLN",
-        "HUF",
-        "CZK",
-        "TRY",
-        "ZAR",
-        "MXN",
-        "SGD",
-        "HKD",
-        "CNH",
-        "CNY",
-        "INR",
-        "KRW",
-        "BRL",
-        "ILS",
-        "THB",
-        "RON",
-        "XAU",
-        "XAG",
-        "XPT",
-        "XPD",
-    ]
-)
-_COINS = frozenset(
-    [
-        "BTC",
-        "XBT",
-        "ETH",
-        "SOL",
-        "XRP",
-        "ADA",
-        "DOGE",
-        "DOT",
-        "LTC",
-        "BCH",
-        "BNB",
-        "AVAX",
-        "LINK",
-        "MATIC",
-        "POL",
-        "TRX",
-        "ATOM",
-        "UNI",
-        "XLM",
-        "ETC",
-        "EOS",
-        "XMR",
-        "DASH",
-        "ZEC",
-        "NEO",
-        "IOTA",
-        "AAVE",
-        "ALGO",
-        "FIL",
-        "NEAR",
-        "APT",
-        "ARB",
-        "OP",
-        "SUI",
-        "TON",
-        "SHIB",
-        "PEPE",
-        "INJ",
-        "ICP",
-        "HBAR",
-        "VET",
-        "XTZ",
-        "MKR",
-        "SAND",
-        "MANA",
-        "AXS",
-        "FTM",
-        "RUNE",
-        "GRT",
-        "CRV",
-        "SNX",
-        "COMP",
-    ]
-)
+_CURRENCIES = frozenset((
+    "USD", "EUR", "GBP", "JPY", "CHF", "AUD", "NZD", "CAD", "SEK", "NOK", "DKK", "PLN", "HUF",
+    "CZK", "TRY", "ZAR", "MXN", "SGD", "HKD", "CNH", "CNY", "INR", "KRW", "BRL", "ILS", "THB",
+    "RON", "XAU", "XAG", "XPT", "XPD",
+))  # fmt: skip
+_COINS = frozenset((
+    "BTC", "XBT", "ETH", "SOL", "XRP", "ADA", "DOGE", "DOT", "LTC", "BCH", "BNB", "AVAX",
+    "LINK", "MATIC", "POL", "TRX", "ATOM", "UNI", "XLM", "ETC", "EOS", "XMR", "DASH", "ZEC",
+    "NEO", "IOTA", "AAVE", "ALGO", "FIL", "NEAR", "APT", "ARB", "OP", "SUI", "TON", "SHIB",
+    "PEPE", "INJ", "ICP", "HBAR", "VET", "XTZ", "MKR", "SAND", "MANA", "AXS", "FTM", "RUNE",
+    "GRT", "CRV", "SNX", "COMP",
+))  # fmt: skip
 _STABLE = frozenset(["USDT", "USDC", "BUSD", "FDUSD", "TUSD", "DAI", "UST", "USDE"])
 _QUOTES = (*sorted(_STABLE | _CURRENCIES | {"BTC", "XBT", "ETH", "BNB"}, key=len, reverse=True),)
 
 
+def asset_class(calendar: str, symbol: str = "") -> AssetClass:
+    """Asset class of an instrument.
+
+    Args:
+        calendar: "24/7", "fx", "weekdays" or an exchange code.
+        symbol: Ticker; ES=F is a future on any calendar.
+    """
+    if symbol.strip().upper().endswith("=F") or calendar == "CMES":
+        return "future"
+    if calendar == ALWAYS_OPEN:
+        return "crypto"
+    return "fx" if calendar == FX else "equity"
+
+
 def calendar_of_symbol(symbol: str) -> tuple[str, str] | None:
-    """Calendar a ticker points to, and why; None where it says nothing.
+    """Calendar of a ticker, and the reason; None where the ticker alone does not decide.
 
     Understands exchange suffixes (VOD.L, 7203.T), crypto and currency pairs (BTCUSDT, BTC-USD,
-    EUR/USD, EURUSD=X), futures (ES=F), indices (^GSPC) and six-digit Chinese codes. A bare
-    name such as AAPL says nothing: the bars decide.
+    EUR/USD, EURUSD=X), futures (ES=F), indices (^GSPC) and six-digit Chinese codes. For a
+    bare name such as AAPL the bars decide.
     """
     ticker = symbol.strip().upper()
     if ticker.startswith("^") and ticker[1:] in _INDICES:
@@ -218,28 +111,3 @@ def _pair(ticker: str) -> tuple[str, str] | None:
         if base in _CURRENCIES and quote in _CURRENCIES:
             return FX, "{symbol} is a currency pair"
     return None
-
-
-AssetClass = Literal["crypto", "equity", "future", "fx"]
-
-ASSET_CLASSES: dict[AssetClass, str] = {
-    "crypto": "Crypto",
-    "equity": "Shares, funds and indices",
-    "future": "Futures",
-    "fx": "Currencies and metals",
-}
-"""Every class, and what to call it."""
-
-
-def asset_class(calendar: str, symbol: str = "") -> AssetClass:
-    """The class that decides how an instrument's bars behave.
-
-    Args:
-        calendar: "24/7", "fx", "weekdays" or an exchange code.
-        symbol: Ticker; ES=F is a future whatever its calendar.
-    """
-    if symbol.strip().upper().endswith("=F") or calendar == "CMES":
-        return "future"
-    if calendar == ALWAYS_OPEN:
-        return "crypto"
-    return "fx" if calendar == FX else "equity"

@@ -1,4 +1,4 @@
-"""What the store knows, as outcomes to learn from."""
+"""Outcomes to learn from, read from the store."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def read_outcomes(store: Store, cut_off: CutOff) -> Outcomes:
 
 
 def usable_record(store: Store, cut_off: CutOff) -> pd.DataFrame:
-    """The rows of the store's record that `usable` lets pass; arguments as for `read_outcomes`.
+    """The usable rows of the store's record; arguments as for `read_outcomes`.
 
     Raises:
         StoreError: The store cannot be used.
@@ -44,13 +44,13 @@ def usable_record(store: Store, cut_off: CutOff) -> pd.DataFrame:
 
 
 def usable(record: pd.DataFrame) -> np.ndarray:
-    """(n,) which rows of a record say how a fan fares.
+    """(n,) whether each row of a record can be learned from.
 
-    Not those of bars that the model may have learned from, of fans that were narrowed by
-    temperature or filters, or without a volatility at the origin.
+    Not usable are rows of bars that the model may have learned from, of fans narrowed by
+    temperature or filters, and without a volatility at the origin.
 
     Args:
-        record: As `kronos.store.record.read_record` gives it.
+        record: A table of `kronos.store.record.read_record`.
     """
     honest = record["out_of_sample"].fillna(record["ahead"]).to_numpy(dtype=bool)
     scaled = record["scale"].to_numpy(dtype=float) > 0
@@ -78,7 +78,7 @@ def outcomes_of(record: pd.DataFrame, quantiles: np.ndarray) -> Outcomes:
 
 
 def issue_moments(record: pd.DataFrame) -> np.ndarray:
-    """(n,) when the forecasts of a record could be made, in nanoseconds: once the bar ended."""
+    """(n,) earliest moments of the forecasts of a record, in nanoseconds: the end of their bar."""
     width = record["interval"].map(lambda name: interval_width(name).value).to_numpy(dtype="int64")
     issued = record["origin"].to_numpy(dtype="datetime64[ns]").astype("int64") + width
     resolved = record["resolved_at"].to_numpy(dtype="datetime64[ns]").astype("int64")

@@ -159,7 +159,7 @@ class CalibrationState:
         return found
 
     def starts(self) -> dict[Stream, tuple[np.ndarray, int, int]]:
-        """Offsets, last moment and outcomes of every stream: where trackers go on from."""
+        """Offsets, last moment and number of outcomes of every stream, for `tracker.replay`."""
         return {
             stream: (state.offsets, state.latest.value, state.n_outcomes)
             for stream, state in self.streams.items()

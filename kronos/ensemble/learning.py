@@ -66,11 +66,11 @@ def train(
     """
     n_known = n_apart(table)
     if n_known < FEWEST:
-        said = (
+        reason = (
             f"Equal: {n_known} forecasts of every member that do not overlap are on record, and "
             f"{FEWEST} are the fewest to learn from."
         )
-        return replace(base, reason=said)
+        return replace(base, reason=reason)
     moment = table.made_by(SHARE_TO_LEARN) if cut_off is None else cut_off
     learned = learn(table, moment)
     found = trial(table, learned)

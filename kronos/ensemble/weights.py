@@ -203,8 +203,8 @@ def equal(members: tuple[str, ...] = MEMBERS, reason: str = "") -> EnsembleWeigh
         InvalidRequest: There is no such member.
     """
     revisions = _revisions(members)
-    said = reason or "Equal: nothing has been learned yet (kronos ensemble train)."
-    return EnsembleWeights(members, revisions, None, None, said)
+    reason = reason or "Equal: nothing has been learned yet (kronos ensemble train)."
+    return EnsembleWeights(members, revisions, None, None, reason)
 
 
 def load_weights(folder: Path | None = None) -> EnsembleWeights:

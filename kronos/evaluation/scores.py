@@ -1,7 +1,7 @@
-"""Scores of one forecast against what happened, step by step, in log-returns from the origin.
+"""Scores of one forecast against its outcomes, step by step, in log-returns from the origin.
 
-A forecast that kept its paths is scored by them; one that kept quantiles alone is scored by these,
-and its CRPS is then an approximation, which `StepScores.crps_estimator` says.
+A forecast with paths is scored by them. One with quantiles alone is scored by these, and its CRPS
+is then an approximation, as `StepScores.crps_estimator` states.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LEVELS = (
 )
 """Levels of the quantiles that are stored and learned from: the median, seven central intervals."""
 BAND = (0.1, 0.9)
-"""Levels between which an outcome counts as inside the band."""
+"""Levels of the band whose coverage is scored."""
 Z80 = 1.2815515655446004
 """Half width of the central 80% of a standard normal."""
 
@@ -54,8 +54,8 @@ class StepScores:
         pit: Probability integral transform: the share of the forecast below the outcome, in
             (0, 1), uniform for a calibrated forecast.
         absolute_error: Distance of the median.
-        direction: 1 where median and outcome have the same sign, 0 where opposite ones, NaN
-            where one of them is no move.
+        direction: 1 where median and outcome have the same sign, 0 for opposite signs, NaN
+            where one of them is 0.
     """
 
     crps: np.ndarray
@@ -75,20 +75,20 @@ def score_steps(
     levels: np.ndarray,
     paths: np.ndarray | None = None,
 ) -> StepScores:
-    """Scores quantiles, and paths where there are any.
+    """Scores quantiles, and paths where available.
 
-    The scores are those of the scoringrules library, which the tests compare them with; it is not
-    used here because it compiles for ten seconds in every process that imports it.
+    The tests compare the scores with those of the scoringrules library, which is not used here
+    because it compiles for ten seconds in every process that imports it.
 
     Args:
-        actual: (H,) log-returns from the origin that happened.
+        actual: (H,) actual log-returns from the origin.
         quantiles: (H, L) log-returns from the origin, ascending in the level.
-        levels: (L,) levels, ascending, symmetric about the median, which is one of them; L odd
-            and at least 3, with both levels of `BAND`.
+        levels: (L,) levels, ascending, symmetric about the median and including it; L odd and at
+            least 3, with both levels of `BAND`.
         paths: (N, H) sampled log-returns from the origin.
 
     Raises:
-        InvalidRequest: The levels are not such.
+        InvalidRequest: The levels are others.
     """
     middle = len(levels) // 2
     places = [int(np.argmin(np.abs(levels - level))) for level in BAND]
@@ -136,7 +136,7 @@ def score_paths(actual: np.ndarray, paths: np.ndarray, scale: np.ndarray) -> Fan
     """Scores sampled log-returns.
 
     Args:
-        actual: (H,) log-returns from the origin that happened.
+        actual: (H,) actual log-returns from the origin.
         paths: (N, H) sampled log-returns from the origin; N at least 2.
         scale: (H,) sigma * sqrt(h), which makes assets and horizons comparable.
     """
@@ -176,7 +176,7 @@ def energy_score(actual: np.ndarray, paths: np.ndarray) -> float:
     """Energy score of whole paths, unbiased in their number.
 
     Args:
-        actual: (H,) log-returns from the origin that happened.
+        actual: (H,) actual log-returns from the origin.
         paths: (N, H) sampled ones.
     """
     from scipy.spatial.distance import pdist
@@ -186,7 +186,7 @@ def energy_score(actual: np.ndarray, paths: np.ndarray) -> float:
 
 
 def level_weights(levels: np.ndarray) -> np.ndarray:
-    """(L,) how much of (0, 1) every level stands for: what is nearer to it than to any other."""
+    """(L,) share of (0, 1) that is nearer to each level than to any other."""
     borders = np.concatenate([[0.0], (levels[1:] + levels[:-1]) / 2, [1.0]])
     return np.diff(borders)
 
@@ -225,13 +225,13 @@ def _crps(
 
 
 def _pit(actual: np.ndarray, paths: np.ndarray) -> np.ndarray:
-    """Rank of the outcome among the paths, in the middle of those it is equal to."""
+    """Rank of the outcome among the paths, in the middle of equal ones."""
     below, equal = (paths < actual).sum(axis=0), (paths == actual).sum(axis=0)
     return (below + equal / 2 + 0.5) / (len(paths) + 1)
 
 
 def _pit_of_quantiles(actual: np.ndarray, quantiles: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Level of the outcome between the quantiles; beyond them, the middle of what is left."""
+    """Level of the outcome between the quantiles; beyond them, the middle of the rest."""
     ends = levels[0] / 2, (1 + levels[-1]) / 2
     found = [
         np.interp(value, row, levels, left=ends[0], right=ends[1])

@@ -1,4 +1,4 @@
-"""How sure a mean is when its terms depend on their neighbours in time."""
+"""Uncertainty of a mean whose terms depend on their neighbours in time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Tested", "block_bootstrap", "diebold_mariano", "newey_west"]
 
 @dataclass(frozen=True, slots=True)
 class Tested:
-    """A statistic and the probability of one as large if there were nothing to it.
+    """A test statistic and its probability under the null hypothesis.
 
     Attributes:
         statistic: Mean over its standard error.
@@ -41,8 +41,8 @@ def diebold_mariano(differences: np.ndarray, horizon: int = 1) -> Tested:
             correction: Harvey, Leybourne and Newbold 1997.
 
     Returns:
-        The statistic, below 0 where the first lost less; NaN where n is too small for h or
-        nothing varies.
+        The statistic, below 0 where the first lost less; NaN where n is too small for h or the
+        differences are constant.
     """
     from scipy.special import stdtr
 
@@ -56,7 +56,7 @@ def diebold_mariano(differences: np.ndarray, horizon: int = 1) -> Tested:
 
 
 def block_bootstrap(n: int, block: int, n_draws: int, seed: int = 0) -> np.ndarray:
-    """How often each of n terms in order of time is drawn, in circular blocks of neighbours.
+    """Draws n terms in order of time, in circular blocks of neighbours.
 
     Returns:
         (n_draws, n) counts; each row sums to n.

@@ -1,7 +1,7 @@
-"""What a record of forecasts shows: calibration, skill against others, and the worst misses.
+"""Statistics of a record of forecasts: calibration, skill, correlation, volatility, worst misses.
 
-A record is a table as `kronos.store.record.read_record` gives it: a row for each forecast and step
-whose bar came. Quantiles are (rows, L), in the order of its rows.
+A record is a table of `kronos.store.record.read_record`: a row for each forecast and step with a
+bar. Quantiles are (rows, L), in the order of its rows.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ __all__ = [
 ]
 
 PAIRED = ("instrument", "source", "interval", "origin", "step")
-"""What two forecasts share that are compared with each other."""
+"""Columns that two compared forecasts share."""
 _N_DRAWS = 1000
 _FEWEST_DATES = 8
-"""Origin dates without which no interval is given: so few say nothing of how they vary."""
+"""Fewest origin dates for an interval: fewer do not show how they vary."""
 _FEWEST = 5
-"""Instruments of one date without which their order says nothing."""
+"""Fewest instruments of one date for a correlation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Skill:
-    """A model against another on the same windows.
+    """Skill of a model against another on the same windows.
 
     Attributes:
-        n_windows: Origins and instruments that both forecast.
+        n_windows: Windows (instrument and origin) that both forecast.
         n_dates: Dates of their origins.
         skill: 1 - CRPS / CRPS of the other, both over the volatility at the origin; above 0 is
             better.
@@ -82,8 +82,8 @@ class VolatilityScores:
 
     Attributes:
         mae: Mean absolute error.
-        r2: Share of the variance explained; below 0 where the mean would have done better.
-        n: Forecasts whose every step came.
+        r2: Share of the variance explained; below 0 where the mean is better.
+        n: Number of forecasts with a bar at every step.
     """
 
     mae: float
@@ -95,8 +95,8 @@ def reliability(actual: np.ndarray, quantiles: np.ndarray, levels: Sequence[floa
     """Share of outcomes at or below each quantile, which a calibrated forecast has at its level.
 
     Args:
-        actual: (n,) log-returns that happened.
-        quantiles: (n, L), NaN where they are not known.
+        actual: (n,) actual log-returns.
+        quantiles: (n, L), NaN where unknown.
         levels: (L,).
 
     Returns:
@@ -141,9 +141,9 @@ def crps_skill(
 ) -> Skill | None:
     """Compares the forecasts of two records wherever both have an instrument, origin and step.
 
-    Forecasts of one date belong together, and those of dates whose horizons overlap: the interval
-    is that of a bootstrap over blocks of dates as long as the mean forecast, and the test allows
-    for dependence over the longest one.
+    Forecasts of one date are dependent, and so are those whose horizons overlap: the interval is
+    from a bootstrap over blocks of dates as long as the mean forecast, and the test allows for
+    dependence over the longest one.
 
     Args:
         record: Forecasts of the model.
@@ -152,7 +152,7 @@ def crps_skill(
         seed: Its seed.
 
     Returns:
-        The comparison; None where they share nothing.
+        The comparison; None without a common forecast.
     """
     ours, theirs = _scaled(record), _scaled(other)
     both = ours.merge(theirs, on=list(PAIRED), suffixes=("", "_other"))
@@ -168,7 +168,7 @@ def crps_skill(
     spans = _spans(both, pd.DatetimeIndex(by_date.index))
     low = high = statistic = p = float("nan")
     if len(by_date) >= _FEWEST_DATES:
-        # Blocks as long as the usual forecast: of those of the longest one there may be too few.
+        # Blocks as long as the mean forecast: with the longest one there may be too few blocks.
         drawn = block_bootstrap(len(by_date), int(np.ceil(spans.mean())), n_draws, seed)
         sums = drawn @ by_date[["ours", "theirs"]].to_numpy()
         low, high = np.quantile(1.0 - sums[:, 0] / sums[:, 1], (0.025, 0.975))
@@ -194,12 +194,12 @@ def worst_misses(record: pd.DataFrame, n: int = 10) -> pd.DataFrame:
 def information_coefficient(
     record: pd.DataFrame, median: np.ndarray, *, ranked: bool = False
 ) -> Correlation:
-    """Correlation of the median with what happened at the last step, date by date.
+    """Correlation of the median with the outcome at the last step, date by date.
 
     Args:
         record: Forecasts of one model.
         median: (rows,) medians, log-returns from the origin.
-        ranked: Whether of ranks (RankIC).
+        ranked: Whether to correlate ranks (RankIC).
     """
     table = record.assign(median=median, date=record["origin"].dt.floor("D"))
     table = table[table["step"] == table["horizon"]].dropna(subset=["median", "actual_return"])
@@ -226,7 +226,7 @@ def information_coefficient(
 
 
 def volatility_scores(record: pd.DataFrame) -> VolatilityScores:
-    """Half the width of the 80% band as a volatility, against the moves that came.
+    """Half the width of the 80% band as a volatility, against the realised one.
 
     Realised volatility is the root of the summed squares of one-bar returns up to the last step.
     """
@@ -257,7 +257,7 @@ def _scaled(record: pd.DataFrame) -> pd.DataFrame:
 
 
 def _spans(both: pd.DataFrame, dates: pd.DatetimeIndex) -> pd.Series:
-    """On how many dates with origins each forecast was under way, its own counted."""
+    """Number of origin dates within each forecast's horizon, its own included."""
     windows = both.groupby(list(PAIRED[:-1]), sort=False)
     first, last = windows["date"].first(), windows["timestamp"].max()
     return pd.Series(

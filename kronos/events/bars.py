@@ -1,4 +1,4 @@
-"""Which bar an event belongs to."""
+"""The bars that events fall on: of a chart, of a window of channels, of a record."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def event_bars(
 
 
 def first_bars_after(spans: BarSpans, times: np.ndarray) -> np.ndarray:
-    """(K,) positions of the first complete bar that can know of each moment; -1 for none."""
+    """(K,) positions of the first bar that is complete after each moment; -1 for none."""
     return _covering(spans.since, spans.end, times)
 
 
 def dated_bars(spans: BarSpans, times: np.ndarray) -> np.ndarray:
-    """(K,) positions of the bars that moments are dated to; -1 for none."""
+    """(K,) positions of the bars of the dates of some moments; -1 for none."""
     return _covering(spans.day_start, spans.day_end, times)
 
 
@@ -63,7 +63,7 @@ def release_hour(event: Event) -> tuple[int, int]:
 
 
 def _covering(starts: np.ndarray, ends: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Positions of the half-open stretches that hold each time; they lie in order."""
+    """Positions of the half-open, ascending spans that hold each time; -1 for none."""
     position = np.searchsorted(ends, times, side="right")
     inside = np.minimum(position, len(ends) - 1)
     holds = (position < len(ends)) & (starts[inside] <= times)
@@ -72,19 +72,19 @@ def _covering(starts: np.ndarray, ends: np.ndarray, times: np.ndarray) -> np.nda
 
 _DAY = pd.Timedelta(days=1)
 _EVERYWHERE = "US"
-"""Region whose releases count for every instrument, as models are told of them everywhere."""
+"""Region whose releases count for every instrument, as in the channels."""
 
 
 def event_days(record: pd.DataFrame, events: Sequence[Event] | None = None) -> pd.Series:
-    """Whether a release falls on the days of a bar, on the market's own clock.
+    """Whether a scheduled release falls on the days of a bar, on the market's own clock.
 
     Args:
         record: Columns instrument, interval, calendar, zone and timestamp (UTC).
-        events: The releases; None takes those of this machine.
+        events: Any events; None takes those of this machine.
 
     Returns:
-        Nullable booleans in the order of the record; NA outside the days from the first release
-        to the last, of which no table says that nothing happened.
+        Nullable booleans in the order of the record; NA before the first release and after the
+        last, where no table covers the days.
     """
     known = load_events() if events is None else events
     out = pd.Series(pd.NA, index=record.index, dtype="boolean")

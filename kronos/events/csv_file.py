@@ -1,18 +1,18 @@
-"""Tables of events as CSV: what users bring, what is stored, and what ships with the package.
+"""Tables of events as CSV: uploads, stored tables, and the bundled one.
 
-One row an event. A header names the columns, in any order and case:
+One row for each event. A header names the columns, in any order and case:
 
     kind, time           needed; time as 2025-10-24T12:30Z, 2025-10-24 08:30 or 2025-10-24
-    region or symbol     what it concerns: US, EU, GB, ... or a ticker
+    region or symbol     the subject: US, EU, GB, ... or a ticker
     zone                 clock of times without an offset; default: the region's
     name, period, unit, source
     actual, consensus, previous
-    announced            when its date became public
+    announced            moment at which its date became public
     fetched_at, is_time_exact
 
 A time without an offset is read on the release's own clock, so 08:30 in New York is 12:30 UTC in
-summer and 13:30 in winter. A date alone takes the hour that releases of that kind and region keep;
-where they keep none it takes noon, and the time is marked as not exact.
+summer and 13:30 in winter. A date alone takes the usual hour of releases of that kind and region;
+without one it takes noon, and the time is marked as not exact.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ def read_events(data: bytes, file_name: str) -> tuple[Event, ...]:
 
     Args:
         data: The file: UTF-8, comma or semicolon, at most 5 MB and 50,000 rows.
-        file_name: Its name, for messages; no file of that name is read.
+        file_name: Its name, for messages.
 
     Raises:
-        InvalidEvents: The file cannot be used; the message names line and column.
+        InvalidEvents: The file is not a table of events; the message names line and column.
     """
     rows = _rows(_text(data, file_name), file_name)
     _, header = next(rows, (0, []))
@@ -93,8 +93,8 @@ def read_events(data: bytes, file_name: str) -> tuple[Event, ...]:
 def events_csv(events: Iterable[Event]) -> str:
     """Events as CSV that `read_events` reads back equal.
 
-    A text that a spreadsheet would take for a formula gets an apostrophe in front, which
-    `read_events` takes off again.
+    A text that a spreadsheet would read as a formula gets an apostrophe in front, which
+    `read_events` removes.
     """
     opened = io.StringIO()
     writer = csv.writer(opened, lineterminator="\n")
@@ -137,7 +137,7 @@ def _text(data: bytes, file_name: str) -> str:
 
 
 def _rows(text: str, file_name: str) -> Iterator[tuple[int, list[str]]]:
-    """Line numbers and cells of the rows that hold anything."""
+    """Line numbers and cells of the rows that are not empty."""
     header = text.lstrip().splitlines()[0]
     delimiter = max((",", ";", "\t"), key=header.count)
     reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
@@ -158,7 +158,7 @@ def _rows(text: str, file_name: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _columns(header: list[str], file_name: str) -> dict[str, int]:
-    """Positions of the columns that are understood; others are ignored."""
+    """Positions of the known columns; others are ignored."""
     found: dict[str, int] = {}
     for i, cell in enumerate(header):
         name = cell.strip().lower().replace(" ", "_")
@@ -197,7 +197,7 @@ def _event(row: dict[str, str], where: str) -> Event:
     time = read_moment(cell("time"), f"{where}, column time", kind, region, cell("zone"))
     if time is None:
         raise InvalidEvents(f"{where}, column time: must be a date or a time, found nothing.")
-    said = read_flag(cell("is_time_exact"), f"{where}, column is_time_exact")
+    flag = read_flag(cell("is_time_exact"), f"{where}, column is_time_exact")
     texts = {name: cell(name).removeprefix("'") for name in _TEXTS}
     return Event(
         kind=kind,
@@ -208,7 +208,7 @@ def _event(row: dict[str, str], where: str) -> Event:
         previous=read_number(cell("previous"), f"{where}, column previous"),
         fetched_at=moment("fetched_at"),
         announced=moment("announced"),
-        is_time_exact=time[1] if said is None else said,
+        is_time_exact=time[1] if flag is None else flag,
         **texts,
     )
 
@@ -233,7 +233,7 @@ USUAL_TIMES: dict[tuple[str, str], str] = {
     ("rate_decision", "AU"): "14:30",
     ("rate_decision", "NZ"): "14:00",
 }
-"""Time of day, on the region's clock, of releases that keep a fixed hour."""
+"""Time of day, on the region's clock, of releases with a fixed hour."""
 
 _STAMP = re.compile(
     r"(?P<date>\d{4}-\d{2}-\d{2})"
@@ -249,7 +249,7 @@ _FLAGS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0"
 def read_moment(
     text: str, where: str, kind: str, region: str, zone: str
 ) -> tuple[pd.Timestamp, bool] | None:
-    """A moment in UTC and whether its time of day is known; None for an empty cell.
+    """Reads a moment in UTC, and whether its time of day is known; None for an empty cell.
 
     Args:
         text: The cell.
@@ -282,9 +282,9 @@ def read_moment(
 
 
 def release_moment(date: str, clock: str, zone: str) -> pd.Timestamp:
-    """The moment at which a clock shows a date and time of day, in UTC.
+    """The moment, in UTC, at which a clock shows a date and time of day.
 
-    The repeated hour of a clock change is taken the first time, a skipped time moves forward.
+    In the repeated hour of a clock change it is the first one; a skipped time moves forward.
 
     Args:
         date: YYYY-MM-DD.
@@ -301,10 +301,10 @@ def release_moment(date: str, clock: str, zone: str) -> pd.Timestamp:
 
 
 def read_number(text: str, where: str) -> float | None:
-    """A number, with or without a percent sign; None for an empty cell.
+    """Reads a number with or without a percent sign; None for an empty cell.
 
-    Letters such as K or M are refused: the figures of one event must share one scale, which
-    the column `unit` names.
+    Letters such as K or M are refused: the figures of one event share one scale, named in the
+    column `unit`.
     """
     bare = text.removeprefix("'").removesuffix("%").strip()
     if not bare or bare.lower() in {"-", "n/a", "nan", "none"}:
@@ -321,7 +321,7 @@ def read_number(text: str, where: str) -> float | None:
 
 
 def read_flag(text: str, where: str) -> bool | None:
-    """yes or no; None for an empty cell."""
+    """Reads yes or no; None for an empty cell."""
     if not text:
         return None
     flag = _FLAGS.get(text.lower())

@@ -1,8 +1,8 @@
-"""What an event is, and what was known of it when.
+"""An event, and the moments from which its date and its outcome are public.
 
-Two moments matter. From `announced` on, the date of the event is public: a calendar shows it.
-From `value_time` on, its outcome is. Everything that reads events (channels, charts, training)
-asks these two, so that nothing is used before it was public.
+From `announced_time` on, the date of the event is public: a calendar shows it. From `value_time`
+on, its outcome is. Channels, charts and training use these two moments, so that they read nothing
+before it was public.
 """
 
 from __future__ import annotations
@@ -26,44 +26,43 @@ MACRO: dict[str, str] = {
     "pce": "PCE price index",
     "rate_decision": "Rate decision",
 }
-"""Kinds of official releases and what to call them; fomc, nfp and pce are those of the US."""
+"""Kinds of official releases and their titles; fomc, nfp and pce are releases of the US."""
 
 CHART_ONLY: dict[str, str] = {"news": "News", "split": "Split", "gap": "Gap"}
-"""Kinds that are drawn on charts and set no channel."""
+"""Kinds on charts that set no channel."""
 
 KINDS: dict[str, str] = {**MACRO, "earnings": "Earnings", **CHART_ONLY}
-"""Every kind of event, and what to call it."""
+"""Every kind of event and its title."""
 
-# How long before its release a date counts as public where nothing more is known. Official
-# calendars come out a year ahead; the shorter leads allow for dates that are moved.
+# Days before a release from which its date counts as public, unless the event says otherwise.
+# Official calendars appear a year ahead; shorter leads allow for moved dates.
 _LEAD_DAYS = {"fomc": 180, "rate_decision": 180, "earnings": 14, "news": 0, "split": 14, "gap": 0}
 _LEAD_DAYS_OF_STATISTICS = 90
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One release, decision, report or other dated happening.
+    """One release, decision, report or other dated event.
 
     Attributes:
         kind: One of `KINDS`.
         time: Moment of the release, UTC.
-        region: Where it matters, one of `REGIONS`; "" for what concerns one instrument only.
-        symbol: Ticker for earnings, splits and the like; "" for what concerns a region.
-        name: What to show; default: the kind's title.
-        period: What the figure is about, such as "Sep 2025"; may be empty.
+        region: One of `REGIONS`; "" for an event of one instrument only.
+        symbol: Ticker for earnings, splits and the like; "" for an event of a region.
+        name: Title; default: the kind's title.
+        period: Period of the figure, such as "Sep 2025"; may be empty.
         actual: First print; None while unknown.
-        consensus: Last consensus before the release; None where nobody gave one.
-        previous: Figure before this one, as known at the release; None where unknown.
+        consensus: Last consensus before the release; None without one.
+        previous: The figure before, as known at the release; None where unknown.
         unit: Unit of the three, such as "%", "thousand" or "USD"; may be empty.
-        source: Who published it, and whom the figures were had from.
-        fetched_at: When it was read from there, UTC; None where unknown.
-        announced: From when on the date was public, UTC; None: the usual lead of its kind.
-            That of an unscheduled event is its own time.
-        is_time_exact: Whether the time of day is the release's own; otherwise only its date is
-            certain.
+        source: Publisher, and source of the figures.
+        fetched_at: Moment of the download, UTC; None where unknown.
+        announced: Moment from which the date was public, UTC; None: the usual lead of its kind.
+            For an unscheduled event its own time.
+        is_time_exact: Whether the time of day is known; otherwise only the date is certain.
 
     Raises:
-        InvalidEvents: On construction, where a field cannot be what it should be.
+        InvalidEvents: On construction, for an invalid field.
     """
 
     kind: str
@@ -103,13 +102,13 @@ class Event:
 
     @property
     def title(self) -> str:
-        """What to call it, with the period."""
+        """Title with the period."""
         name = self.name or KINDS[self.kind]
         return f"{name} ({self.period})" if self.period else name
 
     @property
     def zone(self) -> str:
-        """IANA name of the clock its release time is stated on."""
+        """IANA name of the clock of its release time."""
         return region_zone(self.region)
 
     @property
@@ -121,16 +120,16 @@ class Event:
 
     @property
     def announced_time(self) -> pd.Timestamp:
-        """From when on its date was public, UTC: never after the event itself."""
+        """Moment from which its date was public, UTC: never after the event itself."""
         if self.announced is not None:
             return min(self.announced, self.time)
         return self.time - pd.Timedelta(days=_LEAD_DAYS.get(self.kind, _LEAD_DAYS_OF_STATISTICS))
 
     @property
     def value_time(self) -> pd.Timestamp:
-        """From when on its outcome was public, UTC.
+        """Moment from which its outcome was public, UTC.
 
-        Where only the date is certain, that is the end of the day on the release's own clock.
+        Where only the date is certain: the end of the day on the release's own clock.
         """
         if self.is_time_exact:
             return self.time
@@ -147,10 +146,10 @@ class Event:
 
 
 def known_at(events: Iterable[Event], moment: pd.Timestamp) -> tuple[Event, ...]:
-    """The calendar as it stood just before a moment.
+    """The calendar of events just before a moment.
 
-    Events whose date was not yet public are absent. Figures of those whose outcome was not yet
-    public are missing, all three: a consensus may still change, a previous figure be revised.
+    Events whose date was not yet public are absent. All three figures are missing where the outcome
+    was not yet public: a consensus may still change, a previous figure may be revised.
 
     Args:
         events: Any events.

@@ -1,6 +1,6 @@
-"""Markets that others follow, as they stood when a bar was complete.
+"""Leading markets at the moment when a bar is complete.
 
-Only closed bars of a leader are read, and nothing while its market is shut.
+Only closed bars of a leader are read, and none while its market is shut.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _HOUR = pd.Timedelta(hours=1).value
 N_LEVELS = 252
 MIN_LEVELS = 20
 _MOST_SIGMAS = 3.0
-# A level older than this says nothing of now: longer than any holiday.
+# Longer than any holiday: an older level is not the present one.
 _OLDEST_LEVEL = pd.Timedelta(days=7).value
 
 
@@ -35,7 +35,7 @@ class Leaders:
         vix: Implied volatility of US equities, bars of an hour or a day.
 
     Raises:
-        InvalidRequest: On construction, for bars of another width.
+        InvalidRequest: On construction, for another bar width.
     """
 
     btc: Candles | None = None
@@ -52,16 +52,16 @@ class Leaders:
 def hourly_returns(leader: Candles | None, moments: np.ndarray) -> np.ndarray:
     """Log returns of a leader over its last closed hour.
 
-    The return runs from the close before to the close; over a pause of the market from the
-    bar's own open, so that it is never more than an hour's.
+    The return runs from close to close; after a pause of the market from the bar's own open, so
+    that it covers an hour at most.
 
     Args:
         leader: 1h bars; None gives zeros.
-        moments: (T,) int64 nanoseconds UTC at which they are looked at.
+        moments: (T,) int64 nanoseconds UTC.
 
     Returns:
-        (T,) returns; 0 while the leader's market is shut, and where its last bar closed an hour
-        or more before.
+        (T,) returns; 0 while the leader's market is shut, and an hour or more after the close of
+        its last bar.
     """
     out = np.zeros(len(moments))
     if leader is None or not len(moments):
@@ -83,18 +83,18 @@ def hourly_returns(leader: Candles | None, moments: np.ndarray) -> np.ndarray:
 
 
 def level_scores(leader: Candles | None, moments: np.ndarray) -> np.ndarray:
-    """The last closed level of a leader, against the year before.
+    """Standard scores of the last closed level of a leader against the year before.
 
-    Mean and sample standard deviation are those of the last closes of up to 252 days before the
-    level's own day, at least 20.
+    Mean and sample standard deviation are of the daily closes of the 20 to 252 days before the
+    level's own day.
 
     Args:
         leader: Bars of an hour or a day; None gives zeros.
-        moments: (T,) int64 nanoseconds UTC at which it is looked at.
+        moments: (T,) int64 nanoseconds UTC.
 
     Returns:
         (T,) scores within -3 and 3; 0 while the leader's market is shut, where its last bar is a
-        week old, or where too few days are known.
+        week old, and with too few days.
     """
     out = np.zeros(len(moments))
     if leader is None or not len(moments):

@@ -1,4 +1,4 @@
-"""Regions that events belong to: their clocks and currencies, and those of an instrument."""
+"""Regions of events: their clocks and currencies, and the regions of an instrument."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Region:
     """A country or currency area.
 
     Attributes:
-        title: Name to show.
-        zone: IANA name of the clock on which its releases are timed.
+        title: Name for display.
+        zone: IANA name of the clock of its releases.
         currency: ISO code.
         calendars: Exchanges in it.
     """
@@ -69,9 +69,9 @@ _DEFAULT = "US"
 
 
 def region_zone(region: str) -> str:
-    """IANA name of a region's clock; that of New York for events without a region.
+    """IANA name of a region's clock; New York's for events without a region.
 
-    Symbols without a region are those of vendors that time them on New York's clock.
+    Such events are of symbols, which vendors time on New York's clock.
     """
     return REGIONS[region or _DEFAULT].zone
 
@@ -79,9 +79,8 @@ def region_zone(region: str) -> str:
 def regions_of(calendar: str, symbol: str = "", currency: str = "") -> tuple[str, ...]:
     """Regions whose releases matter to an instrument, the closest first.
 
-    An exchange decides by where it is; a currency pair by its two currencies, the base first.
-    Anything else is taken by the currency it is quoted in, and where that is not known by the
-    dollar's.
+    For an exchange its own region; for a currency pair those of its two currencies, the base
+    first; otherwise that of the quote currency, or of the dollar where it is unknown.
 
     Args:
         calendar: "24/7", "fx", "weekdays" or an exchange code.

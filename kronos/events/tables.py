@@ -1,13 +1,13 @@
-"""One calendar from several tables.
+"""The tables of events on this machine, merged into one calendar.
 
-The rule: tables come from the least to the most trusted: bundled, fetched, the user's own. Two rows
-are the same event when kind, region, symbol and the date on the release's own clock agree, and for
-news and gaps the name too. Then the later table's fields count, and what it leaves missing stays
-from the earlier one: a user who brings a consensus keeps the official actual.
+Tables are merged from the least to the most trusted: bundled, fetched, the user's own. Two rows are
+the same event when kind, region, symbol and the date on the release's own clock agree, and for news
+and gaps the name too. Then the later table's fields count, and the earlier table fills its missing
+ones: a user's consensus joins the official actual.
 
-A fetched table is complete over the stretch it covers for a kind, region and symbol. An event of
-an earlier table within that stretch which it does not list, and which has no actual, is dropped:
-its date was moved.
+A fetched table is complete over the span it covers for a kind, region and symbol. An event of an
+earlier table within that span which it does not list, and which has no actual, is dropped: its date
+was moved.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ _SEVERAL_A_DAY = frozenset({"news", "gap"})
 
 @dataclass(frozen=True, slots=True)
 class EventTable:
-    """Events from one place.
+    """Events of one origin.
 
     Attributes:
-        name: Where they are from, for messages.
+        name: Origin of the events, for messages.
         events: The events.
-        is_complete: Whether it lists all there are over the stretch it covers.
+        is_complete: Whether it lists all events of the span it covers.
     """
 
     name: str
@@ -53,7 +53,7 @@ class EventTable:
 
 
 def merge_events(tables: Sequence[EventTable]) -> tuple[Event, ...]:
-    """One calendar, by time; the rule stands at the head of this module.
+    """Merges tables into one calendar, by time; the module's docstring states the rule.
 
     Args:
         tables: From the least to the most trusted.
@@ -80,7 +80,7 @@ def _group(event: Event) -> tuple[str, str, str]:
 def _without_moved(
     known: dict[tuple[str, ...], Event], fetched: Iterable[Event]
 ) -> dict[tuple[str, ...], Event]:
-    """Known events less those without an actual that a complete table covers and lacks."""
+    """Known events without those that were moved: see the module's docstring."""
     listed = {_identity(event) for event in fetched}
     spans: dict[tuple[str, str, str], tuple[str, str]] = {}
     for event in fetched:
@@ -96,7 +96,7 @@ def _without_moved(
 
 
 def _joined(earlier: Event, later: Event) -> Event:
-    """The later event, with what it leaves missing taken from the earlier."""
+    """The later event, with its missing fields filled from the earlier one."""
     filled = {
         field.name: getattr(earlier, field.name)
         for field in fields(Event)
@@ -104,7 +104,7 @@ def _joined(earlier: Event, later: Event) -> Event:
         and getattr(later, field.name) in (None, "")
         and getattr(earlier, field.name) not in (None, "")
     }
-    # Figures of two scales must not meet in one event: actual and consensus are compared.
+    # Actual and consensus are compared: one event must not mix two units.
     is_rescaled = "" not in (earlier.unit, later.unit) and earlier.unit != later.unit
     if is_rescaled and filled.keys() & {"actual", "consensus", "previous"}:
         raise InvalidEvents(
@@ -118,9 +118,9 @@ def _joined(earlier: Event, later: Event) -> Event:
 
 
 FETCHED = ("fred", "earnings")
-"""Names of the tables that refreshing writes."""
+"""Names of the fetched tables."""
 USER = "user"
-"""Name of the table of events that the user added."""
+"""Name of the table of the user's own events."""
 
 _lock = threading.Lock()
 _kept: dict[Path, tuple[tuple[int, int], tuple[Event, ...]]] = {}
@@ -128,7 +128,7 @@ _merged: tuple[tuple[tuple[Event, ...], ...], tuple[Event, ...]] = ((), ())
 
 
 def events_folder() -> Path:
-    """Folder of the events fetched or added on this machine; it need not exist."""
+    """Folder of the fetched and own tables; it need not exist."""
     return user_data("events")
 
 
@@ -138,23 +138,23 @@ def bundled_events() -> tuple[Event, ...]:
 
 
 def stored_events(name: str, *, folder: Path | None = None) -> tuple[Event, ...]:
-    """A table of this machine, empty where there is none.
+    """A table of this machine; empty without a file.
 
     Args:
         name: One of `FETCHED`, or `USER`.
         folder: Default: `events_folder()`.
 
     Raises:
-        InvalidEvents: The file is there and cannot be read.
+        InvalidEvents: The file exists and cannot be read.
     """
     path = _path(name, folder)
     return _read(path) if path.is_file() else ()
 
 
 def load_events(*, folder: Path | None = None) -> tuple[Event, ...]:
-    """All events: bundled, fetched and the user's, merged by the rule of `kronos.events.tables`.
+    """All events: bundled, fetched and the user's own, merged.
 
-    They are merged once as long as no file changes: pages ask at every turn.
+    The result is cached until a file changes, because pages load it on every rerun.
 
     Raises:
         InvalidEvents: A stored file cannot be read.
@@ -167,7 +167,7 @@ def load_events(*, folder: Path | None = None) -> tuple[Event, ...]:
     tables = [bundled, *fetched, EventTable(USER, stored_events(USER, folder=folder))]
     given = tuple(table.events for table in tables)
     known, events = _merged
-    # The same objects, which `_read` gives for a file that is as it was: nothing is compared.
+    # `_read` returns the same object for an unchanged file, so that identity suffices.
     if len(known) != len(given) or any(a is not b for a, b in zip(known, given, strict=True)):
         events = merge_events(tables)
         _merged = given, events
@@ -175,7 +175,7 @@ def load_events(*, folder: Path | None = None) -> tuple[Event, ...]:
 
 
 def save_events(name: str, events: Iterable[Event], *, folder: Path | None = None) -> Path:
-    """Writes a table of this machine, in the place of what it held; whole or not at all.
+    """Replaces a table of this machine, completely or not at all.
 
     Args:
         name: One of `FETCHED`, or `USER`.
@@ -188,17 +188,17 @@ def save_events(name: str, events: Iterable[Event], *, folder: Path | None = Non
     Raises:
         InvalidEvents: There are no events, or the file cannot be written.
     """
-    kept = tuple(events)
-    if not kept:
-        raise InvalidEvents(f"There are no events to keep as {name}.")
+    rows = tuple(events)
+    if not rows:
+        raise InvalidEvents(f"There are no events to store as {name}.")
     path = _path(name, folder)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as partial:
-            partial.write_text(events_csv(kept), encoding="utf-8", newline="")
+            partial.write_text(events_csv(rows), encoding="utf-8", newline="")
     except OSError as exc:
         raise InvalidEvents(
-            f"The events cannot be kept in {path}: {exc.strerror}. Make the folder writable."
+            f"The events cannot be stored in {path}: {exc.strerror}. Make the folder writable."
         ) from exc
     return path
 
@@ -212,7 +212,7 @@ def _path(name: str, folder: Path | None) -> Path:
 
 
 def _read(path: Path) -> tuple[Event, ...]:
-    """Events of a file, read once as long as it does not change."""
+    """Events of a file, cached until it changes."""
     try:
         facts = path.stat()
         stamp = (facts.st_mtime_ns, facts.st_size)

@@ -79,7 +79,7 @@ def save(
     Args:
         forecast: A raw forecast.
         candles: Its candles; bars after the origin are not read.
-        source: Name of the source of the candles, which is asked for their later bars; None takes
+        source: Name of the source of the candles, from which later bars are fetched; None takes
             `candles.source`.
         event_context: Facts about the event rows of the request. JSON-ready.
         paths: Columns of the paths to store beside the quantiles of the close: "close" suffices

@@ -209,12 +209,12 @@ def _postgres_engine(url: sa.URL) -> sa.Engine:
 
 def _explain(error: Exception, address: str) -> str:
     """The database's own message, and advice."""
-    said = str(error.orig if isinstance(error, DBAPIError) and error.orig else error)
-    text = " ".join((said.splitlines() or [type(error).__name__])[0].split())
+    message = str(error.orig if isinstance(error, DBAPIError) and error.orig else error)
+    text = " ".join((message.splitlines() or [type(error).__name__])[0].split())
     default = "Check that the database server runs and can be reached."
     if "://" not in address:
         default = "Check the file, or name another one."
-    hint = next((hint for word, hint in _HINTS if word in said.lower()), default)
+    hint = next((hint for word, hint in _HINTS if word in message.lower()), default)
     return f"The store of forecasts ({address}) cannot be used: {text.rstrip('.')}. {hint}"
 
 

@@ -165,7 +165,7 @@ def paths_row(prediction_id: str, forecast: Forecast, stored: StoredPaths) -> di
         InvalidRequest: `stored` is not one of `StoredPaths`.
     """
     if stored not in ("close", "all", "none"):
-        raise InvalidRequest(f'Paths to keep are "close", "all" or "none", found {stored!r}.')
+        raise InvalidRequest(f'Paths to store are "close", "all" or "none", found {stored!r}.')
     if stored == "none":
         return None
     columns = ["close"] if stored == "close" else list(COLUMNS)

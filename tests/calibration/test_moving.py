@@ -1,4 +1,4 @@
-"""Moved paths: ranks kept, quantiles where they belong, candles valid."""
+"""Moved paths: equal ranks, corrected quantiles, candles valid."""
 
 import numpy as np
 import pytest

@@ -58,8 +58,8 @@ def test_only_what_was_out_of_sample_and_not_narrowed_is_learned_from(address):
 
 def test_the_command_learns_keeps_and_shows(address, tmp_path, capsys):
     file = tmp_path / "calibration.json"
-    asked = ["calibrate", "--store", address, "-o", str(file), "--about", "made-up bars"]
-    assert main([*asked, "--fresh"]) == 0
+    arguments = ["calibrate", "--store", address, "-o", str(file), "--about", "made-up bars"]
+    assert main([*arguments, "--fresh"]) == 0
     said = capsys.readouterr()
     assert "1,200 outcomes; kept in" in said.err
     assert "made-up bars" in said.out

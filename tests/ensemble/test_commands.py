@@ -66,17 +66,17 @@ def test_weights_are_learned_kept_and_shown(address, tmp_path, capsys):
 
 def test_a_mistake_is_told(address, tmp_path, capsys):
     folder = ["--folder", str(tmp_path / "weights")]
-    asked = ["ensemble", "train", "--store", address, *folder]
-    assert main([*asked, "--members", "ewma"]) == 2
+    arguments = ["ensemble", "train", "--store", address, *folder]
+    assert main([*arguments, "--members", "ewma"]) == 2
     assert "two different models" in capsys.readouterr().err
-    assert main([*asked, "--cut-off", "soon"]) == 2
+    assert main([*arguments, "--cut-off", "soon"]) == 2
     assert "--cut-off must be a time" in capsys.readouterr().err
 
 
 def test_the_benchmark_ranks_everybody_on_later_forecasts(address, tmp_path, capsys):
     out = tmp_path / "table.md"
-    asked = ["--store", address, "--members", *MEMBERS, "--out", str(out)]
-    assert benchmark.main(asked) == 0
+    arguments = ["--store", address, "--members", *MEMBERS, "--out", str(out)]
+    assert benchmark.main(arguments) == 0
     assert capsys.readouterr().out == out.read_text()
     later = out.read_text().partition("### All forecasts")[0]
     order = [line.split("|")[1].strip() for line in later.splitlines() if line.startswith("| ")]

@@ -110,7 +110,7 @@ def test_a_date_is_that_of_the_exchange(make_event):
 
 
 def test_a_release_on_a_holiday_counts_to_the_next_session(make_event):
-    """Payrolls came on Good Friday of 2023; the next session was Monday, 10 April."""
+    """Payrolls were published on Good Friday of 2023; the next session was Monday, 10 April."""
     index = days("2023-04-06", "2023-04-10", "2023-04-11")
     table = event_channels(
         index, interval="1d", n_context=3, events=[make_event("nfp", "2023-04-07 08:30")], **XNYS

@@ -78,10 +78,10 @@ def test_a_file_that_cannot_be_used_leaves_everything_as_it_was(capsys, tmp_path
 def test_mistakes_are_explained_in_a_line(capsys, monkeypatch, arguments, said):
     monkeypatch.delenv("FRED_API_KEY", raising=False)
     assert main(["events", *arguments]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("kronos: ")
-    assert said in told
-    assert told.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith("kronos: ")
+    assert said in printed
+    assert printed.count("\n") == 1
 
 
 def test_an_empty_list_says_so(capsys):

@@ -1,4 +1,4 @@
-"""No channel knows anything before it was public, whatever comes later."""
+"""No channel holds a fact before it was public, for any later facts."""
 
 from __future__ import annotations
 
@@ -206,13 +206,13 @@ def test_a_date_that_was_public_is_flagged_over_the_horizon_and_a_surprise_is_no
     assert N_CONTEXT + 4 in flagged
     assert abs(flagged - (N_CONTEXT + 4)).max() <= 1  # bars that share the release hour
     assert not table[:, [0, 6, 7, 10, 11]].any()
-    # Once it has come, its bar knows it.
+    # After the release its bar has it.
     after = channels(index, about, [scheduled, sudden], n_context=N_CONTEXT + 6)
     assert np.flatnonzero(after[:, 0]).tolist() == [N_CONTEXT + 4]
 
 
 def test_leaders_and_vix_are_heard_over_the_context():
-    """The laws above are not kept by saying nothing."""
+    """The laws above do not hold only because channels are empty."""
     index, about = MARKETS["crypto 1h"]
     table = channels(index, about, [])
     assert (table[:N_CONTEXT, 14:18] != 0).all()

@@ -58,10 +58,10 @@ def test_a_password_is_never_shown(scheme):
     ],
 )
 def test_what_cannot_be_a_store_is_refused_without_its_password(named):
-    with pytest.raises(InvalidRequest) as told:
+    with pytest.raises(InvalidRequest) as raised:
         store_url(named)
-    assert "postgresql://user:password@host" in str(told.value)
-    assert "s3cret" not in str(told.value)
+    assert "postgresql://user:password@host" in str(raised.value)
+    assert "s3cret" not in str(raised.value)
 
 
 def test_a_missing_driver_is_told_with_what_to_install(monkeypatch):
@@ -71,9 +71,9 @@ def test_a_missing_driver_is_told_with_what_to_install(monkeypatch):
 
 
 def test_a_server_that_does_not_answer_is_told(free_port):
-    with pytest.raises(StoreUnavailable, match="server") as told:
+    with pytest.raises(StoreUnavailable, match="server") as raised:
         Store(f"postgresql://me:s3cret@127.0.0.1:{free_port}/db")
-    assert "s3cret" not in str(told.value)
+    assert "s3cret" not in str(raised.value)
 
 
 def test_a_file_that_is_something_else_is_told_and_left_alone(tmp_path):

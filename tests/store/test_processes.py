@@ -30,12 +30,12 @@ def test_processes_that_write_at_once_lose_and_double_nothing(url, opened):
     results = writers.CONTEXT.Queue()
     arguments = [(url, number, N_SAVES, results) for number in range(N_PROCESSES)]
     processes = [writers.start(writers.save_some, *given) for given in arguments]
-    news = [results.get(timeout=100) for _ in processes]
+    is_new = [results.get(timeout=100) for _ in processes]
     for process in processes:
         process.join()
     wanted = N_PROCESSES * N_SAVES // 2 + N_SAVES // 2
     counts = opened(url).counts()
-    assert sum(news) == counts["ml_predictions"] == counts["prediction_paths"] == wanted
+    assert sum(is_new) == counts["ml_predictions"] == counts["prediction_paths"] == wanted
 
 
 def kill_writers(url, said, n_kills, *, also=None, seed=0):

@@ -1,4 +1,4 @@
-"""The record: one row a step that came, with what is needed to judge it."""
+"""The record: one row for each step with a bar, and the facts that judge it."""
 
 from datetime import date
 
@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from kronos import models
-from kronos.calendars import asset_class
 from kronos.evaluation.scores import LEVELS
 from kronos.events import Event
 from kronos.forecasters import baselines
@@ -124,17 +123,3 @@ def test_event_days_are_those_of_the_bar_on_its_markets_clock(store):
     late = late[late["origin"] > far.time.normalize()]
     assert late["event_day"].all()
     assert len(late) == HORIZON
-
-
-@pytest.mark.parametrize(
-    ("calendar", "symbol", "expected"),
-    [
-        ("24/7", "BTCUSDT", "crypto"),
-        ("fx", "EURUSD", "fx"),
-        ("CMES", "ES=F", "future"),
-        ("weekdays", "GC=F", "future"),
-        ("XNYS", "AAPL", "equity"),
-    ],
-)
-def test_asset_classes(calendar, symbol, expected):
-    assert asset_class(calendar, symbol) == expected

@@ -1,4 +1,4 @@
-"""Sources are asked for what has come due, and for nothing else."""
+"""Only sources of series with due forecasts are asked for bars."""
 
 import pandas as pd
 import pytest

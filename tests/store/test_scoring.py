@@ -1,4 +1,4 @@
-"""Scores come when bars have come, once, and say what happened to the bars."""
+"""Every bar is scored once when it is available, and again only when it changed."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ def upto(n_steps: int):
 
 
 @pytest.fixture
-def kept(tmp_path, opened):
+def stored(tmp_path, opened):
     """A store with the forecast in it."""
     store = opened(str(tmp_path / "store.sqlite3"))
     store.save(FORECAST, CANDLES)
@@ -65,16 +65,16 @@ def test_a_scored_forecast_has_the_scores_of_its_paths(store):
     assert energy == pytest.approx(energy_score(RETURNS, paths))
 
 
-def test_scoring_as_bars_come_gives_what_scoring_at_the_end_gives(kept, tmp_path, opened):
+def test_scoring_bar_by_bar_equals_scoring_at_the_end(stored, tmp_path, opened):
     for n in range(HORIZON + 3):
-        report = score_candles(kept, upto(n))
+        report = score_candles(stored, upto(n))
         assert report.recorded == ({"observed": 1} if 1 <= n <= HORIZON else {})
         assert report.n_pending == max(HORIZON - n, 0)
-        assert len(kept.path_evaluations()) == (n >= HORIZON)
+        assert len(stored.path_evaluations()) == (n >= HORIZON)
     at_once = opened(str(tmp_path / "other.sqlite3"))
     at_once.save(FORECAST, CANDLES)
     score_candles(at_once, CANDLES)
-    without_clock = rows_of(kept).drop(columns="recorded_at")
+    without_clock = rows_of(stored).drop(columns="recorded_at")
     pd.testing.assert_frame_equal(without_clock, rows_of(at_once).drop(columns="recorded_at"))
 
 
@@ -87,21 +87,21 @@ def test_scoring_twice_records_nothing_twice(store):
     assert store.counts() == before
 
 
-def test_a_bar_counts_once_it_has_ended(kept):
-    """The bars given go on; only what had ended by `as_of` is looked at, whatever follows."""
+def test_a_bar_counts_once_it_has_ended(stored):
+    """Only bars that had ended by `as_of` are read, for any later bars."""
     third = FORECAST.timestamps[2]
     wild = with_closes(CANDLES, {ORIGIN + 3: 1.0, ORIGIN + 4: 1.0, ORIGIN + 5: 1.0})
-    report = score_candles(kept, wild, as_of=third + pd.Timedelta(minutes=59))
+    report = score_candles(stored, wild, as_of=third + pd.Timedelta(minutes=59))
     assert (report.recorded, report.n_pending) == ({"observed": 2}, 4)
-    np.testing.assert_allclose(rows_of(kept)["actual_return"], RETURNS[:2])
-    score_candles(kept, CANDLES, as_of=third + pd.Timedelta(minutes=60))
-    np.testing.assert_allclose(rows_of(kept)["actual_return"], RETURNS[:3])
+    np.testing.assert_allclose(rows_of(stored)["actual_return"], RETURNS[:2])
+    score_candles(stored, CANDLES, as_of=third + pd.Timedelta(minutes=60))
+    np.testing.assert_allclose(rows_of(stored)["actual_return"], RETURNS[:3])
 
 
-def test_the_future_is_no_time_to_score_as_of(kept):
+def test_the_future_is_no_time_to_score_as_of(stored):
     for moment in (pd.Timestamp.now("UTC") + pd.Timedelta(days=1), pd.Timestamp("2026-03-04")):
         with pytest.raises(InvalidRequest, match="as of now or earlier"):
-            score_candles(kept, CANDLES, as_of=moment)
+            score_candles(stored, CANDLES, as_of=moment)
 
 
 def test_days_end_at_midnight_of_the_exchange_also_when_clocks_change(tmp_path, opened):
@@ -116,90 +116,90 @@ def test_days_end_at_midnight_of_the_exchange_also_when_clocks_change(tmp_path, 
     ]  # fmt: skip
 
 
-def test_a_bar_that_is_missing_is_recorded_and_late_when_it_comes(kept):
+def test_a_bar_that_is_missing_is_recorded_and_late_when_it_arrives(stored):
     gap = without(upto(4), ORIGIN + 2)
     first = pd.Timestamp("2026-03-10 00:00", tz="UTC")
-    report = score_candles(kept, gap, as_of=first)
+    report = score_candles(stored, gap, as_of=first)
     assert report.recorded == {"observed": 3, "missing": 1}
-    row = rows_of(kept).loc[2]
+    row = rows_of(stored).loc[2]
     assert (row["outcome"], row["resolved_at"]) == ("missing", first)
     assert row[["actual", "crps", "pit", "direction"]].isna().all()
-    assert score_candles(kept, gap).recorded == {}
+    assert score_candles(stored, gap).recorded == {}
     second = pd.Timestamp("2026-03-12 00:00", tz="UTC")
-    assert score_candles(kept, CANDLES, as_of=second).recorded == {"observed": 2, "late": 1}
-    row = rows_of(kept).loc[2]
+    assert score_candles(stored, CANDLES, as_of=second).recorded == {"observed": 2, "late": 1}
+    row = rows_of(stored).loc[2]
     assert (row["outcome"], row["revision"], row["resolved_at"]) == ("late", 1, second)
     assert row["actual_return"] == pytest.approx(RETURNS[1])
-    assert len(all_rows(kept)) == HORIZON + 1
-    assert kept.path_evaluations()["resolved_at"].tolist() == [second]
+    assert len(all_rows(stored)) == HORIZON + 1
+    assert stored.path_evaluations()["resolved_at"].tolist() == [second]
 
 
-def test_whole_paths_are_not_scored_while_a_bar_is_missing(kept):
-    score_candles(kept, without(CANDLES, ORIGIN + 2))
-    assert kept.path_evaluations().empty
+def test_whole_paths_are_not_scored_while_a_bar_is_missing(stored):
+    score_candles(stored, without(CANDLES, ORIGIN + 2))
+    assert stored.path_evaluations().empty
 
 
-def test_the_last_bars_are_awaited_and_not_missing(kept):
-    report = score_candles(kept, without(upto(4), ORIGIN + 3, ORIGIN + 4))
+def test_the_last_bars_are_awaited_and_not_missing(stored):
+    report = score_candles(stored, without(upto(4), ORIGIN + 3, ORIGIN + 4))
     assert (report.recorded, report.n_pending) == ({"observed": 2}, 4)
 
 
-def test_a_corrected_bar_is_a_new_revision_and_the_old_one_stays(kept):
-    score_candles(kept, CANDLES)
-    old_energy = kept.path_evaluations()["energy_score"][0]
+def test_a_corrected_bar_is_a_new_revision_and_the_old_one_stays(stored):
+    score_candles(stored, CANDLES)
+    old_energy = stored.path_evaluations()["energy_score"][0]
     corrected = with_closes(CANDLES, {ORIGIN + 3: CLOSES[ORIGIN + 3] * 1.02})
     now = pd.Timestamp("2026-03-20 00:00", tz="UTC")
-    assert score_candles(kept, corrected, as_of=now).recorded == {"corrected": 1}
-    newest, every = rows_of(kept).loc[3], all_rows(kept)
+    assert score_candles(stored, corrected, as_of=now).recorded == {"corrected": 1}
+    newest, every = rows_of(stored).loc[3], all_rows(stored)
     assert newest["actual_return"] == pytest.approx(RETURNS[2] + np.log(1.02))
     assert (newest["revision"], newest["resolved_at"]) == (1, now)
     third = every[every["step"] == 3].sort_values("revision")
     assert third["actual_return"].tolist()[0] == pytest.approx(RETURNS[2])
     assert len(every) == HORIZON + 1
-    paths = kept.path_evaluations()
+    paths = stored.path_evaluations()
     assert paths["revision"].tolist() == [1]
     assert paths["energy_score"][0] != old_energy
-    assert score_candles(kept, corrected).recorded == {}
+    assert score_candles(stored, corrected).recorded == {}
 
 
-def test_rounding_is_no_correction_and_a_tenth_of_a_basis_point_is(kept):
-    score_candles(kept, CANDLES)
+def test_rounding_is_no_correction_and_a_tenth_of_a_basis_point_is(stored):
+    score_candles(stored, CANDLES)
     for factor, expected in ((1 + 9e-6, {}), (1 + 1.1e-5, {"corrected": 1})):
         moved = with_closes(CANDLES, {ORIGIN + 3: CLOSES[ORIGIN + 3] * factor})
-        assert score_candles(kept, moved).recorded == expected
+        assert score_candles(stored, moved).recorded == expected
 
 
-def test_prices_rescaled_since_are_no_move_and_no_correction(kept):
+def test_prices_rescaled_since_are_no_move_and_no_correction(stored):
     """A split of ten to one after the forecast: every bar so far is divided by ten."""
-    score_candles(kept, upto(3))
+    score_candles(stored, upto(3))
     frame = CANDLES.frame.copy()
     frame[["open", "high", "low", "close"]] /= 10
-    report = score_candles(kept, replace(CANDLES, frame=frame))
+    report = score_candles(stored, replace(CANDLES, frame=frame))
     assert report.recorded == {"observed": 3}
-    np.testing.assert_allclose(rows_of(kept)["actual_return"], RETURNS)
-    assert rows_of(kept)["origin_close"].tolist()[-1] == pytest.approx(CLOSES[ORIGIN] / 10)
+    np.testing.assert_allclose(rows_of(stored)["actual_return"], RETURNS)
+    assert rows_of(stored)["origin_close"].tolist()[-1] == pytest.approx(CLOSES[ORIGIN] / 10)
 
 
-def test_another_source_disputes_and_does_not_correct(kept):
-    score_candles(kept, CANDLES)
+def test_another_source_disputes_and_does_not_correct(stored):
+    score_candles(stored, CANDLES)
     other = with_closes(CANDLES, {ORIGIN + 3: CLOSES[ORIGIN + 3] * 1.02})
-    report = score_candles(kept, other, bars_source="elsewhere")
+    report = score_candles(stored, other, bars_source="elsewhere")
     assert (report.recorded, report.n_disputed) == ({}, 1)
 
 
-def test_a_source_that_forgets_bars_takes_nothing_back(kept):
-    score_candles(kept, CANDLES)
-    assert score_candles(kept, without(CANDLES, ORIGIN + 2)).recorded == {}
-    report = score_candles(kept, CANDLES.slice(ORIGIN + 1))
+def test_a_source_that_forgets_bars_takes_nothing_back(stored):
+    score_candles(stored, CANDLES)
+    assert score_candles(stored, without(CANDLES, ORIGIN + 2)).recorded == {}
+    report = score_candles(stored, CANDLES.slice(ORIGIN + 1))
     assert (report.recorded, report.n_without_origin) == ({}, 1)
-    assert len(rows_of(kept)) == HORIZON
+    assert len(rows_of(stored)) == HORIZON
 
 
-def test_only_forecasts_of_that_instrument_interval_and_source_are_scored(kept):
-    assert score_candles(kept, replace(CANDLES, symbol="ETHUSD")).n_predictions == 0
-    assert score_candles(kept, CANDLES, of_source="yahoo").n_predictions == 0
-    assert score_candles(kept, CANDLES, of_source="made").n_predictions == 1
-    assert rows_of(kept)["source"].unique().tolist() == ["made"]
+def test_only_forecasts_of_that_instrument_interval_and_source_are_scored(stored):
+    assert score_candles(stored, replace(CANDLES, symbol="ETHUSD")).n_predictions == 0
+    assert score_candles(stored, CANDLES, of_source="yahoo").n_predictions == 0
+    assert score_candles(stored, CANDLES, of_source="made").n_predictions == 1
+    assert rows_of(stored)["source"].unique().tolist() == ["made"]
 
 
 def test_forecasts_of_the_past_are_told_from_those_of_the_future(tmp_path, opened):

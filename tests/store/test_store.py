@@ -57,9 +57,9 @@ def test_the_volatility_is_that_of_the_bars_up_to_the_origin(store):
     assert store.get(store.save(few, CANDLES).id).volatility is None
 
 
-@pytest.mark.parametrize(("keep", "columns"), [("close", ["close"]), ("all", 6), ("none", [])])
-def test_paths_are_kept_as_asked(store, keep, columns):
-    saved = store.save(FORECAST, CANDLES, paths=keep)
+@pytest.mark.parametrize(("chosen", "columns"), [("close", ["close"]), ("all", 6), ("none", [])])
+def test_the_chosen_columns_of_paths_are_stored(store, chosen, columns):
+    saved = store.save(FORECAST, CANDLES, paths=chosen)
     paths = store.paths(store.get(saved.id))
     assert list(paths) == columns or len(paths) == columns
     assert all(np.array_equal(paths[name], FORECAST.column(name)) for name in paths)
@@ -102,9 +102,9 @@ def test_source_and_event_context_belong_to_the_request(tmp_path, opened):
 
 
 def test_the_digest_of_what_the_model_was_told_is_a_part_of_the_event_context(store):
-    told = replace(FORECAST, events_hash="ef" * 32)
+    with_events = replace(FORECAST, events_hash="ef" * 32)
     alone, beside = (
-        store.get(store.save(told, CANDLES, event_context=given).id)
+        store.get(store.save(with_events, CANDLES, event_context=given).id)
         for given in (None, {"calendar": "bundled"})
     )
     assert alone.event_context == {"events_sha256": "ef" * 32}

@@ -1,6 +1,6 @@
 """Processes that write into a store until they are killed, and what must hold afterwards.
 
-A writer says in a file what it was told is stored: "P id number" once a prediction is saved,
+A writer writes to a file what the store has confirmed: "P id number" once a prediction is saved,
 "E id number" once it is scored, with the writer's own number. Processes are forked from one that
 has imported everything already, so that a kill hits work and not imports.
 """

@@ -1,4 +1,4 @@
-"""Predictions, their paths and their evaluations, and triggers that keep rows as they are."""
+"""Predictions, their paths and their evaluations, and triggers against changes of rows."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -124,16 +124,16 @@ def _make_evaluations() -> None:
 
 def _guards(table: str, dialect: str) -> list[str]:
     """Statements after which rows of the table can be added and neither changed nor removed."""
-    said = "rows of the store of forecasts are never changed or removed"
+    message = "rows of the store of forecasts are never changed or removed"
     if dialect == "sqlite":
         return [
             f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
-            f"BEGIN SELECT RAISE(ABORT, '{said}'); END"
+            f"BEGIN SELECT RAISE(ABORT, '{message}'); END"
             for verb in ("UPDATE", "DELETE")
         ]
     return [
         "CREATE OR REPLACE FUNCTION kronos_rows_stay() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$ BEGIN RAISE EXCEPTION '{said}'; END $$",
+        f"$$ BEGIN RAISE EXCEPTION '{message}'; END $$",
         f"CREATE TRIGGER {table}_rows_stay BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
         "FOR EACH STATEMENT EXECUTE FUNCTION kronos_rows_stay()",
     ]

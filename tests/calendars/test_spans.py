@@ -78,12 +78,12 @@ def test_markets_trade_after_the_opening_and_up_to_the_close():
         ["2025-07-03 09:30", "2025-07-03 09:31", "2025-07-03 13:00", "2025-07-03 13:01",
          "2025-07-05 12:00"]
     ).tz_localize(NEW_YORK)  # fmt: skip
-    asked = moments.tz_convert("UTC").as_unit("ns").asi8
-    stock = is_trading(asked, calendar="XNYS", zone=NEW_YORK)
+    moments_ns = moments.tz_convert("UTC").as_unit("ns").asi8
+    stock = is_trading(moments_ns, calendar="XNYS", zone=NEW_YORK)
     assert stock.tolist() == [False, True, True, False, False]
-    currency = is_trading(asked, calendar="fx", zone="UTC")
+    currency = is_trading(moments_ns, calendar="fx", zone="UTC")
     assert currency.tolist() == [True, True, True, True, False]
-    assert is_trading(asked, calendar="24/7", zone="UTC").all()
+    assert is_trading(moments_ns, calendar="24/7", zone="UTC").all()
 
 
 def test_naive_timestamps_are_refused():

@@ -1,4 +1,4 @@
-"""The width of bars is read off their timestamps, whatever is missing between them."""
+"""The width of bars is inferred from their timestamps, with any bars missing."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from kronos.errors import InvalidCandles
 @given(missing=st.sets(st.integers(0, 99), max_size=30), start=st.integers(0, 10**9))
 def test_missing_bars_never_change_the_interval(name: str, missing: set[int], start: int) -> None:
     index = pd.Timestamp(start, unit="s") + INTERVALS[name] * pd.Series(range(100))
-    kept = index.drop(list(missing))
-    assert infer_interval(pd.DatetimeIndex(kept)) == name
+    present = index.drop(list(missing))
+    assert infer_interval(pd.DatetimeIndex(present)) == name
 
 
 def test_clock_changes_do_not_hide_daily_and_weekly_bars() -> None:

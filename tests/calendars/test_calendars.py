@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kronos.calendars import calendar_note, future_timestamps, infer_calendar
+from kronos.calendars import asset_class, calendar_note, future_timestamps, infer_calendar
 from kronos.calendars.fx_week import BROKER_CLOCK, is_fx_open
 from kronos.calendars.sessions import schedule
 from kronos.calendars.symbols import calendar_of_symbol
@@ -321,3 +321,17 @@ def test_the_calendar_library_is_loaded_only_when_a_session_is_asked_for() -> No
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("calendar", "symbol", "expected"),
+    [
+        ("24/7", "BTCUSDT", "crypto"),
+        ("fx", "EURUSD", "fx"),
+        ("CMES", "ES=F", "future"),
+        ("weekdays", "GC=F", "future"),
+        ("XNYS", "AAPL", "equity"),
+    ],
+)
+def test_asset_classes(calendar, symbol, expected):
+    assert asset_class(calendar, symbol) == expected
