@@ -1,4 +1,7 @@
-"""Bars as vendors give them, put in order. Nothing is invented: what cannot be used is left out."""
+"""From a vendor's rows to usable bars: in order, resampled, finished.
+
+Nothing is invented: what cannot be used is left out, and every such step gives a note.
+"""
 
 from __future__ import annotations
 
@@ -13,80 +16,81 @@ from kronos.errors import UnknownSymbol
 
 __all__ = [
     "LATEST_DELAY",
-    "LIKELY_ROUNDING",
     "UNFINISHED",
     "as_half_hours",
     "as_weeks",
     "bar_end",
-    "mend_bars",
-    "without_open_bars",
+    "clean_bars",
+    "finished_bars",
 ]
 
-LIKELY_ROUNDING = 1e-6
-"""Relative error that rescaling and rounding of prices leaves."""
-# By how much of the close an open or close may lie outside high and low and still be taken for
-# what was traded; beyond, one of the four is wrong and nobody can tell which.
+LATEST_DELAY = pd.Timedelta(minutes=30)
+"""How far behind the market the slowest quotes are."""
+UNFINISHED = "is not finished and was left out"
+"""End of the note on an open bar; such a note is out of date when the bar has ended."""
+_ROUNDING = 1e-6  # relative error that rescaling and rounding of prices leaves
+# Share of the close by which open or close may lie outside high and low and still be a price that
+# was traded; beyond it one of the four is wrong, and nothing says which.
 _SMALL = 0.02
+_DAY = pd.Timedelta(days=1)
+_HALF_HOUR = pd.Timedelta(minutes=30)
+_WITHOUT_SESSIONS = (ALWAYS_OPEN, FX, WEEKDAYS)
 
 
-def mend_bars(bars: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Bars sorted, each time once, with usable prices only; and what was done to them.
+def clean_bars(bars: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Usable bars, sorted, one for each time.
 
     Left out and counted: bars without one of the four prices, with a price that is not above 0,
-    and with open or close far outside low and high. Where open or close lie outside by little,
-    high and low are widened to them. Of bars given twice the later one is kept. A volume that is
-    missing or negative becomes 0, which means unknown.
+    and with open or close far outside high and low. Where open or close lie slightly outside,
+    high and low are widened to them. Of two bars of one time the later row is used. A volume that
+    is missing or negative becomes 0, which means unknown.
 
     Args:
         bars: Columns open, high, low, close, volume; aware open times, in any order.
 
     Returns:
-        The usable bars, in order, and a sentence for each thing that was done.
+        The usable bars, and a note on each kind of change.
     """
     notes: list[str] = []
     prices = bars[list(PRICES)].to_numpy(float)
     missing = ~np.isfinite(prices).all(axis=1)
     worthless = ~missing & (prices <= 0).any(axis=1)
-    for chosen, what in (
-        (missing, "without all four prices"),
-        (worthless, "with a price that is not above 0"),
-    ):
-        _note_left_out(notes, bars.index[chosen], what)
-    kept = bars[~missing & ~worthless]
-    kept = _each_once(kept, notes).sort_index()
-    kept = _widen(kept, notes)
-    volume = kept["volume"].to_numpy(float)
-    known = np.isfinite(volume) & (volume > 0)
-    return kept.assign(volume=np.where(known, volume, 0.0)), notes
+    _note_left_out(notes, bars.index[missing], "without all four prices")
+    _note_left_out(notes, bars.index[worthless], "with a price that is not above 0")
+    usable = bars[~missing & ~worthless]
+    usable = _without_repeats(usable, notes).sort_index()
+    usable = _with_wide_ranges(usable, notes)
+    volume = usable["volume"].to_numpy(float)
+    is_known = np.isfinite(volume) & (volume > 0)
+    return usable.assign(volume=np.where(is_known, volume, 0.0)), notes
 
 
-def _each_once(bars: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
-    once = bars[~bars.index.duplicated(keep="last")]
-    if len(once) < len(bars):
+def _without_repeats(bars: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    unique = bars[~bars.index.duplicated(keep="last")]
+    if len(unique) < len(bars):
         differing = bars.reset_index().drop_duplicates()
         n_conflicts = int(differing[bars.index.name or "index"].duplicated().sum())
         if n_conflicts:
             notes.append(
                 f"{_count(n_conflicts)} given twice with different values; the later one is used."
             )
-    return once
+    return unique
 
 
-def _widen(bars: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+def _with_wide_ranges(bars: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     opens, high, low, close = bars[list(PRICES)].to_numpy(float).T
     top, bottom = np.maximum(opens, close), np.minimum(opens, close)
     outside = np.maximum(np.maximum(top - high, low - bottom), 0.0) / close
-    # A high below the low is no matter of little.
-    wrong = (outside > _SMALL) | (high < low * (1 - LIKELY_ROUNDING))
-    _note_left_out(notes, bars.index[wrong], "with open or close far outside low and high")
-    widened = ~wrong & (outside > LIKELY_ROUNDING)
-    if widened.any():
+    # A high below the low is wrong however small the difference.
+    is_wrong = (outside > _SMALL) | (high < low * (1 - _ROUNDING))
+    _note_left_out(notes, bars.index[is_wrong], "with open or close far outside low and high")
+    n_widened = int((~is_wrong & (outside > _ROUNDING)).sum())
+    if n_widened:
         notes.append(
-            f"{_count(int(widened.sum()))} given with open or close outside low and high; there "
+            f"{_count(n_widened)} given with open or close outside low and high; there "
             "high and low are widened to them."
         )
-    mended = bars.assign(high=np.maximum(high, top), low=np.minimum(low, bottom))
-    return mended[~wrong]
+    return bars.assign(high=np.maximum(high, top), low=np.minimum(low, bottom))[~is_wrong]
 
 
 def _note_left_out(notes: list[str], stamps: pd.Index, what: str) -> None:
@@ -102,12 +106,43 @@ def _count(n: int) -> str:
     return f"{n:,} bars were" if n != 1 else "1 bar was"
 
 
-LATEST_DELAY = pd.Timedelta(minutes=30)
-"""How far behind the market the slowest quotes are."""
-UNFINISHED = "is not finished and was left out"
-"""What the note on an open bar says; such a note is out of date when the bar has ended."""
-_DAY = pd.Timedelta(days=1)
-_WITHOUT_SESSIONS = (ALWAYS_OPEN, FX, WEEKDAYS)
+def as_weeks(days: pd.DataFrame) -> pd.DataFrame:
+    """Weekly bars of daily ones, Monday to Sunday, stamped with Monday's midnight.
+
+    Args:
+        days: Columns open, high, low, close, volume; in order, indexed by midnights on the
+            exchange's own clock.
+    """
+    index = pd.DatetimeIndex(days.index)
+    dates = index.tz_localize(None).normalize()
+    weeks = _resampled(days, dates - pd.to_timedelta(dates.day_of_week, unit="D"))
+    stamps = pd.DatetimeIndex(weeks.index)
+    weeks.index = stamps.tz_localize(index.tz, ambiguous=True, nonexistent="shift_forward")
+    return weeks
+
+
+def as_half_hours(bars: pd.DataFrame, opening: pd.Timestamp) -> pd.DataFrame:
+    """Bars of 30 minutes, counted from the opening of a session.
+
+    The first one is left out if the bars begin in the middle of it.
+
+    Args:
+        bars: Columns open, high, low, close, volume, of a width that divides 30 minutes; in
+            order, indexed by aware open times.
+        opening: When a session opens: some open at a quarter past the hour.
+    """
+    index = pd.DatetimeIndex(bars.index)
+    phase = (opening.tz_convert("UTC") - pd.Timestamp(0, tz="UTC")) % _HALF_HOUR
+    opens = (index.tz_convert("UTC") - phase).floor("30min") + phase
+    wider = _resampled(bars, opens)
+    wider.index = pd.DatetimeIndex(wider.index).tz_convert(index.tz)
+    return wider.iloc[1:] if len(index) and index[0] != opens[0] else wider
+
+
+def _resampled(bars: pd.DataFrame, opens: pd.DatetimeIndex) -> pd.DataFrame:
+    return bars.groupby(opens).agg(
+        {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}
+    )
 
 
 def bar_end(opened: pd.Timestamp, *, interval: str, calendar: str, zone: str) -> pd.Timestamp:
@@ -143,16 +178,16 @@ def _close_of(
     return pd.Timestamp(inside["close"].iloc[0]).tz_convert("UTC") if len(inside) else default
 
 
-def without_open_bars(
+def finished_bars(
     candles: Candles, now: pd.Timestamp, *, last_trade: pd.Timestamp | None = None
 ) -> tuple[Candles, list[str]]:
-    """The finished bars, and a sentence about the one left out, if any.
+    """The bars that no longer change, and a note on the first open one, if any.
 
     Args:
         candles: Bars, the last of which may be open.
         now: The source's own time, aware.
         last_trade: For a source whose quotes are delayed, the time of the latest trade it knows.
-            A bar that ended is then taken to be complete once a later trade is known, or after
+            A bar that ended is then complete once a later trade is known, or after
             `LATEST_DELAY`.
 
     Raises:
@@ -180,45 +215,3 @@ def without_open_bars(
     left_out = candles.local_index[n_finished]
     shown = f"{left_out:%Y-%m-%d %H:%M}" if is_intraday(candles.interval) else f"{left_out.date()}"
     return candles.slice(0, n_finished), [f"The bar of {shown} ({candles.zone}) {UNFINISHED}."]
-
-
-_HALF_HOUR = pd.Timedelta(minutes=30)
-
-
-def as_weeks(days: pd.DataFrame) -> pd.DataFrame:
-    """Weekly bars of daily ones, Monday to Sunday, stamped with Monday's midnight.
-
-    Args:
-        days: Columns open, high, low, close, volume; in order, indexed by midnights on the
-            exchange's own clock.
-    """
-    index = pd.DatetimeIndex(days.index)
-    dates = index.tz_localize(None).normalize()
-    weeks = _joined(days, dates - pd.to_timedelta(dates.day_of_week, unit="D"))
-    stamps = pd.DatetimeIndex(weeks.index)
-    weeks.index = stamps.tz_localize(index.tz, ambiguous=True, nonexistent="shift_forward")
-    return weeks
-
-
-def as_half_hours(bars: pd.DataFrame, opening: pd.Timestamp) -> pd.DataFrame:
-    """Bars of 30 minutes, counted from the opening of a session.
-
-    The first one is left out if the bars begin in the middle of it.
-
-    Args:
-        bars: Columns open, high, low, close, volume, of a width that divides 30 minutes; in
-            order, indexed by aware open times.
-        opening: When a session opens: some open at a quarter past the hour.
-    """
-    index = pd.DatetimeIndex(bars.index)
-    phase = (opening.tz_convert("UTC") - pd.Timestamp(0, tz="UTC")) % _HALF_HOUR
-    opens = (index.tz_convert("UTC") - phase).floor("30min") + phase
-    wider = _joined(bars, opens)
-    wider.index = pd.DatetimeIndex(wider.index).tz_convert(index.tz)
-    return wider.iloc[1:] if len(index) and index[0] != opens[0] else wider
-
-
-def _joined(bars: pd.DataFrame, opens: pd.DatetimeIndex) -> pd.DataFrame:
-    return bars.groupby(opens).agg(
-        {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}
-    )

@@ -1,4 +1,4 @@
-"""What the status and the kind of a web answer say about a source, the same for all sources."""
+"""HTTP rules common to all sources: what a response means, and when a request is repeated."""
 
 from __future__ import annotations
 
@@ -13,40 +13,130 @@ from typing import Protocol, TypeVar
 
 import pandas as pd
 
-from kronos.errors import RateLimited, SourceBlocked, SourceDown, SourceNonsense
+from kronos.errors import RateLimited, SourceBlocked, SourceDown, SourceError, SourceNonsense
 
 __all__ = [
-    "ASK_SECONDS",
+    "REQUEST_SECONDS",
     "Headers",
-    "Patience",
-    "no_answer",
+    "Retry",
+    "raise_for_page",
+    "raise_for_status",
     "rate_limited",
-    "refuse_page",
-    "refuse_status",
-    "source_clock",
+    "server_time",
+    "unreachable",
 ]
 
+T = TypeVar("T")
+
+REQUEST_SECONDS = 20.0
+"""How long one request may take in all, attempts and pauses included."""
+_ATTEMPTS = 3
+_FIRST_PAUSE = 0.5  # seconds before the second attempt; doubles with each further one
+_LONGEST_WAIT = 3.0  # seconds; a caller with a user in front of it sleeps through no longer wait
+_UNNAMED_WAIT = 60.0  # seconds, for a source that limits requests and names no wait
 # "banned until 1735000000000": milliseconds since 1970, as Binance writes it.
 _UNTIL = re.compile(r"until (\d{13})")
 
 
+class Retry:
+    """The one policy for repeating requests to a source; thread-safe.
+
+    A request that fails because the source is down is repeated after pauses that double. One
+    that is refused because of too many requests is repeated after the wait that the source
+    names, if that wait is short. Until the wait is over, no thread sends a request through this
+    object. Other errors are final: repeating the request would not help.
+
+    Args:
+        title: Name of the source, for messages.
+        attempts: Most times that a request is sent.
+        seconds: How long one request may take in all, pauses included.
+        longest_wait: Longest wait of a rate limit, in seconds, that is slept through.
+        repeat_on: Errors after which a request is repeated: `SourceDown`, `RateLimited` or both.
+        sleep: Sleeps so many seconds; what it raises ends the request.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        *,
+        attempts: int = _ATTEMPTS,
+        seconds: float = REQUEST_SECONDS,
+        longest_wait: float = _LONGEST_WAIT,
+        repeat_on: tuple[type[SourceError], ...] = (SourceDown, RateLimited),
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._title = title
+        self._attempts = attempts
+        self._seconds = seconds
+        self._longest_wait = longest_wait
+        self._repeat_on = repeat_on
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._blocked_until = 0.0  # by time.monotonic()
+
+    @property
+    def seconds_to_wait(self) -> float:
+        """How long the source accepts no requests; 0 if it accepts them now."""
+        with self._lock:
+            return max(0.0, self._blocked_until - time.monotonic())
+
+    def run(self, request: Callable[[float], T]) -> T:
+        """Send a request, several times if necessary, and return its result.
+
+        Args:
+            request: Sends the request once; gets the seconds that are left for it.
+
+        Raises:
+            SourceError: What the last attempt raised.
+        """
+        deadline = time.monotonic() + self._seconds
+        for attempt in range(1, self._attempts + 1):
+            self._wait_for_rate_limit(deadline)
+            try:
+                return request(deadline - time.monotonic())
+            except self._repeat_on as error:
+                pause = _FIRST_PAUSE * 2 ** (attempt - 1)
+                if isinstance(error, RateLimited):
+                    pause = self._block(error.retry_after)
+                is_late = time.monotonic() + pause >= deadline
+                if attempt == self._attempts or pause > self._longest_wait or is_late:
+                    raise
+                if not isinstance(error, RateLimited):  # a rate limit is waited for at the top
+                    self._sleep(pause)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _block(self, named_wait: float | None) -> float:
+        """Send nothing until the wait is over; returns its seconds."""
+        wait = _UNNAMED_WAIT if named_wait is None else named_wait
+        with self._lock:
+            self._blocked_until = max(self._blocked_until, time.monotonic() + wait)
+        return wait
+
+    def _wait_for_rate_limit(self, deadline: float) -> None:
+        wait = self.seconds_to_wait
+        if wait > self._longest_wait or (wait and time.monotonic() + wait >= deadline):
+            raise rate_limited(self._title, "requests are paused", wait)
+        if wait:
+            self._sleep(wait)
+
+
 class Headers(Protocol):
-    """Headers of an answer, whatever library holds them; names in any case."""
+    """Headers of a response in any HTTP library; names in any case."""
 
     def get(self, name: str, default: str, /) -> str | None: ...
 
 
-def source_clock(headers: Headers) -> pd.Timestamp | None:
-    """The source's own time, UTC, from the Date header of its answer; None where it sent none."""
+def server_time(headers: Headers) -> pd.Timestamp | None:
+    """The source's own time, UTC, from the Date header of a response; None without one."""
     return _http_date(headers.get("Date", "") or "")
 
 
-def refuse_status(title: str, status: int, headers: Headers, body: str) -> None:
-    """Raises what a status means, if it means the same whatever was asked.
+def raise_for_status(title: str, status: int, headers: Headers, body: str) -> None:
+    """Raise the error of a status that means the same for every request; return for others.
 
     Args:
-        title: Name of the source to show.
-        status: HTTP status of the answer.
+        title: Name of the source, for messages.
+        status: HTTP status of the response.
         headers: Its headers.
         body: Its text.
 
@@ -56,7 +146,7 @@ def refuse_status(title: str, status: int, headers: Headers, body: str) -> None:
         SourceDown: 500 and above.
     """
     if status in {418, 429}:
-        raise rate_limited(title, f"HTTP {status}", _wait(headers, body))
+        raise rate_limited(title, f"HTTP {status}", _named_wait(headers, body))
     if status in {403, 451}:
         raise SourceBlocked(
             f"{title} refuses requests from this address (HTTP {status}). It may not serve your "
@@ -69,29 +159,11 @@ def refuse_status(title: str, status: int, headers: Headers, body: str) -> None:
         )
 
 
-def rate_limited(title: str, found: str, wait: float | None) -> RateLimited:
-    """The error for a source that was asked too often.
-
-    Args:
-        title: Name of the source to show.
-        found: What it answered.
-        wait: Seconds until it may be asked again, if it said.
-    """
-    if wait is None:
-        advice = "It does not say for how long: wait some minutes"
-    else:
-        advice = f"It may be asked again in {_duration(wait)}"
-    return RateLimited(
-        f"{title} was asked too often ({found}). {advice}, or choose another source.",
-        retry_after=wait,
-    )
-
-
-def refuse_page(title: str, content_type: str, body: str) -> None:
-    """Raises for a web page where data was due.
+def raise_for_page(title: str, content_type: str, body: str) -> None:
+    """Raise the error of a web page in place of data; return for data.
 
     Raises:
-        SourceDown: The page says that the source is being repaired.
+        SourceDown: The page says that the source is under maintenance.
         SourceNonsense: Any other page.
     """
     start = body.lstrip()[:2000].lower()
@@ -101,29 +173,47 @@ def refuse_page(title: str, content_type: str, body: str) -> None:
         )
     if start.startswith("<") or content_type.startswith("text/html"):
         raise SourceNonsense(
-            f"{title} answered with a web page instead of data. A captcha, a login page of this "
-            "network or a proxy stands in between: open the source in a browser from this "
-            "network, or choose another source."
+            f"{title} sent a web page instead of data. A captcha, a login page of this network or "
+            "a proxy stands in between: open the source in a browser from this network, or choose "
+            "another source."
         )
 
 
-def no_answer(title: str, reason: str) -> SourceDown:
-    """The error for a source that cannot be reached."""
+def rate_limited(title: str, found: str, wait: float | None) -> RateLimited:
+    """The error of a source that got too many requests.
+
+    Args:
+        title: Name of the source, for messages.
+        found: What the source sent.
+        wait: Seconds until it accepts requests again; None if it does not say.
+    """
+    if wait is None:
+        advice = "It names no wait: try again in some minutes"
+    else:
+        advice = f"Try again in {_duration(wait)}"
+    return RateLimited(
+        f"{title} got too many requests ({found}). {advice}, or choose another source.",
+        retry_after=wait,
+    )
+
+
+def unreachable(title: str, reason: str) -> SourceDown:
+    """The error of a source that sends no response."""
     return SourceDown(
         f"{title} cannot be reached: {reason}. Check the network of this machine and its proxy "
         "settings, or choose another source."
     )
 
 
-def _wait(headers: Headers, body: str) -> float | None:
+def _named_wait(headers: Headers, body: str) -> float | None:
     """Seconds to wait, from Retry-After (a number or a date) or from the body."""
-    said = (headers.get("Retry-After", "") or "").strip()
-    now = source_clock(headers) or pd.Timestamp.now("UTC")
-    if said:
+    text = (headers.get("Retry-After", "") or "").strip()
+    now = server_time(headers) or pd.Timestamp.now("UTC")
+    if text:
         try:
-            seconds = float(said)
+            seconds = float(text)
         except ValueError:
-            until = _http_date(said)
+            until = _http_date(text)
             seconds = math.nan if until is None else (until - now).total_seconds()
         if math.isfinite(seconds):
             return max(0.0, seconds)
@@ -145,80 +235,3 @@ def _duration(seconds: float) -> str:
     if whole < 120:
         return f"{whole} s"
     return f"{math.ceil(whole / 60)} min" if whole < 7200 else f"{math.ceil(whole / 3600)} h"
-
-
-T = TypeVar("T")
-
-ASK_SECONDS = 20.0
-"""How long one question may take in all, attempts and pauses included."""
-_ATTEMPTS = 3
-_FIRST_PAUSE = 0.5
-# A wait that the source names and that is no longer than this is waited for.
-_SHORT_WAIT = 3.0
-# How long a source is left alone that was asked too often and did not say how long to wait.
-_UNSAID_WAIT = 60.0
-
-
-class Patience:
-    """The attempts at one source.
-
-    A source that fails or does not answer (`SourceDown`) is asked up to three times, with pauses
-    that double. One that was asked too often is asked again only if the wait is short; for
-    longer waits it is left alone, by every caller. Nothing else gets better by asking again.
-
-    Args:
-        title: Name of the source to show.
-        seconds: How long one question may take.
-        sleep: Waits so many seconds.
-    """
-
-    def __init__(
-        self,
-        title: str,
-        *,
-        seconds: float = ASK_SECONDS,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._title = title
-        self._seconds = seconds
-        self._sleep = sleep
-        self._lock = threading.Lock()
-        self._not_before = 0.0
-
-    def ask(self, question: Callable[[float], T]) -> T:
-        """The answer to a question.
-
-        Args:
-            question: Asks once; gets the seconds left, at most which it may take.
-
-        Raises:
-            SourceError: What the last attempt raised.
-        """
-        deadline = time.monotonic() + self._seconds
-        for attempt in range(1, _ATTEMPTS + 1):
-            self._require_leave()
-            try:
-                return question(deadline - time.monotonic())
-            except RateLimited as error:
-                pause = error.retry_after
-                if pause is None or pause > _SHORT_WAIT:
-                    self._leave_alone(_UNSAID_WAIT if pause is None else pause)
-                    raise
-                if attempt == _ATTEMPTS or time.monotonic() + pause >= deadline:
-                    raise
-            except SourceDown:
-                pause = _FIRST_PAUSE * 2 ** (attempt - 1)
-                if attempt == _ATTEMPTS or time.monotonic() + pause >= deadline:
-                    raise
-            self._sleep(pause)
-        raise AssertionError("the last attempt returns or raises")
-
-    def _require_leave(self) -> None:
-        with self._lock:
-            wait = self._not_before - time.monotonic()
-        if wait > 0:
-            raise rate_limited(self._title, "it is left alone for now", wait)
-
-    def _leave_alone(self, seconds: float) -> None:
-        with self._lock:
-            self._not_before = max(self._not_before, time.monotonic() + seconds)

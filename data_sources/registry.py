@@ -33,7 +33,7 @@ _opened: dict[str, DataSource] = {}
 
 
 def source_titles() -> dict[str, str]:
-    """Titles by name of the sources most people use, in the order to show them. Loads nothing."""
+    """Titles by name of the most used sources, in the order to show; no client is loaded."""
     return {"yahoo": "Yahoo Finance", **_WELL_KNOWN}
 
 
@@ -54,13 +54,13 @@ def exchange_titles() -> dict[str, str]:
 
 
 def open_source(name: str) -> DataSource:
-    """The source of that name: the same one for the whole process, behind the bar cache.
+    """The source of a name, behind the bar cache: one object for the whole process.
 
     Args:
         name: "yahoo", "samples", or the id of an exchange in ccxt.
 
     Raises:
-        InvalidRequest: There is none of that name.
+        InvalidRequest: No source has that name.
     """
     with _lock:
         if name not in _opened:
@@ -69,11 +69,11 @@ def open_source(name: str) -> DataSource:
 
 
 def register_source(name: str, make: Callable[[], DataSource]) -> None:
-    """Lets `open_source` give another source under a name, new or known.
+    """Let `open_source` return another source for a name, new or known.
 
     Args:
-        name: As it is asked for.
-        make: Called when it is first asked for.
+        name: The name.
+        make: Creates the source; called at the first `open_source` of the name.
     """
     with _lock:
         _makers[name] = make

@@ -1,4 +1,4 @@
-"""What every source of candles offers, whether a file, a vendor or an exchange."""
+"""The interface of every source of candles: a file, a vendor or an exchange."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest, UnknownSymbol
 
-__all__ = ["AskedRange", "Bars", "DataSource", "Instrument"]
+__all__ = ["Bars", "DataSource", "Instrument", "RequestedRange"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,10 @@ class Instrument:
     Attributes:
         source: Name of the source that has it.
         symbol: Ticker as that source spells it.
-        name: What it is called, such as "Apple Inc."; empty where the source does not say.
+        name: Name to show, such as "Apple Inc."; empty where the source gives none.
         kind: stock, etf, index, currency, future, spot, perpetual, ...; empty where unknown.
-        currency: What prices are quoted in, such as USD or USDT; empty where unknown.
-        decimals: Digits after the point of a price; None where the source does not say.
+        currency: Unit of its prices, such as USD or USDT; empty where unknown.
+        decimals: Digits after the point of a price; None where unknown.
     """
 
     source: str
@@ -36,14 +36,14 @@ class Instrument:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bars:
-    """Candles as a source gave them.
+    """Candles from a source.
 
     Attributes:
         candles: The bars, all of them finished.
-        instrument: What they are of.
-        fetched_at: When the source gave them, UTC.
-        notes: What a reader must know: an unfinished bar left out, a bar dropped; plain text.
-        stale: Why the source could not be asked now, where older bars are given instead; empty
+        instrument: Their instrument.
+        fetched_at: When the source sent them, UTC.
+        notes: What a reader must know, as plain text: bars that were left out or changed.
+        stale: Why the source sent nothing now, where older bars are given instead; empty
             otherwise.
     """
 
@@ -56,12 +56,12 @@ class Bars:
 
 @runtime_checkable
 class DataSource(Protocol):
-    """A place that candles come from. Its methods may be called by any thread.
+    """A source of candles. Any thread may call its methods.
 
     Attributes:
         name: Short name, unique among sources.
         title: Name to show.
-        intervals: Intervals it can give, narrowest first.
+        intervals: Intervals it has, narrowest first.
     """
 
     @property
@@ -91,30 +91,36 @@ class DataSource(Protocol):
         Args:
             symbol: Ticker as the source spells it.
             interval: One of `intervals`.
-            adjusted: Prices before splits and dividends rescaled to today's; without effect
-                where a source knows no such thing.
-            start: Earliest open time (aware), or as far back as is useful.
-            end: Latest open time (aware), or up to now. The unfinished bar is never included.
+            adjusted: Whether prices before splits and dividends are rescaled to today's; without
+                effect where a source does not adjust prices.
+            start: Earliest open time (aware); None for as far back as is useful.
+            end: Latest open time (aware); None for now. The unfinished bar is never included.
 
         Raises:
-            InvalidRequest: The interval is not one it has, or the range is empty.
-            InvalidCandles: The bars break the schema in a way that cannot be mended.
+            InvalidRequest: The source has no such interval, or the range is empty.
+            InvalidCandles: The bars break the schema beyond repair.
             SourceError: The source could not give them; the kinds are in `kronos.errors`.
         """
         ...
 
 
-class AskedRange:
-    """What is asked for.
+class RequestedRange:
+    """The interval and the times of a request, checked.
+
+    Args:
+        source: The source of the bars.
+        interval: Width of the bars.
+        start: Earliest open time, aware; None for an open start.
+        end: Latest open time, aware; None for an open end.
 
     Attributes:
-        interval: Width of the bars, one that the source has.
+        interval: Width of the bars.
         start: Earliest open time, UTC, or None.
         end: Latest open time, UTC, or None.
 
     Raises:
-        InvalidRequest: On construction, if the source has no such interval, or the range is empty
-            or without a time zone.
+        InvalidRequest: The source has no such interval, or the range is empty or without a time
+            zone.
     """
 
     __slots__ = ("_title", "end", "interval", "start")
@@ -142,10 +148,10 @@ class AskedRange:
         self.end = None if end is None else end.tz_convert("UTC")
 
     def cut(self, bars: pd.DataFrame, symbol: str) -> pd.DataFrame:
-        """The bars that lie in the range, their times in nanoseconds whatever they were in.
+        """The bars that open within the range, indexed in nanoseconds.
 
         Raises:
-            UnknownSymbol: None does.
+            UnknownSymbol: There are none.
         """
         inside = bars
         if self.start is not None:

@@ -1,4 +1,4 @@
-"""Bars of any source, kept on this machine, so that the source is asked for what is new only."""
+"""A cache in front of any source: only bars that can be new are requested."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from typing import Generic, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from data_sources.cache.store import BarStore, SeriesKey, Stretch, attempt
+from data_sources.cache.store import BarStore, CachedRange, SeriesKey
 from data_sources.cleaning import LATEST_DELAY, UNFINISHED, bar_end
-from data_sources.source import AskedRange, Bars, DataSource, Instrument
+from data_sources.source import Bars, DataSource, Instrument, RequestedRange
 from kronos.calendars.intervals import interval_width
 from kronos.candles import PRICES, Candles
 from kronos.errors import (
@@ -27,40 +26,40 @@ from kronos.errors import (
 )
 from kronos.system import user_cache
 
-__all__ = [
-    "CachedBars",
-    "default_path",
-]
+__all__ = ["CachedBars", "default_path"]
 
-T = TypeVar("T")
-
-# So many bars that are kept already are fetched again, to see whether prices were adjusted since.
+# So many cached bars are fetched again, to see whether prices were adjusted since.
 _OVERLAP = 6
-# Behind by more bars than this, and with no start asked for, a series is fetched anew.
-_MOST_BEHIND = 2_000
-# A source that has just failed for a series is not asked for it again for so long.
-_REST = pd.Timedelta(seconds=2)
+# With more missing bars than this, a request without a start fetches the whole series.
+_MOST_MISSING = 2_000
+# For so long, a failed request of a series gives its error again without a request.
+_FAILURE_LIFE = pd.Timedelta(seconds=2)
+# Errors for which cached bars stand in; the others say that the request itself is wrong.
 _FAILURES = (RateLimited, SourceBlocked, SourceDown, SourceNonsense)
+# Relative difference of prices that are equal up to their last digits; a dividend changes more.
+_SAME = 1e-5
+# A bar that has ended and was not sent can be late: the time until the next request.
+_SHORTEST_PAUSE, _LONGEST_PAUSE = pd.Timedelta(seconds=5), pd.Timedelta(seconds=60)
+_MOST_AHEAD = 64  # future bars among which the next one to end is
 
 
 def default_path() -> Path:
-    """Where bars are kept: in the user's cache, which may be deleted at any time."""
+    """The file in the user's cache folder, which may be deleted at any time."""
     return user_cache("bars.sqlite")
 
 
 class CachedBars:
-    """A `DataSource` in front of another one.
+    """A `DataSource` that caches the bars of another one.
 
-    The source is not asked while no new bar can have ended since it was asked last. Otherwise
-    it is asked for the bars since then and a few before, and if those have changed (a split, a
-    dividend) for the whole series. One request at a time is made for a series; who asks for
-    the same meanwhile gets the same answer. When the source fails, the bars that are kept are
-    given, with the reason and their age in `Bars.stale`. Without a start but with an end the
-    source is asked every time.
+    No request is made as long as no further bar can have ended since the last one. Then the bars
+    since that request and a few before are fetched; if those few have changed (a split, a
+    dividend), the whole series is. Requests for one series take turns, and equal ones that run at
+    the same time share a result. When the source fails, cached bars are given, with the reason
+    and their age in `Bars.stale`. A request with an end and no start is not cached.
 
     Args:
         source: The source.
-        store: Where bars are kept; default: the user's cache.
+        store: The file; default: in the user's cache folder.
         clock: Time of this machine, aware.
     """
 
@@ -76,7 +75,7 @@ class CachedBars:
         self._store = store or BarStore(default_path())
         self._clock = clock
         self._lock = threading.Lock()
-        self._flight: SingleFlight[Bars] = SingleFlight()
+        self._flights = _SingleFlight()
         self._failures: dict[SeriesKey, tuple[pd.Timestamp, SourceError]] = {}
 
     def suggest(self, text: str, limit: int = 10) -> list[Instrument]:
@@ -93,70 +92,70 @@ class CachedBars:
         end: pd.Timestamp | None = None,
     ) -> Bars:
         """See `DataSource.fetch`."""
-        asked = AskedRange(self, interval, start, end)
+        requested = RequestedRange(self, interval, start, end)
         key = SeriesKey(self.name, symbol.strip(), interval, adjusted)
-        return self._flight.run(
-            key, (key, asked.start, asked.end), lambda: self._answer(key, asked)
+        return self._flights.run(
+            key,
+            (key, requested.start, requested.end),
+            lambda: self._from_cache_or_source(key, requested),
         )
 
-    def _answer(self, key: SeriesKey, asked: AskedRange) -> Bars:
-        if asked.start is None and asked.end is not None:
-            return self._ask(key, None, asked.end)
-        kept = self._stored(lambda store: store.find(key)) or []
-        stretch = fitting(kept, asked)
+    def _from_cache_or_source(self, key: SeriesKey, requested: RequestedRange) -> Bars:
+        if requested.start is None and requested.end is not None:
+            return self._request(key, None, requested.end)
+        stored = self._store.attempt(lambda store: store.find(key)) or []
+        cached = _usable_range(stored, requested)
         now = self._clock()
-        if stretch is not None and is_enough(stretch, asked, now):
-            bars = self._serve(stretch, key, asked)
+        if cached is not None and _covers(cached, requested, now):
+            bars = self._read(cached, key, requested)
             if bars is not None:
                 return bars
         try:
-            self._require_rest(key, now)
-            return self._renew(key, asked, stretch)
+            self._raise_recent_failure(key, now)
+            return self._update(key, requested, cached)
         except _FAILURES as error:
             self._note_failure(key, now, error)
-            covers = stretch is not None and (asked.start is None or asked.start >= stretch.first)
-            bars = self._serve(stretch, key, asked) if stretch is not None and covers else None
+            bars = None
+            if cached is not None and (requested.start is None or requested.start >= cached.first):
+                bars = self._read(cached, key, requested)
             if bars is None:
                 raise
-            age = moment_and_age(bars.fetched_at, now)
+            age = _age(bars.fetched_at, now)
             return replace(bars, stale=f"These bars are {age}. {error}")
 
-    def _renew(self, key: SeriesKey, asked: AskedRange, stretch: Stretch | None) -> Bars:
-        """Asks for what is missing, keeps it, and answers."""
-        width = interval_width(key.interval)
-        is_far_behind = (
-            stretch is not None
-            and asked.start is None
-            and self._clock() - stretch.last > _MOST_BEHIND * width
-        )
-        if stretch is None or is_far_behind:
-            return self._fetch_anew(key, asked)
-        if asked.start is not None and asked.start < stretch.first:
-            extended = self._extend(key, stretch, asked.start, None)
+    def _update(
+        self, key: SeriesKey, requested: RequestedRange, cached: CachedRange | None
+    ) -> Bars:
+        """Fetch and store the missing bars, and return the requested ones."""
+        most = _MOST_MISSING * interval_width(key.interval)
+        if cached is None or (requested.start is None and self._clock() - cached.last > most):
+            return self._fetch_all(key, requested)
+        if requested.start is not None and requested.start < cached.first:
+            extended = self._extend(key, cached, requested.start, None)
             if extended is None:
-                return self._fetch_anew(key, asked)
-            stretch = extended
-        if not is_enough(stretch, asked, self._clock()):
+                return self._fetch_all(key, requested)
+            cached = extended
+        if not _covers(cached, requested, self._clock()):
             try:
-                extended = self._extend(key, stretch, None, asked.end)
+                extended = self._extend(key, cached, None, requested.end)
             except IntervalUnavailable:
-                extended = None  # What is missing has meanwhile got too old to be had.
+                extended = None  # The source no longer has the bars since the cached ones.
             if extended is None:
-                return self._fetch_anew(key, asked)
-            stretch = extended
-        return self._serve(stretch, key, asked) or self._ask(key, asked.start, asked.end)
+                return self._fetch_all(key, requested)
+            cached = extended
+        return self._read(cached, key, requested) or self._request(
+            key, requested.start, requested.end
+        )
 
-    def _fetch_anew(self, key: SeriesKey, asked: AskedRange) -> Bars:
-        fetched = self._ask(key, asked.start, asked.end)
-        now = self._clock()
-        first = fetched.candles.frame.index[0] if asked.start is None else asked.start
-        candles = fetched.candles
-        stretch = Stretch(
-            first=first,
-            last=covered_until(fetched, asked.end),
-            is_default=asked.start is None,
+    def _fetch_all(self, key: SeriesKey, requested: RequestedRange) -> Bars:
+        fetched = self._request(key, requested.start, requested.end)
+        now, candles = self._clock(), fetched.candles
+        cached = CachedRange(
+            first=candles.frame.index[0] if requested.start is None else requested.start,
+            last=_complete_until(fetched, requested.end),
+            is_default=requested.start is None,
             fetched_at=fetched.fetched_at,
-            fresh_until=freshness(fetched, asked.end, now),
+            fresh_until=_fresh_until(fetched, requested.end, now),
             zone=candles.zone,
             calendar=candles.calendar,
             symbol=candles.symbol,
@@ -164,69 +163,74 @@ class CachedBars:
             instrument=fetched.instrument,
             notes=fetched.notes,
         )
-        self._stored(lambda store: store.write(key, stretch, candles.frame, now=now))
+        self._store.attempt(lambda store: store.write(key, cached, candles.frame, now=now))
         return fetched
 
     def _extend(
         self,
         key: SeriesKey,
-        stretch: Stretch,
+        cached: CachedRange,
         start: pd.Timestamp | None,
         end: pd.Timestamp | None,
-    ) -> Stretch | None:
-        """The stretch with older bars from `start` on, or with newer ones where that is None.
+    ) -> CachedRange | None:
+        """The range with older bars from `start` on, or with newer ones where that is None.
 
         Returns:
-            None if what is kept does not fit what the source says now; it is then forgotten.
+            None if the cached bars are not the source's any more; the series is then deleted.
         """
-        overlap = self._stored(lambda store: store.overlap(stretch, _OVERLAP, at_end=start is None))
+        at_end = start is None
+        overlap = self._store.attempt(lambda store: store.edge(cached, _OVERLAP, at_end=at_end))
         if overlap is None or overlap.empty:
             return None
-        edge = overlap.index[0] if start is None else overlap.index[-1]
-        fetched = self._ask(key, start or edge, end if start is None else edge)
+        edge = overlap.index[0] if at_end else overlap.index[-1]
+        fetched = self._request(key, start or edge, end if at_end else edge)
         # The latest bar may still be corrected; the others change only with an adjustment.
-        known = overlap.iloc[:-1] if start is None and len(overlap) > 1 else overlap
-        if not same_prices(known, fetched.candles.frame):
-            self._stored(lambda store: store.drop(key))
+        known = overlap.iloc[:-1] if at_end and len(overlap) > 1 else overlap
+        if not _has_same_prices(known, fetched.candles.frame):
+            self._store.attempt(lambda store: store.drop(key))
             return None
         now = self._clock()
-        longer = replace(
-            stretch,
-            first=stretch.first if start is None else start,
+        extended = replace(
+            cached,
+            first=start or cached.first,
             instrument=fetched.instrument,
-            notes=merged_notes(stretch.notes, fetched.notes, is_newer=start is None),
+            notes=_merged_notes(cached.notes, fetched.notes, is_newer=at_end),
         )
-        replaced = (longer.first, edge)
-        if start is None:
-            longer = replace(
-                longer,
-                last=max(stretch.last, covered_until(fetched, end)),
+        replaced = (extended.first, edge)
+        if at_end:
+            extended = replace(
+                extended,
+                last=max(cached.last, _complete_until(fetched, end)),
                 fetched_at=fetched.fetched_at,
-                fresh_until=freshness(fetched, end, now),
+                fresh_until=_fresh_until(fetched, end, now),
             )
-            replaced = (edge, longer.last)
+            replaced = (edge, extended.last)
         frame = fetched.candles.frame
-        return self._stored(
-            lambda store: store.write(key, longer, frame, now=now, replaced=replaced)
+        return self._store.attempt(
+            lambda store: store.write(key, extended, frame, now=now, replaced=replaced)
         )
 
-    def _serve(self, stretch: Stretch, key: SeriesKey, asked: AskedRange) -> Bars | None:
-        """What is kept of the range; None if there is nothing."""
-        frame = self._stored(lambda store: store.read(stretch, asked.start, asked.end))
+    def _read(self, cached: CachedRange, key: SeriesKey, requested: RequestedRange) -> Bars | None:
+        """The cached bars of the requested range; None if there are none."""
+        frame = self._store.attempt(
+            lambda store: store.read(cached, requested.start, requested.end)
+        )
         if frame is None or frame.empty:
             return None
-        self._stored(lambda store: store.mark_used(stretch, self._clock()))
+        self._store.attempt(lambda store: store.mark_used(cached, self._clock()))
         candles = Candles(
-            frame, key.interval, stretch.zone, stretch.calendar, stretch.symbol, stretch.credit
+            frame, key.interval, cached.zone, cached.calendar, cached.symbol, cached.credit
         )
-        return Bars(candles, stretch.instrument, stretch.fetched_at, stretch.notes)
+        return Bars(candles, cached.instrument, cached.fetched_at, cached.notes)
 
-    def _ask(self, key: SeriesKey, start: pd.Timestamp | None, end: pd.Timestamp | None) -> Bars:
+    def _request(
+        self, key: SeriesKey, start: pd.Timestamp | None, end: pd.Timestamp | None
+    ) -> Bars:
         return self.source.fetch(
             key.symbol, interval=key.interval, adjusted=key.adjusted, start=start, end=end
         )
 
-    def _require_rest(self, key: SeriesKey, now: pd.Timestamp) -> None:
+    def _raise_recent_failure(self, key: SeriesKey, now: pd.Timestamp) -> None:
         with self._lock:
             until, error = self._failures.get(key, (now, None))
         if error is not None and now < until:
@@ -236,32 +240,29 @@ class CachedBars:
         with self._lock:
             _, last = self._failures.get(key, (now, None))
             if last is not error:
-                self._failures[key] = (now + _REST, error)
-
-    def _stored(self, use: Callable[[BarStore], T]) -> T | None:
-        return attempt(self._store, use)
+                self._failures[key] = (now + _FAILURE_LIFE, error)
 
 
-class SingleFlight(Generic[T]):
-    """Runs one call at a time on a subject; equal calls that come meanwhile share its outcome."""
+class _SingleFlight:
+    """Runs one call at a time on a subject; equal calls meanwhile share its result."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._flights: dict[Hashable, Future[T]] = {}
+        self._flights: dict[Hashable, Future[Bars]] = {}
         self._turns: dict[Hashable, threading.Lock] = {}
 
-    def run(self, subject: Hashable, question: Hashable, call: Callable[[], T]) -> T:
-        """The result of the call, or of an equal one that is under way.
+    def run(self, subject: Hashable, call_key: Hashable, call: Callable[[], Bars]) -> Bars:
+        """The result of the call, or of an equal one that runs already.
 
         Args:
             subject: Calls on the same subject take turns.
-            question: Calls with the same question are equal.
+            call_key: Calls with the same key are equal.
             call: Does the work.
         """
         with self._lock:
-            flight = self._flights.get(question)
+            flight = self._flights.get(call_key)
             is_mine = flight is None
-            flight = flight or self._flights.setdefault(question, Future())
+            flight = flight or self._flights.setdefault(call_key, Future())
             turn = self._turns.setdefault(subject, threading.Lock())
         if not is_mine:
             return flight.result()
@@ -269,98 +270,91 @@ class SingleFlight(Generic[T]):
             with turn:
                 result = call()
         except BaseException as error:
-            self._land(question)
+            self._land(call_key)
             flight.set_exception(error)
             raise
-        self._land(question)
+        self._land(call_key)
         flight.set_result(result)
         return result
 
-    def _land(self, question: Hashable) -> None:
+    def _land(self, call_key: Hashable) -> None:
         with self._lock:
-            del self._flights[question]
+            del self._flights[call_key]
 
 
-def fitting(kept: list[Stretch], asked: AskedRange) -> Stretch | None:
-    """The stretch to answer from, or to lengthen until it can; None if there is none.
+def _usable_range(stored: list[CachedRange], requested: RequestedRange) -> CachedRange | None:
+    """The range that covers a request, or does so once it is extended; None if there is none.
 
     Args:
-        kept: The stretches of the series, the latest first.
-        asked: The range.
+        stored: The ranges of the series, the latest first.
+        requested: The request.
     """
-    start, end = asked.start, asked.end
+    start, end = requested.start, requested.end
     if start is None:
-        return next((stretch for stretch in kept if stretch.is_default), None)
-    for stretch in kept:
-        if stretch.first <= start <= stretch.last:
-            return stretch
-    for stretch in kept:
-        if start < stretch.first and (end is None or end >= stretch.first):
-            return stretch
+        return next((cached for cached in stored if cached.is_default), None)
+    for cached in stored:
+        if cached.first <= start <= cached.last:
+            return cached
+    for cached in stored:
+        if start < cached.first and (end is None or end >= cached.first):
+            return cached
     return None
 
 
-def is_enough(stretch: Stretch, asked: AskedRange, now: pd.Timestamp) -> bool:
-    """Whether a stretch holds all bars of a range that there can be now."""
-    if asked.start is not None and asked.start < stretch.first:
+def _covers(cached: CachedRange, requested: RequestedRange, now: pd.Timestamp) -> bool:
+    """Whether a range holds all bars of a request that can exist now."""
+    if requested.start is not None and requested.start < cached.first:
         return False
-    if asked.end is not None and asked.end <= stretch.last:
+    if requested.end is not None and requested.end <= cached.last:
         return True
-    return stretch.fresh_until is not None and now < stretch.fresh_until
+    return cached.fresh_until is not None and now < cached.fresh_until
 
 
-def covered_until(fetched: Bars, end: pd.Timestamp | None) -> pd.Timestamp:
-    """Open time up to which no bar is missing, of bars fetched up to `end`."""
+def _complete_until(fetched: Bars, end: pd.Timestamp | None) -> pd.Timestamp:
+    """Open time up to which bars fetched up to `end` have no gap."""
     last = pd.Timestamp(fetched.candles.frame.index[-1])
     if end is None or end + fetched.candles.width + LATEST_DELAY > fetched.fetched_at:
         return last  # A bar behind it may have been open, or late.
     return end
 
 
-def freshness(fetched: Bars, end: pd.Timestamp | None, now: pd.Timestamp) -> pd.Timestamp | None:
-    """Until when there can be nothing new; None for bars that were fetched up to some past time."""
-    reaches_now = end is None or end >= fetched.fetched_at
-    return fresh_until(fetched, now) if reaches_now else None
+def _fresh_until(fetched: Bars, end: pd.Timestamp | None, now: pd.Timestamp) -> pd.Timestamp | None:
+    """When a request for newer bars makes sense, by this machine's clock.
 
-
-# Numbers that are given twice may differ in their last digits; a dividend changes more.
-_SAME = 1e-5
-_SHORTEST_PAUSE, _LONGEST_PAUSE = pd.Timedelta(seconds=5), pd.Timedelta(seconds=60)
-_MOST_AHEAD = 64
-
-
-def fresh_until(fetched: Bars, now: pd.Timestamp) -> pd.Timestamp:
-    """Until when it is of no use to ask for newer bars, by this machine's clock.
-
-    That is when the next bar ends. A bar that has ended and was not given may still come for
-    `LATEST_DELAY`: then it is worth asking again after a tenth of a bar, 5 to 60 seconds.
+    That is when the next bar ends. A bar that has ended and was not sent may still come for
+    `LATEST_DELAY`; then the time is a tenth of a bar from now, 5 to 60 seconds.
 
     Args:
-        fetched: The bars up to now.
+        fetched: The bars.
+        end: End of their request.
         now: Time of this machine when they came.
-    """
-    candles, source_now = fetched.candles, fetched.fetched_at
-    pause = min(max(candles.width / 10, _SHORTEST_PAUSE), _LONGEST_PAUSE)
-    news = source_now + pause
-    for opened in candles.future(_MOST_AHEAD):
-        end = bar_end(
-            opened, interval=candles.interval, calendar=candles.calendar, zone=candles.zone
-        )
-        if end > source_now - LATEST_DELAY:
-            news = max(news, end)
-            break
-    return now + (news - source_now)
-
-
-def same_prices(known: pd.DataFrame, fetched: pd.DataFrame) -> bool:
-    """Whether bars that were fetched before have the prices they had.
-
-    Args:
-        known: (K, 6) bars kept.
-        fetched: (T, 6) bars as they are given now.
 
     Returns:
-        False also if the two have no bar in common, or one of the known ones has gone.
+        None for bars that were fetched up to some past time.
+    """
+    candles, source_now = fetched.candles, fetched.fetched_at
+    if end is not None and end < source_now:
+        return None
+    moment = source_now + min(max(candles.width / 10, _SHORTEST_PAUSE), _LONGEST_PAUSE)
+    for opened in candles.future(_MOST_AHEAD):
+        bar_ends = bar_end(
+            opened, interval=candles.interval, calendar=candles.calendar, zone=candles.zone
+        )
+        if bar_ends > source_now - LATEST_DELAY:
+            moment = max(moment, bar_ends)
+            break
+    return now + (moment - source_now)
+
+
+def _has_same_prices(known: pd.DataFrame, fetched: pd.DataFrame) -> bool:
+    """Whether bars have the prices that they had before.
+
+    Args:
+        known: (K, 6) cached bars.
+        fetched: (T, 6) bars from the source.
+
+    Returns:
+        False also if there are no cached bars, or one of them is not among the fetched ones.
     """
     if not len(known) or not known.index.isin(fetched.index).all():
         return False
@@ -369,16 +363,16 @@ def same_prices(known: pd.DataFrame, fetched: pd.DataFrame) -> bool:
     return bool(np.allclose(before, after, rtol=_SAME, atol=0))
 
 
-def merged_notes(
-    kept: tuple[str, ...], fetched: tuple[str, ...], *, is_newer: bool
+def _merged_notes(
+    cached: tuple[str, ...], fetched: tuple[str, ...], *, is_newer: bool
 ) -> tuple[str, ...]:
-    """Notes on bars of two requests: each once, and only the later one on an open bar."""
-    older, newer = (kept, fetched) if is_newer else (fetched, kept)
+    """Notes of two requests: each once, and only the later one on an open bar."""
+    older, newer = (cached, fetched) if is_newer else (fetched, cached)
     return tuple(dict.fromkeys([*(note for note in older if UNFINISHED not in note), *newer]))
 
 
-def moment_and_age(fetched_at: pd.Timestamp, now: pd.Timestamp) -> str:
-    """When something was fetched, and how long ago that is."""
+def _age(fetched_at: pd.Timestamp, now: pd.Timestamp) -> str:
+    """How long ago bars were fetched, and when."""
     minutes = max(0, int((now - fetched_at).total_seconds() // 60))
     if minutes < 120:
         age = f"{minutes} min"

@@ -1,4 +1,4 @@
-"""The connection to an exchange: ccxt's client, its answers judged, its errors in our kinds."""
+"""The connection to an exchange through ccxt: one request at a time, and bars page by page."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 import pandas as pd
 
 from data_sources.http import (
-    ASK_SECONDS,
-    Patience,
-    no_answer,
+    REQUEST_SECONDS,
+    Retry,
+    raise_for_page,
+    raise_for_status,
     rate_limited,
-    refuse_page,
-    refuse_status,
-    source_clock,
+    server_time,
+    unreachable,
 )
 from kronos.calendars.intervals import interval_width
 from kronos.errors import (
@@ -30,20 +30,25 @@ from kronos.errors import (
     UnknownSymbol,
 )
 
-__all__ = ["MAX_BARS", "ExchangeClient", "read_pages"]
+__all__ = ["ATTEMPT_SECONDS", "MAX_BARS", "ExchangeClient", "read_pages"]
 
-_REQUEST_SECONDS = 8.0
+ATTEMPT_SECONDS = 8.0
+"""How long one attempt at a request may take."""
+MAX_BARS = 50_000
+"""Most bars that one request may span."""
+_PAGE = 500
+_ALL_PAGES_SECONDS = 90.0
 
 
 class ExchangeClient:
-    """One exchange as ccxt knows it, asked by one thread at a time.
+    """ccxt's client of one exchange, whose errors are those of `kronos.errors`.
 
     Args:
         exchange_id: Its id in ccxt.
         configure: Called once with ccxt's client before its first request.
-        request_seconds: How long one request may take.
+        request_seconds: How long one attempt at a request may take.
         clock: Time of this machine, aware.
-        sleep: Waits so many seconds.
+        sleep: Sleeps so many seconds.
 
     Raises:
         InvalidRequest: ccxt has no such exchange.
@@ -54,7 +59,7 @@ class ExchangeClient:
         exchange_id: str,
         *,
         configure: Callable[[Any], None] | None = None,
-        request_seconds: float = _REQUEST_SECONDS,
+        request_seconds: float = ATTEMPT_SECONDS,
         clock: Callable[[], pd.Timestamp] = lambda: pd.Timestamp.now("UTC"),
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -63,24 +68,27 @@ class ExchangeClient:
         if exchange_id not in ccxt.exchanges:
             raise InvalidRequest(f"There is no exchange {exchange_id[:40]!r} in ccxt.")
         self.ccxt: Any = getattr(ccxt, exchange_id)(
-            {"enableRateLimit": True, "requests_trust_env": True}
+            {
+                "enableRateLimit": True,
+                "requests_trust_env": True,
+                "options": {"maxRetriesOnFailure": 0},  # `Retry` repeats requests
+            }
         )
         self.title = str(self.ccxt.name)
         self._clock = clock
-        # By how much the exchange's clock is ahead of this machine's.
-        self._ahead = pd.Timedelta(0)
+        self._ahead = pd.Timedelta(0)  # of the exchange's clock to this machine's
         self._request_seconds = request_seconds
-        self._status = 0
+        self._status = 0  # of the last response
         self._turn = threading.Lock()
-        self._patience = Patience(self.title, sleep=sleep)
-        self.ccxt.session.hooks["response"].append(self._judge)
+        self._retry = Retry(self.title, sleep=sleep)
+        self.ccxt.session.hooks["response"].append(self._validate)
         self._parse = self.ccxt.parse_ohlcvs
         self.ccxt.parse_ohlcvs = self._parse_strictly
         if configure is not None:
             configure(self.ccxt)
 
     def now(self) -> pd.Timestamp:
-        """The exchange's own time, UTC, as far as its answers have told."""
+        """The exchange's own time, UTC, by the Date header of its last response."""
         return self._clock().tz_convert("UTC") + self._ahead
 
     @contextmanager
@@ -88,9 +96,9 @@ class ExchangeClient:
         """The client for this thread alone.
 
         Raises:
-            SourceDown: Others have kept it busy for longer than anybody should wait.
+            SourceDown: Other threads use it for longer than one request may take.
         """
-        if not self._turn.acquire(timeout=ASK_SECONDS):
+        if not self._turn.acquire(timeout=REQUEST_SECONDS):
             raise SourceDown(
                 f"{self.title} is still busy with earlier requests. Try again in some seconds."
             )
@@ -99,17 +107,15 @@ class ExchangeClient:
         finally:
             self._turn.release()
 
-    def ask(self, method: str, *args: Any) -> Any:
-        """What a method of ccxt's client returns; asked again where that can help.
-
-        Only to be called in `turn`.
+    def request(self, method: str, *args: Any) -> Any:
+        """The result of a method of ccxt's client. Only to be called in `turn`.
 
         Raises:
             SourceError: The exchange did not give it.
         """
-        return self._patience.ask(lambda seconds: self._ask_once(seconds, method, args))
+        return self._retry.run(lambda seconds: self._attempt(seconds, method, args))
 
-    def _ask_once(self, seconds: float, method: str, args: tuple[Any, ...]) -> Any:
+    def _attempt(self, seconds: float, method: str, args: tuple[Any, ...]) -> Any:
         import ccxt
 
         limit = max(0.001, min(self._request_seconds, seconds))
@@ -122,17 +128,17 @@ class ExchangeClient:
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as exc:
             raise self._nonsense(f"{type(exc).__name__}: {exc}") from exc
 
-    def _judge(self, answer: Any, *_: Any, **__: Any) -> None:
-        """Looks at every answer before ccxt does, which would forget status and headers."""
-        self._status = answer.status_code
-        if (said := source_clock(answer.headers)) is not None:
+    def _validate(self, response: Any, *_: Any, **__: Any) -> None:
+        """Look at every response before ccxt, which drops status and headers."""
+        self._status = response.status_code
+        if (said := server_time(response.headers)) is not None:
             self._ahead = said - self._clock()
-        refuse_status(self.title, self._status, answer.headers, answer.text)
+        raise_for_status(self.title, self._status, response.headers, response.text)
         if self._status < 400:
-            refuse_page(self.title, answer.headers.get("Content-Type", ""), answer.text)
+            raise_for_page(self.title, response.headers.get("Content-Type", ""), response.text)
 
     def _parse_strictly(self, rows: Any, market: Any = None, *rest: Any, **named: Any) -> Any:
-        """As ccxt parses bars, which would silently drop what has no time."""
+        """As ccxt parses bars, but an error for a row without a time, which ccxt drops."""
         ends = rows[:1] + rows[-1:] if isinstance(rows, list) else [rows]
         for row in ends:
             parsed = self.ccxt.parse_ohlcv(row, market)
@@ -145,7 +151,7 @@ class ExchangeClient:
 
         said = " ".join(str(error).split())[:300].rstrip(".")
         if isinstance(error, ccxt.RequestTimeout):
-            return no_answer(self.title, f"it did not answer within {limit:.0f} s")
+            return unreachable(self.title, f"it did not answer within {limit:.0f} s")
         if isinstance(error, ccxt.DDoSProtection | ccxt.RateLimitExceeded):
             return rate_limited(self.title, said, None)
         if isinstance(error, ccxt.RestrictedLocation | ccxt.AuthenticationError):
@@ -164,10 +170,10 @@ class ExchangeClient:
             )
         # Requests wraps the reason several times; it stands at the end.
         reason = str(error.__cause__ or said).rsplit(": ", 1)[-1]
-        return no_answer(self.title, reason.rstrip("\"')")[:200])
+        return unreachable(self.title, reason.rstrip("\"')")[:200])
 
     def _refusal(self, error: Exception, said: str, method: str) -> Exception:
-        """The exchange did answer, and will not give what it was asked for."""
+        """The error of an exchange that answers and refuses the request."""
         import ccxt
 
         found = f"HTTP {self._status}: {said}" if self._status >= 400 else said
@@ -189,20 +195,14 @@ class ExchangeClient:
         )
 
 
-MAX_BARS = 50_000
-"""Most bars that one request may span."""
-_PAGE = 500
-_ALL_PAGES_SECONDS = 90.0
-
-
 def read_pages(
     client: ExchangeClient, symbol: str, interval: str, first: pd.Timestamp, last: pd.Timestamp
 ) -> list[list[Any]]:
-    """Rows (milliseconds, open, high, low, close, volume) that open within two times.
+    """Rows (milliseconds, open, high, low, close, volume) of bars, forward in time.
 
     A page may be short, empty, out of order, or repeat rows of the one before: only a row at the
-    end of the range, or a page that reaches beyond it, ends the reading. An empty page says that
-    nothing was traded (or that nothing was listed yet), and the next one is asked for.
+    end of the range, or a page that reaches beyond it, ends the reading. After an empty page
+    (nothing was traded, or nothing was listed yet) the next one is requested.
 
     Args:
         client: The exchange, in the caller's turn.
@@ -212,11 +212,11 @@ def read_pages(
         last: Latest open time.
 
     Returns:
-        Rows in the order they came; empty if there are none.
+        Rows in the order received; empty if there are none.
 
     Raises:
         InvalidRequest: The range spans more than `MAX_BARS`.
-        SourceError: A page could not be had, or is no page.
+        SourceError: A page could not be fetched, or has another format.
     """
     width = int(interval_width(interval).total_seconds() * 1000)
     cursor, stop = _milliseconds(first), _milliseconds(last)
@@ -234,14 +234,14 @@ def read_pages(
                 f"{client.title} needs more than {_ALL_PAGES_SECONDS:.0f} s for these bars. Ask "
                 "for a later start."
             )
-        answer = client.ask("fetch_ohlcv", symbol, interval, cursor, page)
-        found = [row for row in _checked(client, answer) if cursor <= row[0] <= stop]
-        rows += found
-        newest = max((row[0] for row in answer), default=None)
+        response = client.request("fetch_ohlcv", symbol, interval, cursor, page)
+        found = _checked(client, response)
+        rows += [row for row in found if cursor <= row[0] <= stop]
+        newest = max((row[0] for row in found), default=None)
         if newest is None:
             cursor += page * width
         elif newest < cursor:
-            break  # It has nothing newer.
+            break  # The exchange has nothing newer.
         else:
             cursor = newest + width
     return rows
@@ -252,9 +252,9 @@ def _page_size(client: ExchangeClient, symbol: str) -> int:
     return min(int(limit), 1000) if isinstance(limit, int | float) and limit > 0 else _PAGE
 
 
-def _checked(client: ExchangeClient, answer: Any) -> list[list[Any]]:
+def _checked(client: ExchangeClient, response: Any) -> list[list[Any]]:
     """The rows of a page, each a time and five numbers (or nothing where one is missing)."""
-    rows: list[Any] = answer if isinstance(answer, list) else [answer]
+    rows: list[Any] = response if isinstance(response, list) else [response]
     for row in rows:
         is_row = isinstance(row, list) and len(row) >= 6 and isinstance(row[0], int)
         if not is_row or not all(_is_number_or_none(value) for value in row[1:6]):

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from data_sources.cleaning import mend_bars, without_open_bars
-from data_sources.exchange.client import ExchangeClient, read_pages
-from data_sources.source import AskedRange, Bars, Instrument
+from data_sources.cleaning import clean_bars, finished_bars
+from data_sources.exchange.client import ATTEMPT_SECONDS, ExchangeClient, read_pages
+from data_sources.source import Bars, Instrument, RequestedRange
 from data_sources.symbol_search import rank
 from kronos.calendars.intervals import INTERVALS, interval_width, is_intraday
 from kronos.candles import Candles
@@ -22,7 +22,7 @@ from kronos.errors import SourceError, UnknownSymbol
 __all__ = ["RECENT_BARS", "Exchange"]
 
 RECENT_BARS = 2_000
-"""How many bars are given where no start is asked for."""
+"""Number of bars of a request without a start."""
 _MARKETS_SECONDS = 3600.0
 _DAY = pd.Timedelta(days=1)
 _KINDS = {"spot": "spot", "swap": "perpetual", "future": "future"}
@@ -40,9 +40,9 @@ class Exchange:
     Args:
         exchange_id: Its id in ccxt, such as binance.
         configure: Called once with ccxt's client before its first request.
-        request_seconds: How long one request may take.
+        request_seconds: How long one attempt at a request may take.
         clock: Time of this machine, aware.
-        sleep: Waits so many seconds.
+        sleep: Sleeps so many seconds.
 
     Raises:
         InvalidRequest: ccxt has no such exchange.
@@ -53,7 +53,7 @@ class Exchange:
         exchange_id: str,
         *,
         configure: Callable[[Any], None] | None = None,
-        request_seconds: float = 8.0,
+        request_seconds: float = ATTEMPT_SECONDS,
         clock: Callable[[], pd.Timestamp] = lambda: pd.Timestamp.now("UTC"),
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -96,20 +96,20 @@ class Exchange:
         end: pd.Timestamp | None = None,
     ) -> Bars:
         """See `DataSource.fetch`. Without a start: the last 2,000 bars up to the end."""
-        asked = AskedRange(self, interval, start, end)
+        requested = RequestedRange(self, interval, start, end)
         width = interval_width(interval)
         with self._client.turn():
             market = self._market(symbol)
             now = self._client.now()
-            last = min(asked.end or now, now)
+            last = min(requested.end or now, now)
             # One more, for the last one may be unfinished.
-            first = asked.start or last - (RECENT_BARS + 1) * width
+            first = requested.start or last - (RECENT_BARS + 1) * width
             rows = read_pages(self._client, market["symbol"], interval, first, last)
             now = self._client.now()
-        bars, notes = mend_bars(_table(rows))
-        bars = asked.cut(bars, market["symbol"])
+        bars, notes = clean_bars(_table(rows))
+        bars = requested.cut(bars, market["symbol"])
         # An exchange keeps some intervals only for a while, and gives what it has.
-        if asked.start is not None and bars.index[0] > asked.start + max(width, _DAY):
+        if requested.start is not None and bars.index[0] > requested.start + max(width, _DAY):
             notes.append(f"There are no bars before {bars.index[0]:%Y-%m-%d %H:%M} UTC.")
         candles = Candles.from_frame(
             bars,
@@ -119,20 +119,20 @@ class Exchange:
             calendar="24/7",
             source=self.title,
         )
-        candles, about_open = without_open_bars(candles, now)
-        if asked.start is None:
+        candles, open_note = finished_bars(candles, now)
+        if requested.start is None:
             candles = candles.slice(-RECENT_BARS)
-        return Bars(candles, self._instrument(market), now, (*notes, *about_open))
+        return Bars(candles, self._instrument(market), now, (*notes, *open_note))
 
     def _markets(self) -> dict[str, Any]:
-        """Markets by symbol, asked for again after an hour."""
+        """Markets by symbol, loaded again after an hour."""
         client = self._client
         if time.monotonic() - self._loaded >= _MARKETS_SECONDS:
             try:
-                client.ask("load_markets", True)
+                client.request("load_markets", True)
                 self._loaded = time.monotonic()
             except SourceError:
-                # Markets change rarely: the old ones will do.
+                # Markets change rarely, so the old ones stand in.
                 if not client.ccxt.markets:
                     raise
         markets: dict[str, Any] = client.ccxt.markets

@@ -1,6 +1,6 @@
 """FRED, the economic database of the Federal Reserve Bank of St. Louis, by its web API.
 
-It is asked with the user's own key (https://fred.stlouisfed.org/docs/api/api_key.html). The key
+Requests need the user's own key (https://fred.stlouisfed.org/docs/api/api_key.html). The key
 goes into the request and nowhere else: no message and no log shows it.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 import httpx2
 import pandas as pd
 
-from data_sources.http import Patience, no_answer, refuse_page, refuse_status
+from data_sources.http import Retry, raise_for_page, raise_for_status, unreachable
 from kronos.errors import InvalidRequest, SourceNonsense, UnknownSymbol
 
 __all__ = ["KEY_VARIABLE", "Fred", "fred_key"]
@@ -42,7 +42,7 @@ def fred_key() -> str:
     key = os.environ.get(KEY_VARIABLE, "").strip()
     if not key:
         raise InvalidRequest(
-            f"FRED needs a key of your own, and {KEY_VARIABLE} is not set. Keys are free: ask for "
+            f"FRED needs a key of your own, and {KEY_VARIABLE} is not set. Keys are free: request "
             "one at https://fred.stlouisfed.org/docs/api/api_key.html and set the variable."
         )
     if not _KEY.fullmatch(key):
@@ -54,7 +54,7 @@ def fred_key() -> str:
 
 
 class _WithoutKeys(logging.Filter):
-    """Takes keys out of the addresses that the HTTP client logs."""
+    """Removes keys from the addresses that the HTTP client logs."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
@@ -72,8 +72,8 @@ class Fred:
     Args:
         key: The user's key.
         endpoint: Base address; default: FRED_ENDPOINT, or the public API.
-        seconds: How long one answer may take.
-        sleep: Waits so many seconds.
+        seconds: How long one attempt at a request may take.
+        sleep: Sleeps so many seconds.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Fred:
         address = endpoint or os.environ.get(_ENDPOINT_VARIABLE, "").strip() or _ENDPOINT
         self._address = address.rstrip("/")
         self._seconds = seconds
-        self._patience = Patience(TITLE, seconds=3 * seconds, sleep=sleep)
+        self._retry = Retry(TITLE, seconds=3 * seconds, sleep=sleep)
         self._client = httpx2.Client(follow_redirects=False)
 
     def release_dates(self, release: int, since: pd.Timestamp) -> list[str]:
@@ -167,7 +167,7 @@ class Fred:
         return pd.Series([_value(row) for row in rows], index, dtype=float).dropna()
 
     def _rows(self, path: str, member: str, **query: str) -> list[dict[str, Any]]:
-        document = self._patience.ask(lambda seconds: self._ask(path, query, seconds))
+        document = self._retry.run(lambda seconds: self._request(path, query, seconds))
         rows, count = document.get(member), document.get("count")
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise SourceNonsense(f"{TITLE} answered {path} without {member}. {_ADVICE}")
@@ -178,32 +178,34 @@ class Fred:
             )
         return rows
 
-    def _ask(self, path: str, query: Mapping[str, str], seconds: float) -> dict[str, Any]:
+    def _request(self, path: str, query: Mapping[str, str], seconds: float) -> dict[str, Any]:
         limit = min(self._seconds, seconds)
         try:
-            answer = self._client.get(
+            response = self._client.get(
                 f"{self._address}/fred/{path}",
                 params={**query, "file_type": "json", "api_key": self._key},
                 timeout=max(limit, 0.001),
             )
         except httpx2.TimeoutException as exc:
-            raise no_answer(TITLE, f"it did not answer within {limit:.0f} s") from self._told(exc)
+            raise unreachable(TITLE, f"it did not answer within {limit:.0f} s") from self._cause(
+                exc
+            )
         except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
-            raise no_answer(TITLE, self._without_key(str(exc))) from self._told(exc)
-        refuse_status(TITLE, answer.status_code, answer.headers, answer.text)
-        refuse_page(TITLE, answer.headers.get("Content-Type", ""), answer.text)
+            raise unreachable(TITLE, self._without_key(str(exc))) from self._cause(exc)
+        raise_for_status(TITLE, response.status_code, response.headers, response.text)
+        raise_for_page(TITLE, response.headers.get("Content-Type", ""), response.text)
         try:
-            document = answer.json()
+            document = response.json()
         except ValueError as exc:
             raise SourceNonsense(f"{TITLE} answered {path} with no JSON. {_ADVICE}") from exc
         if not isinstance(document, dict):
             raise SourceNonsense(f"{TITLE} answered {path} in another form. {_ADVICE}")
-        if answer.status_code != 200:
-            raise self._refusal(path, answer.status_code, document)
+        if response.status_code != 200:
+            raise self._refusal(path, response.status_code, document)
         return document
 
     def _refusal(self, path: str, status: int, document: Mapping[str, Any]) -> Exception:
-        """What FRED's own error means."""
+        """The error for FRED's own error document."""
         said = self._without_key(str(document.get("error_message", "")))[:300].rstrip(".")
         if "api_key" in said:
             return InvalidRequest(
@@ -217,8 +219,8 @@ class Fred:
     def _without_key(self, text: str) -> str:
         return text.replace(self._key, "KEY")
 
-    def _told(self, exc: Exception) -> Exception | None:
-        """The cause to name, unless it would tell the key."""
+    def _cause(self, exc: Exception) -> Exception | None:
+        """The cause of an error, unless its text shows the key."""
         return None if self._key in str(exc) else exc
 
 

@@ -1,4 +1,4 @@
-"""The client for Yahoo, which has one connection in the whole process."""
+"""yfinance, which has one connection in the whole process, shared among sessions and threads."""
 
 from __future__ import annotations
 
@@ -6,54 +6,66 @@ import logging
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 from kronos.errors import SourceDown
 from kronos.system import user_cache
 
-__all__ = ["bound_client"]
+__all__ = ["TITLE", "TimedSession", "yfinance_with"]
 
+TITLE = "Yahoo Finance"
 _free = threading.Condition()
-_users: list[object] = []
+_users: list[object] = []  # one entry a thread within `yfinance_with`, all of the same session
+
+
+class TimedSession(Protocol):
+    """A session that ends the requests of a thread in time."""
+
+    def within(self, seconds: float, /) -> AbstractContextManager[None]: ...
 
 
 @contextmanager
-def bound_client(session: object, *, seconds: float) -> Iterator[Any]:
-    """yfinance, whose requests go through one session as long as the context lasts.
+def yfinance_with(session: TimedSession, *, seconds: float) -> Iterator[Any]:
+    """yfinance with all its requests through one session, for one attempt at a request.
 
-    Threads with the same session use it together; others wait for them.
+    Threads with the same session use it at the same time; others wait for them. No response of
+    an earlier attempt is reused.
 
     Args:
-        session: Given to yfinance with every question (`Ticker(symbol, session=session)`).
-        seconds: How long to wait for others.
+        session: To be given to yfinance with every object (`Ticker(symbol, session=session)`).
+        seconds: How long the attempt may take, the wait for other sessions included.
 
     Raises:
-        SourceDown: They take longer.
+        SourceDown: The other sessions take longer.
     """
-    with _free:
-        if not _free.wait_for(lambda: not _users or _users[0] is session, timeout=seconds):
-            raise SourceDown(
-                "Yahoo Finance is still busy with earlier requests. Try again in some seconds."
-            )
-        _users.append(session)
-    try:
-        yield _configured()
-    finally:
+    with session.within(seconds):
         with _free:
-            _users.remove(session)
-            _free.notify_all()
+            if not _free.wait_for(lambda: not _users or _users[0] is session, timeout=seconds):
+                raise SourceDown(
+                    f"{TITLE} is still busy with earlier requests. Try again in some seconds."
+                )
+            _users.append(session)
+        try:
+            client = _configured()
+            client.data.YfData.cache_get.cache_clear()
+            yield client
+        finally:
+            with _free:
+                _users.remove(session)
+                _free.notify_all()
 
 
 @cache
 def _configured() -> Any:
-    """The client, with settings that hold for the whole process; takes a second to load."""
+    """yfinance, with the settings of the whole process; takes a second to load."""
     import yfinance
 
     yfinance.config.debug.hide_exceptions = False
+    yfinance.config.network.retries = 0  # `Retry` repeats requests
     yfinance.set_tz_cache_location(str(user_cache("yfinance")))
-    # What it warns of is retried or raised by its callers, or is about its own code.
+    # Its callers raise what it warns of; the other warnings are about its own code.
     warnings.filterwarnings("ignore", category=DeprecationWarning, module="yfinance")
     logging.getLogger("yfinance").setLevel(logging.CRITICAL)
     return yfinance

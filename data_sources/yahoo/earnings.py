@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from data_sources.http import Patience
-from data_sources.yahoo.client import bound_client
+from data_sources.http import Retry
+from data_sources.yahoo.client import TITLE, yfinance_with
 from kronos.errors import InvalidRequest, SourceNonsense, UnknownSymbol
 from kronos.events import Event
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_REPORTS", "YahooEarnings"]
 
-TITLE = "Yahoo Finance"
 MAX_REPORTS = 100
 _SYMBOL = re.compile(r"[A-Z0-9.\-]{1,16}")
 _COLUMNS = ("EPS Estimate", "Reported EPS")
@@ -33,11 +32,11 @@ _USUAL_LEAD = pd.Timedelta(days=14)
 
 
 class YahooEarnings:
-    """Earnings dates, past and coming, of one company at a time.
+    """Earnings dates, past and scheduled, of one company at a time.
 
     Args:
         session: The connection; default: one of its own.
-        sleep: Waits so many seconds.
+        sleep: Sleeps so many seconds.
     """
 
     def __init__(
@@ -47,7 +46,7 @@ class YahooEarnings:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._session = session
-        self._patience = Patience(TITLE, sleep=sleep)
+        self._retry = Retry(TITLE, sleep=sleep)
 
     def fetch(self, symbol: str, *, now: pd.Timestamp) -> list[Event]:
         """The latest reports and the scheduled ones, by time.
@@ -66,7 +65,7 @@ class YahooEarnings:
                 f"{symbol[:40]!r} is no ticker of a company at {TITLE}; they look like AAPL or "
                 "VOD.L."
             )
-        table = self._patience.ask(lambda seconds: self._ask(ticker, seconds))
+        table = self._retry.run(lambda seconds: self._request(ticker, seconds))
         missing = [name for name in _COLUMNS if name not in table.columns]
         if missing or not isinstance(table.index, pd.DatetimeIndex) or table.index.tz is None:
             raise _unreadable(ticker, f"no {', '.join(missing) or 'times'}")
@@ -92,22 +91,16 @@ class YahooEarnings:
             )
         return sorted(events.values(), key=lambda event: event.time)
 
-    def _ask(self, ticker: str, seconds: float) -> pd.DataFrame:
+    def _request(self, ticker: str, seconds: float) -> pd.DataFrame:
         # Loaded on first use: with its client it takes a second.
-        from yfinance.data import YfData
         from yfinance.exceptions import YFException
 
         from data_sources.yahoo.session import EarningsSession
 
         if self._session is None:
             self._session = EarningsSession()
-        # The client would repeat an old answer instead of asking.
-        YfData.cache_get.cache_clear()
         try:
-            with (
-                self._session.within(seconds),
-                bound_client(self._session, seconds=seconds) as client,
-            ):
+            with yfinance_with(self._session, seconds=seconds) as client:
                 company = client.Ticker(ticker, session=self._session)
                 table = company.get_earnings_dates(limit=MAX_REPORTS)
         except (YFException, LookupError, TypeError, ValueError, AttributeError) as exc:

@@ -1,8 +1,8 @@
-"""A connection to Yahoo whose answers are judged before its client can misread them.
+"""Connections to Yahoo that validate each response before yfinance reads it.
 
-The client keeps broken answers in a cache, replaces messages with its own, and forgets headers.
-So the session it is given raises for whatever is not what was asked for, says what Yahoo said,
-and keeps the time limits. Cookies and crumbs are the client's business.
+yfinance caches broken responses, replaces messages with its own and drops headers. A session of
+this module raises on everything that is not the requested document, quotes what Yahoo said and
+keeps the time limits. Cookies and crumbs stay with yfinance.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import pandas as pd
 from curl_cffi.requests import Response, Session
 from curl_cffi.requests.exceptions import RequestException, Timeout
 
-from data_sources.http import no_answer, refuse_page, refuse_status, source_clock
+from data_sources.http import raise_for_page, raise_for_status, server_time, unreachable
+from data_sources.yahoo.client import TITLE
 from kronos.errors import (
     IntervalUnavailable,
     SourceBlocked,
@@ -28,31 +29,30 @@ from kronos.errors import (
     UnknownSymbol,
 )
 
-__all__ = ["TITLE", "ChartSession", "EarningsSession", "JudgedSession"]
+__all__ = ["ChartSession", "EarningsSession", "ValidatingSession"]
 
-TITLE = "Yahoo Finance"
-# A cookie is nice to have: it may take this long, in seconds.
-_COOKIE_SECONDS = 3.0
+_COOKIE_SECONDS = 3.0  # limit of a request for a cookie, which charts do not need
 
 
-class JudgedSession(Session[Response]):
-    """A session that gives answers of one kind, or raises what was wrong with them.
+class ValidatingSession(Session[Response]):
+    """A session that returns responses of one kind or raises what is wrong with them.
 
     Args:
-        asked: Part of the addresses whose answers are judged.
-        seconds: How long one of those may take.
+        path: Part of the addresses whose responses are validated.
+        seconds: Time limit of one such request.
         options: As for `curl_cffi.requests.Session`.
     """
 
-    def __init__(self, asked: str, seconds: float, **options: Any) -> None:
-        super().__init__(**{"impersonate": "chrome", **options})
-        self._asked = asked
+    def __init__(self, path: str, seconds: float, **options: Any) -> None:
+        # `Retry` repeats requests; the client must not.
+        super().__init__(**{"impersonate": "chrome", "retry": 0, **options})
+        self._path = path
         self._seconds = seconds
         self._call = threading.local()
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """All requests of this thread end within so many seconds."""
+        """Within this context, all requests of this thread end in so many seconds."""
         self._call.__dict__.clear()
         self._call.deadline = time.monotonic() + seconds
         try:
@@ -62,41 +62,41 @@ class JudgedSession(Session[Response]):
 
     def request(self, method: Any, url: str, *args: Any, **options: Any) -> Response:
         """See `curl_cffi.requests.Session.request`."""
-        is_asked = self._asked in url
-        limit = self._seconds if is_asked else _COOKIE_SECONDS
+        is_validated = self._path in url
+        limit = self._seconds if is_validated else _COOKIE_SECONDS
         deadline = getattr(self._call, "deadline", None)
         if deadline is not None:
             limit = min(limit, deadline - time.monotonic())
         options["timeout"] = max(limit, 0.001)
-        if not is_asked:
+        if not is_validated:
             return self.send(method, url, *args, **options)
         try:
-            answer = self.send(method, url, *args, **options)
+            response = self.send(method, url, *args, **options)
         except Timeout as exc:
-            raise no_answer(TITLE, f"it did not answer within {limit:.0f} s") from exc
+            raise unreachable(TITLE, f"it did not answer within {limit:.0f} s") from exc
         except RequestException as exc:
-            raise no_answer(TITLE, str(exc).split(". See ")[0]) from exc
-        self.judge(answer)
-        return answer
+            raise unreachable(TITLE, str(exc).split(". See ")[0]) from exc
+        self.validate(response)
+        return response
 
     def send(self, method: Any, url: str, *args: Any, **options: Any) -> Response:
-        """Sends the request as it is."""
+        """Send the request without validation."""
         return super().request(method, url, *args, **options)
 
     @abstractmethod
-    def judge(self, answer: Response) -> None:
-        """Returns if the client may read this answer.
+    def validate(self, response: Response) -> None:
+        """Raise on a response that yfinance must not read.
 
         Raises:
-            SourceError: It may not.
+            SourceError: What is wrong with it.
         """
 
 
-class ChartSession(JudgedSession):
-    """A session that takes charts from Yahoo, or raises what was wrong with them.
+class ChartSession(ValidatingSession):
+    """The connection to Yahoo's charts.
 
     Args:
-        chart_seconds: How long one chart may take.
+        chart_seconds: Time limit of one chart.
         options: As for `curl_cffi.requests.Session`.
     """
 
@@ -105,25 +105,51 @@ class ChartSession(JudgedSession):
 
     @property
     def clock(self) -> pd.Timestamp | None:
-        """Yahoo's own time, UTC, at this thread's last chart."""
+        """Yahoo's own time, UTC, at the last chart of this thread."""
         return getattr(self._call, "clock", None)
 
-    def judge(self, answer: Response) -> None:
-        """See `JudgedSession.judge`."""
-        self._call.clock = source_clock(answer.headers) or self.clock
-        # At the first refusal the client may get another cookie and ask once more.
-        if answer.status_code != 401 or not self._is_first_refusal():
-            _require_chart(answer)
+    def validate(self, response: Response) -> None:
+        """See `ValidatingSession.validate`."""
+        self._call.clock = server_time(response.headers) or self.clock
+        # On the first refusal yfinance may get another cookie and send the request once more.
+        if response.status_code != 401 or not self._is_first_refusal():
+            _raise_unless_chart(response)
 
     def _is_first_refusal(self) -> bool:
         self._call.n_unauthorized = getattr(self._call, "n_unauthorized", 0) + 1
         return bool(self._call.n_unauthorized == 1)
 
 
-def _require_chart(answer: Response) -> None:
-    status, body = answer.status_code, answer.text
-    refuse_status(TITLE, status, answer.headers, body)
-    refuse_page(TITLE, answer.headers.get("Content-Type", ""), body)
+class EarningsSession(ValidatingSession):
+    """The connection to Yahoo's earnings calendar.
+
+    Args:
+        page_seconds: Time limit of one page.
+        options: As for `curl_cffi.requests.Session`.
+    """
+
+    def __init__(self, *, page_seconds: float = 10.0, **options: Any) -> None:
+        super().__init__("/calendar/earnings", page_seconds, **options)
+
+    def validate(self, response: Response) -> None:
+        """See `ValidatingSession.validate`."""
+        raise_for_status(TITLE, response.status_code, response.headers, response.text)
+        page = response.text.lower()
+        if "will be right back" in page[:4000]:
+            raise SourceDown(f"{TITLE} shows a page that says it is down. Try again later.")
+        is_consent = "consent.yahoo.com" in response.url
+        if response.status_code != 200 or "earnings" not in page or is_consent:
+            raise SourceNonsense(
+                f"{TITLE} answered (HTTP {response.status_code}), but not with its earnings "
+                "calendar. A captcha, a page that asks for consent or a proxy stands in between: "
+                "open https://finance.yahoo.com/calendar/earnings in a browser from this network."
+            )
+
+
+def _raise_unless_chart(response: Response) -> None:
+    status, body = response.status_code, response.text
+    raise_for_status(TITLE, status, response.headers, body)
+    raise_for_page(TITLE, response.headers.get("Content-Type", ""), body)
     try:
         document = json.loads(body)
         # Some errors come in the format of another part of Yahoo.
@@ -141,7 +167,7 @@ def _require_chart(answer: Response) -> None:
 
 
 def _refusal(status: int, error: Any) -> Exception:
-    """What Yahoo's own error means."""
+    """The error for Yahoo's own error document."""
     said = str(error.get("description", "") if isinstance(error, dict) else error)[:300].rstrip(".")
     if status == 401:
         return SourceBlocked(
@@ -159,28 +185,3 @@ def _refusal(status: int, error: Any) -> Exception:
         f"{TITLE} does not give these bars (HTTP {status}: {said}). Ask for a later start, or for "
         "wider bars."
     )
-
-
-class EarningsSession(JudgedSession):
-    """A session that takes pages of the earnings calendar from Yahoo, or raises what was wrong.
-
-    Args:
-        page_seconds: How long one page may take.
-        options: As for `curl_cffi.requests.Session`.
-    """
-
-    def __init__(self, *, page_seconds: float = 10.0, **options: Any) -> None:
-        super().__init__("/calendar/earnings", page_seconds, **options)
-
-    def judge(self, answer: Response) -> None:
-        """See `JudgedSession.judge`."""
-        refuse_status(TITLE, answer.status_code, answer.headers, answer.text)
-        page = answer.text.lower()
-        if "will be right back" in page[:4000]:
-            raise SourceDown(f"{TITLE} shows a page that says it is down. Try again later.")
-        if answer.status_code != 200 or "earnings" not in page or "consent.yahoo.com" in answer.url:
-            raise SourceNonsense(
-                f"{TITLE} answered (HTTP {answer.status_code}), but not with its earnings "
-                "calendar. A captcha, a page that asks for consent or a proxy stands in between: "
-                "open https://finance.yahoo.com/calendar/earnings in a browser from this network."
-            )

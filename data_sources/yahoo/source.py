@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from data_sources.cleaning import as_half_hours, as_weeks, mend_bars, without_open_bars
-from data_sources.http import Patience
-from data_sources.source import AskedRange, Bars, Instrument
+from data_sources.cleaning import as_half_hours, as_weeks, clean_bars, finished_bars
+from data_sources.http import Retry
+from data_sources.source import Bars, Instrument, RequestedRange
 from data_sources.symbol_search import bundled_symbols, rank
-from data_sources.yahoo.client import bound_client
+from data_sources.yahoo.client import TITLE, yfinance_with
 from kronos.calendars.intervals import interval_width
 from kronos.calendars.symbols import calendar_of_symbol
 from kronos.candles import Candles
@@ -23,9 +23,8 @@ from kronos.errors import IntervalUnavailable, InvalidRequest, SourceNonsense, U
 if TYPE_CHECKING:
     from data_sources.yahoo.session import ChartSession
 
-__all__ = ["Yahoo", "calendar_of", "instrument_of", "last_trade_of", "opening_of"]
+__all__ = ["Yahoo"]
 
-_TITLE = "Yahoo Finance"
 _INTERVALS = ("1m", "2m", "5m", "15m", "30m", "1h", "90m", "1d", "1w")
 # How far back intraday bars go.
 _REACH = {
@@ -39,25 +38,39 @@ _FIRST_DAY = pd.Timestamp("1927-12-30", tz="UTC")  # of the S&P 500, the longest
 _DAY = pd.Timedelta(days=1)
 _SYMBOL = re.compile(r"[A-Za-z0-9.\-=^&_]{1,32}")
 _ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
-# Yahoo gives neither rightly: hours in place of half-hours, and weeks that are adjusted wrongly.
-_PUT_TOGETHER_FROM = {"30m": "15m", "1w": "1d"}
+# Yahoo's own bars of these widths are wrong: its half-hours are hours, and its weeks are adjusted
+# wrongly.
+_RESAMPLED_FROM = {"30m": "15m", "1w": "1d"}
+_KINDS = {
+    "EQUITY": "stock",
+    "ETF": "etf",
+    "MUTUALFUND": "fund",
+    "INDEX": "index",
+    "CURRENCY": "currency",
+    "CRYPTOCURRENCY": "crypto",
+    "FUTURE": "future",
+}
+_CALENDARS = {"CRYPTOCURRENCY": "24/7", "CURRENCY": "fx", "FUTURE": "CMES"}
+_NEW_YORK = frozenset(
+    ("ASE", "BTS", "CBO", "DJI", "NAS", "NCM", "NGM", "NIM", "NMS", "NYQ", "NYS", "PCX", "SNP")
+)
 
 
 class Yahoo:
     """Yahoo Finance as a `DataSource`.
 
-    Weeks are put together from days, Monday to Sunday on the exchange's clock, and half-hours
-    from quarters, counted from the opening. Quotes of some exchanges are delayed; a bar counts as
+    Weeks are resampled from days, Monday to Sunday on the exchange's clock, and half-hours from
+    quarters, counted from the opening. Quotes of some exchanges are delayed; a bar counts as
     finished once a later trade is known, or half an hour after its end.
 
     Args:
         session: The connection; default: one of its own.
-        clock: Time of this machine, aware; only to know how far back may be asked.
-        sleep: Waits so many seconds.
+        clock: Time of this machine, aware; only to know how far back a request may go.
+        sleep: Sleeps so many seconds.
     """
 
     name = "yahoo"
-    title = _TITLE
+    title = TITLE
     intervals = _INTERVALS
 
     def __init__(
@@ -70,7 +83,7 @@ class Yahoo:
         self._session = session
         self._opening = threading.Lock()
         self._clock = clock
-        self._patience = Patience(_TITLE, sleep=sleep)
+        self._retry = Retry(TITLE, sleep=sleep)
 
     def suggest(self, text: str, limit: int = 10) -> list[Instrument]:
         """See `DataSource.suggest`."""
@@ -91,44 +104,45 @@ class Yahoo:
         has them (8 days of 1m, 60 days up to 90m, 730 days of 1h).
         """
         ticker = _checked_symbol(symbol)
-        asked = AskedRange(self, interval, start, end)
-        first, stop = self._range(interval, asked)
-        base = _PUT_TOGETHER_FROM.get(interval, interval)
+        requested = RequestedRange(self, interval, start, end)
+        first, stop = self._span(requested)
+        options = {
+            "interval": _RESAMPLED_FROM.get(interval, interval),
+            "auto_adjust": adjusted,
+            "start": first.to_pydatetime(),
+            "end": stop.to_pydatetime(),
+        }
         session = self._connected()
 
-        def question(seconds: float) -> tuple[pd.DataFrame, Mapping[str, Any], pd.Timestamp]:
-            with (
-                session.within(seconds),
-                bound_client(session, seconds=seconds) as client,
-            ):
-                options: dict[str, Any] = {"interval": base, "auto_adjust": adjusted}
-                options |= {"start": first.to_pydatetime(), "end": stop.to_pydatetime()}
+        def request(seconds: float) -> tuple[pd.DataFrame, Mapping[str, Any], pd.Timestamp]:
+            with yfinance_with(session, seconds=seconds) as client:
                 table, facts = _history(client.Ticker(ticker, session=session), options)
                 return table, facts, session.clock or self._clock()
 
-        table, facts, now = self._patience.ask(question)
-        return _as_bars(table, facts, ticker, asked, now)
+        table, facts, now = self._retry.run(request)
+        return _as_bars(table, facts, ticker, requested, now)
 
-    def _range(self, interval: str, asked: AskedRange) -> tuple[pd.Timestamp, pd.Timestamp]:
-        """The times to ask Yahoo for: from the first up to, but without, the second."""
-        now = self._clock().tz_convert("UTC")
-        # A week is complete only with all its days.
-        last = asked.end + 7 * _DAY if asked.end and interval == "1w" else asked.end
+    def _span(self, requested: RequestedRange) -> tuple[pd.Timestamp, pd.Timestamp]:
+        """The times of the request to Yahoo: from the first up to, but without, the second."""
+        now, interval = self._clock().tz_convert("UTC"), requested.interval
+        start, last = requested.start, requested.end
+        if last is not None and interval == "1w":
+            last += 7 * _DAY  # A week is complete only with all its days.
         stop = min(last or now, now) + 2 * _DAY
         reach = _REACH.get(interval)
         if reach is None:
-            first = _FIRST_DAY if asked.start is None else asked.start - 7 * _DAY
+            first = _FIRST_DAY if start is None else start - 7 * _DAY
             return max(first, _FIRST_DAY), stop
         oldest = now - reach
-        wanted = asked.start or asked.end
+        wanted = start or requested.end
         if wanted is not None and wanted < oldest:
             raise IntervalUnavailable(
-                f"{_TITLE} has {interval} bars of the last {reach.days} days only, from "
+                f"{TITLE} has {interval} bars of the last {reach.days} days only, from "
                 f"{oldest:%Y-%m-%d %H:%M} UTC on; asked for {wanted:%Y-%m-%d %H:%M} UTC. Ask for "
                 "a later start, or for wider bars."
             )
-        # One bar more, which a bar put together from narrower ones may need.
-        first = asked.start - interval_width(interval) if asked.start else oldest
+        # One bar more, which a resampled bar may need.
+        first = start - interval_width(interval) if start else oldest
         return max(first, oldest + _MARGIN), stop
 
     def _connected(self) -> ChartSession:
@@ -145,35 +159,32 @@ def _checked_symbol(symbol: str) -> str:
     ticker = symbol.strip().upper()
     if _ISIN.fullmatch(ticker):
         raise UnknownSymbol(
-            f"{_TITLE} is asked by ticker, such as AAPL or VOD.L; {ticker} is an ISIN. Search for "
-            "the name of the instrument."
+            f"{TITLE} knows tickers, such as AAPL or VOD.L; {ticker} is an ISIN. Search for the "
+            "name of the instrument."
         )
     if not _SYMBOL.fullmatch(ticker):
         raise InvalidRequest(
-            f"{symbol[:40]!r} is no ticker of {_TITLE}; they look like AAPL, VOD.L, ^GSPC, "
+            f"{symbol[:40]!r} is no ticker of {TITLE}; they look like AAPL, VOD.L, ^GSPC, "
             "EURUSD=X or ES=F."
         )
     return ticker
 
 
 def _history(instrument: Any, options: Mapping[str, Any]) -> tuple[pd.DataFrame, Mapping[str, Any]]:
-    """Bars as the client gives them, and what Yahoo says about the instrument."""
-    from yfinance.data import YfData
+    """yfinance's table of bars, and what Yahoo says about the instrument."""
     from yfinance.exceptions import YFException, YFPricesMissingError
 
-    # The client would repeat an old answer instead of asking.
-    YfData.cache_get.cache_clear()
     ticker = instrument.ticker
     try:
         table = instrument.history(actions=False, keepna=True, **options)
         return table, instrument.get_history_metadata()
     except YFPricesMissingError as exc:
         raise UnknownSymbol(
-            f"{_TITLE} has no bars of {ticker} there. Ask for another range, or check the symbol."
+            f"{TITLE} has no bars of {ticker} there. Ask for another range, or check the symbol."
         ) from exc
     except (YFException, LookupError, TypeError, ValueError, AttributeError) as exc:
         raise SourceNonsense(
-            f"{_TITLE} sent a chart of {ticker} that cannot be read ({type(exc).__name__}: {exc}). "
+            f"{TITLE} sent a chart of {ticker} that cannot be read ({type(exc).__name__}: {exc}). "
             "It may have changed its format: update the application, or choose another source."
         ) from exc
 
@@ -182,46 +193,34 @@ def _as_bars(
     table: pd.DataFrame,
     facts: Mapping[str, Any],
     ticker: str,
-    asked: AskedRange,
+    requested: RequestedRange,
     now: pd.Timestamp,
 ) -> Bars:
     bars = table.rename(columns=str.lower)[["open", "high", "low", "close", "volume"]]
-    bars, notes = mend_bars(bars)
-    if asked.interval == "1w":
+    bars, notes = clean_bars(bars)
+    if requested.interval == "1w":
         bars = as_weeks(bars)
-    elif asked.interval == "30m":
-        bars = as_half_hours(bars, opening_of(facts) or pd.Timestamp(bars.index[0]).floor("30min"))
-    bars = asked.cut(bars, ticker)
+    elif requested.interval == "30m":
+        bars = as_half_hours(bars, _opening(facts) or pd.Timestamp(bars.index[0]).floor("30min"))
+    bars = requested.cut(bars, ticker)
     zone = str(facts.get("exchangeTimezoneName") or pd.DatetimeIndex(bars.index).tz)
     candles = Candles.from_frame(
         bars.tz_convert(zone),
         symbol=ticker,
-        interval=asked.interval,
+        interval=requested.interval,
         zone=zone,
-        calendar=calendar_of(ticker, facts),
-        source=_TITLE,
+        calendar=_calendar(ticker, facts),
+        source=TITLE,
     )
-    candles, about_open = without_open_bars(candles, now, last_trade=last_trade_of(facts))
-    return Bars(candles, instrument_of(ticker, facts), now, (*notes, *about_open))
+    candles, open_note = finished_bars(candles, now, last_trade=_last_trade(facts))
+    return Bars(candles, _instrument(ticker, facts), now, (*notes, *open_note))
 
 
-_KINDS = {
-    "EQUITY": "stock",
-    "ETF": "etf",
-    "MUTUALFUND": "fund",
-    "INDEX": "index",
-    "CURRENCY": "currency",
-    "CRYPTOCURRENCY": "crypto",
-    "FUTURE": "future",
-}
-_CALENDARS = {"CRYPTOCURRENCY": "24/7", "CURRENCY": "fx", "FUTURE": "CMES"}
-_NEW_YORK = frozenset(
-    ("ASE", "BTS", "CBO", "DJI", "NAS", "NCM", "NGM", "NIM", "NMS", "NYQ", "NYS", "PCX", "SNP")
-)
+# What Yahoo says about an instrument beside its bars.
 
 
-def calendar_of(ticker: str, facts: Mapping[str, Any]) -> str | None:
-    """Calendar that Yahoo's description points to; None where the bars must tell."""
+def _calendar(ticker: str, facts: Mapping[str, Any]) -> str | None:
+    """Calendar that Yahoo's description points to; None where only the bars can tell."""
     kind = str(facts.get("instrumentType") or "")
     if kind in _CALENDARS:
         return _CALENDARS[kind]
@@ -230,7 +229,7 @@ def calendar_of(ticker: str, facts: Mapping[str, Any]) -> str | None:
     return "XNYS" if facts.get("exchangeName") in _NEW_YORK else None
 
 
-def opening_of(facts: Mapping[str, Any]) -> pd.Timestamp | None:
+def _opening(facts: Mapping[str, Any]) -> pd.Timestamp | None:
     """When a session opened; None where Yahoo does not say."""
     periods = facts.get("tradingPeriods")
     if isinstance(periods, pd.DataFrame) and len(periods):
@@ -238,14 +237,13 @@ def opening_of(facts: Mapping[str, Any]) -> pd.Timestamp | None:
     return None
 
 
-def last_trade_of(facts: Mapping[str, Any]) -> pd.Timestamp | None:
-    """When the latest trade that Yahoo knows was made."""
+def _last_trade(facts: Mapping[str, Any]) -> pd.Timestamp | None:
+    """Time of the latest trade that Yahoo knows."""
     moment = facts.get("regularMarketTime")
     return moment.tz_convert("UTC") if isinstance(moment, pd.Timestamp) else None
 
 
-def instrument_of(ticker: str, facts: Mapping[str, Any]) -> Instrument:
-    """What is traded, as Yahoo describes it."""
+def _instrument(ticker: str, facts: Mapping[str, Any]) -> Instrument:
     kind, hint = str(facts.get("instrumentType") or ""), facts.get("priceHint")
     return Instrument(
         source="yahoo",

@@ -149,7 +149,7 @@ def test_what_is_no_ticker_is_never_asked_for(yahoo, calendar, symbol):
 @pytest.mark.parametrize(
     ("statuses", "text", "kind", "said"),
     [
-        ([429], "", RateLimited, "asked too often"),
+        ([429], "", RateLimited, "too many requests"),
         ([503] * 3, "", SourceDown, "fault of its own"),
         ([], "<html>Before you continue</html>", SourceNonsense, "not with its earnings calendar"),
         ([], "<html>Yahoo! Will be right back...</html>", SourceDown, "says it is down"),

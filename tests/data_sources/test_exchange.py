@@ -98,14 +98,14 @@ def test_weeks_begin_on_monday(binance):
 
 def test_days_that_begin_at_another_midnight_keep_that_clock(binance, markets, monkeypatch):
     """Some exchanges count their days in Singapore."""
-    ask = type(binance._client).ask
+    request = type(binance._client).request
 
     def shifted(client, method, *args):
-        answer = ask(client, method, *args)
+        answer = request(client, method, *args)
         is_page = method == "fetch_ohlcv"
         return [[row[0] - 8 * 3600_000, *row[1:]] for row in answer] if is_page else answer
 
-    monkeypatch.setattr(type(binance._client), "ask", shifted)
+    monkeypatch.setattr(type(binance._client), "request", shifted)
     candles = binance.fetch("BTC/USDT", interval="1d", start=moment("2026-11-01")).candles
     assert candles.zone == "Etc/GMT-8"
     assert (candles.local_index == candles.local_index.normalize()).all()

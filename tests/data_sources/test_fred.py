@@ -199,7 +199,7 @@ def test_a_fault_that_passes_is_waited_out(served, client, pauses):
     ("statuses", "kind", "said"),
     [
         ([500] * 3, SourceDown, "fault of its own"),
-        ([429], RateLimited, "asked too often"),
+        ([429], RateLimited, "too many requests"),
         ([403], SourceBlocked, "refuses requests from this address"),
     ],
 )

@@ -272,20 +272,3 @@ def check_bars(case: Case, line: Line, calm: pd.DataFrame) -> None:
 
 def test_every_fault_has_a_line_and_every_line_a_fault():
     assert {line.fault for line in LINES} == set(ORDERS)
-
-
-def test_a_question_ends_in_time_however_often_it_would_be_asked(markets):
-    """Each attempt could take long; together they may not take longer than is allowed."""
-    from data_sources.http import Patience
-    from kronos.errors import SourceDown
-
-    given: list[float] = []
-
-    def question(seconds: float) -> None:
-        given.append(seconds)
-        raise SourceDown("no")
-
-    with pytest.raises(SourceDown):
-        Patience("It", seconds=0.2, sleep=lambda _: None).ask(question)
-    assert len(given) == 1
-    assert given[0] <= 0.2

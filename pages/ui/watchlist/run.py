@@ -94,7 +94,7 @@ class WatchRun:
 
     @property
     def seconds_to_wait(self) -> float:
-        """How long the source is left alone because it was asked too often; 0 if it is not."""
+        """How long the run waits for a source that limits requests; 0 if it does not."""
         return self._fetching.seconds_to_wait
 
     def __call__(self, control: JobControl) -> None:

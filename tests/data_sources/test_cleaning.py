@@ -5,7 +5,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_sources.cleaning import mend_bars
+from data_sources.cleaning import clean_bars
 from kronos.candles import Candles
 
 COLUMNS = ["open", "high", "low", "close", "volume"]
@@ -22,16 +22,16 @@ GOOD = [10.0, 12.0, 9.0, 11.0, 5.0]
 
 def test_good_bars_stay_as_they_are():
     bars = table([GOOD, GOOD, GOOD])
-    mended, notes = mend_bars(bars)
-    pd.testing.assert_frame_equal(mended, bars)
+    cleaned, notes = clean_bars(bars)
+    pd.testing.assert_frame_equal(cleaned, bars)
     assert notes == []
 
 
 def test_what_cannot_be_used_is_left_out_and_counted():
     nan = float("nan")
     rows = [GOOD, [nan, 12, 9, 11, 5], [10, 12, 9, float("inf"), 5], [0, 12, 0, 11, 5]]
-    mended, notes = mend_bars(table([*rows, [10, 12, 9, 15, 5]]))
-    assert len(mended) == 1
+    cleaned, notes = clean_bars(table([*rows, [10, 12, 9, 15, 5]]))
+    assert len(cleaned) == 1
     assert notes == [
         "2 bars were left out, without all four prices (1970-01-01).",
         "1 bar was left out, with a price that is not above 0 (1970-01-01).",
@@ -40,22 +40,22 @@ def test_what_cannot_be_used_is_left_out_and_counted():
 
 
 def test_a_little_outside_is_widened_and_rounding_is_not_worth_a_word():
-    mended, notes = mend_bars(table([[10, 12, 9, 12.1, 5], [10, 12, 9, 12 + 1e-9, 5]]))
-    assert mended["high"].tolist() == [12.1, 12 + 1e-9]
+    cleaned, notes = clean_bars(table([[10, 12, 9, 12.1, 5], [10, 12, 9, 12 + 1e-9, 5]]))
+    assert cleaned["high"].tolist() == [12.1, 12 + 1e-9]
     assert len(notes) == 1
     assert notes[0].startswith("1 bar was given with open or close outside low and high")
 
 
 def test_the_later_of_two_different_bars_of_one_time_is_used_and_said():
     other = [11.0, 12.0, 9.0, 10.0, 6.0]
-    mended, notes = mend_bars(table([GOOD, other, GOOD, GOOD], minutes=[1, 1, 0, 0]))
-    assert mended.to_numpy().tolist() == [GOOD, other]
+    cleaned, notes = clean_bars(table([GOOD, other, GOOD, GOOD], minutes=[1, 1, 0, 0]))
+    assert cleaned.to_numpy().tolist() == [GOOD, other]
     assert notes == ["1 bar was given twice with different values; the later one is used."]
 
 
 def test_an_unknown_volume_is_zero():
-    mended, _ = mend_bars(table([[*GOOD[:4], float("nan")], [*GOOD[:4], -3.0]]))
-    assert mended["volume"].tolist() == [0.0, 0.0]
+    cleaned, _ = clean_bars(table([[*GOOD[:4], float("nan")], [*GOOD[:4], -3.0]]))
+    assert cleaned["volume"].tolist() == [0.0, 0.0]
 
 
 numbers = st.one_of(
@@ -68,16 +68,16 @@ rows = st.lists(st.tuples(st.integers(0, 12), *[numbers] * 5), min_size=1, max_s
 @given(rows)
 def test_whatever_comes_out_is_candles_and_every_bar_was_given(given_rows):
     bars = table([row[1:] for row in given_rows], minutes=[row[0] for row in given_rows])
-    mended, notes = mend_bars(bars)
-    assert mended.index.is_monotonic_increasing
-    assert mended.index.is_unique
-    if len(mended) < bars.index.nunique():
+    cleaned, notes = clean_bars(bars)
+    assert cleaned.index.is_monotonic_increasing
+    assert cleaned.index.is_unique
+    if len(cleaned) < bars.index.nunique():
         assert any("left out" in note for note in notes)
-    if not len(mended):
+    if not len(cleaned):
         return
-    Candles.from_frame(mended, interval="1m", zone="UTC", calendar="24/7")
-    for stamp, bar in mended.iterrows():
+    Candles.from_frame(cleaned, interval="1m", zone="UTC", calendar="24/7")
+    for stamp, bar in cleaned.iterrows():
         candidates = bars.loc[[stamp], ["open", "close"]].to_numpy()
         assert (candidates == bar[["open", "close"]].to_numpy()).all(axis=1).any()
         assert bar["high"] in bars.loc[[stamp]].to_numpy()
-    assert np.isfinite(mended.to_numpy()).all()
+    assert np.isfinite(cleaned.to_numpy()).all()

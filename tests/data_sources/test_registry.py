@@ -68,3 +68,10 @@ def test_another_source_can_be_put_under_a_name(yahoo):
     assert isinstance(after, CachedBars)
     assert after is not before
     assert after.source is yahoo
+
+
+def test_the_earlier_import_path_opens_the_same_sources():
+    from data_sources import markets
+
+    assert markets.open_source("samples") is open_source("samples")
+    assert set(markets.__all__) == set(registry.__all__)

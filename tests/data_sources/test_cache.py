@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from data_sources.cache.cache import CachedBars, default_path
-from data_sources.cache.store import BarStore, SeriesKey, attempt
+from data_sources.cache.store import BarStore, SeriesKey
 from data_sources.source import DataSource
 from kronos.errors import InvalidRequest, RateLimited, SourceDown, UnknownSymbol
 
@@ -162,6 +162,49 @@ def test_a_longer_past_is_fetched_without_what_is_kept(cached, markets):
     assert f"startTime={moment('2026-11-01').value // 10**6}" in request
 
 
+def test_a_file_of_an_earlier_revision_is_read(store):
+    """Its tables and facts, word for word."""
+    facts = (
+        '{"is_default": true, "fetched_at": 1795023600000000000, "fresh_until": null, "zone": '
+        '"UTC", "calendar": "24/7", "symbol": "BTC/USDT", "credit": "Binance", "instrument": '
+        '{"source": "binance", "symbol": "BTC/USDT", "name": "BTC / USDT, spot", "kind": "spot", '
+        '"currency": "USDT", "decimals": 2}, "notes": ["a note"]}'
+    )
+    store.path.parent.mkdir()
+    with closing(sqlite3.connect(store.path)) as database, database:
+        database.executescript(
+            """
+            CREATE TABLE stretches (
+                id INTEGER PRIMARY KEY,
+                source TEXT NOT NULL, symbol TEXT NOT NULL, interval TEXT NOT NULL,
+                adjusted INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+                used_at INTEGER NOT NULL, n_bars INTEGER NOT NULL, facts TEXT NOT NULL
+            );
+            CREATE INDEX series ON stretches (source, symbol, interval, adjusted);
+            CREATE TABLE bars (
+                stretch INTEGER NOT NULL REFERENCES stretches ON DELETE CASCADE,
+                opened INTEGER NOT NULL, open REAL NOT NULL, high REAL NOT NULL, low REAL NOT NULL,
+                close REAL NOT NULL, volume REAL NOT NULL, amount REAL NOT NULL,
+                PRIMARY KEY (stretch, opened)
+            ) WITHOUT ROWID;
+            PRAGMA user_version = 1;
+            """
+        )
+        database.execute(
+            "INSERT INTO stretches VALUES (7, 'binance', 'BTC/USDT', '1h', 1, "
+            "1795010400000000000, 1795014000000000000, 1795023600000000000, 2, ?)",
+            (facts,),
+        )
+        database.execute("INSERT INTO bars VALUES (7, 1795010400000000000, 1, 4, 0.5, 2, 10, 20)")
+        database.execute("INSERT INTO bars VALUES (7, 1795014000000000000, 2, 5, 1.5, 3, 11, 33)")
+    (cached,) = store.find(SeriesKey("binance", "BTC/USDT", "1h", True))
+    assert cached.facts() == facts
+    assert cached.instrument.decimals == 2
+    frame = store.read(cached)
+    assert frame.index.tolist() == [cached.first, cached.last]
+    assert frame.to_numpy().tolist() == [[1, 4, 0.5, 2, 10, 20], [2, 5, 1.5, 3, 11, 33]]
+
+
 def test_any_ranges_in_any_order_give_what_the_source_gives(cached, binance, markets):
     draw = np.random.default_rng(11)
     origin = moment("2026-10-20")
@@ -205,7 +248,7 @@ def test_nothing_stands_in_for_bars_that_were_never_had(cached, markets, status)
     markets.faults.status = status
     with pytest.raises((RateLimited, SourceDown, Exception), match=f"HTTP {status}"):
         cached.fetch("ETH/USDT", interval="1h")
-    with pytest.raises(Exception, match=f"HTTP {status}|left alone"):
+    with pytest.raises(Exception, match=f"HTTP {status}|paused"):
         cached.fetch("BTC/USDT", interval="1h", start=moment("2026-10-01"))
 
 
@@ -278,7 +321,7 @@ def test_what_another_process_has_forgotten_is_no_damage(cached, store, markets)
     (gone,) = store.find(key)
     store.drop(key)
     frame, now = bars.candles.frame, markets.clock()
-    assert attempt(store, lambda store: store.write(key, gone, frame, now=now)) is None
+    assert store.attempt(lambda store: store.write(key, gone, frame, now=now)) is None
     assert [file.name for file in store.path.parent.glob("*.damaged")] == []
     assert store.find(key) == []
 
