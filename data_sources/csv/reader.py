@@ -1,12 +1,13 @@
-"""Candles from a CSV file, and a report of what was understood.
+"""Candles from a CSV file, and a report of how it was read.
 
-The reader takes what exports and vendors write, says what it took it for, and refuses with
-line and column when it cannot tell. It never guesses silently: what the file leaves open
-stands in `CsvReport.assumptions`, and the user can settle it with `CsvChoices`.
+The reader accepts the layouts of exports and vendors, reports how it read them, and refuses with
+line and column what it cannot decide. It never guesses silently: `CsvReport.assumptions` lists
+what the file leaves open, and the user can decide it with `CsvChoices`.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath, PureWindowsPath
 
@@ -15,7 +16,7 @@ import pandas as pd
 
 from data_sources.csv.numbers import read_numbers
 from data_sources.csv.report import CsvReport
-from data_sources.csv.table import Table, read_table, symbol_in_cells, symbol_in_name
+from data_sources.csv.table import Table, read_table
 from data_sources.csv.text import MAX_BYTES, MAX_COLUMNS, MAX_ROWS, decode
 from data_sources.csv.times import TimeReading, parse_times
 from kronos.calendars import Placement, place_bars
@@ -35,6 +36,13 @@ __all__ = [
 
 MIN_ROWS = 32
 """Fewer bars than this are no context to forecast from."""
+_MAX_OVERHANG = 0.005  # share of the price by which open or close may miss high and low
+_MAX_BROKEN_SHARE = 0.02
+# Share of steps narrower than the chosen interval that may be half bars at the edge of a session.
+_MAX_NARROWER = 0.1
+# A sparse file still has this share of bars next to each other, and the other steps are gaps of
+# whole bars, save this share (nights and lunch breaks).
+_MIN_ADJACENT, _MIN_WHOLE = 0.05, 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,34 +93,45 @@ def read_csv(
     text = decode(data, name)
     report.encoding = text.encoding
     table = read_table(text, report)
-    values = without_blank_prices(_numbers(table, report), report)
+    values = _without_blank_prices(_numbers(table, report), report)
     _require_rows(values, report)
-    symbol = choices.symbol or symbol_in_cells(table) or symbol_in_name(name)
-    table = _only(table, values.index)
+    symbol = choices.symbol or table.ticker() or _symbol_in_name(name)
+    table = table.only(np.flatnonzero(np.isin(table.lines, values.index)).tolist())
     times = _times(table, choices, report)
-    values = settle_order(values, times.moments, report)
-    values = repair_ranges(values, report)
+    values = _in_order(values, times.moments, report)
+    values = _with_repaired_ranges(values, report)
     _require_rows(values, report)
-    kept = pd.Index(table.lines).get_indexer(values.index)
-    candles = _placed(values, times, kept, symbol, choices, report)
+    positions = pd.Index(table.lines).get_indexer(values.index)
+    candles = _placed(values, times, positions, symbol, choices, report)
     return CsvReading(replace(candles, source=source or f"CSV file {name}"), report)
+
+
+def _symbol_in_name(name: str) -> str | None:
+    """A ticker at the start of a file name such as BTCUSDT-1h.csv or VOD.L_daily.csv."""
+    stem = re.sub(r"\.(csv|txt|tsv|dat)$", "", name, flags=re.IGNORECASE)
+    token = re.split(r"[_\s,()]|-(?=\d)|-(?=[a-z])", stem, maxsplit=1)[0]
+    if re.fullmatch(r"\^?(?=[^a-z]*[A-Z])[A-Z0-9.=\-]{1,15}", token) and token not in (
+        *("DATA", "OHLC", "OHLCV", "CSV", "EXPORT", "BARS", "CANDLES", "PRICES"),
+    ):
+        return token
+    return None
 
 
 def _placed(
     values: pd.DataFrame,
     times: TimeReading,
-    kept: np.ndarray,
+    positions: np.ndarray,
     symbol: str | None,
     choices: CsvChoices,
     report: CsvReport,
 ) -> Candles:
-    """Candles of sorted rows; `kept` are their positions in `times`."""
-    index = times.moments[kept]
-    interval, width_note = settle_interval(index, choices.interval)
+    """Candles of sorted rows, the positions of which refer to `times`."""
+    index = times.moments[positions]
+    interval, width_note = _interval(index, choices.interval)
     placed = place_bars(
         index,
         interval=interval,
-        written=times.written[kept],
+        written=times.written[positions],
         symbol=symbol,
         clock=choices.clock,
         calendar=choices.calendar,
@@ -136,13 +155,11 @@ def _placed(
 
 
 def _clock_note(placed: Placement, chosen: str | None, *, has_offsets: bool) -> str:
-    """What was assumed of the clock of the timestamps; "" where the file or the user says it."""
+    """The assumption on the clock of the timestamps; "" where the file or the user decides it."""
+    if chosen is None and has_offsets:
+        return ""
     if chosen is None:
-        return (
-            ""
-            if has_offsets
-            else f"timestamps carry no time zone and are read on the clock {placed.clock}"
-        )
+        return f"timestamps carry no time zone and are read on the clock {placed.clock}"
     if chosen in (placed.clock, placed.zone):
         return ""
     why = (
@@ -156,10 +173,9 @@ def _clock_note(placed: Placement, chosen: str | None, *, has_offsets: bool) -> 
 def _numbers(table: Table, report: CsvReport) -> pd.DataFrame:
     """Prices, volume and amount as float64, indexed by line number."""
     cells = {name: table.cells[name] for name in COLUMNS if name in table.cells}
-    columns = table.columns
     values, style = read_numbers(
         cells,
-        titles={name: columns.readings[columns.position[name]].name for name in cells},
+        titles={name: table.columns.title(name) for name in cells},
         lines=table.lines,
         delimiter=table.delimiter,
         scaled=frozenset(cells) - frozenset(PRICES),
@@ -205,23 +221,11 @@ def _require_rows(values: pd.DataFrame, report: CsvReport) -> None:
     )
 
 
-def _only(table: Table, lines: pd.Index) -> Table:
-    """The table without the rows that were dropped."""
-    if len(lines) == len(table.lines):
-        return table
-    keep = np.flatnonzero(np.isin(table.lines, lines))
-    cells = {name: [column[i] for i in keep] for name, column in table.cells.items()}
-    return Table(
-        table.columns, cells, [table.lines[i] for i in keep], table.delimiter, table.symbol
-    )
-
-
 def _times(table: Table, choices: CsvChoices, report: CsvReport) -> TimeReading:
-    position = table.columns.position["timestamp"]
     times = parse_times(
         table.cells["timestamp"],
         clock_cells=table.cells.get("time of day"),
-        column=table.columns.readings[position].name,
+        column=table.columns.title("timestamp"),
         lines=table.lines,
         day_first=choices.day_first,
     )
@@ -233,28 +237,19 @@ def _times(table: Table, choices: CsvChoices, report: CsvReport) -> TimeReading:
 def _without_clock_collisions(
     frame: pd.DataFrame, lines: pd.Index, report: CsvReport
 ) -> pd.DataFrame:
-    """Bars that a clock change put on, or before, the bar before them are dropped."""
+    """Bars without those that a clock change puts on, or before, the bar before them."""
     moments = pd.DatetimeIndex(frame.index).asi8
     ahead = np.append(True, moments[1:] > np.maximum.accumulate(moments)[:-1])
     report.drop("falls into the hour that a clock change repeats", lines[~ahead].tolist())
     return frame[ahead]
 
 
-MAX_OVERHANG = 0.005
-"""How far open or close may stick out of high and low (share of the price) and be repaired."""
-
-_MAX_BROKEN_SHARE = 0.02
-
-
-def without_blank_prices(values: pd.DataFrame, report: CsvReport) -> pd.DataFrame:
-    """Rows with all four prices above 0; rows with a blank price are dropped and reported.
-
-    Args:
-        values: Price columns (and others), indexed by line number.
+def _without_blank_prices(values: pd.DataFrame, report: CsvReport) -> pd.DataFrame:
+    """Rows with all four prices; rows without trading are dropped and reported.
 
     Raises:
-        InvalidCandles: A price is 0 or negative in some, not all, of the row's prices, or in
-            more than a few rows; names line and column.
+        InvalidCandles: A price is negative, or 0 beside prices that are not; names line and
+            column.
     """
     prices = values[list(PRICES)].to_numpy()
     blank = np.isnan(prices).any(axis=1)
@@ -271,8 +266,8 @@ def without_blank_prices(values: pd.DataFrame, report: CsvReport) -> pd.DataFram
     return values[~(blank | all_zero)]
 
 
-def settle_order(values: pd.DataFrame, stamps: pd.DatetimeIndex, report: CsvReport) -> pd.DataFrame:
-    """Rows in time order, each time once: of several, the one written last is kept.
+def _in_order(values: pd.DataFrame, stamps: pd.DatetimeIndex, report: CsvReport) -> pd.DataFrame:
+    """Rows in time order, one for each time: of several, the one written last.
 
     In a file that runs backwards the line further up is the one written last.
 
@@ -292,10 +287,10 @@ def settle_order(values: pd.DataFrame, stamps: pd.DatetimeIndex, report: CsvRepo
         behind = moments < np.maximum.accumulate(moments)
         report.repair("not in time order; sorted", lines[behind].tolist())
     is_last = np.append(np.diff(moments[order]) != 0, True)
-    kept, lost = order[is_last], order[~is_last]
+    used, lost = order[is_last], order[~is_last]
     if lost.size:
         group = np.cumsum(is_last) - is_last
-        winners = kept[group[~is_last]]
+        winners = used[group[~is_last]]
         numbers = values.to_numpy(float)
         same = np.isclose(numbers[lost], numbers[winners], rtol=1e-9, equal_nan=True).all(axis=1)
         report.drop("the same bar again", np.sort(lines[lost[same]]).tolist())
@@ -303,14 +298,14 @@ def settle_order(values: pd.DataFrame, stamps: pd.DatetimeIndex, report: CsvRepo
             "the same time as another row with other values; the one written last was kept",
             np.sort(lines[lost[~same]]).tolist(),
         )
-    return values.iloc[kept]
+    return values.iloc[used]
 
 
-def repair_ranges(values: pd.DataFrame, report: CsvReport) -> pd.DataFrame:
-    """Highs and lows widened to hold open and close where they miss them slightly.
+def _with_repaired_ranges(values: pd.DataFrame, report: CsvReport) -> pd.DataFrame:
+    """Rows whose high and low are widened to open and close where they miss them slightly.
 
     Vendors that round or adjust prices one by one leave such rows. A miss of more than
-    `MAX_OVERHANG`, or a high below the low, drops the row.
+    `_MAX_OVERHANG`, or a high below the low, drops the row.
 
     Raises:
         InvalidCandles: So many rows are broken that the columns must be wrong.
@@ -318,7 +313,7 @@ def repair_ranges(values: pd.DataFrame, report: CsvReport) -> pd.DataFrame:
     opens, high, low, close = (values[name].to_numpy() for name in PRICES)
     top, bottom = np.maximum(opens, close), np.minimum(opens, close)
     overhang = np.maximum(top - high, low - bottom) / close
-    is_beyond = (overhang > MAX_OVERHANG) | (high < low * (1 - MAX_OVERHANG))
+    is_beyond = (overhang > _MAX_OVERHANG) | (high < low * (1 - _MAX_OVERHANG))
     if is_beyond.sum() > max(3, _MAX_BROKEN_SHARE * len(values)):
         row = int(np.argmax(is_beyond))
         raise InvalidCandles(
@@ -327,7 +322,7 @@ def repair_ranges(values: pd.DataFrame, report: CsvReport) -> pd.DataFrame:
             f"{int(is_beyond.sum()):,} rows in all. Check which column is which."
         )
     report.drop(
-        f"open or close lies more than {MAX_OVERHANG:.1%} outside high and low",
+        f"open or close lies more than {_MAX_OVERHANG:.1%} outside high and low",
         values.index[is_beyond].tolist(),
     )
     is_slight = (overhang > 0) & ~is_beyond
@@ -336,19 +331,12 @@ def repair_ranges(values: pd.DataFrame, report: CsvReport) -> pd.DataFrame:
     return repaired[~is_beyond]
 
 
-# Steps narrower than the chosen interval that may be half bars at the edge of a session.
-_MAX_NARROWER = 0.1
-# A sparse file still has this share of bars next to each other, and the other steps are gaps of
-# whole bars, save this share (nights and lunch breaks).
-_MIN_ADJACENT, _MIN_WHOLE = 0.05, 0.75
-
-
-def settle_interval(index: pd.DatetimeIndex, chosen: str | None) -> tuple[str, str]:
-    """Width of a bar, and what was assumed in saying so ("" if nothing).
+def _interval(index: pd.DatetimeIndex, chosen: str | None) -> tuple[str, str]:
+    """Width of a bar, and the assumption behind it ("" if none).
 
     Args:
         index: Sorted distinct open times, at least two.
-        chosen: The user's answer, or None to read it off the rows.
+        chosen: The user's choice; None to infer it from the rows.
 
     Raises:
         InvalidCandles: Nothing was chosen and the rows do not show a supported interval, or
@@ -388,7 +376,7 @@ def settle_interval(index: pd.DatetimeIndex, chosen: str | None) -> tuple[str, s
 
 
 def _steps(index: pd.DatetimeIndex, width: int) -> np.ndarray:
-    """Seconds from bar to bar; for days and weeks, clock changes (23 or 25 hours) are levelled."""
+    """Seconds from bar to bar; for days and weeks, clock changes (23 or 25 hours) count as 24."""
     steps = np.diff(index.as_unit("s").asi8)
     if width < 86400:
         return steps

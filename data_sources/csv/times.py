@@ -11,25 +11,56 @@ import pandas as pd
 
 from kronos.errors import InvalidCandles
 
-__all__ = [
-    "TimeReading",
-    "parse_times",
-]
+__all__ = ["TimeReading", "parse_times", "split_stamp"]
 
 _EARLIEST, _LATEST = pd.Timestamp("1900-01-01"), pd.Timestamp("2100-01-01")
 _EPOCHS = ((1e8, 1e11, "s"), (1e11, 1e14, "ms"), (1e14, 1e17, "us"), (1e17, 1e20, "ns"))
 _EPOCH_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+_MONTHS = {
+    name: i + 1
+    for i, name in enumerate(
+        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+    )
+}
+# Abbreviations that mean one offset only in market data; IST or CST mean several and are refused.
+_OFFSETS = {
+    "Z": 0,
+    "UTC": 0,
+    "GMT": 0,
+    "EST": -300,
+    "EDT": -240,
+    "CET": 60,
+    "CEST": 120,
+    "JST": 540,
+}
+_WIDEST_OFFSET = 14 * 60  # minutes, the Line Islands
+
+_CLOCK = (
+    r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?"
+    r"\s*(?P<half>[AaPp]\.?[Mm]\.?)?"
+)
+_COMPACT_CLOCK = r"(?P<chour>\d{2})(?P<cminute>\d{2})(?P<csecond>\d{2})?(?:\d{3})?"
+_ZONE = r"(?P<zone>Z|UTC|GMT|EST|EDT|CET|CEST|JST|(?:UTC|GMT)?[+\u2212-]\d{2}:?\d{2}|[+-]\d{2})"
+_DATE = (
+    r"(?:[A-Za-z]{3,9},?\s+)??"
+    r"(?:(?P<y1>\d{4})(?P<s1>[-/.]?)(?P<m1>\d{1,2})(?P=s1)(?P<d1>\d{1,2})"
+    r"|(?P<a>\d{1,2})(?P<sep>[-/.])(?P<b>\d{1,2})(?P=sep)(?P<y2>\d{4}|\d{2})"
+    r"|(?P<d3>\d{1,2})[-/. ](?P<m3>[A-Za-z]{3,9})\.?[-/., ]+(?P<y3>\d{4}|\d{2})"
+    r"|(?P<m4>[A-Za-z]{3,9})\.?[ -](?P<d4>\d{1,2})(?:st|nd|rd|th)?,?[ -]+(?P<y4>\d{4}))"
+)
+_STAMP = re.compile(rf"^(?P<date>{_DATE})(?:[T\s,;]+(?:{_CLOCK}|{_COMPACT_CLOCK})\s*{_ZONE}?)?\s*$")
+_TIME_OF_DAY = re.compile(rf"^(?:{_CLOCK}|{_COMPACT_CLOCK})\s*{_ZONE}?$")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TimeReading:
-    """What a column of timestamps says.
+    """The times of a column of timestamps.
 
     Attributes:
         written: (T,) naive wall clock as written.
-        utc: (T,) the same moments in UTC where the file tells the offset; None otherwise.
+        utc: (T,) the same moments in UTC where the file has offsets; None otherwise.
         description: How the timestamps are written.
-        assumptions: What was left open and how it was decided.
+        assumptions: How open questions were decided.
     """
 
     written: pd.DatetimeIndex
@@ -58,7 +89,7 @@ def parse_times(
         clock_cells: Text of the time-of-day column, if there is one.
         column: Name, for messages.
         lines: Line number of each row, for messages.
-        day_first: The user's answer for 03/04/2024; None to find out.
+        day_first: The user's choice for 03/04/2024; None to find out.
 
     Raises:
         InvalidCandles: A cell is no timestamp, or day and month cannot be told apart.
@@ -169,7 +200,7 @@ def _split(
     return days, note, shape, micros.astype("timedelta64[us]"), _offsets(zones, lines)
 
 
-def _stamp(text: str, row: int, column: str, lines: Sequence[int]) -> tuple[DateText, int, str]:
+def _stamp(text: str, row: int, column: str, lines: Sequence[int]) -> tuple[_DateText, int, str]:
     parts = split_stamp(text)
     if parts is None or parts[0] is None:
         found = repr(text[:40]) if text else "an empty cell"
@@ -193,7 +224,7 @@ def _time_of_day(text: str, row: int, lines: Sequence[int]) -> tuple[int, str]:
 
 
 def _days(
-    dates: list[DateText],
+    dates: list[_DateText],
     codes: np.ndarray,
     column: str,
     lines: Sequence[int],
@@ -208,7 +239,7 @@ def _days(
     is_open = orders == "?"
     is_day_first = orders == "dmy"
     if is_open.any():
-        answer, note = day_comes_first(
+        answer, note = _day_comes_first(
             year[codes], first[codes], second[codes], is_open[codes], lines, day_first
         )
         is_day_first = is_day_first | (is_open & answer)
@@ -232,7 +263,7 @@ def _days(
 
 
 def _offsets(zones: np.ndarray, lines: Sequence[int]) -> np.ndarray | None:
-    """Minutes east of UTC of every row; None where no row says."""
+    """Minutes east of UTC of every row; None if no row has an offset."""
     codes, texts = pd.factorize(zones)
     if list(texts) == [""]:
         return None
@@ -243,65 +274,37 @@ def _offsets(zones: np.ndarray, lines: Sequence[int]) -> np.ndarray | None:
             "everywhere or nowhere."
         )
     rows = _first_rows(codes, len(texts))
-    minutes = [_minutes(text, lines[row]) for text, row in zip(texts, rows, strict=True)]
+    minutes = [_offset_minutes(text, lines[row]) for text, row in zip(texts, rows, strict=True)]
     return np.array(minutes)[codes]
 
 
-def _minutes(text: str, line: int) -> int:
-    minutes = offset_minutes(text)
-    if minutes is None:
+def _offset_minutes(text: str, line: int) -> int:
+    """Minutes east of UTC of a zone text such as Z, EST or UTC+05:30."""
+    if text in _OFFSETS:
+        return _OFFSETS[text]
+    digits = re.sub(r"\D", "", text).ljust(4, "0")
+    hours, minutes = int(digits[:2]), int(digits[2:])
+    if minutes > 59 or hours * 60 + minutes > _WIDEST_OFFSET:
         raise InvalidCandles(
             f"Line {line}: {text!r} is no offset from UTC; offsets run from -14:00 to +14:00."
         )
-    return minutes
+    sign = -1 if "-" in text or "\u2212" in text else 1
+    return sign * (hours * 60 + minutes)
 
 
-MONTHS = {
-    name: i + 1
-    for i, name in enumerate(
-        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
-    )
-}
-# Abbreviations that mean one offset only in market data; IST or CST mean several and are refused.
-_OFFSETS = {
-    "Z": 0,
-    "UTC": 0,
-    "GMT": 0,
-    "EST": -300,
-    "EDT": -240,
-    "CET": 60,
-    "CEST": 120,
-    "JST": 540,
-}
-_WIDEST_OFFSET = 14 * 60  # minutes, the Line Islands
-
-_CLOCK = (
-    r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?"
-    r"\s*(?P<half>[AaPp]\.?[Mm]\.?)?"
-)
-_COMPACT_CLOCK = r"(?P<chour>\d{2})(?P<cminute>\d{2})(?P<csecond>\d{2})?(?:\d{3})?"
-_ZONE = r"(?P<zone>Z|UTC|GMT|EST|EDT|CET|CEST|JST|(?:UTC|GMT)?[+\u2212-]\d{2}:?\d{2}|[+-]\d{2})"
-_DATE = (
-    r"(?:[A-Za-z]{3,9},?\s+)??"
-    r"(?:(?P<y1>\d{4})(?P<s1>[-/.]?)(?P<m1>\d{1,2})(?P=s1)(?P<d1>\d{1,2})"
-    r"|(?P<a>\d{1,2})(?P<sep>[-/.])(?P<b>\d{1,2})(?P=sep)(?P<y2>\d{4}|\d{2})"
-    r"|(?P<d3>\d{1,2})[-/. ](?P<m3>[A-Za-z]{3,9})\.?[-/., ]+(?P<y3>\d{4}|\d{2})"
-    r"|(?P<m4>[A-Za-z]{3,9})\.?[ -](?P<d4>\d{1,2})(?:st|nd|rd|th)?,?[ -]+(?P<y4>\d{4}))"
-)
-_STAMP = re.compile(rf"^(?P<date>{_DATE})(?:[T\s,;]+(?:{_CLOCK}|{_COMPACT_CLOCK})\s*{_ZONE}?)?\s*$")
-_TIME_OF_DAY = re.compile(rf"^(?:{_CLOCK}|{_COMPACT_CLOCK})\s*{_ZONE}?$")
+# The grammar of dates and times of day.
 
 
 @dataclass(frozen=True, slots=True)
-class DateText:
-    """A date taken apart; two small numbers stay in file order where their meaning is open.
+class _DateText:
+    """The parts of a date; two small numbers stay in file order where their meaning is open.
 
     Attributes:
         year: Four digits.
         first: Month if `order` is "ymd", else the first number.
         second: Day if `order` is "ymd", else the second number.
         order: "ymd" when known, "?" for 03/04/2024, "dmy" for 03.04.2024.
-        shape: How the date is written, for showing.
+        shape: How the date is written, to show.
     """
 
     year: int
@@ -311,26 +314,26 @@ class DateText:
     shape: str
 
 
-def split_date(match: re.Match[str]) -> DateText | None:
-    """The date of a match; None if a month's name is unknown."""
+def _date_of(match: re.Match[str]) -> _DateText | None:
+    """The date of a match; None if the name of a month is unknown."""
     if match["y1"]:
         sign = match["s1"]
-        return DateText(
+        return _DateText(
             int(match["y1"]), int(match["m1"]), int(match["d1"]), "ymd", f"YYYY{sign}MM{sign}DD"
         )
     if match["y2"]:
         sign, year = match["sep"], _full_year(match["y2"])
         order = "dmy" if sign == "." else "?"
-        return DateText(year, int(match["a"]), int(match["b"]), order, sign)
+        return _DateText(year, int(match["a"]), int(match["b"]), order, sign)
     name, day, year_text = (
         (match["m3"], match["d3"], match["y3"])
         if match["m3"]
         else (match["m4"], match["d4"], match["y4"])
     )
-    month = MONTHS.get(name[:3].lower())
+    month = _MONTHS.get(name[:3].lower())
     if month is None:
         return None
-    return DateText(_full_year(year_text), month, int(day), "ymd", "day and name of the month")
+    return _DateText(_full_year(year_text), month, int(day), "ymd", "day and name of the month")
 
 
 def _full_year(text: str) -> int:
@@ -340,8 +343,8 @@ def _full_year(text: str) -> int:
     return year + (1900 if year >= 69 else 2000)
 
 
-def split_stamp(text: str, *, has_date: bool = True) -> tuple[DateText | None, int, str] | None:
-    """A timestamp taken apart: date, microseconds since midnight, zone text ("" if none).
+def split_stamp(text: str, *, has_date: bool = True) -> tuple[_DateText | None, int, str] | None:
+    """The parts of a timestamp: date, microseconds since midnight, zone text ("" if none).
 
     Args:
         text: One cell, trimmed.
@@ -353,7 +356,7 @@ def split_stamp(text: str, *, has_date: bool = True) -> tuple[DateText | None, i
     match = (_STAMP if has_date else _TIME_OF_DAY).match(text)
     if match is None:
         return None
-    date = split_date(match) if has_date else None
+    date = _date_of(match) if has_date else None
     if has_date and date is None:
         return None
     if match["hour"] is not None:
@@ -374,19 +377,10 @@ def split_stamp(text: str, *, has_date: bool = True) -> tuple[DateText | None, i
     return date, micros, match["zone"] or ""
 
 
-def offset_minutes(text: str) -> int | None:
-    """Minutes east of UTC of a zone text such as Z, EST or UTC+05:30; None if no clock has it."""
-    if text in _OFFSETS:
-        return _OFFSETS[text]
-    digits = re.sub(r"\D", "", text).ljust(4, "0")
-    hours, minutes = int(digits[:2]), int(digits[2:])
-    if minutes > 59 or hours * 60 + minutes > _WIDEST_OFFSET:
-        return None
-    sign = -1 if "-" in text or "\u2212" in text else 1
-    return sign * (hours * 60 + minutes)
+# Is 03/04/2024 the third of April or the fourth of March?
 
 
-def day_comes_first(
+def _day_comes_first(
     year: np.ndarray,
     first: np.ndarray,
     second: np.ndarray,
@@ -394,10 +388,10 @@ def day_comes_first(
     lines: Sequence[int],
     answer: bool | None,
 ) -> tuple[bool, str]:
-    """Whether the first number is the day, and what was assumed in saying so ("" if nothing).
+    """Whether the first number is the day, and the assumption behind that ("" if none).
 
-    A number above 12 settles it. Otherwise both readings are tried: the one in which the rows
-    follow each other closely, in order, is taken and stated.
+    A number above 12 decides. Otherwise both readings are tried: the one in which the rows
+    follow each other more closely, in order, is taken and reported.
 
     Args:
         year: (T,) years.
@@ -450,7 +444,7 @@ def _closest(year: np.ndarray, first: np.ndarray, second: np.ndarray) -> tuple[b
 
 
 def _spread(year: np.ndarray, month: np.ndarray, day: np.ndarray) -> tuple[int, int]:
-    """How badly rows follow each other: widest gap in days, turns of direction."""
+    """How badly rows follow each other: widest gap in days, changes of direction."""
     days = (
         ((year - 1970) * 12 + month - 1).astype("datetime64[M]").astype("datetime64[D]") + day - 1
     ).astype(int)
