@@ -1,1 +1,1 @@
-"""Where candles come from: files, bundled samples, and later vendors and exchanges."""
+"""Sources of candles: CSV files, bundled samples, Yahoo Finance, exchanges, FRED."""

@@ -39,7 +39,7 @@ def source_titles() -> dict[str, str]:
 
 @cache
 def exchange_titles() -> dict[str, str]:
-    """Titles by name of every exchange that gives candles, the well-known ones first.
+    """Titles by name of every exchange with candles, the well-known ones first.
 
     Loads ccxt, which takes a second or two the first time.
     """

@@ -1,4 +1,4 @@
-"""The bars that ship with the application: five real series to try it on."""
+"""The bundled samples: five real series to try the application on."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Sample:
     """One bundled series.
 
     Attributes:
-        key: Name by which it is asked for, and of its file.
+        key: Its name, and that of its file.
         title: Name to show.
         symbol: Ticker.
         interval: Width of a bar.
         zone: Clock of the file and of the market.
         calendar: Calendar of the market.
-        credit: Where the bars come from, in a few words.
+        credit: Origin of the bars, in a few words.
     """
 
     key: str
@@ -94,10 +94,10 @@ SAMPLES: dict[str, Sample] = {
 
 @cache
 def load_sample(key: str) -> Candles:
-    """A bundled series; read once, and never to be changed.
+    """A bundled series; read once and shared, so do not modify it.
 
     Raises:
-        InvalidRequest: There is none of that key.
+        InvalidRequest: No sample has that key.
         InvalidCandles: Its file is missing from this installation.
     """
     try:

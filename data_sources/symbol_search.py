@@ -1,4 +1,4 @@
-"""Finding an instrument by what a person types: a part of its symbol or of its name."""
+"""Search for an instrument by a part of its symbol or of its name."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def rank(text: str, instruments: Iterable[Instrument], limit: int) -> list[Instr
     order stays.
 
     Args:
-        text: What was typed; with nothing typed, the first instruments as they are given.
+        text: What the user typed; if nothing, the first instruments are returned.
         instruments: All there are, the best known first.
         limit: Most to return.
     """

@@ -1,1 +1,1 @@
-"""Bars kept on this machine, so that a source is asked for new ones only."""
+"""A cache of bars on this machine."""

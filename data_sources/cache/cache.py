@@ -32,9 +32,9 @@ __all__ = ["CachedBars", "default_path"]
 _OVERLAP = 6
 # With more missing bars than this, a request without a start fetches the whole series.
 _MOST_MISSING = 2_000
-# For so long, a failed request of a series gives its error again without a request.
+# How long a failure is cached: requests for the series raise the same error again.
 _FAILURE_LIFE = pd.Timedelta(seconds=2)
-# Errors for which cached bars stand in; the others say that the request itself is wrong.
+# Errors for which cached bars stand in; others mean that the request itself is wrong.
 _FAILURES = (RateLimited, SourceBlocked, SourceDown, SourceNonsense)
 # Relative difference of prices that are equal up to their last digits; a dividend changes more.
 _SAME = 1e-5
@@ -321,13 +321,13 @@ def _complete_until(fetched: Bars, end: pd.Timestamp | None) -> pd.Timestamp:
 def _fresh_until(fetched: Bars, end: pd.Timestamp | None, now: pd.Timestamp) -> pd.Timestamp | None:
     """When a request for newer bars makes sense, by this machine's clock.
 
-    That is when the next bar ends. A bar that has ended and was not sent may still come for
+    That is when the next bar ends. A bar that has ended and was not sent may be late by
     `LATEST_DELAY`; then the time is a tenth of a bar from now, 5 to 60 seconds.
 
     Args:
         fetched: The bars.
         end: End of their request.
-        now: Time of this machine when they came.
+        now: Time of this machine when they were fetched.
 
     Returns:
         None for bars that were fetched up to some past time.

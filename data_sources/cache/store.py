@@ -1,8 +1,8 @@
 """The SQLite file of the bar cache: ranges of bars without holes, by series.
 
 Threads and processes may share the file: each operation opens its own connection, and a writer
-holds the write lock from its first statement. Earlier revisions call a range a stretch, and the
-tables keep that name.
+holds the write lock from its first statement. The tables call a
+range a stretch, its name in earlier revisions.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class CachedRange:
         zone: Clock of the exchange.
         calendar: Its calendar.
         symbol: Name to show.
-        credit: Where the bars came from.
+        credit: Origin of the bars.
         instrument: Their instrument.
         notes: The source's notes on them.
         id: Row in the file; 0 for a range that is not in it yet.

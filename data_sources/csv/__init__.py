@@ -1,1 +1,1 @@
-"""CSV files of candles, whatever their layout."""
+"""CSV files of candles in any layout."""

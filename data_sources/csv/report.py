@@ -66,7 +66,7 @@ class CsvReport:
         calendar: Calendar and the reason for it, as one sentence.
         interval: Width of a bar.
         rows_read: Data rows in the file.
-        rows_kept: Bars that came out.
+        rows_kept: Bars read from them.
         dropped: Rows left out, with reasons.
         repaired: Rows changed, with reasons.
         assumptions: What the file leaves open and how it was decided.

@@ -1,4 +1,4 @@
-"""From uploaded bytes to lines of text, within bounds and from nothing but text."""
+"""Bytes of an upload to lines of text, within bounds; anything but text is refused."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ class Fred:
         return table.sort_values(["date", "first"], ignore_index=True)
 
     def latest(self, series: str, since: pd.Timestamp) -> pd.Series:
-        """Values of a series as they stand now: float64 by naive date, gaps left out.
+        """Current values of a series: float64 by naive date, gaps left out.
 
         Raises:
             SourceError: FRED could not give them.

@@ -1,6 +1,6 @@
 """Releases of the United States as events, from FRED: dates, first prints, previous figures.
 
-FRED keeps what was published on which day. So actual is the first print as it stood on the day of
+FRED records what was published on which day. So actual is the first print as it stood on the day of
 the release, and previous the figure before it as it stood that day, revisions and all. FRED knows
 no consensus; that stays missing.
 """
@@ -87,7 +87,7 @@ def fetch_releases(
         meetings: FOMC decisions whose dates are known; FRED has rates and no dates of meetings.
         since: First date wanted, naive.
         now: When this is, UTC.
-        progress: Called with the number of questions answered and of all.
+        progress: Called with the number of finished requests and of all.
 
     Returns:
         The events, and notes on what a reader must know.
@@ -140,28 +140,28 @@ def _events_of(
 def _past_releases(
     release: Release, dates: list[pd.Timestamp], first_prints: set[pd.Timestamp]
 ) -> list[tuple[pd.Timestamp, int]]:
-    """Dates on which figures came out, and which estimate they were (0: the first)."""
-    kept: list[tuple[pd.Timestamp, int]] = []
+    """Dates on which figures were published, and which estimate they were (0: the first)."""
+    found: list[tuple[pd.Timestamp, int]] = []
     for date in dates:
         if date in first_prints:
-            kept.append((date, 0))
-        elif release.step == 3 and kept and kept[-1][1] < 2:
-            last, estimate = kept[-1]
+            found.append((date, 0))
+        elif release.step == 3 and found and found[-1][1] < 2:
+            last, estimate = found[-1]
             wait = _SECOND_ESTIMATE_DAYS if estimate == 0 else _THIRD_ESTIMATE_DAYS
             if (date - last).days >= wait:
-                kept.append((date, estimate + 1))
-    return kept
+                found.append((date, estimate + 1))
+    return found
 
 
 def _without_revisions(release: Release, dates: list[pd.Timestamp]) -> list[pd.Timestamp]:
     """Scheduled dates, of two that are near to each other only the release itself."""
-    kept: list[pd.Timestamp] = []
+    found: list[pd.Timestamp] = []
     for date in dates:
-        if not kept or (date - kept[-1]).days >= _NEAREST_DAYS:
-            kept.append(date)
+        if not found or (date - found[-1]).days >= _NEAREST_DAYS:
+            found.append(date)
         elif not release.revision_follows:
-            kept[-1] = date
-    return kept
+            found[-1] = date
+    return found
 
 
 def _with_figures(
@@ -202,8 +202,8 @@ def _with_rates(
 ) -> tuple[list[Event], list[str]]:
     """FOMC decisions with the upper end of the target range before and after.
 
-    A decision holds from the day after. A change that follows no known meeting is told, not
-    made up into one: FRED does not say at what time of which day it was decided.
+    A decision holds from the day after. A change that follows no known meeting becomes a note,
+    not an event: FRED does not know at what time of which day it was decided.
     """
     decided, explained = [], set()
     for event in meetings:

@@ -1,4 +1,4 @@
-"""The bar cache in front of the real clients: what is asked for, and what is given meanwhile."""
+"""The bar cache in front of the real clients: its requests, and what it returns without them."""
 
 import sqlite3
 import threading
@@ -43,14 +43,14 @@ def n_pages(markets):
     return n
 
 
-def test_it_is_the_source_it_stands_for(cached, binance):
+def test_it_has_the_interface_of_its_source(cached, binance):
     assert isinstance(cached, DataSource)
     assert (cached.name, cached.title) == (binance.name, binance.title)
     assert cached.intervals == binance.intervals
     assert cached.suggest("btc", 1) == binance.suggest("btc", 1)
 
 
-def test_what_is_kept_equals_what_was_fetched(cached, markets):
+def test_cached_bars_equal_fetched_bars(cached, markets):
     first = cached.fetch("BTC/USDT", interval="1h")
     assert n_pages(markets) == 3
     again = cached.fetch("BTC/USDT", interval="1h")
@@ -61,7 +61,7 @@ def test_what_is_kept_equals_what_was_fetched(cached, markets):
     assert again.candles.calendar == "24/7"
 
 
-def test_the_source_is_asked_once_a_new_bar_can_have_ended_and_for_little(cached, markets, binance):
+def test_a_request_is_made_once_a_new_bar_can_have_ended_and_is_small(cached, markets, binance):
     cached.fetch("BTC/USDT", interval="1h")
     markets.now = moment("2026-11-18 17:59:59")
     cached.fetch("BTC/USDT", interval="1h")
@@ -76,7 +76,7 @@ def test_the_source_is_asked_once_a_new_bar_can_have_ended_and_for_little(cached
     assert newer.notes == ("The bar of 2026-11-18 18:00 (UTC) is not finished and was left out.",)
 
 
-def test_an_open_bar_is_never_given_as_final(cached, markets):
+def test_an_open_bar_is_never_returned_as_final(cached, markets):
     """Asked every quarter of an hour, each bar comes only once it is over, and as it ended."""
     for quarter in range(13):
         markets.now = moment("2026-11-18 17:40") + quarter * pd.Timedelta(minutes=15)
@@ -101,7 +101,7 @@ def test_a_weekend_brings_no_new_bars_of_a_stock(cached_yahoo, markets):
     assert n_pages(markets) == 1
 
 
-def test_a_dividend_has_the_whole_series_fetched_again(cached_yahoo, yahoo, markets):
+def test_after_a_dividend_the_whole_series_is_fetched_again(cached_yahoo, yahoo, markets):
     cached_yahoo.fetch("AAPL", interval="1d")
     ex_date = moment("2026-11-19 09:30", "America/New_York")
     markets.yahoo.listings["AAPL"].dividends[ex_date] = 1.5
@@ -114,7 +114,7 @@ def test_a_dividend_has_the_whole_series_fetched_again(cached_yahoo, yahoo, mark
     )
 
 
-def test_a_corrected_last_bar_replaces_the_one_kept(cached, store, markets, binance):
+def test_a_corrected_last_bar_replaces_the_cached_one(cached, store, markets, binance):
     cached.fetch("BTC/USDT", interval="1h")
     with closing(sqlite3.connect(store.path)) as database, database:
         database.execute(
@@ -128,7 +128,7 @@ def test_a_corrected_last_bar_replaces_the_one_kept(cached, store, markets, bina
     pd.testing.assert_frame_equal(frame.loc[direct.index], direct, check_freq=False)
 
 
-def test_adjusted_and_raw_are_kept_apart(cached_yahoo, markets):
+def test_adjusted_and_raw_bars_are_cached_apart(cached_yahoo, markets):
     markets.yahoo.listings["AAPL"].dividends[moment("2026-11-03 14:30")] = 2.0
     adjusted = cached_yahoo.fetch("AAPL", interval="1d").candles.frame
     raw = cached_yahoo.fetch("AAPL", interval="1d", adjusted=False).candles.frame
@@ -137,7 +137,7 @@ def test_adjusted_and_raw_are_kept_apart(cached_yahoo, markets):
     assert n_pages(markets) == 2
 
 
-def test_an_older_range_is_fetched_and_not_answered_with_a_hole(cached, markets):
+def test_an_older_range_is_fetched_without_a_hole(cached, markets):
     cached.fetch("BTC/USDT", interval="1h", start=moment("2026-11-10"))
     n_pages(markets)
     start, end = moment("2026-10-01"), moment("2026-10-08")
@@ -153,7 +153,7 @@ def test_an_older_range_is_fetched_and_not_answered_with_a_hole(cached, markets)
     assert n_pages(markets) == 0
 
 
-def test_a_longer_past_is_fetched_without_what_is_kept(cached, markets):
+def test_an_earlier_start_fetches_only_the_missing_bars(cached, markets):
     cached.fetch("BTC/USDT", interval="1h", start=moment("2026-11-10"))
     n_pages(markets)
     longer = cached.fetch("BTC/USDT", interval="1h", start=moment("2026-11-01")).candles.frame
@@ -205,7 +205,7 @@ def test_a_file_of_an_earlier_revision_is_read(store):
     assert frame.to_numpy().tolist() == [[1, 4, 0.5, 2, 10, 20], [2, 5, 1.5, 3, 11, 33]]
 
 
-def test_any_ranges_in_any_order_give_what_the_source_gives(cached, binance, markets):
+def test_any_ranges_in_any_order_equal_those_of_the_source(cached, binance, markets):
     draw = np.random.default_rng(11)
     origin = moment("2026-10-20")
     for _ in range(25):
@@ -224,7 +224,7 @@ def test_any_ranges_in_any_order_give_what_the_source_gives(cached, binance, mar
         pd.testing.assert_frame_equal(kept, direct, check_freq=False)
 
 
-def test_a_failing_source_is_stood_in_for_and_the_age_is_said(cached, markets, pauses):
+def test_cached_bars_stand_in_for_a_failing_source_with_their_age(cached, markets, pauses):
     fresh = cached.fetch("BTC/USDT", interval="1h")
     markets.now += 3 * HOUR
     markets.faults.status = 503
@@ -233,7 +233,7 @@ def test_a_failing_source_is_stood_in_for_and_the_age_is_said(cached, markets, p
     assert "3 h old (of 2026-11-18 17:40 UTC)" in stale.stale
     assert "HTTP 503" in stale.stale
     assert stale.fetched_at == fresh.fetched_at
-    # Nobody waits for the attempts again right away.
+    # The failure is cached: nobody waits for the attempts again.
     n_pages(markets)
     assert cached.fetch("BTC/USDT", interval="1h").stale
     assert n_pages(markets) == 0
@@ -243,7 +243,7 @@ def test_a_failing_source_is_stood_in_for_and_the_age_is_said(cached, markets, p
 
 
 @pytest.mark.parametrize("status", [429, 451, 503])
-def test_nothing_stands_in_for_bars_that_were_never_had(cached, markets, status):
+def test_nothing_stands_in_for_bars_that_were_never_fetched(cached, markets, status):
     cached.fetch("BTC/USDT", interval="1h", start=moment("2026-11-10"))
     markets.faults.status = status
     with pytest.raises((RateLimited, SourceDown, Exception), match=f"HTTP {status}"):
@@ -252,7 +252,7 @@ def test_nothing_stands_in_for_bars_that_were_never_had(cached, markets, status)
         cached.fetch("BTC/USDT", interval="1h", start=moment("2026-10-01"))
 
 
-def test_what_the_source_no_longer_knows_is_not_stood_in_for(cached_yahoo, markets):
+def test_cached_bars_do_not_stand_in_for_an_unknown_symbol(cached_yahoo, markets):
     cached_yahoo.fetch("AAPL", interval="1h")
     del markets.yahoo.listings["AAPL"]
     markets.now += 2 * HOUR
@@ -260,7 +260,7 @@ def test_what_the_source_no_longer_knows_is_not_stood_in_for(cached_yahoo, marke
         cached_yahoo.fetch("AAPL", interval="1h")
 
 
-def test_intraday_bars_that_have_meanwhile_gone_are_fetched_anew(cached_yahoo, markets):
+def test_a_series_whose_missing_bars_are_too_old_is_fetched_anew(cached_yahoo, markets):
     cached_yahoo.fetch("BTC-USD", interval="1m")
     markets.now += pd.Timedelta(days=20)
     bars = cached_yahoo.fetch("BTC-USD", interval="1m").candles
@@ -302,7 +302,7 @@ def test_two_processes_may_share_the_file(cached, binance, store, markets, caplo
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def test_a_stretch_that_two_made_longer_reaches_as_far_as_both(cached, store, markets):
+def test_a_range_that_two_writers_extend_covers_both(cached, store, markets):
     key, start = SeriesKey("binance", "BTC/USDT", "15m", True), moment("2026-11-10")
     bars = cached.fetch("BTC/USDT", interval="15m", start=start, end=start + 5 * HOUR)
     (early,) = store.find(key)
@@ -315,7 +315,7 @@ def test_a_stretch_that_two_made_longer_reaches_as_far_as_both(cached, store, ma
     assert len(store.read(kept, start, start + 9 * HOUR)) == 37
 
 
-def test_what_another_process_has_forgotten_is_no_damage(cached, store, markets):
+def test_a_range_that_another_process_deleted_is_no_damage(cached, store, markets):
     key, start = SeriesKey("binance", "BTC/USDT", "15m", True), moment("2026-11-10")
     bars = cached.fetch("BTC/USDT", interval="15m", start=start, end=start + 5 * HOUR)
     (gone,) = store.find(key)
@@ -363,7 +363,9 @@ def test_a_place_that_cannot_be_written_costs_requests_and_nothing_else(binance,
     assert n_pages(markets) == 6
 
 
-def test_it_is_bounded_and_the_least_used_goes_first(binance, tmp_path, markets):
+def test_the_file_is_bounded_and_the_least_recently_used_range_goes_first(
+    binance, tmp_path, markets
+):
     store = BarStore(tmp_path / "bars.sqlite", max_bars=700)
     cached = CachedBars(binance, store, clock=markets.clock)
     start = moment("2026-11-08 16:00")
@@ -378,14 +380,14 @@ def test_it_is_bounded_and_the_least_used_goes_first(binance, tmp_path, markets)
     assert n_pages(markets) == 1
 
 
-def test_requests_that_make_no_sense_reach_neither_file_nor_source(cached, store, markets):
+def test_invalid_requests_reach_neither_file_nor_source(cached, store, markets):
     with pytest.raises(InvalidRequest, match="has no 10m bars"):
         cached.fetch("BTC/USDT", interval="10m")
     assert not markets.requests
     assert not store.path.exists()
 
 
-def test_bars_are_kept_in_the_users_cache(own_cache):
+def test_the_file_lies_in_the_users_cache(own_cache):
     import os
 
     assert str(default_path()).startswith(os.environ["XDG_CACHE_HOME"])

@@ -1,4 +1,4 @@
-"""Laws of putting bars in order."""
+"""Laws of cleaning bars."""
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ def test_good_bars_stay_as_they_are():
     assert notes == []
 
 
-def test_what_cannot_be_used_is_left_out_and_counted():
+def test_unusable_bars_are_left_out_and_counted():
     nan = float("nan")
     rows = [GOOD, [nan, 12, 9, 11, 5], [10, 12, 9, float("inf"), 5], [0, 12, 0, 11, 5]]
     cleaned, notes = clean_bars(table([*rows, [10, 12, 9, 15, 5]]))
@@ -39,14 +39,14 @@ def test_what_cannot_be_used_is_left_out_and_counted():
     ]
 
 
-def test_a_little_outside_is_widened_and_rounding_is_not_worth_a_word():
+def test_slight_misses_are_widened_and_rounding_is_not_noted():
     cleaned, notes = clean_bars(table([[10, 12, 9, 12.1, 5], [10, 12, 9, 12 + 1e-9, 5]]))
     assert cleaned["high"].tolist() == [12.1, 12 + 1e-9]
     assert len(notes) == 1
     assert notes[0].startswith("1 bar was given with open or close outside low and high")
 
 
-def test_the_later_of_two_different_bars_of_one_time_is_used_and_said():
+def test_the_later_of_two_different_bars_of_one_time_is_used_and_noted():
     other = [11.0, 12.0, 9.0, 10.0, 6.0]
     cleaned, notes = clean_bars(table([GOOD, other, GOOD, GOOD], minutes=[1, 1, 0, 0]))
     assert cleaned.to_numpy().tolist() == [GOOD, other]
@@ -66,7 +66,7 @@ rows = st.lists(st.tuples(st.integers(0, 12), *[numbers] * 5), min_size=1, max_s
 
 @settings(max_examples=40, deadline=None)
 @given(rows)
-def test_whatever_comes_out_is_candles_and_every_bar_was_given(given_rows):
+def test_cleaned_bars_are_candles_and_each_was_an_input(given_rows):
     bars = table([row[1:] for row in given_rows], minutes=[row[0] for row in given_rows])
     cleaned, notes = clean_bars(bars)
     assert cleaned.index.is_monotonic_increasing

@@ -264,7 +264,7 @@ class TestRows:
         reading = read(written(frame))
         assert_holds(reading, frame.drop(frame.index[7]))
 
-    def test_missing_volume_is_said(self) -> None:
+    def test_missing_volume_is_reported(self) -> None:
         reading = read(written(bars().drop(columns="volume")))
         assert not reading.candles.has_volume
         assert any("no volume" in note for note in reading.report.assumptions)
@@ -344,7 +344,7 @@ class TestTime:
         candles = read(written(bars(24 * 14)), clock="Asia/Tokyo", calendar="weekdays").candles
         assert candles.zone == "Asia/Tokyo"
 
-    def test_a_clock_that_is_not_needed_is_said(self) -> None:
+    def test_an_unnecessary_clock_is_reported(self) -> None:
         frame = bars(24 * 14)
         reading = read(written(frame.tz_localize("UTC")), clock="Asia/Tokyo")
         assert_holds(reading, frame)
@@ -385,14 +385,14 @@ class TestTime:
         data = written(bars(24 * 10))
         assert read(data, interval="1h").report.lines() == read(data).report.lines()
 
-    def test_sparse_bars_keep_the_interval_chosen_and_it_is_said(self) -> None:
+    def test_sparse_bars_have_the_chosen_interval_and_a_note(self) -> None:
         dense = bars(3000, "5min")
         frame = dense[np.random.default_rng(5).random(3000) < 0.15]
         reading = read(written(frame), interval="5m")
         assert_holds(reading, frame)
         assert any("taken for missing bars" in note for note in reading.report.assumptions)
 
-    def test_sessions_that_no_whole_number_of_bars_fills_keep_the_interval_chosen(self) -> None:
+    def test_sessions_that_no_whole_number_of_bars_fills_have_the_chosen_interval(self) -> None:
         stamps = pd.DatetimeIndex(
             [
                 day + pd.Timedelta(minutes=minute)
@@ -442,7 +442,7 @@ class TestRefusals:
             (b"x" * (20 * 2**20 + 1), "at most 20 MB"),
         ],
     )
-    def test_what_is_no_candle_file(self, data: bytes, says: str) -> None:
+    def test_other_files_are_refused(self, data: bytes, says: str) -> None:
         with pytest.raises(InvalidCandles, match=says):
             read(data)
 
@@ -486,7 +486,7 @@ class TestRefusals:
             read(top + bars(60, "D").to_csv(header=False))
 
     @pytest.mark.parametrize("is_ragged", [False, True])
-    def test_two_columns_of_one_title_must_say_the_same(self, is_ragged: bool) -> None:
+    def test_two_columns_of_one_title_must_be_equal(self, is_ragged: bool) -> None:
         end = "\nEnd\n" if is_ragged else ""
         frame = bars()
         frame["volume"] = 5.0

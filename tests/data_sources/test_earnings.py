@@ -110,7 +110,7 @@ def yahoo(calendar: Calendar) -> YahooEarnings:
     return YahooEarnings(Redirected(calendar.url, page_seconds=5.0), sleep=lambda seconds: None)
 
 
-def test_reports_past_and_scheduled_come_by_time(yahoo, calendar):
+def test_past_and_scheduled_reports_are_sorted_by_time(yahoo, calendar):
     found = yahoo.fetch("aapl", now=NOW)
     assert "symbol=AAPL" in calendar.requests[0]
     assert [(e.release_day, e.actual, e.consensus) for e in found] == [
@@ -126,7 +126,7 @@ def test_reports_past_and_scheduled_come_by_time(yahoo, calendar):
     assert winter.time == pd.Timestamp("2027-01-28 21:00", tz="UTC")
 
 
-def test_a_date_seen_early_is_public_from_when_it_was_seen(yahoo):
+def test_an_early_date_is_public_from_the_moment_of_the_request(yahoo):
     *_, coming, _ = yahoo.fetch("AAPL", now=NOW)
     assert coming.announced_time == NOW
     past = yahoo.fetch("AAPL", now=NOW)[0]
@@ -140,7 +140,7 @@ def test_a_company_without_reports_is_unknown(yahoo, calendar):
 
 
 @pytest.mark.parametrize("symbol", ["", "A B", "../x", "AAPL&size=1", "x" * 40])
-def test_what_is_no_ticker_is_never_asked_for(yahoo, calendar, symbol):
+def test_an_invalid_ticker_is_never_requested(yahoo, calendar, symbol):
     with pytest.raises(InvalidRequest, match="is no ticker"):
         yahoo.fetch(symbol, now=NOW)
     assert not calendar.requests
@@ -159,13 +159,13 @@ def test_what_is_no_ticker_is_never_asked_for(yahoo, calendar, symbol):
         ([], page(((*ROWS[0][:3], "many", "1", "1"),)), SourceNonsense, "'many' is no number"),
     ],
 )
-def test_what_is_no_calendar_is_refused(yahoo, calendar, statuses, text, kind, said):
+def test_a_response_without_a_calendar_is_refused(yahoo, calendar, statuses, text, kind, said):
     calendar.statuses, calendar.text = list(statuses), text
     with pytest.raises(kind, match=said):
         yahoo.fetch("AAPL", now=NOW)
 
 
-def test_no_answer_ends(calendar):
+def test_a_request_without_a_response_ends(calendar):
     calendar.hang = True
     quick = YahooEarnings(Redirected(calendar.url, page_seconds=0.2), sleep=lambda seconds: None)
     with pytest.raises(SourceDown, match="did not answer"):

@@ -23,7 +23,7 @@ def test_it_is_a_source(binance):
     assert "1M" not in binance.intervals
 
 
-def test_without_a_start_it_gives_the_last_two_thousand_finished_bars(binance, markets):
+def test_without_a_start_it_returns_the_last_two_thousand_finished_bars(binance, markets):
     bars = binance.fetch("BTC/USDT", interval="1h")
     frame = bars.candles.frame
     assert len(frame) == 2000
@@ -71,7 +71,7 @@ def test_short_pages_are_no_end(binance, markets):
     assert markets.n_requests("/klines") == 7
 
 
-def test_bars_out_of_order_and_given_twice_are_put_in_order(binance, markets):
+def test_unordered_and_repeated_bars_are_sorted(binance, markets):
     calm = binance.fetch("BTC/USDT", interval="1h").candles.frame
     markets.faults.disorder = True
     pd.testing.assert_frame_equal(calm, binance.fetch("BTC/USDT", interval="1h").candles.frame)
@@ -84,7 +84,7 @@ def test_bars_without_prices_are_left_out_and_counted(binance, markets):
     assert moment("2026-11-18 01:00") not in bars.candles.frame.index
 
 
-def test_a_listing_that_is_younger_than_the_start_is_said(binance):
+def test_a_listing_younger_than_the_start_is_noted(binance):
     bars = binance.fetch("NEW/USDT", interval="1h", start=moment("2026-11-01"))
     assert bars.candles.frame.index[0] == moment("2026-11-10")
     assert "There are no bars before 2026-11-10 00:00 UTC." in bars.notes
@@ -118,7 +118,7 @@ def test_the_exchanges_clock_decides_and_not_this_machines(binance, markets):
     assert bars.candles.frame.index[-1] == moment("2026-11-18 16:00")
 
 
-def test_too_many_bars_are_refused_before_asking(binance, markets):
+def test_too_many_bars_are_refused_without_a_request(binance, markets):
     binance.fetch("BTC/USDT", interval="1d")
     markets.requests.clear()
     with pytest.raises(InvalidRequest, match="too many for one request"):
@@ -126,12 +126,12 @@ def test_too_many_bars_are_refused_before_asking(binance, markets):
     assert not markets.requests
 
 
-def test_an_unknown_market_is_refused_with_what_is_close(binance):
+def test_an_unknown_market_is_refused_with_similar_ones(binance):
     with pytest.raises(UnknownSymbol, match=r"no market 'BTC/USD'.*Did you mean BTC/USDT"):
         binance.fetch("BTC/USD", interval="1h")
 
 
-def test_an_interval_it_lacks_is_refused_before_asking(binance, markets):
+def test_an_unknown_interval_is_refused_without_a_request(binance, markets):
     with pytest.raises(InvalidRequest, match="has no 10m bars"):
         binance.fetch("BTC/USDT", interval="10m")
     assert not markets.requests
@@ -144,7 +144,7 @@ def test_suggestions_are_its_own_markets(binance):
     assert binance.suggest("perpetual")[0].kind == "perpetual"
 
 
-def test_markets_are_loaded_once_and_old_ones_do_when_they_cannot_be_had(binance, markets):
+def test_markets_are_loaded_once_and_old_ones_stand_in_on_a_failure(binance, markets):
     binance.suggest("btc")
     binance.suggest("eth")
     assert markets.n_requests("/api/v3/exchangeInfo") == 1
@@ -154,6 +154,6 @@ def test_markets_are_loaded_once_and_old_ones_do_when_they_cannot_be_had(binance
     assert markets.n_requests("/api/v3/exchangeInfo") == 2
 
 
-def test_an_exchange_that_there_is_not_is_refused():
+def test_an_unknown_exchange_is_refused():
     with pytest.raises(InvalidRequest, match="no exchange 'mtgox'"):
         Exchange("mtgox")

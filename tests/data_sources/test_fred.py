@@ -181,7 +181,7 @@ def test_rates_hold_from_the_day_after_the_meeting(fetched):
     ]
 
 
-def test_progress_is_told(client):
+def test_progress_is_reported(client):
     told = []
     fetch_releases(
         client, MEETINGS, SINCE, now=NOW, progress=lambda done, total: told.append((done, total))
@@ -189,7 +189,7 @@ def test_progress_is_told(client):
     assert told == [(i, 9) for i in range(1, 10)]
 
 
-def test_a_fault_that_passes_is_waited_out(served, client, pauses):
+def test_a_request_is_repeated_after_a_passing_fault(served, client, pauses):
     served.faults.statuses = [503, 500]
     assert client.release_dates(50, SINCE)
     assert pauses == [0.5, 1.0]
@@ -203,7 +203,7 @@ def test_a_fault_that_passes_is_waited_out(served, client, pauses):
         ([403], SourceBlocked, "refuses requests from this address"),
     ],
 )
-def test_refusals_are_told_by_their_kind(served, pauses, statuses, kind, said):
+def test_each_refusal_has_its_error(served, pauses, statuses, kind, said):
     served.faults.statuses = statuses
     client = Fred(KEY, endpoint=served.url, sleep=pauses.append)  # may be left alone after this
     with pytest.raises(kind, match=said):
@@ -221,7 +221,7 @@ def test_refusals_are_told_by_their_kind(served, pauses, statuses, kind, said):
         ('{"release_dates": [], "count": 7}', "application/json", "has 7 rows .* and gave 0"),
     ],
 )
-def test_answers_in_another_form_are_refused(served, client, body, content_type, said):
+def test_responses_in_another_format_are_refused(served, client, body, content_type, said):
     served.faults.body, served.faults.content_type = body, content_type
     with pytest.raises(SourceNonsense, match=said):
         client.release_dates(50, SINCE)
@@ -233,7 +233,7 @@ def test_values_that_are_no_numbers_are_refused(served, client):
         client.vintages("PAYEMS", SINCE)
 
 
-def test_no_answer_ends(served, pauses):
+def test_a_request_without_a_response_ends(served, pauses):
     served.faults.hang = True
     quick = Fred(KEY, endpoint=served.url, seconds=0.2, sleep=pauses.append)
     with pytest.raises(SourceDown, match="did not answer within"):
@@ -249,7 +249,7 @@ def test_an_unknown_series_and_a_wrong_key_are_named(served, client, pauses):
 
 
 @pytest.mark.parametrize("fault", ["refused", "echoed", "unreachable", "bad address"])
-def test_no_message_tells_the_key(served, fault, pauses):
+def test_no_message_shows_the_key(served, fault, pauses):
     endpoint = {"unreachable": "http://127.0.0.1:9", "bad address": "http://[::1"}.get(fault)
     if fault == "echoed":
         served.faults.statuses, served.faults.echo_key = [400], True
@@ -263,7 +263,7 @@ def test_no_message_tells_the_key(served, fault, pauses):
     assert "FRED" in str(caught.value)
 
 
-def test_no_log_tells_the_key(client, caplog):
+def test_no_log_shows_the_key(client, caplog):
     with caplog.at_level(logging.DEBUG):
         client.release_dates(50, SINCE)
     assert "release/dates" in caplog.text  # requests are logged

@@ -12,7 +12,7 @@ from data_sources.registry import exchange_titles, open_source, register_source,
 from data_sources.samples import SampleBars
 from data_sources.source import DataSource
 from kronos.errors import InvalidRequest
-from tests.source_tree import ROOT
+from tests.source_tree import ROOT, imports, python_files
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def own_registry(monkeypatch):
     monkeypatch.setattr(registry, "_opened", {})
 
 
-def test_the_well_known_sources_are_told_without_loading_their_clients():
+def test_the_titles_of_well_known_sources_load_no_clients():
     script = (
         "import sys; from data_sources.registry import source_titles; "
         "from data_sources.yahoo.source import Yahoo; "
@@ -43,7 +43,7 @@ def test_each_well_known_source_opens_under_its_title(name):
     assert open_source(name) is source
 
 
-def test_every_exchange_of_ccxt_that_gives_candles_is_listed():
+def test_every_exchange_of_ccxt_with_candles_is_listed():
     titles = exchange_titles()
     assert [*titles][:2] == ["binance", "bybit"]
     assert set(titles) <= set(ccxt.exchanges)
@@ -61,7 +61,7 @@ def test_an_unknown_name_is_refused(name):
         open_source(name)
 
 
-def test_another_source_can_be_put_under_a_name(yahoo):
+def test_another_source_can_be_registered_under_a_name(yahoo):
     before = open_source("yahoo")
     register_source("yahoo", lambda: yahoo)
     after = open_source("yahoo")
@@ -75,3 +75,17 @@ def test_the_earlier_import_path_opens_the_same_sources():
 
     assert markets.open_source("samples") is open_source("samples")
     assert set(markets.__all__) == set(registry.__all__)
+
+
+def test_only_the_registry_joins_vendors_and_cache():
+    rooms = {"cache", "exchange", "fred", "yahoo"}
+    broken = [
+        found
+        for file in python_files("data_sources")
+        if file.name != "registry.py"
+        for found in imports(file)
+        if found.name.startswith("data_sources.")
+        and (room := found.name.split(".")[1]) in rooms
+        and file.parent.name != room
+    ]
+    assert not broken, "\n".join(map(str, broken))

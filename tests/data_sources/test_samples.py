@@ -28,7 +28,7 @@ def test_a_sample_holds_every_row_of_its_file(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", SAMPLES)
-def test_what_is_stated_of_a_sample_is_what_its_bars_show(key: str) -> None:
+def test_the_facts_of_a_sample_are_those_of_its_bars(key: str) -> None:
     data = asset_path("samples", f"{key}.csv").read_bytes()
     found = read_csv(data, f"{key}.csv").candles
     sample = SAMPLES[key]
@@ -41,13 +41,13 @@ def test_what_is_stated_of_a_sample_is_what_its_bars_show(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["BTCUSD_30m", "GOOG_1d", "IBM_1d"])
-def test_the_calendar_foretells_the_bars_that_came(key: str) -> None:
+def test_the_calendar_predicts_the_times_of_the_bars(key: str) -> None:
     candles = load_sample(key)
     split = candles.at_origin(1000, n_actuals=400)
     assert split.history.future(400).tolist() == split.actuals.index.tolist()
 
 
-def test_the_fx_calendar_foretells_all_bars_but_christmas() -> None:
+def test_the_fx_calendar_predicts_all_bars_but_christmas() -> None:
     candles = load_sample("EURUSD_1h")
     split = candles.at_origin(1000)
     expected = split.history.future(len(split.actuals))

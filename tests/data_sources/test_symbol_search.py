@@ -1,4 +1,4 @@
-"""What a person types finds what was meant."""
+"""Typed text finds the instrument that is meant."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Yahoo through the real client: what bars are, what is left out, what is said."""
+"""Yahoo through the real client: its bars, those left out, and the notes on them."""
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ def test_it_is_a_source(yahoo):
     assert yahoo.name == "yahoo"
 
 
-def test_days_are_those_that_were_traded_and_the_open_one_is_left_out(yahoo):
+def test_days_are_trading_days_and_the_open_one_is_left_out(yahoo):
     bars = yahoo.fetch("aapl", interval="1d", adjusted=False)
     candles = bars.candles
     assert (candles.calendar, candles.zone, candles.interval) == ("XNYS", "America/New_York", "1d")
@@ -86,7 +86,7 @@ def test_the_sources_clock_decides_and_not_this_machines(yahoo, markets):
     assert bars.candles.frame.index[-1] == moment("2026-11-18 16:30")
 
 
-def test_weeks_are_put_together_from_days(yahoo):
+def test_weeks_are_resampled_from_days(yahoo):
     days = yahoo.fetch("AAPL", interval="1d", start=moment("2026-10-01")).candles
     weeks = yahoo.fetch("AAPL", interval="1w", start=moment("2026-10-01")).candles
     assert (weeks.local_index.day_of_week == 0).all()
@@ -103,7 +103,7 @@ def test_weeks_are_put_together_from_days(yahoo):
     assert made["volume"] == week["volume"].sum()
 
 
-def test_half_hours_are_put_together_from_quarters(yahoo):
+def test_half_hours_are_resampled_from_quarters(yahoo):
     start = moment("2026-11-16 14:30")
     quarters = yahoo.fetch("AAPL", interval="15m", start=start).candles.frame
     halves = yahoo.fetch("AAPL", interval="30m", start=start).candles.frame
@@ -143,7 +143,7 @@ def test_bars_without_prices_are_left_out_and_counted(yahoo, markets):
     assert bars.candles.frame.notna().all(axis=None)
 
 
-def test_bars_out_of_order_and_given_twice_are_put_in_order(yahoo, markets):
+def test_unordered_and_repeated_bars_are_sorted(yahoo, markets):
     calm = yahoo.fetch("AAPL", interval="1h", start=moment("2026-11-03")).candles.frame
     markets.faults.disorder = True
     wild = yahoo.fetch("AAPL", interval="1h", start=moment("2026-11-03")).candles.frame
@@ -153,7 +153,7 @@ def test_bars_out_of_order_and_given_twice_are_put_in_order(yahoo, markets):
 @pytest.mark.parametrize(
     ("interval", "days"), [("1m", 8), ("2m", 60), ("30m", 60), ("90m", 60), ("1h", 730)]
 )
-def test_what_is_too_old_is_refused_before_asking(yahoo, markets, interval, days):
+def test_bars_too_far_back_are_refused_without_a_request(yahoo, markets, interval, days):
     start = markets.now - pd.Timedelta(days=days, minutes=1)
     with pytest.raises(IntervalUnavailable, match=f"last {days} days only"):
         yahoo.fetch("AAPL", interval=interval, start=start)
@@ -168,7 +168,7 @@ def test_without_a_start_bars_go_back_as_far_as_there_are_any(yahoo, markets, in
     assert oldest < first <= oldest + pd.Timedelta(hours=1, minutes=10)
 
 
-def test_what_cannot_be_a_request_is_refused(yahoo, markets):
+def test_invalid_requests_are_refused(yahoo, markets):
     with pytest.raises(InvalidRequest, match="no 4h bars"):
         yahoo.fetch("AAPL", interval="4h")
     with pytest.raises(InvalidRequest, match="is no ticker"):
