@@ -20,7 +20,7 @@ import torch
 
 from benchmarks.bundled_table import revision
 from data_sources.samples import SAMPLES, SampleBars, load_sample
-from kronos.serving.service import new_engine
+from kronos.serving.service import LocalService
 from kronos.store.store import Store
 from kronos.walk_forward import Series, WalkPlan, walk_forward
 
@@ -30,14 +30,14 @@ def measure(n_windows: int, horizon: int) -> str:
     load = os.getloadavg()[0]
     series = [Series(load_sample(key), SampleBars.name) for key in SAMPLES]
     plan = WalkPlan(n_origins=-(-n_windows // len(series)), horizon=horizon)
-    engine = new_engine("cpu")
+    service = LocalService(device="cpu")
     try:
         with tempfile.TemporaryDirectory() as folder, Store(str(Path(folder, "s.db"))) as store:
             started = time.perf_counter()
-            report = walk_forward(engine, store, series, plan)
+            report = walk_forward(service, store, series, plan)
             seconds = time.perf_counter() - started
     finally:
-        engine.close()
+        service.close()
     rows = {
         "windows": f"{report.n_stored:,}",
         "horizon, paths": f"{plan.horizon}, {plan.sampling.sample_count}",

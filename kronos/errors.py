@@ -7,7 +7,8 @@
     ├── CheckpointError
     │   ├── CheckpointInvalid       parameters missing, misshapen or unknown
     │   ├── CheckpointCorrupt       bytes do not match the pinned SHA-256
-    │   └── CheckpointUnavailable   not cached here and the hub cannot give it
+    │   ├── CheckpointUnavailable   not cached here and the hub cannot give it
+    │   └── RevisionMismatch        weights of another revision than the one requested
     ├── SourceError           a source of market data gave no bars
     │   ├── UnknownSymbol           the source has no such instrument, or no bars of it
     │   ├── IntervalUnavailable     not that interval, or not that far back
@@ -61,6 +62,10 @@ class CheckpointCorrupt(CheckpointError):
 
 class CheckpointUnavailable(CheckpointError):
     """The checkpoint is not on this machine and could not be fetched."""
+
+
+class RevisionMismatch(CheckpointError):
+    """The weights that can be loaded are of another revision than the one requested."""
 
 
 class SourceError(KronosError):

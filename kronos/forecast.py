@@ -125,10 +125,11 @@ class Forecast:
         anchor_factor: What the prices were multiplied by so that the decoded last close is the
             true one; 1 when not anchored.
         seconds: Wall time the forecast took.
-        events_hash: SHA-256 of the event channels the model was told; None where it was told none.
+        events_hash: SHA-256 of the event rows that the model read; None where it read none.
         calibration_hash: SHA-256 of the calibration that moved the paths; None for a raw fan.
         weights: Of an ensemble: member -> its weight at every step (H,); None for a single model.
-        members: Of an ensemble: the forecasts it is made of, where they are still at hand.
+        members: Of an ensemble: the forecasts it is made of, where they are still available.
+        request_hash: Digest of the request; None for a forecast read from an earlier file.
     """
 
     paths: np.ndarray
@@ -146,6 +147,7 @@ class Forecast:
     calibration_hash: str | None = None
     weights: dict[str, tuple[float, ...]] | None = None
     members: tuple[Forecast, ...] = ()
+    request_hash: str | None = None
 
     def __post_init__(self) -> None:
         if self.paths.ndim != 3 or self.paths.shape[2] != len(COLUMNS):

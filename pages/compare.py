@@ -36,7 +36,7 @@ with st.sidebar:
     is_pressed = run_button("run_comparison")
 
 refusal = COMPARISON.respond(requests, source.candles, pressed=is_pressed)
-statuses = COMPARISON.advance(source.candles, source.data_id)
+statuses = COMPARISON.advance(source.data_id)
 found = COMPARISON.finished(source.data_id)
 
 compare_results.show_heading(source.candles, found)
@@ -59,5 +59,5 @@ compare_results.show_chart(source.candles, contenders, narrow=narrow)
 if contenders:
     compare_results.show_tables(source.candles, found, contenders, narrow=narrow)
     compare_results.show_cautions(source, contenders)
-    saving.save_shown(source, {one.request.key: one.forecast for one in found})
+    saving.save_shown(source, {one.run.request.digest: one.forecast for one in found})
 candle_source.show_reading(source)

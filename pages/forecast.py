@@ -37,7 +37,7 @@ with st.sidebar:
     is_pressed = run_button("run")
 
 refusal = asked.respond(request, source.candles, pressed=is_pressed)
-status = asked.advance(source.candles, source.data_id)
+status = asked.advance(source.data_id)
 raw = asked.shown_forecast(source.data_id)
 
 results.show_heading(source.candles, raw)
@@ -50,8 +50,9 @@ if raw is not None and shown is not None:
     results.show_readouts(source.candles, shown)
     results.show_outcome(source.candles, shown)
 look = chart_view.show_chart(source, shown)
-if raw is not None and shown is not None:
+run = asked.shown_run()
+if raw is not None and shown is not None and run is not None:
     results.show_cautions(source, shown)
     details.show_details(source, shown, look)
-    saving.save_shown(source, {asked.shown_key(): raw})
+    saving.save_shown(source, {run.request.digest: raw})
 candle_source.show_reading(source)

@@ -55,7 +55,7 @@ with st.container():  # see pages/compare.py
             requests.append(replace(as_scheduled, events=edits.apply(told)))
 
 refusal = results.WHAT_IF.respond(requests, source.candles, pressed=is_pressed)
-statuses = results.WHAT_IF.advance(source.candles, source.data_id)
+statuses = results.WHAT_IF.advance(source.data_id)
 found = results.WHAT_IF.finished(source.data_id)
 
 with heading:
@@ -75,5 +75,7 @@ results.show_fans(source, found, narrow=is_narrow())
 if found:
     show_cautions(source, found[0].forecast)
     # A fan of supposed events foretells nothing, so only the one as scheduled is kept.
-    saving.save_shown(source, {one.request.key: one.forecast for one in found if not one.place})
+    saving.save_shown(
+        source, {one.run.request.digest: one.forecast for one in found if not one.place}
+    )
 candle_source.show_reading(source)

@@ -13,7 +13,7 @@ from benchmarks.events.origins import draw_origins
 from benchmarks.events.planted import PlantedPlan, planted_corpus, planted_events
 from benchmarks.events.recovery import spreads
 from benchmarks.events.scores import ARMS, compare, score_windows, verdict
-from kronos.forecasters.inputs import CLOSE
+from kronos.context import CLOSE
 from kronos.training.corpus_events import CorpusEvents
 
 SAMPLING = Sampling(context=24, horizon=8, paths=16)

@@ -30,9 +30,11 @@ MAY_USE = {
     "events": {"calendars", "candles", "errors", "system"},
     "evaluation": {"candles", "errors"},
     "nn": {"errors", "system"},
+    "context": {"errors", "forecast", "nn"},
+    "request": {"calendars", "candles", "context", "errors", "events", "forecast"},
     "decoding": {"forecast", "nn"},
-    "forecasters": {"decoding", "errors", "evaluation", "forecast", "nn"},
-    "models": {"decoding", "errors", "forecasters", "nn", "system"},
+    "forecasters": {"context", "decoding", "errors", "evaluation", "forecast", "nn", "request"},
+    "models": {"decoding", "errors", "forecasters", "nn", "request", "system"},
     "store": {
         "calendars", "candles", "errors", "evaluation", "events", "export", "forecast", "system",
     },
@@ -41,36 +43,40 @@ MAY_USE = {
         "system",
     },
     "ensemble": {
-        "calendars", "calibration", "candles", "decoding", "errors", "evaluation", "events",
-        "forecast", "forecasters", "models", "store", "system",
+        "calendars", "calibration", "context", "errors", "evaluation", "events", "forecast",
+        "forecasters", "models", "request", "store", "system",
     },
-    "serving": {"decoding", "ensemble", "errors", "forecast", "forecasters", "models", "system"},
+    "serving": {
+        "context", "decoding", "ensemble", "errors", "forecast", "forecasters", "models", "request",
+        "system",
+    },
     "training": {
-        "calendars", "candles", "errors", "evaluation", "events", "forecast", "forecasters", "nn",
+        "calendars", "context", "errors", "evaluation", "events", "forecast", "forecasters", "nn",
         "serving", "system",
     },
     "finetune": {"errors", "events", "forecasters", "models", "nn", "system", "training"},
     "portfolio": {
-        "calendars", "candles", "decoding", "ensemble", "errors", "evaluation", "export",
-        "forecast", "forecasters", "serving",
+        "calendars", "candles", "errors", "evaluation", "events", "export", "forecast", "request",
+        "serving",
     },
-    "synthetic": {"candles", "errors", "forecast", "forecasters", "serving"},
+    "synthetic": {"candles", "errors", "forecast", "forecasters", "request"},
     "walk_forward": {
-        "calendars", "candles", "decoding", "errors", "events", "forecast", "forecasters",
-        "serving", "store", "training",
+        "calendars", "candles", "errors", "evaluation", "events", "forecast", "request", "serving",
+        "store", "training",
     },
     "self_test": {
-        "candles", "decoding", "errors", "forecast", "forecasters", "models", "serving", "system",
+        "candles", "decoding", "errors", "forecast", "forecasters", "models", "request", "serving",
+        "system",
     },
 }  # fmt: skip
 WITHOUT_TORCH = {
-    "calendars", "calibration", "candles", "errors", "evaluation", "events", "export", "forecast",
-    "store", "system",
+    "calendars", "calibration", "candles", "context", "errors", "evaluation", "events", "export",
+    "forecast", "request", "store", "system",
 }  # fmt: skip
 # Of packages that hold both kinds, the modules that need no torch.
 MODULES_WITHOUT_TORCH = {
-    "decoding.drawing", "forecasters.base", "forecasters.baselines", "forecasters.event_rows",
-    "forecasters.inputs", "forecasters.paths", "forecasters.upstream", "models.hub",
+    "forecasters.base", "forecasters.baselines", "forecasters.paths", "forecasters.upstream",
+    "models.facts", "models.hub", "serving.requests", "serving.service",
 }  # fmt: skip
 # The command line stands above everything, like the pages.
 COMMANDS = {"cli", "__main__"}

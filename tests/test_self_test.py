@@ -16,8 +16,7 @@ from kronos.decoding import sequence
 from kronos.errors import ForecastCancelled, InvalidRequest
 from kronos.models.hub.repository import WEIGHTS_NAME, repository
 from kronos.self_test import TITLES, SelfTest, run_self_test
-from kronos.serving.engine import Engine
-from kronos.serving.service import new_engine
+from kronos.serving.service import LocalService
 from tests.loopback_hub import LoopbackHub
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -32,9 +31,9 @@ DIGESTS, LOADING, REPETITION, CANDLES, CACHE, CLOSES = TITLES
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    with closing(new_engine("cpu")) as engine:
-        yield engine
+def service() -> Iterator[LocalService]:
+    with closing(LocalService(device="cpu")) as service:
+        yield service
 
 
 @pytest.fixture
@@ -66,19 +65,19 @@ def altered(name: str, alter, **options) -> SelfTest:
         alter(predictor)
         return predictor
 
-    with closing(Engine(load)) as engine:
-        return run_self_test(engine, name)
+    with closing(LocalService(load)) as service:
+        return run_self_test(service, name)
 
 
-def test_the_bundled_model_passes_every_step(engine):
+def test_the_bundled_model_passes_every_step(service):
     done = []
-    tested = run_self_test(engine, "Bundled", watch=done.append)
+    tested = run_self_test(service, "Bundled", watch=done.append)
     assert outcomes(tested) == dict.fromkeys(TITLES, "passed"), tested
     assert tested.is_passed
     assert "cpu" in found(tested, LOADING)
     assert sorted(set(done)) == list(range(len(TITLES)))
     assert models.checked("bundled").problem == ""
-    again = run_self_test(engine, "bundled")
+    again = run_self_test(service, "bundled")
     assert "in memory" in found(again, LOADING)
 
 
@@ -133,23 +132,23 @@ def test_in_bfloat16_most_first_draws_must_agree(tiny):
     assert "bfloat16" in found(tested, LOADING)
 
 
-def test_a_damaged_file_ends_the_test_with_what_to_do(tiny, engine):
+def test_a_damaged_file_ends_the_test_with_what_to_do(tiny, service):
     with (models.checkpoint_folder("tiny") / WEIGHTS_NAME).open("r+b") as opened:
         opened.write(b"\xff" * 8)
-    tested = run_self_test(engine, "tiny")
+    tested = run_self_test(service, "tiny")
     assert outcomes(tested) == {**dict.fromkeys(TITLES, "skipped"), DIGESTS: "failed"}
     assert "download it anew" in found(tested, DIGESTS)
     assert "removed" in models.checked("tiny").problem
 
 
-def test_a_model_that_is_not_here_says_how_to_get_it(engine, monkeypatch, tmp_path):
+def test_a_model_that_is_not_here_says_how_to_get_it(service, monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    tested = run_self_test(engine, "mini")
+    tested = run_self_test(service, "mini")
     assert "kronos models download mini" in found(tested, DIGESTS)
     assert outcomes(tested)[LOADING] == "skipped", "a test downloads nothing"
 
 
-def test_closes_of_other_weights_are_no_expectation(engine, monkeypatch, tmp_path):
+def test_closes_of_other_weights_are_no_expectation(service, monkeypatch, tmp_path):
     """As after training the bundled model anew."""
     root = tmp_path / "assets"
     for part in ("bundled", "samples"):
@@ -158,7 +157,7 @@ def test_closes_of_other_weights_are_no_expectation(engine, monkeypatch, tmp_pat
     stored.write_text(stored.read_text().replace('"revision": "', '"revision": "0'))
     monkeypatch.setattr(system, "_INSTALLED", tmp_path / "none")
     monkeypatch.setattr(system, "_CHECKOUT", root)
-    tested = run_self_test(engine, "bundled")
+    tested = run_self_test(service, "bundled")
     assert outcomes(tested)[CLOSES] == "failed"
     assert "stored for revision 0" in found(tested, CLOSES)
 
@@ -167,20 +166,20 @@ def test_an_error_nobody_foresaw_is_a_failed_step(tiny):
     def load(name, progress):
         raise ZeroDivisionError("of all things")
 
-    with closing(Engine(load)) as engine:
-        tested = run_self_test(engine, "tiny")
+    with closing(LocalService(load)) as service:
+        tested = run_self_test(service, "tiny")
     assert outcomes(tested)[LOADING] == "failed"
     assert "ZeroDivisionError: of all things" in found(tested, LOADING)
 
 
-def test_a_watcher_ends_the_test(engine):
+def test_a_watcher_ends_the_test(service):
     def stop(n_done):
         raise ForecastCancelled("enough")
 
     with pytest.raises(ForecastCancelled, match="enough"):
-        run_self_test(engine, "bundled", watch=stop)
+        run_self_test(service, "bundled", watch=stop)
 
 
-def test_an_unknown_model_is_answered_with_the_known_ones(engine):
+def test_an_unknown_model_is_answered_with_the_known_ones(service):
     with pytest.raises(InvalidRequest, match="bundled, mini, small, base"):
-        run_self_test(engine, "large")
+        run_self_test(service, "large")

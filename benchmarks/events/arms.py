@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kronos.context import CLOSE, Context
 from kronos.forecast import SamplingParameters
-from kronos.forecasters.inputs import CLOSE, Context
 from kronos.forecasters.kronos import KronosPredictor
 from kronos.forecasters.paths import PRICE_FLOOR, anchor_factor
 from kronos.training.corpus import Corpus, SeriesInfo

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from kronos.calendars import ALWAYS_OPEN
+from kronos.context import calendar_fields
 from kronos.events import Event
-from kronos.forecasters.inputs import calendar_fields
 from kronos.training.corpus import Corpus, SeriesInfo
 
 __all__ = ["PlantedPlan", "planted_corpus", "planted_events"]

@@ -10,9 +10,9 @@ import pandas as pd
 
 from benchmarks.events.arms import Fan, Origin, Sampling
 from benchmarks.events.bootstrap import Figure, bootstrap
+from kronos.context import CLOSE
 from kronos.evaluation.cone import cone_scale, ewma_volatility
 from kronos.evaluation.scores import score_paths
-from kronos.forecasters.inputs import CLOSE
 from kronos.training.corpus import Corpus
 
 __all__ = ["ARMS", "compare", "score_windows", "verdict"]

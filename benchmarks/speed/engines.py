@@ -18,10 +18,10 @@ from safetensors.torch import load_file
 
 from benchmarks.speed.memory import MemoryGrowth
 from benchmarks.speed.workload import Workload
+from kronos.context import Context, as_times, calendar_fields, read_context
 from kronos.decoding.decoder import Decoder, generate
 from kronos.decoding.sequence import TokenContext, TokenSequence
 from kronos.forecast import Progress, SamplingParameters
-from kronos.forecasters.inputs import Context, as_times, calendar_fields, read_context
 from kronos.forecasters.kronos import KronosPredictor
 from kronos.nn.checkpoint import CONFIG_NAME, WEIGHTS_NAME, load_model, load_tokenizer
 

@@ -114,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
     from kronos import models
     from kronos.portfolio import Market, backtest
     from kronos.portfolio.export import curves_csv, result_json, summary_text, trades_csv
-    from kronos.serving.service import new_engine
+    from kronos.serving.service import LocalService
     from kronos.store import open_store
 
     plan = _plan(args)
@@ -123,11 +123,11 @@ def run(args: argparse.Namespace) -> int:
     market = Market.of(read_universe(args, _history_from(args)), limit=limit)
     folder = None if args.no_cache else user_cache("backtests")
     with (
-        closing(new_engine(args.device)) as engine,
+        closing(LocalService(device=args.device)) as service,
         ProgressLine("forecasting, window") as progress,
     ):
         result = backtest(
-            engine,
+            service,
             market,
             plan,
             cache_folder=folder,

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kronos.cli.terminal import ProgressLine, write_text
 from kronos.cli.train import add_data_arguments, data_config, date_of
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
-__all__ = ["add_parser", "run", "table_text"]
+    from kronos.context import Context
+    from kronos.forecast import SamplingParameters
+    from kronos.forecasters.base import Samples
+    from kronos.request import ModelFacts
+    from kronos.serving.service import ForecastService
+
+__all__ = ["add_parser", "run", "sampler", "table_text"]
 
 _EPILOG = """\
 Every held-out series gives a few windows. The model forecasts the close of the next 24 bars; the
@@ -66,11 +75,12 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Scores and prints the table; see `kronos.cli`."""
-    from kronos.serving.service import engine, engine_sample, longest_context
+    from kronos.serving.service import service
     from kronos.training.corpus import load_corpus
     from kronos.training.held_out import EvaluationPlan, evaluate
 
-    lookback = args.lookback or longest_context(engine(), args.model, args.horizon)
+    facts = service().facts(args.model)
+    lookback = args.lookback or facts.context_length(sys.maxsize, args.horizon)
     plan = EvaluationPlan(
         lookback=lookback,
         horizon=args.horizon,
@@ -89,11 +99,42 @@ def run(args: argparse.Namespace) -> int:
         since=date_of(args.since, "--since"),
     )
     with ProgressLine("scoring windows") as progress:
-        scores = evaluate(engine_sample(engine(), args.model), corpus, plan, progress)
+        scores = evaluate(sampler(service(), facts), corpus, plan, progress)
     if args.scores:
         write_text(args.scores, scores.to_csv(index=False))
     write_text(args.output, table_text(scores))
     return 0
+
+
+def sampler(service: ForecastService, facts: ModelFacts) -> Callable[..., Samples]:
+    """Paths of many contexts by way of a service, behind everybody who waits.
+
+    Args:
+        service: Draws the paths.
+        facts: What is known of the model.
+    """
+    from kronos.serving.jobs import Priority
+    from kronos.serving.requests import SampleRequest
+
+    def sample(
+        contexts: Sequence[Context],
+        futures: Sequence[np.ndarray],
+        sampling: SamplingParameters,
+        *,
+        events: Sequence[np.ndarray | None] | None = None,
+    ) -> Samples:
+        request = SampleRequest(
+            facts.model,
+            facts.revision,
+            tuple(contexts),
+            tuple(futures),
+            sampling,
+            None if events is None else tuple(events),
+        )
+        samples: Samples = service.run(request, priority=Priority.BATCH)
+        return samples
+
+    return sample
 
 
 def table_text(scores: pd.DataFrame) -> str:

@@ -14,6 +14,7 @@ from kronos.forecasters.baselines import BASELINES
 from kronos.system import collector_paused
 
 if TYPE_CHECKING:
+    from kronos.forecast import Forecast
     from kronos.serving.jobs import JobStatus
 
 __all__ = ["add_data_options", "add_parser", "run"]
@@ -167,12 +168,13 @@ def run(args: argparse.Namespace) -> int:
     with collector_paused():
         from kronos.calendars.future import MAX_HORIZON
         from kronos.calibration import calibrate, calibration_status, load_state
-        from kronos.cli.forecast_input import read_request
-        from kronos.ensemble import market_of
+        from kronos.cli.forecast_input import read_bars
+        from kronos.events import event_inputs, load_events
         from kronos.export import forecast_json, paths_csv, quantiles_csv
         from kronos.forecast import SamplingParameters
+        from kronos.request import ForecastRequest
         from kronos.serving.engine import SAMPLING
-        from kronos.serving.service import forecast_request, new_engine
+        from kronos.serving.service import LocalService
         from kronos.store import open_store
 
     # Mistakes in the options are told before the file is read or the model loaded.
@@ -184,17 +186,9 @@ def run(args: argparse.Namespace) -> int:
     if not 1 <= args.horizon <= MAX_HORIZON:
         raise InvalidRequest(f"--horizon must be from 1 to {MAX_HORIZON:,}, found {args.horizon}.")
     store = open_store(args.store) if args.save else None
-    request = read_request(args)
-    asked = forecast_request(
-        args.model,
-        request.context,
-        request.future,
-        sampling,
-        lookback=args.lookback,
-        market=market_of(request.candles),
-    )
+    bars = read_bars(args, horizon=args.horizon)
     with (
-        closing(new_engine(args.device)) as engine,
+        closing(LocalService(device=args.device)) as service,
         ProgressLine(f"loading {args.model}", in_bytes=True) as loading,
         ProgressLine("forecasting, step") as drawing,
     ):
@@ -203,19 +197,28 @@ def run(args: argparse.Namespace) -> int:
             line = drawing if status.stage == SAMPLING else loading
             line(status.done, status.total)
 
-        forecast = engine.run("forecast", asked, owner="command line", watch=watch)
+        facts = service.facts(args.model)
+        request = ForecastRequest.of_candles(
+            bars.known,
+            facts,
+            horizon=args.horizon,
+            sampling=sampling,
+            lookback=args.lookback,
+            events=event_inputs(load_events(), bars.candles) if facts.reads_events else None,
+        )
+        forecast: Forecast = service.run(request, watch=watch)
     shown = forecast
     if args.calibrated:
         calibration = load_state()
         if not args.quiet:
-            print(calibration_status(calibration, forecast, request.candles).words, file=sys.stderr)
-        shown = calibrate(forecast, request.candles, calibration)
+            print(calibration_status(calibration, forecast, bars.candles).words, file=sys.stderr)
+        shown = calibrate(forecast, bars.candles, calibration)
     render = forecast_json if args.format == "json" else quantiles_csv
     if args.paths_out:
-        write_text(args.paths_out, paths_csv(request.candles, shown))
-    write_text(args.output, render(request.candles, shown))
+        write_text(args.paths_out, paths_csv(bars.candles, shown))
+    write_text(args.output, render(bars.candles, shown))
     if store is not None:
-        saved = store.save(forecast, request.candles)
+        saved = store.save(forecast, bars.candles)
         if not args.quiet:
             state = "saved" if saved.is_new else "saved before"
             print(f"{state} as {saved.id[:16]} in {store.address}", file=sys.stderr)

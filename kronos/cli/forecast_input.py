@@ -1,4 +1,4 @@
-"""What `kronos forecast` is asked to forecast: the bars of the file, cut at the origin."""
+"""The bars of a command's CSV file, cut at the origin."""
 
 from __future__ import annotations
 
@@ -9,33 +9,35 @@ from pathlib import Path
 
 import pandas as pd
 
-from kronos.calendars import calendar_note, future_timestamps
+from kronos.calendars import calendar_note
 from kronos.candles import Candles
 from kronos.cli.terminal import read_bytes
 from kronos.errors import InvalidRequest
 
-__all__ = ["Request", "read_request"]
+__all__ = ["FileBars", "read_bars"]
 
 _MIN_BARS = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Request:
-    """What is forecast.
+class FileBars:
+    """The bars of a file.
 
     Attributes:
-        candles: The bars of the file.
-        context: Bars up to the origin, indexed on the exchange's clock.
-        future: (H,) times to forecast, on the exchange's clock.
+        candles: All of them.
+        known: Those up to the origin.
     """
 
     candles: Candles
-    context: pd.DataFrame
-    future: pd.DatetimeIndex
+    known: Candles
 
 
-def read_request(args: argparse.Namespace) -> Request:
-    """Reads the file and tells on stderr how it was understood, unless --quiet.
+def read_bars(args: argparse.Namespace, *, horizon: int = 1) -> FileBars:
+    """Read the file, and say on stderr how it was understood, unless --quiet.
+
+    Args:
+        args: Options of `add_data_options`, with `file` and `quiet`.
+        horizon: Bars that are going to be forecast; a note says where holidays are not recorded.
 
     Raises:
         InvalidCandles: The file cannot be used; the message names the row and column.
@@ -64,25 +66,19 @@ def read_request(args: argparse.Namespace) -> Request:
             f"--origin {args.origin} lies behind the last bar of {name}, {stamps[-1]}. Leave it "
             "out to forecast from there."
         )
-    context = bars[stamps <= origin]
-    if len(context) < _MIN_BARS:
+    n_known = int((stamps <= origin).sum())
+    if n_known < _MIN_BARS:
         raise InvalidRequest(
-            f"--origin {args.origin} leaves {len(context)} bars of {name} to read; the first bar "
+            f"--origin {args.origin} leaves {n_known} bars of {name} to read; the first bar "
             f"is at {bars.index[0]}. Choose a later time."
         )
-    future = future_timestamps(
-        stamps[stamps <= origin],
-        args.horizon,
-        interval=candles.interval,
-        calendar=candles.calendar,
-        zone=candles.zone,
-    )
+    known = candles.slice(None, n_known)
     notes = reading.report.lines()
-    if note := calendar_note(candles.calendar, future[-1]):
+    if note := calendar_note(candles.calendar, known.future(horizon)[-1]):
         notes.append(note)
     if not args.quiet:
         print("\n".join(notes), file=sys.stderr)
-    return Request(candles, context, future.tz_convert(candles.zone))
+    return FileBars(candles, known)
 
 
 def _origin(text: str, candles: Candles) -> pd.Timestamp:

@@ -98,13 +98,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _test(args: argparse.Namespace) -> int:
     from kronos.self_test import TITLES, run_self_test
-    from kronos.serving.service import new_engine
+    from kronos.serving.service import LocalService
 
     with (
-        closing(new_engine(args.device)) as engine,
+        closing(LocalService(device=args.device)) as service,
         ProgressLine(f"testing {args.name}, step") as progress,
     ):
-        tested = run_self_test(engine, args.name, watch=lambda n: progress(n + 1, len(TITLES)))
+        tested = run_self_test(service, args.name, watch=lambda n: progress(n + 1, len(TITLES)))
     write_text(None, _report(tested))
     if tested.is_passed:
         return 0

@@ -77,10 +77,10 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Generates and compares; see `kronos.cli`."""
     from kronos import models
-    from kronos.cli.forecast_input import read_request
+    from kronos.cli.forecast_input import read_bars
     from kronos.export import candles_csv
-    from kronos.serving.service import new_engine
-    from kronos.synthetic import SyntheticPlan, begin_series, made_series, realism
+    from kronos.serving.service import LocalService
+    from kronos.synthetic import SyntheticPlan, made_series, realism, series_request
     from kronos.synthetic.export import report_json, report_text
 
     if args.series > 1 and args.output is None:
@@ -95,20 +95,17 @@ def run(args: argparse.Namespace) -> int:
         top_p=top_p,
         lookback=args.lookback,
     )
-    args.horizon = 1
-    asked = read_request(args)
-    source = asked.candles.slice(0, len(asked.context))
+    source = read_bars(args).known
     with (
-        closing(new_engine(args.device)) as engine,
+        closing(LocalService(device=args.device)) as service,
         ProgressLine("making bars, step") as progress,
     ):
 
         def watch(status: JobStatus) -> None:
             progress(status.done, status.total)
 
-        forecast = engine.run(
-            "synthesize", begin_series(source, plan), owner="command line", watch=watch
-        )
+        request = series_request(source, plan, service.facts(plan.model))
+        forecast = service.run(request, watch=watch)
     series = made_series(source, forecast)
     report = realism(source, series, seed=plan.seed) if args.report or not args.quiet else None
     if args.series == 1:

@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     import pandas as pd
 
     from kronos.forecast import SamplingParameters
-    from kronos.serving.service import new_engine
+    from kronos.serving.service import LocalService
     from kronos.store import open_store
     from kronos.walk_forward import WalkPlan, walk_forward
     from kronos.walk_forward.plan import PATHS
@@ -110,10 +110,12 @@ def run(args: argparse.Namespace) -> int:
     series = _series(args)
     started = time.monotonic()
     with (
-        closing(new_engine(args.device)) as engine,
+        closing(LocalService(device=args.device)) as service,
         ProgressLine("windows", tells_time=True) as progress,
     ):
-        report = walk_forward(engine, store, series, plan, progress=progress, paths=args.keep_paths)
+        report = walk_forward(
+            service, store, series, plan, progress=progress, paths=args.keep_paths
+        )
     print(_told(report, time.monotonic() - started, store.address), file=sys.stderr)
     return 0
 

@@ -1,13 +1,12 @@
 """Several models as one: fans averaged level by level, with weights learned from their record.
 
-    market.py     the facts of an instrument that the weights depend on
     weights.py    the weights in use: their features, their files
     fan.py        one fan from several
     predictor.py  the ensemble as a forecaster
     record.py     the forecasts of all members for the same outcomes, from the store
     learning.py   weights learned from that record, and a trial of them
 
-The first four forecast, and know nothing of the store. The reasons are in
+The first three forecast, and know nothing of the store. The reasons are in
 docs/adr/0017-ensemble.md. Importing this package imports neither LightGBM nor torch.
 """
 
@@ -15,12 +14,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kronos.ensemble.market import Market, market_of
+from kronos.request import Market, market_of
 
 if TYPE_CHECKING:
     import torch
 
-    from kronos.ensemble.predictor import EnsemblePredictor
+    from kronos.ensemble.predictor import EnsembleForecaster
     from kronos.models.hub import Progress
 
 __all__ = ["Market", "load_ensemble", "market_of"]
@@ -28,7 +27,7 @@ __all__ = ["Market", "load_ensemble", "market_of"]
 
 def load_ensemble(
     *, device: str | torch.device | None = None, progress: Progress | None = None
-) -> EnsemblePredictor:
+) -> EnsembleForecaster:
     """The ensemble of this machine: its members, loaded, and the weights in use.
 
     Args:
@@ -40,7 +39,7 @@ def load_ensemble(
         CheckpointError: A member cannot be used.
     """
     from kronos import models
-    from kronos.ensemble.predictor import EnsemblePredictor
+    from kronos.ensemble.predictor import EnsembleForecaster
     from kronos.ensemble.weights import load_weights
     from kronos.forecasters import baselines
 
@@ -51,4 +50,4 @@ def load_ensemble(
         else models.load(name, device=device, dtype="fastest", progress=progress)
         for name in weights.members
     ]
-    return EnsemblePredictor(weights, predictors)
+    return EnsembleForecaster(weights, predictors)

@@ -1,126 +1,104 @@
-"""EnsemblePredictor: candles in, the weighted fan of all members out."""
+"""EnsembleForecaster: candles in, the weighted fan of all members out."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from kronos.calibration.state import bucket_of
-from kronos.decoding.drawing import Drawing
+from kronos.context import CLOSE, Context
 from kronos.ensemble.fan import combine
-from kronos.ensemble.market import Market
 from kronos.ensemble.weights import EnsembleWeights, features
 from kronos.errors import InvalidRequest
-from kronos.evaluation.cone import cone_scale, recent_volatility
+from kronos.evaluation.cone import VOLATILITY_BARS, cone_scale, recent_volatility
 from kronos.evaluation.scores import LEVELS
 from kronos.events.bars import event_days
 from kronos.forecast import Forecast, SamplingParameters
-from kronos.forecasters.inputs import Stamps
+from kronos.forecasters.base import Forecaster, Pending, Placement, Samples
 from kronos.models import ENSEMBLE
+from kronos.request import ForecastRequest, Market, ModelFacts
 
-__all__ = ["EnsemblePredictor"]
+__all__ = ["EnsembleForecaster", "ensemble_facts"]
 
 
-class EnsemblePredictor:
-    """Several forecasters asked at once, with the interface of each of them.
+def ensemble_facts(weights: EnsembleWeights, members: Sequence[ModelFacts]) -> ModelFacts:
+    """What a request needs to know of an ensemble.
+
+    Args:
+        weights: Members, and how much each counts.
+        members: (M,) facts of the members, in the order of the weights.
+    """
+    return ModelFacts(
+        model=ENSEMBLE,
+        name=ENSEMBLE,
+        revision=weights.revision,
+        least=2,
+        most=max(each.most for each in members),
+        reads_events=any(each.reads_events for each in members),
+        history=VOLATILITY_BARS,
+        members=tuple(members),
+    )
+
+
+class EnsembleForecaster(Forecaster):
+    """Several forecasters as one: the average of their fans, level by level.
 
     All draw with the same seed. One member at most draws step by step, in the engine's own time;
-    the others answer at the end.
+    the others compute at the end. Each member gets the request that it would get alone.
 
     Attributes:
         name: "ensemble".
         revision: Digest of members and weights.
         weights: Members, and how much each counts.
         decoder: That of the member that draws step by step; None without one.
-        reads_events: False; the weights know of scheduled releases, the members are told nothing.
-        reads_market: True; `begin` can be told of what the bars are.
     """
 
     name = ENSEMBLE
-    reads_events = False
-    reads_market = True
 
-    def __init__(self, weights: EnsembleWeights, predictors: Sequence[Any]) -> None:
+    def __init__(self, weights: EnsembleWeights, members: Sequence[Forecaster]) -> None:
         """Args:
         weights: Members, and how much each counts.
-        predictors: (M,) the members, loaded.
+        members: (M,) the members, loaded.
 
         Raises:
             InvalidRequest: More than one of them draws step by step.
         """
-        stepping = [each.decoder for each in predictors if each.decoder is not None]
+        stepping = [each.decoder for each in members if each.decoder is not None]
         if len(stepping) > 1:
             raise InvalidRequest("An ensemble can have one member that draws step by step.")
         self.weights = weights
         self.revision = weights.revision
         self.decoder = stepping[0] if stepping else None
-        self._predictors = list(predictors)
+        self._members = list(members)
+
+    @property
+    def facts(self) -> ModelFacts:
+        """See `Forecaster.facts`."""
+        return ensemble_facts(self.weights, [each.facts for each in self._members])
 
     @property
     def n_bytes(self) -> int:
         """Memory of all members' weights."""
-        return sum(each.n_bytes for each in self._predictors)
+        return sum(each.n_bytes for each in self._members)
 
     @property
-    def placement(self) -> Any:
+    def placement(self) -> Placement | None:
         """Where the member that draws step by step computes."""
-        found = [getattr(each, "placement", None) for each in self._predictors]
+        found = (each.placement for each in self._members)
         return next((place for place in found if place is not None), None)
 
-    def begin(
-        self,
-        df: pd.DataFrame,
-        *,
-        y_timestamp: Stamps,
-        x_timestamp: Stamps | None = None,
-        sampling: SamplingParameters,
-        lookback: int | None = None,
-        anchor: bool = True,
-        events: np.ndarray | None = None,
-        market: Market | None = None,
-    ) -> Drawing:
-        """What is asked of every member; see `KronosPredictor.begin`.
-
-        Args:
-            df: Bars.
-            y_timestamp: Times of the bars to forecast.
-            x_timestamp: Times of the bars.
-            sampling: T, top_p and top_k must leave everything as it is.
-            lookback: Most bars that a member reads; None for what suits each.
-            anchor: As for `KronosPredictor.begin`.
-            events: None.
-            market: What the bars are of; without it the weights are equal.
-
-        Raises:
-            InvalidCandles: A member cannot use the candles.
-            InvalidRequest: A parameter is out of range.
-        """
+    def prepare(self, request: ForecastRequest) -> Pending[Forecast]:
+        """See `Forecaster.prepare`; without a market the weights are equal."""
         started = time.perf_counter()
-        drawings = []
-        for each in self._predictors:
-            wish = None
-            if lookback is not None:
-                wish = min(lookback, each.context_length(len(df), len(y_timestamp)))
-            drawings.append(
-                each.begin(
-                    df,
-                    x_timestamp=x_timestamp,
-                    y_timestamp=y_timestamp,
-                    sampling=sampling,
-                    lookback=wish,
-                    anchor=anchor,
-                    events=events,
-                )
-            )
+        pending = [each.prepare(request.for_member(each.facts)) for each in self._members]
 
-        def finish() -> Forecast:
-            forecasts: list[Forecast] = [drawing.finish() for drawing in drawings]
-            found = self._weights(forecasts, df, market)
+        def result() -> Forecast:
+            forecasts = [each.result() for each in pending]
+            found = self._weights(forecasts, request)
             widest = max(forecasts, key=lambda each: each.n_context)
             return replace(
                 forecasts[0],
@@ -130,41 +108,38 @@ class EnsemblePredictor:
                 context_hash=widest.context_hash,
                 n_context=widest.n_context,
                 seconds=time.perf_counter() - started,
+                events_hash=request.events_sha256,
                 members=tuple(forecasts),
                 weights=dict(zip(self.weights.members, map(tuple, found.T.tolist()), strict=True)),
+                request_hash=request.digest,
             )
 
-        return Drawing([series for each in drawings for series in each.series], finish)
+        return Pending([series for each in pending for series in each.sequences], result)
 
-    def context_length(self, n_bars: int, horizon: int, lookback: int | None = None) -> int:
-        """Most bars that a member reads of `n_bars`."""
-        read = max(each.context_length(n_bars, horizon) for each in self._predictors)
-        return read if lookback is None else min(read, lookback)
+    def prepare_samples(
+        self,
+        contexts: Sequence[Context],
+        futures: Sequence[np.ndarray],
+        sampling: SamplingParameters,
+        *,
+        events: Sequence[np.ndarray | None] | None = None,
+    ) -> Pending[Samples]:
+        """Refuse: the weights depend on a market, which bare contexts have none of.
 
-    def forecast(self, df: pd.DataFrame, **asked: Any) -> Forecast:
-        """As `BaselinePredictor.forecast`, with `market` as for `begin`; the series are drawn here.
-
-        Args:
-            df: Bars.
-            asked: y_timestamp, and optionally x_timestamp, T, top_p, top_k, sample_count, seed,
-                lookback and market.
+        Raises:
+            InvalidRequest: Always.
         """
-        names = ("T", "top_p", "top_k", "sample_count", "seed")
-        given = {name: asked.pop(name) for name in names if name in asked}
-        drawing = self.begin(df, sampling=SamplingParameters(**given), **asked)
-        if self.decoder is not None:
-            from kronos.decoding.decoder import generate
+        raise InvalidRequest(
+            "An ensemble is not evaluated on bare contexts. Evaluate its members, or walk it "
+            "forward: kronos walk-forward --model ensemble."
+        )
 
-            generate(self.decoder, drawing.series, None)
-        result: Forecast = drawing.finish()
-        return result
-
-    def _weights(
-        self, forecasts: Sequence[Forecast], df: pd.DataFrame, market: Market | None
-    ) -> np.ndarray:
+    def _weights(self, forecasts: Sequence[Forecast], request: ForecastRequest) -> np.ndarray:
         """(H, M) weights at every step."""
         horizon, n_members = forecasts[0].horizon, len(forecasts)
-        facts = None if market is None else _facts(forecasts[0], df, market)
+        facts = None
+        if request.market is not None:
+            facts = _facts(forecasts[0], request.bars[:, CLOSE], request.market)
         if facts is None or self.weights.learned is None:
             return np.full((horizon, n_members), 1.0 / n_members)
         scale = facts["scale"].to_numpy()
@@ -176,9 +151,9 @@ class EnsemblePredictor:
         return self.weights.of(facts["asset_class"].to_numpy(), inputs)
 
 
-def _facts(forecast: Forecast, df: pd.DataFrame, market: Market) -> pd.DataFrame | None:
+def _facts(forecast: Forecast, closes: np.ndarray, market: Market) -> pd.DataFrame | None:
     """The facts of `features` for every step; None where there is no volatility to measure by."""
-    sigma = recent_volatility(df["close"].to_numpy(dtype=float))
+    sigma = recent_volatility(closes)
     if sigma is None:
         return None
     steps = np.arange(1, forecast.horizon + 1)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 DECAY = 0.94
 WARMUP = 20
-_BARS = 500
+VOLATILITY_BARS = 500
 """Bars read for the volatility at an origin; weights of older ones are nil."""
 
 
@@ -46,7 +46,7 @@ def origin_volatility(candles: Candles, origin: pd.Timestamp) -> float | None:
 def recent_volatility(closes: np.ndarray) -> float | None:
     """Volatility of one bar at the end of closes (T,); None where they are too few or still."""
     try:
-        return ewma_volatility(closes[-_BARS:]) or None
+        return ewma_volatility(closes[-VOLATILITY_BARS:]) or None
     except InvalidCandles:
         return None
 

@@ -39,6 +39,7 @@ __all__ = [
     "FOMC_CYCLE_DAYS",
     "N_BEFORE",
     "N_CHANNELS",
+    "US_KINDS",
     "event_channels",
     "hawkish_scores",
     "surprise_scores",
@@ -61,7 +62,8 @@ FOMC_CYCLE_DAYS = 56.0
 CPI_CYCLE_DAYS = 42.0
 """Longest usual time between two releases: six weeks."""
 
-_US_KINDS = ("fomc", "cpi", "nfp", "gdp", "pce")
+US_KINDS = ("fomc", "cpi", "nfp", "gdp", "pce")
+"""Releases of the United States, which set a channel for every instrument."""
 _DAY = pd.Timedelta(days=1).value
 
 
@@ -118,9 +120,9 @@ def _tell_events(
     """Writes channels 0 to 13."""
     of_us = {
         kind: [event for event in events if event.kind == kind and event.region == "US"]
-        for kind in _US_KINDS
+        for kind in US_KINDS
     }
-    for channel, kind in enumerate(_US_KINDS):
+    for channel, kind in enumerate(US_KINDS):
         out[:, channel] = view.flags(of_us[kind])
     out[:, 5] = view.scores(of_us["cpi"], surprise_scores(of_us["cpi"]))
     out[:, 6] = view.scores(of_us["fomc"], hawkish_scores(of_us["fomc"]))

@@ -8,33 +8,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
-import pandas as pd
 import torch
 
+from kronos.context import CLOSE, PRICES, Context, calendar_fields
 from kronos.decoding.cuda import StaticDecoder
-from kronos.decoding.decoder import Decoder, generate
+from kronos.decoding.decoder import Decoder
 from kronos.decoding.detokenize import decode_paths
-from kronos.decoding.drawing import Drawing
 from kronos.decoding.sequence import TokenContext, TokenSequence
 from kronos.errors import InvalidRequest
-from kronos.forecast import Forecast, Progress, SamplingParameters, whole_number
-from kronos.forecasters.base import Placement
-from kronos.forecasters.event_rows import event_rows, rows_sha256
-from kronos.forecasters.inputs import (
-    CLOSE,
-    PRICES,
-    Context,
-    Stamps,
-    calendar_fields,
-    read_question,
-)
+from kronos.forecast import Forecast, Progress, SamplingParameters
+from kronos.forecasters.base import Forecaster, Pending, Placement, Samples
 from kronos.forecasters.paths import anchor_factor, make_valid
 from kronos.forecasters.upstream import UpstreamCalls
 from kronos.nn.model import Kronos
 from kronos.nn.tokenizer import KronosTokenizer
+from kronos.request import ForecastRequest, ModelFacts
 
 COMPILED_FROM = 3_000_000
 """Parameters from which decoding on a processor is compiled. The compiler takes most of a second
@@ -42,7 +32,7 @@ to import: a smaller model has answered by then. The choice depends on the model
 decoders round differently, and a seed gives the same paths on every run."""
 
 
-class KronosPredictor(UpstreamCalls):
+class KronosPredictor(Forecaster, UpstreamCalls):
     """A model, its tokenizer and a device, ready to forecast candles."""
 
     def __init__(
@@ -93,132 +83,41 @@ class KronosPredictor(UpstreamCalls):
         self.revision = revision
         self.lookback = lookback
 
-    def forecast(
-        self,
-        df: pd.DataFrame,
-        *,
-        y_timestamp: Stamps,
-        x_timestamp: Stamps | None = None,
-        T: float = 1.0,
-        top_p: float = 1.0,
-        top_k: int = 0,
-        sample_count: int = 100,
-        seed: int = 0,
-        lookback: int | None = None,
-        anchor: bool = True,
-        events: np.ndarray | None = None,
-        progress: Progress | None = None,
-    ) -> Forecast:
-        """Samples futures and returns every path.
-
-        Tokens are coarse: the last candle itself decodes to a close a little off. With
-        `anchor`, all prices of all paths are multiplied by last close / decoded last close, so
-        that the fan starts where the market is. `predict` never anchors.
-
-        Candles are made valid where sampling left them invalid: high becomes the largest and
-        low the smallest of the four prices, prices have a floor of 0.1% of the last close,
-        negative volume and amount become 0, and data without volume gets none. Values that
-        are valid are left as decoded.
-
-        Args:
-            df: Bars with open, high, low, close and, if there are, volume and amount.
-            y_timestamp: (H,) times of the bars to forecast. Calendar fields are read off the
-                wall clock: pass times in the exchange's own zone.
-            x_timestamp: Times of the bars; the index of `df` when None.
-            T: Temperature; 0 is greedy.
-            top_p: Nucleus mass kept.
-            top_k: Most likely tokens kept; 0 keeps all.
-            sample_count: Number of paths N.
-            seed: The same seed gives the same paths.
-            lookback: Bars read. None takes the checkpoint's recommendation, or all that leave
-                room for the horizon within max_context.
-            anchor: Whether to anchor.
-            events: (len(df) + H, 20) event channels, as from `kronos.events.event_channels`: a
-                row for each bar of `df`, read or not, then for each time to forecast. For models
-                with an event embedding only (`reads_events`); None tells nothing of events.
-            progress: Called after every step; may raise ForecastCancelled.
-
-        Raises:
-            InvalidCandles: The candles or times cannot be used.
-            InvalidRequest: A parameter is out of range.
-        """
-        drawing = self.begin(
-            df,
-            y_timestamp=y_timestamp,
-            x_timestamp=x_timestamp,
-            sampling=SamplingParameters(T, top_p, top_k, sample_count, seed),
-            lookback=lookback,
-            anchor=anchor,
-            events=events,
+    @property
+    def facts(self) -> ModelFacts:
+        """See `Forecaster.facts`; context and horizon share the window."""
+        return ModelFacts(
+            model=self.name,
+            name=self.name,
+            revision=self.revision,
+            least=2,
+            most=self.max_context,
+            advised=self.lookback,
+            shares_window=True,
+            reads_events=self.reads_events,
         )
-        generate(self.decoder, drawing.series, progress)
-        return drawing.finish()
 
-    def begin(
-        self,
-        df: pd.DataFrame,
-        *,
-        y_timestamp: Stamps,
-        x_timestamp: Stamps | None = None,
-        sampling: SamplingParameters,
-        lookback: int | None = None,
-        anchor: bool = True,
-        events: np.ndarray | None = None,
-    ) -> Drawing:
-        """The first part of `forecast`: what is asked, checked, and the context as tokens.
-
-        Returns:
-            One series to draw, and a finish that returns the `Forecast`.
-        """
+    def prepare(self, request: ForecastRequest) -> Pending[Forecast]:
+        """See `Forecaster.prepare`; one sequence is to be drawn."""
         started = time.perf_counter()
-        asked = read_question(
-            df,
-            x_timestamp=x_timestamp,
-            y_timestamp=y_timestamp,
-            context_length=partial(self.context_length, lookback=lookback),
-        )
-        context, fields = asked.context, calendar_fields(asked.future)
-        told = self._told(events, len(df), context, len(fields))
-        continuation = self._continuation(context, fields, sampling, told)
+        context, rows = self._read(request)
+        fields = calendar_fields(request.future)
+        sequence = self._sequence(context, fields, request.sampling, rows)
 
-        def finish() -> Forecast:
-            values, last = self._candles(context, continuation)
+        def result() -> Forecast:
+            values, last = self._candles(context, sequence)
             last_close = float(context.values[-1, CLOSE])
-            factor = anchor_factor(last_close, float(last[CLOSE])) if anchor else 1.0
+            factor = anchor_factor(last_close, float(last[CLOSE])) if request.anchor else 1.0
             values[..., PRICES] *= factor
-            return Forecast(
-                paths=make_valid(values, context),
-                timestamps=asked.future,
-                origin=asked.origin,
-                last_close=last_close,
-                parameters=sampling,
-                model_name=self.name,
-                model_revision=self.revision,
-                context_hash=context.sha256(),
-                n_context=len(context.values),
+            return self._forecast(
+                request,
+                context,
+                make_valid(values, context),
+                time.perf_counter() - started,
                 anchor_factor=factor,
-                seconds=time.perf_counter() - started,
-                events_hash=None if told is None else rows_sha256(told),
             )
 
-        return Drawing([continuation], finish)
-
-    def context_length(self, n_bars: int, horizon: int, lookback: int | None = None) -> int:
-        """Number of bars `forecast` reads of `n_bars`, for a horizon and an optional wish.
-
-        Raises:
-            InvalidRequest: The wish is no whole number from 2 to max_context.
-        """
-        if lookback is None:
-            room = max(2, self.max_context - horizon)
-            lookback = min(self.lookback or room, room)
-        lookback = whole_number(lookback, "lookback")
-        if not 2 <= lookback <= self.max_context:
-            raise InvalidRequest(
-                f"lookback must be from 2 to {self.max_context} bars for {self.name}, "
-                f"found {lookback}."
-            )
-        return min(lookback, n_bars)
+        return Pending([sequence], result)
 
     def sample(
         self,
@@ -246,34 +145,33 @@ class KronosPredictor(UpstreamCalls):
         Raises:
             InvalidRequest: A context is longer than max_context, or events cannot be used.
         """
-        drawing = self.begin_samples(contexts, futures, sampling, events=events)
-        generate(self.decoder, drawing.series, progress)
-        return drawing.finish()
+        pending = self.prepare_samples(contexts, futures, sampling, events=events)
+        return self._draw(pending, progress)
 
-    def begin_samples(
+    def prepare_samples(
         self,
         contexts: Sequence[Context],
         futures: Sequence[np.ndarray],
         sampling: SamplingParameters,
         *,
         events: Sequence[np.ndarray | None] | None = None,
-    ) -> Drawing:
-        """The first part of `sample`: series to draw, and a finish that returns its answer."""
+    ) -> Pending[Samples]:
+        """See `Forecaster.prepare_samples`; the last candles are as decoded."""
         given = [None] * len(contexts) if events is None else events
-        series = []
+        sequences = []
         for context, fields, rows in zip(contexts, futures, given, strict=True):
-            told = self._told(rows, len(context.values), context, len(fields))
-            series.append(self._continuation(context, fields, sampling, told))
+            read = self._event_rows(rows, context, len(fields))
+            sequences.append(self._sequence(context, fields, sampling, read))
 
-        def finish() -> tuple[np.ndarray, np.ndarray]:
-            candles = [self._candles(*pair) for pair in zip(contexts, series, strict=True)]
+        def result() -> Samples:
+            candles = [self._candles(*pair) for pair in zip(contexts, sequences, strict=True)]
             return np.stack([p for p, _ in candles]), np.stack([last for _, last in candles])
 
-        return Drawing(series, finish)
+        return Pending(list(sequences), result)
 
     @property
     def reads_events(self) -> bool:
-        """Whether the model has an event embedding, so that it can be told of events."""
+        """Whether the model has an event embedding."""
         return self.model.event_emb is not None
 
     @property
@@ -293,26 +191,13 @@ class KronosPredictor(UpstreamCalls):
             n_threads=torch.get_num_threads(),
         )
 
-    def _told(
-        self, events: np.ndarray | None, n_bars: int, context: Context, horizon: int
-    ) -> np.ndarray | None:
-        """Event channels (T + H, 20) of the context and the horizon; None where none are given."""
-        if events is None:
-            return None
-        if not self.reads_events:
-            raise InvalidRequest(
-                f"{self.name} was never trained with events and cannot be told of any. Leave "
-                "events out, or load a model that was fine-tuned with them."
-            )
-        return event_rows(events, n_bars=n_bars, n_read=len(context.values), horizon=horizon)
-
     @torch.inference_mode()
-    def _continuation(
+    def _sequence(
         self,
         context: Context,
         future: np.ndarray,
         sampling: SamplingParameters,
-        told: np.ndarray | None,
+        rows: np.ndarray | None,
     ) -> TokenSequence:
         if len(context.values) > self.max_context:
             raise InvalidRequest(
@@ -326,19 +211,17 @@ class KronosPredictor(UpstreamCalls):
             torch.from_numpy(np.ascontiguousarray(fields)).to(self.device)
             for fields in (context.fields, future)
         )
-        events = None if told is None else torch.from_numpy(told).to(self.device)
+        events = None if rows is None else torch.tensor(rows, device=self.device)
         tokens = TokenContext(s1[0], s2[0], stamp, future_stamp, events)
         return TokenSequence(tokens, sampling, max_context=self.max_context)
 
-    def _candles(
-        self, context: Context, continuation: TokenSequence
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _candles(self, context: Context, sequence: TokenSequence) -> tuple[np.ndarray, np.ndarray]:
         """Paths (N, H, 6) and the reconstructed last candle (6,), in the units of the data."""
         z, z_last = decode_paths(
             self.tokenizer,
-            continuation.context,
-            continuation.s1,
-            continuation.s2,
+            sequence.context,
+            sequence.s1,
+            sequence.s2,
             max_context=self.max_context,
         )
         paths, last = (part.double().cpu().numpy() for part in (z, z_last))

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from kronos.context import Context, Stamps, as_times, calendar_fields, read_context
 from kronos.errors import InvalidRequest
 from kronos.forecast import COLUMNS, Progress, SamplingParameters
-from kronos.forecasters.inputs import Context, Stamps, as_times, calendar_fields, read_context
 
 
 class UpstreamCalls(ABC):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kronos.errors import InvalidRequest
+from kronos.errors import CheckpointUnavailable, InvalidRequest
 from kronos.forecasters import baselines
-from kronos.forecasters.chronos import load_chronos, require_package
 from kronos.models import hub
 from kronos.models.checkpoints import weights_digest
 from kronos.models.hub import Progress
@@ -21,9 +21,16 @@ from kronos.system import collector_paused
 if TYPE_CHECKING:
     import torch
 
-    from kronos.forecasters.chronos.predictor import ChronosPredictor
+    from kronos.forecasters.chronos import ChronosForecaster
 
-__all__ = ["ChronosSource", "draws_tokens", "find_chronos", "load_found"]
+__all__ = [
+    "ChronosSource",
+    "draws_tokens",
+    "find_chronos",
+    "has_package",
+    "load_found",
+    "require_package",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,25 @@ def find_chronos(name_or_path: str | os.PathLike[str]) -> ChronosSource | None:
     return ChronosSource(folder=folder) if _is_chronos(folder) else None
 
 
+def has_package() -> bool:
+    """Whether chronos-forecasting is installed; imports nothing."""
+    return find_spec("chronos") is not None
+
+
+def require_package() -> None:
+    """Refuse before anything is downloaded.
+
+    Raises:
+        CheckpointUnavailable: chronos-forecasting is not installed.
+    """
+    if not has_package():
+        raise CheckpointUnavailable(
+            "Chronos-2 computes with the package chronos-forecasting, which is not installed. "
+            "Install it beside this program (pip install 'kronos-fan[chronos]', or "
+            "pip install chronos-forecasting), then start it again."
+        )
+
+
 def draws_tokens(name_or_path: str | os.PathLike[str]) -> bool:
     """Whether temperature, top-p and top-k have something to act on: not with Chronos-2, not with
     a baseline, and not with the ensemble, which has such members."""
@@ -65,7 +91,7 @@ def load_found(
     device: str | torch.device | None,
     max_context: int | None,
     progress: Progress | None,
-) -> ChronosPredictor:
+) -> ChronosForecaster:
     """Loads it, downloaded and verified where need be; raises as `kronos.models.load`."""
     require_package()  # told before half a gigabyte is fetched
     if source.model is not None:
@@ -77,10 +103,11 @@ def load_found(
     else:
         raise InvalidRequest("Neither a name nor a folder of Chronos-2 was given.")
     with collector_paused():
+        from kronos.forecasters.chronos import ChronosForecaster
         from kronos.forecasters.kronos import best_device, usable_device
 
         where = best_device() if device is None else usable_device(device)
-        return load_chronos(
+        return ChronosForecaster.from_folder(
             folder, device=str(where), name=name, revision=revision, max_context=max_context
         )
 

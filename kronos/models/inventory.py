@@ -14,7 +14,6 @@ from kronos.errors import (
     InvalidRequest,
 )
 from kronos.forecasters.baselines import BASELINES
-from kronos.forecasters.chronos import require_package
 from kronos.models import hub
 from kronos.models.adapters import (
     adapter_path,
@@ -33,6 +32,7 @@ from kronos.models.checkpoints import (
     size_of,
     weights_digest,
 )
+from kronos.models.chronos import require_package
 from kronos.models.hub import Progress
 from kronos.models.loading import locate
 from kronos.models.registry import (
@@ -98,7 +98,7 @@ def available() -> list[Entry]:
     """
     models = [_bundled_entry(), *map(_hub_entry, (PUBLISHED | CHRONOS).values())]
     known = {entry.name: entry for entry in models}
-    return [*models, *(_adapter_entry(name, path, known) for name, path in installed().items())]
+    return [*models, *(adapter_entry(name, path, known) for name, path in installed().items())]
 
 
 def install(file: Path, name: str) -> None:
@@ -275,7 +275,7 @@ def _bundled_entry() -> Entry:
     )
 
 
-def _adapter_entry(name: str, path: Path, known: dict[str, Entry]) -> Entry:
+def adapter_entry(name: str, path: Path, known: dict[str, Entry]) -> Entry:
     broken = Entry(name, name, "broken", path.stat().st_size, 0, 0, None, "not known", revision="")
     try:
         facts = read_facts(path)

@@ -85,7 +85,7 @@ def load(
 
     Returns:
         A predictor whose `name` is the model's and whose `revision` is the hub's commit, or, for
-        folders, a digest over all files of weights; of Chronos-2 a `ChronosPredictor`, which has
+        folders, a digest over all files of weights; of Chronos-2 a `ChronosForecaster`, which has
         the same interface.
 
     Raises:

@@ -3,7 +3,7 @@
     market.py     bars of many instruments on one calendar, and when each can be traded
     signals.py    one number an instrument and date, from a forecast or from past bars
     outlooks.py   what signals need of a forecast; kept, so that a stopped run goes on
-    forecasts.py  an outlook for every instrument and rebalance date, by way of the engine
+    forecasts.py  an outlook for every instrument and rebalance date, by way of a service
     rules.py      which instruments are held: top-k with few changes
     book.py       cash, holdings and trades, bar by bar
     measures.py   what a run is judged by

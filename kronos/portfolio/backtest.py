@@ -21,9 +21,9 @@ from kronos.portfolio.plan import WARM_UP, Plan, rebalance_dates
 from kronos.portfolio.rank_ic import RankIC, forward_returns, rank_ic
 from kronos.portfolio.rules import Costs, Rules
 from kronos.portfolio.signals import MOMENTUM, SIGNALS, momentum, signal_of
-from kronos.serving.engine import Engine
+from kronos.request import ModelFacts
 from kronos.serving.jobs import JobStatus
-from kronos.serving.service import ModelFacts, model_facts
+from kronos.serving.service import ForecastService
 
 __all__ = ["BENCHMARK", "STRATEGY", "Backtest", "backtest"]
 
@@ -79,7 +79,7 @@ class Backtest:
 
 
 def backtest(
-    engine: Engine,
+    service: ForecastService,
     market: Market,
     plan: Plan,
     *,
@@ -92,7 +92,7 @@ def backtest(
     """Runs a plan.
 
     Args:
-        engine: Draws the forecasts, like the next arguments as for `survey`.
+        service: Makes the forecasts, like the next arguments as for `survey`.
         market: The bars.
         plan: What is tried.
         cache_folder: Where outlooks are kept.
@@ -107,9 +107,9 @@ def backtest(
     """
     market = _until(market, plan.end)
     dates = rebalance_dates(market, plan)
-    facts = model_facts(engine, plan.model, plan.horizon)
+    facts = service.facts(plan.model)
     states = survey(
-        engine,
+        service,
         plan.model,
         market,
         dates,

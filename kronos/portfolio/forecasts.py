@@ -1,30 +1,23 @@
-"""An outlook for every instrument and rebalance date, by way of the engine."""
+"""An outlook for every instrument and rebalance date, by way of a service."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import numpy as np
 
 from kronos.candles import Candles
-from kronos.decoding.drawing import Drawing
-from kronos.ensemble.market import market_for, market_of
-from kronos.errors import InvalidCandles
+from kronos.errors import InvalidCandles, KronosError
+from kronos.events import event_inputs, load_events
 from kronos.forecast import Forecast, SamplingParameters
 from kronos.portfolio.market import Market
 from kronos.portfolio.outlooks import Outlook, OutlookCache
-from kronos.serving.engine import Engine, Request
+from kronos.request import ForecastRequest, ModelFacts
 from kronos.serving.jobs import JobStatus, Priority
-from kronos.serving.service import model_facts
-
-if TYPE_CHECKING:
-    from kronos.forecasters.kronos import KronosPredictor
+from kronos.serving.requests import BatchRequest
+from kronos.serving.service import ForecastService
 
 __all__ = ["Keep", "Survey", "Window", "survey"]
 
@@ -35,41 +28,49 @@ Keep = Callable[[Forecast, Candles], object]
 """Gets every new forecast and the bars up to its origin."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Window:
     """One forecast to make.
 
     Attributes:
         row: Which rebalance.
         instrument: Which instrument.
-        known: Bars up to the decision, as many as the model reads.
-        horizon: Bars to forecast.
+        last: Position of the last bar that is known.
     """
 
     row: int
     instrument: int
-    known: Candles
-    horizon: int
+    last: int
 
-    @cached_property
-    def key(self) -> str:
-        """Digest of all that the model is told, and of how the bars go on."""
-        frame, digest = self.known.frame, hashlib.sha256()
-        digest.update(np.ascontiguousarray(frame.to_numpy(), dtype="<f8").tobytes())
-        digest.update(np.asarray(self.known.local_index.asi8, dtype="<i8").tobytes())
-        digest.update(repr((market_of(self.known), self.horizon)).encode())
-        return digest.hexdigest()
 
-    def begin(self, predictor: KronosPredictor, sampling: SamplingParameters) -> Drawing:
-        """The forecast, begun in the engine's thread."""
-        future = self.known.future(self.horizon)
-        return predictor.begin(
-            self.known.frame,
-            x_timestamp=self.known.local_index,
-            y_timestamp=future.tz_convert(self.known.zone),
-            sampling=sampling,
-            **market_for(predictor, market_of(self.known)),
-        )
+class _Requests:
+    """The requests of windows, built when they are needed: together they would fill the memory."""
+
+    def __init__(
+        self, market: Market, facts: ModelFacts, horizon: int, sampling: SamplingParameters
+    ) -> None:
+        self._series = list(market.candles.values())
+        self._facts, self._horizon, self._sampling = facts, horizon, sampling
+        events = load_events() if facts.reads_events else ()
+        self._events = [event_inputs(events, candles) for candles in self._series]
+
+    def of(self, window: Window) -> ForecastRequest | None:
+        """None where the bars cannot be used."""
+        try:
+            return ForecastRequest.of_candles(
+                self._series[window.instrument],
+                self._facts,
+                origin=window.last,
+                horizon=self._horizon,
+                sampling=self._sampling,
+                events=self._events[window.instrument],
+            )
+        except InvalidCandles:
+            return None
+
+    def known(self, window: Window) -> Candles:
+        """Bars up to the decision."""
+        return self._series[window.instrument].slice(None, window.last + 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,7 +90,7 @@ class Survey:
 
 
 def survey(
-    engine: Engine,
+    service: ForecastService,
     model: str,
     market: Market,
     dates: np.ndarray,
@@ -104,7 +105,7 @@ def survey(
     """What a model says of every instrument at every rebalance, rebalance after rebalance.
 
     Args:
-        engine: Draws the forecasts, behind everybody who waits for one.
+        service: Makes the forecasts, behind everybody who waits for one.
         model: Name or folder of the model, or name of a baseline.
         market: The bars.
         dates: (R,) positions of the decisions in the market's calendar.
@@ -118,77 +119,64 @@ def survey(
     Yields:
         How far it is: before the first request, and after each.
     """
-    facts = model_facts(engine, model, horizon)
-    windows = list(_windows(market, dates, horizon, warm_up, facts.n_read))
+    facts = service.facts(model)
+    requests = _Requests(market, facts, horizon, sampling)
+    windows = list(_windows(market, dates, warm_up))
     settings = {"model": facts.name, "revision": facts.revision, **asdict(sampling)}
     cache = None if cache_folder is None else OutlookCache(cache_folder, settings)
-    found: dict[str, Outlook | None] = {}
-    if cache is not None:
-        found = {window.key: cache[window.key] for window in windows if window.key in cache}
-    left = [window for window in windows if window.key not in found]
     table: list[list[Outlook | None]] = [[None] * len(market.names) for _ in dates]
+    left = []
     for window in windows:
-        table[window.row][window.instrument] = found.get(window.key)
+        request = None if cache is None else requests.of(window)
+        if cache is not None and request is not None and request.digest in cache:
+            table[window.row][window.instrument] = cache[request.digest]
+        else:
+            left.append(window)
     for start in range(0, len(left) + AT_ONCE, AT_ONCE):
         batch = left[start : start + AT_ONCE]
         n_complete = batch[0].row if batch else len(dates)
         yield Survey(table[:n_complete], len(windows) - len(left[start:]), len(windows))
-        new = _ask(engine, model, batch, sampling, keep, watch) if batch else {}
-        for window in batch:
-            table[window.row][window.instrument] = new[window.key]
+        new = _forecast(service, facts, requests, batch, keep, watch)
+        for window, _, outlook in new:
+            table[window.row][window.instrument] = outlook
         if cache is not None and new:
-            cache.add(new)
+            cache.add({digest: outlook for _, digest, outlook in new})
 
 
-def _windows(
-    market: Market, dates: np.ndarray, horizon: int, warm_up: int, n_read: int
-) -> Iterator[Window]:
-    series = list(market.candles.values())
+def _windows(market: Market, dates: np.ndarray, warm_up: int) -> Iterator[Window]:
     for row, at in enumerate(dates):
-        for i, candles in enumerate(series):
+        for i in range(len(market.names)):
             last = int(market.positions[at, i])
             if last + 1 >= warm_up:
-                known = candles.slice(max(last + 1 - n_read, 0), last + 1)
-                yield Window(row, i, known, horizon)
+                yield Window(row, i, last)
 
 
-def _ask(
-    engine: Engine,
-    model: str,
+def _forecast(
+    service: ForecastService,
+    facts: ModelFacts,
+    requests: _Requests,
     batch: Sequence[Window],
-    sampling: SamplingParameters,
     keep: Keep | None,
     watch: Callable[[JobStatus], None] | None,
-) -> Mapping[str, Outlook | None]:
-    def begin(predictor: KronosPredictor) -> Drawing:
-        drawings = [_begun(window, predictor, sampling) for window in batch]
-
-        def finish() -> list[Forecast | None]:
-            return [None if drawing is None else drawing.finish() for drawing in drawings]
-
-        return Drawing([s for drawing in drawings if drawing for s in drawing.series], finish)
-
-    answers: list[Forecast | None] = engine.run(
-        uuid4().hex,
-        Request(model, begin),
-        owner=f"backtest {uuid4().hex}",
-        priority=Priority.BATCH,
-        watch=watch,
+) -> list[tuple[Window, str, Outlook | None]]:
+    """Windows with the digest of their request and their outlook; None where the model cannot use
+    the bars."""
+    pairs = [(window, requests.of(window)) for window in batch]
+    usable = [(window, request) for window, request in pairs if request is not None]
+    if not usable:
+        return []
+    question = BatchRequest(facts.model, facts.revision, tuple(each for _, each in usable))
+    answers: list[Forecast | KronosError] = service.run(
+        question, priority=Priority.BATCH, watch=watch
     )
-    for window, forecast in zip(batch, answers, strict=True):
-        if keep is not None and forecast is not None:
-            keep(forecast, window.known)
-    return {
-        window.key: None if forecast is None else Outlook.of(forecast)
-        for window, forecast in zip(batch, answers, strict=True)
-    }
-
-
-def _begun(
-    window: Window, predictor: KronosPredictor, sampling: SamplingParameters
-) -> Drawing | None:
-    """None where the model cannot use these bars: the others are forecast all the same."""
-    try:
-        return window.begin(predictor, sampling)
-    except InvalidCandles:
-        return None
+    found: list[tuple[Window, str, Outlook | None]] = []
+    for (window, request), answer in zip(usable, answers, strict=True):
+        if isinstance(answer, Forecast):
+            found.append((window, request.digest, Outlook.of(answer)))
+            if keep is not None:
+                keep(answer, requests.known(window))
+        elif isinstance(answer, InvalidCandles):
+            found.append((window, request.digest, None))
+        else:
+            raise answer
+    return found

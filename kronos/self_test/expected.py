@@ -14,10 +14,19 @@ from kronos import models
 from kronos.candles import Candles
 from kronos.errors import CheckpointInvalid
 from kronos.forecast import Forecast, SamplingParameters
-from kronos.serving.service import forecast_request, new_engine
+from kronos.request import ForecastRequest, ModelFacts
+from kronos.serving.service import LocalService
 from kronos.system import asset_path
 
-__all__ = ["GREEDY", "HORIZON", "TOLERANCE", "Expected", "known_bars", "store_expected"]
+__all__ = [
+    "GREEDY",
+    "HORIZON",
+    "TOLERANCE",
+    "Expected",
+    "known_bars",
+    "known_request",
+    "store_expected",
+]
 
 HORIZON = 12
 TOLERANCE = 1e-4
@@ -65,12 +74,18 @@ def known_bars() -> tuple[pd.DataFrame, pd.DatetimeIndex]:
     return candles.frame, candles.future(HORIZON)
 
 
+def known_request(facts: ModelFacts, sampling: SamplingParameters) -> ForecastRequest:
+    """The request for a forecast of the bars."""
+    bars, future = known_bars()
+    return ForecastRequest.of_frame(bars, facts, y_timestamp=future, sampling=sampling)
+
+
 def store_expected() -> None:
     """Stores what the bundled model forecasts on this machine's processor."""
     (entry,) = (e for e in models.available() if e.name == models.BUNDLED)
-    request = forecast_request(models.BUNDLED, *known_bars(), GREEDY)
-    with closing(new_engine("cpu")) as engine:
-        found: Forecast = engine.run("expected", request, owner="self-test")
+    with closing(LocalService(device="cpu")) as service:
+        request = known_request(service.facts(models.BUNDLED), GREEDY)
+        found: Forecast = service.run(request)
     closes = found.column("close")[0].round(4).tolist()
     text = json.dumps({"revision": entry.revision, "closes": closes}, indent=2)
     asset_path(*_FILE).write_text(text + "\n", encoding="utf-8")

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import numpy as np
 
 from kronos import models
-from kronos.decoding.drawing import Drawing
 from kronos.errors import CheckpointError, ForecastCancelled, KronosError
 from kronos.forecast import Forecast, SamplingParameters
-from kronos.self_test.expected import GREEDY, HORIZON, TOLERANCE, Expected, known_bars
+from kronos.forecasters.base import Forecaster, Pending
+from kronos.request import EngineRequest, ForecastRequest
+from kronos.self_test.expected import (
+    GREEDY,
+    HORIZON,
+    TOLERANCE,
+    Expected,
+    known_bars,
+    known_request,
+)
 from kronos.self_test.report import Outcome, SelfTest, Step
-from kronos.serving.engine import Engine, Request
-from kronos.serving.service import forecast_request
+from kronos.serving.requests import ModelRequest, PlacementRequest
+from kronos.serving.service import ForecastService
 
 if TYPE_CHECKING:
     from kronos.decoding.sequence import TokenSequence
-    from kronos.forecasters.kronos import KronosPredictor
     from kronos.serving.jobs import JobStatus
 
 __all__ = ["TITLES", "Run"]
@@ -62,8 +69,10 @@ class _Skipped(Exception):
 class Run:
     """One run; the methods `_check_...` return what they found, or raise what is wrong."""
 
-    def __init__(self, engine: Engine, entry: models.Entry, watch: Callable[[int], None]) -> None:
-        self._engine = engine
+    def __init__(
+        self, service: ForecastService, entry: models.Entry, watch: Callable[[int], None]
+    ) -> None:
+        self._service = service
         self._entry = entry
         self._watch = watch
         self._steps: list[Step] = []
@@ -112,21 +121,16 @@ class Run:
             found = f"{type(error).__name__}: {error}"
         return Step(title, outcome, time.perf_counter() - started, found, advice)
 
-    def _ask(self, request: Request) -> Any:
+    def _ask(self, request: EngineRequest) -> Any:
         n_done = len(self._steps)
 
         def look(status: JobStatus) -> None:
             self._watch(n_done)
 
-        return self._engine.run(uuid4().hex, request, owner="self-test", watch=look)
-
-    def _question(self, begin: Callable[[KronosPredictor], Drawing]) -> Any:
-        return self._ask(Request(self._entry.name, begin, self._entry.revision))
+        return self._service.run(request, watch=look)
 
     def _forecast_of(self, sampling: SamplingParameters) -> Forecast:
-        request = forecast_request(
-            self._entry.name, *known_bars(), sampling, revision=self._entry.revision
-        )
+        request = known_request(self._service.facts(self._entry.name), sampling)
         found: Forecast = self._ask(request)
         return found
 
@@ -135,12 +139,8 @@ class Run:
         return f"{self._entry.n_bytes / 1e6:,.0f} MB: every byte is the pinned one."
 
     def _check_loading(self) -> str:
-        was_loaded = self._entry.name in self._engine.loaded
-
-        def begin(predictor: KronosPredictor) -> Drawing:
-            return Drawing([], lambda: (predictor.placement, predictor.n_bytes))
-
-        placement, n_bytes = self._question(begin)
+        was_loaded = self._entry.name in {model.name for model in self._service.models}
+        placement, n_bytes = self._ask(PlacementRequest(self._entry.name, self._entry.revision))
         where = f"{placement.device} {placement.hardware}".strip()
         if placement.device == "cpu":
             n = placement.n_threads
@@ -179,7 +179,7 @@ class Run:
     def _check_cache(self) -> str:
         if self._entry.name in models.CHRONOS:
             raise _Skipped("Chronos-2 decodes nothing step by step.")
-        cached, anew, dtype = self._question(_begin_both_ways)
+        cached, anew, dtype = self._ask(DecodingCheck(self._entry.name, self._entry.revision))
         same = (cached == anew).all(axis=0)  # (N, H): both tokens of a pair
         if dtype != "float32":
             share = float(same[:, 0].mean())
@@ -209,23 +209,36 @@ class Run:
         return f"{len(closes)} closes are right; the largest difference is {worst:.1e}."
 
 
-def _begin_both_ways(predictor: KronosPredictor) -> Drawing:
-    """Draws one context with the cache and with whole windows, from the same noise."""
-    from kronos.decoding.sequence import TokenSequence  # torch is loaded by now
+@dataclass(frozen=True, slots=True)
+class DecodingCheck(ModelRequest):
+    """Draw one context with the cache and with whole windows, from the same noise.
 
-    bars, future = known_bars()
-    sampling = SamplingParameters(sample_count=SHORT_PATHS, seed=SEED)
-    (cached,) = predictor.begin(
-        bars.iloc[-min(SHORT_BARS, predictor.max_context - SHORT_HORIZON) :],
-        y_timestamp=future[:SHORT_HORIZON],
-        sampling=sampling,
-    ).series
-    anew = TokenSequence(
-        cached.context, sampling, max_context=predictor.max_context, use_cache=False
-    )
+    The answer: tokens (2, N, H) with the cache, those with whole windows, and the number format.
+    """
 
-    def tokens(c: TokenSequence) -> np.ndarray:
-        return np.stack([c.s1.cpu().numpy(), c.s2.cpu().numpy()])
+    model: str
+    revision: str = ""
 
-    dtype = predictor.placement.dtype
-    return Drawing([cached, anew], lambda: (tokens(cached), tokens(anew), dtype))
+    def prepare(self, forecaster: Forecaster) -> Pending[tuple[np.ndarray, np.ndarray, str]]:
+        from kronos.decoding.sequence import TokenSequence  # torch is loaded by now
+
+        facts = forecaster.facts
+        sampling = SamplingParameters(sample_count=SHORT_PATHS, seed=SEED)
+        bars, future = known_bars()
+        request = ForecastRequest.of_frame(
+            bars.iloc[-min(SHORT_BARS, facts.most - SHORT_HORIZON) :],
+            facts,
+            y_timestamp=future[:SHORT_HORIZON],
+            sampling=sampling,
+        )
+        (cached,) = forecaster.prepare(request).sequences
+        anew = TokenSequence(cached.context, sampling, max_context=facts.most, use_cache=False)
+
+        def tokens(sequence: TokenSequence) -> np.ndarray:
+            return np.stack([sequence.s1.cpu().numpy(), sequence.s2.cpu().numpy()])
+
+        def result() -> tuple[np.ndarray, np.ndarray, str]:
+            placement = forecaster.placement
+            return tokens(cached), tokens(anew), "" if placement is None else placement.dtype
+
+        return Pending([cached, anew], result)

@@ -2,75 +2,52 @@
 
 Requests wait in a queue. The thread takes them, reads their contexts, and draws the paths of all
 of them together, one step after another: a request joins at any step and leaves as soon as it is
-done or nobody wants it. A person goes before work in the background, which pauses at its next
-step. Whatever goes wrong with one request is found by halving the batch and stays with it.
+done or nobody waits for it. A person goes before work in the background, which pauses at its next
+step. An error of one request is found by halving the batch and ends that request alone.
 """
 
 from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kronos.decoding import MAX_ROWS
-from kronos.errors import ForecastCancelled, NotFinished, OutOfMemory
-from kronos.serving.jobs import Job, JobStatus, Limits, Priority
-from kronos.serving.model_cache import (
-    Load,
-    LoadedModel,
-    ModelCache,
-    Predictor,
-    is_out_of_memory,
-)
+from kronos.errors import ForecastCancelled, OutOfMemory
+from kronos.serving.jobs import Job, Limits, Priority
+from kronos.serving.model_cache import Load, LoadedModel, ModelCache, is_out_of_memory
+from kronos.serving.requests import prepare
 from kronos.serving.worker import Worker
 
 if TYPE_CHECKING:
     from kronos.decoding.decoder import Decoder
-    from kronos.decoding.drawing import Drawing
     from kronos.decoding.sequence import TokenSequence
+    from kronos.forecasters.base import Forecaster, Pending
+    from kronos.request import EngineRequest
 
-__all__ = ["SAMPLING", "Engine", "Request"]
+__all__ = ["SAMPLING", "Engine"]
 
 logger = logging.getLogger(__name__)
 
 SAMPLING = "Sampling"
 """Stage in which progress counts steps; in other stages it counts bytes."""
-WATCHED_EVERY = 0.05
-"""Seconds between two looks at a request that is watched."""
 LINGER = 0.002
 """Seconds an idle engine waits on a GPU for requests that could share the first batch."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is asked of the engine.
-
-    Attributes:
-        model: Name of the model, as the loader knows it.
-        begin: Gets the loaded model; returns the series to draw and what to make of them.
-            Raises what is wrong with the request. Called in the engine's thread.
-        revision: Tells weights of one name apart; empty where the name says all.
-    """
-
-    model: str
-    begin: Callable[[Any], Drawing]
-    revision: str = ""
 
 
 class _Running:
     """A job that has been begun."""
 
-    def __init__(self, job: Job, predictor: Predictor, drawing: Drawing) -> None:
+    def __init__(self, job: Job, forecaster: Forecaster, pending: Pending[Any]) -> None:
         self.job = job
-        self.predictor = predictor
-        self.drawing = drawing
+        self.forecaster = forecaster
+        self.pending = pending
 
     @property
     def unfinished(self) -> list[TokenSequence]:
         """Series to step next: as many as fit into one batch, but always one."""
-        waiting = [c for c in self.drawing.series if not c.is_done]
+        waiting = [c for c in self.pending.sequences if not c.is_done]
         rows = itertools.accumulate(c.n_rows for c in waiting)
         n = sum(total <= MAX_ROWS for total in rows)
         return waiting[: max(1, n)]
@@ -82,10 +59,10 @@ class _Running:
     @property
     def gathers(self) -> bool:
         """Whether others that come within a moment are worth waiting for."""
-        return self.predictor.decoder is not None and self.predictor.decoder.gathers
+        return self.forecaster.decoder is not None and self.forecaster.decoder.gathers
 
     def report(self) -> None:
-        series = self.drawing.series
+        series = self.pending.sequences
         self.job.total = sum(c.n_steps for c in series)
         self.job.done = sum(c.n_steps_done for c in series)
 
@@ -97,7 +74,7 @@ class Engine(Worker):
         self, load: Load, *, budget: int | None = None, limits: Limits | None = None
     ) -> None:
         """Args:
-        load: Loads a model by name.
+        load: Loads a forecaster by the name of its model.
         budget: Bytes of weights kept in memory; None for half of the machine's.
         limits: Of the queue.
         """
@@ -115,54 +92,6 @@ class Engine(Worker):
         """The models in memory, the least recently used first."""
         return self._models.contents
 
-    def run(
-        self,
-        key: str,
-        request: Request,
-        *,
-        owner: str,
-        priority: Priority = Priority.PERSON,
-        deadline: float | None = None,
-        watch: Callable[[JobStatus], None] | None = None,
-        keep: bool = True,
-    ) -> Any:
-        """Submit a request, wait for room if there is none, and return its answer.
-
-        Args:
-            key: Stands for the answer.
-            request: What is asked.
-            owner: Who asks.
-            priority: Class to wait in.
-            deadline: Seconds from now after which the answer is worthless.
-            watch: Called in this thread with the state of things, again and again; raising, like
-                an interrupt, leaves the request.
-            keep: Keep the answer for later requests, as for `JobQueue.submit`.
-
-        Raises:
-            Exception: What the request raised.
-        """
-        self.queue.submit(
-            key,
-            request,
-            owner=owner,
-            priority=priority,
-            deadline=deadline,
-            supersede=False,
-            wait=True,
-            keep=keep,
-        )
-        look_every = WATCHED_EVERY if watch else None
-        try:
-            while True:
-                try:
-                    return self.queue.result(key, owner=owner, timeout=look_every)
-                except NotFinished:
-                    status = self.queue.status(key, owner=owner)
-                    if watch and status is not None and not status.is_final:
-                        watch(status)
-        finally:
-            self.queue.leave(key, owner=owner)
-
     # The rest runs in the engine's thread.
 
     def _serve(self) -> None:
@@ -170,9 +99,9 @@ class Engine(Worker):
             if not self._admit():
                 break
             self._drop_unwanted()
-            for predictor, members in self._next_batch().items():
-                if predictor.decoder is not None:
-                    self._step(predictor.decoder, members)
+            for forecaster, members in self._next_batch().items():
+                if forecaster.decoder is not None:
+                    self._step(forecaster.decoder, members)
             self._settle()
         for running in self._running:
             self.queue.cancel(running.job)
@@ -197,11 +126,11 @@ class Engine(Worker):
         return sum(r.n_rows for r in self._running if r.job.priority <= reach) < MAX_ROWS
 
     def _begin(self, job: Job) -> None:
-        request: Request = job.payload
+        request: EngineRequest = job.payload
         try:
-            predictor = self._predictor(job, request)
+            forecaster = self._forecaster(job, request)
             job.begin(SAMPLING)
-            running = _Running(job, predictor, request.begin(predictor))
+            running = _Running(job, forecaster, prepare(request, forecaster))
             running.report()
             self._running.append(running)
         except ForecastCancelled:
@@ -211,7 +140,7 @@ class Engine(Worker):
         except Exception as error:  # noqa: BLE001
             self._fail(job, error)
 
-    def _predictor(self, job: Job, request: Request) -> Predictor:
+    def _forecaster(self, job: Job, request: EngineRequest) -> Forecaster:
         key = (request.model, request.revision)
         if key not in self._models:
             job.begin("Loading the model")
@@ -221,7 +150,7 @@ class Engine(Worker):
             if not self.queue.is_wanted(job):
                 raise ForecastCancelled("The forecast was cancelled; nothing of it is kept.")
 
-        return self._models.get(key, progress, [r.predictor for r in self._running])
+        return self._models.get(key, progress, [r.forecaster for r in self._running])
 
     def _drop_unwanted(self) -> None:
         for running in list(self._running):
@@ -229,13 +158,13 @@ class Engine(Worker):
                 self._running.remove(running)
                 self.queue.cancel(running.job)
 
-    def _next_batch(self) -> dict[Predictor, list[TokenSequence]]:
+    def _next_batch(self) -> dict[Forecaster, list[TokenSequence]]:
         """Series to step now, by model: those of the best priority alone."""
         best = min((r.job.priority for r in self._running), default=None)
-        batch: dict[Predictor, list[TokenSequence]] = {}
+        batch: dict[Forecaster, list[TokenSequence]] = {}
         for running in self._running:
             if running.job.priority == best:
-                batch.setdefault(running.predictor, []).extend(running.unfinished)
+                batch.setdefault(running.forecaster, []).extend(running.unfinished)
         return batch
 
     def _step(self, decoder: Decoder, series: Sequence[TokenSequence]) -> None:
@@ -258,18 +187,18 @@ class Engine(Worker):
 
     def _fail_series(self, series: TokenSequence, error: Exception) -> None:
         for running in list(self._running):
-            if series in running.drawing.series:
+            if series in running.pending.sequences:
                 self._running.remove(running)
                 self._fail(running.job, error)
 
     def _fail(self, job: Job, error: Exception) -> None:
         if is_out_of_memory(error):
-            told = OutOfMemory(
+            refusal = OutOfMemory(
                 "This forecast needs more memory than the machine has left, even in small "
                 "portions. Choose a smaller model or a shorter context, or close other programs."
             )
-            told.__cause__ = error
-            error = told
+            refusal.__cause__ = error
+            error = refusal
         super()._fail(job, error)
 
     def _settle(self) -> None:
@@ -280,6 +209,6 @@ class Engine(Worker):
                 continue
             self._running.remove(running)
             try:
-                self.queue.finish(running.job, running.drawing.finish())
+                self.queue.finish(running.job, running.pending.result())
             except Exception as error:  # noqa: BLE001 (as in _begin)
                 self._fail(running.job, error)

@@ -1,4 +1,4 @@
-"""The models in memory: loaded when asked for, unloaded when others need the room."""
+"""The models in memory: loaded on demand, unloaded when others need the room."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
 
+from kronos.errors import RevisionMismatch
 from kronos.forecast import Progress
-from kronos.forecasters.base import Placement
+from kronos.forecasters.base import Forecaster, Placement
 from kronos.system import total_bytes
-
-if TYPE_CHECKING:
-    from kronos.decoding.decoder import Decoder
 
 logger = logging.getLogger(__name__)
 
@@ -36,23 +33,8 @@ class LoadedModel:
     placement: Placement | None
 
 
-class Predictor(Protocol):
-    """What the engine needs of a loaded model.
-
-    Attributes:
-        decoder: Takes the steps of its series; None where it draws nothing step by step.
-    """
-
-    decoder: Decoder | None
-
-    @property
-    def n_bytes(self) -> int:
-        """Memory of the weights."""
-        ...
-
-
-Load = Callable[[str, Progress], Any]
-"""Loads a model by its name, as `kronos.models.load` does, and returns a `Predictor`."""
+Load = Callable[[str, Progress], Forecaster]
+"""Loads a forecaster by the name of its model."""
 
 
 class ModelCache:
@@ -72,28 +54,40 @@ class ModelCache:
         """
         self._load = load
         self._budget = budget if budget is not None else (total_bytes() or 8 << 30) // 2
-        self._loaded: OrderedDict[tuple[str, str], Predictor] = OrderedDict()
+        self._loaded: OrderedDict[tuple[str, str], Forecaster] = OrderedDict()
         self.contents: tuple[LoadedModel, ...] = ()
 
     @property
     def n_bytes(self) -> int:
-        return sum(predictor.n_bytes for predictor in self._loaded.values())
+        return sum(forecaster.n_bytes for forecaster in self._loaded.values())
 
     def __contains__(self, key: tuple[str, str]) -> bool:
         return key in self._loaded
 
     def get(
-        self, key: tuple[str, str], progress: Progress, in_use: Sequence[Predictor] = ()
-    ) -> Predictor:
+        self, key: tuple[str, str], progress: Progress, in_use: Sequence[Forecaster] = ()
+    ) -> Forecaster:
         """The model of a name and revision, loaded if it is not.
 
         Args:
             key: Name and revision; another revision under a known name is loaded anew.
             progress: Called while downloading.
             in_use: Models that must stay.
+
+        Raises:
+            RevisionMismatch: The weights that can be loaded are of another revision.
+            KronosError: The model cannot be loaded.
         """
         if key not in self._loaded:
-            self._loaded[key] = self._load_with_room(key[0], progress, in_use)
+            forecaster = self._load_with_room(key[0], progress, in_use)
+            name, wanted = key
+            if wanted and forecaster.revision != wanted:
+                raise RevisionMismatch(
+                    f"The forecast was requested of {name} with weights of revision "
+                    f"{wanted[:16]}; this machine has revision {forecaster.revision[:16]}. Press "
+                    "Run again to use the weights that are here, or put the others back."
+                )
+            self._loaded[key] = forecaster
             while self.n_bytes > self._budget and self._unload_one([*in_use, self._loaded[key]]):
                 pass
         if next(reversed(self._loaded)) != key or len(self.contents) != len(self._loaded):
@@ -110,13 +104,13 @@ class ModelCache:
     def _publish(self) -> None:
         # One assignment: other threads see the old contents or the new ones.
         self.contents = tuple(
-            LoadedModel(name, revision, predictor.n_bytes, getattr(predictor, "placement", None))
-            for (name, revision), predictor in self._loaded.items()
+            LoadedModel(name, revision, forecaster.n_bytes, forecaster.placement)
+            for (name, revision), forecaster in self._loaded.items()
         )
 
     def _load_with_room(
-        self, name: str, progress: Progress, in_use: Sequence[Predictor]
-    ) -> Predictor:
+        self, name: str, progress: Progress, in_use: Sequence[Forecaster]
+    ) -> Forecaster:
         while True:
             try:
                 return self._load(name, progress)
@@ -124,9 +118,9 @@ class ModelCache:
                 if not is_out_of_memory(error) or not self._unload_one(in_use):
                     raise
 
-    def _unload_one(self, in_use: Sequence[Predictor]) -> bool:
-        for key, predictor in self._loaded.items():
-            if not any(predictor is other for other in in_use):
+    def _unload_one(self, in_use: Sequence[Forecaster]) -> bool:
+        for key, forecaster in self._loaded.items():
+            if not any(forecaster is other for other in in_use):
                 del self._loaded[key]
                 self._publish()
                 logger.info("Unloaded the model %s.", key[0])

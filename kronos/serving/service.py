@@ -1,190 +1,285 @@
-"""The process-wide engine, and how forecasts of candles are asked of it.
+"""ForecastService: where requests are submitted, followed and answered.
 
-Pages and commands go through here, so that one thread owns the models whoever asks.
+Pages and commands know a service and no engine. `LocalService` is the engine of this process;
+another process or machine is another class of the same interface.
 """
 
 from __future__ import annotations
 
 import atexit
-import sys
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
 from uuid import uuid4
 
 from kronos import models
-from kronos.decoding.drawing import Drawing
-from kronos.ensemble.market import market_for
-from kronos.forecast import Progress, SamplingParameters
+from kronos.errors import NotFinished
+from kronos.forecast import Progress
 from kronos.forecasters import baselines
-from kronos.serving.engine import Engine, Request
-from kronos.serving.jobs import Priority
+from kronos.forecasters.base import Forecaster
+from kronos.models.facts import model_facts
+from kronos.request import EngineRequest, ModelFacts
+from kronos.serving.engine import Engine
+from kronos.serving.jobs import JobStatus, Limits, Priority
+from kronos.serving.model_cache import Load, LoadedModel
 from kronos.serving.torch_setup import prepare_torch
 
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-
-    from kronos.ensemble import Market
-    from kronos.forecasters.inputs import Context
-    from kronos.forecasters.kronos import KronosPredictor
-
 __all__ = [
-    "ModelFacts",
-    "ask_model",
-    "engine",
-    "engine_sample",
-    "forecast_request",
-    "longest_context",
-    "model_facts",
-    "new_engine",
-    "running_engine",
+    "ForecastService",
+    "LocalService",
+    "forecaster_facts",
+    "load_forecaster",
+    "running_service",
+    "service",
 ]
 
-_lock = threading.Lock()
-_engine: Engine | None = None
+WATCHED_EVERY = 0.05
+"""Seconds between two looks at a request that is watched."""
+FACTS_KEPT = 5.0
+"""Seconds for which the facts of a model are taken as known."""
 
 
-def new_engine(device: str | None = None) -> Engine:
-    """An engine that loads models, baselines and the ensemble by name.
+class ForecastService(ABC):
+    """Answers requests, each under its digest. Any thread may call.
 
-    Args:
-        device: Where to compute, such as "cpu" or "cuda"; None takes a GPU when there is one.
+    An owner is a name for one who waits. Equal requests share one computation.
     """
 
-    def load(name: str, progress: Progress) -> Any:
-        if baselines.find(name) is not None:
-            return baselines.baseline(name)  # which needs no torch
-        prepare_torch()
-        if name == models.ENSEMBLE:
-            from kronos.ensemble import load_ensemble
+    @abstractmethod
+    def submit(
+        self,
+        request: EngineRequest,
+        *,
+        owner: str,
+        priority: Priority = Priority.PERSON,
+        deadline: float | None = None,
+        supersede: bool = True,
+        wait: bool = False,
+        keep: bool = True,
+    ) -> JobStatus:
+        """Have a request answered, or join the job or result that exists under its digest.
 
-            return load_ensemble(device=device, progress=progress)
-        return models.load(name, device=device, dtype="fastest", progress=progress)
+        Args:
+            request: The question.
+            owner: Who waits for the answer.
+            priority: Class to wait in.
+            deadline: Seconds from now after which the answer is worthless to this owner.
+            supersede: Leave all other jobs of this owner.
+            wait: Block while the class is full, until the deadline at most.
+            keep: Keep the answer for later requests.
 
-    return Engine(load)
+        Raises:
+            Busy: The class is full, or the service is closed; nothing was changed.
+            DeadlineExceeded: There was no room before the deadline; nothing was changed.
+        """
 
+    @abstractmethod
+    def status(self, key: str, *, owner: str | None = None) -> JobStatus | None:
+        """State, place in line and progress of a request by its digest; None if it is not known.
 
-def engine() -> Engine:
-    """The engine of this process, started when first asked for."""
-    global _engine
-    with _lock:
-        if _engine is None:
-            _engine = new_engine()
-            atexit.register(_engine.close)
-        return _engine
+        Args:
+            key: The digest.
+            owner: Who looks; an owner that has not looked for long counts as gone.
+        """
 
+    @abstractmethod
+    def result(self, key: str, *, owner: str, timeout: float | None = None) -> Any:
+        """Wait for an answer.
 
-def running_engine() -> Engine | None:
-    """The engine of this process if there is one yet; starts none."""
-    with _lock:
-        return _engine
+        Raises:
+            NotFinished: Not within `timeout` seconds.
+            Exception: What answering the request raised.
+        """
 
+    @abstractmethod
+    def leave(self, key: str, *, owner: str) -> None:
+        """Stop waiting for a request; its job ends once nobody waits for it."""
 
-def forecast_request(
-    model: str,
-    bars: pd.DataFrame,
-    future: pd.DatetimeIndex,
-    sampling: SamplingParameters,
-    *,
-    times: pd.DatetimeIndex | None = None,
-    lookback: int | None = None,
-    events: np.ndarray | None = None,
-    revision: str = "",
-    market: Market | None = None,
-) -> Request:
-    """A request for a `Forecast`.
+    @abstractmethod
+    def facts(self, model: str) -> ModelFacts:
+        """What a request needs to know of a model, baseline or ensemble; loads nothing.
 
-    Args:
-        model: Name or folder, as for `kronos.models.load`, or the name of a baseline.
-        bars: What is known; the last bar is the origin.
-        future: (H,) times of the bars to forecast, on the exchange's clock.
-        sampling: How futures are drawn.
-        times: Times of the bars, on the exchange's clock; the frame's index when None.
-        lookback: Bars read; None for what suits the model.
-        events: (len(bars) + H, 20) event channels of the bars and of those to forecast, for models
-            that read them; see `KronosPredictor.forecast`.
-        revision: Revision of the weights, where the name alone does not say it.
-        market: What the bars are of, which the weights of an ensemble depend on.
-    """
+        Raises:
+            InvalidRequest: There is no such model.
+            CheckpointError: Its files are missing or cannot be used.
+        """
 
-    def begin(predictor: KronosPredictor) -> Drawing:
-        return predictor.begin(
-            bars,
-            x_timestamp=times,
-            y_timestamp=future,
-            sampling=sampling,
-            lookback=lookback,
-            events=events,
-            **market_for(predictor, market),
+    @property
+    @abstractmethod
+    def models(self) -> tuple[LoadedModel, ...]:
+        """The models in memory, the least recently used first."""
+
+    @abstractmethod
+    def close(self) -> bool:
+        """Refuse and cancel everything; whether all work ended."""
+
+    def run(
+        self,
+        request: EngineRequest,
+        *,
+        owner: str = "",
+        priority: Priority = Priority.PERSON,
+        deadline: float | None = None,
+        watch: Callable[[JobStatus], None] | None = None,
+        keep: bool = False,
+    ) -> Any:
+        """Submit a request, wait for room if there is none, and return its answer.
+
+        Args:
+            request: The question.
+            owner: Who waits; "" for a name of this call's own.
+            priority: Class to wait in.
+            deadline: Seconds from now after which the answer is worthless.
+            watch: Called in this thread with the state of things, again and again; raising, like
+                an interrupt, leaves the request.
+            keep: Keep the answer for later requests.
+
+        Raises:
+            Exception: What answering the request raised.
+        """
+        owner = owner or f"run {uuid4().hex}"
+        key = request.digest
+        self.submit(
+            request,
+            owner=owner,
+            priority=priority,
+            deadline=deadline,
+            supersede=False,
+            wait=True,
+            keep=keep,
         )
-
-    return Request(model, begin, revision)
-
-
-def ask_model(
-    engine: Engine,
-    model: str,
-    question: Callable[[KronosPredictor], Any],
-    *,
-    revision: str = "",
-    priority: Priority = Priority.PERSON,
-) -> Any:
-    """What a loaded model answers to a question that needs no sampling; loads it if need be."""
-
-    def begin(predictor: KronosPredictor) -> Drawing:
-        return Drawing([], lambda: question(predictor))
-
-    request = Request(model, begin, revision)
-    return engine.run(uuid4().hex, request, owner="question", priority=priority)
+        look_every = WATCHED_EVERY if watch else None
+        try:
+            while True:
+                try:
+                    return self.result(key, owner=owner, timeout=look_every)
+                except NotFinished:
+                    status = self.status(key, owner=owner)
+                    if watch and status is not None and not status.is_final:
+                        watch(status)
+        finally:
+            self.leave(key, owner=owner)
 
 
-def longest_context(engine: Engine, model: str, horizon: int) -> int:
-    """Bars that a model reads before a horizon, of a series long enough."""
-    return model_facts(engine, model, horizon).n_read
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFacts:
-    """What a loaded model is.
+class LocalService(ForecastService):
+    """The engine of this process.
 
     Attributes:
-        name: Name shown with its forecasts.
-        revision: Revision of its weights, or of a baseline's source.
-        n_read: Bars it reads before a horizon, of a series long enough.
+        engine: Loads the models and draws, in a thread of its own.
     """
 
-    name: str
-    revision: str
-    n_read: int
-
-
-def model_facts(engine: Engine, model: str, horizon: int) -> ModelFacts:
-    """What a model is; loads it if need be."""
-
-    def read(predictor: KronosPredictor) -> ModelFacts:
-        n_read = predictor.context_length(sys.maxsize, horizon)
-        return ModelFacts(predictor.name, predictor.revision, n_read)
-
-    facts: ModelFacts = ask_model(engine, model, read)
-    return facts
-
-
-def engine_sample(engine: Engine, model: str) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
-    """`KronosPredictor.sample` by way of the engine, behind everybody who waits."""
-
-    def sample(
-        contexts: Sequence[Context],
-        futures: Sequence[np.ndarray],
-        sampling: SamplingParameters,
+    def __init__(
+        self,
+        load: Load | None = None,
         *,
-        events: Sequence[np.ndarray | None] | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        def begin(predictor: KronosPredictor) -> Drawing:
-            return predictor.begin_samples(contexts, futures, sampling, events=events)
+        device: str | None = None,
+        budget: int | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        """Args:
+        load: Loads a forecaster by the name of its model; None for `load_forecaster`.
+        device: Where to compute, such as "cpu" or "cuda"; None takes a GPU when there is one.
+        budget: Bytes of weights kept in memory; None for half of the machine's.
+        limits: Of the queue.
+        """
+        self.engine = Engine(load or _loader(device), budget=budget, limits=limits)
+        self._facts: dict[str, tuple[float, ModelFacts]] = {}
 
-        request = Request(model, begin)
-        return engine.run(uuid4().hex, request, owner="evaluation", priority=Priority.BATCH)
+    def submit(self, request: EngineRequest, *, owner: str, **options: Any) -> JobStatus:
+        """See `ForecastService.submit`."""
+        return self.engine.queue.submit(request.digest, request, owner=owner, **options)
 
-    return sample
+    def status(self, key: str, *, owner: str | None = None) -> JobStatus | None:
+        """See `ForecastService.status`."""
+        return self.engine.queue.status(key, owner=owner)
+
+    def result(self, key: str, *, owner: str, timeout: float | None = None) -> Any:
+        """See `ForecastService.result`."""
+        return self.engine.queue.result(key, owner=owner, timeout=timeout)
+
+    def leave(self, key: str, *, owner: str) -> None:
+        """See `ForecastService.leave`."""
+        self.engine.queue.leave(key, owner=owner)
+
+    def offer(self, key: str, answer: Any) -> None:
+        """Answer a request before it is submitted, with what an earlier process computed."""
+        self.engine.queue.offer(key, answer)
+
+    def facts(self, model: str) -> ModelFacts:
+        """See `ForecastService.facts`; files are read again after a few seconds."""
+        now = time.monotonic()
+        known = self._facts.get(model)
+        if known is None or now - known[0] > FACTS_KEPT:
+            known = self._facts[model] = (now, forecaster_facts(model))
+        return known[1]
+
+    @property
+    def models(self) -> tuple[LoadedModel, ...]:
+        """See `ForecastService.models`."""
+        return self.engine.models
+
+    def close(self) -> bool:
+        """See `ForecastService.close`."""
+        return self.engine.close()
+
+
+def load_forecaster(name: str, progress: Progress, *, device: str | None = None) -> Forecaster:
+    """A model, baseline or ensemble by its name, ready to forecast.
+
+    Args:
+        name: As for `kronos.models.load`, or the name of a baseline, or "ensemble".
+        progress: Called as progress(done_bytes, total_bytes) while downloading.
+        device: Where to compute; None takes a GPU when there is one.
+
+    Raises:
+        InvalidRequest: There is no such model.
+        CheckpointError: It cannot be had.
+    """
+    if baselines.find(name) is not None:
+        return baselines.baseline(name)  # which needs no torch
+    prepare_torch()
+    if name == models.ENSEMBLE:
+        from kronos.ensemble import load_ensemble
+
+        return load_ensemble(device=device, progress=progress)
+    return models.load(name, device=device, dtype="fastest", progress=progress)
+
+
+def forecaster_facts(name: str) -> ModelFacts:
+    """Facts of a model, baseline or ensemble; see `ForecastService.facts`."""
+    if name != models.ENSEMBLE:
+        return model_facts(name)
+    from kronos.ensemble.predictor import ensemble_facts
+    from kronos.ensemble.weights import load_weights
+
+    weights = load_weights()
+    return ensemble_facts(weights, [model_facts(member) for member in weights.members])
+
+
+_lock = threading.Lock()
+_service: LocalService | None = None
+
+
+def service() -> LocalService:
+    """The service of this process, started when first used."""
+    global _service
+    with _lock:
+        if _service is None:
+            _service = LocalService()
+            atexit.register(_service.close)
+        return _service
+
+
+def running_service() -> LocalService | None:
+    """The service of this process if there is one yet; starts none."""
+    with _lock:
+        return _service
+
+
+def _loader(device: str | None) -> Load:
+    def load(name: str, progress: Progress) -> Forecaster:
+        return load_forecaster(name, progress, device=device)
+
+    return load

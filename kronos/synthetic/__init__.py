@@ -9,7 +9,13 @@ Importing this package imports neither torch nor scipy.
 
 from __future__ import annotations
 
-from kronos.synthetic.generate import MAX_BARS, MAX_SERIES, SyntheticPlan, begin_series, made_series
+from kronos.synthetic.generate import (
+    MAX_BARS,
+    MAX_SERIES,
+    SyntheticPlan,
+    made_series,
+    series_request,
+)
 from kronos.synthetic.realism import Realism, realism
 
 __all__ = [
@@ -17,7 +23,7 @@ __all__ = [
     "MAX_SERIES",
     "Realism",
     "SyntheticPlan",
-    "begin_series",
     "made_series",
     "realism",
+    "series_request",
 ]

@@ -15,10 +15,16 @@ import pandas as pd
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest
 from kronos.forecast import COLUMNS, Forecast, SamplingParameters, whole_number
-from kronos.serving.engine import Request
-from kronos.serving.service import forecast_request
+from kronos.request import ForecastRequest, ModelFacts
 
-__all__ = ["MAX_BARS", "MAX_SERIES", "MIN_CONTEXT", "SyntheticPlan", "begin_series", "made_series"]
+__all__ = [
+    "MAX_BARS",
+    "MAX_SERIES",
+    "MIN_CONTEXT",
+    "SyntheticPlan",
+    "made_series",
+    "series_request",
+]
 
 MAX_BARS, MAX_SERIES = 5000, 100
 MIN_CONTEXT = 32
@@ -64,12 +70,15 @@ class SyntheticPlan:
         )
 
 
-def begin_series(source: Candles, plan: SyntheticPlan) -> Request:
-    """What the engine is asked; its answer is a `Forecast` whose paths are the series.
+def series_request(source: Candles, plan: SyntheticPlan, facts: ModelFacts) -> ForecastRequest:
+    """The request for a `Forecast` whose paths are the series.
+
+    It holds no event rows: made-up series have no calendar of releases.
 
     Args:
         source: The context; its last bars are read.
         plan: What is generated.
+        facts: What is known of the plan's model.
 
     Raises:
         InvalidRequest: The context is too short.
@@ -78,13 +87,8 @@ def begin_series(source: Candles, plan: SyntheticPlan) -> Request:
         raise InvalidRequest(
             f"A series needs at least {MIN_CONTEXT} bars to begin with, found {len(source)}."
         )
-    return forecast_request(
-        plan.model,
-        source.frame,
-        source.future(plan.n_bars).tz_convert(source.zone),
-        plan.sampling,
-        times=source.local_index,
-        lookback=plan.lookback,
+    return ForecastRequest.of_candles(
+        source, facts, horizon=plan.n_bars, sampling=plan.sampling, lookback=plan.lookback
     )
 
 

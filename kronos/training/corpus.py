@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 
 from kronos.calendars import asset_class, place_bars
+from kronos.context import calendar_fields
 from kronos.errors import InvalidRequest
 from kronos.forecast import COLUMNS
-from kronos.forecasters.inputs import calendar_fields
 from kronos.training.candle_files import FileFacts, clean_bars, list_files, read_bars
 from kronos.training.qlib import QlibFolder, is_qlib
 

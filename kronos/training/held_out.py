@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from kronos.context import CLOSE, Context
 from kronos.errors import InvalidRequest
 from kronos.evaluation.cone import cone_scale, ewma_volatility
 from kronos.evaluation.scores import FanScores, score_cone, score_paths
 from kronos.forecast import Progress, SamplingParameters
-from kronos.forecasters.inputs import CLOSE, Context
 from kronos.forecasters.paths import PRICE_FLOOR, anchor_factor
 from kronos.training.corpus import Corpus, SeriesInfo
 from kronos.training.corpus_events import CorpusEvents

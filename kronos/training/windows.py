@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kronos.context import STD_FLOOR
 from kronos.errors import InvalidRequest
-from kronos.forecasters.inputs import STD_FLOOR
 from kronos.training.corpus import Corpus
 from kronos.training.corpus_events import CorpusEvents
 

@@ -8,21 +8,22 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from threading import Event
-from uuid import uuid4
 
 import numpy as np
 import pandas as pd
 
 from kronos.errors import ForecastCancelled, InvalidRequest, KronosError
 from kronos.forecast import Forecast, Progress
-from kronos.serving.engine import Engine
+from kronos.request import ForecastRequest, ModelFacts
 from kronos.serving.jobs import JobStatus, Priority
+from kronos.serving.requests import BatchRequest
+from kronos.serving.service import ForecastService
 from kronos.store.prediction import StoredPaths
 from kronos.store.scoring import KnownBars, ScoredForecast, save_scored
 from kronos.store.store import Store
 from kronos.walk_forward.plan import Series, WalkPlan, choose_origins
 from kronos.walk_forward.stored import WindowKey, stored_windows, window_key
-from kronos.walk_forward.windows import AskedModel, Window, ask_about, window_request
+from kronos.walk_forward.windows import Window
 
 __all__ = ["WalkReport", "walk_forward"]
 
@@ -53,11 +54,11 @@ class WalkReport:
     seconds_storing: float = 0.0
 
 
-_Chunk = tuple[AskedModel, list[Window]]
+_Chunk = tuple[ModelFacts, list[Window]]
 
 
 def walk_forward(
-    engine: Engine,
+    service: ForecastService,
     store: Store,
     series: Sequence[Series],
     plan: WalkPlan,
@@ -71,7 +72,7 @@ def walk_forward(
     force, goes on when it is started again. Each model sees the bars up to the origin alone.
 
     Args:
-        engine: Draws the paths, behind every person who waits.
+        service: Makes the forecasts, behind every person who waits.
         store: Where forecasts and scores go, a chunk in one transaction.
         series: Bars to walk through.
         plan: What to do.
@@ -83,7 +84,7 @@ def walk_forward(
         InvalidRequest: No series has enough bars, or there is no such model.
         KronosError: A model cannot be loaded, or the store cannot be used.
     """
-    models = [ask_about(engine, model, plan) for model in plan.models]
+    models = [service.facts(model) for model in plan.models]
     windows = [
         Window(one, int(position))
         for one in series
@@ -97,7 +98,7 @@ def walk_forward(
         )
     # By lot, so that a walk that is stopped leaves a sample of the whole.
     windows = [windows[i] for i in np.random.default_rng(0).permutation(len(windows))]
-    known = stored_windows(store, [(model.name, model.version) for model in models])
+    known = stored_windows(store, [(model.name, model.revision) for model in models])
     report = WalkReport(
         n_windows=len(windows) * len(models), n_series=len({id(w.series) for w in windows})
     )
@@ -113,7 +114,7 @@ def walk_forward(
     if progress:
         progress(done, report.n_windows)
     bars = _Bars(store.clock())
-    for (model, some), answers in _answered(engine, chunks, plan):
+    for (model, some), answers in _answered(service, chunks, plan):
         started = time.perf_counter()
         report.n_stored += _save(store, model, some, answers, bars, report.problems, paths)
         report.seconds_storing += time.perf_counter() - started
@@ -124,7 +125,7 @@ def walk_forward(
 
 
 def _answered(
-    engine: Engine, chunks: Sequence[_Chunk], plan: WalkPlan
+    service: ForecastService, chunks: Sequence[_Chunk], plan: WalkPlan
 ) -> Iterator[tuple[_Chunk, list[Forecast | KronosError]]]:
     """Every chunk with its forecasts, in the order in which they are done."""
     stopped = Event()
@@ -133,28 +134,30 @@ def _answered(
         if stopped.is_set():
             raise ForecastCancelled("The walk was stopped; what is stored stays.")
 
-    def ask(chunk: _Chunk) -> list[Forecast | KronosError]:
-        answers: list[Forecast | KronosError] = engine.run(
-            uuid4().hex,
-            window_request(*chunk, plan),
-            owner=f"walk {uuid4().hex}",
-            priority=Priority.BATCH,
-            watch=watch,
-            keep=False,
-        )
-        return answers
+    def forecast(chunk: _Chunk) -> list[Forecast | KronosError]:
+        facts, windows = chunk
+        requests: list[ForecastRequest | KronosError] = []
+        for window in windows:
+            try:
+                requests.append(window.request(facts, plan))
+            except KronosError as error:
+                requests.append(error)
+        usable = tuple(each for each in requests if isinstance(each, ForecastRequest))
+        batch = BatchRequest(facts.model, facts.revision, usable)
+        answers = iter(service.run(batch, priority=Priority.BATCH, watch=watch) if usable else ())
+        return [next(answers) if isinstance(each, ForecastRequest) else each for each in requests]
 
     waiting = iter(chunks)
     with ThreadPoolExecutor(_AHEAD, "walk-forward") as pool:
-        asked: dict[Future[list[Forecast | KronosError]], _Chunk] = {}
+        running: dict[Future[list[Forecast | KronosError]], _Chunk] = {}
         try:
             while True:
-                while len(asked) < _AHEAD and (chunk := next(waiting, None)) is not None:
-                    asked[pool.submit(ask, chunk)] = chunk
-                if not asked:
+                while len(running) < _AHEAD and (chunk := next(waiting, None)) is not None:
+                    running[pool.submit(forecast, chunk)] = chunk
+                if not running:
                     return
-                for future in wait(asked, return_when=FIRST_COMPLETED).done:
-                    yield asked.pop(future), future.result()
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    yield running.pop(future), future.result()
         finally:
             stopped.set()
 
@@ -176,7 +179,7 @@ class _Bars:
 
 def _save(
     store: Store,
-    model: AskedModel,
+    model: ModelFacts,
     windows: Sequence[Window],
     answers: Sequence[Forecast | KronosError],
     bars: _Bars,
@@ -188,12 +191,12 @@ def _save(
         if isinstance(answer, KronosError):
             problems[f"{window.series.candles.symbol}, {model.name}: {answer}"] += 1
         else:
-            known = window.known(0)
+            known = window.recent
             kept.append(ScoredForecast(answer, known, window.series.source, bars.of(window.series)))
     return save_scored(store, kept, paths=paths)
 
 
-def _key(window: Window, model: AskedModel, plan: WalkPlan) -> WindowKey:
+def _key(window: Window, model: ModelFacts, plan: WalkPlan) -> WindowKey:
     candles = window.series.candles
     return window_key(
         candles.symbol,
@@ -202,7 +205,7 @@ def _key(window: Window, model: AskedModel, plan: WalkPlan) -> WindowKey:
         pd.Timestamp(candles.frame.index[window.position]),
         float(candles.frame["close"].iloc[window.position]),
         plan.horizon,
-        (model.name, model.version),
-        min(model.longest, window.position + 1),
+        (model.name, model.revision),
+        model.context_length(window.position + 1, plan.horizon, plan.lookback),
         plan.sampling,
     )

@@ -8,14 +8,14 @@ import pytest
 from data_sources.samples import load_sample
 from kronos.ensemble import load_ensemble, market_of
 from kronos.ensemble.fan import combine
-from kronos.ensemble.predictor import EnsemblePredictor
+from kronos.ensemble.predictor import EnsembleForecaster
 from kronos.ensemble.weights import equal
 from kronos.errors import InvalidRequest
 from kronos.export import load_forecast, save_forecast
 from kronos.forecast import SamplingParameters
 from kronos.forecasters.baselines import baseline
-from kronos.serving.engine import Engine
-from kronos.serving.service import forecast_request
+from kronos.request import ForecastRequest
+from kronos.serving.service import LocalService
 from kronos.store.store import Store
 from tests.store.made import make_candles, make_forecast
 
@@ -24,7 +24,7 @@ LEVELS = np.array([0.1, 0.25, 0.5, 0.75, 0.9])
 
 
 def of_baselines():
-    return EnsemblePredictor(equal(NAMES), [baseline(name) for name in NAMES])
+    return EnsembleForecaster(equal(NAMES), [baseline(name) for name in NAMES])
 
 
 def asked(candles, horizon=5, **options):
@@ -114,12 +114,11 @@ def test_the_engine_draws_the_bundled_model_as_a_member():
 
     future = candles.future(3).tz_convert(candles.zone)
     sampling = SamplingParameters(sample_count=10, seed=1)
-    request = forecast_request(
-        "ensemble", candles.frame, future, sampling, times=candles.local_index,
-        market=market_of(candles),
-    )  # fmt: skip
-    with closing(Engine(load)) as engine:
-        found = engine.run("asked", request, owner="test")
+    with closing(LocalService(load)) as service:
+        facts = service.facts("ensemble")
+        request = ForecastRequest.of_candles(candles, facts, horizon=3, sampling=sampling)
+        found = service.run(request)
+    assert facts == loaded[0].facts
     assert next(iter(found.weights)) == "bundled"
     first = found.members[0]
     order = np.argsort(first.column("close"), axis=0, kind="stable")

@@ -186,8 +186,8 @@ def test_amount_without_volume_is_read(predictor, df, future):
 
 
 def test_contexts_longer_than_the_model_reads_are_refused(predictor, df, future):
+    from kronos.context import calendar_fields, read_context
     from kronos.forecast import SamplingParameters
-    from kronos.forecasters.inputs import calendar_fields, read_context
 
     context = read_context(df, df.index, 70)
     with pytest.raises(InvalidRequest, match="A context of 70 bars was given"):
@@ -195,7 +195,7 @@ def test_contexts_longer_than_the_model_reads_are_refused(predictor, df, future)
 
 
 def test_only_invalid_candles_are_repaired(df):
-    from kronos.forecasters.inputs import read_context
+    from kronos.context import read_context
 
     context = read_context(df, df.index, 56)
     valid = df.iloc[:20].to_numpy(dtype=float).reshape(4, 5, 6)

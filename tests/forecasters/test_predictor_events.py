@@ -7,15 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kronos.cli.evaluate import sampler
+from kronos.context import calendar_fields, read_context
 from kronos.decoding.decoder import Decoder
 from kronos.errors import InvalidRequest
 from kronos.events import Event, event_channels
 from kronos.forecast import SamplingParameters
 from kronos.forecasters import kronos as predictor_module
-from kronos.forecasters.inputs import calendar_fields, read_context
 from kronos.forecasters.kronos import KronosPredictor
 from kronos.nn.checkpoint import save_checkpoint
-from kronos.serving.service import engine_sample, forecast_request, new_engine
+from kronos.request import ForecastRequest
+from kronos.serving.service import LocalService
 
 H = 6
 
@@ -166,10 +168,13 @@ def test_the_engine_tells_a_model_from_a_folder(told, root, tmp_path, df, future
     )
     name = str(tmp_path)
     context, fields = read_context(df, df.index, 40), calendar_fields(future)
-    with closing(new_engine("cpu")) as engine:
-        request = forecast_request(name, df, future, sampling, lookback=40, events=events)
-        found = engine.run("told", request, owner="o")
-        sample = engine_sample(engine, name)
+    with closing(LocalService(device="cpu")) as service:
+        facts = service.facts(name)
+        request = ForecastRequest.of_frame(
+            df, facts, y_timestamp=future, sampling=sampling, lookback=40, events=events
+        )
+        found = service.run(request)
+        sample = sampler(service, facts)
         samples, _ = sample([context], [fields], sampling, events=[events[-40 - H :]])
     assert np.array_equal(found.paths, direct.paths)
     assert found.events_hash == direct.events_hash

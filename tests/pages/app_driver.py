@@ -69,6 +69,6 @@ def _wait_for_workers(app: AppTest) -> None:
     due = time.monotonic() + (POLL_SECONDS if waiting else _PAUSE_SECONDS)
     while time.monotonic() < due:
         time.sleep(0.02)
-        found = [run.queue.status(run.key) for run in waiting]
+        found = [run.status() for run in waiting]
         if waiting and all(status is None or status.is_final for status in found):
             return

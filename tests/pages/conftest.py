@@ -12,13 +12,13 @@ import pytest
 from streamlit.components.v2 import manifest_scanner
 
 from kronos import models
-from kronos.decoding.drawing import Drawing
+from kronos.forecasters.base import Pending
 from kronos.models import adapters
-from kronos.serving.engine import Request
 from pages.ui.jobs import caches, queues
 from tests.event_adapter import write_event_adapter
 from tests.forecasters.chronos.tiny import tiny_on_a_hub, write_tiny
 from tests.pages.app_driver import PATIENCE
+from tests.serving.scripted import Scripted
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -78,13 +78,13 @@ def gate(fresh_seed: str) -> Iterator[threading.Event]:
     """Occupies the engine until it is set, so that what a page asks for has to wait."""
     entered, opened = threading.Event(), threading.Event()
 
-    def begin(predictor: object) -> Drawing:
+    def begin(predictor: object) -> Pending[None]:
         entered.set()
         opened.wait(PATIENCE)
-        return Drawing([], lambda: None)
+        return Pending([], lambda: None)
 
     key = f"gate {fresh_seed}"
-    queues.forecasts().submit(key, Request("ewma", begin), owner="gate keeper")
+    queues.forecasts().submit(Scripted("ewma", begin, key=key), owner="gate keeper")
     # Before it is at work it fills a place in the queue.
     assert entered.wait(PATIENCE)
     yield opened

@@ -8,13 +8,12 @@ from streamlit.testing.v1 import AppTest
 
 from data_sources.samples import SAMPLES, load_sample
 from kronos import models
-from kronos.decoding.drawing import Drawing
 from kronos.errors import CheckpointUnavailable
 from kronos.forecast import SamplingParameters
-from kronos.serving.engine import Request
-from pages.ui.inputs.request import ForecastRequest, data_id
+from pages.ui.inputs.request import ForecastSettings, data_id
 from pages.ui.jobs import caches, queues
 from tests.pages.app_driver import SAMPLE_TITLES, new_session, press, run_until, words
+from tests.serving.scripted import named, nothing
 
 SMALL = {"horizon": "6", "paths": "20"}
 
@@ -57,15 +56,15 @@ def test_one_model_at_two_temperatures_is_shared_with_the_forecast_page(fresh_se
     assert last["B · Bundled, T 0.5, top-p 0.9"] < last["A · Bundled"]
     assert "B: T = 0.5 and top-p = 0.9 leaves out unlikely steps" in words(app)
     candles = load_sample(next(iter(SAMPLES)))
-    same = ForecastRequest(
+    same = ForecastSettings(
         data_id=data_id(candles),
         model=models.BUNDLED,
-        revision=caches.models()[0].revision,
         horizon=6,
         sampling=SamplingParameters(sample_count=20, seed=int(fresh_seed)),
         origin=candles.frame.index[-1],
     )
-    assert queues.forecasts().status(same.key).state == "done"
+    request = same.request(candles, queues.forecasts().facts(same.model))
+    assert queues.forecasts().status(request.digest).state == "done"
 
 
 def test_a_past_origin_is_scored():
@@ -113,8 +112,8 @@ def test_runs_wait_side_by_side_and_are_cancelled_together(gate, fresh_seed):
     assert states(app) == ["queued"] * 3, "none supersedes another"
     assert len(app.get("progress")) == 3
     # What the forecast page of the same session asks for is another matter.
-    other = Request("ewma", lambda predictor: Drawing([], lambda: None))
-    queues.forecasts().submit(f"x{fresh_seed}", other, owner=app.session_state["owner"])
+    other = named(f"x{fresh_seed}", nothing("ewma"))
+    queues.forecasts().submit(other, owner=app.session_state["owner"])
     assert states(app) == ["queued"] * 3
     press(app, "cancel_all")
     assert states(app) == ["cancelled"] * 3
@@ -151,16 +150,15 @@ def test_a_new_run_leaves_what_it_does_not_want(gate, fresh_seed):
 
 
 def test_a_full_queue_says_so_and_nothing_is_left_behind(gate, fresh_seed):
-    nothing = Request("ewma", lambda predictor: Drawing([], lambda: None))
     for number in range(7):
         name = f"filler {fresh_seed} {number}"
-        queues.forecasts().submit(name, nothing, owner=name)
+        queues.forecasts().submit(named(name, nothing("ewma")), owner=name)
     app = compare(models="2", seed=fresh_seed)
     assert len(app.warning) == 1, words(app)
     assert "busy" in app.warning[0].value
     assert "compare_runs" not in app.session_state
     gate.set()
-    run_until(app, lambda app: queues.forecasts().peek_priority() is None)
+    run_until(app, lambda app: queues.forecasts().engine.queue.peek_priority() is None)
     run_until(press_run(app), has_comparison)
 
 

@@ -8,14 +8,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from kronos import models
-from kronos.decoding.drawing import Drawing
 from kronos.errors import Busy, CheckpointUnavailable
-from kronos.serving.engine import Request
 from kronos.system import asset_path
 from pages.ui.inputs.candles import UPLOAD
 from pages.ui.jobs import queues
-from pages.ui.jobs.opening import opening_request
+from pages.ui.jobs.opening import opening_settings
 from tests.pages.app_driver import SAMPLE_TITLES, new_session, press, run_until, words
+from tests.serving.scripted import named, nothing
 
 
 def has_forecast(app: AppTest) -> bool:
@@ -47,7 +46,7 @@ def test_first_visit_shows_a_forecast_without_a_click(app):
     assert "from 100 paths" in words(app)
     assert not app.error
     # What the server prepares before anybody comes is what this page asked for.
-    assert app.session_state["shown"] == opening_request()[1]
+    assert app.session_state["shown"].settings == opening_settings()[1]
 
 
 def test_changed_settings_ask_for_run_and_run_obeys(app):
@@ -107,13 +106,13 @@ def test_cancel_stops_and_nothing_starts_again(app, gate, fresh_seed):
     app.query_params.update({"seed": fresh_seed, "horizon": "4", "paths": "10"})
     app.run()
     asked = app.session_state["asked"]
-    assert asked.queue.status(asked.key).state == "queued"
+    assert asked.status().state == "queued"
     app.button(key="cancel").click().run()
     run_until(app, lambda app: "Cancelled. Press Run to start again." in words(app))
     gate.set()
     for _ in range(3):
         app.run()
-    assert asked.queue.status(asked.key).state == "cancelled"
+    assert asked.status().state == "cancelled"
     assert not has_forecast(app)
     press(app, "run")
     run_until(app, has_forecast)
@@ -137,8 +136,7 @@ def fill_the_queue(name: str) -> None:
     with contextlib.suppress(Busy):
         for n in range(100):
             owner = f"filler {n} {name}"
-            nothing = Request("bundled", lambda predictor: Drawing([], lambda: None))
-            queues.forecasts().submit(owner, nothing, owner=owner)
+            queues.forecasts().submit(named(owner, nothing("bundled")), owner=owner)
 
 
 def test_a_full_server_says_so(app, gate, fresh_seed):
@@ -168,7 +166,7 @@ def test_a_past_origin_is_compared_with_what_came(app, small):
     run_until(app.run(), has_forecast)
     assert "What came:" in words(app)
     assert "6 of 6" in words(app)
-    asked = app.session_state["asked"].request
+    asked = app.session_state["asked"].settings
     assert f"{asked.origin.tz_convert('America/New_York'):%Y-%m-%d}" == "2010-06-01"
 
 
@@ -177,7 +175,7 @@ def test_a_link_carries_the_settings(app):
         {"horizon": "7", "paths": "20", "T": "0.8", "seed": "5", "view": "Log price"}
     )
     run_until(app.run(), has_forecast)
-    request = app.session_state["shown"]
+    request = app.session_state["shown"].settings
     assert (request.horizon, request.sampling.sample_count) == (7, 20)
     assert (request.sampling.T, request.sampling.seed) == (0.8, 5)
     assert "T = 0.8" in words(app)
@@ -192,7 +190,7 @@ def test_a_link_with_impossible_settings_falls_back(app, link):
     app.run()
     assert not app.exception
     assert not app.error
-    request = app.session_state["asked"].request
+    request = app.session_state["asked"].settings
     assert (request.horizon, request.sampling.T, request.model) == (24, 1.0, models.BUNDLED)
 
 
@@ -241,7 +239,7 @@ def test_an_intraday_origin_takes_a_time(app):
     link = {"horizon": "4", "paths": "10", "origin": "2019-09-02", "origin_time": "10:00"}
     app.query_params.update(link)
     run_until(app.run(), has_forecast)
-    assert str(app.session_state["shown"].origin) == "2019-09-02 10:00:00+00:00"
+    assert str(app.session_state["shown"].settings.origin) == "2019-09-02 10:00:00+00:00"
     assert "What came:" in words(app)
 
 

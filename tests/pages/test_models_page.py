@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from kronos import models
 from kronos.errors import Busy
 from kronos.models.hub.repository import WEIGHTS_NAME, repository
-from kronos.serving.service import engine
+from kronos.serving.service import service
 from pages.ui.jobs import caches, queues
 from pages.ui.jobs.work import download_work
 from pages.ui.models import jobs as models_jobs
@@ -98,7 +98,7 @@ def test_a_model_is_downloaded_tested_verified_and_deleted(app, tiny):
     press(app, f"test {tiny}")
     run_until(app, lambda app: "Self-test passed: 5 of 6 steps" in words(app))
     assert "None are stored for downloaded models" in words(app)
-    assert tiny in engine().loaded
+    assert tiny in {model.name for model in service().models}
 
     before = models.checked(tiny).when
     press(app, f"verify {tiny}")
@@ -118,7 +118,7 @@ def test_a_model_is_downloaded_tested_verified_and_deleted(app, tiny):
     run_until(app, lambda app: "download" in offered(app, tiny))
     assert "Deleted: " in words(app)
     assert "Self-test passed: 5" not in words(app), "a test of files that are gone"
-    assert tiny in engine().loaded, "as the question said"
+    assert tiny in {model.name for model in service().models}, "as the question said"
 
 
 def test_what_was_deleted_is_downloaded_anew(app, tiny, hub):

@@ -6,11 +6,10 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from kronos.serving.engine import Engine
 from kronos.serving.queue import JobQueue
-from kronos.serving.service import new_engine
+from kronos.serving.service import LocalService, forecaster_facts
 from pages.ui.jobs import startup_cache
-from pages.ui.jobs.opening import opening_request, prepare_opening
+from pages.ui.jobs.opening import opening_settings, prepare_opening
 
 
 @pytest.fixture
@@ -19,33 +18,38 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+def opening_key():
+    candles, settings = opening_settings()
+    return settings.request(candles, forecaster_facts(settings.model)).digest
+
+
 def refuse(name, progress):
     raise AssertionError("nothing had to be computed")
 
 
 def test_it_is_computed_once_and_then_kept(folder):
-    key = opening_request()[1].key
+    key = opening_key()
     assert not startup_cache.is_filled()
-    with closing(new_engine("cpu")) as engine:
-        assert prepare_opening(engine)
-        made = engine.queue.status(key).result
-        assert not prepare_opening(engine), "it is at hand"
+    with closing(LocalService(device="cpu")) as service:
+        assert prepare_opening(service)
+        made = service.status(key).result
+        assert not prepare_opening(service), "it is at hand"
     assert startup_cache.is_filled()
-    with closing(Engine(refuse)) as engine:
-        assert not prepare_opening(engine)
-        shown = engine.queue.status(key).result
+    with closing(LocalService(refuse)) as service:
+        assert not prepare_opening(service)
+        shown = service.status(key).result
     assert np.array_equal(shown.paths, made.paths)
     assert shown.metadata() == made.metadata()
 
 
 def test_another_version_of_the_code_computes_anew(folder, monkeypatch):
-    opened = opening_request()[1]
+    key = opening_key()
     queue = JobQueue()
-    startup_cache.put(opened.key, queue)
+    startup_cache.put(key, queue)
     assert not startup_cache.is_filled(), "nothing is kept of what is not finished"
     older = startup_cache.folder()
     older.mkdir(parents=True)
-    (older / f"{opened.key}.safetensors").write_bytes(b"whatever it was")
+    (older / f"{key}.safetensors").write_bytes(b"whatever it was")
     assert startup_cache.is_filled()
     monkeypatch.setattr(startup_cache, "_code", lambda: "0" * 64)
     assert not startup_cache.is_filled()

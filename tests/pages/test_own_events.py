@@ -13,16 +13,14 @@ from data_sources.samples import load_sample
 from kronos import models
 from kronos.decoding.decoder import generate
 from kronos.errors import InvalidEvents
-from kronos.events import Event, load_events, read_events
+from kronos.events import Event, event_inputs, load_events, read_events
 from kronos.export import forecast_json
 from kronos.forecast import SamplingParameters
 from pages.ui.fan import exports
 from pages.ui.fan.candle_code import sample_code
 from pages.ui.fan.event_code import events_code
 from pages.ui.inputs.own_events import event_from_form
-from pages.ui.inputs.request import ForecastRequest
-from pages.ui.inputs.told import told_by
-from pages.ui.jobs.work import forecast_work
+from pages.ui.inputs.request import ForecastSettings
 from tests.pages.app_driver import SAMPLE_TITLES, new_session, press, run_until, words
 
 CSV = b"kind,time,region,symbol,name\nearnings,2013-03-12,,GOOG,My own report\n"
@@ -81,17 +79,21 @@ def test_times_by_hand_are_on_the_exchanges_clock():
         event_from_form(GOOG, kind="cpi", region="", symbol="GOOG", day=day, clock=None)
 
 
+def answer(settings, forecaster):
+    """The forecast of the settings, drawn without an engine."""
+    pending = forecaster.prepare(settings.request(GOOG, forecaster.facts))
+    generate(forecaster.decoder, pending.sequences)
+    return pending.result()
+
+
 def test_the_snippet_tells_the_same_events(reader, tmp_path, capsys):
     file = tmp_path / "mine.csv"
     file.write_bytes(CSV)
     added = Event("earnings", pd.Timestamp("2013-03-14 20:05", tz="UTC"), symbol="GOOG", name="=b")
-    told = told_by((*load_events(), *read_events(CSV, "mine.csv"), added), GOOG)
+    told = event_inputs((*load_events(), *read_events(CSV, "mine.csv"), added), GOOG)
     sampling = SamplingParameters(sample_count=4, seed=3)
-    asked = ForecastRequest("", reader, "", 16, sampling, GOOG.frame.index[-1], 64, told)
-    predictor = models.load(reader, device="cpu")
-    drawing = forecast_work(GOOG, asked).begin(predictor)
-    generate(predictor.decoder, drawing.series)
-    shown = drawing.finish()
+    settings = ForecastSettings("", reader, 16, sampling, GOOG.frame.index[-1], 64, told)
+    shown = answer(settings, models.load(reader, device="cpu"))
     code = exports.python_snippet(
         sample_code("GOOG_1d"), shown, events=events_code(str(file), (added,))
     )
@@ -105,10 +107,7 @@ def test_the_snippet_tells_the_same_events(reader, tmp_path, capsys):
 
 
 def test_a_model_that_reads_none_is_told_none(golden_folder):
-    told = told_by(load_events(), GOOG)
+    told = event_inputs(load_events(), GOOG)
     sampling = SamplingParameters(sample_count=2)
-    asked = ForecastRequest("", "", "", 2, sampling, GOOG.frame.index[-1], 64, told)
-    predictor = models.load(golden_folder, device="cpu")
-    drawing = forecast_work(GOOG, asked).begin(predictor)
-    generate(predictor.decoder, drawing.series)
-    assert drawing.finish().events_hash is None
+    settings = ForecastSettings("", "", 2, sampling, GOOG.frame.index[-1], 64, told)
+    assert answer(settings, models.load(golden_folder, device="cpu")).events_hash is None

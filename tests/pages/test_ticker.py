@@ -101,7 +101,7 @@ def test_an_origin_long_ago_fetches_the_bars_around_it(markets):
     link = {"source": "Binance", "symbol": "BTC/USDT", "interval": "4h", "origin": "2022-03-01"}
     app = run_until(ticker_page(**link), has_forecast)
     assert "What came:" in words(app)
-    shown = app.session_state["shown"]
+    shown = app.session_state["shown"].settings
     assert shown.origin == pd.Timestamp("2022-03-01 20:00", tz="UTC")
 
 

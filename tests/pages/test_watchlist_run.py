@@ -12,10 +12,9 @@ import pytest
 
 import kronos
 from data_sources.samples import load_sample
-from kronos.decoding.drawing import Drawing
 from kronos.errors import Busy, InvalidRequest, RateLimited, SourceBlocked, SourceDown
-from kronos.serving.engine import Request
-from kronos.serving.service import new_engine
+from kronos.forecasters.base import Pending
+from kronos.serving.service import LocalService
 from kronos.system import asset_path
 from pages.ui.inputs import list_bars as watchlist_fetch
 from pages.ui.inputs.instruments import Entry
@@ -24,12 +23,13 @@ from pages.ui.watchlist.desk import RUNS_AT_ONCE, WatchDesk
 from pages.ui.watchlist.request import WatchRequest
 from pages.ui.watchlist.rows import LEVELS
 from tests.pages.watchlist_cases import PATIENCE, Slices, request, wait_for_end, wait_until
+from tests.serving.scripted import Scripted, nothing
 
 
 @pytest.fixture(scope="module")
-def engine():
-    with closing(new_engine("cpu")) as engine:
-        yield engine
+def service():
+    with closing(LocalService(device="cpu")) as service:
+        yield service
 
 
 @pytest.fixture
@@ -38,27 +38,27 @@ def source():
 
 
 @pytest.fixture
-def desk(engine, source):
-    with closing(WatchDesk(engine.queue, lambda name: source)) as desk:
+def desk(service, source):
+    with closing(WatchDesk(service, lambda name: source)) as desk:
         yield desk
 
 
 @pytest.fixture
-def gate(engine):
+def gate(service):
     """Keeps the engine busy until it is opened."""
     entered, opened = threading.Event(), threading.Event()
 
     def begin(predictor):
         entered.set()
         opened.wait(PATIENCE)
-        return Drawing([], lambda: None)
+        return Pending([], lambda: None)
 
     key = f"gate {id(opened)}"
-    engine.queue.submit(key, Request("bundled", begin), owner="gate", keep=False)
+    service.submit(Scripted("bundled", begin, key=key), owner="gate", keep=False)
     assert entered.wait(PATIENCE)
     yield opened
     opened.set()
-    engine.queue.leave(key, owner="gate")
+    service.leave(key, owner="gate")
 
 
 def states(run):
@@ -71,13 +71,13 @@ def run_through(desk, asked, contents=None):
     return run
 
 
-def test_forecasts_of_symbols_are_kept_and_those_of_files_are_not(engine, source):
+def test_forecasts_of_symbols_are_kept_and_those_of_files_are_not(service, source):
     kept = []
     data = asset_path("samples", "BTCUSD_30m.csv").read_bytes()
     asked = request("S0", "S7")
     asked = replace(asked, entries=(*asked.entries, Entry("mine.csv", digest="ab")))
     with closing(
-        WatchDesk(engine.queue, lambda name: source, keep=lambda *some: kept.append(some))
+        WatchDesk(service, lambda name: source, keep=lambda *some: kept.append(some))
     ) as desk:
         run = run_through(desk, asked, [None, None, data])
     assert states(run) == ["done"] * 3
@@ -119,13 +119,13 @@ def test_files_are_lines_and_a_bad_one_names_line_and_column(desk):
     assert "ine 2" in run.rows[2].problem
 
 
-def test_many_lines_go_through_a_small_queue_and_displace_no_kept_result(desk, engine, source):
-    engine.queue.offer("somebody's", "result")
+def test_many_lines_go_through_a_small_queue_and_displace_no_kept_result(desk, service, source):
+    service.offer("somebody's", "result")
     run = run_through(desk, request(*(f"S{n}" for n in range(16))))
     assert states(run) == ["done"] * 16
     assert sorted(source.asked) == sorted(f"S{n}" for n in range(16))
     assert source.most_at_once == 1, "an unknown source is asked one thing at a time"
-    assert engine.queue.status("somebody's").result == "result"
+    assert service.status("somebody's").result == "result"
 
 
 def test_lines_with_the_same_bars_are_all_answered(desk):
@@ -144,7 +144,7 @@ def test_lines_fill_in_while_others_wait(desk, gate):
     assert states(run) == ["done", "failed", "done"]
 
 
-def test_leaving_ends_a_run_and_keeps_what_is_done(desk, gate, engine):
+def test_leaving_ends_a_run_and_keeps_what_is_done(desk, gate, service):
     run = desk.start(request(*(f"S{n}" for n in range(20))), [None] * 20, owner="me")
     wait_until(lambda: "forecasting" in states(run))
     desk.leave(run, owner="me")
@@ -152,7 +152,7 @@ def test_leaving_ends_a_run_and_keeps_what_is_done(desk, gate, engine):
     gate.set()
     assert desk.status(run, owner="me").state == "cancelled"
     assert "done" not in states(run)
-    assert engine.run("after", Request("bundled", lambda _: Drawing([], lambda: 1)), owner="x") == 1
+    assert service.run(nothing("bundled")) is None
     again = run_through(desk, run.request)
     assert again is not run
     assert states(again) == ["done"] * 20
@@ -194,9 +194,9 @@ def test_too_many_runs_are_refused(desk, gate):
 
 
 @pytest.mark.parametrize("fault", [SourceBlocked("Not in your region."), SourceDown("No answer.")])
-def test_a_source_that_fails_is_not_asked_two_hundred_times(engine, fault):
+def test_a_source_that_fails_is_not_asked_two_hundred_times(service, fault):
     source = Slices(faults=itertools.repeat(fault))
-    with closing(WatchDesk(engine.queue, lambda name: source)) as desk:
+    with closing(WatchDesk(service, lambda name: source)) as desk:
         run = run_through(desk, request(*(f"S{n}" for n in range(50))))
     assert states(run) == ["failed"] * 50
     assert len(source.asked) <= watchlist_fetch.TOLERATED
@@ -204,25 +204,25 @@ def test_a_source_that_fails_is_not_asked_two_hundred_times(engine, fault):
     assert run.rows[-1].problem == f"Not asked, because the source had failed: {fault}"
 
 
-def test_failures_between_good_answers_do_not_close_a_source(engine):
+def test_failures_between_good_answers_do_not_close_a_source(service):
     source = Slices(faults=itertools.cycle([SourceDown("No answer."), None]))
-    with closing(WatchDesk(engine.queue, lambda name: source)) as desk:
+    with closing(WatchDesk(service, lambda name: source)) as desk:
         run = run_through(desk, request(*(f"S{n}" for n in range(10))))
     assert states(run).count("done") == 5
 
 
-def test_a_source_that_was_pressed_too_often_is_waited_for(engine):
+def test_a_source_that_was_pressed_too_often_is_waited_for(service):
     source = Slices(faults=iter([None, RateLimited("Slow down.", retry_after=0.05)]))
-    with closing(WatchDesk(engine.queue, lambda name: source)) as desk:
+    with closing(WatchDesk(service, lambda name: source)) as desk:
         run = run_through(desk, request("S0", "S1", "S2"))
     assert states(run) == ["done"] * 3
     assert len(source.asked) == 4
 
 
-def test_a_wait_that_is_too_long_is_told(engine):
+def test_a_wait_that_is_too_long_is_told(service):
     fault = RateLimited("Come back tomorrow.", retry_after=86400.0)
     source = Slices(faults=itertools.repeat(fault))
-    with closing(WatchDesk(engine.queue, lambda name: source)) as desk:
+    with closing(WatchDesk(service, lambda name: source)) as desk:
         run = run_through(desk, request("S0", "S1"))
     assert [row.problem for row in run.rows] == [
         "Come back tomorrow.",
@@ -230,9 +230,9 @@ def test_a_wait_that_is_too_long_is_told(engine):
     ]
 
 
-def test_a_run_that_waits_for_its_source_can_be_left(engine):
+def test_a_run_that_waits_for_its_source_can_be_left(service):
     source = Slices(faults=itertools.repeat(RateLimited("Slow down.", retry_after=80.0)))
-    with closing(WatchDesk(engine.queue, lambda name: source)) as desk:
+    with closing(WatchDesk(service, lambda name: source)) as desk:
         run = desk.start(request("S0", "S1"), [None] * 2, owner="me")
         wait_until(lambda: run.seconds_to_wait > 1)
         desk.leave(run, owner="me")

@@ -9,9 +9,8 @@ import pandas as pd
 import pytest
 
 from data_sources.samples import load_sample
-from kronos.events import CHANNELS, load_events
+from kronos.events import CHANNELS, Surprise, event_inputs, load_events
 from kronos.forecast import Forecast, SamplingParameters
-from pages.ui.inputs.told import Surprise, told_by, told_channels
 from pages.ui.what_if.change import change_table, change_text, changes
 from pages.ui.what_if.scenario import (
     Edits,
@@ -22,7 +21,7 @@ from pages.ui.what_if.scenario import (
 )
 
 GOOG = load_sample("GOOG_1d").slice(-60)
-TOLD = told_by(load_events(), GOOG)
+TOLD = event_inputs(load_events(), GOOG)
 AHEAD = look_ahead(GOOG, 16, TOLD)
 
 
@@ -45,7 +44,7 @@ def test_what_is_scheduled_stands_on_its_bar():
 def test_from_which_bar_on_a_fan_can_change(kind, bar, first):
     event = supposed_event(kind, bar, AHEAD, TOLD)
     assert first_changed(AHEAD, TOLD, Edits(added=event)) == first
-    rows = told_channels(GOOG, AHEAD.future, Edits(added=event).apply(TOLD))
+    rows = Edits(added=event).apply(TOLD).rows(GOOG, AHEAD.future)
     assert rows[60 + bar - 1, CHANNELS.index(f"is_{kind}")] == 1.0
 
 
@@ -60,7 +59,7 @@ def test_what_is_switched_off_and_supposed_counts():
 def test_kinds_that_an_instrument_has():
     assert "earnings" in kinds_to_add(TOLD, "XNYS")
     assert "rate_decision" not in kinds_to_add(TOLD, "XNYS")
-    euro = told_by((), replace(GOOG, symbol="EURUSD", calendar="fx"))
+    euro = event_inputs((), replace(GOOG, symbol="EURUSD", calendar="fx"))
     assert {"fomc", "rate_decision"} <= set(kinds_to_add(euro, "fx"))
     assert "earnings" not in kinds_to_add(euro, "fx")
     assert supposed_event("rate_decision", 1, AHEAD, euro).region == "EU"

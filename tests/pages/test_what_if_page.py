@@ -20,7 +20,7 @@ def is_done(app: AppTest) -> bool:
 
 
 def told(app: AppTest) -> list:
-    return [run.request.events for run in app.session_state["what_if_runs"]]
+    return [run.settings.events for run in app.session_state["what_if_runs"]]
 
 
 def test_a_model_that_reads_no_events_says_so_and_draws_one_fan():

@@ -22,8 +22,7 @@ from kronos.portfolio.backtest import STRATEGY
 from kronos.portfolio.export import facts, warnings_of
 from kronos.portfolio.outlooks import Outlook, OutlookCache
 from kronos.portfolio.signals import SIGNALS
-from kronos.serving.engine import Engine
-from kronos.serving.service import new_engine
+from kronos.serving.service import LocalService
 from tests.portfolio.universe import changed_after, made
 
 GOLDEN = str(Path(__file__).parents[1] / "golden")
@@ -33,8 +32,8 @@ PLAN = Plan(
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    with closing(new_engine("cpu")) as started:
+def service() -> Iterator[LocalService]:
+    with closing(LocalService(device="cpu")) as started:
         yield started
 
 
@@ -54,12 +53,12 @@ def test_signals_are_what_they_are_said_to_be():
 
 
 @pytest.mark.parametrize("model", ["ewma", GOLDEN])
-def test_bars_after_a_decision_change_no_earlier_trade(engine, model):
+def test_bars_after_a_decision_change_no_earlier_trade(service, model):
     bars = made(4, 90)
     other = {name: changed_after(each, 78, 1.0 + i) for i, (name, each) in enumerate(bars.items())}
     plan = replace(PLAN, model=model)
     tables = [
-        backtest(engine, Market.of(each), plan).books[STRATEGY].trades for each in (bars, other)
+        backtest(service, Market.of(each), plan).books[STRATEGY].trades for each in (bars, other)
     ]
     cut = Market.of(bars).index[78]
     before, after = (table[table["time"] < cut] for table in tables)
@@ -68,7 +67,7 @@ def test_bars_after_a_decision_change_no_earlier_trade(engine, model):
     assert not tables[0].equals(tables[1])
 
 
-def test_a_run_that_was_stopped_goes_on_and_ends_the_same(engine, tmp_path):
+def test_a_run_that_was_stopped_goes_on_and_ends_the_same(service, tmp_path):
     market, asked = Market.of(made(5, 100)), []
 
     def stop(done, total):
@@ -78,14 +77,16 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(engine, tmp_path):
 
     partial: list[Backtest] = []
     with pytest.raises(ForecastCancelled):
-        backtest(engine, market, PLAN, cache_folder=tmp_path, progress=stop, partial=partial.append)
+        backtest(
+            service, market, PLAN, cache_folder=tmp_path, progress=stop, partial=partial.append
+        )
     (file,) = tmp_path.iterdir()
     with file.open("a") as opened:
         opened.write('{"key": "cut off by a cr')
     resumed: list[int] = []
     new: list[object] = []
     again = backtest(
-        engine,
+        service,
         market,
         PLAN,
         cache_folder=tmp_path,
@@ -95,7 +96,7 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(engine, tmp_path):
     assert resumed[0] == 32
     n_windows = len(rebalance_dates(market, PLAN)) * 5
     assert len(new) == n_windows - 32
-    whole = backtest(engine, market, PLAN)
+    whole = backtest(service, market, PLAN)
     pd.testing.assert_frame_equal(again.curves, whole.curves)
     assert facts(again, None) == facts(whole, None)
     n_complete = 32 // 5
@@ -104,9 +105,9 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(engine, tmp_path):
     pd.testing.assert_frame_equal(partial[0].curves, whole.curves.iloc[:n_bars])
 
 
-def test_other_bars_or_settings_are_other_requests(engine, tmp_path):
+def test_other_bars_or_settings_are_other_requests(service, tmp_path):
     market = Market.of(made(3, 80))
-    backtest(engine, market, PLAN, cache_folder=tmp_path)
+    backtest(service, market, PLAN, cache_folder=tmp_path)
     for other, plan in (
         (Market.of(made(3, 80, seed=5)), PLAN),
         (market, replace(PLAN, horizon=2)),
@@ -117,7 +118,7 @@ def test_other_bars_or_settings_are_other_requests(engine, tmp_path):
         def note(forecast: Forecast, known: Candles, into: list[pd.Timestamp] = new) -> None:
             into.append(forecast.origin)
 
-        backtest(engine, other, plan, cache_folder=tmp_path, keep=note)
+        backtest(service, other, plan, cache_folder=tmp_path, keep=note)
         assert len(new) == len(rebalance_dates(other, plan)) * 3
 
 
@@ -131,18 +132,18 @@ def test_an_outlook_is_kept_exactly(tmp_path):
     assert "k" not in OutlookCache(tmp_path, {"model": "b"})
 
 
-def test_instruments_that_come_later_join_when_they_have_bars_enough(engine):
+def test_instruments_that_come_later_join_when_they_have_bars_enough(service):
     bars = made(3, 140)
     bars["S2"] = bars["S2"].slice(60)
-    result = backtest(engine, Market.of(bars), PLAN)
+    result = backtest(service, Market.of(bars), PLAN)
     ranked = result.rank_ic.n
     assert ranked >= len(result.dates) - 2
     assert result.books["equal weight"].shares[0].max() == 0.0
     assert (result.books["equal weight"].shares[-1] > 0).all()
 
 
-def test_days_before_the_cut_off_and_few_instruments_are_warned_of(engine):
-    result = backtest(engine, Market.of(made(3, 90)), PLAN)
+def test_days_before_the_cut_off_and_few_instruments_are_warned_of(service):
+    result = backtest(service, Market.of(made(3, 90)), PLAN)
     third = result.dates[3].date()
     told = " ".join(warnings_of(result, third))
     assert f"3 of {len(result.dates)} rebalances lie before {third}" in told
@@ -151,16 +152,16 @@ def test_days_before_the_cut_off_and_few_instruments_are_warned_of(engine):
     assert not any("learned" in text for text in warnings_of(result, date.min))
 
 
-def test_the_run_stays_between_its_days(engine):
+def test_the_run_stays_between_its_days(service):
     market = Market.of(made(3, 140))
     plan = replace(PLAN, start=date(2024, 3, 20), end=date(2024, 4, 30))
-    result = backtest(engine, market, plan)
+    result = backtest(service, market, plan)
     assert result.dates[0] == pd.Timestamp("2024-03-20", tz="UTC")
     assert result.curves.index[-1] == pd.Timestamp("2024-04-30", tz="UTC")
     with pytest.raises(InvalidRequest, match="nothing to decide"):
-        backtest(engine, market, replace(PLAN, start=date(2025, 1, 1)))
+        backtest(service, market, replace(PLAN, start=date(2025, 1, 1)))
     with pytest.raises(InvalidRequest, match="no bars up to 2020"):
-        backtest(engine, market, replace(PLAN, end=date(2020, 1, 1)))
+        backtest(service, market, replace(PLAN, end=date(2020, 1, 1)))
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ import torch
 from kronos.decoding.decoder import Decoder
 from kronos.decoding.sequence import TokenSequence
 from kronos.errors import Busy, ForecastCancelled
-from kronos.serving.engine import Engine, Request
+from kronos.serving.engine import Engine
 from kronos.serving.jobs import Limits, Priority
+from tests.serving.scripted import Scripted, Stepping
 from tests.serving.test_engine import expected, request
 
 N_REQUESTS, N_THREADS, N_KINDS = 20_000, 32, 40
@@ -36,14 +37,15 @@ def kind(i, failures):
             failures["begin"] += 1
             raise Broken("refused")
 
-        return Request("tiny", refuse)
+        return Scripted("tiny", refuse)
 
     def begin(predictor):
-        drawing = asked.begin(predictor)
-        drawing.series[0].context = BrokenContext(drawing.series[0].context, failures)
-        return drawing
+        pending = asked.begin(predictor)
+        first = pending.sequences[0]
+        first.context = BrokenContext(first.context, failures)
+        return pending
 
-    return Request("tiny", begin)
+    return Scripted("tiny", begin)
 
 
 class BrokenContext:
@@ -71,16 +73,16 @@ def resident_mb():
 def test_soak(model, monkeypatch):
     # Thousands of wanted failures: what is told of them would be kept, and count as a leak.
     for name in ("engine", "worker"):
-        monkeypatch.setattr(logging.getLogger(f"kronos.decoding.{name}"), "disabled", True)
+        monkeypatch.setattr(logging.getLogger(f"kronos.serving.{name}"), "disabled", True)
     failures = Counter()
     asked = [kind(i, failures) for i in range(N_KINDS)]
     right = [expected(model, one) if i % 10 else None for i, one in enumerate(asked)]
 
-    class Tiny:
+    class Tiny(Stepping):
         decoder = Decoder(model)
-        n_bytes = 1
 
-    engine = Engine(lambda name, progress: Tiny, limits=Limits(max_queued=6, max_results=16))
+    tiny = Tiny()
+    engine = Engine(lambda name, progress: tiny, limits=Limits(max_queued=6, max_results=16))
     outcomes, wrong, lock = Counter(), [], threading.Lock()
     memory = []
 

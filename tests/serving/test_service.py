@@ -1,23 +1,22 @@
-"""The process-wide engine gives what the library gives."""
+"""The service of a process gives what the library gives."""
 
+import sys
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import kronos
 from data_sources.samples import load_sample
-from kronos.errors import InvalidRequest
+from kronos.cli.evaluate import sampler
+from kronos.context import calendar_fields, read_context
+from kronos.errors import InvalidRequest, RevisionMismatch
 from kronos.forecast import SamplingParameters
 from kronos.forecasters.baselines import baseline
-from kronos.forecasters.inputs import calendar_fields, read_context
-from kronos.serving.service import (
-    engine,
-    engine_sample,
-    forecast_request,
-    longest_context,
-    new_engine,
-)
+from kronos.request import ForecastRequest
+from kronos.serving.requests import BatchRequest, FactsRequest
+from kronos.serving.service import LocalService, service
 from tests.test_imports import loaded_by
 
 
@@ -32,77 +31,103 @@ def candles():
 
 
 @pytest.fixture(scope="module")
-def asked():
-    with closing(new_engine("cpu")) as engine:
-        yield engine
+def local():
+    with closing(LocalService(device="cpu")) as local:
+        yield local
 
 
-def test_a_forecast_through_the_engine_is_the_library_s_own(asked, bundled, candles):
-    future = candles.future(6)
-    sampling = SamplingParameters(sample_count=20, seed=5, top_p=0.9)
-    request = forecast_request("bundled", candles.frame, future, sampling, lookback=64)
-    found = asked.run("k", request, owner="o")
+def request(local, candles, model="bundled", **options):
+    sampling = SamplingParameters(sample_count=20, seed=5, top_p=options.pop("top_p", 1.0))
+    facts = local.facts(model)
+    return ForecastRequest.of_candles(candles, facts, horizon=6, sampling=sampling, **options)
+
+
+def test_a_forecast_through_the_service_is_the_library_s_own(local, bundled, candles):
+    found = local.run(request(local, candles, top_p=0.9, lookback=64))
     direct = bundled.forecast(
-        candles.frame, y_timestamp=future, sample_count=20, seed=5, top_p=0.9, lookback=64
-    )
+        candles.frame, x_timestamp=candles.local_index,
+        y_timestamp=candles.future(6).tz_convert(candles.zone),
+        sample_count=20, seed=5, top_p=0.9, lookback=64,
+    )  # fmt: skip
     assert np.array_equal(found.paths, direct.paths)
     assert found.metadata() == direct.metadata()
 
 
-def test_samples_through_the_engine_are_the_library_s_own(asked, bundled, candles):
+def test_samples_through_the_service_are_the_library_s_own(local, bundled, candles):
     frame = candles.frame
     contexts = [read_context(frame[:n], frame.index[:n], 50) for n in (80, 60)]
     futures = [calendar_fields(frame.index[n : n + 4]) for n in (80, 60)]
     sampling = SamplingParameters(sample_count=10, seed=2)
-    found = engine_sample(asked, "bundled")(contexts, futures, sampling)
+    found = sampler(local, local.facts("bundled"))(contexts, futures, sampling)
     direct = bundled.sample(contexts, futures, sampling)
     assert all(np.array_equal(a, b) for a, b in zip(found, direct, strict=True))
 
 
-def test_the_longest_context_is_the_model_s(asked, bundled):
-    assert longest_context(asked, "bundled", 24) == bundled.context_length(10**9, 24)
+@pytest.mark.parametrize("model", ["bundled", "ewma", "garch", "ensemble"])
+def test_the_facts_of_files_are_those_of_the_loaded_model(local, model):
+    facts = local.facts(model)
+    assert local.run(FactsRequest(facts.model, facts.revision)) == facts
 
 
-def test_a_baseline_is_asked_like_a_model(asked, candles):
-    future = candles.future(6)
-    sampling = SamplingParameters(sample_count=20, seed=5)
-    request = forecast_request("ewma", candles.frame, future, sampling)
-    found = asked.run("baseline", request, owner="o")
-    direct = baseline("ewma").forecast(candles.frame, y_timestamp=future, sample_count=20, seed=5)
+def test_the_longest_context_is_the_model_s(local, bundled):
+    facts = local.facts("bundled")
+    assert facts.context_length(sys.maxsize, 24) == bundled.context_length(10**9, 24)
+    assert local.facts("garch").context_length(sys.maxsize, 24) == 1000
+
+
+def test_a_baseline_is_a_model_like_others(local, candles):
+    found = local.run(request(local, candles, "ewma"))
+    direct = baseline("ewma").forecast(
+        candles.frame, x_timestamp=candles.local_index,
+        y_timestamp=candles.future(6).tz_convert(candles.zone), sample_count=20, seed=5,
+    )  # fmt: skip
     assert np.array_equal(found.paths, direct.paths)
     assert found.metadata() == direct.metadata()
-    assert longest_context(asked, "garch", 24) == 1000
 
 
 def test_a_baseline_needs_no_torch():
     said = (
         "from data_sources.samples import load_sample\n"
         "from kronos.forecast import SamplingParameters\n"
-        "from kronos.serving.service import forecast_request, new_engine\n"
+        "from kronos.request import ForecastRequest\n"
+        "from kronos.serving.service import LocalService\n"
         "candles = load_sample('BTCUSD_30m')\n"
-        "asked = forecast_request('fhs', candles.frame, candles.future(3), SamplingParameters())\n"
-        "engine = new_engine()\n"
-        "assert engine.run('k', asked, owner='o').n_paths == 100\n"
-        "engine.close()"
+        "local = LocalService()\n"
+        "request = ForecastRequest.of_candles(\n"
+        "    candles, local.facts('fhs'), horizon=3, sampling=SamplingParameters())\n"
+        "assert local.run(request).n_paths == 100\n"
+        "local.close()"
     )
     assert "torch" not in loaded_by(said)
 
 
-def test_an_unknown_model_is_told(asked, candles):
-    request = forecast_request(
-        "nonesuch", candles.frame, candles.future(2), SamplingParameters(sample_count=1)
-    )
+def test_an_unknown_model_is_refused(local):
     with pytest.raises(InvalidRequest, match="nonesuch"):
-        asked.run("unknown", request, owner="o")
+        local.facts("nonesuch")
 
 
-def test_a_loaded_model_says_where_it_computes(asked, bundled):
-    longest_context(asked, "bundled", 24)
-    found = asked.models[-1]
-    assert (found.name, found.n_bytes) == ("bundled", bundled.n_bytes)
+def test_weights_of_another_revision_are_refused_in_words(local, candles):
+    right = request(local, candles)
+    wrong = replace(right, revision="0" * 40)
+    with pytest.raises(RevisionMismatch, match=r"bundled .*revision 0{16}; this machine has"):
+        local.run(wrong)
+    assert local.run(right).model_revision == right.revision
+
+
+def test_one_series_that_cannot_be_forecast_spoils_no_other_of_a_batch(local, candles):
+    good, short = request(local, candles, "garch"), request(local, candles.slice(-50), "garch")
+    answers = local.run(BatchRequest("garch", good.revision, (short, good)))
+    assert "needs at least 101 bars" in str(answers[0])
+    assert np.array_equal(answers[1].paths, local.run(good).paths)
+
+
+def test_a_loaded_model_says_where_it_computes(local, bundled, candles):
+    local.run(request(local, candles))
+    found = next(model for model in local.models if model.name == "bundled")
+    assert found.n_bytes == bundled.n_bytes
     assert (found.placement.device, found.placement.dtype) == ("cpu", "float32")
     assert found.placement.n_threads >= 1
 
 
-def test_there_is_one_engine_in_a_process():
-    assert engine() is engine()
+def test_there_is_one_service_in_a_process():
+    assert service() is service()

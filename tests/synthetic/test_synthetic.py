@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -19,31 +18,30 @@ from kronos.candles import Candles
 from kronos.errors import InvalidRequest
 from kronos.export import candles_csv
 from kronos.forecast import COLUMNS
-from kronos.serving.engine import Engine
-from kronos.serving.service import new_engine
-from kronos.synthetic import SyntheticPlan, begin_series, made_series, realism
+from kronos.serving.service import LocalService, forecaster_facts
+from kronos.synthetic import SyntheticPlan, made_series, realism, series_request
 from tests.portfolio.universe import made
 
 GOLDEN = str(Path(__file__).parents[1] / "golden")
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    with closing(new_engine("cpu")) as started:
+def service() -> Iterator[LocalService]:
+    with closing(LocalService(device="cpu")) as started:
         yield started
 
 
-def generate(engine: Engine, source: Candles, plan: SyntheticPlan) -> list[Candles]:
-    request = begin_series(source, plan)
-    return made_series(source, engine.run(uuid4().hex, request, owner="test"))
+def generate(service: LocalService, source: Candles, plan: SyntheticPlan) -> list[Candles]:
+    request = series_request(source, plan, service.facts(plan.model))
+    return made_series(source, service.run(request))
 
 
-def test_series_go_on_past_the_models_window_on_the_right_calendar(engine):
+def test_series_go_on_past_the_models_window_on_the_right_calendar(service):
     source = load_sample("GOOG_1d").slice(-200)
     plan = SyntheticPlan(GOLDEN, n_bars=70, n_series=3, lookback=500)
     with pytest.raises(InvalidRequest, match="n_bars"):
         SyntheticPlan(n_bars=0)
-    series = generate(engine, source, plan)
+    series = generate(service, source, plan)
     assert len(series) == 3
     expected = source.future(70)
     for each in series:
@@ -54,18 +52,18 @@ def test_series_go_on_past_the_models_window_on_the_right_calendar(engine):
     assert len(np.unique(closes[:, -1])) == 3
 
 
-def test_a_window_slides_past_the_most_the_model_reads(engine):
+def test_a_window_slides_past_the_most_the_model_reads(service):
     source = load_sample("BTCUSD_30m").slice(-508)
-    (series,) = generate(engine, source, SyntheticPlan(GOLDEN, n_bars=12, lookback=508))
+    (series,) = generate(service, source, SyntheticPlan(GOLDEN, n_bars=12, lookback=508))
     assert len(series) == 12
     # 508 read and 12 drawn are more than the 512 that are read at once.
     assert (series.frame.index == source.future(12)).all()
 
 
-def test_the_same_seed_gives_the_same_series(engine):
+def test_the_same_seed_gives_the_same_series(service):
     source = load_sample("ETHUSD_1h").slice(-100)
     first, again, other = (
-        generate(engine, source, SyntheticPlan(GOLDEN, n_bars=20, seed=seed))[0].frame
+        generate(service, source, SyntheticPlan(GOLDEN, n_bars=20, seed=seed))[0].frame
         for seed in (1, 1, 2)
     )
     pd.testing.assert_frame_equal(first, again)
@@ -73,11 +71,11 @@ def test_the_same_seed_gives_the_same_series(engine):
 
 
 @pytest.mark.parametrize("key", ["GOOG_1d", "BTCUSD_30m", "EURUSD_1h"])
-def test_the_applications_own_reader_reads_what_is_written(engine, key):
+def test_the_applications_own_reader_reads_what_is_written(service, key):
     source = load_sample(key).slice(-150)
     # Longer than a week, by which a reader tells crypto from what rests on weekends.
     plan = SyntheticPlan("bootstrap", n_bars=400, top_p=1.0)
-    (series,) = generate(engine, source, plan)
+    (series,) = generate(service, source, plan)
     reading = read_csv(candles_csv(series).encode(), "made.csv")
     assert reading.report.rows_read == reading.report.rows_kept == 400
     back = reading.candles
@@ -126,12 +124,12 @@ def test_without_volume_nothing_is_said_of_it():
     assert "volume and |return|" not in realism(bars, [bars]).measures
 
 
-def test_too_few_bars_are_refused(engine):
+def test_too_few_bars_are_refused(service):
     bars = made(1, 200)["S0"]
     with pytest.raises(InvalidRequest, match="60 bars and more"):
         realism(bars, [bars.slice(0, 30)])
     with pytest.raises(InvalidRequest, match="at least 32 bars"):
-        begin_series(bars.slice(0, 10), SyntheticPlan())
+        series_request(bars.slice(0, 10), SyntheticPlan(), forecaster_facts("bundled"))
 
 
 def test_the_command_writes_series_and_report(tmp_path, capsys):

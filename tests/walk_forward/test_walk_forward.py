@@ -10,7 +10,7 @@ from data_sources.samples import load_sample
 from kronos.errors import InvalidCandles, InvalidRequest
 from kronos.forecast import SamplingParameters
 from kronos.models import cut_off
-from kronos.serving.service import new_engine
+from kronos.serving.service import LocalService
 from kronos.store.record import read_record
 from kronos.store.scoring import score_candles
 from kronos.store.store import Store
@@ -28,10 +28,10 @@ SERIES = [Series(CANDLES, "samples")]
 
 
 @pytest.fixture(scope="module")
-def engine():
-    engine = new_engine("cpu")
-    yield engine
-    engine.close()
+def service():
+    service = LocalService(device="cpu")
+    yield service
+    service.close()
 
 
 @pytest.fixture
@@ -53,8 +53,8 @@ def test_origins_are_even_and_leave_room_on_both_sides():
     assert len(choose_origins(CANDLES.slice(0, 260), PLAN)) == 0
 
 
-def test_a_walk_stores_each_window_with_the_scores_that_scoring_gives(engine, store):
-    report = walk_forward(engine, store, SERIES, PLAN)
+def test_a_walk_stores_each_window_with_the_scores_that_scoring_gives(service, store):
+    report = walk_forward(service, store, SERIES, PLAN)
     assert (report.n_windows, report.n_stored, report.n_series) == (40, 40, 1)
     record = read_record(store, cut_off)
     assert len(record) == 40 * PLAN.horizon
@@ -66,14 +66,14 @@ def test_a_walk_stores_each_window_with_the_scores_that_scoring_gives(engine, st
     assert (again.n_predictions, sum(again.recorded.values())) == (40, 0)
 
 
-def test_what_comes_after_an_origin_changes_no_forecast_from_it(engine, store, tmp_path):
+def test_what_comes_after_an_origin_changes_no_forecast_from_it(service, store, tmp_path):
     plan = replace(PLAN, every=1, since=pd.Timestamp(CANDLES.frame.index[600]))
     # The last window's bars, and so its outcome, differ.
     frame = CANDLES.frame.copy()
     frame.iloc[-PLAN.horizon :, :4] *= 1.5
-    walk_forward(engine, store, SERIES, plan)
+    walk_forward(service, store, SERIES, plan)
     with Store(str(tmp_path / "other.sqlite3")) as other:
-        walk_forward(engine, other, [Series(replace(CANDLES, frame=frame), "samples")], plan)
+        walk_forward(service, other, [Series(replace(CANDLES, frame=frame), "samples")], plan)
         first, second = (
             {p.id: p.quantiles for p in s.predictions(model="ewma")} for s in (store, other)
         )
@@ -84,7 +84,7 @@ def test_what_comes_after_an_origin_changes_no_forecast_from_it(engine, store, t
         assert not read_record(store, cut_off)["crps"].equals(read_record(other, cut_off)["crps"])
 
 
-def test_a_walk_that_was_stopped_goes_on(engine, store):
+def test_a_walk_that_was_stopped_goes_on(service, store):
     class Stopped(Exception):
         pass
 
@@ -93,50 +93,50 @@ def test_a_walk_that_was_stopped_goes_on(engine, store):
             raise Stopped
 
     with pytest.raises(Stopped):
-        walk_forward(engine, store, SERIES, PLAN, progress=stop)
+        walk_forward(service, store, SERIES, PLAN, progress=stop)
     n_before = store.counts()["ml_predictions"]
     assert 0 < n_before < 40
     seen = []
     report = walk_forward(
-        engine, store, SERIES, PLAN, progress=lambda done, total: seen.append((done, total))
+        service, store, SERIES, PLAN, progress=lambda done, total: seen.append((done, total))
     )
     assert (report.n_known, report.n_stored) == (n_before, 40 - n_before)
     assert (seen[0], seen[-1]) == ((n_before, 40), (40, 40))
     assert len(read_record(store, cut_off)) == 40 * PLAN.horizon
-    assert walk_forward(engine, store, SERIES, PLAN).n_stored == 0
+    assert walk_forward(service, store, SERIES, PLAN).n_stored == 0
 
 
-def test_other_settings_are_other_windows(engine, store):
-    walk_forward(engine, store, SERIES, PLAN)
+def test_other_settings_are_other_windows(service, store):
+    walk_forward(service, store, SERIES, PLAN)
     other = replace(PLAN, sampling=SamplingParameters(sample_count=8, seed=1), n_origins=2)
-    assert walk_forward(engine, store, SERIES, other).n_stored == 4
+    assert walk_forward(service, store, SERIES, other).n_stored == 4
 
 
-def test_a_window_that_cannot_be_forecast_is_told_and_leaves_the_others(engine, store):
+def test_a_window_that_cannot_be_forecast_is_told_and_leaves_the_others(service, store):
     frame = CANDLES.frame.copy()
     frame.iloc[:, :4] = 100.0
     flat = Series(replace(CANDLES, frame=frame, symbol="FLAT"), "samples")
     plan = replace(PLAN, models=("garch",), n_origins=2)
-    report = walk_forward(engine, store, [flat, *SERIES], plan)
+    report = walk_forward(service, store, [flat, *SERIES], plan)
     assert report.n_stored == 2
     assert sum(report.problems.values()) == 2
     assert all("FLAT, garch: All 700 closes" in text or "FLAT" in text for text in report.problems)
 
 
-def test_what_cannot_be_walked_is_refused(engine, store):
+def test_what_cannot_be_walked_is_refused(service, store):
     with pytest.raises(InvalidRequest, match="None of the 1 series"):
-        walk_forward(engine, store, SERIES, replace(PLAN, history=700))
+        walk_forward(service, store, SERIES, replace(PLAN, history=700))
     with pytest.raises(InvalidRequest, match="no model"):
-        walk_forward(engine, store, SERIES, replace(PLAN, models=("of nobody",)))
+        walk_forward(service, store, SERIES, replace(PLAN, models=("of nobody",)))
     with pytest.raises(InvalidRequest, match="horizon must be at least 1"):
         replace(PLAN, horizon=0)
 
 
-def test_paths_are_kept_where_asked(engine, store):
+def test_paths_are_kept_where_asked(service, store):
     plan = replace(PLAN, n_origins=2)
-    walk_forward(engine, store, SERIES, plan)
+    walk_forward(service, store, SERIES, plan)
     assert store.counts()["prediction_paths"] == 0
-    walk_forward(engine, store, SERIES, replace(plan, horizon=3), paths="close")
+    walk_forward(service, store, SERIES, replace(plan, horizon=3), paths="close")
     assert store.counts()["prediction_paths"] == 4
 
 

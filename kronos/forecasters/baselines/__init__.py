@@ -1,4 +1,4 @@
-"""The forecasters a model has to beat, asked like a model.
+"""The forecasters that a model has to beat.
 
     table.py        what there is: names, titles, what each one is
     predictor.py    candles in, a Forecast out, whatever the method
@@ -14,15 +14,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kronos.forecasters.baselines.table import BASELINES, Description, find, revision
+from kronos.forecasters.baselines.table import (
+    BASELINES,
+    Description,
+    baseline_facts,
+    find,
+    revision,
+)
 
 if TYPE_CHECKING:
-    from kronos.forecasters.baselines.predictor import BaselinePredictor
+    from kronos.forecasters.baselines.predictor import BaselineForecaster
 
-__all__ = ["BASELINES", "Description", "baseline", "find", "revision"]
+__all__ = ["BASELINES", "Description", "baseline", "baseline_facts", "find", "revision"]
 
 
-def baseline(name: str) -> BaselinePredictor:
+def baseline(name: str) -> BaselineForecaster:
     """A baseline, ready to forecast.
 
     Args:
@@ -32,7 +38,7 @@ def baseline(name: str) -> BaselinePredictor:
         InvalidRequest: There is no such baseline.
     """
     from kronos.forecasters.baselines.predictor import (
-        BaselinePredictor,  # scipy takes a while to import
+        BaselineForecaster,  # scipy takes a while to import
     )
 
-    return BaselinePredictor(name)
+    return BaselineForecaster(name)

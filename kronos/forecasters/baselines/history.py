@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kronos.forecasters.inputs import AMOUNT, CLOSE, PRICES, VOLUME, Context
+from kronos.context import AMOUNT, CLOSE, PRICES, VOLUME, Context
 
 FARTHEST = float(np.log(1000.0))
 """Largest log-return from the origin that a path may reach, up or down."""

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-__all__ = ["BASELINES", "Description", "find", "revision"]
+if TYPE_CHECKING:
+    from kronos.request import ModelFacts
+
+__all__ = ["BASELINES", "Description", "baseline_facts", "find", "revision"]
+
+DEFAULT_LOOKBACK = 1000
+MAX_LOOKBACK = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +84,17 @@ def find(name: str) -> Description | None:
 def revision() -> str:
     """Tells versions of the methods apart; a new value where a method gives other numbers."""
     return "6d6ad9aac2acdfa5"
+
+
+def baseline_facts(description: Description) -> ModelFacts:
+    """What a request needs to know of a baseline."""
+    from kronos.request import ModelFacts  # lists of models are read without pandas
+
+    return ModelFacts(
+        model=description.name,
+        name=description.name,
+        revision=revision(),
+        least=description.n_needed,
+        most=MAX_LOOKBACK,
+        advised=DEFAULT_LOOKBACK,
+    )

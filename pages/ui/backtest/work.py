@@ -15,7 +15,7 @@ from kronos.candles import Candles
 from kronos.errors import InvalidRequest, KronosError
 from kronos.portfolio import Backtest, Market, backtest
 from kronos.serving.jobs import JobControl
-from kronos.serving.service import engine
+from kronos.serving.service import service
 from kronos.system import user_cache
 from pages.ui.backtest.request import BacktestRequest
 from pages.ui.inputs.list_bars import Fetching, OpenSource, uploaded_bars
@@ -75,7 +75,7 @@ def backtest_work(
             run.outcome = told(result)
 
         result = backtest(
-            engine(),
+            service(),
             market,
             request.plan,
             cache_folder=user_cache("backtests"),

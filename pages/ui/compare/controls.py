@@ -11,15 +11,15 @@ from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
 from pages.ui.inputs import controls
 from pages.ui.inputs.candles import ChosenCandles
-from pages.ui.inputs.market_events import told_to
+from pages.ui.inputs.market_events import events_for
 from pages.ui.inputs.model_choices import Choice, choices
-from pages.ui.inputs.request import ForecastRequest
+from pages.ui.inputs.request import ForecastSettings
 
 FIRST = (BUNDLED, "ewma", "garch", "fhs")
 """What the places hold before anything is chosen: the model, and what it has to beat."""
 
 
-def choose_requests(source: ChosenCandles) -> list[ForecastRequest]:
+def choose_requests(source: ChosenCandles) -> list[ForecastSettings]:
     """The settings as they stand now: two to four requests from one origin, with one seed.
 
     Raises:
@@ -42,14 +42,13 @@ def choose_requests(source: ChosenCandles) -> list[ForecastRequest]:
     origin = controls.choose_origin(source)
     seed = controls.choose_seed()
     return [
-        ForecastRequest(
+        ForecastSettings(
             data_id=source.data_id,
             model=choice.name,
-            revision=choice.revision,
             horizon=horizon,
             sampling=SamplingParameters(T=T, top_p=top_p, sample_count=paths, seed=seed),
             origin=origin,
-            events=told_to(source, choice.name),
+            events=events_for(source, choice.name),
         )
         for choice, T, top_p in drawn
     ]

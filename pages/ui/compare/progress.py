@@ -7,15 +7,14 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from kronos.candles import Candles
-from kronos.errors import Busy
+from kronos.errors import KronosError
 from kronos.serving.jobs import JobStatus
 from pages.ui.chart.panels import LETTERS
 from pages.ui.compare.runs import SideBySide, is_pending
 from pages.ui.frame.messages import error_text, plain, show_error
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.model_choices import choice_of, title_of
-from pages.ui.inputs.request import ForecastRequest
+from pages.ui.inputs.request import ForecastSettings
 from pages.ui.jobs.progress import POLL_SECONDS, progress_share, progress_text
 from pages.ui.jobs.run import Run
 
@@ -29,32 +28,32 @@ class Words:
     Attributes:
         invitation: Where nothing was asked for yet.
         older: Where an older result is still shown below.
-        title: Title of a run by its place and request.
+        title: Title of a run by its place and settings.
     """
 
     invitation: str
     older: str
-    title: Callable[[int, ForecastRequest], str]
+    title: Callable[[int, ForecastSettings], str]
 
     def label(self, place: int, run: Run) -> str:
         """Letter and title, as Markdown."""
-        return plain(f"{LETTERS[place]} · {self.title(place, run.request)}")
+        return plain(f"{LETTERS[place]} · {self.title(place, run.settings)}")
 
 
 COMPARING = Words(
     invitation="Press Run to compare on these candles.",
     older="Below is the previous comparison.",
-    title=lambda place, request: title_of(request),
+    title=lambda place, settings: title_of(settings),
 )
 
 
 def show_state(
     desk: SideBySide,
     words: Words,
-    requests: Sequence[ForecastRequest],
+    settings: Sequence[ForecastSettings],
     source: ChosenCandles,
     statuses: Sequence[JobStatus | None],
-    refusal: Busy | None,
+    refusal: KronosError | None,
     *,
     has_older: bool,
 ) -> None:
@@ -68,26 +67,26 @@ def show_state(
         return
     if desk.is_cancelled():
         # What was taken back is no longer asked for where the controls say what is shown.
-        if desk.shown_keys() == tuple(request.key for request in requests):
+        if desk.shown_settings() == tuple(settings):
             return
         st.info(f"Cancelled. Press Run to start again.{older}", icon=":material/cancel:")
         return
     _show_missing(desk)
     if any(map(is_pending, statuses)):
-        show_progress(desk, words, source.candles, source.data_id)
+        show_progress(desk, words, source.data_id)
         if older:
             st.caption(older.strip())
         return
     _show_failures(words, runs, statuses)
-    if [run.request for run in runs] != list(requests):
+    if [run.settings for run in runs] != list(settings):
         st.info(f"Settings changed: press Run.{older}", icon=":material/sync:")
 
 
 @st.fragment(run_every=POLL_SECONDS)
-def show_progress(desk: SideBySide, words: Words, candles: Candles, data_id: str) -> None:
+def show_progress(desk: SideBySide, words: Words, data_id: str) -> None:
     """Every run with its steps, and Cancel for all. Reruns the page when there is more to show."""
     before = desk.shown_keys()
-    statuses = desk.advance(candles, data_id)
+    statuses = desk.advance(data_id)
     if desk.shown_keys() != before or not any(map(is_pending, statuses)):
         st.rerun()
     with st.container(horizontal=True, vertical_alignment="bottom", key="compare_progress"):

@@ -42,7 +42,7 @@ def contenders_of(candles: Candles, found: Sequence[Finished]) -> list[Contender
         contenders = []
         for one, (forecast, words) in zip(found, shown, strict=True):
             mark = "" if forecast.calibration_hash is None else ", calibrated"
-            contenders.append(Contender(one.place, title_of(one.request) + mark, forecast))
+            contenders.append(Contender(one.place, title_of(one.run.settings) + mark, forecast))
             st.caption(f":material/straighten: {plain(f'{contenders[-1].letter}: {words}')}")
             if forecast.weights is not None:
                 said = f"{contenders[-1].letter}: {weights_text(forecast)}"
@@ -89,7 +89,7 @@ def show_tables(
     narrow: bool,
 ) -> None:
     """Cost and scores of every model, then quantiles at the bars of the reader's choice."""
-    choices = [choice_of(one.request.model) for one in found]
+    choices = [choice_of(one.run.settings.model) for one in found]
     costs = [Cost(choice.n_parameters, choice.n_bytes) for choice in choices]
     models = compare_table.model_table(candles, contenders, costs)
     verdict = compare_table.verdict_text(models)

@@ -13,14 +13,14 @@ from itertools import compress
 import streamlit as st
 
 from kronos.candles import Candles
-from kronos.errors import Busy
+from kronos.errors import Busy, KronosError
 from kronos.forecast import Forecast
 from kronos.serving.jobs import JobStatus
 from pages.ui.inputs.model_choices import choice_of
-from pages.ui.inputs.request import ForecastRequest
+from pages.ui.inputs.request import ForecastSettings
 from pages.ui.jobs import caches, queues, session
 from pages.ui.jobs.run import Run
-from pages.ui.jobs.work import download_work, forecast_work, work_key
+from pages.ui.jobs.work import download_work, work_key
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,7 +28,7 @@ class Finished:
     """A forecast that stands beside others, and the place it was asked for."""
 
     place: int
-    request: ForecastRequest
+    run: Run
     forecast: Forecast
 
 
@@ -62,8 +62,8 @@ class SideBySide:
         return bool(st.session_state.get(self._cancelled))
 
     def respond(
-        self, requests: Sequence[ForecastRequest], candles: Candles, *, pressed: bool
-    ) -> Busy | None:
+        self, settings: Sequence[ForecastSettings], candles: Candles, *, pressed: bool
+    ) -> KronosError | None:
         """Start what was asked for: by a press of Run, or unasked on the first visit of a session.
 
         A model that is not on this machine waits for a click of its own in either case.
@@ -77,11 +77,11 @@ class SideBySide:
         if not (pressed or is_first):
             return refused
         try:
-            self.ask_all(requests, candles)
-        except Busy as error:
+            self.ask_all(settings, candles)
+        except KronosError as error:
             return error
         if pressed:
-            session.note_pressed(*(request.key for request in requests))
+            session.note_pressed(*(run.request.digest for run in self.runs()))
         return None
 
     def greet(self) -> None:
@@ -92,23 +92,24 @@ class SideBySide:
         """The page's next visit counts as a first one: a click elsewhere asked for its runs."""
         st.session_state.pop(self._greeted, None)
 
-    def ask_all(self, requests: Sequence[ForecastRequest], candles: Candles) -> None:
-        """Start all requests, or join those that are being computed already.
+    def ask_all(self, settings: Sequence[ForecastSettings], candles: Candles) -> None:
+        """Start all forecasts, or join those that are being computed already.
 
         Raises:
             Busy: the queue has no room for all; what was asked for before goes on.
+            KronosError: No request can be made of some settings; likewise.
         """
         new = tuple(
-            Run(request, "missing" if choice_of(request.model).is_missing else "forecast")
-            for request in requests
+            Run.of(each, candles, "missing" if choice_of(each.model).is_missing else "forecast")
+            for each in settings
         )
         begun: list[Run] = []
         try:
             for run in new:
                 if run.phase == "forecast":
-                    self._submit(run, candles)
+                    run.submit(owner=self.owner(), supersede=False)
                     begun.append(run)
-        except Busy:
+        except KronosError:
             self._leave(begun, but=self.runs())
             raise
         self._leave(self.runs(), but=new)
@@ -119,7 +120,7 @@ class SideBySide:
         """Fetch a model that is missing; the forecasts that want it are started after that."""
         changed = tuple(
             replace(run, phase="download")
-            if run.phase == "missing" and run.request.model == model
+            if run.phase == "missing" and run.settings.model == model
             else run
             for run in self.runs()
         )
@@ -140,7 +141,7 @@ class SideBySide:
         self._leave(self.runs())
         st.session_state[self._cancelled] = True
 
-    def advance(self, candles: Candles, data_id: str) -> list[JobStatus | None]:
+    def advance(self, data_id: str) -> list[JobStatus | None]:
         """State of every run, None where there is none; downloads that are done become forecasts.
 
         Once no forecast is pending any more, those that are done become what is shown.
@@ -152,14 +153,14 @@ class SideBySide:
             return []
         moved, statuses = [], []
         for run in self.runs():
-            run, status = self._advance_one(run, candles)
+            run, status = self._advance_one(run)
             moved.append(run)
             statuses.append(status)
         st.session_state[self._runs] = tuple(moved)
         asked_of_engine = [run.phase == "forecast" for run in moved]
         if not any(map(is_pending, compress(statuses, asked_of_engine))):
             done = tuple(
-                (place, run.request)
+                (place, run)
                 for place, (run, status) in enumerate(zip(moved, statuses, strict=True))
                 if run.phase == "forecast" and status is not None and status.state == "done"
             )
@@ -169,43 +170,43 @@ class SideBySide:
 
     def concern(self, data_id: str) -> bool:
         """Whether there are runs, and they are of these candles."""
-        return bool(self.runs()) and all(run.request.data_id == data_id for run in self.runs())
+        return bool(self.runs()) and all(run.settings.data_id == data_id for run in self.runs())
 
     def shown_keys(self) -> tuple[str, ...]:
         """Keys of what `finished` reads."""
-        return tuple(request.key for _, request in st.session_state.get(self._shown, ()))
+        return tuple(run.request.digest for _, run in st.session_state.get(self._shown, ()))
+
+    def shown_settings(self) -> tuple[ForecastSettings, ...]:
+        """Settings of what `finished` reads."""
+        return tuple(run.settings for _, run in st.session_state.get(self._shown, ()))
 
     def finished(self, data_id: str) -> list[Finished]:
         """What this session has last seen finished, if it was made from these candles."""
         found = []
-        for place, request in st.session_state.get(self._shown, ()):
-            status = queues.forecasts().status(request.key)
-            if request.data_id == data_id and status is not None and status.state == "done":
-                found.append(Finished(place, request, status.result))
+        for place, run in st.session_state.get(self._shown, ()):
+            status = queues.forecasts().status(run.request.digest)
+            if run.settings.data_id == data_id and status is not None and status.state == "done":
+                found.append(Finished(place, run, status.result))
         return found
 
-    def _advance_one(self, run: Run, candles: Candles) -> tuple[Run, JobStatus | None]:
+    def _advance_one(self, run: Run) -> tuple[Run, JobStatus | None]:
         if run.phase == "missing":
             return run, None
-        status = run.queue.status(run.key, owner=self.owner())
+        status = run.status(owner=self.owner())
         if run.phase == "forecast" or status is None or status.state != "done":
             return run, status
         caches.models.clear()
         run = replace(run, phase="forecast")
         try:
-            return run, self._submit(run, candles)
+            return run, run.submit(owner=self.owner(), supersede=False)
         except Busy as error:
             return run, JobStatus(key=run.key, state="failed", error=error)
-
-    def _submit(self, run: Run, candles: Candles) -> JobStatus:
-        work = forecast_work(candles, run.request)
-        return run.queue.submit(run.key, work, owner=self.owner(), supersede=False)
 
     def _leave(self, left: Sequence[Run], *, but: Sequence[Run] = ()) -> None:
         kept = {run.key for run in but}
         for run in left:
             if run.key not in kept:
-                run.queue.leave(run.key, owner=self.owner())
+                run.leave(owner=self.owner())
 
 
 COMPARISON = SideBySide("compare")

@@ -10,15 +10,13 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 from kronos.candles import Candles
-from kronos.errors import Busy
+from kronos.errors import Busy, KronosError
 from kronos.forecast import Forecast
-from kronos.serving.engine import Request
-from kronos.serving.jobs import JobStatus, Work
-from pages.ui.inputs.request import ForecastRequest
+from kronos.serving.jobs import JobStatus
+from pages.ui.inputs.request import ForecastSettings
 from pages.ui.jobs import caches, queues
 from pages.ui.jobs.run import Run
 from pages.ui.jobs.session import note_pressed, owner
-from pages.ui.jobs.work import download_work, forecast_work
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +35,22 @@ def asked() -> Asked | None:
     return st.session_state.get("asked")
 
 
-def ask(request: ForecastRequest, candles: Candles) -> None:
-    """Start a request, or join the one that is already computing the same.
+def ask(settings: ForecastSettings, candles: Candles) -> None:
+    """Start a forecast, or join the one that is already computing the same.
 
     Raises:
         Busy: the queue is full; what was asked for before goes on.
+        KronosError: No request can be made of the settings; likewise.
     """
-    new = Asked(request, "download" if _needs_download(request) else "forecast")
+    new = Asked.of(settings, candles, "download" if _needs_download(settings) else "forecast")
     before = asked()
-    _submit(new, candles)
-    if before is not None and before.queue is not new.queue:
-        before.queue.leave(before.key, owner=owner())
+    new.submit(owner=owner(), supersede=True)
+    if before is not None and not before.shares_queue(new):
+        before.leave(owner=owner())
     st.session_state["asked"] = new
 
 
-def respond(request: ForecastRequest, candles: Candles, *, pressed: bool) -> Busy | None:
+def respond(settings: ForecastSettings, candles: Candles, *, pressed: bool) -> KronosError | None:
     """Start what was asked for: by a press of Run, or unasked on the first visit of a session.
 
     The first visit counts once, so that nothing starts again after a Cancel. It downloads
@@ -62,14 +61,15 @@ def respond(request: ForecastRequest, candles: Candles, *, pressed: bool) -> Bus
     """
     is_first = not st.session_state.get("greeted")
     greet()
-    if not pressed and not (is_first and not _needs_download(request)):
+    if not pressed and not (is_first and not _needs_download(settings)):
         return None
     try:
-        ask(request, candles)
-    except Busy as error:
+        ask(settings, candles)
+    except KronosError as error:
         return error
-    if pressed:
-        note_pressed(request.key)
+    current = asked()
+    if pressed and current is not None:
+        note_pressed(current.request.digest)
     return None
 
 
@@ -87,11 +87,11 @@ def cancel() -> None:
     """Take the current request back; it does not start again by itself."""
     current = asked()
     if current is not None:
-        current.queue.leave(current.key, owner=owner())
+        current.leave(owner=owner())
         st.session_state["asked"] = replace(current, is_cancelled=True)
 
 
-def advance(candles: Candles, data_id: str) -> JobStatus | None:
+def advance(data_id: str) -> JobStatus | None:
     """State of the current request; after its download, its forecast is started.
 
     Returns:
@@ -99,48 +99,38 @@ def advance(candles: Candles, data_id: str) -> JobStatus | None:
         longer kept.
     """
     current = asked()
-    if current is None or current.is_cancelled or current.request.data_id != data_id:
+    if current is None or current.is_cancelled or current.settings.data_id != data_id:
         return None
-    status = current.queue.status(current.key, owner=owner())
+    status = current.status(owner=owner())
     if current.phase == "download" and status is not None and status.state == "done":
         caches.models.clear()
         current = replace(current, phase="forecast")
         try:
-            status = _submit(current, candles)
+            status = current.submit(owner=owner(), supersede=True)
         except Busy as error:
             return JobStatus(key=current.key, state="failed", error=error)
         st.session_state["asked"] = current
     if status is not None and status.state == "done":
-        st.session_state["shown"] = current.request
+        st.session_state["shown"] = current
     return status
 
 
 def shown_forecast(data_id: str) -> Forecast | None:
     """The last finished forecast of this session, if it was made from these candles."""
-    request: ForecastRequest | None = st.session_state.get("shown")
-    if request is None or request.data_id != data_id:
+    shown = shown_run()
+    if shown is None or shown.settings.data_id != data_id:
         return None
-    status = queues.forecasts().status(request.key)
+    status = queues.forecasts().status(shown.request.digest)
     if status is None or status.state != "done":
         return None
     return status.result
 
 
-def shown_key() -> str:
-    """Key of the request whose forecast the page shows."""
-    shown: ForecastRequest = st.session_state["shown"]
-    return shown.key
+def shown_run() -> Asked | None:
+    """The run whose forecast the page shows."""
+    return st.session_state.get("shown")
 
 
-def _submit(new: Asked, candles: Candles) -> JobStatus:
-    work: Work | Request = (
-        download_work(new.request.model)
-        if new.phase == "download"
-        else forecast_work(candles, new.request)
-    )
-    return new.queue.submit(new.key, work, owner=owner())
-
-
-def _needs_download(request: ForecastRequest) -> bool:
+def _needs_download(settings: ForecastSettings) -> bool:
     states = {entry.name: entry.state for entry in caches.models()}
-    return states.get(request.model) == "downloadable"
+    return states.get(settings.model) == "downloadable"

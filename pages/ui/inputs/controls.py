@@ -13,7 +13,7 @@ from kronos.forecast import SamplingParameters
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
 from pages.ui.inputs.candles import ChosenCandles
-from pages.ui.inputs.market_events import currency_of, told_to
+from pages.ui.inputs.market_events import currency_of, events_for
 from pages.ui.inputs.model_choices import ensemble_entry, ensemble_remark, model_state
 from pages.ui.inputs.own_events import choose_own_events
 from pages.ui.inputs.request import (
@@ -22,7 +22,7 @@ from pages.ui.inputs.request import (
     MAX_HORIZON,
     MAX_PATHS,
     MIN_CONTEXT,
-    ForecastRequest,
+    ForecastSettings,
 )
 from pages.ui.jobs import caches
 
@@ -31,7 +31,7 @@ EARLIEST_ORIGIN = dt.date(1970, 1, 1)
 MINUTE = pd.Timedelta(minutes=1)
 
 
-def choose_request(source: ChosenCandles) -> ForecastRequest:
+def choose_request(source: ChosenCandles) -> ForecastSettings:
     """The settings as they stand now.
 
     Raises:
@@ -45,15 +45,14 @@ def choose_request(source: ChosenCandles) -> ForecastRequest:
         lookback = _choose_lookback(model)
         sampling = _choose_sampling(paths)
     choose_own_events(source.candles, currency=currency_of(source))
-    return ForecastRequest(
+    return ForecastSettings(
         data_id=source.data_id,
         model=model.name,
-        revision=model.revision,
         horizon=horizon,
         sampling=sampling,
         origin=origin,
         lookback=lookback,
-        events=told_to(source, model.name),
+        events=events_for(source, model.name),
     )
 
 

@@ -1,4 +1,4 @@
-"""The events that matter to the instrument on the page, and what a model is told of them."""
+"""The events of the instrument on the page: those that are drawn, and those that a model reads."""
 
 from __future__ import annotations
 
@@ -6,14 +6,21 @@ import pandas as pd
 import streamlit as st
 
 from kronos.candles import Candles
-from kronos.errors import InvalidEvents
-from kronos.events import Event, EventTable, load_events, merge_events, regions_of
+from kronos.errors import InvalidEvents, KronosError
+from kronos.events import (
+    Event,
+    EventInputs,
+    EventTable,
+    event_inputs,
+    load_events,
+    merge_events,
+    regions_of,
+)
 from kronos.forecast import Forecast
 from pages.ui.frame.messages import plain
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.own_events import own_events
-from pages.ui.inputs.told import ToldEvents, told_by
-from pages.ui.jobs import caches
+from pages.ui.jobs import queues
 
 _MERGED = "events_with_own"
 
@@ -49,11 +56,15 @@ def events_of(source: ChosenCandles, forecast: Forecast | None) -> tuple[Event, 
     return relevant_events(all_events(), source.candles, forecast, currency=currency_of(source))
 
 
-def told_to(source: ChosenCandles, model: str) -> ToldEvents | None:
-    """What a model is told when it forecasts these candles; None for one that reads no events."""
-    if model not in caches.event_readers():
+def events_for(source: ChosenCandles, model: str) -> EventInputs | None:
+    """Events of these candles for a model; None for one that reads no events."""
+    try:
+        facts = queues.forecasts().facts(model)
+    except KronosError:  # the list of models, and then Run, say what is wrong with it
         return None
-    return told_by(all_events(), source.candles, currency=currency_of(source))
+    if not facts.reads_events:
+        return None
+    return event_inputs(all_events(), source.candles, currency=currency_of(source))
 
 
 def currency_of(source: ChosenCandles) -> str:

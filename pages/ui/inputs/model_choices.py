@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from kronos.errors import InvalidRequest
 from kronos.forecasters import baselines
 from kronos.models import ENSEMBLE, Entry
-from pages.ui.inputs.request import ForecastRequest
+from pages.ui.inputs.request import ForecastSettings
 from pages.ui.jobs import caches
 
 _MAX_LOOKBACK = 1000
-"""Most bars that a member is asked to read."""
+"""Most bars that a member of the ensemble reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def choice_of(name: str) -> Choice:
     return found.get(name) or Choice(name, name, "", "", 0, 0)
 
 
-def title_of(request: ForecastRequest) -> str:
+def title_of(request: ForecastSettings) -> str:
     """Model of a request and, where they are not the model's own, temperature and top-p."""
     sampling = request.sampling
     parts = [choice_of(request.model).title]

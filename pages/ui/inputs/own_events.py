@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 
 import pandas as pd
 import streamlit as st
 
 from kronos.candles import Candles
 from kronos.errors import InvalidEvents
-from kronos.events import KINDS, MACRO, REGIONS, Event, read_events, regions_of
+from kronos.events import KINDS, MACRO, REGIONS, Event, events_csv, read_events, regions_of
 from kronos.events.csv_file import MAX_BYTES, read_moment
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
@@ -24,6 +25,12 @@ FIRST_DAY, LAST_DAY = dt.date(1970, 1, 1), dt.date(2099, 12, 31)
 def own_events() -> tuple[Event, ...]:
     """Events of this session, those added by hand last: they count before those of a file."""
     return own_file()[1] + added_events()
+
+
+def own_events_digest() -> str:
+    """SHA-256 of the events of this session; "" without any."""
+    own = own_events()
+    return hashlib.sha256(events_csv(own).encode()).hexdigest() if own else ""
 
 
 def own_file() -> tuple[str, tuple[Event, ...]]:

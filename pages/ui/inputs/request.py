@@ -1,17 +1,17 @@
-"""What one press of Run asks for, checked again on the server, and the key it is known by."""
+"""The settings of a forecast on a page, checked again on the server, and the request they make."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 
 import pandas as pd
 
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest
+from kronos.events import EventInputs
 from kronos.forecast import SamplingParameters
-from pages.ui.inputs.told import ToldEvents
+from kronos.request import ForecastRequest, ModelFacts
 
 DEFAULT_HORIZON = 24
 DEFAULT_PATHS = 100
@@ -21,28 +21,26 @@ MAX_PATHS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class ForecastRequest:
-    """One forecast to be made.
+class ForecastSettings:
+    """What the controls of a page say about one forecast.
 
     Attributes:
         data_id: Digest of the candles.
-        model: Name of the model, as for `kronos.models.load`, of a baseline or of the ensemble.
-        revision: Revision of the model's weights.
+        model: What the model is loaded by.
         horizon: Number of bars ahead.
         sampling: How futures are drawn.
         origin: Open time of the last bar the model may read, UTC.
         lookback: Number of context bars, or None for the model's recommendation.
-        events: What the model is told of events; None for models that read none.
+        events: Events of the instrument; None for models that read none.
     """
 
     data_id: str
     model: str
-    revision: str
     horizon: int
     sampling: SamplingParameters
     origin: pd.Timestamp
     lookback: int | None = None
-    events: ToldEvents | None = None
+    events: EventInputs | None = None
 
     def __post_init__(self) -> None:
         require_size(self.horizon, self.sampling)
@@ -51,12 +49,28 @@ class ForecastRequest:
                 f"The lookback must be at least {MIN_CONTEXT} bars, found {self.lookback}."
             )
 
-    @property
-    def key(self) -> str:
-        """SHA-256 of everything the result depends on: data, model, origin, settings, events."""
-        facts = asdict(replace(self, events=None)) | {"origin": self.origin.isoformat()}
-        facts["events"] = None if self.events is None else self.events.digest
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    def request(self, candles: Candles, facts: ModelFacts) -> ForecastRequest:
+        """The request for the forecast.
+
+        Args:
+            candles: The candles of `data_id`.
+            facts: What is known of the model.
+
+        Raises:
+            InvalidCandles: The candles cannot be used.
+            InvalidRequest: Fewer than `MIN_CONTEXT` bars lie before the origin, or a number does
+                not suit the model.
+        """
+        context_of(candles, self.origin)
+        return ForecastRequest.of_candles(
+            candles,
+            facts,
+            origin=self.origin,
+            horizon=self.horizon,
+            sampling=self.sampling,
+            lookback=self.lookback,
+            events=self.events,
+        )
 
 
 def require_size(horizon: int, sampling: SamplingParameters) -> None:

@@ -11,7 +11,8 @@ from data_sources.csv.reader import CsvChoices, CsvReading, read_csv
 from kronos.calibration import CalibrationState, load_state
 from kronos.ensemble.weights import EnsembleWeights, load_weights
 from kronos.models import Entry, available, locate
-from pages.ui.inputs.event_readers import is_at_hand, reads_events
+from kronos.models.facts import reads_events
+from pages.ui.inputs.event_readers import is_at_hand
 
 
 @st.cache_data(show_spinner=False, ttl=5)

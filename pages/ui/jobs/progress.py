@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import streamlit as st
 
-from kronos.candles import Candles
-from kronos.errors import Busy
+from kronos.errors import KronosError
 from kronos.forecast import Forecast
 from kronos.serving.engine import SAMPLING
 from kronos.serving.jobs import JobStatus
 from pages.ui.forecast import asked
 from pages.ui.frame.messages import plain, show_error
 from pages.ui.inputs.candles import ChosenCandles
-from pages.ui.inputs.request import ForecastRequest
+from pages.ui.inputs.request import ForecastSettings
 
 POLL_SECONDS = 0.5
 
 
 def show_state(
-    request: ForecastRequest,
+    settings: ForecastSettings,
     source: ChosenCandles,
     status: JobStatus | None,
-    refusal: Busy | None,
+    refusal: KronosError | None,
     shown: Forecast | None,
 ) -> None:
     """One line about the current request: running, failed, cancelled, or out of date.
@@ -32,11 +31,12 @@ def show_state(
     current = asked.asked()
     if refusal is not None:
         show_error(refusal)
-    if current is None or current.request.data_id != source.data_id:
+    if current is None or current.settings.data_id != source.data_id:
         st.info("Press Run to forecast these candles.", icon=":material/play_arrow:")
     elif current.is_cancelled:
         # What was taken back is no longer asked for where the controls say what is shown.
-        if shown is None or asked.shown_key() != request.key:
+        run = asked.shown_run()
+        if shown is None or run is None or run.settings != settings:
             st.info(f"Cancelled. Press Run to start again.{older}", icon=":material/cancel:")
     elif status is None:
         st.info("This forecast is no longer kept. Press Run.", icon=":material/history:")
@@ -48,10 +48,10 @@ def show_state(
         text = f"This forecast was stopped. Press Run to start again.{older}"
         st.info(text, icon=":material/cancel:")
     elif not status.is_final:
-        show_progress(source.candles, source.data_id)
+        show_progress(source.data_id)
         if shown:
             st.caption(older.strip())
-    elif current.request != request:
+    elif current.settings != settings:
         st.info(f"Settings changed: press Run.{older}", icon=":material/sync:")
 
 
@@ -63,12 +63,12 @@ def _settings(forecast: Forecast) -> str:
 
 
 @st.fragment(run_every=POLL_SECONDS)
-def show_progress(candles: Candles, data_id: str) -> None:
+def show_progress(data_id: str) -> None:
     """Steps and time left, with Cancel. Reruns the page once the request has ended.
 
     It stands outside the chart: a figure that is drawn anew loses its zoom.
     """
-    status = asked.advance(candles, data_id)
+    status = asked.advance(data_id)
     if status is None or status.is_final:
         st.rerun()
     with st.container(horizontal=True, vertical_alignment="center"):

@@ -8,10 +8,12 @@ import streamlit as st
 
 from kronos.serving.jobs import Limits
 from kronos.serving.queue import JobQueue
-from kronos.serving.service import engine
+from kronos.serving.service import ForecastService, service
 from kronos.serving.worker import Worker
 from pages.ui.jobs.startup_cache import offer_cached
 
+Queue = ForecastService | JobQueue
+"""Where the status of a job is found."""
 N_FETCHERS = 8
 """Bars fetched at a time: a source that hangs holds a few of these threads, for seconds."""
 DOWNLOAD_PATIENCE = 3600.0
@@ -19,11 +21,11 @@ DOWNLOAD_PATIENCE = 3600.0
 
 
 @st.cache_resource(show_spinner=False)
-def forecasts() -> JobQueue:
-    """Forecasts, which the engine samples for all sessions."""
-    queue = engine().queue
-    offer_cached(queue)
-    return queue
+def forecasts() -> ForecastService:
+    """The service that forecasts for all sessions."""
+    local = service()
+    offer_cached(local)
+    return local
 
 
 @st.cache_resource(show_spinner=False)

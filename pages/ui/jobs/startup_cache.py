@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from kronos.errors import InvalidRequest
-from kronos.serving.queue import JobQueue
+from kronos.serving.service import LocalService
 from kronos.system import sha256_of, user_cache
 
 logger = logging.getLogger(__name__)
@@ -31,11 +31,11 @@ def is_filled() -> bool:
     return any(folder().glob(f"*{_SUFFIX}"))
 
 
-def put(key: str, queue: JobQueue) -> None:
+def put(key: str, service: LocalService) -> None:
     """Make a finished forecast the only entry; log where that fails."""
     from kronos.export import save_forecast
 
-    status = queue.status(key)
+    status = service.status(key)
     if status is None or status.state != "done":
         return
     try:
@@ -48,15 +48,15 @@ def put(key: str, queue: JobQueue) -> None:
         logger.warning("The opening forecast is not cached for the next start: %s", error)
 
 
-def offer_cached(queue: JobQueue) -> None:
-    """Offer the entries to the queue as results."""
+def offer_cached(service: LocalService) -> None:
+    """Offer the entries to the service as answers."""
     from kronos.export import load_forecast
 
     for path in folder().glob(f"*{_SUFFIX}"):
-        if queue.status(path.stem) is not None:  # an earlier caller has read it
+        if service.status(path.stem) is not None:  # an earlier caller has read it
             continue
         try:
-            queue.offer(path.stem, load_forecast(path))
+            service.offer(path.stem, load_forecast(path))
         except InvalidRequest as error:
             logger.warning("A cached forecast is left out: %s", error)
 

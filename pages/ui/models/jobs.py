@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from kronos.serving.jobs import JobStatus, Work
 from kronos.serving.queue import JobQueue
-from kronos.serving.service import engine
+from kronos.serving.service import service
 from pages.ui.jobs import caches, queues
 from pages.ui.jobs.work import delete_work, download_work, self_test_work, verify_work, work_key
 
@@ -71,6 +71,6 @@ def _forget(action: Action, name: str) -> None:
 
 def _work(action: Action, name: str) -> Work:
     if action == "test":
-        return self_test_work(name, engine)
+        return self_test_work(name, service)
     make = {"download": download_work, "delete": delete_work, "verify": verify_work}[action]
     return make(name)

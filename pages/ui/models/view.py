@@ -11,7 +11,7 @@ from kronos.errors import Busy, CheckpointUnavailable
 from kronos.models import hub
 from kronos.self_test import SelfTest
 from kronos.serving.model_cache import LoadedModel
-from kronos.serving.service import running_engine
+from kronos.serving.service import running_service
 from pages.ui.fan.readouts import Readout
 from pages.ui.frame.messages import plain, show_error
 from pages.ui.jobs import caches
@@ -76,7 +76,7 @@ def show_origin() -> None:
 
 
 def _loaded() -> Sequence[LoadedModel]:
-    running = running_engine()
+    running = running_service()
     return () if running is None else running.models
 
 

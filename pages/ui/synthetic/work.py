@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from uuid import uuid4
 
 import streamlit as st
 
@@ -16,8 +15,8 @@ from kronos.candles import Candles
 from kronos.errors import InvalidRequest
 from kronos.forecast import Forecast
 from kronos.serving.jobs import JobControl, JobStatus, Priority
-from kronos.serving.service import engine
-from kronos.synthetic.generate import SyntheticPlan, begin_series, made_series
+from kronos.serving.service import service
+from kronos.synthetic.generate import SyntheticPlan, made_series, series_request
 from kronos.synthetic.realism import Realism, realism
 from pages.ui.jobs.registry import Run, RunsDesk
 
@@ -83,13 +82,9 @@ def synthetic_work(
         def watch(status: JobStatus) -> None:
             control.progress(status.done, status.total)
 
-        forecast = engine().run(
-            uuid4().hex,
-            begin_series(source, plan),
-            owner=f"synthetic {run.key}",
-            priority=Priority.BATCH,
-            watch=watch,
-        )
+        local = service()
+        made = series_request(source, plan, local.facts(plan.model))
+        forecast = local.run(made, priority=Priority.BATCH, watch=watch)
         series = made_series(source, forecast)
         control.stage("Comparing with the source")
         run.outcome = Outcome(source, series, forecast, _report(source, series, plan.seed))

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from kronos.serving.engine import Engine
 from kronos.serving.jobs import JobControl, JobStatus, Limits
-from kronos.serving.service import engine
+from kronos.serving.service import ForecastService, service
 from kronos.serving.worker import Worker
 from kronos.system import collector_paused
 from pages.ui.track_record.filters import Choices, Chosen, choices_of, labels_of
@@ -70,11 +69,11 @@ class _Read:
 class RecordDesk:
     """Reads the record for everybody, once in a while. Any thread may call."""
 
-    def __init__(self, engine: Callable[[], Engine]) -> None:
+    def __init__(self, service: Callable[[], ForecastService]) -> None:
         """Args:
-        engine: Gives the engine; asked for when a walk begins.
+        service: Gives the service; called when a walk begins.
         """
-        self._engine = engine
+        self._service = service
         self._studies = Worker("track record", Limits(max_results=16))
         # A walk goes on while nobody looks at its page.
         self._walks = Worker("walks", Limits(abandon_after=24 * 3600.0))
@@ -137,7 +136,7 @@ class RecordDesk:
                 control.progress(done, total)
 
             try:
-                return walk_forward(self._engine(), store, series, plan, progress=progress)
+                return walk_forward(self._service(), store, series, plan, progress=progress)
             finally:
                 self.refresh()
 
@@ -201,6 +200,6 @@ def _read_store() -> _Read:
 @st.cache_resource(show_spinner=False)
 def records() -> RecordDesk:
     """Where the record is read and studied, and walks are done."""
-    desk = RecordDesk(engine)
+    desk = RecordDesk(service)
     atexit.register(desk.close)
     return desk

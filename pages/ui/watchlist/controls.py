@@ -25,6 +25,7 @@ from pages.ui.inputs.instruments import (
 )
 from pages.ui.inputs.list_bars import sample_intervals
 from pages.ui.inputs.model_choices import model_state
+from pages.ui.inputs.own_events import own_events_digest
 from pages.ui.inputs.request import DEFAULT_HORIZON, DEFAULT_PATHS, MAX_HORIZON, MAX_PATHS
 from pages.ui.inputs.symbol_list import known_instruments
 from pages.ui.inputs.ticker import OTHERS
@@ -121,6 +122,7 @@ def choose_settings(chosen: ChosenList) -> WatchRequest | None:
         revision=model.revision,
         horizon=int(horizon),
         sampling=SamplingParameters(sample_count=int(paths), seed=int(seed)),
+        own_events=own_events_digest(),
     )
 
 

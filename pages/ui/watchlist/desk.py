@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import streamlit as st
 
 from data_sources.registry import open_source
-from kronos.serving.queue import JobQueue
+from kronos.events import Event
+from kronos.serving.service import ForecastService
 from pages.ui.inputs.list_bars import OpenSource
 from pages.ui.jobs import queues
 from pages.ui.jobs.registry import Desk
@@ -23,13 +24,13 @@ class WatchDesk(Desk[WatchRun]):
     """Where runs are started, found again and taken back. Any thread may call.
 
     Args:
-        forecasts: The engine's queue.
+        forecasts: Makes the forecasts.
         open_source: Gives a source by name.
         keep: As for `WatchRun`.
     """
 
     def __init__(
-        self, forecasts: JobQueue, open_source: OpenSource, *, keep: Keep | None = None
+        self, forecasts: ForecastService, open_source: OpenSource, *, keep: Keep | None = None
     ) -> None:
         self._forecasts = forecasts
         self._open_source = open_source
@@ -43,6 +44,7 @@ class WatchDesk(Desk[WatchRun]):
         *,
         owner: str,
         downloads_model: bool = False,
+        events: Sequence[Event] = (),
     ) -> WatchRun:
         """A new run, or the one under way that asks for the same. Ends the owner's other run.
 
@@ -59,6 +61,7 @@ class WatchDesk(Desk[WatchRun]):
             forecasts=self._forecasts,
             downloads_model=downloads_model,
             keep=self._keep,
+            events=events,
         )
         self._submit(run, owner=owner)
         return run

@@ -23,6 +23,7 @@ class WatchRequest:
         revision: Revision of the model's weights.
         horizon: Number of bars ahead.
         sampling: How futures are drawn.
+        own_events: Digest of the visitor's own events; "" without any.
 
     Raises:
         InvalidRequest: There is nothing to forecast, too much of it, or a setting is out of
@@ -35,6 +36,7 @@ class WatchRequest:
     revision: str
     horizon: int
     sampling: SamplingParameters
+    own_events: str = ""
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.entries) <= MAX_SYMBOLS:

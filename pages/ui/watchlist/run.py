@@ -11,12 +11,12 @@ from data_sources.source import Bars
 from kronos import models
 from kronos.candles import Candles
 from kronos.errors import CheckpointError, ForecastCancelled, NotFinished
+from kronos.events import Event, event_inputs
 from kronos.forecast import Forecast
 from kronos.serving.jobs import JobControl, JobStatus, Priority
-from kronos.serving.queue import JobQueue
+from kronos.serving.service import ForecastService
 from pages.ui.inputs.list_bars import AT_A_TIME, Fetching, OpenSource, uploaded_bars
-from pages.ui.inputs.request import ForecastRequest, data_id
-from pages.ui.jobs.work import forecast_work
+from pages.ui.inputs.request import ForecastSettings, data_id
 from pages.ui.watchlist.request import WatchRequest
 from pages.ui.watchlist.rows import Row, problem_text, summarise
 
@@ -54,17 +54,19 @@ class WatchRun:
         contents: Sequence[bytes | None],
         *,
         open_source: OpenSource,
-        forecasts: JobQueue,
+        forecasts: ForecastService,
         downloads_model: bool = False,
         keep: Keep | None = None,
+        events: Sequence[Event] = (),
     ) -> None:
         """Args:
         request: What to forecast.
         contents: For every entry the bytes of its file, None for symbols.
         open_source: Gives a source by name.
-        forecasts: The engine's queue.
+        forecasts: Makes the forecasts.
         downloads_model: Whether the model has to be fetched first.
         keep: Gets each forecast of a symbol, its candles and the source's name; None keeps none.
+        events: Events known to the visitor, for models that read them.
         """
         self.request = request
         self.key = f"{request.key} {next(_numbers)}"
@@ -74,6 +76,7 @@ class WatchRun:
         self._forecasts = forecasts
         self._downloads_model = downloads_model
         self._keep = keep
+        self._events = tuple(events)
         self._rows = [Row(entry.symbol) for entry in request.entries]
         self._next = iter(range(len(self._rows)))
         self._stopped = threading.Event()
@@ -190,20 +193,25 @@ class WatchRun:
 
     def _ask(self, i: int, bars: Bars) -> None:
         asked = self.request
-        request = ForecastRequest(
-            data_id=data_id(bars.candles),
+        candles = bars.candles
+        facts = self._forecasts.facts(asked.model)
+        events = None
+        if facts.reads_events:
+            events = event_inputs(self._events, candles, currency=bars.instrument.currency)
+        settings = ForecastSettings(
+            data_id=data_id(candles),
             model=asked.model,
-            revision=asked.revision,
             horizon=asked.horizon,
             sampling=asked.sampling,
-            origin=bars.candles.frame.index[-1],
+            origin=candles.frame.index[-1],
+            events=events,
         )
+        request = settings.request(candles, facts)
         self._put(i, replace(self._rows[i], state="forecasting"))
         if self._stopped.is_set():
             return
         self._forecasts.submit(
-            request.key,
-            forecast_work(bars.candles, request),
+            request,
             owner=self._owner(i),
             priority=Priority.BATCH,
             supersede=False,
@@ -212,10 +220,10 @@ class WatchRun:
         )
         with self._lock:
             if not self._stopped.is_set():
-                self._in_flight[i] = _Asked(request.key, bars)
+                self._in_flight[i] = _Asked(request.digest, bars)
                 return
         # The run ended while this one waited for room.
-        self._forecasts.leave(request.key, owner=self._owner(i))
+        self._forecasts.leave(request.digest, owner=self._owner(i))
 
     def _owner(self, i: int) -> str:
         return f"{self.key} {i}"

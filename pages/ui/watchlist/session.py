@@ -6,6 +6,7 @@ import streamlit as st
 
 from kronos.errors import Busy
 from pages.ui.inputs.instruments import SAMPLES
+from pages.ui.inputs.market_events import all_events
 from pages.ui.jobs.session import owner
 from pages.ui.watchlist.controls import ChosenList, needs_download
 from pages.ui.watchlist.desk import watchlists
@@ -66,6 +67,7 @@ def _start(request: WatchRequest, chosen: ChosenList) -> Busy | None:
             chosen.contents,
             owner=owner(),
             downloads_model=needs_download(request),
+            events=all_events(),
         )
     except Busy as error:
         return error

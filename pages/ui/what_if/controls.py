@@ -8,18 +8,17 @@ import streamlit as st
 
 from kronos import models
 from kronos.candles import Candles
-from kronos.events import KINDS, Event
+from kronos.events import KINDS, SURPRISES, Event, EventInputs, Surprise
 from kronos.forecast import SamplingParameters
 from pages.ui.fan.readouts import moment_text
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
 from pages.ui.inputs import controls
 from pages.ui.inputs.candles import ChosenCandles
-from pages.ui.inputs.market_events import currency_of, told_to
+from pages.ui.inputs.market_events import currency_of, events_for
 from pages.ui.inputs.model_choices import model_state
 from pages.ui.inputs.own_events import choose_own_events
-from pages.ui.inputs.request import ForecastRequest
-from pages.ui.inputs.told import SURPRISES, Surprise, ToldEvents
+from pages.ui.inputs.request import ForecastSettings
 from pages.ui.jobs import caches
 from pages.ui.what_if.scenario import Ahead, Edits, kinds_to_add, supposed_event
 
@@ -29,7 +28,7 @@ NOTHING = "Nothing"
 AS_IT_WAS = "As it was"
 
 
-def choose_plain(source: ChosenCandles) -> ForecastRequest:
+def choose_plain(source: ChosenCandles) -> ForecastSettings:
     """The forecast as scheduled.
 
     Raises:
@@ -41,14 +40,13 @@ def choose_plain(source: ChosenCandles) -> ForecastRequest:
     origin = controls.choose_origin(source)
     seed = controls.choose_seed()
     choose_own_events(source.candles, currency=currency_of(source))
-    return ForecastRequest(
+    return ForecastSettings(
         data_id=source.data_id,
         model=model.name,
-        revision=model.revision,
         horizon=horizon,
         sampling=SamplingParameters(sample_count=paths, seed=seed),
         origin=origin,
-        events=told_to(source, model.name),
+        events=events_for(source, model.name),
     )
 
 
@@ -64,7 +62,7 @@ def _choose_model() -> models.Entry:
     return entries[title]
 
 
-def choose_edits(ahead: Ahead, told: ToldEvents) -> Edits:
+def choose_edits(ahead: Ahead, told: EventInputs) -> Edits:
     """What is supposed in the place of what is known; the link carries it."""
     with st.container(border=True, key="scenario"):
         scheduled, added, outcome = st.columns(3, gap="medium")
@@ -97,7 +95,7 @@ def _choose_off(ahead: Ahead) -> tuple[Event, ...]:
     return tuple(off)
 
 
-def _choose_added(ahead: Ahead, told: ToldEvents) -> Event | None:
+def _choose_added(ahead: Ahead, told: EventInputs) -> Event | None:
     st.markdown("**Put on the calendar**")
     kinds = kinds_to_add(told, ahead.known.calendar)
     chosen = st.selectbox(

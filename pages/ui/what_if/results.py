@@ -21,7 +21,7 @@ from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.controls import choose_bars
 from pages.ui.inputs.market_events import events_of
 from pages.ui.inputs.model_choices import choice_of, title_of
-from pages.ui.inputs.request import ForecastRequest, context_of
+from pages.ui.inputs.request import ForecastSettings, context_of
 from pages.ui.jobs import caches
 from pages.ui.what_if.change import change_table, change_text
 from pages.ui.what_if.scenario import Edits, surprise_mark
@@ -30,7 +30,7 @@ WHAT_IF = SideBySide("what_if")
 """The runs of this page."""
 
 
-def _title(place: int, request: ForecastRequest) -> str:
+def _title(place: int, request: ForecastSettings) -> str:
     if request.events is None:
         return title_of(request)
     return "What if" if place else "As scheduled"
@@ -47,7 +47,7 @@ def show_heading(candles: Candles, found: Sequence[Finished]) -> None:
     """Instrument, and how far the fans look ahead."""
     text = f"{candles.symbol}: what if"
     if found:
-        text += f", over the next {found[0].request.horizon} bars of {candles.interval}"
+        text += f", over the next {found[0].run.settings.horizon} bars of {candles.interval}"
     st.title(plain(text), anchor=False)
 
 
@@ -186,24 +186,26 @@ def _show_bars(candles: Candles, found: Sequence[Finished], *, narrow: bool) -> 
 
 
 def _contenders(found: Sequence[Finished]) -> list[Contender]:
-    return [Contender(one.place, _title(one.place, one.request), one.forecast) for one in found]
+    return [
+        Contender(one.place, _title(one.place, one.run.settings), one.forecast) for one in found
+    ]
 
 
 def _marked(source: ChosenCandles, found: Sequence[Finished]) -> list[tuple[Event, ...]]:
     """What to mark around each fan: the calendar, with what was supposed when it was drawn."""
     first = found[0]
     marked = events_of(source, first.forecast)
-    known = None if first.request.events is None else set(first.request.events.events)
+    known = None if first.run.settings.events is None else set(first.run.settings.events.events)
     out = []
     for one in found:
-        told = one.request.events
+        told = one.run.settings.events
         shown = marked
         if told is not None and known is not None:
             supposed = set(told.events)
             off = tuple(known - supposed)
             shown = (*Edits(off).on_chart(marked), *(supposed - known))
             if told.surprise is not None:
-                history = context_of(source.candles, one.request.origin)
+                history = context_of(source.candles, one.run.settings.origin)
                 shown = (*shown, surprise_mark(told.surprise, history))
         out.append(shown)
     return out

@@ -14,8 +14,7 @@ import pandas as pd
 from kronos.calendars import ALWAYS_OPEN, FX
 from kronos.calendars.spans import bar_spans
 from kronos.candles import Candles
-from kronos.events import KINDS, Event, event_bars
-from pages.ui.inputs.told import US_KINDS, Surprise, ToldEvents, told_channels
+from kronos.events import KINDS, US_KINDS, Event, EventInputs, Surprise, event_bars
 
 MOST_READ = 2048
 """Bars that no model reads more of here: what lies before is not read, whatever it says."""
@@ -55,7 +54,7 @@ class Edits:
     def __bool__(self) -> bool:
         return bool(self.off or self.added or self.surprise)
 
-    def apply(self, told: ToldEvents) -> ToldEvents:
+    def apply(self, told: EventInputs) -> EventInputs:
         """What a model is told then."""
         return replace(told, events=self.on_chart(told.events), surprise=self.surprise)
 
@@ -65,7 +64,7 @@ class Edits:
         return kept if self.added is None else (*kept, self.added)
 
 
-def look_ahead(known: Candles, horizon: int, told: ToldEvents) -> Ahead:
+def look_ahead(known: Candles, horizon: int, told: EventInputs) -> Ahead:
     """The bars to forecast, with the events that are scheduled on them.
 
     Args:
@@ -90,7 +89,7 @@ def origin_end(known: Candles) -> pd.Timestamp:
     return pd.Timestamp(int(spans.end[0]), tz="UTC")
 
 
-def kinds_to_add(told: ToldEvents, calendar: str) -> dict[str, str]:
+def kinds_to_add(told: EventInputs, calendar: str) -> dict[str, str]:
     """Kinds that set a channel for the instrument, and what to call them."""
     kinds = list(US_KINDS)
     if any(region != "US" for region in told.regions):
@@ -100,7 +99,7 @@ def kinds_to_add(told: ToldEvents, calendar: str) -> dict[str, str]:
     return {kind: KINDS[kind] for kind in kinds}
 
 
-def supposed_event(kind: str, bar: int, ahead: Ahead, told: ToldEvents) -> Event:
+def supposed_event(kind: str, bar: int, ahead: Ahead, told: EventInputs) -> Event:
     """An event at the open of a bar to forecast, public by the end of the last known bar.
 
     Args:
@@ -137,7 +136,7 @@ def surprise_mark(surprise: Surprise, known: Candles) -> Event:
 
 
 def first_changed(
-    ahead: Ahead, told: ToldEvents, edits: Edits, *, at_once: bool = False
+    ahead: Ahead, told: EventInputs, edits: Edits, *, at_once: bool = False
 ) -> int | None:
     """The first bar that a model could draw differently; None where it reads no difference.
 
@@ -150,7 +149,7 @@ def first_changed(
     if not edits:
         return None
     known = ahead.known.slice(-MOST_READ)
-    before, after = (told_channels(known, ahead.future, one) for one in (told, edits.apply(told)))
+    before, after = (one.rows(known, ahead.future) for one in (told, edits.apply(told)))
     if at_once:
         return 1 if (before != after).any() else None
     return first_changed_bar(before, after, len(ahead.future))

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 from data_sources.samples import load_sample
+from kronos.context import calendar_fields, read_context
 from kronos.errors import InvalidCandles, InvalidRequest
 from kronos.evaluation.cone import ewma_volatility
 from kronos.forecast import SamplingParameters
 from kronos.forecasters.baselines import BASELINES, baseline, garch
 from kronos.forecasters.baselines.garch import fit_garch
-from kronos.forecasters.inputs import calendar_fields, read_context
 
 NAMES = list(BASELINES)
 
@@ -193,13 +193,18 @@ def test_settings_that_would_do_nothing_are_refused(setting, steady):
 
 def test_events_are_refused_in_words(steady):
     rows = np.zeros((612, 20), np.float32)
-    with pytest.raises(InvalidRequest, match="ewma reads bars alone"):
+    with pytest.raises(InvalidRequest, match="ewma was never trained with events"):
         forecast("ewma", steady, events=rows)
     context = read_context(steady, steady.index, 600)
     asked = [context], [np.zeros((12, 5), np.int64)], SamplingParameters(sample_count=2)
-    with pytest.raises(InvalidRequest, match="ewma reads bars alone"):
-        baseline("ewma").begin_samples(*asked, events=[rows])
-    assert baseline("ewma").begin_samples(*asked, events=[None]).finish()[0].shape == (1, 2, 12, 6)
+    with pytest.raises(InvalidRequest, match="ewma was never trained with events"):
+        baseline("ewma").prepare_samples(*asked, events=[rows])
+    assert baseline("ewma").prepare_samples(*asked, events=[None]).result()[0].shape == (
+        1,
+        2,
+        12,
+        6,
+    )
     assert not baseline("ewma").reads_events
 
 
@@ -224,7 +229,7 @@ def test_samples_of_many_series_are_those_of_each(steady):
     contexts = [read_context(frame, frame.index, 300) for frame in frames]
     fields = calendar_fields(pd.date_range("2025-01-01", periods=6, freq="1h"))
     sampling = SamplingParameters(sample_count=7, seed=2)
-    paths, last = baseline("fhs").begin_samples(contexts, [fields, fields], sampling).finish()
+    paths, last = baseline("fhs").prepare_samples(contexts, [fields, fields], sampling).result()
     assert paths.shape == (2, 7, 6, 6)
     for frame, made, candle in zip(frames, paths, last, strict=True):
         alone = forecast("fhs", frame, horizon=6, sample_count=7, seed=2, lookback=300)

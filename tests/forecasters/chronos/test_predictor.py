@@ -12,30 +12,28 @@ from hypothesis import strategies as st
 
 from data_sources.samples import load_sample
 from kronos.candles import Candles
-from kronos.ensemble.predictor import EnsemblePredictor
+from kronos.context import read_context
+from kronos.ensemble.predictor import EnsembleForecaster
 from kronos.ensemble.weights import EnsembleWeights
 from kronos.errors import CheckpointInvalid, InvalidCandles, InvalidRequest
 from kronos.forecast import Forecast, SamplingParameters
 from kronos.forecasters.baselines import baseline
-from kronos.forecasters.chronos import load_chronos
-from kronos.forecasters.chronos.predictor import ChronosPredictor
-from kronos.forecasters.chronos.ranks import borrow_ranks
-from kronos.forecasters.chronos.series import Scale, covariates
-from kronos.forecasters.inputs import read_context
+from kronos.forecasters.chronos import ChronosForecaster, Scale, covariates
+from kronos.forecasters.paths import borrow_ranks
 
 N_EVENTS = 20
 
 
 @pytest.fixture(scope="module")
-def predictor(tiny_folder: Path) -> ChronosPredictor:
-    return load_chronos(tiny_folder, device="cpu", name="tiny", revision="r")
+def predictor(tiny_folder: Path) -> ChronosForecaster:
+    return ChronosForecaster.from_folder(tiny_folder, device="cpu", name="tiny", revision="r")
 
 
 def bars(key: str = "GOOG_1d", n: int = 120) -> Candles:
     return load_sample(key).slice(-n)
 
 
-def ask(predictor: ChronosPredictor, candles: Candles, horizon: int = 6, **options) -> Forecast:
+def ask(predictor: ChronosForecaster, candles: Candles, horizon: int = 6, **options) -> Forecast:
     return predictor.forecast(
         candles.frame,
         x_timestamp=candles.local_index,
@@ -68,28 +66,6 @@ def test_paths_have_the_quantiles_of_the_model(predictor):
     found = np.quantile(forecast.log_returns(), predictor.levels[1:-1], axis=0).T
     spread = np.ptp(wanted[:, 3], axis=-1, keepdims=True)
     np.testing.assert_allclose(found / spread, wanted[:, 3, 1:-1] / spread, atol=0.005)
-
-
-def test_dependence_is_that_of_the_reference(predictor):
-    candles = bars()
-    rng = np.random.default_rng(0)
-    closes = 700.0 * np.exp(np.cumsum(rng.normal(0.0, 0.02, (200, 6)), axis=1))
-    reference = np.stack([closes, closes * 1.01, closes * 0.99, closes, closes, closes], axis=-1)
-
-    def like(n: int) -> Forecast:
-        asked = {
-            "x_timestamp": candles.local_index,
-            "y_timestamp": candles.future(6).tz_convert(candles.zone),
-            "sampling": SamplingParameters(sample_count=n),
-        }
-        return predictor.begin_like(reference, candles.frame, **asked).finish()
-
-    forecast = like(200)
-    for step in range(6):
-        order = np.argsort(reference[:, step, 3])
-        assert (np.diff(forecast.paths[order, step, 3]) >= 0).all()
-    with pytest.raises(InvalidRequest, match=r"reference must be paths \(50, 6, 6\)"):
-        like(50)
 
 
 @settings(max_examples=40)
@@ -153,7 +129,7 @@ def test_series_that_are_asked_together_get_what_each_gets_alone(predictor):
     contexts = [read_context(c.frame, c.local_index, 200) for c in series]
     sampling = SamplingParameters(sample_count=20)
     fields = [np.zeros((5, 5), dtype=np.int64)] * 2
-    paths, last = predictor.begin_samples(contexts, fields, sampling).finish()
+    paths, last = predictor.prepare_samples(contexts, fields, sampling).result()
     assert paths.shape == (2, 20, 5, 6)
     for i, candles in enumerate(series):
         alone = ask(predictor, candles, 5, sample_count=20)
@@ -193,7 +169,7 @@ def test_a_folder_with_other_weights_is_refused(tiny_folder, tmp_path):
     (tmp_path / "config.json").write_bytes((tiny_folder / "config.json").read_bytes())
     (tmp_path / "model.safetensors").write_bytes(b"\0" * 64)
     with pytest.raises(CheckpointInvalid, match="cannot be loaded as a checkpoint of Chronos-2"):
-        load_chronos(tmp_path, device="cpu", name="x", revision="r")
+        ChronosForecaster.from_folder(tmp_path, device="cpu", name="x", revision="r")
 
 
 def test_bars_without_a_price_above_zero_are_refused(predictor):
@@ -206,7 +182,7 @@ def test_bars_without_a_price_above_zero_are_refused(predictor):
 
 def test_it_can_be_a_member_of_an_ensemble(predictor):
     weights = EnsembleWeights(("ewma", "tiny"), ("r", "r"), None, None, "")
-    found = ask(EnsemblePredictor(weights, [baseline("ewma"), predictor]), bars(), sample_count=21)
+    found = ask(EnsembleForecaster(weights, [baseline("ewma"), predictor]), bars(), sample_count=21)
     levels = [0.1, 0.25, 0.5, 0.75, 0.9]  # each of them that of a path
     mean = np.mean([np.log(part.quantile(levels)) for part in found.members], axis=0)
     np.testing.assert_allclose(np.log(found.quantile(levels)), mean, atol=1e-9)

@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -16,11 +17,13 @@ from data_sources.samples import load_sample
 from kronos import models
 from kronos.errors import CheckpointCorrupt, CheckpointUnavailable, InvalidRequest
 from kronos.forecast import SamplingParameters
-from kronos.forecasters.chronos.predictor import ChronosPredictor
+from kronos.forecasters.chronos import ChronosForecaster
 from kronos.models.hub.repository import WEIGHTS_NAME
 from kronos.models.registry import published
+from kronos.request import ForecastRequest
 from kronos.self_test import run_self_test
-from kronos.serving.service import forecast_request, new_engine
+from kronos.serving.requests import FactsRequest
+from kronos.serving.service import LocalService
 from tests.forecasters.chronos.tiny import tiny_on_a_hub
 from tests.loopback_hub import LoopbackHub
 
@@ -54,12 +57,12 @@ def test_it_answers_to_its_names(name):
 def test_it_is_fetched_loaded_tested_and_deleted_like_the_others(server):
     assert state("chronos-2-small") == "downloadable"
     predictor = kronos.load("chronos-2-small", device="cpu")
-    assert isinstance(predictor, ChronosPredictor)
+    assert isinstance(predictor, ChronosForecaster)
     assert (predictor.name, predictor.revision) == ("Chronos-2-small", "d" * 40)
     assert state("chronos-2-small") == "cached"
     models.verify("chronos-2-small")
-    with closing(new_engine("cpu")) as engine:
-        tested = run_self_test(engine, "chronos-2-small")
+    with closing(LocalService(device="cpu")) as service:
+        tested = run_self_test(service, "chronos-2-small")
     assert tested.is_passed
     assert [step.outcome for step in tested.steps].count("skipped") == 2
     assert models.delete("chronos-2-small") > 0
@@ -68,16 +71,13 @@ def test_it_is_fetched_loaded_tested_and_deleted_like_the_others(server):
 
 def test_the_engine_forecasts_with_it(tiny_folder):
     candles = load_sample("IBM_1d").slice(-80)
-    request = forecast_request(
-        str(tiny_folder),
-        candles.frame,
-        candles.future(4).tz_convert(candles.zone),
-        SamplingParameters(sample_count=12),
-        times=candles.local_index,
-    )
-    with closing(new_engine("cpu")) as engine:
-        forecast = engine.run("chronos", request, owner="test")
-        assert engine.models[0].placement.dtype == "float32"
+    sampling = SamplingParameters(sample_count=12)
+    with closing(LocalService(device="cpu")) as service:
+        facts = service.facts(str(tiny_folder))
+        request = ForecastRequest.of_candles(candles, facts, horizon=4, sampling=sampling)
+        forecast = service.run(request)
+        assert service.run(FactsRequest(facts.model)) == replace(facts, model=facts.name)
+        assert service.models[0].placement.dtype == "float32"
     assert forecast.paths.shape == (12, 4, 6)
     assert re.fullmatch("[0-9a-f]{16}", forecast.model_revision)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ import pandas as pd
 
 from kronos.errors import InvalidCandles, InvalidRequest
 from kronos.forecast import COLUMNS
+from kronos.nn.config import N_EVENT_CHANNELS
 
 PRICES = slice(0, 4)
 CLOSE, VOLUME, AMOUNT = 3, 4, 5
@@ -49,47 +49,6 @@ class Context:
         digest = hashlib.sha256(np.ascontiguousarray(self.values, dtype="<f8").tobytes())
         digest.update(np.ascontiguousarray(self.fields, dtype="<i8").tobytes())
         return digest.hexdigest()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Question:
-    """A series and the bars asked for, checked.
-
-    Attributes:
-        context: What the model reads.
-        origin: Time of the last bar read.
-        future: (H,) times of the bars to forecast.
-    """
-
-    context: Context
-    origin: pd.Timestamp
-    future: pd.DatetimeIndex
-
-
-def read_question(
-    df: pd.DataFrame,
-    *,
-    x_timestamp: Stamps | None,
-    y_timestamp: Stamps,
-    context_length: Callable[[int, int], int],
-) -> Question:
-    """What a forecast is asked for, checked.
-
-    Args:
-        df: Bars with open, high, low, close and, if there are, volume and amount.
-        x_timestamp: Times of the bars; the index of `df` when None.
-        y_timestamp: (H,) times of the bars to forecast.
-        context_length: Gets the number of bars and H; returns how many of the bars are read.
-
-    Raises:
-        InvalidCandles: The candles or times cannot be used.
-        InvalidRequest: There is nothing to forecast.
-    """
-    times = as_times(df.index if x_timestamp is None else x_timestamp, "x_timestamp")
-    future = future_times(y_timestamp, after=times)
-    context = read_context(df, times, context_length(len(df), len(future)))
-    require_positive_prices(context)
-    return Question(context, times[-1], future)
 
 
 def calendar_fields(stamps: pd.DatetimeIndex) -> np.ndarray:
@@ -204,3 +163,45 @@ def require_positive_prices(context: Context) -> None:
             f"Prices must be above 0: row {row} of column {COLUMNS[column]!r} is "
             f"{context.values[row, column]}. Remove the row."
         )
+
+
+def event_rows(events: Any, *, n_bars: int, n_read: int, horizon: int) -> np.ndarray:
+    """Rows of the bars that are read, then of those to forecast.
+
+    Args:
+        events: (n_bars + H, 20) event channels, as from `kronos.events.event_channels`: of the
+            bars given, then of those to forecast.
+        n_bars: Bars given.
+        n_read: How many of them are read: the last ones.
+        horizon: Bars to forecast, H.
+
+    Returns:
+        (n_read + H, 20) float32.
+
+    Raises:
+        InvalidRequest: They have another shape, or are not all finite numbers.
+    """
+    try:
+        given = np.asarray(events, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidRequest(f"events must be an array of numbers: {error}.") from error
+    wanted = (n_bars + horizon, N_EVENT_CHANNELS)
+    if given.shape != wanted:
+        raise InvalidRequest(
+            f"events must be {wanted}, the {N_EVENT_CHANNELS} channels of each of the {n_bars} "
+            f"bars given and then of the {horizon} to forecast; found {given.shape}."
+        )
+    # The model reads float32, in which larger numbers are infinite.
+    bad = np.argwhere(~(np.abs(given) <= np.finfo(np.float32).max))
+    if len(bad):
+        row, channel = bad[0]
+        raise InvalidRequest(
+            f"events must be finite numbers: row {row} of channel {channel} is "
+            f"{given[row, channel]}. A channel that has nothing to say is 0."
+        )
+    return given[n_bars - n_read :].astype(np.float32)
+
+
+def rows_sha256(rows: np.ndarray) -> str:
+    """Digest of the exact bytes the model is told."""
+    return hashlib.sha256(np.ascontiguousarray(rows, dtype="<f4").tobytes()).hexdigest()

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from kronos import events
+from kronos.context import event_rows, rows_sha256
 from kronos.errors import InvalidRequest
-from kronos.forecasters.event_rows import event_rows, rows_sha256
 from kronos.nn.config import N_EVENT_CHANNELS
 
 ROWS = np.arange(12 * 20, dtype=np.float64).reshape(12, 20)

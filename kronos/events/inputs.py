@@ -1,0 +1,162 @@
+"""The events that a forecast reads: which ones, and the rows of channels they make."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from kronos.candles import Candles
+from kronos.errors import InvalidRequest
+from kronos.events.channels import CHANNELS, US_KINDS, event_channels
+from kronos.events.event import Event
+from kronos.events.regions import regions_of
+
+__all__ = ["SURPRISES", "EventInputs", "Surprise", "event_inputs", "sets_a_channel"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """The channels of a kind of event that has a score."""
+
+    score: str  # channel of the score
+    days: str  # channel of the sine of the days until; "" for a kind without
+    most: float  # largest score that a channel takes
+    unit: str
+
+
+SURPRISES: dict[str, _Scored] = {
+    "cpi": _Scored("cpi_surprise_z", "days_to_cpi_sin", 3.0, "sigmas"),
+    "nfp": _Scored("nfp_surprise_z", "", 3.0, "sigmas"),
+    "fomc": _Scored("fomc_hawkish_score", "days_to_fomc_sin", 2.0, "steps of 0.25 points"),
+}
+"""Kinds of events whose outcome has a channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surprise:
+    """A supposed outcome on the last known bar, in place of the real one.
+
+    Attributes:
+        kind: One of `SURPRISES`.
+        score: In sigmas, or for the FOMC in steps of 0.25 percentage points.
+
+    Raises:
+        InvalidRequest: On construction, where no channel takes it.
+    """
+
+    kind: str
+    score: float
+
+    def __post_init__(self) -> None:
+        scored = SURPRISES.get(self.kind)
+        if scored is None:
+            raise InvalidRequest(
+                f"Surprises of {', '.join(SURPRISES)} have a channel, those of {self.kind} have "
+                "none."
+            )
+        if not abs(self.score) <= scored.most:
+            raise InvalidRequest(
+                f"A surprise of {self.kind} is from {-scored.most:g} to {scored.most:g} "
+                f"{scored.unit}, found {self.score:g}."
+            )
+
+    @property
+    def unit(self) -> str:
+        """What the score is measured in."""
+        return SURPRISES[self.kind].unit
+
+    def write(self, row: np.ndarray) -> None:
+        """Enter the release and its score into the channels (20,) of a bar."""
+        scored = SURPRISES[self.kind]
+        row[CHANNELS.index(f"is_{self.kind}")] = 1.0
+        row[CHANNELS.index(scored.score)] = self.score
+        if scored.days:  # 0 days on the bar of the event
+            sine = CHANNELS.index(scored.days)
+            row[sine : sine + 2] = 0.0, 1.0
+
+
+@dataclass(frozen=True)
+class EventInputs:
+    """The events of one instrument that set a channel of its event rows.
+
+    Attributes:
+        events: By time.
+        symbol: The instrument's ticker.
+        regions: Its regions.
+        surprise: An outcome supposed on the last known bar.
+    """
+
+    events: tuple[Event, ...]
+    symbol: str
+    regions: tuple[str, ...]
+    surprise: Surprise | None = None
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of everything that the rows depend on."""
+        facts = [
+            [
+                event.kind, event.time.value, event.region, event.symbol,
+                event.actual, event.consensus, event.previous,
+                event.announced_time.value, event.is_time_exact,
+            ]
+            for event in self.events
+        ]  # fmt: skip
+        supposed = None if self.surprise is None else [self.surprise.kind, self.surprise.score]
+        text = json.dumps([facts, self.symbol, self.regions, supposed])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def rows(self, known: Candles, future: pd.DatetimeIndex) -> np.ndarray:
+        """Event rows of the bars that are known and of those to forecast.
+
+        The channels of leading markets are 0.
+
+        Args:
+            known: The T bars up to the origin.
+            future: (H,) open times of the bars to forecast.
+
+        Returns:
+            (T + H, 20) channels; nothing in them became public after the origin.
+        """
+        rows = event_channels(
+            pd.DatetimeIndex(known.frame.index.append(future.tz_convert("UTC"))),
+            interval=known.interval,
+            calendar=known.calendar,
+            zone=known.zone,
+            n_context=len(known),
+            events=self.events,
+            symbol=self.symbol,
+            regions=self.regions,
+        )
+        if self.surprise is not None:
+            self.surprise.write(rows[len(known) - 1])
+        return rows
+
+
+def event_inputs(events: Iterable[Event], candles: Candles, *, currency: str = "") -> EventInputs:
+    """The events that set a channel for an instrument.
+
+    Args:
+        events: In any number, of any instrument.
+        candles: Bars of the instrument.
+        currency: Currency it is quoted in, where the source says.
+    """
+    regions = regions_of(candles.calendar, candles.symbol, currency)
+    chosen = tuple(event for event in events if sets_a_channel(event, candles.symbol, regions))
+    return EventInputs(chosen, candles.symbol, regions)
+
+
+def sets_a_channel(event: Event, symbol: str, regions: tuple[str, ...]) -> bool:
+    """Whether an event has a channel for an instrument; charts show other events too."""
+    if event.kind == "earnings":
+        ticker = symbol.strip().upper()
+        return bool(ticker) and event.symbol.strip().upper() == ticker
+    if event.kind == "rate_decision":
+        return event.region in regions
+    return event.kind in US_KINDS and event.region == "US"

@@ -1,0 +1,122 @@
+"""What a request needs to know of a model, read from its files alone: nothing is loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from kronos.errors import CheckpointError, CheckpointInvalid, InvalidRequest
+from kronos.forecasters import baselines
+from kronos.models.adapters import adapter_path, read_facts
+from kronos.models.checkpoints import Card, bundled_folder, pair_of, weights_digest
+from kronos.models.hub.repository import CONFIG_NAME
+from kronos.models.inventory import Entry, adapter_entry, available
+from kronos.models.registry import BUNDLED, CHRONOS, Reference, resolve
+from kronos.request import ModelFacts
+
+__all__ = ["model_facts", "reads_events"]
+
+
+def model_facts(name_or_path: str | os.PathLike[str]) -> ModelFacts:
+    """What a request needs to know of a model or baseline; downloads nothing.
+
+    Args:
+        name_or_path: As for `kronos.models.load`, or the name of a baseline.
+
+    Raises:
+        InvalidRequest: There is no such model.
+        CheckpointError: Its files are missing or cannot be used.
+    """
+    found = resolve(name_or_path)
+    if found.kind == "baseline":
+        return baselines.baseline_facts(baselines.BASELINES[found.name])
+    if found.kind == "chronos":
+        return _chronos_facts(found)
+    if found.kind == "ensemble":
+        raise InvalidRequest("The ensemble has members; ask for the facts of each.")
+    entries = {each.name: each for each in available()}
+    if found.kind == "adapter" and found.path is not None:
+        path = found.path
+        facts = _kronos_facts(found.name, path.stem, adapter_entry(path.stem, path, entries))
+        return replace(facts, reads_events=_reads_events(path, read_facts(path).base))
+    if found.kind == "folder" and found.path is not None:
+        return _folder_facts(found.name, found.path)
+    name = BUNDLED if found.model is None else found.model.title
+    return _kronos_facts(found.name, name, entries[found.name])
+
+
+def reads_events(entry: Entry) -> bool:
+    """Whether a model of the list reads event rows.
+
+    An adapter may have learned to read them itself, or be one of a base that does. Chronos-2 takes
+    them as covariates. The published models of Kronos read none. A broken one reads none, and the
+    list of models says what is wrong with it.
+    """
+    if entry.name in CHRONOS:
+        return True
+    try:
+        path = adapter_path(entry.name) if entry.base else None
+        return _reads_events(path, entry.base or entry.name)
+    except (CheckpointError, OSError, ValueError):
+        return False
+
+
+def _kronos_facts(model: str, name: str, entry: Entry) -> ModelFacts:
+    if entry.state == "broken":
+        raise CheckpointInvalid(entry.problem)
+    return ModelFacts(
+        model=model,
+        name=name,
+        revision=entry.revision,
+        least=2,
+        most=entry.max_context,
+        advised=entry.lookback,
+        shares_window=True,
+        reads_events=reads_events(entry),
+    )
+
+
+def _folder_facts(model: str, folder: Path) -> ModelFacts:
+    model_folder, tokenizer = pair_of(folder, None)
+    card = Card.read(folder) or Card()
+    return ModelFacts(
+        model=model,
+        name=folder.resolve().name,
+        revision=weights_digest(model_folder, tokenizer),
+        least=2,
+        most=card.max_context,
+        advised=card.lookback,
+        shares_window=True,
+        reads_events=_has_channels(model_folder),
+    )
+
+
+def _chronos_facts(found: Reference) -> ModelFacts:
+    from kronos.forecasters.chronos import chronos_facts
+
+    if (model := found.model) is not None:
+        return chronos_facts(model.name, model.title, model.model.revision, model.max_context)
+    folder = Path(found.name).expanduser()
+    try:
+        config = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
+        longest = int(config["chronos_config"]["context_length"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointInvalid(
+            f"{folder} says no length of its context: {error!r}. Give a folder as the hub has it."
+        ) from error
+    return chronos_facts(found.name, folder.resolve().name, weights_digest(folder), longest)
+
+
+def _reads_events(adapter: Path | None, base: str) -> bool:
+    if adapter is not None and read_facts(adapter).has_events:
+        return True
+    if base == BUNDLED:
+        return _has_channels(bundled_folder() / "model")
+    return Path(base).is_absolute() and _has_channels(pair_of(Path(base), None)[0])
+
+
+def _has_channels(model: Path) -> bool:
+    config = json.loads((model / CONFIG_NAME).read_text(encoding="utf-8"))
+    return bool(config.get("n_event_channels"))
