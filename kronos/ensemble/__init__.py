@@ -35,7 +35,7 @@ def load_ensemble(
         progress: Called as progress(done_bytes, total_bytes) while downloading.
 
     Raises:
-        InvalidRequest: The learned weights are there and cannot be read.
+        InvalidRequest: The learned weights exist and cannot be read.
         CheckpointError: A member cannot be used.
     """
     from kronos import models

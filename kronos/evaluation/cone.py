@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 DECAY = 0.94
 WARMUP = 20
 VOLATILITY_BARS = 500
-"""Bars read for the volatility at an origin; weights of older ones are nil."""
+"""Bars read for the volatility at an origin; older ones have no weight."""
 
 
 def ewma_volatility(closes: np.ndarray, decay: float = DECAY) -> float:
@@ -38,13 +38,13 @@ def ewma_volatility(closes: np.ndarray, decay: float = DECAY) -> float:
 
 
 def origin_volatility(candles: Candles, origin: pd.Timestamp) -> float | None:
-    """Volatility of one bar at an origin, from the bars up to it; None where too few or still."""
+    """Volatility of one bar at an origin, from bars up to it; None with too few or still ones."""
     end = candles.position_of(origin) + 1
     return recent_volatility(candles.frame["close"].to_numpy()[:end])
 
 
 def recent_volatility(closes: np.ndarray) -> float | None:
-    """Volatility of one bar at the end of closes (T,); None where they are too few or still."""
+    """Volatility of one bar at the end of closes (T,); None with too few or still closes."""
     try:
         return ewma_volatility(closes[-VOLATILITY_BARS:]) or None
     except InvalidCandles:

@@ -1,10 +1,27 @@
-"""Scheduled events, and the 20 channels by which a model reads them."""
+"""Scheduled events, and the 20 channels in which a model reads them.
+
+event.py     an event, and the moments from which its date and its outcome are public
+regions.py   regions and their clocks
+csv_file.py  tables of events as CSV
+tables.py    the bundled, fetched and own tables, merged
+bars.py      the bars of a chart or a record that events fall on
+leaders.py   leading markets
+channels.py  the channels of a window of bars
+inputs.py    the event rows of a forecast
+"""
 
 from kronos.events.bars import event_bars
-from kronos.events.channels import CHANNELS, N_CHANNELS, US_KINDS, event_channels
+from kronos.events.channels import (
+    CHANNELS,
+    N_CHANNELS,
+    SURPRISES,
+    US_KINDS,
+    event_channels,
+    sets_a_channel,
+)
 from kronos.events.csv_file import events_csv, read_events
 from kronos.events.event import KINDS, MACRO, Event, known_at
-from kronos.events.inputs import SURPRISES, EventInputs, Surprise, event_inputs, sets_a_channel
+from kronos.events.inputs import EventInputs, Surprise, event_inputs
 from kronos.events.leaders import Leaders
 from kronos.events.regions import REGIONS, regions_of
 from kronos.events.tables import (

@@ -1,9 +1,9 @@
-"""The 20 event channels of a window of bars, as they were known at the time.
+"""The 20 event channels of a window of bars, from facts that were public at the time.
 
-What a channel says at a bar of the context was public when that bar was complete. Over the horizon
-it was public at the origin, the end of the last bar of the context: there only flags and days
-until are left, and surprises, leader returns and the level of the VIX are 0, in training as in
-inference. Nothing that becomes public later changes any value.
+At a bar of the context a channel holds facts that were public when that bar was complete, over the
+horizon facts that were public at the origin, the end of the last bar of the context: there flags
+and days until are set, and surprises, leader returns and the level of the VIX are 0, in training as
+in inference. Facts published later change no value.
 
 | channel | meaning |
 | --- | --- |
@@ -22,6 +22,7 @@ inference. Nothing that becomes public later changes any value.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -39,9 +40,12 @@ __all__ = [
     "FOMC_CYCLE_DAYS",
     "N_BEFORE",
     "N_CHANNELS",
+    "SURPRISES",
     "US_KINDS",
+    "ScoredKind",
     "event_channels",
     "hawkish_scores",
+    "sets_a_channel",
     "surprise_scores",
 ]
 
@@ -62,9 +66,46 @@ FOMC_CYCLE_DAYS = 56.0
 CPI_CYCLE_DAYS = 42.0
 """Longest usual time between two releases: six weeks."""
 
-US_KINDS = ("fomc", "cpi", "nfp", "gdp", "pce")
-"""Releases of the United States, which set a channel for every instrument."""
+N_BEFORE = 20
+"""Number of earlier surprises that give the sigma of an event."""
+_MOST_SIGMAS = 3.0
+_MOST_STEPS = 2.0
+_STEP = 0.25  # percentage points of a usual change of rates
 _DAY = pd.Timedelta(days=1).value
+
+US_KINDS = ("fomc", "cpi", "nfp", "gdp", "pce")
+"""Releases of the United States: each sets its flag for every instrument."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredKind:
+    """A kind of release whose outcome has a channel.
+
+    Attributes:
+        channel: Channel of the score.
+        most: Largest absolute value of the score.
+        unit: Unit of the score.
+        days: Channel of the sine of the days until the next one, before that of the cosine; "" for
+            none.
+        cycle: Days of a full turn.
+    """
+
+    channel: str
+    most: float
+    unit: str
+    days: str = ""
+    cycle: float = 0.0
+
+
+SURPRISES = {
+    "cpi": ScoredKind("cpi_surprise_z", _MOST_SIGMAS, "sigmas", "days_to_cpi_sin", CPI_CYCLE_DAYS),
+    "nfp": ScoredKind("nfp_surprise_z", _MOST_SIGMAS, "sigmas"),
+    "fomc": ScoredKind(
+        "fomc_hawkish_score", _MOST_STEPS, "steps of 0.25 points",
+        "days_to_fomc_sin", FOMC_CYCLE_DAYS,
+    ),
+}  # fmt: skip
+"""Kinds of releases whose outcome has a channel."""
 
 
 def event_channels(
@@ -86,9 +127,9 @@ def event_channels(
         interval: Name of the bar width.
         calendar: Calendar of the bars: "24/7", "fx", "weekdays" or an exchange code.
         zone: The market's clock.
-        n_context: T, the bars that are known; the origin is the end of the last of them.
-        events: Any events, in any order; which of them were known when follows from
-            `Event.announced_time` and `Event.value_time`.
+        n_context: T, the number of known bars; the origin is the end of the last one.
+        events: Any events, in any order; `Event.announced_time` and `Event.value_time` say from
+            when on they are known.
         leaders: Leading markets, over the context and some days before; default none.
         symbol: The instrument's ticker, for its earnings.
         regions: The instrument's regions, for rate decisions (`kronos.events.regions_of`).
@@ -109,41 +150,109 @@ def event_channels(
     known = np.minimum(spans.end, spans.end[n_context - 1])
     view = _View(spans, known, n_context, zone, is_intraday(interval))
     out = np.zeros((len(timestamps), N_CHANNELS), np.float64)
-    _tell_events(out, view, sorted_events(events), symbol, regions)
-    _tell_leaders(out[:n_context], leaders or Leaders(), known[:n_context])
+    _write_events(out, view, sorted_events(events), symbol, regions)
+    _write_leaders(out[:n_context], leaders or Leaders(), known[:n_context])
     return out.astype(np.float32)
 
 
-def _tell_events(
+def sets_a_channel(event: Event, symbol: str, regions: Sequence[str]) -> bool:
+    """Whether an event sets a channel for an instrument; charts show others as well.
+
+    Args:
+        event: Any event.
+        symbol: The instrument's ticker, for its earnings.
+        regions: Its regions, for rate decisions.
+    """
+    if event.kind == "earnings":
+        ticker = symbol.strip().upper()
+        return bool(ticker) and event.symbol.strip().upper() == ticker
+    if event.kind == "rate_decision":
+        return event.region in regions
+    return event.kind in US_KINDS and event.region == "US"
+
+
+def surprise_scores(events: Sequence[Event]) -> np.ndarray:
+    """Surprises in units of sigma.
+
+    Sigma is the sample standard deviation (divisor 19) of the 20 earlier surprises; this one and
+    later ones do not count. The score is 0 with fewer of them, where they were all alike, and
+    without an actual or a consensus.
+
+    Args:
+        events: K releases of one kind and region, by time.
+
+    Returns:
+        (K,) scores within -3 and 3.
+    """
+    scores = np.zeros(len(events))
+    before: list[float] = []
+    for i, event in enumerate(events):
+        surprise = event.surprise
+        if surprise is None:
+            continue
+        if len(before) >= N_BEFORE:
+            sigma = float(np.std(before[-N_BEFORE:], ddof=1))
+            if sigma > 1e-12:
+                scores[i] = np.clip(surprise / sigma, -_MOST_SIGMAS, _MOST_SIGMAS)
+        before.append(surprise)
+    return scores
+
+
+def hawkish_scores(events: Sequence[Event]) -> np.ndarray:
+    """Changes of the policy rate in steps of 25 basis points, above 0 for hawkish ones.
+
+    Args:
+        events: K decisions; actual and previous are the rate in percent.
+
+    Returns:
+        (K,) scores within -2 and 2; 0 where either figure is missing.
+    """
+    return np.array(
+        [
+            0.0
+            if event.actual is None or event.previous is None
+            else np.clip((event.actual - event.previous) / _STEP, -_MOST_STEPS, _MOST_STEPS)
+            for event in events
+        ],
+        float,
+    )
+
+
+def _write_events(
     out: np.ndarray, view: _View, events: Sequence[Event], symbol: str, regions: Sequence[str]
 ) -> None:
-    """Writes channels 0 to 13."""
+    """Writes the flags, scores and days until."""
     of_us = {
         kind: [event for event in events if event.kind == kind and event.region == "US"]
         for kind in US_KINDS
     }
-    for channel, kind in enumerate(US_KINDS):
-        out[:, channel] = view.flags(of_us[kind])
-    out[:, 5] = view.scores(of_us["cpi"], surprise_scores(of_us["cpi"]))
-    out[:, 6] = view.scores(of_us["fomc"], hawkish_scores(of_us["fomc"]))
-    out[:, 7] = view.scores(of_us["nfp"], surprise_scores(of_us["nfp"]))
-    out[:, 8] = view.flags(_earnings_of(events, symbol))
-    out[:, 9] = view.flags(
-        [event for event in events if event.kind == "rate_decision" and event.region in regions]
-    )
-    out[:, 10:12] = view.days_until(of_us["fomc"], FOMC_CYCLE_DAYS)
-    out[:, 12:14] = view.days_until(of_us["cpi"], CPI_CYCLE_DAYS)
+    for kind, releases in of_us.items():
+        out[:, CHANNELS.index(f"is_{kind}")] = view.flags(releases)
+    for kind, scored in SURPRISES.items():
+        found = hawkish_scores(of_us[kind]) if kind == "fomc" else surprise_scores(of_us[kind])
+        out[:, CHANNELS.index(scored.channel)] = view.scores(of_us[kind], found)
+        if scored.days:
+            sine = CHANNELS.index(scored.days)
+            out[:, sine : sine + 2] = view.days_until(of_us[kind], scored.cycle)
+    for kind in ("earnings", "rate_decision"):
+        chosen = [
+            event
+            for event in events
+            if event.kind == kind and sets_a_channel(event, symbol, regions)
+        ]
+        out[:, CHANNELS.index(f"is_{kind}")] = view.flags(chosen)
 
 
-def _tell_leaders(out: np.ndarray, leaders: Leaders, known: np.ndarray) -> None:
-    """Writes channels 14 to 17 of the context."""
-    for channel, leader in enumerate((leaders.btc, leaders.spy, leaders.dxy), start=14):
-        out[:, channel] = hourly_returns(leader, known)
-    out[:, 17] = level_scores(leaders.vix, known)
+def _write_leaders(out: np.ndarray, leaders: Leaders, known: np.ndarray) -> None:
+    """Writes the channels of the leading markets, over the context."""
+    for name in ("btc", "spy", "dxy"):
+        channel = CHANNELS.index(f"{name}_log_return_1h")
+        out[:, channel] = hourly_returns(getattr(leaders, name), known)
+    out[:, CHANNELS.index("vix_level_z")] = level_scores(leaders.vix, known)
 
 
 class _View:
-    """Bars, and what was public at each of them.
+    """Bars, and the facts that were public at each of them.
 
     Args:
         spans: Of all T + H bars.
@@ -171,7 +280,7 @@ class _View:
         return out
 
     def scores(self, events: Sequence[Event], scores: np.ndarray) -> np.ndarray:
-        """(T + H,) scores of events on their bars, from the first that can know them; else 0."""
+        """(T + H,) scores of events on their bars from their publication on; else 0."""
         out = np.zeros(len(self._known))
         values = np.array([event.value_time.value for event in events], np.int64)
         reactions = first_bars_after(self._spans, values)
@@ -214,7 +323,7 @@ class _View:
         return np.nan_to_num(np.column_stack([np.sin(turn), np.cos(turn)]), nan=0.0)
 
     def _flagged(self, events: Sequence[Event]) -> list[np.ndarray]:
-        """Positions of the bars that carry each event: its date's, or those of its hour."""
+        """Positions of the bars of each event: of its date, or of its hour."""
         times = np.array([event.time.value for event in events], np.int64)
         dated = dated_bars(self._spans, times)
         bars = [dated[i : i + 1][dated[i : i + 1] >= 0] for i in range(len(events))]
@@ -230,72 +339,8 @@ class _View:
         return bars
 
     def _dates(self, moments: np.ndarray) -> np.ndarray:
-        """Moments themselves intraday; else midnights of their dates on the market's clock."""
+        """The moments intraday; else midnights of their dates on the market's clock."""
         if self._is_intraday or not len(moments):
             return moments
         wall = pd.DatetimeIndex(moments, tz="UTC").tz_convert(self._zone).tz_localize(None)
         return wall.normalize().as_unit("ns").asi8
-
-
-def _earnings_of(events: Sequence[Event], symbol: str) -> list[Event]:
-    ticker = symbol.strip().upper()
-    return [
-        event
-        for event in events
-        if event.kind == "earnings" and ticker and event.symbol.strip().upper() == ticker
-    ]
-
-
-N_BEFORE = 20
-"""Surprises before an event from which its sigma is taken."""
-
-_MOST_SIGMAS = 3.0
-_MOST_STEPS = 2.0
-_STEP = 0.25  # percentage points of a usual change of rates
-
-
-def surprise_scores(events: Sequence[Event]) -> np.ndarray:
-    """Surprises in units of sigma.
-
-    Sigma is the sample standard deviation (divisor 19) of the 20 surprises before, never of this
-    one or of later ones. With fewer before, or where they were all alike, there is no scale and
-    the score is 0; so it is without an actual or a consensus.
-
-    Args:
-        events: K releases of one kind and region, by time.
-
-    Returns:
-        (K,) scores within -3 and 3.
-    """
-    scores = np.zeros(len(events))
-    before: list[float] = []
-    for i, event in enumerate(events):
-        surprise = event.surprise
-        if surprise is None:
-            continue
-        if len(before) >= N_BEFORE:
-            sigma = float(np.std(before[-N_BEFORE:], ddof=1))
-            if sigma > 1e-12:
-                scores[i] = np.clip(surprise / sigma, -_MOST_SIGMAS, _MOST_SIGMAS)
-        before.append(surprise)
-    return scores
-
-
-def hawkish_scores(events: Sequence[Event]) -> np.ndarray:
-    """Changes of the policy rate in steps of 25 basis points: a proxy of how hawkish they were.
-
-    Args:
-        events: K decisions; actual and previous are the rate in percent.
-
-    Returns:
-        (K,) scores within -2 and 2; 0 where either figure is missing.
-    """
-    return np.array(
-        [
-            0.0
-            if event.actual is None or event.previous is None
-            else np.clip((event.actual - event.previous) / _STEP, -_MOST_STEPS, _MOST_STEPS)
-            for event in events
-        ],
-        float,
-    )

@@ -13,29 +13,11 @@ import pandas as pd
 
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest
-from kronos.events.channels import CHANNELS, US_KINDS, event_channels
+from kronos.events.channels import CHANNELS, SURPRISES, event_channels, sets_a_channel
 from kronos.events.event import Event
 from kronos.events.regions import regions_of
 
-__all__ = ["SURPRISES", "EventInputs", "Surprise", "event_inputs", "sets_a_channel"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Scored:
-    """The channels of a kind of event that has a score."""
-
-    score: str  # channel of the score
-    days: str  # channel of the sine of the days until; "" for a kind without
-    most: float  # largest score that a channel takes
-    unit: str
-
-
-SURPRISES: dict[str, _Scored] = {
-    "cpi": _Scored("cpi_surprise_z", "days_to_cpi_sin", 3.0, "sigmas"),
-    "nfp": _Scored("nfp_surprise_z", "", 3.0, "sigmas"),
-    "fomc": _Scored("fomc_hawkish_score", "days_to_fomc_sin", 2.0, "steps of 0.25 points"),
-}
-"""Kinds of events whose outcome has a channel."""
+__all__ = ["EventInputs", "Surprise", "event_inputs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +50,14 @@ class Surprise:
 
     @property
     def unit(self) -> str:
-        """What the score is measured in."""
+        """Unit of the score."""
         return SURPRISES[self.kind].unit
 
     def write(self, row: np.ndarray) -> None:
         """Enter the release and its score into the channels (20,) of a bar."""
         scored = SURPRISES[self.kind]
         row[CHANNELS.index(f"is_{self.kind}")] = 1.0
-        row[CHANNELS.index(scored.score)] = self.score
+        row[CHANNELS.index(scored.channel)] = self.score
         if scored.days:  # 0 days on the bar of the event
             sine = CHANNELS.index(scored.days)
             row[sine : sine + 2] = 0.0, 1.0
@@ -150,13 +132,3 @@ def event_inputs(events: Iterable[Event], candles: Candles, *, currency: str = "
     regions = regions_of(candles.calendar, candles.symbol, currency)
     chosen = tuple(event for event in events if sets_a_channel(event, candles.symbol, regions))
     return EventInputs(chosen, candles.symbol, regions)
-
-
-def sets_a_channel(event: Event, symbol: str, regions: tuple[str, ...]) -> bool:
-    """Whether an event has a channel for an instrument; charts show other events too."""
-    if event.kind == "earnings":
-        ticker = symbol.strip().upper()
-        return bool(ticker) and event.symbol.strip().upper() == ticker
-    if event.kind == "rate_decision":
-        return event.region in regions
-    return event.kind in US_KINDS and event.region == "US"
