@@ -9,11 +9,12 @@ from pages.ui.frame.messages import plain, show_error
 from pages.ui.frame.shell import require_shell
 from pages.ui.frame.viewport import is_narrow
 from pages.ui.inputs.instruments import open_source
+from pages.ui.jobs.registry import Run
 from pages.ui.jobs.run_button import run_button
-from pages.ui.jobs.session_runs import RunSession
+from pages.ui.jobs.session_runs import LongRuns
 
 require_shell()
-session = RunSession("backtest", backtests, view.state_text, after_stop="go on where it was")
+session = LongRuns("backtest", backtests)
 
 with st.sidebar:
     st.header("Backtest", anchor=False)
@@ -30,7 +31,7 @@ if is_pressed and request is not None:
     work = backtest_work(
         request, chosen.contents, open_source=open_source, downloads_model=chosen.downloads_model
     )
-    refusal = session.start(request.key, request, work)
+    refusal = session.start(Run(request.key, request, work))
 
 st.title("Backtest", anchor=False)
 for note in chosen.notes:
@@ -44,6 +45,8 @@ with st.container():  # see pages/compare.py
         if request is not None
         else "Paste symbols in the sidebar, or upload CSV files of candles, then press Run.",
         refusal=refusal,
+        text=view.state_text,
+        after_stop="go on where it was",
     )
 if run is not None and run.outcome is not None:
     view.show_result(run, run.outcome, narrow=is_narrow())

@@ -3,16 +3,16 @@
 import streamlit as st
 
 from kronos.errors import InvalidRequest
-from pages.ui.compare import progress as compare_progress
 from pages.ui.compare import results as compare_results
 from pages.ui.compare.controls import choose_requests
-from pages.ui.compare.runs import COMPARISON
+from pages.ui.fan.side_by_side import show_state
 from pages.ui.frame.links import show_link_losses
 from pages.ui.frame.messages import show_error
 from pages.ui.frame.shell import require_shell
 from pages.ui.frame.viewport import is_narrow
 from pages.ui.inputs import candles as candle_source
 from pages.ui.jobs import saving
+from pages.ui.jobs.forecast_runs import COMPARISON
 from pages.ui.jobs.run_button import run_button
 
 require_shell()
@@ -44,9 +44,9 @@ compare_results.show_heading(source.candles, found)
 # anew, and the address bar no longer follows it.
 with st.container():
     show_link_losses()
-    compare_progress.show_state(
+    show_state(
         COMPARISON,
-        compare_progress.COMPARING,
+        compare_results.WORDS,
         requests,
         source,
         statuses,

@@ -7,13 +7,14 @@ from pages.ui.chart import view as chart_view
 from pages.ui.fan import results
 from pages.ui.fan.calibration import choose_fan
 from pages.ui.fan.ensemble import show_weights
-from pages.ui.forecast import asked, details
+from pages.ui.forecast import details, state
 from pages.ui.frame.links import show_link_losses
 from pages.ui.frame.messages import show_error
 from pages.ui.frame.shell import require_shell
 from pages.ui.inputs import candles as candle_source
 from pages.ui.inputs import controls
-from pages.ui.jobs import progress, saving
+from pages.ui.jobs import saving
+from pages.ui.jobs.forecast_runs import FORECAST
 from pages.ui.jobs.run_button import run_button
 
 require_shell()
@@ -24,7 +25,7 @@ with st.sidebar:
 
 if source is None:
     if not candle_source.is_waiting():
-        asked.greet()
+        FORECAST.greet()
     candle_source.show_no_candles()
     st.stop()
 
@@ -36,23 +37,23 @@ with st.sidebar:
         st.stop()
     is_pressed = run_button("run")
 
-refusal = asked.respond(request, source.candles, pressed=is_pressed)
-status = asked.advance(source.data_id)
-raw = asked.shown_forecast(source.data_id)
+refusal = FORECAST.respond([request], source.candles, pressed=is_pressed)
+status = next(iter(FORECAST.advance(source.data_id)), None)
+finished = FORECAST.finished(source.data_id)
+raw = finished[0].forecast if finished else None
 
 results.show_heading(source.candles, raw)
 results.show_facts(source, raw)
 show_link_losses()
-progress.show_state(request, source, status, refusal, raw)
+state.show_state(request, source, status, refusal, raw)
 shown = choose_fan(source.candles, raw)
 if raw is not None and shown is not None:
     show_weights(shown)
     results.show_readouts(source.candles, shown)
     results.show_outcome(source.candles, shown)
 look = chart_view.show_chart(source, shown)
-run = asked.shown_run()
-if raw is not None and shown is not None and run is not None:
+if raw is not None and shown is not None:
     results.show_cautions(source, shown)
     details.show_details(source, shown, look)
-    saving.save_shown(source, {run.request.digest: raw})
+    saving.save_shown(source, {finished[0].run.request.digest: raw})
 candle_source.show_reading(source)

@@ -9,13 +9,14 @@ from pages.ui.frame.messages import show_error
 from pages.ui.frame.shell import require_shell
 from pages.ui.frame.viewport import is_narrow
 from pages.ui.inputs import candles as candle_source
+from pages.ui.jobs.registry import Run
 from pages.ui.jobs.run_button import run_button
-from pages.ui.jobs.session_runs import RunSession
+from pages.ui.jobs.session_runs import LongRuns
 from pages.ui.synthetic import view
 from pages.ui.synthetic.work import synthetic_work, synthetics
 
 require_shell()
-session = RunSession("synthetic", synthetics, view.state_text)
+session = LongRuns("synthetic", synthetics)
 
 with st.sidebar:
     st.header("Synthetic", anchor=False)
@@ -37,7 +38,7 @@ with st.sidebar:
 refusal = None
 if is_pressed and has_enough:
     work = synthetic_work(source.candles, request, downloads_model=downloads_model)
-    refusal = session.start(request.key, request, work)
+    refusal = session.start(Run(request.key, request, work))
 
 st.title("Synthetic candles", anchor=False)
 run = session.current()
@@ -50,6 +51,7 @@ with st.container():  # see pages/compare.py
         if has_enough
         else f"A series needs at least {MIN_CONTEXT} bars to begin with.",
         refusal=refusal,
+        text=view.state_text,
     )
 if run is not None and run.outcome is not None:
     view.show_result(run.outcome, narrow=is_narrow())

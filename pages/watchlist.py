@@ -23,7 +23,7 @@ with st.sidebar:
     keeping.show_keeping(chosen)
 
 refusal = session.respond(request, chosen, pressed=is_pressed)
-run = session.current()
+run = session.WATCHLIST.current()
 
 st.title("Watchlist", anchor=False)
 for note in chosen.notes:

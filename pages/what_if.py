@@ -5,8 +5,8 @@ from dataclasses import replace
 import streamlit as st
 
 from kronos.errors import InvalidRequest
-from pages.ui.compare import progress as compare_progress
 from pages.ui.fan.results import show_cautions
+from pages.ui.fan.side_by_side import show_state
 from pages.ui.frame.links import show_link_losses
 from pages.ui.frame.messages import show_error
 from pages.ui.frame.shell import require_shell
@@ -62,7 +62,7 @@ with heading:
     results.show_heading(source.candles, found)
 with st.container():  # see pages/compare.py
     show_link_losses()
-    compare_progress.show_state(
+    show_state(
         results.WHAT_IF,
         results.WORDS,
         requests,

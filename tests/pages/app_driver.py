@@ -9,6 +9,7 @@ from pathlib import Path
 from streamlit.testing.v1 import AppTest
 
 from data_sources.samples import SAMPLES
+from pages.ui.jobs.forecast_runs import ForecastRun
 from pages.ui.jobs.progress import POLL_SECONDS
 
 PATIENCE = 60.0
@@ -58,13 +59,12 @@ def run_until(app: AppTest, is_reached: Callable[[AppTest], bool]) -> AppTest:
 
 
 def _wait_for_workers(app: AppTest) -> None:
-    """Until every forecast asked for has ended, or the next poll is due.
+    """Until every requested forecast has ended, or the next poll is due.
 
     Page and workers share this process: a page that reruns all the time only slows them.
     """
     state = app.session_state
-    runs = [*state.get("compare_runs", ()), *state.get("what_if_runs", ())]
-    runs += filter(None, [state.get("asked")])
+    runs = [run for key in ("asked", "compare_runs", "what_if_runs") for run in state.get(key, ())]
     waiting = [run for run in runs if run.phase != "missing"]
     due = time.monotonic() + (POLL_SECONDS if waiting else _PAUSE_SECONDS)
     while time.monotonic() < due:
@@ -72,3 +72,15 @@ def _wait_for_workers(app: AppTest) -> None:
         found = [run.status() for run in waiting]
         if waiting and all(status is None or status.is_final for status in found):
             return
+
+
+def started(app: AppTest) -> ForecastRun:
+    """The run that the Forecast page started last."""
+    (run,) = app.session_state["asked"]
+    return run
+
+
+def shown(app: AppTest) -> ForecastRun:
+    """The run whose forecast the Forecast page shows."""
+    ((_, run),) = app.session_state["shown"]
+    return run

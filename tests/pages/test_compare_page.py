@@ -113,7 +113,7 @@ def test_runs_wait_side_by_side_and_are_cancelled_together(gate, fresh_seed):
     assert len(app.get("progress")) == 3
     # What the forecast page of the same session asks for is another matter.
     other = named(f"x{fresh_seed}", nothing("ewma"))
-    queues.forecasts().submit(other, owner=app.session_state["owner"])
+    queues.forecasts().submit(other, owner=f"{app.session_state['owner']} forecast")
     assert states(app) == ["queued"] * 3
     press(app, "cancel_all")
     assert states(app) == ["cancelled"] * 3

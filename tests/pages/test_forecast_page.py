@@ -13,7 +13,15 @@ from kronos.system import asset_path
 from pages.ui.inputs.candles import UPLOAD
 from pages.ui.jobs import queues
 from pages.ui.jobs.opening import opening_settings
-from tests.pages.app_driver import SAMPLE_TITLES, new_session, press, run_until, words
+from tests.pages.app_driver import (
+    SAMPLE_TITLES,
+    new_session,
+    press,
+    run_until,
+    shown,
+    started,
+    words,
+)
 from tests.serving.scripted import named, nothing
 
 
@@ -46,7 +54,7 @@ def test_first_visit_shows_a_forecast_without_a_click(app):
     assert "from 100 paths" in words(app)
     assert not app.error
     # What the server prepares before anybody comes is what this page asked for.
-    assert app.session_state["shown"].settings == opening_settings()[1]
+    assert shown(app).settings == opening_settings()[1]
 
 
 def test_changed_settings_ask_for_run_and_run_obeys(app):
@@ -105,7 +113,7 @@ def test_a_bad_file_is_refused_with_line_and_column(app):
 def test_cancel_stops_and_nothing_starts_again(app, gate, fresh_seed):
     app.query_params.update({"seed": fresh_seed, "horizon": "4", "paths": "10"})
     app.run()
-    asked = app.session_state["asked"]
+    asked = started(app)
     assert asked.status().state == "queued"
     app.button(key="cancel").click().run()
     run_until(app, lambda app: "Cancelled. Press Run to start again." in words(app))
@@ -154,7 +162,7 @@ def test_two_sessions_share_one_computation(fresh_seed):
         app = new_session()
         app.query_params.update({"seed": fresh_seed, "horizon": "4", "paths": "10"})
         run_until(app.run(), has_forecast)
-        key = app.session_state["shown"].key
+        key = shown(app).key
         seconds.append(queues.forecasts().status(key).result.seconds)
     assert seconds[0] == seconds[1]
 
@@ -166,7 +174,7 @@ def test_a_past_origin_is_compared_with_what_came(app, small):
     run_until(app.run(), has_forecast)
     assert "What came:" in words(app)
     assert "6 of 6" in words(app)
-    asked = app.session_state["asked"].settings
+    asked = started(app).settings
     assert f"{asked.origin.tz_convert('America/New_York'):%Y-%m-%d}" == "2010-06-01"
 
 
@@ -175,7 +183,7 @@ def test_a_link_carries_the_settings(app):
         {"horizon": "7", "paths": "20", "T": "0.8", "seed": "5", "view": "Log price"}
     )
     run_until(app.run(), has_forecast)
-    request = app.session_state["shown"].settings
+    request = shown(app).settings
     assert (request.horizon, request.sampling.sample_count) == (7, 20)
     assert (request.sampling.T, request.sampling.seed) == (0.8, 5)
     assert "T = 0.8" in words(app)
@@ -190,7 +198,7 @@ def test_a_link_with_impossible_settings_falls_back(app, link):
     app.run()
     assert not app.exception
     assert not app.error
-    request = app.session_state["asked"].settings
+    request = started(app).settings
     assert (request.horizon, request.sampling.T, request.model) == (24, 1.0, models.BUNDLED)
 
 
@@ -239,7 +247,7 @@ def test_an_intraday_origin_takes_a_time(app):
     link = {"horizon": "4", "paths": "10", "origin": "2019-09-02", "origin_time": "10:00"}
     app.query_params.update(link)
     run_until(app.run(), has_forecast)
-    assert str(app.session_state["shown"].settings.origin) == "2019-09-02 10:00:00+00:00"
+    assert str(shown(app).settings.origin) == "2019-09-02 10:00:00+00:00"
     assert "What came:" in words(app)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 DRAWING = "chart.figure", "fan.exports", "fan.readouts", "inputs.request", "jobs.work"
 PAGES = (
-    "forecast.asked", "inputs.controls", "jobs.progress", "fan.results", "jobs.queues",
+    "forecast.state", "inputs.controls", "jobs.forecast_runs", "fan.results", "jobs.queues",
     "frame.shell", "inputs.candles", "inputs.ticker",
 )  # fmt: skip
 

@@ -12,7 +12,7 @@ from data_sources.yahoo.source import Yahoo
 from pages.ui.inputs.fetching import Wanted
 from pages.ui.inputs.ticker import TICKER, ticker_link
 from tests.loopback_markets import LoopbackMarkets, redirect, yahoo_session
-from tests.pages.app_driver import new_session, press, run_until, words
+from tests.pages.app_driver import new_session, press, run_until, shown, words
 from tests.pages.test_forecast_page import has_forecast
 
 
@@ -101,8 +101,7 @@ def test_an_origin_long_ago_fetches_the_bars_around_it(markets):
     link = {"source": "Binance", "symbol": "BTC/USDT", "interval": "4h", "origin": "2022-03-01"}
     app = run_until(ticker_page(**link), has_forecast)
     assert "What came:" in words(app)
-    shown = app.session_state["shown"].settings
-    assert shown.origin == pd.Timestamp("2022-03-01 20:00", tz="UTC")
+    assert shown(app).settings.origin == pd.Timestamp("2022-03-01 20:00", tz="UTC")
 
 
 def test_raw_prices_are_another_wish():

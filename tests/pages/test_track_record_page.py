@@ -3,16 +3,16 @@
 import pytest
 
 from kronos.store import open_store
-from pages.ui.track_record.desk import records
+from pages.ui.track_record.record import record
 from tests.pages.app_driver import new_session, press, run_until, words
 
 
 @pytest.fixture(autouse=True)
 def own_store(tmp_path, monkeypatch):
     monkeypatch.setenv("KRONOS_STORE", str(tmp_path / "store.sqlite3"))
-    records().refresh()
+    record().refresh()
     yield
-    records().refresh()
+    record().refresh()
 
 
 def has_answer(app):

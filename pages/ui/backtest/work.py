@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from kronos.serving.service import service
 from kronos.system import user_cache
 from pages.ui.backtest.request import BacktestRequest
 from pages.ui.inputs.list_bars import Fetching, OpenSource, uploaded_bars
-from pages.ui.jobs.registry import Run, RunsDesk
+from pages.ui.jobs.registry import Run, RunRegistry
 
 FETCHING, FORECASTING = "Fetching bars", "Forecasting"
 
@@ -116,8 +115,6 @@ def _universe(
 
 
 @st.cache_resource(show_spinner=False)
-def backtests() -> RunsDesk[BacktestRequest, Outcome]:
-    """Where runs of this page are started and found again."""
-    desk: RunsDesk[BacktestRequest, Outcome] = RunsDesk("backtests")
-    atexit.register(desk.close)
-    return desk
+def backtests() -> RunRegistry[BacktestRun]:
+    """The runs of all sessions."""
+    return RunRegistry("backtests")

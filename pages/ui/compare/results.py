@@ -18,19 +18,27 @@ from pages.ui.chart.panels import (
 from pages.ui.chart.scene import build_scene
 from pages.ui.chart.view import choose_view, show_figure
 from pages.ui.compare import table as compare_table
-from pages.ui.compare.runs import Finished
 from pages.ui.compare.table import Cost
 from pages.ui.fan.calibration import choose_fans
 from pages.ui.fan.ensemble import weights_text
 from pages.ui.fan.results import caution_notes
+from pages.ui.fan.side_by_side import Words
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.controls import choose_bars
 from pages.ui.inputs.model_choices import choice_of, title_of
+from pages.ui.jobs.forecast_runs import Finished
 
 Arrangement = Literal["panels", "overlay"]
 ARRANGEMENTS: dict[Arrangement, str] = {"panels": "Panels", "overlay": "Overlay"}
+
+
+WORDS = Words(
+    invitation="Press Run to compare on these candles.",
+    older="Below is the previous comparison.",
+    title=lambda place, request: title_of(request),
+)
 
 
 def contenders_of(candles: Candles, found: Sequence[Finished]) -> list[Contender]:

@@ -1,21 +1,22 @@
-"""Long runs of all sessions. They outlive the page: whoever comes back finds them."""
+"""Long runs of all sessions. They outlive the page: a visitor who returns finds them."""
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from kronos.serving.jobs import JobControl, JobStatus, Limits
 from kronos.serving.worker import Worker
 
 RUNS_AT_ONCE = 2
 RUNS_WAITING = 4
-RUNS_KEPT = 16
+RUNS_STORED = 16
 ABANDON_AFTER = 1800.0
-"""Seconds for which a run goes on although no page looks at it any more."""
+"""Seconds for which a run goes on although no page shows it."""
 _numbers = itertools.count()
 
 Request = TypeVar("Request")
@@ -23,14 +24,15 @@ Outcome = TypeVar("Outcome")
 
 
 class Run(Generic[Request, Outcome]):
-    """A run and what it has found. Any thread may read it while it works.
+    """A run and its outcome so far. Any thread may read it while it works.
 
     Attributes:
-        key: Its name among the runs; another run of the same request has another one.
-        request: What was asked for.
-        outcome: What came of it; of a run that was stopped, what came until then; None otherwise.
-        error: What ended it; None otherwise.
-        is_final: Whether nothing moves any more.
+        key: Its name in the registry; another run of the same request has another one.
+        request_key: Digest of the request.
+        request: The request.
+        outcome: The result; of a run that was stopped, the part that was ready; None before.
+        error: The error that ended it; None otherwise.
+        is_final: Whether it has ended.
     """
 
     def __init__(
@@ -40,9 +42,9 @@ class Run(Generic[Request, Outcome]):
         work: Callable[[JobControl, Run[Request, Outcome]], None],
     ) -> None:
         """Args:
-        request_key: Digest of all that is asked.
-        request: What is asked for.
-        work: Does it, in the thread of a worker, and enters the outcome.
+        request_key: Digest of the request.
+        request: The request.
+        work: Does it, in the thread of a worker, and sets the outcome.
         """
         self.key = f"{request_key} {next(_numbers)}"
         self.request_key = request_key
@@ -53,7 +55,7 @@ class Run(Generic[Request, Outcome]):
         self._work = work
 
     def __call__(self, control: JobControl) -> None:
-        """Do it."""
+        """Do it, in the thread of a worker."""
         try:
             self._work(control, self)
         except Exception as error:
@@ -63,98 +65,98 @@ class Run(Generic[Request, Outcome]):
             self.is_final = True
 
 
-class Named(Protocol):
-    """What a desk needs of a run.
-
-    Attributes:
-        key: Its name among the runs.
-    """
-
-    key: str
-
-    def __call__(self, control: JobControl) -> object:
-        """Do it, in the thread of a worker."""
+AnyRun = TypeVar("AnyRun", bound=Run[Any, Any])
 
 
-Kept = TypeVar("Kept", bound=Named)
+class RunRegistry(Generic[AnyRun]):
+    """The runs of one kind, and the threads that do them. Any thread may call.
 
-
-class Desk(Generic[Kept]):
-    """Where runs are found again and taken back. Any thread may call.
+    It closes when the process ends, or by `close`.
 
     Args:
-        name: Name of its threads.
+        name: Name of the threads.
         n_at_once: Runs at a time; others wait.
+        abandon_after: Seconds for which a run goes on although no page shows it.
     """
 
-    def __init__(self, name: str, *, n_at_once: int) -> None:
-        limits = Limits(RUNS_WAITING, RUNS_KEPT, ABANDON_AFTER)
+    def __init__(
+        self, name: str, *, n_at_once: int = RUNS_AT_ONCE, abandon_after: float = ABANDON_AFTER
+    ) -> None:
+        limits = Limits(RUNS_WAITING, RUNS_STORED, abandon_after)
         self._worker = Worker(name, limits, n_threads=n_at_once)
         self._lock = threading.Lock()
-        self._runs: OrderedDict[str, Kept] = OrderedDict()
+        self._runs: OrderedDict[str, AnyRun] = OrderedDict()  # by key, oldest first
+        atexit.register(self.close)
 
     def close(self) -> bool:
         """Cancel everything; see `Worker.close`."""
+        atexit.unregister(self.close)
         return self._worker.close()
 
-    def find(self, key: str) -> Kept | None:
-        """A run by its name; None if it is not kept."""
-        with self._lock:
-            return self._runs.get(key)
+    def start(self, run: AnyRun, *, owner: str) -> AnyRun:
+        """Start a run, or join the one under way with an equal request.
 
-    def status(self, run: Kept, *, owner: str) -> JobStatus | None:
-        """How far a run is; says too that the owner still looks at it."""
-        return self._worker.queue.status(run.key, owner=owner)
+        The owner leaves its other run.
 
-    def leave(self, run: Kept, *, owner: str) -> None:
-        """Stop waiting for a run; it ends once nobody waits for it."""
-        self._worker.queue.leave(run.key, owner=owner)
-
-    def _submit(self, run: Kept, *, owner: str) -> None:
-        """Have a run done, or join it, and keep it; ends the owner's other run.
+        Returns:
+            The run that is under way.
 
         Raises:
             Busy: Too many runs wait; nothing was changed.
         """
-        self._worker.queue.submit(run.key, run, owner=owner)
-        with self._lock:
-            self._runs[run.key] = run
-            ended = [key for key, kept in self._runs.items() if not self._is_active(kept)]
-            for key in ended[: max(len(self._runs) - RUNS_KEPT, 0)]:
-                del self._runs[key]
-
-    def _is_active(self, run: Kept) -> bool:
-        status = self._worker.queue.status(run.key)
-        return status is not None and not status.is_final
-
-
-class RunsDesk(Desk[Run[Request, Outcome]], Generic[Request, Outcome]):
-    """Where runs of one kind are started."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name, n_at_once=RUNS_AT_ONCE)
-
-    def start(
-        self,
-        request_key: str,
-        request: Request,
-        work: Callable[[JobControl, Run[Request, Outcome]], None],
-        *,
-        owner: str,
-    ) -> Run[Request, Outcome]:
-        """A new run, or the one under way that asks for the same. Ends the owner's other run.
-
-        Raises:
-            Busy: Too many runs wait; nothing was changed.
-        """
-        with self._lock:
-            same = [r for r in self._runs.values() if r.request_key == request_key]
-        run = next((r for r in same if self._is_wanted(r)), None)
-        run = run or Run(request_key, request, work)
+        equal = self._equal(run.request_key)
+        run = next((other for other in equal if self._is_wanted(other)), run)
         self._submit(run, owner=owner)
         return run
 
-    def _is_wanted(self, run: Run[Request, Outcome]) -> bool:
-        """Whether somebody waits for it: one that was taken back may take a moment to end."""
+    def join(self, request_key: str, *, owner: str) -> AnyRun | None:
+        """The newest run of a request that is under way or came to its end; None without one.
+
+        `owner` waits for a run under way from now on. A run that was stopped or failed is left
+        out.
+        """
+        for run in reversed(self._equal(request_key)):
+            if run.is_final and run.error is None:
+                return run
+            if self._is_wanted(run):
+                self._submit(run, owner=owner)
+                return run
+        return None
+
+    def newest(self, request_key: str) -> AnyRun | None:
+        """The newest run of a request, whatever became of it."""
+        return next(reversed(self._equal(request_key)), None)
+
+    def find(self, key: str) -> AnyRun | None:
+        """A run by its name; None if it is not stored."""
+        with self._lock:
+            return self._runs.get(key)
+
+    def status(self, run: AnyRun, *, owner: str) -> JobStatus | None:
+        """Progress of a run; also says that the owner still waits for it."""
+        return self._worker.queue.status(run.key, owner=owner)
+
+    def leave(self, run: AnyRun, *, owner: str) -> None:
+        """Stop waiting for a run; it ends once nobody waits for it."""
+        self._worker.queue.leave(run.key, owner=owner)
+
+    def _submit(self, run: AnyRun, *, owner: str) -> None:
+        self._worker.queue.submit(run.key, run, owner=owner)
+        with self._lock:
+            self._runs[run.key] = run
+            ended = [key for key, other in self._runs.items() if not self._is_active(other)]
+            for key in ended[: max(len(self._runs) - RUNS_STORED, 0)]:
+                del self._runs[key]
+
+    def _equal(self, request_key: str) -> list[AnyRun]:
+        with self._lock:
+            return [run for run in self._runs.values() if run.request_key == request_key]
+
+    def _is_active(self, run: AnyRun) -> bool:
+        status = self._worker.queue.status(run.key)
+        return status is not None and not status.is_final
+
+    def _is_wanted(self, run: AnyRun) -> bool:
+        """Whether somebody waits for it: one that was cancelled may take a moment to end."""
         status = self._worker.queue.status(run.key)
         return status is not None and not status.is_final and status.watchers > 0

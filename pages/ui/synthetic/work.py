@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import json
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from kronos.serving.jobs import JobControl, JobStatus, Priority
 from kronos.serving.service import service
 from kronos.synthetic.generate import SyntheticPlan, made_series, series_request
 from kronos.synthetic.realism import Realism, realism
-from pages.ui.jobs.registry import Run, RunsDesk
+from pages.ui.jobs.registry import Run, RunRegistry
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +99,6 @@ def _report(source: Candles, series: list[Candles], seed: int) -> Realism | None
 
 
 @st.cache_resource(show_spinner=False)
-def synthetics() -> RunsDesk[SyntheticRequest, Outcome]:
-    """Where runs of this page are started and found again."""
-    desk: RunsDesk[SyntheticRequest, Outcome] = RunsDesk("synthetics")
-    atexit.register(desk.close)
-    return desk
+def synthetics() -> RunRegistry[SyntheticRun]:
+    """The runs of all sessions."""
+    return RunRegistry("synthetics")

@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.ui.frame.messages import plain
 from pages.ui.jobs.scoring import scorer
-from pages.ui.track_record.desk import records
+from pages.ui.track_record.record import record
 from pages.ui.track_record.text import scored_text
 
 POLL_SECONDS = 2.0
@@ -29,7 +29,7 @@ def show() -> None:
 @st.fragment(run_every=POLL_SECONDS)
 def _show_running() -> None:
     if not scorer().is_running:
-        records().refresh()
+        record().refresh()
         st.rerun()
     st.caption(f":material/hourglass_top: {plain(scored_text(None, is_running=True))}")
 

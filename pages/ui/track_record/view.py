@@ -10,15 +10,15 @@ from kronos.errors import Busy, KronosError
 from pages.ui.chart.view import show_figure
 from pages.ui.fan.readouts import bar_time
 from pages.ui.fan.results import show_number
-from pages.ui.forecast.asked import expect_visit
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.links import open_page
 from pages.ui.frame.messages import error_text, plain, show_error
+from pages.ui.jobs.forecast_runs import FORECAST
 from pages.ui.jobs.progress import POLL_SECONDS
 from pages.ui.jobs.session import owner
 from pages.ui.track_record import controls, figure, text
-from pages.ui.track_record.desk import Answer, records
 from pages.ui.track_record.filters import Chosen
+from pages.ui.track_record.record import Answer, record
 from pages.ui.track_record.study import Study
 
 _SHOWN = "record shown"
@@ -27,7 +27,7 @@ _SHOWN = "record shown"
 def look(chosen: Chosen) -> Answer | None:
     """What is found, or the last that was while it is worked out; says how far that is."""
     try:
-        status = records().look(chosen, owner=_owner())
+        status = record().look(chosen, owner=_owner())
     except Busy as error:
         show_error(error)
         return st.session_state.get(_SHOWN)
@@ -139,7 +139,7 @@ def _show_misses(study: Study, *, narrow: bool) -> None:
     if query is not None and st.button(
         "Open in Forecast", key="record_open", icon=":material/open_in_new:"
     ):
-        expect_visit()
+        FORECAST.expect_visit()
         open_page("forecast", query)
 
 
@@ -161,7 +161,7 @@ def _stored_fan(
 
 @st.fragment(run_every=POLL_SECONDS)
 def _show_progress(chosen: Chosen) -> None:
-    status = records().look(chosen, owner=_owner())
+    status = record().look(chosen, owner=_owner())
     if status.is_final:
         st.rerun()
     st.caption(f":material/hourglass_top: {plain(status.stage or 'Waiting')}")

@@ -2,32 +2,49 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import streamlit as st
 
 from data_sources.samples import SAMPLES, SampleBars, load_sample
-from kronos.errors import Busy
+from kronos.errors import Busy, ForecastCancelled
 from kronos.forecasters.baselines import BASELINES
-from kronos.serving.jobs import JobStatus
+from kronos.serving.jobs import JobControl, JobStatus
+from kronos.serving.service import service
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import error_text, plain, show_error
 from pages.ui.jobs import caches
 from pages.ui.jobs.progress import POLL_SECONDS, progress_share
+from pages.ui.jobs.registry import Run, RunRegistry
 from pages.ui.jobs.session import owner
-from pages.ui.track_record.desk import WINDOWS, records
+from pages.ui.track_record.record import record
+
+if TYPE_CHECKING:
+    from kronos.walk_forward import WalkPlan, WalkReport
+
+    Walk = Run[WalkPlan, WalkReport]
 
 _REFUSED = "walk refused"
 MAX_ORIGINS = 200
+WALK, WINDOWS = "walk", "Windows"
+
+
+@st.cache_resource(show_spinner=False)
+def walks() -> RunRegistry[Walk]:
+    """The walks of all sessions: one at a time, which goes on while no page shows it."""
+    return RunRegistry("walks", n_at_once=1, abandon_after=24 * 3600.0)
 
 
 def show() -> None:
     """What to walk through, or how far the walk is."""
     st.header("Walk forward", anchor=False, help=meaning("Walk-forward"))
-    status = records().walk_status(owner=_owner())
-    if status is not None and not status.is_final:
-        _show_progress()
+    walk = walks().newest(WALK)
+    status = None if walk is None else walks().status(walk, owner=_owner())
+    if walk is not None and status is not None and not status.is_final:
+        _show_progress(walk)
         return
-    if status is not None:
-        _show_end(status)
+    if walk is not None:
+        _show_end(walk)
     if refused := st.session_state.pop(_REFUSED, None):
         show_error(refused)
     st.caption(
@@ -48,15 +65,15 @@ def show() -> None:
 
 
 @st.fragment(run_every=POLL_SECONDS)
-def _show_progress() -> None:
-    status = records().walk_status(owner=_owner())
+def _show_progress(walk: Walk) -> None:
+    status = walks().status(walk, owner=_owner())
     if status is None or status.is_final:
         st.rerun()
     with st.container(horizontal=True, vertical_alignment="center"):
         st.progress(progress_share(status), plain(walk_text(status)))
         st.button(
             "Cancel", key="walk_cancel", icon=":material/close:", width="content",
-            on_click=records().leave_walk, kwargs={"owner": _owner()},
+            on_click=walks().leave, args=(walk,), kwargs={"owner": _owner()},
         )  # fmt: skip
 
 
@@ -72,16 +89,16 @@ def walk_text(status: JobStatus) -> str:
     return f"{text}, about {left} left"
 
 
-def _show_end(status: JobStatus) -> None:
-    if status.error is not None:
-        st.error(error_text(status.error), icon=":material/error:")
-    elif status.state == "cancelled":
+def _show_end(walk: Walk) -> None:
+    report = walk.outcome
+    if walk.error is not None and not isinstance(walk.error, ForecastCancelled):
+        st.error(error_text(walk.error), icon=":material/error:")
+    elif report is None:
         st.info(
             "The walk was stopped. What it has scored is kept; started again it goes on.",
             icon=":material/cancel:",
         )
     else:
-        report = status.result
         text = f"{report.n_stored:,} windows were added, {report.n_known:,} were there before."
         failed = sum(report.problems.values())
         if failed:
@@ -91,13 +108,28 @@ def _show_end(status: JobStatus) -> None:
 
 
 def _start(model: str, n_origins: int, with_baselines: bool) -> None:
-    from kronos.walk_forward import Series, WalkPlan
+    from kronos.store import open_store
+    from kronos.walk_forward import Series, WalkPlan, walk_forward
 
     models = dict.fromkeys([model, *(BASELINES if with_baselines else ())])
     series = [Series(load_sample(key), SampleBars.name) for key in SAMPLES]
     plan = WalkPlan(models=tuple(models), n_origins=n_origins)
+
+    def work(control: JobControl, walk: Walk) -> None:
+        control.stage("Loading the models")
+
+        def progress(done: int, total: int) -> None:
+            if control.stage_name != WINDOWS:
+                control.stage(WINDOWS)
+            control.progress(done, total)
+
+        try:
+            walk.outcome = walk_forward(service(), open_store(), series, plan, progress=progress)
+        finally:
+            record().refresh()
+
     try:
-        records().walk(series, plan, owner=_owner())
+        walks().start(Run(WALK, plan, work), owner=_owner())
     except Busy as error:
         st.session_state[_REFUSED] = error
 

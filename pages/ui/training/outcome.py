@@ -7,14 +7,13 @@ import streamlit as st
 from kronos import models
 from kronos.errors import InvalidRequest, KronosError
 from kronos.models.adapters import adapter_path
-from pages.ui.compare.runs import COMPARISON
 from pages.ui.fan.readouts import origin_query
 from pages.ui.fan.results import show_number
-from pages.ui.forecast.asked import expect_visit
 from pages.ui.frame.links import open_page
 from pages.ui.frame.messages import show_error
 from pages.ui.inputs.candles import UPLOAD, hand_over
 from pages.ui.jobs import caches
+from pages.ui.jobs.forecast_runs import COMPARISON, FORECAST
 from pages.ui.training.folder import KeptSeries, TrainingRun
 from pages.ui.training.text import result_facts, verdict
 
@@ -123,6 +122,6 @@ def _open(run: TrainingRun, series: KeptSeries, *, compare: bool) -> None:
         }
         COMPARISON.expect_visit()
         open_page("compare", query)
-    expect_visit()
+    FORECAST.expect_visit()
     query["model"] = titles.get(run.kept_as, run.kept_as)
     open_page("forecast", query)

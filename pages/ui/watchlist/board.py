@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import streamlit as st
 
-from kronos.errors import Busy
+from kronos.errors import Busy, ForecastCancelled
 from kronos.serving.jobs import JobStatus
-from pages.ui.forecast.asked import expect_visit
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.links import open_page
 from pages.ui.frame.messages import plain, show_error
 from pages.ui.jobs import caches
+from pages.ui.jobs.forecast_runs import FORECAST
 from pages.ui.jobs.progress import progress_share, progress_text
-from pages.ui.jobs.session import owner
-from pages.ui.watchlist import session as watchlist_session
-from pages.ui.watchlist.desk import watchlists
 from pages.ui.watchlist.links import forecast_query
 from pages.ui.watchlist.request import WatchRequest
 from pages.ui.watchlist.run import WatchRun
+from pages.ui.watchlist.session import WATCHLIST
 from pages.ui.watchlist.table import OPEN, counts_text, watch_table
 
 POLL_SECONDS = 1.0
@@ -39,42 +37,34 @@ def show_state(run: WatchRun | None, request: WatchRequest | None, refusal: Busy
     elif run.request.key != request.key:
         text = "The list or its settings changed: press Run. Below is the run before."
         st.info(text, icon=":material/sync:")
-    elif watchlist_session.is_cancelled():
+    elif WATCHLIST.is_cancelled():
         text = f"Cancelled: {counts_text(run.rows)}. Press Run to start again."
         st.info(text, icon=":material/cancel:")
 
 
 def show_board(run: WatchRun) -> None:
     """Progress and table, drawn again by themselves while the run goes on."""
-    moves = _status(run) is not None
+    moves = WATCHLIST.moving_status(run) is not None
     st.fragment(_draw, run_every=POLL_SECONDS if moves else None)(run, moves)
 
 
 def _draw(run: WatchRun, was_moving: bool) -> None:
-    status = _status(run)
+    status = WATCHLIST.moving_status(run)
     if was_moving and status is None:
         st.rerun()
     with st.container():
         if status is not None:
             _show_progress(run, status)
-        elif run.error is not None:
+        elif run.error is not None and not isinstance(run.error, ForecastCancelled):
             show_error(run.error)
     _show_table(run, is_final=status is None)
-
-
-def _status(run: WatchRun) -> JobStatus | None:
-    """How far a run is; None once nothing of it moves any more for this session."""
-    status = watchlists().status(run, owner=owner())
-    if watchlist_session.is_cancelled() or run.is_final or status is None or status.is_final:
-        return None
-    return status
 
 
 def _show_progress(run: WatchRun, status: JobStatus) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.progress(_share(run, status), _progress_words(run, status))
         if st.button("Cancel", key="watch_cancel", icon=":material/close:", width="content"):
-            watchlist_session.cancel()
+            WATCHLIST.cancel()
             st.rerun()
 
 
@@ -166,7 +156,7 @@ def _open(run: WatchRun, i: int) -> None:
     titles = {entry.name: entry.title for entry in caches.models()}
     query = forecast_query(run, i, titles.get(run.request.model, ""))
     if query is not None:
-        expect_visit()
+        FORECAST.expect_visit()
         open_page("forecast", query)
 
 

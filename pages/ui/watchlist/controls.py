@@ -221,9 +221,3 @@ def _choose_model() -> models.Entry:
     title = st.selectbox("Model", list(entries), key="list_model", bind="query-params")
     st.caption(model_state(entries[title]).capitalize())
     return entries[title]
-
-
-def needs_download(request: WatchRequest) -> bool:
-    """Whether the model has to be fetched first."""
-    states = {entry.name: entry.state for entry in caches.models()}
-    return states.get(request.model) == "downloadable"

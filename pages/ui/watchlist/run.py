@@ -1,8 +1,7 @@
-"""One batched run: bars are fetched, all series go to the engine together, lines fill in."""
+"""One batched run: fetches bars, sends all series to the engine together, fills lines in."""
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,35 +16,28 @@ from kronos.serving.jobs import JobControl, JobStatus, Priority
 from kronos.serving.service import ForecastService
 from pages.ui.inputs.list_bars import AT_A_TIME, Fetching, OpenSource, uploaded_bars
 from pages.ui.inputs.request import ForecastSettings, data_id
+from pages.ui.jobs.registry import Run
 from pages.ui.watchlist.request import WatchRequest
 from pages.ui.watchlist.rows import Row, problem_text, summarise
 
-Keep = Callable[[Forecast, Candles, str], None]
-
+Save = Callable[[Forecast, Candles, str], None]
 LOOK_EVERY = 0.05
 """Seconds between two looks at what the engine has finished."""
-_numbers = itertools.count()
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """A forecast the engine works on."""
+class _InFlight:
+    """A forecast that the engine works on."""
 
     key: str
     bars: Bars
 
 
-class WatchRun:
-    """A run and what it has found so far. Any thread may read it while it works.
+class WatchRun(Run[WatchRequest, None]):
+    """A run and its lines so far. Any thread may read it while it works.
 
-    A few threads fetch and hand over, waiting where the engine's queue is full; the thread of the
-    run collects. Of every forecast only its summary is kept.
-
-    Attributes:
-        request: What was asked for.
-        key: Its name among the runs; another run of the same request has another one.
-        error: What ended it before its lines were done; None otherwise.
-        is_final: Whether nothing moves any more.
+    A few threads fetch bars and submit forecasts, and wait where the engine's queue is full; the
+    thread of the run collects. It stores only a summary of every forecast, in `rows`.
     """
 
     def __init__(
@@ -56,7 +48,7 @@ class WatchRun:
         open_source: OpenSource,
         forecasts: ForecastService,
         downloads_model: bool = False,
-        keep: Keep | None = None,
+        save: Save | None = None,
         events: Sequence[Event] = (),
     ) -> None:
         """Args:
@@ -64,24 +56,21 @@ class WatchRun:
         contents: For every entry the bytes of its file, None for symbols.
         open_source: Gives a source by name.
         forecasts: Makes the forecasts.
-        downloads_model: Whether the model has to be fetched first.
-        keep: Gets each forecast of a symbol, its candles and the source's name; None keeps none.
+        downloads_model: Whether the model has to be downloaded first.
+        save: Gets each forecast of a symbol, its candles and the source's name; None saves none.
         events: Events known to the visitor, for models that read them.
         """
-        self.request = request
-        self.key = f"{request.key} {next(_numbers)}"
-        self.error: Exception | None = None
-        self.is_final = False
+        super().__init__(request.key, request, lambda control, _: self._forecast_lines(control))
         self._contents = list(contents)
         self._forecasts = forecasts
         self._downloads_model = downloads_model
-        self._keep = keep
+        self._save = save
         self._events = tuple(events)
         self._rows = [Row(entry.symbol) for entry in request.entries]
         self._next = iter(range(len(self._rows)))
         self._stopped = threading.Event()
         self._fetching = Fetching(request.source, open_source, self._stopped)
-        self._in_flight: dict[int, _Asked] = {}
+        self._in_flight: dict[int, _InFlight] = {}
         self._lock = threading.Lock()
         self._moved = threading.Event()
 
@@ -100,12 +89,12 @@ class WatchRun:
         """How long the run waits for a source that limits requests; 0 if it does not."""
         return self._fetching.seconds_to_wait
 
-    def __call__(self, control: JobControl) -> None:
-        """Do it, in the thread of a worker.
+    def _forecast_lines(self, control: JobControl) -> None:
+        """The work of the run, in the thread of a worker.
 
         Raises:
             ForecastCancelled: Nobody wants it any more; lines that are done stay.
-            CheckpointError: The model cannot be had.
+            CheckpointError: The model cannot be used.
         """
         try:
             if self._downloads_model:
@@ -115,11 +104,6 @@ class WatchRun:
             for _ in range(min(AT_A_TIME, len(self._rows))):
                 threading.Thread(target=self._prepare_rows, daemon=True).start()
             self._collect(control)
-        except ForecastCancelled:
-            raise
-        except Exception as error:
-            self.error = error
-            raise
         finally:
             self._end()
 
@@ -137,7 +121,7 @@ class WatchRun:
             self._moved.clear()
         control.progress(self.n_final, len(self._rows))
 
-    def _settle(self, i: int, asked: _Asked, status: JobStatus | None) -> None:
+    def _settle(self, i: int, asked: _InFlight, status: JobStatus | None) -> None:
         try:
             if status is None or status.state == "cancelled":
                 raise NotFinished("The server gave this forecast up. Press Run to try again.")
@@ -150,8 +134,8 @@ class WatchRun:
                     i, Row(self._rows[i].symbol, "done", summarise(asked.bars, status.result))
                 )
                 # What a user uploads is nobody else's.
-                if self._keep is not None and not self.request.entries[i].is_file:
-                    self._keep(status.result, asked.bars.candles, self.request.source)
+                if self._save is not None and not self.request.entries[i].is_file:
+                    self._save(status.result, asked.bars.candles, self.request.source)
         except NotFinished as error:
             self._fail(i, error)
 
@@ -163,7 +147,6 @@ class WatchRun:
         for i, asked in left.items():
             self._forecasts.leave(asked.key, owner=self._owner(i))
         self._contents = [None] * len(self._contents)
-        self.is_final = True
 
     # The rest runs in the threads that fetch.
 
@@ -220,7 +203,7 @@ class WatchRun:
         )
         with self._lock:
             if not self._stopped.is_set():
-                self._in_flight[i] = _Asked(request.digest, bars)
+                self._in_flight[i] = _InFlight(request.digest, bars)
                 return
         # The run ended while this one waited for room.
         self._forecasts.leave(request.digest, owner=self._owner(i))

@@ -13,8 +13,7 @@ from pages.ui.chart.overlay import overlay_figure
 from pages.ui.chart.panels import Contender, compare_description, panel_figure
 from pages.ui.chart.scene import View, build_scene
 from pages.ui.chart.view import choose_view, show_figure
-from pages.ui.compare.progress import Words
-from pages.ui.compare.runs import Finished, SideBySide
+from pages.ui.fan.side_by_side import Words
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
 from pages.ui.inputs.candles import ChosenCandles
@@ -23,10 +22,11 @@ from pages.ui.inputs.market_events import events_of
 from pages.ui.inputs.model_choices import choice_of, title_of
 from pages.ui.inputs.request import ForecastSettings, context_of
 from pages.ui.jobs import caches
+from pages.ui.jobs.forecast_runs import Finished, ForecastRuns
 from pages.ui.what_if.change import change_table, change_text
 from pages.ui.what_if.scenario import Edits, surprise_mark
 
-WHAT_IF = SideBySide("what_if")
+WHAT_IF = ForecastRuns("what_if")
 """The runs of this page."""
 
 

@@ -1,4 +1,4 @@
-"""How far runs are that stand side by side, apart from the rest of the page."""
+"""Progress of forecasts side by side, polled apart from the rest of the page."""
 
 from __future__ import annotations
 
@@ -10,24 +10,23 @@ import streamlit as st
 from kronos.errors import KronosError
 from kronos.serving.jobs import JobStatus
 from pages.ui.chart.panels import LETTERS
-from pages.ui.compare.runs import SideBySide, is_pending
 from pages.ui.frame.messages import error_text, plain, show_error
 from pages.ui.inputs.candles import ChosenCandles
-from pages.ui.inputs.model_choices import choice_of, title_of
+from pages.ui.inputs.model_choices import choice_of
 from pages.ui.inputs.request import ForecastSettings
+from pages.ui.jobs.forecast_runs import ForecastRun, ForecastRuns, is_pending
 from pages.ui.jobs.progress import POLL_SECONDS, progress_share, progress_text
-from pages.ui.jobs.run import Run
 
 RUN_PIXELS = 260
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """How a page speaks of its runs.
+    """The words of a page about its runs.
 
     Attributes:
-        invitation: Where nothing was asked for yet.
-        older: Where an older result is still shown below.
+        invitation: Shown where nothing was requested yet.
+        older: Shown above an older result.
         title: Title of a run by its place and settings.
     """
 
@@ -35,20 +34,13 @@ class Words:
     older: str
     title: Callable[[int, ForecastSettings], str]
 
-    def label(self, place: int, run: Run) -> str:
+    def label(self, place: int, run: ForecastRun) -> str:
         """Letter and title, as Markdown."""
         return plain(f"{LETTERS[place]} · {self.title(place, run.settings)}")
 
 
-COMPARING = Words(
-    invitation="Press Run to compare on these candles.",
-    older="Below is the previous comparison.",
-    title=lambda place, settings: title_of(settings),
-)
-
-
 def show_state(
-    desk: SideBySide,
+    page: ForecastRuns,
     words: Words,
     settings: Sequence[ForecastSettings],
     source: ChosenCandles,
@@ -57,23 +49,23 @@ def show_state(
     *,
     has_older: bool,
 ) -> None:
-    """What there is to say of the runs: pending, missing, failed, cancelled, or out of date."""
+    """The state of the runs: pending, missing, failed, cancelled, or out of date."""
     older = f" {words.older}" if has_older else ""
-    runs = desk.runs()
+    runs = page.runs()
     if refusal is not None:
         show_error(refusal)
-    if not desk.concern(source.data_id):
+    if not page.concern(source.data_id):
         st.info(words.invitation, icon=":material/play_arrow:")
         return
-    if desk.is_cancelled():
-        # What was taken back is no longer asked for where the controls say what is shown.
-        if desk.shown_settings() == tuple(settings):
+    if page.is_cancelled():
+        # Nothing is missing where the controls describe the forecasts that are shown.
+        if page.shown_settings() == tuple(settings):
             return
         st.info(f"Cancelled. Press Run to start again.{older}", icon=":material/cancel:")
         return
-    _show_missing(desk)
+    _show_missing(page)
     if any(map(is_pending, statuses)):
-        show_progress(desk, words, source.data_id)
+        show_progress(page, words, source.data_id)
         if older:
             st.caption(older.strip())
         return
@@ -83,21 +75,21 @@ def show_state(
 
 
 @st.fragment(run_every=POLL_SECONDS)
-def show_progress(desk: SideBySide, words: Words, data_id: str) -> None:
+def show_progress(page: ForecastRuns, words: Words, data_id: str) -> None:
     """Every run with its steps, and Cancel for all. Reruns the page when there is more to show."""
-    before = desk.shown_keys()
-    statuses = desk.advance(data_id)
-    if desk.shown_keys() != before or not any(map(is_pending, statuses)):
+    before = page.shown_keys()
+    statuses = page.advance(data_id)
+    if page.shown_keys() != before or not any(map(is_pending, statuses)):
         st.rerun()
     with st.container(horizontal=True, vertical_alignment="bottom", key="compare_progress"):
-        for place, (run, status) in enumerate(zip(desk.runs(), statuses, strict=True)):
+        for place, (run, status) in enumerate(zip(page.runs(), statuses, strict=True)):
             if run.phase == "missing":
                 continue
             with st.container(width=RUN_PIXELS, gap=None):
                 text = f"{words.label(place, run)}: {plain(run_text(run, status))}"
                 st.progress(run_share(status), text)
         st.button(
-            "Cancel all", key="cancel_all", on_click=desk.cancel_all,
+            "Cancel all", key="cancel_all", on_click=page.cancel,
             icon=":material/close:", width="content",
         )  # fmt: skip
 
@@ -109,7 +101,7 @@ def run_share(status: JobStatus | None) -> float:
     return progress_share(status)
 
 
-def run_text(run: Run, status: JobStatus | None) -> str:
+def run_text(run: ForecastRun, status: JobStatus | None) -> str:
     """What a run is doing, in a few words."""
     if status is None:
         return "no longer kept"
@@ -120,9 +112,9 @@ def run_text(run: Run, status: JobStatus | None) -> str:
     return progress_text(status)
 
 
-def _show_missing(desk: SideBySide) -> None:
-    """Models that are not here, each with a button: nothing is fetched without a click."""
-    for model in dict.fromkeys(run.request.model for run in desk.runs() if run.phase == "missing"):
+def _show_missing(page: ForecastRuns) -> None:
+    """Missing models, each with a button: nothing is downloaded without a click."""
+    for model in dict.fromkeys(run.settings.model for run in page.runs() if run.phase == "missing"):
         choice = choice_of(model)
         with st.container(horizontal=True, vertical_alignment="center"):
             st.info(
@@ -133,14 +125,16 @@ def _show_missing(desk: SideBySide) -> None:
                 f"Download {choice.title}"
                 + (f" ({choice.n_bytes / 1e6:,.0f} MB)" if choice.n_bytes else ""),
                 key=f"download_{model}",
-                on_click=desk.download,
+                on_click=page.download,
                 args=(model,),
                 icon=":material/download:",
                 width="content",
             )
 
 
-def _show_failures(words: Words, runs: Sequence[Run], statuses: Sequence[JobStatus | None]) -> None:
+def _show_failures(
+    words: Words, runs: Sequence[ForecastRun], statuses: Sequence[JobStatus | None]
+) -> None:
     for place, (run, status) in enumerate(zip(runs, statuses, strict=True)):
         name = words.label(place, run)
         if run.phase != "missing" and status is None:

@@ -1,4 +1,4 @@
-"""Where the record is read and studied, and walks are done, apart from every page."""
+"""The record of the store: read and studied in the background, for all sessions together."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,6 @@ import numpy as np
 import streamlit as st
 
 from kronos.serving.jobs import JobControl, JobStatus, Limits
-from kronos.serving.service import ForecastService, service
 from kronos.serving.worker import Worker
 from kronos.system import collector_paused
 from pages.ui.track_record.filters import Choices, Chosen, choices_of, labels_of
@@ -24,21 +22,19 @@ from pages.ui.track_record.study import Study, study
 if TYPE_CHECKING:
     import pandas as pd
 
-    from kronos.walk_forward import Series, WalkPlan, WalkReport
 
 FRESH_FOR = 600.0
-"""Seconds after which the record is read again, if somebody looks at it."""
-WALK, WINDOWS = "walk", "Windows"
+"""Seconds after which the record is read again, if a page shows it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What was found.
+    """A study of the record.
 
     Attributes:
         study: None where no forecast has an outcome yet.
-        n_waiting: Forecasts in the store without any.
-        address: Where the store is.
+        n_waiting: Forecasts in the store without an outcome.
+        address: Address of the store.
     """
 
     study: Study | None
@@ -56,7 +52,7 @@ class _Read:
     quantiles: dict[str, np.ndarray] = field(default_factory=dict)
 
     def quantiles_of(self, model: str) -> np.ndarray:
-        """Quantiles of a model's rows, read when they are first looked at."""
+        """Quantiles of a model's rows, read on first use."""
         if model not in self.quantiles:
             from kronos.store import open_store
             from kronos.store.record import read_quantiles
@@ -66,27 +62,21 @@ class _Read:
         return self.quantiles[model]
 
 
-class RecordDesk:
-    """Reads the record for everybody, once in a while. Any thread may call."""
+class RecordReader:
+    """Reads and studies the record for all sessions, once in a while. Any thread may call."""
 
-    def __init__(self, service: Callable[[], ForecastService]) -> None:
-        """Args:
-        service: Gives the service; called when a walk begins.
-        """
-        self._service = service
+    def __init__(self) -> None:
         self._studies = Worker("track record", Limits(max_results=16))
-        # A walk goes on while nobody looks at its page.
-        self._walks = Worker("walks", Limits(abandon_after=24 * 3600.0))
         self._lock = threading.Lock()
         self._read: _Read | None = None
         self._version = 0
 
     def close(self) -> bool:
         """Cancel everything; see `Worker.close`."""
-        return self._studies.close() and self._walks.close()
+        return self._studies.close()
 
     def look(self, chosen: Chosen, *, owner: str) -> JobStatus:
-        """The state of a study, begun if need be; its result is an `Answer`.
+        """The state of a study, which begins if need be; its result is an `Answer`.
 
         Raises:
             Busy: Too many wait.
@@ -101,61 +91,24 @@ class RecordDesk:
         def work(control: JobControl) -> Answer:
             answer = self._answer(chosen, control)
             if answer.study is not None:
-                # Whoever names the model that is the first anyway is answered at once.
+                # A later request may name the model that is the first anyway.
                 self._studies.queue.offer(_key(version, answer.study.chosen), answer)
             return answer
 
         return self._studies.queue.submit(_key(version, chosen), work, owner=owner)
 
     def refresh(self) -> None:
-        """What is looked at next is read from the store again."""
+        """Read the store again for the next study."""
         with self._lock:
             self._read = None
             self._version += 1
-
-    def walk(self, series: list[Series], plan: WalkPlan, *, owner: str) -> JobStatus:
-        """Begins a walk; its result is a `WalkReport`. One at a time: a running one is joined.
-
-        Raises:
-            Busy: Too many wait.
-        """
-        status = self._walks.queue.status(WALK)
-        if status is not None and status.is_final:
-            self._walks.queue.forget(WALK)
-
-        def work(control: JobControl) -> WalkReport:
-            from kronos.store import open_store
-            from kronos.walk_forward import walk_forward
-
-            control.stage("Loading the models")
-            store = open_store()
-
-            def progress(done: int, total: int) -> None:
-                if control.stage_name != WINDOWS:
-                    control.stage(WINDOWS)
-                control.progress(done, total)
-
-            try:
-                return walk_forward(self._service(), store, series, plan, progress=progress)
-            finally:
-                self.refresh()
-
-        return self._walks.queue.submit(WALK, work, owner=owner, supersede=False)
-
-    def walk_status(self, *, owner: str) -> JobStatus | None:
-        """How far the walk is; None where there is none."""
-        return self._walks.queue.status(WALK, owner=owner)
-
-    def leave_walk(self, *, owner: str) -> None:
-        """Stop waiting for the walk; it ends once nobody waits for it, and what is stored stays."""
-        self._walks.queue.leave(WALK, owner=owner)
 
     def _answer(self, chosen: Chosen, control: JobControl) -> Answer:
         control.stage("Reading the record")
         with self._lock:
             read, version = self._read, self._version
         if read is None:
-            # Among a server's objects the collector would look at each of so many new rows often.
+            # The collector would look at each of so many new rows often.
             with collector_paused():
                 read = _read_store()
             with self._lock:
@@ -172,8 +125,8 @@ class RecordDesk:
 
 
 def _key(version: int, chosen: Chosen) -> str:
-    told = json.dumps([version, asdict(chosen)])
-    return f"study {hashlib.sha256(told.encode()).hexdigest()}"
+    text = json.dumps([version, asdict(chosen)])
+    return f"study {hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def _read_store() -> _Read:
@@ -183,7 +136,7 @@ def _read_store() -> _Read:
 
     store = open_store()
     record = read_record(store, cut_off)
-    # What leaves out unlikely steps, or stretches them, is another model.
+    # Other sampling parameters leave out unlikely steps, or stretch them: another model.
     plain = (record["T"] == 1.0) & (record["top_p"] == 1.0) & (record["top_k"] == 0)
     record = record[plain].reset_index(drop=True)
     record["label"] = labels_of(record)
@@ -198,8 +151,8 @@ def _read_store() -> _Read:
 
 
 @st.cache_resource(show_spinner=False)
-def records() -> RecordDesk:
-    """Where the record is read and studied, and walks are done."""
-    desk = RecordDesk(service)
-    atexit.register(desk.close)
-    return desk
+def record() -> RecordReader:
+    """The record, as all sessions read it."""
+    reader = RecordReader()
+    atexit.register(reader.close)
+    return reader
