@@ -81,6 +81,12 @@ MODULES_WITHOUT_TORCH = {
 # The command line stands above everything, like the pages.
 COMMANDS = {"cli", "__main__"}
 DATA_SOURCES_MAY_USE = {"calendars", "candles", "errors", "events", "system"}
+# Folders below pages/ui: each page's own, and those that pages share.
+PAGE_FOLDERS = {
+    "backtest", "compare", "forecast", "models", "synthetic", "track_record", "training",
+    "watchlist", "what_if",
+}  # fmt: skip
+SHARED_FOLDERS = {"chart", "fan", "frame", "inputs", "jobs"}
 INTERFACE = {"streamlit", "plotly", "altair", "matplotlib", "pages", "app"}
 NETWORK = {
     "aiohttp", "ftplib", "http", "httpx", "httpx2", "huggingface_hub", "requests", "smtplib",
@@ -193,6 +199,23 @@ def test_libraries_know_nothing_of_the_interface():
         if found.package in INTERFACE or found.package == "tests"
     ]
     assert not broken, listing(broken)
+
+
+@pytest.mark.parametrize("folder", sorted(PAGE_FOLDERS | SHARED_FOLDERS))
+def test_page_folders_import_no_other_page_folder(folder):
+    broken = [
+        found
+        for file in python_files(f"pages/ui/{folder}")
+        for found in imports(file)
+        if found.name.startswith("pages.ui.")
+        and found.name.split(".")[2] in PAGE_FOLDERS - {folder}
+    ]
+    assert not broken, listing(broken)
+
+
+def test_every_folder_of_the_pages_is_known():
+    found = {file.parent.name for file in python_files("pages/ui")} - {"ui"}
+    assert found == PAGE_FOLDERS | SHARED_FOLDERS
 
 
 def test_only_the_command_line_joins_kronos_and_data_sources():
