@@ -1,12 +1,11 @@
 """Several models as one: fans averaged level by level, with weights learned from their record.
 
     weights.py    the weights in use: their features, their files
-    fan.py        one fan from several
-    predictor.py  the ensemble as a forecaster
+    predictor.py  the ensemble as a forecaster: one fan from several
     record.py     the forecasts of all members for the same outcomes, from the store
     learning.py   weights learned from that record, and a trial of them
 
-The first three forecast, and know nothing of the store. The reasons are in
+The first two forecast, and know nothing of the store. The reasons are in
 docs/adr/0017-ensemble.md. Importing this package imports neither LightGBM nor torch.
 """
 

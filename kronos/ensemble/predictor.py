@@ -11,7 +11,6 @@ import pandas as pd
 
 from kronos.calibration.state import bucket_of
 from kronos.context import CLOSE, Context
-from kronos.ensemble.fan import combine
 from kronos.ensemble.weights import EnsembleWeights, features
 from kronos.errors import InvalidRequest
 from kronos.evaluation.cone import VOLATILITY_BARS, cone_scale, recent_volatility
@@ -19,29 +18,11 @@ from kronos.evaluation.scores import LEVELS
 from kronos.events.bars import event_days
 from kronos.forecast import Forecast, SamplingParameters
 from kronos.forecasters.base import Forecaster, Pending, Placement, Samples
+from kronos.forecasters.paths import valid_prices
 from kronos.models import ENSEMBLE
 from kronos.request import ForecastRequest, Market, ModelFacts
 
-__all__ = ["EnsembleForecaster", "ensemble_facts"]
-
-
-def ensemble_facts(weights: EnsembleWeights, members: Sequence[ModelFacts]) -> ModelFacts:
-    """What a request needs to know of an ensemble.
-
-    Args:
-        weights: Members, and how much each counts.
-        members: (M,) facts of the members, in the order of the weights.
-    """
-    return ModelFacts(
-        model=ENSEMBLE,
-        name=ENSEMBLE,
-        revision=weights.revision,
-        least=2,
-        most=max(each.most for each in members),
-        reads_events=any(each.reads_events for each in members),
-        history=VOLATILITY_BARS,
-        members=tuple(members),
-    )
+__all__ = ["EnsembleForecaster", "combine", "ensemble_facts"]
 
 
 class EnsembleForecaster(Forecaster):
@@ -151,6 +132,56 @@ class EnsembleForecaster(Forecaster):
         return self.weights.of(facts["asset_class"].to_numpy(), inputs)
 
 
+def combine(forecasts: Sequence[Forecast], weights: np.ndarray) -> np.ndarray:
+    """Candles whose closes have the averaged quantiles of all members at every step.
+
+    The k-th lowest close at a step is the weighted geometric mean of the members' k-th lowest
+    ones, which is the average of their quantiles in log-returns. It goes to the path that has this
+    rank in the first member, whose bars keep their shapes: the sequence within a path is the first
+    member's.
+
+    Args:
+        forecasts: (M,) of the members, with one origin, horizon and number of paths.
+        weights: (H, M); every step has a sum of 1.
+
+    Returns:
+        (N, H, 6) candles.
+
+    Raises:
+        InvalidRequest: The forecasts have different origins, horizons or numbers of paths.
+    """
+    first = forecasts[0]
+    for other in forecasts:
+        same = (other.horizon, other.n_paths) == (first.horizon, first.n_paths)
+        if not same or other.origin != first.origin:
+            raise InvalidRequest(
+                f"{other.model_name} and {first.model_name} are not of one origin, horizon and "
+                "number of paths, so they cannot be combined."
+            )
+    ordered = np.stack([np.sort(np.log(each.column("close")), axis=0) for each in forecasts])
+    mixed = np.exp(np.einsum("hm,mnh->nh", weights, ordered))
+    return _with_closes(first, mixed)
+
+
+def ensemble_facts(weights: EnsembleWeights, members: Sequence[ModelFacts]) -> ModelFacts:
+    """What a request needs to know of an ensemble.
+
+    Args:
+        weights: Members, and how much each counts.
+        members: (M,) facts of the members, in the order of the weights.
+    """
+    return ModelFacts(
+        model=ENSEMBLE,
+        name=ENSEMBLE,
+        revision=weights.revision,
+        least=2,
+        most=max(each.most for each in members),
+        reads_events=any(each.reads_events for each in members),
+        history=VOLATILITY_BARS,
+        members=tuple(members),
+    )
+
+
 def _facts(forecast: Forecast, closes: np.ndarray, market: Market) -> pd.DataFrame | None:
     """The facts of `features` for every step; None where there is no volatility to measure by."""
     sigma = recent_volatility(closes)
@@ -185,3 +216,13 @@ def _recent(
     missing = [np.nan] * n_members
     keys = facts[["asset_class", "interval", "bucket"]].itertuples(index=False, name=None)
     return np.array([known.get(key, missing) for key in keys], dtype=float)
+
+
+def _with_closes(donor: Forecast, ordered: np.ndarray) -> np.ndarray:
+    """(N, H, 6) candles of a donor moved so that their closes, in order, are these (N, H)."""
+    close = donor.column("close")
+    ranks = np.argsort(np.argsort(close, axis=0, kind="stable"), axis=0)
+    wanted = np.take_along_axis(ordered, ranks, axis=0)
+    moved = donor.paths.copy()
+    moved[..., :4] *= (wanted / close)[..., None]
+    return valid_prices(moved, donor.last_close)

@@ -46,12 +46,12 @@ class Resolved:
 
     Attributes:
         report: Counts of the scoring.
-        n_asked: Number of series fetched.
+        n_series: Number of series fetched.
         failures: Errors by series.
     """
 
     report: ScoreReport = field(default_factory=ScoreReport)
-    n_asked: int = 0
+    n_series: int = 0
     failures: dict[Due, KronosError] = field(default_factory=dict)
 
 
@@ -116,7 +116,7 @@ def resolve(
     """
     resolved = Resolved()
     for due in series:
-        resolved.n_asked += 1
+        resolved.n_series += 1
         try:
             candles = fetch(due)
         except KronosError as error:

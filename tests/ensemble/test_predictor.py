@@ -7,8 +7,7 @@ import pytest
 
 from data_sources.samples import load_sample
 from kronos.ensemble import load_ensemble, market_of
-from kronos.ensemble.fan import combine
-from kronos.ensemble.predictor import EnsembleForecaster
+from kronos.ensemble.predictor import EnsembleForecaster, combine
 from kronos.ensemble.weights import equal
 from kronos.errors import InvalidRequest
 from kronos.export import load_forecast, save_forecast

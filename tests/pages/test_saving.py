@@ -112,8 +112,8 @@ def test_the_job_asks_sources_for_what_is_due(monkeypatch):
     monkeypatch.setattr(scoring, "fetch", fetch)
     found = run_once()
     assert asked == [("samples", "BTCUSD", "1h")]
-    assert (found.n_asked, found.n_steps, found.problem) == (1, 6, "")
-    assert run_once().n_asked == 0
+    assert (found.n_series, found.n_steps, found.problem) == (1, 6, "")
+    assert run_once().n_series == 0
 
 
 def test_the_job_tells_what_failed(monkeypatch):
@@ -133,13 +133,13 @@ def test_the_job_tells_what_failed(monkeypatch):
 
 def test_runs_that_come_to_nothing_grow_rarer():
     now = pd.Timestamp.now("UTC")
-    failed = Scored(now, n_asked=2, n_failed=2, problem="down")
+    failed = Scored(now, n_series=2, n_failed=2, problem="down")
     waits = [90.0]
     for _ in range(8):
         waits.append(next_wait(failed, waits[-1]))
     assert waits[1:4] == [3600.0, 7200.0, 14400.0]
     assert waits[-1] == 24 * 3600.0
-    assert next_wait(Scored(now, n_asked=2, n_failed=1, problem="one"), 7200.0) == 3600.0
+    assert next_wait(Scored(now, n_series=2, n_failed=1, problem="one"), 7200.0) == 3600.0
     assert next_wait(Scored(now), 7200.0) == 3600.0
 
 

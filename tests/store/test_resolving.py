@@ -41,7 +41,7 @@ def test_what_has_come_is_scored_and_not_asked_for_again(at):
 
     found = resolve(at(4.5), due_series(at(4.5)), fetch)
     assert found.report.recorded == {"observed": 3}
-    assert (found.n_asked, found.failures) == (1, {})
+    assert (found.n_series, found.failures) == (1, {})
     assert due_series(at(4.9)) == []
     assert len(due_series(at(5))) == 1
     resolve(at(20), due_series(at(20)), lambda due: CANDLES)
@@ -59,7 +59,7 @@ def test_a_source_that_fails_stops_no_other(at):
 
     store = at(20)
     found = resolve(store, due_series(store), fetch)
-    assert found.n_asked == 2
+    assert found.n_series == 2
     assert [str(error) for error in found.failures.values()] == ["not here"]
     assert found.report.recorded == {"observed": HORIZON}
 

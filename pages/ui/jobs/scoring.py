@@ -33,14 +33,14 @@ class Scored:
 
     Attributes:
         at: When it ended, UTC.
-        n_asked: Series whose bars were requested.
+        n_series: Series whose bars were requested.
         n_steps: Steps recorded.
         n_failed: Series that could not be fetched.
         problem: Why the run itself, or its first series, failed; empty otherwise.
     """
 
     at: pd.Timestamp
-    n_asked: int = 0
+    n_series: int = 0
     n_steps: int = 0
     n_failed: int = 0
     problem: str = ""
@@ -92,7 +92,7 @@ def scorer() -> Scorer:
 
 def next_wait(last: Scored, before: float) -> float:
     """Seconds until the next run: twice as long after one that failed."""
-    failed = bool(last.problem) and last.n_failed == last.n_asked
+    failed = bool(last.problem) and last.n_failed == last.n_series
     return min(max(2 * before, EVERY), LONGEST) if failed else EVERY
 
 
@@ -135,7 +135,7 @@ def _scored(resolved: Resolved) -> Scored:
     problem = "" if first is None else f"{first[0].instrument} {first[0].interval}: {first[1]}"
     return Scored(
         pd.Timestamp.now("UTC"),
-        resolved.n_asked,
+        resolved.n_series,
         sum(resolved.report.recorded.values()),
         len(resolved.failures),
         problem,

@@ -181,7 +181,7 @@ def scored_text(last: Scored | None, *, is_running: bool) -> str:
         return "Stored forecasts are scored once an hour, as their bars come."
     text = (
         f"Last scored at {last.at:%d %b %Y %H:%M} UTC: {last.n_steps:,} new bars of "
-        f"{last.n_asked:,} series."
+        f"{last.n_series:,} series."
     )
     if last.problem:
         failed = f"{last.n_failed:,} series failed, the first: " if last.n_failed else ""
