@@ -7,5 +7,6 @@ To be read in this order:
     worker.py       threads that serve a queue of plain callables, such as downloads
     model_cache.py  loaded models within a budget of memory
     engine.py       one thread that steps all forecasts together
-    service.py      the engine of the process, and requests for it
+    requests.py     what can be asked of an engine beside a forecast
+    service.py      the interface that pages and commands know, and the engine of this process
 """

@@ -121,7 +121,7 @@ class Job:
         deadline: The latest deadline of its owners, by the queue's clock; infinite if one of them
             sets none.
         stop: Set once the result is no longer wanted.
-        is_kept: Whether its result is stored once all its owners have seen it.
+        is_stored: Whether its result is stored once all its owners have seen it.
         ended: Notified when the job ends or an owner leaves it; None while nobody blocks on it.
     """
 
@@ -134,7 +134,7 @@ class Job:
         self.deadline = -math.inf
         self.state: State = "queued"
         self.stop = threading.Event()
-        self.is_kept = False
+        self.is_stored = False
         self.watchers: dict[str, Watcher] = {}
         self.ended: threading.Condition | None = None
         self.result: Any = None

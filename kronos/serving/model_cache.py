@@ -21,10 +21,10 @@ class LoadedModel:
     """A model in memory.
 
     Attributes:
-        name: Name it was asked for by.
-        revision: Revision of its weights, as far as it was asked for.
+        name: Name it was loaded by.
+        revision: Revision of its weights that was requested; may be empty.
         n_bytes: Memory of the weights.
-        placement: Where it computes; None where that is not known.
+        placement: Where it computes; None where unknown.
     """
 
     name: str
@@ -38,7 +38,7 @@ Load = Callable[[str, Progress], Forecaster]
 
 
 class ModelCache:
-    """Loaded models within a budget of memory, the least recently used given up first.
+    """Loaded models within a budget of memory, the least recently used unloaded first.
 
     Used by one thread; others may read `contents`.
 
@@ -49,8 +49,8 @@ class ModelCache:
     def __init__(self, load: Load, budget: int | None = None) -> None:
         """Args:
         load: Loads a model.
-        budget: Bytes of weights kept; None for half of the machine's memory. One model is kept
-            whatever its size.
+        budget: Bytes of weights in memory; None for half of the machine's memory. One model
+            stays whatever its size.
         """
         self._load = load
         self._budget = budget if budget is not None else (total_bytes() or 8 << 30) // 2
@@ -96,7 +96,7 @@ class ModelCache:
         return self._loaded[key]
 
     def clear(self) -> None:
-        """Unloads everything."""
+        """Unload everything."""
         self._loaded.clear()
         self._publish()
         gc.collect()
@@ -130,7 +130,7 @@ class ModelCache:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory was not enough, on whatever device."""
+    """Whether an error says that memory was not enough, on any device."""
     if isinstance(error, MemoryError):
         return True
     # torch.OutOfMemoryError on a GPU; on the CPU a plain RuntimeError that says so.

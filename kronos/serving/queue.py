@@ -125,7 +125,7 @@ class JobQueue:
                 elif _needs_place(job, priority):
                     self._vacate(job)
                     self._line_up(job, priority)
-                job.is_kept |= keep
+                job.is_stored |= keep
                 self._watch(job, owner, until)
                 return self._describe(job)
             finally:
@@ -141,7 +141,7 @@ class JobQueue:
         with self._lock:
             if self._find(key) is None:
                 job = Job(key, None, self._clock())
-                job.state, job.result, job.is_kept = "done", result, True
+                job.state, job.result, job.is_stored = "done", result, True
                 self._ended.add(job, self._clock())
 
     def forget(self, key: str) -> None:
@@ -537,7 +537,7 @@ class _EndedJobs:
         return found
 
     def _store(self, job: Job) -> None:
-        if not job.is_kept:
+        if not job.is_stored:
             return
         stored = self._results if job.state == "done" else self._failures
         stored[job.key] = job

@@ -70,7 +70,7 @@ def ensemble() -> EnsembleWeights:
 
 
 def read_upload(content: bytes, name: str, choices: CsvChoices) -> CsvReading:
-    """An uploaded file as candles; kept for this session alone."""
+    """An uploaded file as candles; cached for this session alone."""
     return _read_upload(hashlib.sha256(content).hexdigest(), name, choices, content)
 
 

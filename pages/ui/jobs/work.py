@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def work_key(action: str, model: str) -> str:
-    """What work on a model is known by, to whichever page asks for it, so that pages share it."""
+    """Key of work on a model; pages that need the same work share it."""
     return f"{action} {model}"
 
 

@@ -1,6 +1,6 @@
-"""What is being done to the models of this machine.
+"""Work on the models of this machine: download, delete, verify, test.
 
-Models belong to the machine and not to a session: everybody sees the same work and may cancel it.
+Models belong to the machine and not to a session: all visitors see the same work and may cancel it.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ OWNER = "models page"
 
 
 def start(action: Action, name: str) -> None:
-    """Have something done to a model, or join who has it done already.
+    """Start work on a model, or join the same work under way.
 
     Raises:
-        Busy: too much is waiting; nothing was started.
+        Busy: Too much waits; nothing was started.
     """
     for other in ACTIONS:
         status = _queue(other).status(work_key(other, name), owner=OWNER)
-        # What failed before is settled by trying something else, and a kept answer is no attempt.
+        # An attempt at something else settles a failure, and a stored result is no attempt.
         if status is not None and (status.state in {"failed", "cancelled"} or other == action):
             _forget(other, name)
     if action == "delete":
@@ -37,7 +37,7 @@ def start(action: Action, name: str) -> None:
 
 
 def cancel(action: Action, name: str) -> bool:
-    """Take it back; False where it goes on, because somebody else waits for it, for a forecast."""
+    """Cancel work; False where it goes on, because a forecast waits for it."""
     queue, key = _queue(action), work_key(action, name)
     queue.leave(key, owner=OWNER)
     status = queue.status(key)
@@ -45,7 +45,7 @@ def cancel(action: Action, name: str) -> bool:
 
 
 def active(name: str) -> tuple[Action, JobStatus] | None:
-    """What is waiting or going on for a model."""
+    """The work on a model that waits or runs."""
     return next((found for found in _all(name) if not found[1].is_final), None)
 
 

@@ -1,4 +1,4 @@
-"""The process that trains: started, stopped, gone on with, and found again.
+"""The process that trains: started, stopped, resumed, and found again.
 
 It is `kronos finetune lora` with a low priority. A server that ends asks its process to save and
 end. A server that is killed cannot: then the process goes on, and is found again by the lock.
@@ -31,7 +31,7 @@ _children: dict[str, subprocess.Popen[bytes]] = {}
 
 
 def start(run: TrainingRun) -> None:
-    """Starts a run, or goes on with it.
+    """Start a run, or resume it.
 
     Raises:
         Busy: Another training is under way on this machine.
@@ -66,7 +66,7 @@ def start(run: TrainingRun) -> None:
 
 
 def ask_to_stop(run: TrainingRun) -> None:
-    """Asks a run to save and end; to be repeated while it does not.
+    """Request that a run saves and ends; to be repeated while it does not.
 
     A process that is still starting forgets an earlier request when it begins.
     """
@@ -75,7 +75,7 @@ def ask_to_stop(run: TrainingRun) -> None:
 
 
 def state_of(run: TrainingRun) -> State:
-    """Where a run is, told from its folder, its lock and its process."""
+    """State of a run, by its folder, its lock and its process."""
     if run.id in _children or running() == run.id:
         if run.is_stop_asked:
             return "stopping"
@@ -91,10 +91,10 @@ def state_of(run: TrainingRun) -> State:
 
 
 def require_free() -> None:
-    """Refuses where a training is under way.
+    """Check that no training is under way.
 
     Raises:
-        Busy: So it is.
+        Busy: A training is under way.
     """
     if running():
         raise Busy(lock.BUSY)
@@ -107,7 +107,7 @@ def running() -> str:
 
 
 def end_all() -> None:
-    """Asks the processes of this server to save and end."""
+    """Request that the processes of this server save and end."""
     for process in list(_children.values()):
         with contextlib.suppress(ProcessLookupError):
             process.terminate()

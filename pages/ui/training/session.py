@@ -1,4 +1,4 @@
-"""Which run this session looks at. The link carries its id, which nobody can guess."""
+"""The run that this session looks at. The link carries its id, which nobody can guess."""
 
 from __future__ import annotations
 

@@ -112,16 +112,16 @@ class WatchRun(Run[WatchRequest, None]):
             control.progress(self.n_final, len(self._rows))
             with self._lock:
                 in_flight = list(self._in_flight.items())
-            for i, asked in in_flight:
-                status = self._forecasts.status(asked.key, owner=self._owner(i))
+            for i, flight in in_flight:
+                status = self._forecasts.status(flight.key, owner=self._owner(i))
                 if status is None or status.is_final:
                     del self._in_flight[i]
-                    self._settle(i, asked, status)
+                    self._settle(i, flight, status)
             self._moved.wait(LOOK_EVERY)
             self._moved.clear()
         control.progress(self.n_final, len(self._rows))
 
-    def _settle(self, i: int, asked: _InFlight, status: JobStatus | None) -> None:
+    def _settle(self, i: int, flight: _InFlight, status: JobStatus | None) -> None:
         try:
             if status is None or status.state == "cancelled":
                 raise NotFinished("The server gave this forecast up. Press Run to try again.")
@@ -131,11 +131,11 @@ class WatchRun(Run[WatchRequest, None]):
                 self._fail(i, status.error)
             else:
                 self._put(
-                    i, Row(self._rows[i].symbol, "done", summarise(asked.bars, status.result))
+                    i, Row(self._rows[i].symbol, "done", summarise(flight.bars, status.result))
                 )
-                # What a user uploads is nobody else's.
+                # The uploads of a user are private.
                 if self._save is not None and not self.request.entries[i].is_file:
-                    self._save(status.result, asked.bars.candles, self.request.source)
+                    self._save(status.result, flight.bars.candles, self.request.source)
         except NotFinished as error:
             self._fail(i, error)
 
@@ -144,8 +144,8 @@ class WatchRun(Run[WatchRequest, None]):
             self._stopped.set()
             left = dict(self._in_flight)
             self._in_flight.clear()
-        for i, asked in left.items():
-            self._forecasts.leave(asked.key, owner=self._owner(i))
+        for i, flight in left.items():
+            self._forecasts.leave(flight.key, owner=self._owner(i))
         self._contents = [None] * len(self._contents)
 
     # The rest runs in the threads that fetch.
@@ -154,7 +154,7 @@ class WatchRun(Run[WatchRequest, None]):
         while (i := self._claim()) is not None:
             try:
                 self._put(i, replace(self._rows[i], state="fetching"))
-                self._ask(i, self._bars(i))
+                self._submit(i, self._bars(i))
             # The boundary of the thread: what one line raises becomes its text, because an error
             # that escaped would leave the lines after it waiting.
             except Exception as error:  # noqa: BLE001
@@ -174,18 +174,17 @@ class WatchRun(Run[WatchRequest, None]):
             raise ForecastCancelled("The run was stopped before this file was read.")
         return uploaded_bars(entry, content)
 
-    def _ask(self, i: int, bars: Bars) -> None:
-        asked = self.request
+    def _submit(self, i: int, bars: Bars) -> None:
         candles = bars.candles
-        facts = self._forecasts.facts(asked.model)
+        facts = self._forecasts.facts(self.request.model)
         events = None
         if facts.reads_events:
             events = event_inputs(self._events, candles, currency=bars.instrument.currency)
         settings = ForecastSettings(
             data_id=data_id(candles),
-            model=asked.model,
-            horizon=asked.horizon,
-            sampling=asked.sampling,
+            model=self.request.model,
+            horizon=self.request.horizon,
+            sampling=self.request.sampling,
             origin=candles.frame.index[-1],
             events=events,
         )
