@@ -36,8 +36,8 @@ _FORMULA_STARTS = ("=", "+", "-", "@")
 def quantiles_csv(candles: Candles, forecast: Forecast) -> str:
     """Quantiles of the close, one row a bar, times in ISO 8601 with their offset.
 
-    The column `actual` is there when some of the bars have come, and empty where they have not;
-    `fan` is there for a calibrated fan.
+    Column `actual` is present when some of the forecast bars are known, and empty for the others;
+    column `fan` is present for a calibrated fan.
     """
     table = forecast.to_frame()
     table["probability_up"] = forecast.probability_up()
@@ -73,7 +73,7 @@ def candles_csv(candles: Candles) -> str:
 def forecast_json(candles: Candles, forecast: Forecast) -> str:
     """Quantiles, every setting, seed, model revision and digest of the context.
 
-    `actual_close` is there when some of the bars have come, with null where they have not.
+    `actual_close` is present when some of the forecast bars are known, with null for the others.
     """
     facts = {
         "symbol": candles.symbol,
@@ -92,7 +92,7 @@ def forecast_json(candles: Candles, forecast: Forecast) -> str:
 
 
 def cell_text(text: str) -> str:
-    """Text from outside on one line, which no spreadsheet takes for a formula."""
+    """External text on one line that no spreadsheet reads as a formula."""
     text = " ".join(text.split())
     return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
 

@@ -1,4 +1,4 @@
-"""Exported files: complete, exact, and harmless in a spreadsheet."""
+"""Exported files: complete, exact, harmless in a spreadsheet, and read back without loss."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_paths_round_trip(simulate):
     np.testing.assert_allclose(values.reshape(forecast.paths.shape), forecast.paths)
 
 
-def test_json_holds_everything_to_repeat_it(simulate):
+def test_json_holds_every_setting_of_the_forecast(simulate):
     candles, forecast = simulate()
     facts = json.loads(export.forecast_json(candles, forecast))
     assert facts["parameters"] == {
@@ -52,10 +52,10 @@ def test_json_holds_everything_to_repeat_it(simulate):
     assert len(facts["close_quantiles"]["p50"]) == len(facts["timestamps"]) == 24
 
 
-def test_json_tells_what_was_known_of_events(simulate):
+def test_json_holds_the_digest_of_the_event_rows(simulate):
     candles, forecast = simulate()
-    told = replace(forecast, events_hash="ef" * 32)
-    assert json.loads(export.forecast_json(candles, told))["events_sha256"] == "ef" * 32
+    informed = replace(forecast, events_hash="ef" * 32)
+    assert json.loads(export.forecast_json(candles, informed))["events_sha256"] == "ef" * 32
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t=", "\r+", "\n-"])
@@ -66,14 +66,14 @@ def test_no_cell_begins_a_formula(simulate, start):
         assert symbols.str.startswith("'").all()
 
 
-def test_what_came_is_told_as_far_as_it_has_come(simulate):
+def test_actual_closes_are_exported_as_far_as_they_are_known(simulate):
     candles, forecast = simulate(n_known=10)
     table = pd.read_csv(io.StringIO(export.quantiles_csv(candles, forecast)))
-    came = candles.frame["close"].to_numpy()[-10:]
-    np.testing.assert_array_equal(table["actual"].to_numpy()[:10], came)
+    actual = candles.frame["close"].to_numpy()[-10:]
+    np.testing.assert_array_equal(table["actual"].to_numpy()[:10], actual)
     assert table["actual"][10:].isna().all()
-    told = json.loads(export.forecast_json(candles, forecast))["actual_close"]
-    assert told == [*came.tolist(), *[None] * 14]
+    closes = json.loads(export.forecast_json(candles, forecast))["actual_close"]
+    assert closes == [*actual.tolist(), *[None] * 14]
     assert "actual" not in export.quantiles_csv(*simulate())
 
 
@@ -106,7 +106,7 @@ def make_forecast(zone=None, start="2026-03-27 23:30", freq="30min", events_hash
     ],
     ids=["naive", "UTC", "clock change", "offset", "events"],
 )
-def test_everything_is_read_as_it_was_written(made, tmp_path):
+def test_a_forecast_that_is_written_and_read_is_the_same(made, tmp_path):
     export.save_forecast(made, tmp_path / "one.safetensors")
     read = export.load_forecast(tmp_path / "one.safetensors")
     assert np.array_equal(read.paths, made.paths)
@@ -118,7 +118,7 @@ def test_everything_is_read_as_it_was_written(made, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"\x10" + bytes(7) + b"{}", b"not a forecast"])
-def test_what_is_no_forecast_is_refused_by_name(content, tmp_path):
+def test_a_file_of_another_kind_is_refused_by_name(content, tmp_path):
     path = tmp_path / "broken.safetensors"
     path.write_bytes(content)
     with pytest.raises(InvalidRequest, match=r"broken\.safetensors is no forecast"):

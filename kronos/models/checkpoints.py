@@ -143,7 +143,7 @@ def pair_of(folder: Path, tokenizer: Path | None) -> tuple[Path, Path]:
 
 
 def weights_digest(*folders: Path, known: Mapping[Path, str] | None = None) -> str:
-    """Short digest that tells checkpoints apart: 16 hexadecimal digits over all weights.
+    """Short digest of checkpoints: 16 hexadecimal digits over all weights.
 
     Args:
         folders: The folders that hold the weights.

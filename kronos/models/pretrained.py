@@ -1,6 +1,6 @@
 """`Kronos` and `KronosTokenizer` with upstream's way of loading and saving.
 
-Scripts written for upstream keep working: `Kronos.from_pretrained("NeoQuasar/Kronos-small")`.
+Scripts written for upstream run: `Kronos.from_pretrained("NeoQuasar/Kronos-small")`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class Pretrained:
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path) -> Self:
-        """Loads from a checkpoint folder, or from the hub by repository name.
+        """Load from a checkpoint folder, or from the hub by repository name.
 
         Raises:
             InvalidRequest: There is no such model.
@@ -30,7 +30,7 @@ class Pretrained:
         return checkpoint.load_checkpoint(cls, folder)  # type: ignore[type-var]
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Writes config.json and model.safetensors into a folder, created when missing."""
+        """Write config.json and model.safetensors into a folder, created when missing."""
         checkpoint.save_checkpoint(self, folder)  # type: ignore[arg-type]
 
 

@@ -1,4 +1,4 @@
-"""What is forecast in a self-test, and what the bundled model forecast where it was made."""
+"""The forecast of a self-test, and the closes stored for the bundled model."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Expected:
     """The stored outcome of the greedy forecast.
 
     Attributes:
-        revision: Revision of the weights that it was made with.
+        revision: Revision of the weights that made it.
         closes: (H,) closes.
     """
 
@@ -51,7 +51,7 @@ class Expected:
 
     @classmethod
     def read(cls) -> Expected:
-        """The one that ships with the project.
+        """Read the file that ships with the project.
 
         Raises:
             CheckpointInvalid: It is missing or unreadable.
@@ -81,7 +81,7 @@ def known_request(facts: ModelFacts, sampling: SamplingParameters) -> ForecastRe
 
 
 def store_expected() -> None:
-    """Stores what the bundled model forecasts on this machine's processor."""
+    """Store the closes that the bundled model forecasts on this machine's processor."""
     (entry,) = (e for e in models.available() if e.name == models.BUNDLED)
     with closing(LocalService(device="cpu")) as service:
         request = known_request(service.facts(models.BUNDLED), GREEDY)

@@ -1,4 +1,4 @@
-"""What a self-test found."""
+"""The report of a self-test."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Step:
     """One part of the test.
 
     Attributes:
-        title: What is tested.
-        outcome: "skipped" where it could not be tried, or there is nothing to compare with.
-        seconds: Time it took.
-        found: What came out.
-        advice: What to do about a failure.
+        title: Its title.
+        outcome: "skipped" where it could not run, or there is nothing to compare with.
+        seconds: Its duration.
+        found: The result in words.
+        advice: What to do after a failure.
     """
 
     title: str

@@ -144,7 +144,9 @@ def test_a_hub_that_never_answers_fails_within_seconds(
     unavailable("cannot be reached", "did not answer in time")
 
 
-def test_answers_in_all_are_bounded(server: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_of_all_attempts_is_bounded(
+    server: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(transfer, "PROBE_SECONDS", 20.0)
     monkeypatch.setattr(transfer, "ANSWER_SECONDS", 0.5)
     server.faults.hang = True
@@ -264,7 +266,7 @@ def test_a_stalled_download_is_given_up(
     assert hub.cached_folder(MODEL) is None
 
 
-def test_what_killed_downloads_left_is_swept(server: LoopbackHub, tmp_path: Path) -> None:
+def test_files_of_killed_downloads_are_removed(server: LoopbackHub, tmp_path: Path) -> None:
     blobs = tmp_path / "cache" / "models--acme--tiny" / "blobs"
     blobs.mkdir(parents=True)
     old, fresh = blobs / "x.1234abcd.incomplete", blobs / "y.1234abcd.incomplete"
@@ -306,7 +308,7 @@ def test_a_passing_failure_is_outlived(server: LoopbackHub, statuses: list[int])
     hub.fetch([MODEL])
 
 
-def test_a_requested_pause_is_kept_if_short_and_refused_if_long(server: LoopbackHub) -> None:
+def test_a_short_requested_pause_is_waited_and_a_long_one_refused(server: LoopbackHub) -> None:
     server.faults.statuses, server.faults.retry_after = [429], "1"
     start = time.monotonic()
     hub.fetch([MODEL])

@@ -96,7 +96,7 @@ def test_the_table_pins_every_file_by_commit_size_and_digest() -> None:
 
 
 @pytest.mark.parametrize("name", ["mini", "MINI", " Kronos-mini ", "NeoQuasar/Kronos-Mini"])
-def test_a_model_answers_to_its_names(name: str) -> None:
+def test_a_model_has_several_names(name: str) -> None:
     assert published(name) is models.PUBLISHED["mini"]
 
 
@@ -317,7 +317,7 @@ def test_the_bundled_entry_counts_learnable_parameters(bundle: Path) -> None:
     assert entry("bundled").n_parameters == sum(p.numel() for p in model.parameters())
 
 
-def test_asking_what_is_there_imports_neither_torch_nor_the_hub_client() -> None:
+def test_listing_the_models_imports_neither_torch_nor_the_hub_client() -> None:
     code = (
         "import sys, kronos.models; kronos.models.available();"
         "assert not {'torch', 'huggingface_hub'} & set(sys.modules)"

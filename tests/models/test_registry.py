@@ -1,4 +1,4 @@
-"""What a name or path means: one answer for everybody who has to know."""
+"""What a name or path means."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_an_installed_adapter_is_found_by_name_and_a_file_by_its_path(home):
     assert models.kind_of("own.safetensors") == "adapter"
 
 
-def test_a_folder_is_told_by_its_configuration(home):
+def test_the_configuration_of_a_folder_decides_its_kind(home):
     folder = home / "one"
     folder.mkdir()
     (folder / WEIGHTS_NAME).touch()
@@ -79,7 +79,7 @@ def test_an_unknown_name_has_no_kind():
 
 
 @pytest.mark.parametrize("name", ["garch", "ensemble"])
-def test_what_has_no_checkpoint_is_not_loaded_as_one(name):
+def test_a_forecaster_without_a_checkpoint_is_not_loaded(name):
     with pytest.raises(InvalidRequest, match="There is no model"):
         models.load(name)
 

@@ -1,4 +1,4 @@
-"""Checkpoint files from the Hugging Face hub: downloaded once, verified, kept in its cache.
+"""Checkpoint files from the Hugging Face hub: downloaded once, verified, cached.
 
 The only part of `kronos` that uses the network. The official client does the transfer and
 owns the cache layout, so a checkpoint fetched by any other tool is found here, and the other

@@ -97,7 +97,7 @@ def check(
     Args:
         repo: The repository it belongs to.
         file: The file; its own SHA-256, where given, outranks every other digest.
-        path: Where it lies in the cache.
+        path: Its path in the cache.
         reported: Digest the hub reported for this download.
         trust_record: Skip the hashing when the file is untouched since it last passed.
 

@@ -44,7 +44,7 @@ TICK_SECONDS = 0.2
 ATTEMPTS = 3
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 5.0
-"""A hub that asks for a longer pause has, for our purposes, said no."""
+"""A longer Retry-After counts as a refusal."""
 _CHUNK_BYTES = 1 << 18
 _TRUE = {"1", "ON", "YES", "TRUE"}
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})

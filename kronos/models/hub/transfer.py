@@ -60,7 +60,7 @@ class _Flight:
 
 @dataclass(frozen=True, slots=True)
 class _MissingFile:
-    """A missing file and what the hub says about it."""
+    """A missing file, with the digest and size that the hub reports."""
 
     repo: Repository
     file: RemoteFile
@@ -69,7 +69,7 @@ class _MissingFile:
 
 
 class _Stopped(Exception):
-    """Ends the client's work inside its thread, when nobody waits for it any more."""
+    """Ends the client's work inside its thread, once the call is stopped."""
 
 
 _flights: dict[tuple[Repository, ...], _Flight] = {}
@@ -210,7 +210,7 @@ def _download(item: _MissingFile, finished: int, flight: _Flight, report: Progre
 
     def transfer(stop: threading.Event) -> str:
         class Bar:
-            """Takes the client's reports, and ends its work when nobody wants it any more."""
+            """Receives the client's reports, and ends its work once the call is stopped."""
 
             def __init__(self, *_: Any, initial: int = 0, **__: Any) -> None:
                 self.update(initial)
