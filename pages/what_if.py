@@ -5,6 +5,7 @@ from dataclasses import replace
 import streamlit as st
 
 from kronos.errors import InvalidRequest
+from kronos.models import kind_of
 from pages.ui.fan.results import show_cautions
 from pages.ui.fan.side_by_side import show_state
 from pages.ui.frame.links import show_link_losses
@@ -12,7 +13,6 @@ from pages.ui.frame.messages import show_error
 from pages.ui.frame.shell import require_shell
 from pages.ui.frame.viewport import is_narrow
 from pages.ui.inputs import candles as candle_source
-from pages.ui.inputs.event_readers import reads_at_once
 from pages.ui.inputs.request import context_of
 from pages.ui.jobs import saving
 from pages.ui.jobs.run_button import run_button
@@ -48,7 +48,7 @@ with st.container():  # see pages/compare.py
     else:
         ahead = scenario.look_ahead(known, as_scheduled.horizon, told)
         edits = controls.choose_edits(ahead, told)
-        at_once = reads_at_once(as_scheduled.model)
+        at_once = kind_of(as_scheduled.model) == "chronos"
         first = scenario.first_changed(ahead, told, edits, at_once=at_once)
         results.show_reach(edits, first, as_scheduled.horizon, at_once=at_once)
         if first is not None:

@@ -1,13 +1,15 @@
-"""Models by name: where each one comes from, and loading it ready to forecast.
+"""Models by name: what a name means, files from the hub, and loading.
 
-    table.py      the published models: revisions, digests, sizes
-    folders.py    checkpoint folders on disk, the bundled one among them
-    loading.py    load(): name or folder in, KronosPredictor out
-    adapted.py    adapters and the bases they belong to
-    inventory.py  what is here, what can be fetched, and fetching and deleting it
-    checked.py    when its files were last hashed
-    chronos.py    Chronos-2: found and loaded
-    cut_offs.py   up to when the bars reach that a model learned from
+    registry.py     what a name means, and the published models: revisions, digests, sizes
+    checkpoints.py  checkpoint folders on disk, the bundled one among them
+    adapters.py     adapters: their files, the installed ones, the bases they belong to
+    merging.py      adapters' tensors, merged into a base; needs torch
+    loading.py      load(): name or folder in, a forecaster out
+    inventory.py    the list of models; download, delete and verify them
+    facts.py        context, revision and events of a model, without loading it
+    cut_offs.py     where the training bars of a model end
+    pretrained.py   `Kronos` and `KronosTokenizer` with upstream's interface; needs torch
+    hub/            files from the Hugging Face hub, verified
 
 Importing this package imports neither torch nor the hub client.
 """
@@ -15,12 +17,13 @@ Importing this package imports neither torch nor the hub client.
 from __future__ import annotations
 
 from kronos.models.adapters import weights_sha256
-from kronos.models.checked import Checked, checked
 from kronos.models.checkpoints import describe_bundle
 from kronos.models.cut_offs import PRETRAINED_UNTIL, cut_off
 from kronos.models.inventory import (
+    Checked,
     Entry,
     available,
+    checked,
     delete,
     download,
     install,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from kronos.errors import CheckpointError, CheckpointUnavailable, InvalidRequest
+from kronos.errors import CheckpointError, InvalidRequest
 from kronos.models.adapters import read_facts
 from kronos.models.checkpoints import Card, bundled_folder, weights_digest
 from kronos.models.registry import resolve
@@ -43,7 +43,7 @@ def cut_off(model: str, version: str) -> date | None:
         if found.kind != "adapter" or found.path is None:
             return None
         facts = read_facts(found.path)
-    except (CheckpointError, CheckpointUnavailable, InvalidRequest):
+    except (CheckpointError, InvalidRequest):
         return None
     if facts.tensors_sha256[:16] != version:
         return None

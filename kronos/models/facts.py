@@ -1,4 +1,4 @@
-"""What a request needs to know of a model, read from its files alone: nothing is loaded."""
+"""Facts of a model from its files alone: nothing is loaded or downloaded."""
 
 from __future__ import annotations
 

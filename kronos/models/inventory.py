@@ -1,8 +1,9 @@
-"""What can be loaded and what is on this machine; fetching, deleting and verifying it."""
+"""The list of models, and which are on this machine; download, delete and verify them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -23,7 +24,6 @@ from kronos.models.adapters import (
     installed,
     read_facts,
 )
-from kronos.models.checked import forget, note
 from kronos.models.checkpoints import (
     Card,
     bundled_folder,
@@ -32,9 +32,8 @@ from kronos.models.checkpoints import (
     size_of,
     weights_digest,
 )
-from kronos.models.chronos import require_package
 from kronos.models.hub import Progress
-from kronos.models.loading import locate
+from kronos.models.loading import has_chronos_package, locate, require_chronos_package
 from kronos.models.registry import (
     BUNDLED,
     CHRONOS,
@@ -45,14 +44,24 @@ from kronos.models.registry import (
     unknown,
 )
 
-__all__ = ["Entry", "available", "delete", "download", "install", "require_free", "verify"]
+__all__ = [
+    "Checked",
+    "Entry",
+    "available",
+    "checked",
+    "delete",
+    "download",
+    "install",
+    "require_free",
+    "verify",
+]
 
 State = Literal["bundled", "cached", "downloadable", "broken"]
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One model as a list shows it.
+    """A model in the list of models.
 
     Attributes:
         name: What `load` takes.
@@ -85,24 +94,49 @@ class Entry:
 
     @property
     def is_here(self) -> bool:
-        """Whether it is on this machine, and whole as far as can be seen."""
+        """Whether it is on this machine; files are compared by size alone."""
         return self.state in ("bundled", "cached")
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it can forecast on this machine without a download or an installation."""
+        return self.is_here and (self.name not in CHRONOS or has_chronos_package())
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Outcome of a check of a model's files.
+
+    Attributes:
+        when: When it ended.
+        problem: What was wrong and what to do; empty where every file has the right bytes.
+    """
+
+    when: datetime
+    problem: str = ""
+
+
+_checks: dict[str, Checked] = {}  # by name, of this process
 
 
 def available() -> list[Entry]:
     """Every model by name: the bundled one, the published ones, the adapters of this user.
 
-    Looks at the disk only, and hashes neither files of the hub nor bases of adapters.
-
-    A damaged file of the right size is therefore found by `load` and `verify`, not here.
+    Reads the disk only, and hashes neither files of the hub nor bases of adapters. A damaged file
+    of the right size is therefore found by `load` and `verify`, not here.
     """
     models = [_bundled_entry(), *map(_hub_entry, (PUBLISHED | CHRONOS).values())]
     known = {entry.name: entry for entry in models}
     return [*models, *(adapter_entry(name, path, known) for name, path in installed().items())]
 
 
+def checked(name: str) -> Checked | None:
+    """The last check of a model's files by this process; None where there was none."""
+    return _checks.get(name)
+
+
 def install(file: Path, name: str) -> None:
-    """Keeps an adapter under a name, in the place of an earlier one.
+    """Install an adapter under a name, in the place of an earlier one.
 
     Raises:
         InvalidRequest: The name is that of a model or baseline, or cannot be one.
@@ -110,11 +144,11 @@ def install(file: Path, name: str) -> None:
     """
     require_free(name)
     install_adapter(file, name)
-    forget(name)
+    _checks.pop(name, None)
 
 
 def require_free(name: str) -> None:
-    """Refuses names that mean something else.
+    """Refuse a name that an adapter cannot have.
 
     Raises:
         InvalidRequest: It is the name of a model or baseline, or cannot be that of an adapter.
@@ -125,7 +159,7 @@ def require_free(name: str) -> None:
 
 
 def download(name: str, progress: Progress | None = None) -> None:
-    """Fetches and verifies a model with its tokenizer, unless it is here already.
+    """Download and verify a model with its tokenizer, unless it is on this machine.
 
     Raises:
         InvalidRequest: There is no such model.
@@ -139,13 +173,13 @@ def download(name: str, progress: Progress | None = None) -> None:
         bundled_folder()
         return
     if model.is_chronos:
-        require_package()  # told before half a gigabyte is fetched
+        require_chronos_package()
     hub.fetch(model.repositories, progress=progress)
-    note(model.name)
+    _note_check(model.name)
 
 
 def delete(name: str) -> int:
-    """Deletes a downloaded model; its tokenizer too, unless another model here needs it.
+    """Delete a downloaded model; its tokenizer too, unless another model here needs it.
 
     Returns:
         Bytes freed.
@@ -154,7 +188,7 @@ def delete(name: str) -> int:
         InvalidRequest: There is no such model, or it is the bundled one.
     """
     if adapter_path(name) is not None:
-        forget(name)
+        _checks.pop(name, None)
         return delete_adapter(name)
     model = _model(name)
     if model is None:
@@ -168,18 +202,18 @@ def delete(name: str) -> int:
         if other is not model
     )
     freed = hub.remove(*(model.repositories[:1] if is_shared else model.repositories))
-    forget(model.name)
+    _checks.pop(model.name, None)
     return freed
 
 
 def verify(name: str) -> None:
-    """Hashes every file of a model that is on this machine; `checked` tells the outcome again.
+    """Hash every file of a model on this machine; `checked` returns the outcome later.
 
     Raises:
         InvalidRequest: There is no such model.
         CheckpointUnavailable: It is not on this machine.
-        CheckpointCorrupt: A file has other bytes than it should. A downloaded one has been
-            removed, so that the next load downloads it anew.
+        CheckpointCorrupt: A file does not match its digest. A downloaded file is removed, so that
+            the next load downloads it again.
         CheckpointInvalid: An adapter does not belong to the base that is here.
     """
     adapter = adapter_path(name)
@@ -191,9 +225,13 @@ def verify(name: str) -> None:
         else:
             _hash_files(model)
     except (CheckpointCorrupt, CheckpointInvalid) as error:
-        note(known, str(error))
+        _note_check(known, str(error))
         raise
-    note(known)
+    _note_check(known)
+
+
+def _note_check(name: str, problem: str = "") -> None:
+    _checks[name] = Checked(datetime.now(UTC), problem)
 
 
 def _hash_files(model: PublishedModel | None) -> None:
@@ -295,7 +333,7 @@ def adapter_entry(name: str, path: Path, known: dict[str, Entry]) -> Entry:
 
 
 def _base_entry(base: str, known: dict[str, Entry]) -> Entry:
-    """The base of an adapter, as far as the disk tells without hashing."""
+    """The base of an adapter, without hashing its files."""
     model = None if base == BUNDLED else published(base)
     if base == BUNDLED or model is not None:
         return known[BUNDLED if model is None else model.name]

@@ -1,9 +1,10 @@
-"""load(): a model by name or folder, verified, on its device, ready to forecast."""
+"""Loading: a model by name or folder, verified, on its device, ready to forecast."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -11,17 +12,25 @@ from kronos.errors import CheckpointInvalid, CheckpointUnavailable, InvalidReque
 from kronos.models import hub
 from kronos.models.adapters import AdapterFacts, check_base, read_facts
 from kronos.models.checkpoints import Card, bundled_folder, pair_of, weights_digest
-from kronos.models.chronos import ChronosSource, load_found
 from kronos.models.hub import Progress, Repository
-from kronos.models.registry import BUNDLED, PUBLISHED, published, resolve, unknown
+from kronos.models.registry import BUNDLED, PUBLISHED, Reference, published, resolve, unknown
 from kronos.system import collector_paused
 
 if TYPE_CHECKING:
     import torch
 
+    from kronos.forecasters.chronos import ChronosForecaster
     from kronos.forecasters.kronos import KronosPredictor
 
-__all__ = ["Located", "checkpoint_folder", "checkpoint_pair", "load", "locate"]
+__all__ = [
+    "Located",
+    "checkpoint_folder",
+    "checkpoint_pair",
+    "has_chronos_package",
+    "load",
+    "locate",
+    "require_chronos_package",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +39,7 @@ class Located:
 
     Attributes:
         name: Name to show.
-        reference: What finds it again from anywhere: its name, or the absolute path of its folder.
+        reference: What `load` finds it by from any folder: its name, or an absolute path.
         revision: The hub's commit, or a digest of the weights.
         model: Folder of the model.
         tokenizer: Folder of the tokenizer.
@@ -58,7 +67,7 @@ def load(
     dtype: torch.dtype | Literal["fastest"] | None = None,
     progress: Progress | None = None,
 ) -> KronosPredictor:
-    """Loads a model with its tokenizer.
+    """Load a model with its tokenizer.
 
         load("bundled")                      ships with the project, needs no network
         load("small")                        mini, small or base from the hub, pinned
@@ -98,8 +107,7 @@ def load(
     if found.kind == "chronos":
         if tokenizer is not None:
             raise InvalidRequest(f"Chronos-2 has no tokenizer; leave out tokenizer={tokenizer!r}.")
-        source = ChronosSource(found.model, found.path)
-        other: Any = load_found(source, device=device, max_context=max_context, progress=progress)
+        other: Any = _load_chronos(found, device=device, max_context=max_context, progress=progress)
         return cast("KronosPredictor", other)  # which has the interface of one
     located = locate(name_or_path, tokenizer=tokenizer, progress=progress)
     # torch takes seconds to import: last, so that every mistake above is reported at once.
@@ -127,6 +135,49 @@ def load(
         revision=located.revision,
         lookback=located.lookback,
     )
+
+
+def has_chronos_package() -> bool:
+    """Whether chronos-forecasting is installed; imports nothing."""
+    return find_spec("chronos") is not None
+
+
+def require_chronos_package() -> None:
+    """Refuse to load Chronos-2, before anything is downloaded.
+
+    Raises:
+        CheckpointUnavailable: chronos-forecasting is not installed.
+    """
+    if not has_chronos_package():
+        raise CheckpointUnavailable(
+            "Chronos-2 computes with the package chronos-forecasting, which is not installed. "
+            "Install it beside this program (pip install 'kronos-fan[chronos]', or "
+            "pip install chronos-forecasting), then start it again."
+        )
+
+
+def _load_chronos(
+    found: Reference,
+    *,
+    device: str | torch.device | None,
+    max_context: int | None,
+    progress: Progress | None,
+) -> ChronosForecaster:
+    require_chronos_package()
+    if (model := found.model) is not None:
+        (folder,) = hub.fetch(model.repositories, progress=progress)
+        name, revision = model.title, model.model.revision
+    else:
+        folder = Path(found.name).expanduser()
+        name, revision = folder.resolve().name, weights_digest(folder)
+    with collector_paused():
+        from kronos.forecasters.chronos import ChronosForecaster
+        from kronos.forecasters.kronos import best_device, usable_device
+
+        where = best_device() if device is None else usable_device(device)
+        return ChronosForecaster.from_folder(
+            folder, device=str(where), name=name, revision=revision, max_context=max_context
+        )
 
 
 def checkpoint_pair(
@@ -170,9 +221,9 @@ def locate(
     tokenizer: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Located:
-    """Finds a model by name or path, downloads what is missing, and verifies it.
+    """Find a model by name or path, download missing files, and verify them.
 
-    Takes and raises what `load` does, but loads nothing, and refuses Chronos-2.
+    Arguments and errors are those of `load`, but nothing is loaded, and Chronos-2 is refused.
     """
     found = resolve(name_or_path)
     if found.kind == "chronos":

@@ -12,7 +12,6 @@ from kronos.calibration import CalibrationState, load_state
 from kronos.ensemble.weights import EnsembleWeights, load_weights
 from kronos.models import Entry, available, locate
 from kronos.models.facts import reads_events
-from pages.ui.inputs.event_readers import is_at_hand
 
 
 @st.cache_data(show_spinner=False, ttl=5)
@@ -39,13 +38,13 @@ def model_config(name: str) -> dict[str, int]:
 
 
 @st.cache_data(show_spinner=False, ttl=5)
-def event_readers(*, at_hand: bool = False) -> frozenset[str]:
+def event_readers(*, only_usable: bool = False) -> frozenset[str]:
     """Names of the models that read events, looked up again every few seconds.
 
     Args:
-        at_hand: Only those that can forecast on this machine as it is.
+        only_usable: Leave out models that need a download or an installation first.
     """
-    entries = (entry for entry in models() if is_at_hand(entry) or not at_hand)
+    entries = (entry for entry in models() if entry.is_usable or not only_usable)
     return frozenset(entry.name for entry in entries if reads_events(entry))
 
 

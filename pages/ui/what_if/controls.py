@@ -52,7 +52,7 @@ def choose_plain(source: ChosenCandles) -> ForecastSettings:
 
 def _choose_model() -> models.Entry:
     """Models at hand that read events come first, and with them what the page opens with."""
-    readers = caches.event_readers(at_hand=True)
+    readers = caches.event_readers(only_usable=True)
     ordered = sorted(caches.models(), key=lambda entry: entry.name not in readers)
     entries = {entry.title: entry for entry in ordered}
     title = st.selectbox(

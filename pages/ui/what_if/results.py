@@ -60,7 +60,7 @@ def show_deaf(model: str) -> None:
         "is not there.",
         icon=":material/hearing_disabled:",
     )
-    readers = [choice_of(name).title for name in sorted(caches.event_readers(at_hand=True))]
+    readers = [choice_of(name).title for name in sorted(caches.event_readers(only_usable=True))]
     if readers:
         st.caption(f"These models read events: {plain(', '.join(readers))}.")
         return

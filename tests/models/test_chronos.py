@@ -24,8 +24,14 @@ from kronos.request import ForecastRequest
 from kronos.self_test import run_self_test
 from kronos.serving.requests import FactsRequest
 from kronos.serving.service import LocalService
-from tests.forecasters.chronos.tiny import tiny_on_a_hub
+from tests.forecasters.chronos.tiny import tiny_on_a_hub, write_tiny
 from tests.loopback_hub import LoopbackHub
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds a tiny checkpoint of Chronos-2."""
+    return write_tiny(tmp_path_factory.mktemp("chronos") / "tiny-chronos")
 
 
 @pytest.fixture
