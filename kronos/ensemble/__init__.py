@@ -45,7 +45,7 @@ def load_ensemble(
     weights = load_weights()
     predictors = [
         baselines.baseline(name)
-        if baselines.find(name) is not None
+        if models.kind_of(name) == "baseline"
         else models.load(name, device=device, dtype="fastest", progress=progress)
         for name in weights.members
     ]

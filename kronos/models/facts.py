@@ -13,7 +13,7 @@ from kronos.models.adapters import adapter_path, read_facts
 from kronos.models.checkpoints import Card, bundled_folder, pair_of, weights_digest
 from kronos.models.hub.repository import CONFIG_NAME
 from kronos.models.inventory import Entry, adapter_entry, available
-from kronos.models.registry import BUNDLED, CHRONOS, Reference, resolve
+from kronos.models.registry import BUNDLED, Reference, kind_of, resolve
 from kronos.request import ModelFacts
 
 __all__ = ["model_facts", "reads_events"]
@@ -54,7 +54,7 @@ def reads_events(entry: Entry) -> bool:
     them as covariates. The published models of Kronos read none. A broken one reads none, and the
     list of models says what is wrong with it.
     """
-    if entry.name in CHRONOS:
+    if kind_of(entry.name) == "chronos":
         return True
     try:
         path = adapter_path(entry.name) if entry.base else None

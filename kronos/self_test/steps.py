@@ -1,4 +1,4 @@
-"""The steps of a self-test."""
+"""The self-test: its steps, each a request to the service, and its report."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from kronos import models
-from kronos.errors import CheckpointError, ForecastCancelled, KronosError
+from kronos.errors import CheckpointError, ForecastCancelled, InvalidRequest, KronosError
 from kronos.forecast import Forecast, SamplingParameters
 from kronos.forecasters.base import Forecaster, Pending
 from kronos.request import EngineRequest, ForecastRequest
@@ -23,7 +23,6 @@ from kronos.self_test.expected import (
     known_bars,
     known_request,
 )
-from kronos.self_test.report import Outcome, SelfTest, Step
 from kronos.serving.requests import ModelRequest, PlacementRequest
 from kronos.serving.service import ForecastService
 
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from kronos.decoding.sequence import TokenSequence
     from kronos.serving.jobs import JobStatus
 
-__all__ = ["TITLES", "Run"]
+__all__ = ["TITLES", "SelfTest", "Step", "run_self_test"]
 
 TITLES = (
     "Digests of the files",
@@ -43,11 +42,11 @@ TITLES = (
 )
 """The steps in their order."""
 LEAST_AGREEMENT = 0.75
-"""Share of first draws that must agree where numbers have fewer bits than float32's."""
+"""Share of first draws that must agree where the number format has fewer bits than float32."""
 N_PATHS = 32
 SEED = 7
 SHORT_BARS, SHORT_HORIZON, SHORT_PATHS = 48, 6, 8
-"""Of the comparison with whole windows, which the largest models need seconds for."""
+"""Size of the comparison with whole windows, which takes the largest models seconds."""
 _ADVICE = (
     "Delete the model, download it again and repeat the test. If it fails again, another version "
     "of PyTorch or a driver may be the cause: report it with this text."
@@ -58,16 +57,84 @@ _ADVICE_BUNDLED = (
 )
 
 
+Outcome = Literal["passed", "failed", "skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One part of the test.
+
+    Attributes:
+        title: Its title.
+        outcome: "skipped" where it could not run, or there is nothing to compare with.
+        seconds: Its duration.
+        found: The result in words.
+        advice: What to do after a failure.
+    """
+
+    title: str
+    outcome: Outcome
+    seconds: float
+    found: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTest:
+    """A finished test.
+
+    Attributes:
+        model: Name of the model.
+        revision: Revision of its weights.
+        steps: In the order of `TITLES`.
+        when: When it ended.
+    """
+
+    model: str
+    revision: str
+    steps: tuple[Step, ...]
+    when: datetime
+
+    @property
+    def is_passed(self) -> bool:
+        return all(step.outcome != "failed" for step in self.steps)
+
+    @property
+    def seconds(self) -> float:
+        return sum(step.seconds for step in self.steps)
+
+
+def run_self_test(
+    service: ForecastService, name: str, *, watch: Callable[[int], None] | None = None
+) -> SelfTest:
+    """Test a model on this machine. Blocks; the service handles other requests meanwhile.
+
+    Args:
+        service: Loads the model and forecasts with it.
+        name: Name of a model in the list of models.
+        watch: Called repeatedly with the number of steps done; raising ends the test.
+
+    Raises:
+        InvalidRequest: There is no such model.
+    """
+    entries, wanted = models.available(), name.strip().casefold()
+    entry = next((e for e in entries if wanted in {e.name, e.title.casefold()}), None)
+    if entry is None:
+        known = ", ".join(e.name for e in entries)
+        raise InvalidRequest(f"There is no model {name!r} to test. Choose one of {known}.")
+    return _Run(service, entry, watch or (lambda n_done: None)).report()
+
+
 class _Failed(Exception):
-    """What was found is not what it should be."""
+    """A result is not as expected."""
 
 
 class _Skipped(Exception):
     """There is nothing to compare with."""
 
 
-class Run:
-    """One run; the methods `_check_...` return what they found, or raise what is wrong."""
+class _Run:
+    """One run; each `_check_...` returns its result in words, or raises the fault."""
 
     def __init__(
         self, service: ForecastService, entry: models.Entry, watch: Callable[[int], None]
@@ -89,7 +156,7 @@ class Run:
         )
         for title, check in zip(TITLES, checks, strict=True):
             self._watch(len(self._steps))
-            # Without files or model nothing can be asked of it.
+            # Without files or model no request can be served.
             if any(step.outcome == "failed" for step in self._steps[:2]):
                 reason = "Not tried, because an earlier step failed."
                 self._steps.append(Step(title, "skipped", 0.0, reason))
@@ -116,7 +183,7 @@ class Run:
             found, advice = str(error), ""  # The message says what to do.
         except KronosError as error:
             found, advice = str(error), "Repeat the test when that is settled."
-        # A test exists to tell of failures, also of those that nobody foresaw.
+        # A test reports every failure, unforeseen ones as well.
         except Exception as error:  # noqa: BLE001
             found = f"{type(error).__name__}: {error}"
         return Step(title, outcome, time.perf_counter() - started, found, advice)
@@ -177,7 +244,7 @@ class Run:
         return f"{paths.shape[0] * paths.shape[1]} candles, all valid."
 
     def _check_cache(self) -> str:
-        if self._entry.name in models.CHRONOS:
+        if models.kind_of(self._entry.name) == "chronos":
             raise _Skipped("Chronos-2 decodes nothing step by step.")
         cached, anew, dtype = self._ask(DecodingCheck(self._entry.name, self._entry.revision))
         same = (cached == anew).all(axis=0)  # (N, H): both tokens of a pair

@@ -237,10 +237,11 @@ def load_forecaster(name: str, progress: Progress, *, device: str | None = None)
         InvalidRequest: There is no such model.
         CheckpointError: It cannot be had.
     """
-    if baselines.find(name) is not None:
+    kind = models.kind_of(name)
+    if kind == "baseline":
         return baselines.baseline(name)  # which needs no torch
     prepare_torch()
-    if name == models.ENSEMBLE:
+    if kind == "ensemble":
         from kronos.ensemble import load_ensemble
 
         return load_ensemble(device=device, progress=progress)
@@ -249,7 +250,7 @@ def load_forecaster(name: str, progress: Progress, *, device: str | None = None)
 
 def forecaster_facts(name: str) -> ModelFacts:
     """Facts of a model, baseline or ensemble; see `ForecastService.facts`."""
-    if name != models.ENSEMBLE:
+    if models.kind_of(name) != "ensemble":
         return model_facts(name)
     from kronos.ensemble.predictor import ensemble_facts
     from kronos.ensemble.weights import load_weights

@@ -86,13 +86,13 @@ def labels_of(record: pd.DataFrame) -> pd.Series:
 def choices_of(record: pd.DataFrame) -> Choices:
     """What occurs in a record, whose column `label` is as from `labels_of`."""
     from kronos.calendars.intervals import INTERVALS
-    from kronos.forecasters import baselines
+    from kronos.models import kind_of
 
     each = record.drop_duplicates("prediction_id")[["label", "model"]]
     counts = {str(label): n for label, n in each["label"].value_counts().items()}
     model_of = dict(zip(each["label"], each["model"], strict=True))
     models = sorted(
-        counts, key=lambda label: (baselines.find(model_of[label]) is not None, -counts[label])
+        counts, key=lambda label: (kind_of(model_of[label]) == "baseline", -counts[label])
     )
     present = set(record["interval"])
     return Choices(
