@@ -20,6 +20,7 @@ __all__ = [
     "collector_paused",
     "exit_without_collecting",
     "free_bytes",
+    "is_out_of_memory",
     "n_processors",
     "peak_bytes",
     "process_bytes",
@@ -148,6 +149,15 @@ def total_bytes() -> int | None:
 def free_bytes() -> int | None:
     """Memory available without swapping; None where the system does not report it."""
     return _kilobytes(_MEMORY, "MemAvailable")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory was not enough, on any device."""
+    if isinstance(error, MemoryError):
+        return True
+    # torch.OutOfMemoryError on a GPU; on the CPU a plain RuntimeError that says so.
+    text = str(error).casefold()
+    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't alloc" in text)
 
 
 def n_processors() -> int:

@@ -52,7 +52,7 @@ MAY_USE = {
     },
     "training": {
         "calendars", "context", "errors", "evaluation", "events", "forecast", "forecasters", "nn",
-        "serving", "system",
+        "system",
     },
     "finetune": {"errors", "events", "forecasters", "models", "nn", "system", "training"},
     "portfolio": {

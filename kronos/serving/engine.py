@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 from kronos.decoding import MAX_ROWS
 from kronos.errors import ForecastCancelled, OutOfMemory
 from kronos.serving.jobs import Job, Limits, Priority
-from kronos.serving.model_cache import Load, LoadedModel, ModelCache, is_out_of_memory
+from kronos.serving.model_cache import Load, LoadedModel, ModelCache
 from kronos.serving.requests import prepare
 from kronos.serving.worker import Worker
+from kronos.system import is_out_of_memory
 
 if TYPE_CHECKING:
     from kronos.decoding.decoder import Decoder

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from kronos.errors import RevisionMismatch
 from kronos.forecast import Progress
 from kronos.forecasters.base import Forecaster, Placement
-from kronos.system import total_bytes
+from kronos.system import is_out_of_memory, total_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -127,12 +127,3 @@ class ModelCache:
                 gc.collect()
                 return True
         return False
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory was not enough, on any device."""
-    if isinstance(error, MemoryError):
-        return True
-    # torch.OutOfMemoryError on a GPU; on the CPU a plain RuntimeError that says so.
-    text = str(error).casefold()
-    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't alloc" in text)

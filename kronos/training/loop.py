@@ -19,8 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from kronos.errors import InvalidRequest, OutOfMemory, TrainingDiverged
-from kronos.serving.model_cache import is_out_of_memory
-from kronos.system import peak_bytes
+from kronos.system import is_out_of_memory, peak_bytes
 from kronos.training.processes import Process
 from kronos.training.state import (
     Log,
