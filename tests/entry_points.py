@@ -14,10 +14,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from kronos import cli
-from kronos import models as zoo
 from kronos.candles import Candles
 from kronos.export import candles_csv
 from kronos.forecast import Forecast, SamplingParameters
+from kronos.models import ENSEMBLE, available
 from kronos.portfolio import Market, Plan, backtest
 from kronos.portfolio.plan import WARM_UP
 from kronos.serving.jobs import JobStatus
@@ -214,9 +214,9 @@ ENTRY_POINTS: dict[str, Callable[[Case, str, Path], None]] = {
 
 def _title(model: str) -> str:
     """What the pages call a model."""
-    if model == zoo.ENSEMBLE:
+    if model == ENSEMBLE:
         return "Ensemble"
-    return next(entry.title for entry in zoo.available() if entry.name == model)
+    return next(entry.title for entry in available() if entry.name == model)
 
 
 def _drawn(case: Case) -> dict[str, object]:

@@ -16,7 +16,6 @@ import pytest
 from streamlit.components.v2 import manifest_scanner
 
 from data_sources.samples import SAMPLES, load_sample
-from kronos import models as zoo
 from kronos.candles import COLUMNS, Candles
 from kronos.context import rows_sha256
 from kronos.ensemble.weights import (
@@ -31,7 +30,7 @@ from kronos.ensemble.weights import (
 from kronos.events import CHANNELS, event_channels, load_events, regions_of
 from kronos.export import forecast_json
 from kronos.forecast import Forecast
-from kronos.models import adapters
+from kronos.models import BUNDLED, ENSEMBLE, adapters, load
 from kronos.serving.service import service
 from pages.ui.jobs import caches
 from tests.entry_points import Case, Outcome, run
@@ -54,7 +53,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(manifest_scanner, "scan_component_manifests", lambda: found)
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
-        write_event_adapter(adapters.adapters_folder(), zoo.BUNDLED)
+        write_event_adapter(adapters.adapters_folder(), BUNDLED)
         learned_weights().save(user_folder())
         forget_models()
         yield
@@ -145,7 +144,7 @@ def test_the_page_gives_the_model_the_releases_of_the_window(outcome_of):
 
 def test_the_releases_change_the_paths(outcome_of):
     forecast = outcome_of(PAGE, READER).forecast
-    without = zoo.load(READER, device="cpu", dtype="fastest").forecast(
+    without = load(READER, device="cpu", dtype="fastest").forecast(
         GOOG.candles.frame,
         x_timestamp=GOOG.candles.local_index,
         y_timestamp=forecast.timestamps,
@@ -157,7 +156,7 @@ def test_the_releases_change_the_paths(outcome_of):
 
 
 def test_the_page_weighs_the_members_by_class_and_releases(outcome_of):
-    found = outcome_of(PAGE, zoo.ENSEMBLE).forecast.weights
+    found = outcome_of(PAGE, ENSEMBLE).forecast.weights
     weights = np.array([found[member] for member in MEMBERS])
     meeting = GOOG.horizon - 2
     assert weights[0].argmax() == meeting
@@ -169,7 +168,7 @@ def test_the_page_weighs_the_members_by_class_and_releases(outcome_of):
 # A model that reads events, and one that reads none.
 
 OTHERS = ("command", "watched symbol", "watched file", "walk", "backtest")
-BOTH = (zoo.BUNDLED, READER)
+BOTH = (BUNDLED, READER)
 
 
 @pytest.mark.parametrize("model", BOTH)
@@ -218,7 +217,7 @@ def test_the_stored_row_names_the_event_rows(outcome_of, name):
 
 @pytest.mark.parametrize("name", [PAGE, "command", "walk", "backtest"])
 def test_a_member_reads_the_same_event_rows_as_alone(outcome_of, name):
-    ensemble, alone = outcome_of(name, zoo.ENSEMBLE).forecast, outcome_of(PAGE, READER).forecast
+    ensemble, alone = outcome_of(name, ENSEMBLE).forecast, outcome_of(PAGE, READER).forecast
     member = next(each for each in ensemble.members if each.model_name == READER)
     assert_same_bars(member, alone)
     assert_same_times(member, alone)
@@ -228,22 +227,22 @@ def test_a_member_reads_the_same_event_rows_as_alone(outcome_of, name):
 
 @pytest.mark.parametrize("name", [PAGE, "command", "walk", "backtest"])
 def test_the_paths_of_a_member_are_those_of_the_model_alone(outcome_of, name):
-    ensemble, alone = outcome_of(name, zoo.ENSEMBLE).forecast, outcome_of(PAGE, READER).forecast
+    ensemble, alone = outcome_of(name, ENSEMBLE).forecast, outcome_of(PAGE, READER).forecast
     member = next(each for each in ensemble.members if each.model_name == READER)
     np.testing.assert_array_equal(member.paths, alone.paths)
 
 
 @pytest.mark.parametrize("name", ["command", "walk", "backtest"])
 def test_the_weights_know_the_market(outcome_of, name):
-    found = outcome_of(name, zoo.ENSEMBLE).forecast.weights
-    page = outcome_of(PAGE, zoo.ENSEMBLE).forecast.weights
+    found = outcome_of(name, ENSEMBLE).forecast.weights
+    page = outcome_of(PAGE, ENSEMBLE).forecast.weights
     for member in MEMBERS:
         np.testing.assert_array_equal(found[member], page[member], err_msg=f"{name}, {member}")
 
 
 @pytest.mark.parametrize("name", ["command", "walk", "backtest"])
 def test_the_fan_of_the_ensemble_is_the_same_bit_for_bit(outcome_of, name):
-    found, page = outcome_of(name, zoo.ENSEMBLE).forecast, outcome_of(PAGE, zoo.ENSEMBLE).forecast
+    found, page = outcome_of(name, ENSEMBLE).forecast, outcome_of(PAGE, ENSEMBLE).forecast
     assert_same_bars(found, page)
     np.testing.assert_array_equal(found.paths, page.paths)
 
@@ -281,7 +280,7 @@ NEW_HOUR = Case(bars_with_a_new_hour(), 6)
 
 @pytest.mark.parametrize("name", ["command", "watched file", "walk", "backtest"])
 def test_the_future_times_follow_from_the_whole_history(outcome_of, name):
-    found = outcome_of(name, zoo.BUNDLED, NEW_HOUR).forecast
-    page = outcome_of(PAGE, zoo.BUNDLED, NEW_HOUR).forecast
+    found = outcome_of(name, BUNDLED, NEW_HOUR).forecast
+    page = outcome_of(PAGE, BUNDLED, NEW_HOUR).forecast
     assert_same_bars(found, page)
     assert_same_times(found, page)

@@ -257,7 +257,7 @@ def _compare(
         if model is None:
             scores[role] = scores["base"]
             continue
-        scores[role] = score(models.load(model, device=hooks.device), test, plan, events)
+        scores[role] = score(models.load_kronos(model, device=hooks.device), test, plan, events)
     return scores
 
 

@@ -30,7 +30,14 @@ from kronos.models.inventory import (
     require_free,
     verify,
 )
-from kronos.models.loading import Located, checkpoint_folder, checkpoint_pair, load, locate
+from kronos.models.loading import (
+    Located,
+    checkpoint_folder,
+    checkpoint_pair,
+    load,
+    load_kronos,
+    locate,
+)
 from kronos.models.registry import (
     BUNDLED,
     CHRONOS,
@@ -68,6 +75,7 @@ __all__ = [
     "install",
     "kind_of",
     "load",
+    "load_kronos",
     "locate",
     "require_free",
     "resolve",

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 from kronos.errors import CheckpointInvalid, CheckpointUnavailable, InvalidRequest
 from kronos.models import hub
@@ -19,6 +19,7 @@ from kronos.system import collector_paused
 if TYPE_CHECKING:
     import torch
 
+    from kronos.forecasters.base import Forecaster
     from kronos.forecasters.chronos import ChronosForecaster
     from kronos.forecasters.kronos import KronosPredictor
 
@@ -28,6 +29,7 @@ __all__ = [
     "checkpoint_pair",
     "has_chronos_package",
     "load",
+    "load_kronos",
     "locate",
     "require_chronos_package",
 ]
@@ -66,7 +68,7 @@ def load(
     max_context: int | None = None,
     dtype: torch.dtype | Literal["fastest"] | None = None,
     progress: Progress | None = None,
-) -> KronosPredictor:
+) -> Forecaster:
     """Load a model with its tokenizer.
 
         load("bundled")                      ships with the project, needs no network
@@ -93,9 +95,8 @@ def load(
             thread; raising stops the download.
 
     Returns:
-        A predictor whose `name` is the model's and whose `revision` is the hub's commit, or, for
-        folders, a digest over all files of weights; of Chronos-2 a `ChronosForecaster`, which has
-        the same interface.
+        A `KronosPredictor`, or a `ChronosForecaster` for Chronos-2. Its `name` is the model's, and
+        its `revision` the hub's commit, or, for a folder, a digest over all files of weights.
 
     Raises:
         InvalidRequest: There is no such model, or no such device.
@@ -107,8 +108,27 @@ def load(
     if found.kind == "chronos":
         if tokenizer is not None:
             raise InvalidRequest(f"Chronos-2 has no tokenizer; leave out tokenizer={tokenizer!r}.")
-        other: Any = _load_chronos(found, device=device, max_context=max_context, progress=progress)
-        return cast("KronosPredictor", other)  # which has the interface of one
+        return _load_chronos(found, device=device, max_context=max_context, progress=progress)
+    return load_kronos(
+        name_or_path,
+        device=device,
+        tokenizer=tokenizer,
+        max_context=max_context,
+        dtype=dtype,
+        progress=progress,
+    )
+
+
+def load_kronos(
+    name_or_path: str | os.PathLike[str],
+    *,
+    device: str | torch.device | None = None,
+    tokenizer: str | os.PathLike[str] | None = None,
+    max_context: int | None = None,
+    dtype: torch.dtype | Literal["fastest"] | None = None,
+    progress: Progress | None = None,
+) -> KronosPredictor:
+    """Load a Kronos or an adapter, as `load` does; Chronos-2 is refused."""
     located = locate(name_or_path, tokenizer=tokenizer, progress=progress)
     # torch takes seconds to import: last, so that every mistake above is reported at once.
     with collector_paused():
