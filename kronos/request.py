@@ -287,7 +287,8 @@ class ForecastRequest(EngineRequest):
                 raise facts.no_events()
             rows = event_rows(events, n_bars=len(df), n_read=len(bars), horizon=len(future))
         request = cls(
-            facts.model, facts.revision, facts.name, bars, times[-len(bars) :], future, sampling,
+            facts.model, facts.revision, facts.name, bars, times[-len(bars) :].rename(None),
+            future, sampling,
             lookback, rows, market, anchor,
         )  # fmt: skip
         require_positive_prices(request.context(facts))

@@ -276,7 +276,7 @@ class _Run:
         return f"{len(closes)} closes are right; the largest difference is {worst:.1e}."
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DecodingCheck(ModelRequest):
     """Draw one context with the cache and with whole windows, from the same noise.
 

@@ -55,7 +55,7 @@ class ModelRequest(EngineRequest):
         return _digest(type(self).__name__, self.model, self.revision)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FactsRequest(ModelRequest):
     """What is a loaded model? The answer is its `ModelFacts`."""
 
@@ -66,7 +66,7 @@ class FactsRequest(ModelRequest):
         return Pending([], lambda: forecaster.facts)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class WarmUpRequest(ModelRequest):
     """Load a model, so that the next request need not wait for it; the answer is None."""
 
@@ -77,7 +77,7 @@ class WarmUpRequest(ModelRequest):
         return Pending([], lambda: None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PlacementRequest(ModelRequest):
     """Where does a model compute? The answer is its placement and the bytes of its weights."""
 
