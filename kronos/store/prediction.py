@@ -19,7 +19,7 @@ from kronos.evaluation.cone import origin_volatility
 from kronos.evaluation.scores import LEVELS
 from kronos.forecast import COLUMNS, Forecast
 
-__all__ = ["Prediction", "StoredPaths", "paths_row", "prediction_row", "read_paths"]
+__all__ = ["Prediction", "StoredPaths", "earlier_id", "paths_row", "prediction_row", "read_paths"]
 
 StoredPaths = Literal["close", "all", "none"]
 """Columns of the paths that are stored beside the quantiles."""
@@ -143,7 +143,7 @@ def prediction_row(
         "context_hash": forecast.context_hash,
     }
     return request | {
-        "id": _digest(request),
+        "id": _prediction_id(forecast.request_hash, request),
         "origin": origin.to_pydatetime(),
         "zone": candles.zone,
         "calendar": candles.calendar,
@@ -156,6 +156,27 @@ def prediction_row(
         "software_version": _software_version(),
         "created_at": now.to_pydatetime(),
     }
+
+
+def earlier_id(row: Mapping[str, Any]) -> str:
+    """The id of a row in stores that were written before forecasts knew their request."""
+    names = (
+        *("instrument", "source", "interval", "timestamps", "model_name", "model_version"),
+        *("parameters", "seed", "event_context", "context_hash"),
+    )
+    facts = {name: row[name] for name in names}
+    return _digest(1, facts | {"origin": pd.Timestamp(row["origin"]).isoformat()})
+
+
+def _prediction_id(request_hash: str | None, facts: Mapping[str, Any]) -> str:
+    """The key of a forecast: its request, and what it is stored under.
+
+    A forecast that knows no request, as from an earlier file, is known by its facts.
+    """
+    if request_hash is None:
+        return _digest(1, facts)
+    names = ("instrument", "source", "interval", "event_context")
+    return _digest(2, {"request": request_hash} | {name: facts[name] for name in names})
 
 
 def paths_row(prediction_id: str, forecast: Forecast, stored: StoredPaths) -> dict[str, Any] | None:
@@ -203,12 +224,12 @@ def _event_context(forecast: Forecast, given: Mapping[str, Any] | None) -> dict[
     return dict(given or {}) | {"events_sha256": forecast.events_hash}
 
 
-def _digest(request: Mapping[str, Any]) -> str:
+def _digest(version: int, request: Mapping[str, Any]) -> str:
     try:
         text = json.dumps(request, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InvalidRequest(f"The event context cannot be stored as JSON: {error}.") from error
-    return hashlib.sha256(b"kronos prediction 1\n" + text.encode()).hexdigest()
+    return hashlib.sha256(f"kronos prediction {version}\n{text}".encode()).hexdigest()
 
 
 @cache

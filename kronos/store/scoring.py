@@ -25,7 +25,7 @@ from kronos.evaluation.scores import StepScores, energy_score, score_steps
 from kronos.forecast import Forecast
 from kronos.store.prediction import Prediction, StoredPaths, paths_row, prediction_row
 from kronos.store.schema import path_evaluations, prediction_paths, predictions, signal_evaluations
-from kronos.store.store import Store, add_rows
+from kronos.store.store import Store, add_rows, stored_earlier
 
 __all__ = [
     "CORRECTION",
@@ -198,7 +198,9 @@ def save_scored(
             whole += [path | {"recorded_at": now.to_pydatetime()} for path in found.paths]
 
     def work(connection: sa.Connection) -> int:
-        added = {key for (key,) in add_rows(connection, predictions, rows)}
+        known = stored_earlier(connection, rows)
+        fresh_rows = [row for row, earlier in zip(rows, known, strict=True) if earlier is None]
+        added = {key for (key,) in add_rows(connection, predictions, fresh_rows)}
         add_rows(connection, prediction_paths, [path_rows[key] for key in added & path_rows.keys()])
         for table, fresh in ((signal_evaluations, steps), (path_evaluations, whole)):
             # Scores of earlier forecasts may have been corrected since: they stay unchanged.

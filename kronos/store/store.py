@@ -15,7 +15,14 @@ from kronos.candles import Candles
 from kronos.errors import InvalidRequest
 from kronos.forecast import Forecast
 from kronos.store.database import Database, store_url
-from kronos.store.prediction import Prediction, StoredPaths, paths_row, prediction_row, read_paths
+from kronos.store.prediction import (
+    Prediction,
+    StoredPaths,
+    earlier_id,
+    paths_row,
+    prediction_row,
+    read_paths,
+)
 from kronos.store.schema import (
     TABLES,
     path_evaluations,
@@ -25,7 +32,7 @@ from kronos.store.schema import (
     upgrade,
 )
 
-__all__ = ["SaveResult", "Store", "add_rows"]
+__all__ = ["SaveResult", "Store", "add_rows", "stored_earlier"]
 
 _CHUNK = 200
 """Rows per statement or transaction."""
@@ -86,15 +93,17 @@ class Store:
             row = prediction_row(each, candles, source=source, event_context=event_context, now=now)
             stored.append((row, paths_row(row["id"], each, paths)))
 
-        def work(connection: sa.Connection) -> bool:
-            added = []
+        def work(connection: sa.Connection) -> SaveResult:
+            results = []
             for row, paths_of_row in stored:
-                added.append(bool(add_rows(connection, predictions, [row])))
-                if added[-1] and paths_of_row is not None:
+                (known,) = stored_earlier(connection, [row])
+                is_new = known is None and bool(add_rows(connection, predictions, [row]))
+                if is_new and paths_of_row is not None:
                     add_rows(connection, prediction_paths, [paths_of_row])
-            return added[0]
+                results.append(SaveResult(known or row["id"], is_new))
+            return results[0]
 
-        return SaveResult(stored[0][0]["id"], self.database.write(work))
+        return self.database.write(work)
 
     def get(self, prediction_id: str) -> Prediction:
         """A prediction by its id, or by the beginning of its id.
@@ -212,6 +221,16 @@ class Store:
                 rows += connection.execute(query.where(table.c.prediction_id.in_(some))).all()
         frame = pd.DataFrame(rows, columns=table.columns.keys())
         return frame.drop_duplicates(key, keep="last", ignore_index=True)
+
+
+def stored_earlier(
+    connection: sa.Connection, rows: Sequence[Mapping[str, Any]]
+) -> list[str | None]:
+    """Ids under which an earlier version stored the forecasts of rows; None where it did not."""
+    ids = [earlier_id(row) for row in rows]
+    wanted = sa.select(predictions.c.id).where(predictions.c.id.in_(ids))
+    known = set(connection.execute(wanted).scalars())
+    return [each if each in known else None for each in ids]
 
 
 def add_rows(
