@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from importlib import metadata
+from importlib.resources import files
 from pathlib import Path
 
 __all__ = ["code_revision"]
@@ -15,7 +16,7 @@ def code_revision() -> str:
         version = metadata.version("kronos-fan")
     except metadata.PackageNotFoundError:
         version = "not installed"
-    root = Path(__file__).resolve().parents[2]
+    root = Path(str(files("kronos"))).resolve().parent
     commit = _git(root, "rev-parse", "HEAD") if (root / ".git").exists() else ""
     if not commit:
         return version

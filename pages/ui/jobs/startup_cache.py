@@ -10,6 +10,7 @@ import hashlib
 import logging
 from functools import cache
 from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
 
 from kronos.errors import InvalidRequest
@@ -18,7 +19,7 @@ from kronos.system import sha256_of, user_cache
 
 logger = logging.getLogger(__name__)
 _SUFFIX = ".safetensors"
-_LIBRARY = Path(__file__).resolve().parents[3] / "kronos"
+_LIBRARY = Path(str(files("kronos")))
 
 
 def folder() -> Path:
