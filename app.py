@@ -12,9 +12,14 @@ if get_script_run_ctx(suppress_warning=True) is None:
     from starlette.middleware import Middleware
     from streamlit.starlette import App
 
-    from pages.ui.frame.server import PageAddresses, opening
+    from pages.ui.frame.server import PageAddresses, lifespan
+    from pages.ui.jobs.startup import prepare_first_visit
 
-    app = App(__file__, middleware=[Middleware(PageAddresses)], lifespan=opening)
+    app = App(
+        __file__,
+        middleware=[Middleware(PageAddresses)],
+        lifespan=lifespan(prepare_first_visit),
+    )
     if __name__ == "__main__":
         app.run()
 else:

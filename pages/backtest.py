@@ -6,8 +6,7 @@ from kronos.errors import KronosError
 from pages.ui.backtest import controls, view
 from pages.ui.backtest.work import backtest_work, backtests
 from pages.ui.frame.messages import plain, show_error
-from pages.ui.frame.shell import require_shell
-from pages.ui.frame.viewport import is_narrow
+from pages.ui.frame.shell import is_narrow, require_shell
 from pages.ui.inputs.instruments import open_source
 from pages.ui.jobs.registry import Run
 from pages.ui.jobs.run_button import run_button

@@ -3,13 +3,12 @@
 import streamlit as st
 
 from kronos.errors import InvalidRequest
-from pages.ui.compare import results as compare_results
+from pages.ui.compare import view
 from pages.ui.compare.controls import choose_requests
 from pages.ui.fan.side_by_side import show_state
 from pages.ui.frame.links import show_link_losses
 from pages.ui.frame.messages import show_error
-from pages.ui.frame.shell import require_shell
-from pages.ui.frame.viewport import is_narrow
+from pages.ui.frame.shell import is_narrow, require_shell
 from pages.ui.inputs import candles as candle_source
 from pages.ui.jobs import saving
 from pages.ui.jobs.forecast_runs import COMPARISON
@@ -39,25 +38,26 @@ refusal = COMPARISON.respond(requests, source.candles, pressed=is_pressed)
 statuses = COMPARISON.advance(source.data_id)
 found = COMPARISON.finished(source.data_id)
 
-compare_results.show_heading(source.candles, found)
+view.show_heading(source.candles, found)
 # One element, however much it says: a control that changes its place among the elements is mounted
 # anew, and the address bar no longer follows it.
 with st.container():
     show_link_losses()
     show_state(
         COMPARISON,
-        compare_results.WORDS,
+        view.WORDS,
         requests,
         source,
         statuses,
         refusal,
         has_older=bool(found),
     )
-contenders = compare_results.contenders_of(source.candles, found)
+contenders = view.contenders_of(source.candles, found)
 narrow = is_narrow()
-compare_results.show_chart(source.candles, contenders, narrow=narrow)
+view.show_chart(source.candles, contenders, narrow=narrow)
 if contenders:
-    compare_results.show_tables(source.candles, found, contenders, narrow=narrow)
-    compare_results.show_cautions(source, contenders)
-    saving.save_shown(source, {one.run.request.digest: one.forecast for one in found})
+    view.show_tables(source.candles, found, contenders, narrow=narrow)
+    view.show_cautions(source, contenders)
+    shown = {one.run.request.digest: one.forecast for one in found}
+    saving.save_shown(source.candles, source.source_name, shown)
 candle_source.show_reading(source)

@@ -6,8 +6,7 @@ from kronos.errors import InvalidRequest
 from pages.ui.chart import view as chart_view
 from pages.ui.fan import results
 from pages.ui.fan.calibration import choose_fan
-from pages.ui.fan.ensemble import show_weights
-from pages.ui.forecast import details, state
+from pages.ui.forecast import view
 from pages.ui.frame.links import show_link_losses
 from pages.ui.frame.messages import show_error
 from pages.ui.frame.shell import require_shell
@@ -45,15 +44,15 @@ raw = finished[0].forecast if finished else None
 results.show_heading(source.candles, raw)
 results.show_facts(source, raw)
 show_link_losses()
-state.show_state(request, source, status, refusal, raw)
+view.show_state(request, source, status, refusal, raw)
 shown = choose_fan(source.candles, raw)
 if raw is not None and shown is not None:
-    show_weights(shown)
+    results.show_weights(shown)
     results.show_readouts(source.candles, shown)
     results.show_outcome(source.candles, shown)
 look = chart_view.show_chart(source, shown)
 if raw is not None and shown is not None:
     results.show_cautions(source, shown)
-    details.show_details(source, shown, look)
-    saving.save_shown(source, {finished[0].run.request.digest: raw})
+    view.show_details(source, shown, look)
+    saving.save_shown(source.candles, source.source_name, {finished[0].run.request.digest: raw})
 candle_source.show_reading(source)

@@ -6,8 +6,7 @@ from kronos.errors import InvalidRequest
 from kronos.synthetic.generate import MIN_CONTEXT
 from pages.ui.frame.links import show_link_losses
 from pages.ui.frame.messages import show_error
-from pages.ui.frame.shell import require_shell
-from pages.ui.frame.viewport import is_narrow
+from pages.ui.frame.shell import is_narrow, require_shell
 from pages.ui.inputs import candles as candle_source
 from pages.ui.jobs.registry import Run
 from pages.ui.jobs.run_button import run_button

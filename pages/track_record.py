@@ -2,8 +2,7 @@
 
 import streamlit as st
 
-from pages.ui.frame.shell import require_shell
-from pages.ui.frame.viewport import is_narrow
+from pages.ui.frame.shell import is_narrow, require_shell
 from pages.ui.track_record import controls, scoring, view, walks
 from pages.ui.track_record.text import PROMISE
 

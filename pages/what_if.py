@@ -10,13 +10,12 @@ from pages.ui.fan.results import show_cautions
 from pages.ui.fan.side_by_side import show_state
 from pages.ui.frame.links import show_link_losses
 from pages.ui.frame.messages import show_error
-from pages.ui.frame.shell import require_shell
-from pages.ui.frame.viewport import is_narrow
+from pages.ui.frame.shell import is_narrow, require_shell
 from pages.ui.inputs import candles as candle_source
-from pages.ui.inputs.request import context_of
 from pages.ui.jobs import saving
 from pages.ui.jobs.run_button import run_button
-from pages.ui.what_if import controls, results, scenario
+from pages.ui.jobs.settings import context_of
+from pages.ui.what_if import controls, view, work
 
 require_shell()
 
@@ -26,7 +25,7 @@ with st.sidebar:
 
 if source is None:
     if not candle_source.is_waiting():
-        results.WHAT_IF.greet()
+        view.WHAT_IF.greet()
     candle_source.show_no_candles()
     st.stop()
 
@@ -42,40 +41,39 @@ with st.sidebar:
 heading = st.container()
 requests = [as_scheduled]
 with st.container():  # see pages/compare.py
-    told = as_scheduled.events
-    if told is None:
-        results.show_deaf(as_scheduled.model)
+    events = as_scheduled.events
+    if events is None:
+        view.show_reads_no_events(as_scheduled.model)
     else:
-        ahead = scenario.look_ahead(known, as_scheduled.horizon, told)
-        edits = controls.choose_edits(ahead, told)
+        ahead = work.look_ahead(known, as_scheduled.horizon, events)
+        edits = controls.choose_edits(ahead, events)
         at_once = kind_of(as_scheduled.model) == "chronos"
-        first = scenario.first_changed(ahead, told, edits, at_once=at_once)
-        results.show_reach(edits, first, as_scheduled.horizon, at_once=at_once)
+        first = work.first_changed(ahead, events, edits, at_once=at_once)
+        view.show_reach(edits, first, as_scheduled.horizon, at_once=at_once)
         if first is not None:
-            requests.append(replace(as_scheduled, events=edits.apply(told)))
+            requests.append(replace(as_scheduled, events=edits.apply(events)))
 
-refusal = results.WHAT_IF.respond(requests, source.candles, pressed=is_pressed)
-statuses = results.WHAT_IF.advance(source.data_id)
-found = results.WHAT_IF.finished(source.data_id)
+refusal = view.WHAT_IF.respond(requests, source.candles, pressed=is_pressed)
+statuses = view.WHAT_IF.advance(source.data_id)
+found = view.WHAT_IF.finished(source.data_id)
 
 with heading:
-    results.show_heading(source.candles, found)
+    view.show_heading(source.candles, found)
 with st.container():  # see pages/compare.py
     show_link_losses()
     show_state(
-        results.WHAT_IF,
-        results.WORDS,
+        view.WHAT_IF,
+        view.WORDS,
         requests,
         source,
         statuses,
         refusal,
         has_older=bool(found),
     )
-results.show_fans(source, found, narrow=is_narrow())
+view.show_fans(source, found, narrow=is_narrow())
 if found:
     show_cautions(source, found[0].forecast)
-    # A fan of supposed events foretells nothing, so only the one as scheduled is kept.
-    saving.save_shown(
-        source, {one.run.request.digest: one.forecast for one in found if not one.place}
-    )
+    # A fan of assumed events predicts nothing: only the forecast as scheduled is saved.
+    shown = {one.run.request.digest: one.forecast for one in found if not one.place}
+    saving.save_shown(source.candles, source.source_name, shown)
 candle_source.show_reading(source)

@@ -81,12 +81,21 @@ MODULES_WITHOUT_TORCH = {
 # The command line stands above everything, like the pages.
 COMMANDS = {"cli", "__main__"}
 DATA_SOURCES_MAY_USE = {"calendars", "candles", "errors", "events", "system"}
-# Folders below pages/ui: each page's own, and those that pages share.
-PAGE_FOLDERS = {
+# What each room of pages/ui may use of the other rooms. No page uses the room of another page.
+SHARED_ROOMS_MAY_USE = {
+    "frame": set(),
+    "jobs": {"frame"},
+    "inputs": {"frame", "jobs"},
+    "chart": {"frame", "inputs"},
+    "fan": {"chart", "frame", "inputs", "jobs"},
+}
+PAGE_ROOMS = {
     "backtest", "compare", "forecast", "models", "synthetic", "track_record", "training",
     "watchlist", "what_if",
 }  # fmt: skip
-SHARED_FOLDERS = {"chart", "fan", "frame", "inputs", "jobs"}
+ROOMS_MAY_USE = SHARED_ROOMS_MAY_USE | {
+    room: {*SHARED_ROOMS_MAY_USE} for room in sorted(PAGE_ROOMS)
+}
 INTERFACE = {"streamlit", "plotly", "altair", "matplotlib", "pages", "app"}
 NETWORK = {
     "aiohttp", "ftplib", "http", "httpx", "httpx2", "huggingface_hub", "requests", "smtplib",
@@ -130,19 +139,9 @@ def test_parts_of_kronos_import_only_what_lies_below_them(part):
     assert not broken, listing(broken)
 
 
-def test_the_table_of_parts_has_no_cycle():
-    order: list[str] = []
-
-    def visit(part: str, above: tuple[str, ...]) -> None:
-        assert part not in above, f"cycle: {' -> '.join((*above, part))}"
-        if part not in order:
-            for below in sorted(MAY_USE[part]):
-                visit(below, (*above, part))
-            order.append(part)
-
-    for part in MAY_USE:
-        visit(part, ())
-    assert set(order) == set(MAY_USE)
+@pytest.mark.parametrize("table", [MAY_USE, ROOMS_MAY_USE], ids=["kronos", "pages"])
+def test_the_tables_have_no_cycle(table):
+    assert {*TopologicalSorter(table).static_order()} == {*table}  # raises CycleError
 
 
 def test_no_modules_import_each_other_in_a_circle():
@@ -201,21 +200,21 @@ def test_libraries_know_nothing_of_the_interface():
     assert not broken, listing(broken)
 
 
-@pytest.mark.parametrize("folder", sorted(PAGE_FOLDERS | SHARED_FOLDERS))
-def test_page_folders_import_no_other_page_folder(folder):
+@pytest.mark.parametrize("room", ROOMS_MAY_USE)
+def test_rooms_of_the_pages_import_only_what_lies_below_them(room):
+    allowed = ROOMS_MAY_USE[room] | {room}
     broken = [
         found
-        for file in python_files(f"pages/ui/{folder}")
+        for file in python_files(f"pages/ui/{room}")
         for found in imports(file)
-        if found.name.startswith("pages.ui.")
-        and found.name.split(".")[2] in PAGE_FOLDERS - {folder}
+        if found.package in {"pages", "app"}
+        and not any(f"{found.name}.".startswith(f"pages.ui.{below}.") for below in allowed)
     ]
     assert not broken, listing(broken)
 
 
-def test_every_folder_of_the_pages_is_known():
-    found = {file.parent.name for file in python_files("pages/ui")} - {"ui"}
-    assert found == PAGE_FOLDERS | SHARED_FOLDERS
+def test_every_room_of_the_pages_is_in_the_table():
+    assert {file.parent.name for file in python_files("pages/ui")} - {"ui"} == {*ROOMS_MAY_USE}
 
 
 def test_only_the_command_line_joins_kronos_and_data_sources():

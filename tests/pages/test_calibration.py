@@ -14,7 +14,7 @@ from kronos.calibration.state import Stream, StreamState, user_file
 from kronos.evaluation.scores import LEVELS
 from pages.ui.fan import exports
 from pages.ui.fan.calibration import PROMISE
-from pages.ui.fan.candle_code import sample_code
+from pages.ui.inputs.candles import sample_code
 from pages.ui.jobs import caches
 from tests.pages.app_driver import new_session, run_until, words
 

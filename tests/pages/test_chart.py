@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pages.ui.chart.edge import spread
 from pages.ui.chart.figure import chart_description, fan_figure
-from pages.ui.chart.layers import N_SAMPLE_PATHS
+from pages.ui.chart.layers import N_SAMPLE_PATHS, spread
 from pages.ui.chart.scene import MAX_HISTORY, MAX_WINDOW, build_scene, price_decimals, unique_labels
 
 VIEWS = ("price", "percent", "log")

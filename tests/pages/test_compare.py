@@ -9,10 +9,16 @@ import pandas as pd
 import pytest
 
 from kronos.evaluation.cone import ewma_volatility
-from pages.ui.chart.overlay import COLOURS, DASHES, overlay_figure
-from pages.ui.chart.panels import Contender, compare_description, panel_figure
+from pages.ui.chart.panels import (
+    COLOURS,
+    DASHES,
+    Contender,
+    compare_description,
+    overlay_figure,
+    panel_figure,
+)
 from pages.ui.chart.scene import build_scene
-from pages.ui.compare.table import (
+from pages.ui.compare.text import (
     Cost,
     horizon_table,
     model_table,

@@ -10,8 +10,8 @@ from data_sources.samples import SAMPLES, load_sample
 from kronos import models
 from kronos.errors import CheckpointUnavailable
 from kronos.forecast import SamplingParameters
-from pages.ui.inputs.request import ForecastSettings, data_id
 from pages.ui.jobs import caches, queues
+from pages.ui.jobs.settings import ForecastSettings, data_id
 from tests.pages.app_driver import SAMPLE_TITLES, new_session, press, run_until, words
 from tests.serving.scripted import named, nothing
 

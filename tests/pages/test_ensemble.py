@@ -9,8 +9,8 @@ from data_sources.samples import load_sample
 from kronos.ensemble import load_ensemble, market_of
 from kronos.forecast import Forecast
 from pages.ui.fan import exports
-from pages.ui.fan.candle_code import sample_code
-from pages.ui.fan.ensemble import weights_table, weights_text
+from pages.ui.fan.results import weights_table, weights_text
+from pages.ui.inputs.candles import sample_code
 from tests.pages.app_driver import new_session, run_until, words
 
 

@@ -13,8 +13,8 @@ from data_sources.csv.reader import CsvChoices
 from data_sources.samples import load_sample
 from kronos.system import asset_path
 from pages.ui.fan import exports
-from pages.ui.fan.candle_code import fetch_code, sample_code, upload_code
-from pages.ui.frame.disclaimer import DISCLAIMER
+from pages.ui.frame.text import DISCLAIMER
+from pages.ui.inputs.candles import fetch_code, sample_code, upload_code
 from pages.ui.inputs.fetching import Wanted
 
 

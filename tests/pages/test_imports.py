@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-DRAWING = "chart.figure", "fan.exports", "fan.readouts", "inputs.request", "jobs.work"
+DRAWING = "chart.figure", "fan.exports", "fan.readouts", "jobs.settings", "jobs.work"
 PAGES = (
-    "forecast.state", "inputs.controls", "jobs.forecast_runs", "fan.results", "jobs.queues",
+    "forecast.view", "inputs.controls", "jobs.forecast_runs", "fan.results", "jobs.queues",
     "frame.shell", "inputs.candles", "inputs.ticker",
 )  # fmt: skip
 

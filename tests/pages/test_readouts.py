@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from kronos.forecast import SamplingParameters
 from pages.ui.fan import readouts
+from pages.ui.frame.text import age_text, origin_query
 
 
 @given(st.floats(0, 1), st.integers(1, 10_000))
@@ -79,14 +80,14 @@ def test_no_outcome_without_real_bars(simulate):
 )
 def test_age(age, text):
     now = pd.Timestamp("2026-11-20", tz="UTC")
-    assert readouts.age_text(now - pd.Timedelta(age), now) == text
+    assert age_text(now - pd.Timedelta(age), now) == text
 
 
 def test_a_link_names_the_bar_it_starts_from_even_at_midnight():
     midnight = pd.Timestamp("2026-03-02", tz="UTC")
     day = {"origin": "2026-03-02"}
-    assert readouts.origin_query(midnight, "1d") == day
-    assert readouts.origin_query(midnight, "1h") == day | {"origin_time": "00:00"}
+    assert origin_query(midnight, "1d") == day
+    assert origin_query(midnight, "1h") == day | {"origin_time": "00:00"}
 
 
 def test_narrowing_settings_are_pointed_out(simulate):

@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 from data_sources import registry as markets
 from data_sources.yahoo.source import Yahoo
 from kronos.system import asset_path
-from pages.ui.inputs.list_bars import sample_intervals
+from pages.ui.inputs.instruments import sample_intervals
 from tests.loopback_markets import LoopbackMarkets, yahoo_session
 from tests.pages.app_driver import new_session, press, run_until, words
 

@@ -16,7 +16,7 @@ from kronos.errors import Busy, InvalidRequest, RateLimited, SourceBlocked, Sour
 from kronos.forecasters.base import Pending
 from kronos.serving.service import LocalService
 from kronos.system import asset_path
-from pages.ui.inputs import list_bars as watchlist_fetch
+from pages.ui.inputs import instruments as watchlist_fetch
 from pages.ui.inputs.instruments import Entry
 from pages.ui.jobs.registry import RUNS_WAITING, RunRegistry
 from pages.ui.watchlist.request import WatchRequest

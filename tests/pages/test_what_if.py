@@ -11,8 +11,8 @@ import pytest
 from data_sources.samples import load_sample
 from kronos.events import CHANNELS, Surprise, event_inputs, load_events
 from kronos.forecast import Forecast, SamplingParameters
-from pages.ui.what_if.change import change_table, change_text, changes
-from pages.ui.what_if.scenario import (
+from pages.ui.what_if.text import change_table, change_text, changes
+from pages.ui.what_if.work import (
     Edits,
     first_changed,
     kinds_to_add,

@@ -25,7 +25,7 @@ from pages.ui.inputs.instruments import (
     source_titles,
 )
 from pages.ui.inputs.model_choices import Choice, choices
-from pages.ui.inputs.request import MAX_HORIZON, MAX_PATHS
+from pages.ui.jobs.settings import MAX_HORIZON, MAX_PATHS
 
 SAMPLE_INTERVAL = "1d"
 SAMPLES_FROM = dt.date(2012, 6, 1)

@@ -9,17 +9,16 @@ import plotly.graph_objects as go
 from kronos.portfolio.backtest import BENCHMARK, STRATEGY, Backtest
 from kronos.portfolio.measures import drawdown
 from kronos.portfolio.signals import MOMENTUM
-from pages.ui.chart import colours as colour
-from pages.ui.chart.style import FONT_SIZE, page_layout
+from pages.ui.chart import style
 
 __all__ = ["TITLES", "equity_description", "equity_figure"]
 
 TITLES = {STRATEGY: "Strategy", BENCHMARK: "Equal weight", MOMENTUM: "Momentum"}
 """Names of the books to show."""
 _LINES: dict[str, dict[str, Any]] = {
-    STRATEGY: {"color": colour.MEDIAN, "width": 2.4, "dash": "solid"},
-    BENCHMARK: {"color": colour.NEUTRAL, "width": 2, "dash": "dash"},
-    MOMENTUM: {"color": colour.ACTUAL, "width": 1.8, "dash": "dot"},
+    STRATEGY: {"color": style.MEDIAN, "width": 2.4, "dash": "solid"},
+    BENCHMARK: {"color": style.NEUTRAL, "width": 2, "dash": "dash"},
+    MOMENTUM: {"color": style.ACTUAL, "width": 1.8, "dash": "dot"},
 }
 HEIGHT = 470
 
@@ -45,11 +44,11 @@ def equity_figure(result: Backtest, *, compact: bool = False) -> go.Figure:
             x=times, y=100 * drawdown(equity), mode="lines", name=title, yaxis="y2",
             line=line | {"width": 1.4}, legendgroup=name, showlegend=False,
             fill="tozeroy" if name == STRATEGY else None,
-            fillcolor=colour.faded(colour.FAN, 0.18),
+            fillcolor=style.faded(style.FAN, 0.18),
             hovertemplate=f"%{{y:.1f}}%<extra>{title}</extra>",
         )  # fmt: skip
     figure.update_layout(
-        **page_layout(font_size=12 if compact else FONT_SIZE), height=HEIGHT, showlegend=True,
+        **style.page_layout(compact=compact), height=HEIGHT, showlegend=True,
         margin={"l": 52, "r": 12, "t": 34, "b": 30},
         legend={"orientation": "h", "y": 1.01, "yanchor": "bottom", "x": 0.0},
         xaxis={"type": "date", "anchor": "y2", "nticks": 4 if compact else 8, "zeroline": False},

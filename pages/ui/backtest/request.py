@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from kronos.errors import InvalidRequest
 from kronos.portfolio.plan import Plan
 from pages.ui.inputs.instruments import MAX_SYMBOLS, Entry
-from pages.ui.inputs.request import require_size
+from pages.ui.jobs.settings import require_size
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from kronos.serving.jobs import JobControl
 from kronos.serving.service import service
 from kronos.system import user_cache
 from pages.ui.backtest.request import BacktestRequest
-from pages.ui.inputs.list_bars import Fetching, OpenSource, uploaded_bars
+from pages.ui.inputs.instruments import Fetching, OpenSource, uploaded_bars
 from pages.ui.jobs.registry import Run, RunRegistry
 
 FETCHING, FORECASTING = "Fetching bars", "Forecasting"

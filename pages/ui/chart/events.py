@@ -10,7 +10,7 @@ import pandas as pd
 
 from kronos.calendars.spans import bar_spans
 from kronos.events import Event, event_bars
-from pages.ui.chart import colours as colour
+from pages.ui.chart import style
 from pages.ui.chart.scene import Scene
 from pages.ui.chart.sheet import Sheet
 
@@ -32,11 +32,11 @@ class _Look:
 
 
 _LOOKS = {
-    "macro": _Look("Macro release", "square", colour.MACRO),
-    "earnings": _Look("Earnings", "diamond", colour.EARNINGS),
-    "news": _Look("News", "circle", colour.NEWS),
-    "split": _Look("Split", "triangle-up", colour.NEUTRAL),
-    "gap": _Look("Gap", "x", colour.DOWN),
+    "macro": _Look("Macro release", "square", style.MACRO),
+    "earnings": _Look("Earnings", "diamond", style.EARNINGS),
+    "news": _Look("News", "circle", style.NEWS),
+    "split": _Look("Split", "triangle-up", style.NEUTRAL),
+    "gap": _Look("Gap", "x", style.DOWN),
 }
 
 

@@ -14,13 +14,11 @@ import plotly.graph_objects as go
 from kronos.candles import Candles
 from kronos.events import Event
 from kronos.forecast import Forecast
-from pages.ui.chart import colours as colour
-from pages.ui.chart import layers
-from pages.ui.chart.edge import add_distribution, add_edge_labels
+from pages.ui.chart import layers, style
 from pages.ui.chart.events import add_events, events_sentence
+from pages.ui.chart.layers import add_distribution, add_edge_labels
 from pages.ui.chart.scene import Layer, Scene, View, Window, build_scene
 from pages.ui.chart.sheet import Sheet
-from pages.ui.chart.style import page_layout, time_axis
 
 __all__ = ["Layer", "Look", "View", "Window", "chart_description", "fan_figure"]
 
@@ -129,13 +127,13 @@ def _panels(scene: Scene) -> Sheet:
 
 def _set_axes(sheet: Sheet, scene: Scene, *, compact: bool) -> None:
     is_timed = ":" in scene.labels[-1]  # longer labels, fewer of them
-    time = time_axis(scene, n_ticks=3 if compact else 7 if is_timed else 10) | {
+    time = style.time_axis(scene, n_ticks=3 if compact else 7 if is_timed else 10) | {
         "showspikes": True,
         "spikemode": "across",
         "spikesnap": "cursor",
         "spikethickness": 1,
         "spikedash": "dot",
-        "spikecolor": colour.NEUTRAL,
+        "spikecolor": style.NEUTRAL,
     }
     limits = list(scene.price_range())
     prices = {
@@ -196,11 +194,11 @@ def _set_layout(
         legend={
             "orientation": "h", "x": 0, "xanchor": "left", "yref": "container",
             "y": 1 - 32 / height, "yanchor": "top",  # a second row still ends above the plot
-            "bgcolor": colour.CLEAR, "font": {"size": 11.5}, "itemsizing": "constant",
+            "bgcolor": style.CLEAR, "font": {"size": 11.5}, "itemsizing": "constant",
             "traceorder": "normal",
         },
         showlegend=scene.forecast is not None and not compact,
-        **page_layout(),
+        **style.page_layout(),
         barmode="overlay",
         bargap=0.25,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The layers of the fan chart's price and volume panels, in the order they are drawn."""
+"""The layers of the fan chart, in the order they are drawn, and the labels at its right edge."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pages.ui.chart import colours as colour
+from pages.ui.chart import style
 from pages.ui.chart.scene import Scene
 from pages.ui.chart.sheet import Sheet
 
 N_SAMPLE_PATHS = 24
-UNSEEN = {"width": 0, "color": colour.NEUTRAL}
+UNSEEN = {"width": 0, "color": style.NEUTRAL}
 """A line that only carries the hover: one element, where markers would be one a bar."""
 
 
@@ -21,16 +21,16 @@ def add_zone(sheet: Sheet, scene: Scene) -> None:
     origin, end = scene.n_history - 1, len(scene.labels) - 0.5
     sheet.shape(
         "rect", x0=origin, x1=end, y0=0, y1=1, xref="x", yref="y domain", line={"width": 0},
-        fillcolor=colour.faded(colour.FAN, 0.05), layer="below",
+        fillcolor=style.faded(style.FAN, 0.05), layer="below",
     )  # fmt: skip
     sheet.shape(
         "line", x0=origin, x1=origin, y0=0, y1=1, xref="x", yref="paper", opacity=0.8,
-        line={"color": colour.NEUTRAL, "width": 1.2, "dash": "dot"},
+        line={"color": style.NEUTRAL, "width": 1.2, "dash": "dot"},
     )  # fmt: skip
     level = float(scene.scaled(scene.last_close))
     sheet.shape(
         "line", x0=origin, x1=end, y0=level, y1=level, xref="x", yref="y", opacity=0.7,
-        line={"color": colour.NEUTRAL, "width": 1, "dash": "dash"},
+        line={"color": style.NEUTRAL, "width": 1, "dash": "dash"},
     )  # fmt: skip
     sheet.note(
         "forecast origin", size=11, x=origin, xref="x", y=1, yref="y domain",
@@ -48,10 +48,10 @@ def add_bands(sheet: Sheet, scene: Scene) -> None:
         _add_line(sheet, scene, quantiles[low], width=0, legendgroup=name, showlegend=False)
         _add_line(
             sheet, scene, quantiles[high], width=0, legendgroup=name, name=name, fill="tonexty",
-            fillcolor=colour.faded(colour.FAN, opacity),
+            fillcolor=style.faded(style.FAN, opacity),
         )  # fmt: skip
     for level in (0.10, 0.90):
-        edge = colour.faded(colour.FAN, 0.8)
+        edge = style.faded(style.FAN, 0.8)
         _add_line(sheet, scene, quantiles[level], width=1, colour=edge, showlegend=False)
 
 
@@ -68,7 +68,7 @@ def add_sample_paths(sheet: Sheet, scene: Scene) -> None:
         x=[*scene.fan_labels, None] * n_shown,
         y=_rounded(broken.ravel()),
         mode="lines",
-        line={"width": 0.8, "color": colour.faded(colour.FAN, 0.24)},
+        line={"width": 0.8, "color": style.faded(style.FAN, 0.24)},
         hoverinfo="skip",
         name=f"{n_shown} of {len(closes)} sample paths",
     )
@@ -102,7 +102,7 @@ def add_median(sheet: Sheet, scene: Scene) -> None:
     """The median, which also carries the hover of the whole fan: one box a bar."""
     quantiles = scene.quantiles()
     median = scene.scaled(quantiles[0.50])
-    _add_line(sheet, scene, median, width=2.2, colour=colour.MEDIAN, name="Median")
+    _add_line(sheet, scene, median, width=2.2, colour=style.MEDIAN, name="Median")
     price = f",.{scene.decimals}f"
     rows = [quantiles[level] for level in (0.90, 0.75, 0.50, 0.25, 0.10)]
     returns = [(row / scene.last_close - 1.0) * 100.0 for row in rows]
@@ -150,8 +150,8 @@ def add_actual(sheet: Sheet, scene: Scene) -> None:
         y=_rounded(scene.scaled(closes)),
         mode="lines+markers",
         connectgaps=True,
-        line={"width": 1.6, "color": colour.ACTUAL},
-        marker={"size": 5, "symbol": "circle-open", "color": colour.ACTUAL},
+        line={"width": 1.6, "color": style.ACTUAL},
+        marker={"size": 5, "symbol": "circle-open", "color": style.ACTUAL},
         hoverinfo="skip",
         name="Actual close",
     )
@@ -160,7 +160,7 @@ def add_actual(sheet: Sheet, scene: Scene) -> None:
 def add_volume(sheet: Sheet, scene: Scene) -> None:
     """Volume of the history in grey; over the horizon the median with p10-p90 whiskers."""
     seen: dict[str, Any] = {"showlegend": False, "hoverinfo": "skip"}
-    grey = {"color": colour.faded(colour.NEUTRAL, 0.5), "line": {"width": 0}}
+    grey = {"color": style.faded(style.NEUTRAL, 0.5), "line": {"width": 0}}
     volume = scene.history["volume"]
     sheet.trace(
         "bar",
@@ -179,7 +179,7 @@ def add_volume(sheet: Sheet, scene: Scene) -> None:
             "bar",
             x=scene.fan_labels[1:],
             y=median,
-            marker={"color": colour.faded(colour.FAN, 0.5), "line": {"width": 0}},
+            marker={"color": style.faded(style.FAN, 0.5), "line": {"width": 0}},
             error_y={
                 "type": "data",
                 "symmetric": False,
@@ -187,14 +187,14 @@ def add_volume(sheet: Sheet, scene: Scene) -> None:
                 "arrayminus": median - low,
                 "thickness": 0.8,
                 "width": 0,
-                "color": colour.faded(colour.FAN, 0.8),
+                "color": style.faded(style.FAN, 0.8),
             },
             name="Median volume",
             **seen,
             row=2,
         )
     if scene.actual is not None:
-        ring = {"size": 4, "symbol": "circle-open", "color": colour.ACTUAL}
+        ring = {"size": 4, "symbol": "circle-open", "color": style.ACTUAL}
         known = scene.actual["volume"].to_numpy(dtype=float)
         top = max(top, float(np.nanmax(known)))
         sheet.trace(
@@ -219,8 +219,8 @@ def _add_candlesticks(
         "candlestick",
         x=labels,
         **columns,
-        increasing={"line": {"color": colour.UP, "width": 1}, "fillcolor": colour.CLEAR},
-        decreasing={"line": {"color": colour.DOWN, "width": 1}, "fillcolor": colour.DOWN},
+        increasing={"line": {"color": style.UP, "width": 1}, "fillcolor": style.CLEAR},
+        decreasing={"line": {"color": style.DOWN, "width": 1}, "fillcolor": style.DOWN},
         whiskerwidth=0,
         opacity=opacity,
         showlegend=False,
@@ -256,3 +256,140 @@ def _rounded(values: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
         size = np.floor(np.log10(np.nanmax(np.abs(values)))) if values.size else 0
     return np.round(values, int(8 - size)) if np.isfinite(size) else values
+
+
+N_BINS = 26
+OUTSIDE, OUTER, INNER = 0.25, 0.50, 0.85
+
+
+def add_distribution(sheet: Sheet, scene: Scene) -> None:
+    """Closes at the horizon, shaded by band: a histogram, or a density where the axis is a log."""
+    assert scene.forecast is not None
+    closes = scene.closes()[:, -1]
+    bounds = {level: row[-1] for level, row in scene.quantiles().items()}
+    if scene.view == "log":
+        _add_density(sheet, closes[closes > 0], bounds)
+    else:
+        _add_histogram(sheet, scene, closes, bounds)
+
+
+def _add_histogram(
+    sheet: Sheet, scene: Scene, closes: np.ndarray, bounds: dict[float, float]
+) -> None:
+    counts, edges = np.histogram(closes, bins=N_BINS)
+    middles = (edges[1:] + edges[:-1]) / 2
+    is_outer = (middles >= bounds[0.10]) & (middles <= bounds[0.90])
+    is_inner = (middles >= bounds[0.25]) & (middles <= bounds[0.75])
+    opacity = np.where(is_inner, INNER, np.where(is_outer, OUTER, OUTSIDE))
+    texts = [
+        f"{scene.price_text(low)} to {scene.price_text(high)}<br>{count / len(closes):.0%} of paths"
+        for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
+    ]
+    scaled = scene.scaled(edges)
+    sheet.trace(
+        "bar",
+        x=counts,
+        y=(scaled[1:] + scaled[:-1]) / 2,
+        width=np.diff(scaled) * 0.92,
+        orientation="h",
+        marker={
+            "color": [style.faded(style.FAN, float(value)) for value in opacity],
+            "line": {"width": 0},
+        },
+        text=texts,
+        textposition="none",
+        hovertemplate="%{text}<extra></extra>",
+        showlegend=False,
+        name="Closes at the horizon",
+        column=2,
+    )
+
+
+def _add_density(sheet: Sheet, closes: np.ndarray, bounds: dict[float, float]) -> None:
+    logs = np.log(closes)
+    grid = np.linspace(logs.min(), logs.max(), 120)
+    # Silverman's width; a fan of equal paths still needs a visible one.
+    width = max(1.06 * logs.std() * len(logs) ** -0.2, 1e-6)
+    density = np.exp(-0.5 * ((grid[:, None] - logs) / width) ** 2).sum(axis=1)
+    for low, high, opacity in (
+        (closes.min(), closes.max(), OUTSIDE),
+        (bounds[0.10], bounds[0.90], OUTER - 0.15),
+        (bounds[0.25], bounds[0.75], INNER - 0.35),
+    ):
+        inside = (grid >= np.log(low)) & (grid <= np.log(high))
+        if inside.sum() < 2:
+            continue
+        prices = np.exp(grid[inside])
+        sheet.trace(
+            "scatter",
+            x=np.concatenate([[0], density[inside], [0]]),
+            y=np.concatenate([prices[:1], prices, prices[-1:]]),
+            mode="lines",
+            line={"width": 0},
+            fill="toself",
+            fillcolor=style.faded(style.FAN, opacity),
+            hoverinfo="skip",
+            showlegend=False,
+            name="Closes at the horizon",
+            column=2,
+        )
+
+
+def add_edge_labels(sheet: Sheet, scene: Scene, *, panel_pixels: float, compact: bool) -> None:
+    """p90, p50, p10 and the last close beside the panel, moved apart where they would touch."""
+    bounds = {level: float(row[-1]) for level, row in scene.quantiles().items()}
+    entries = [("p90", bounds[0.90]), ("p50", bounds[0.50]), ("p10", bounds[0.10])]
+    if not compact:
+        entries.append(("last", scene.last_close))
+    bottom, top = scene.price_range()
+    pixels = np.array(
+        [(scene.on_axis(price) - bottom) / (top - bottom) * panel_pixels for _, price in entries]
+    )
+    gap = 36.0 if compact else 26.0
+    shifts = spread(pixels, gap=gap, limit=panel_pixels) - pixels
+    for (name, price), shift in zip(entries, shifts, strict=True):
+        pill = {"p50": style.PILL, "last": style.faded(style.NEUTRAL, 0.28)}.get(name)
+        sheet.note(
+            _label(scene, name, price, compact=compact),
+            x=1, xref="paper", xanchor="left", xshift=3 if compact else 6,
+            y=scene.on_axis(price), yref="y", yshift=float(shift),
+            align="left", borderpad=3, bgcolor=pill or style.CLEAR,
+            font={"size": 10.5 if compact else 12}
+            | ({"color": style.PILL_TEXT} if name == "p50" else {}),
+        )  # fmt: skip
+
+
+def _label(scene: Scene, name: str, price: float, *, compact: bool) -> str:
+    value = scene.price_text(price)
+    if name == "last":
+        return f"last  {value}"
+    if compact:
+        text = f"{name}<br>{scene.percent_text(price, 1)}"
+    elif scene.view == "percent":
+        text = f"{name}  {scene.percent_text(price)}"
+    else:
+        change = scene.percent_text(price, 1)
+        text = f"{name}  {value}  <span style='font-size:10.5px'>{change}</span>"
+    return f"<b>{text}</b>" if name == "p50" else text
+
+
+def spread(positions: np.ndarray, *, gap: float, limit: float) -> np.ndarray:
+    """Positions at least `gap` apart within [0, limit], in the same order, moved little.
+
+    Least squares: without the gaps it is a monotone regression, where neighbours that would
+    pass each other share the mean of their group.
+    """
+    order = np.argsort(positions, kind="stable")
+    steps = gap * np.arange(len(positions))
+    groups: list[tuple[float, int]] = []  # mean and number of members
+    for wanted in positions[order] - steps:
+        mean, count = float(wanted), 1
+        while groups and groups[-1][0] > mean:
+            other, n_others = groups.pop()
+            mean = (mean * count + other * n_others) / (count + n_others)
+            count += n_others
+        groups.append((mean, count))
+    level = np.repeat([mean for mean, _ in groups], [count for _, count in groups])
+    placed = np.empty(len(positions))
+    placed[order] = np.clip(level, 0.0, max(0.0, limit - steps[-1])) + steps
+    return placed

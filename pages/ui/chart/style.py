@@ -1,26 +1,47 @@
-"""What all charts have in common: they stand on the page's ground and are moved by dragging."""
+"""Colours and layout that all charts share.
+
+The colours read on white and on near-black, so that a theme switch needs no new figure. Shape and
+dash always carry the meaning too.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pages.ui.chart import colours as colour
 from pages.ui.chart.scene import Scene
 
+UP = "#12A08C"
+DOWN = "#DE6A3A"
+FAN = "#4A86F0"
+MEDIAN = "#3F7DF2"
+NEUTRAL = "#7C8AA0"
+PILL = "#2C63CF"
+PILL_TEXT = "#FFFFFF"
+ACTUAL = "#C98A12"
+MACRO = "#A468D6"
+EARNINGS = "#C98A12"
+NEWS = "#0FA39A"
+CLEAR = "rgba(0,0,0,0)"
 FONT = "Inter, Source Sans, system-ui, -apple-system, Segoe UI, sans-serif"
 FONT_SIZE = 12.5
 
 
-def page_layout(*, font_size: float = FONT_SIZE) -> dict[str, Any]:
+def faded(colour: str, opacity: float) -> str:
+    """A hex colour as rgba() with the given opacity."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity:g})"
+
+
+def page_layout(*, compact: bool = False) -> dict[str, Any]:
     """Layout without grounds and text colours of its own, so that it follows the page's theme."""
     return {
-        "font": {"family": FONT, "size": font_size},
-        "paper_bgcolor": colour.CLEAR,
-        "plot_bgcolor": colour.CLEAR,
+        "font": {"family": FONT, "size": 12 if compact else FONT_SIZE},
+        "paper_bgcolor": CLEAR,
+        "plot_bgcolor": CLEAR,
         "modebar": {
-            "bgcolor": colour.CLEAR,
-            "color": colour.NEUTRAL,
-            "activecolor": colour.FAN,
+            "bgcolor": CLEAR,
+            "color": NEUTRAL,
+            "activecolor": FAN,
         },
         "hovermode": "x",
         "hoverdistance": 12,

@@ -11,9 +11,9 @@ from kronos.candles import Candles
 from kronos.forecast import Forecast
 from pages.ui.chart.figure import Layer, Look, View, Window, chart_description, fan_figure
 from pages.ui.chart.scene import MAX_WINDOW, bars_in_window, n_known
-from pages.ui.frame.viewport import is_narrow
+from pages.ui.frame.shell import is_narrow
 from pages.ui.inputs.candles import ChosenCandles
-from pages.ui.inputs.market_events import events_of
+from pages.ui.inputs.events import events_of
 
 WINDOW_LABELS: dict[Window, str] = {"auto": "Near", "all": "All"}
 LAYER_LABELS: dict[Layer, str] = {"bands": "Bands", "paths": "Paths", "events": "Events"}

@@ -11,9 +11,9 @@ from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
 from pages.ui.inputs import controls
 from pages.ui.inputs.candles import ChosenCandles
-from pages.ui.inputs.market_events import events_for
+from pages.ui.inputs.events import events_for
 from pages.ui.inputs.model_choices import Choice, choices
-from pages.ui.inputs.request import ForecastSettings
+from pages.ui.jobs.settings import ForecastSettings
 
 FIRST = (BUNDLED, "ewma", "garch", "fhs")
 """What the places hold before anything is chosen: the model, and what it has to beat."""

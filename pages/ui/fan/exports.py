@@ -1,14 +1,15 @@
-"""What the page offers to take away: names of files, the chart as HTML, the forecast as Python."""
+"""Downloads of a forecast: file names, the chart as HTML, the forecast as Python."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from kronos.candles import Candles
+from kronos.events import Event, events_csv
 from kronos.forecast import Forecast
 from pages.ui.chart.figure import Look, fan_figure
-from pages.ui.fan.event_code import channels_code
-from pages.ui.frame.disclaimer import DISCLAIMER
+from pages.ui.frame.text import DISCLAIMER
 
 _ENSEMBLE_IMPORT = "from kronos.ensemble import load_ensemble, market_of\n"
 _CALIBRATION_IMPORT = "from kronos.calibration import calibrate, load_state\n"
@@ -73,7 +74,7 @@ def python_snippet(
     """
     sampling = forecast.parameters
     origin = forecast.origin.tz_convert("UTC").isoformat()
-    is_told = forecast.events_hash is not None
+    has_events = forecast.events_hash is not None
     hash_check = f"""\
 if forecast.events_hash != "{forecast.events_hash}":
     print("These are not the events that the page told.")
@@ -85,10 +86,10 @@ import kronos
 {"" if forecast.calibration_hash is None else _CALIBRATION_IMPORT}\
 {"" if forecast.weights is None else _ENSEMBLE_IMPORT}\
 {candles_code}
-{events + chr(10) if is_told else ""}\
+{events + chr(10) if has_events else ""}\
 known = candles.at_origin(pd.Timestamp("{origin}")).history
 future = known.future({forecast.horizon})
-{channels_code(currency) if is_told else ""}\
+{channels_code(currency) if has_events else ""}\
 forecast = {_loading(forecast)}.forecast(
     known.frame,
     x_timestamp=known.local_index,
@@ -99,12 +100,12 @@ forecast = {_loading(forecast)}.forecast(
     sample_count={sampling.sample_count},
     seed={sampling.seed},
     lookback={forecast.n_context},
-{"    events=channels," + chr(10) if is_told else ""}\
+{"    events=channels," + chr(10) if has_events else ""}\
 {"" if forecast.weights is None else "    market=market_of(known)," + chr(10)}\
 )
 if forecast.context_hash != "{forecast.context_hash}":
     print("These are not the bars that the page read.")
-{hash_check if is_told else ""}\
+{hash_check if has_events else ""}\
 {_calibration_code(forecast)}\
 print(forecast.to_frame().to_string())
 """
@@ -123,3 +124,53 @@ forecast = calibrate(forecast, known, load_state())
 if forecast.calibration_hash != "{forecast.calibration_hash}":
     print("This machine's calibration is not the one that the page used.")
 """
+
+
+def events_code(file_name: str, added: Sequence[Event]) -> str:
+    """The events of a session as `events`.
+
+    Args:
+        file_name: The user's file, which lies where he has it; "" without one.
+        added: Events that were added by hand.
+    """
+    if not file_name and not added:
+        return "from kronos.events import event_channels, load_events, regions_of\n\n" + (
+            "events = load_events()"
+        )
+    names = ["EventTable", "event_channels", "load_events", "merge_events", "read_events"]
+    head = f"from kronos.events import {', '.join([*names, 'regions_of'])}\n"
+    own = []
+    if file_name:
+        head = f"from pathlib import Path\n\n{head}"
+        own.append(f"*read_events(Path({file_name!r}).read_bytes(), {file_name!r})")
+    if added:
+        head += f"\nadded = {_quoted(events_csv(added))}"
+        own.append('*read_events(added.encode(), "added by hand")')
+    return (
+        f"{head}\n"
+        f"own = ({', '.join(own)},)\n"
+        'tables = [EventTable("stored", load_events()), EventTable("own", own)]\n'
+        "events = merge_events(tables)"
+    )
+
+
+def channels_code(currency: str) -> str:
+    """The channels of `events` over the bars `known` and `future`, as `channels`."""
+    return f"""\
+channels = event_channels(
+    known.frame.index.append(future),
+    interval=known.interval,
+    calendar=known.calendar,
+    zone=known.zone,
+    n_context=len(known),
+    events=events,
+    symbol=known.symbol,
+    regions=regions_of(known.calendar, known.symbol, {currency!r}),
+)
+"""
+
+
+def _quoted(text: str) -> str:
+    """A string literal of several lines, one a row."""
+    lines = "".join(f"    {line + chr(10)!r}\n" for line in text.splitlines())
+    return f"(\n{lines})"

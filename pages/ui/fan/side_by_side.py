@@ -13,9 +13,9 @@ from pages.ui.chart.panels import LETTERS
 from pages.ui.frame.messages import error_text, plain, show_error
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.model_choices import choice_of
-from pages.ui.inputs.request import ForecastSettings
 from pages.ui.jobs.forecast_runs import ForecastRun, ForecastRuns, is_pending
 from pages.ui.jobs.progress import POLL_SECONDS, progress_share, progress_text
+from pages.ui.jobs.settings import ForecastSettings
 
 RUN_PIXELS = 260
 

@@ -1,20 +1,17 @@
-"""The application's part of the web server: what it does beside running the pages.
+"""The application's part of the web server: the HTML of its pages, and work at its start and end.
 
-A page's address gets Streamlit's own HTML, told where the server is. And once the server answers,
-the forecast that a first visitor sees is prepared: the kept one, or else one that the engine
-computes.
+The address of a page returns Streamlit's own HTML, with the address of the server added.
 """
 
 from __future__ import annotations
 
 import contextlib
 import http.client
-import logging
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, closing
 from functools import cache
 from pathlib import Path
 
@@ -23,24 +20,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from streamlit import config, file_util
 from streamlit.starlette import App
 
-from kronos.errors import KronosError
-from kronos.serving.torch_setup import prepare_torch
 from pages.ui.frame.shell import ADDRESSES
-from pages.ui.jobs.startup_cache import is_filled
 
 SERVER_PATIENCE = 5.0
-"""Seconds after which a server that answers elsewhere, by TLS say, is taken to be up."""
+"""Seconds after which a server counts as up although it does not answer here, as with TLS."""
 _HEAD = "<head>"
 # Streamlit's script looks for its server below the address it was opened at, and only then beside
 # it: two requests that fail, at every visit of a page by its address.
 _SERVER_IS_BESIDE_THE_PAGE = (
     '<script>window.__streamlit = {BACKEND_BASE_URL: new URL(".", location.href).href}</script>'
 )
-logger = logging.getLogger(__name__)
 
 
 class PageAddresses:
-    """Answers what asks for a page by its address, and leaves everything else to Streamlit."""
+    """Answers requests for a page by its address; all others go to Streamlit."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -57,26 +50,34 @@ class PageAddresses:
         await self._app(scope, receive, send)
 
 
-@contextlib.asynccontextmanager
-async def opening(_: App) -> AsyncIterator[None]:
-    """Prepare the opening forecast while the server runs; see that it ends in order."""
-    threading.Thread(target=_prepare, name="opening", daemon=True).start()
-    yield
-    _end_in_order()
+def lifespan(prepare: Callable[[], None]) -> Callable[[App], AbstractAsyncContextManager[None]]:
+    """The lifespan of the server: run `prepare` in a thread once the server answers."""
+
+    def start() -> None:
+        _await_server()
+        prepare()
+
+    @contextlib.asynccontextmanager
+    async def run(_: App) -> AsyncIterator[None]:
+        threading.Thread(target=start, name="opening", daemon=True).start()
+        yield
+        _end_in_order()
+
+    return run
 
 
 def _end_in_order() -> None:
-    """Lets the process do, once the server has stopped, what is to be done at its end.
+    """Let the process run its exit handlers once the server has stopped.
 
-    Else uvicorn raises the signal that stopped it once more when it is done, and the process dies
-    of it at once: no training would be asked to save.
+    Otherwise uvicorn raises the signal that stopped it a second time, the process dies at once,
+    and a training run does not save.
     """
     server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
     getattr(server, "_captured_signals", []).clear()
 
 
 def _prefix() -> str:
-    """The path that the application is served below, such as /fan; empty for none."""
+    """The base path of the application, such as /fan; empty for none."""
     base = config.get_option("server.baseUrlPath").strip("/")
     return f"/{base}" if base else ""
 
@@ -87,26 +88,8 @@ def _page() -> str:
     return page.replace(_HEAD, _HEAD + _SERVER_IS_BESIDE_THE_PAGE, 1)
 
 
-def _prepare() -> None:
-    _await_server()
-    # Only now, for imports would hold the server up. torch's take the longest: they begin first,
-    # but not where the forecast is at hand and they would only be in the first visitor's way.
-    if not is_filled():
-        threading.Thread(target=prepare_torch, name="torch", daemon=True).start()
-    from pages.ui.jobs.opening import serve_opening
-
-    try:
-        serve_opening()
-    except KronosError as error:
-        # The page will say the same to whoever asks for this forecast.
-        logger.warning("The opening forecast could not be prepared: %s", error)
-    from pages.ui.jobs.scoring import scorer
-
-    scorer()
-
-
 def _await_server() -> None:
-    """Until the server says that it is healthy, or is not to be reached this way."""
+    """Wait until the server reports that it is healthy, or `SERVER_PATIENCE` is over."""
     host = config.get_option("server.address") or "localhost"
     port = config.get_option("server.port")
     end = time.monotonic() + SERVER_PATIENCE

@@ -1,4 +1,4 @@
-"""The frame around every page: its configuration, navigation and style."""
+"""The frame around every page: configuration, navigation, style and the width of the screen."""
 
 from __future__ import annotations
 
@@ -87,3 +87,26 @@ def require_shell() -> None:
     if not st.session_state.get(_FLAG):
         build_shell()
         st.rerun()
+
+
+_SCRIPT = """
+export default function ({ setStateValue, data }) {
+  const query = window.matchMedia("(max-width: 640px)");
+  const tell = () => { if (query.matches !== data.narrow) setStateValue("narrow", query.matches); };
+  tell();
+  query.addEventListener("change", tell);
+  return () => query.removeEventListener("change", tell);
+}
+"""
+
+_watch_width = st.components.v2.component("viewport_width", js=_SCRIPT)
+
+
+def is_narrow() -> bool:
+    """True once the browser has said that it is at most 640 pixels wide.
+
+    A wide browser says nothing, so that its first run is its only one.
+    """
+    known = bool(st.session_state.get("viewport", {}).get("narrow", False))
+    answer = _watch_width(key="viewport", data={"narrow": known}, on_narrow_change=lambda: None)
+    return bool(answer.get("narrow", False))

@@ -1,4 +1,4 @@
-"""Choosing the candles: a ticker of a live market, a bundled sample, or a file of one's own."""
+"""The candles of a page: a ticker of a live market, a bundled sample, or an uploaded file."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from kronos.calendars import calendar_title
 from kronos.candles import Candles
 from kronos.errors import Busy, InvalidCandles
 from kronos.serving.jobs import JobStatus
-from pages.ui.fan.candle_code import fetch_code, sample_code, upload_code
-from pages.ui.fan.readouts import moment_text
 from pages.ui.frame.links import forget_link
 from pages.ui.frame.messages import plain, show_error
-from pages.ui.inputs.request import data_id
+from pages.ui.frame.text import moment_text
+from pages.ui.inputs.fetching import Wanted
 from pages.ui.inputs.ticker import (
     LATEST,
     TICKER,
@@ -30,6 +29,7 @@ from pages.ui.inputs.ticker import (
     show_fetching,
 )
 from pages.ui.jobs import caches
+from pages.ui.jobs.settings import data_id
 
 UPLOAD = "My own CSV file"
 NO_SYMBOL = "no symbol"
@@ -78,6 +78,18 @@ class ChosenCandles:
     @property
     def is_sample(self) -> bool:
         return self.report is None and self.bars is None and not self.is_handed
+
+    @property
+    def source_name(self) -> str:
+        """Name of the source that has later bars; empty for an uploaded file."""
+        if self.bars is not None:
+            return self.bars.instrument.source
+        return "samples" if self.is_sample else ""
+
+    @property
+    def currency(self) -> str:
+        """Currency of the prices; empty where the source does not say."""
+        return "" if self.bars is None else self.bars.instrument.currency
 
 
 def choose_candles() -> ChosenCandles | None:
@@ -278,3 +290,38 @@ def show_reading(source: ChosenCandles) -> None:
             f"({plain(candles.zone)})."
         )
         st.markdown("\n".join(f"- {plain(line)}" for line in lines if line))
+
+
+def sample_code(key: str) -> str:
+    """A bundled sample."""
+    return f"""\
+from data_sources.samples import load_sample
+
+candles = load_sample({key!r})"""
+
+
+def fetch_code(wanted: Wanted, candles: Candles) -> str:
+    """Bars of a live market, by their first and last time."""
+    first, last = candles.frame.index[0], candles.frame.index[-1]
+    return f"""\
+from data_sources.registry import open_source
+
+candles = open_source({wanted.source!r}).fetch(
+    {wanted.symbol!r},
+    interval={wanted.interval!r},
+    adjusted={wanted.adjusted},
+    start=pd.Timestamp({first.isoformat()!r}),
+    end=pd.Timestamp({last.isoformat()!r}),
+).candles"""
+
+
+def upload_code(name: str, choices: CsvChoices) -> str:
+    """A file of the user's own, which lies where he has it."""
+    return f"""\
+from pathlib import Path
+
+from data_sources.csv.reader import CsvChoices, read_csv
+
+name = {name!r}
+choices = CsvChoices(clock={choices.clock!r}, day_first={choices.day_first!r})
+candles = read_csv(Path(name).read_bytes(), name, choices=choices).candles"""

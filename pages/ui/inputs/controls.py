@@ -13,10 +13,10 @@ from kronos.forecast import SamplingParameters
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
 from pages.ui.inputs.candles import ChosenCandles
-from pages.ui.inputs.market_events import currency_of, events_for
+from pages.ui.inputs.events import choose_own_events, events_for
 from pages.ui.inputs.model_choices import ensemble_entry, ensemble_remark, model_state
-from pages.ui.inputs.own_events import choose_own_events
-from pages.ui.inputs.request import (
+from pages.ui.jobs import caches
+from pages.ui.jobs.settings import (
     DEFAULT_HORIZON,
     DEFAULT_PATHS,
     MAX_HORIZON,
@@ -24,7 +24,6 @@ from pages.ui.inputs.request import (
     MIN_CONTEXT,
     ForecastSettings,
 )
-from pages.ui.jobs import caches
 
 LARGEST_SEED = 2**31 - 1
 EARLIEST_ORIGIN = dt.date(1970, 1, 1)
@@ -44,7 +43,7 @@ def choose_request(source: ChosenCandles) -> ForecastSettings:
     with st.expander("Sampling", icon=":material/tune:"):
         lookback = _choose_lookback(model)
         sampling = _choose_sampling(paths)
-    choose_own_events(source.candles, currency=currency_of(source))
+    choose_own_events(source.candles, currency=source.currency)
     return ForecastSettings(
         data_id=source.data_id,
         model=model.name,

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from kronos.errors import InvalidRequest
 from kronos.forecasters import baselines
 from kronos.models import ENSEMBLE, Entry
-from pages.ui.inputs.request import ForecastSettings
 from pages.ui.jobs import caches
+from pages.ui.jobs.settings import ForecastSettings
 
 _MAX_LOOKBACK = 1000
 """Most bars that a member of the ensemble reads."""

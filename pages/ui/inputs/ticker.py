@@ -1,4 +1,4 @@
-"""Choosing a ticker of a live market, and the candles that come of it."""
+"""The ticker of a live market, and its candles."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from kronos.serving.jobs import JobStatus
 from pages.ui.frame.messages import plain, show_error
 from pages.ui.inputs import fetching
 from pages.ui.inputs.fetching import Wanted
-from pages.ui.inputs.request import MIN_CONTEXT
-from pages.ui.inputs.symbol_list import known_instruments
 from pages.ui.jobs import queues
 from pages.ui.jobs.session import owner
+from pages.ui.jobs.settings import MIN_CONTEXT
 
 TICKER = "Ticker"
 """The choice of data that stands for live markets."""
@@ -222,3 +221,26 @@ def _option(instrument: Instrument) -> str:
 def _is_before(day: dt.date, bars: Bars) -> bool:
     clock = bars.candles.local_index
     return day < clock[min(MIN_CONTEXT, len(clock)) - 1].date()
+
+
+def known_instruments(source: str) -> list[Instrument]:
+    """What a source has, as far as it is known by now; a line on the page says where it is not."""
+    try:
+        status = fetching.instruments(source)
+    except Busy:
+        return []
+    if status.state == "done":
+        return status.result
+    if status.is_final:
+        st.caption("The list of symbols could not be had: type the symbol.")
+    else:
+        _await_symbols(source)
+    return []
+
+
+@st.fragment(run_every=fetching.POLL_SECONDS)
+def _await_symbols(source: str) -> None:
+    status = queues.fetches().status(fetching.symbols_key(source), owner=owner())
+    if status is None or status.is_final:
+        st.rerun()
+    st.caption(":material/hourglass_top: Loading the list of symbols …")

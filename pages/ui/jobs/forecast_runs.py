@@ -17,9 +17,9 @@ from kronos.errors import Busy, KronosError
 from kronos.forecast import Forecast
 from kronos.request import ForecastRequest
 from kronos.serving.jobs import JobStatus
-from pages.ui.inputs.request import ForecastSettings
 from pages.ui.jobs import caches, queues, session
 from pages.ui.jobs.session_runs import SessionRuns
+from pages.ui.jobs.settings import ForecastSettings
 from pages.ui.jobs.work import download_work, work_key
 
 Phase = Literal["missing", "download", "forecast"]

@@ -17,7 +17,7 @@ from kronos.models.facts import reads_events
 from kronos.serving.jobs import Priority
 from kronos.serving.requests import WarmUpRequest
 from kronos.serving.service import LocalService, service
-from pages.ui.inputs.request import DEFAULT_HORIZON, DEFAULT_PATHS, ForecastSettings, data_id
+from pages.ui.jobs.settings import DEFAULT_HORIZON, DEFAULT_PATHS, ForecastSettings, data_id
 from pages.ui.jobs.startup_cache import offer_cached, put
 
 WARM_UP_AFTER = 20.0

@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from pages.ui.frame.disclaimer import DISCLAIMER
 from pages.ui.frame.links import forget_losses
+from pages.ui.frame.text import DISCLAIMER
 
 
 def run_button(key: str, *, disabled: bool = False) -> bool:

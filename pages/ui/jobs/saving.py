@@ -15,7 +15,6 @@ from kronos.errors import InvalidRequest, StoreError
 from kronos.forecast import Forecast
 from kronos.store.switch import OFF, VARIABLE, is_off
 from pages.ui.frame.messages import plain
-from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.jobs.session import was_pressed
 
 ROOM = 256
@@ -99,22 +98,22 @@ def save_forecast(forecast: Forecast, candles: Candles, source: str) -> None:
         save_queue().put(Unsaved(forecast, candles, source))
 
 
-def save_shown(source: ChosenCandles, shown: Mapping[str, Forecast]) -> None:
+def save_shown(candles: Candles, source: str, shown: Mapping[str, Forecast]) -> None:
     """Save the forecasts on the page for which the user pressed Run; say what becomes of them.
 
     Args:
-        source: The candles on the page.
+        candles: The candles on the page.
+        source: Name of the source that has their later bars; empty for an uploaded file.
         shown: The forecasts on the page, by the keys of their requests. A forecast that started
             without a press of Run is not saved.
     """
-    name = source_name(source)
     requested = {key: forecast for key, forecast in shown.items() if was_pressed(key)}
     if not requested:
         return
     if is_off():
         _say(f"Forecasts are not kept: {VARIABLE} is {OFF}.")
         return
-    if not name:
+    if not source:
         _say(
             "Forecasts of a file of your own stay in this session. They are not kept, as everybody "
             "who uses this server sees its record."
@@ -123,20 +122,13 @@ def save_shown(source: ChosenCandles, shown: Mapping[str, Forecast]) -> None:
     saved: set[str] = st.session_state.setdefault("kept forecasts", set())
     for key in requested.keys() - saved:
         saved.add(key)
-        save_forecast(requested[key], source.candles, name)
+        save_forecast(requested[key], candles, source)
     problem = save_queue().problem
     if not problem:
         _say("Kept in this server's record, to be scored when its bars have come.")
     elif st.session_state.get("keeping problem") != problem:
         st.session_state["keeping problem"] = problem
         st.warning(f"Forecasts are not kept: {plain(problem)}", icon=":material/bookmark_remove:")
-
-
-def source_name(source: ChosenCandles) -> str:
-    """Name of the source that has later bars; empty for bars of the user's own."""
-    if source.bars is not None:
-        return source.bars.instrument.source
-    return "samples" if source.is_sample else ""
 
 
 def _say(text: str) -> None:

@@ -8,8 +8,7 @@ import plotly.graph_objects as go
 
 from kronos.candles import Candles
 from kronos.synthetic.realism import LAGS, Realism
-from pages.ui.chart import colours as colour
-from pages.ui.chart.style import FONT_SIZE, page_layout
+from pages.ui.chart import style
 
 __all__ = ["MOST_DRAWN", "memory_figure", "series_figure"]
 
@@ -36,16 +35,16 @@ def series_figure(
             x=[last_time.isoformat(), *(t.isoformat() for t in each.local_index)],
             y=[last_close, *each.frame["close"]], mode="lines", name="synthetic",
             legendgroup="synthetic", showlegend=i == 0,
-            line={"color": colour.faded(colour.FAN, 1.0 if i == 0 else 0.45), "width": 1.6},
+            line={"color": style.faded(style.FAN, 1.0 if i == 0 else 0.45), "width": 1.6},
             hovertemplate=f"%{{y:.6g}}<extra>series {i + 1}</extra>",
         )  # fmt: skip
     figure.add_scatter(
         x=[t.isoformat() for t in known.local_index], y=known.frame["close"], mode="lines",
-        name="source", line={"color": colour.NEUTRAL, "width": 1.8, "dash": "dot"},
+        name="source", line={"color": style.NEUTRAL, "width": 1.8, "dash": "dot"},
         hovertemplate="%{y:.6g}<extra>source</extra>",
     )  # fmt: skip
     figure.update_layout(
-        **page_layout(font_size=12 if compact else FONT_SIZE), height=380, showlegend=True,
+        **style.page_layout(compact=compact), height=380, showlegend=True,
         margin={"l": 52, "r": 12, "t": 34, "b": 30},
         legend={"orientation": "h", "y": 1.01, "yanchor": "bottom", "x": 0.0},
         xaxis={"type": "date", "nticks": 4 if compact else 8, "zeroline": False},
@@ -65,12 +64,12 @@ def memory_figure(report: Realism, *, compact: bool = False) -> go.Figure:
     figure = go.Figure()
     figure.add_scatter(
         x=[*lags, *lags[::-1]], y=[*(m.high for m in memory), *(m.low for m in memory[::-1])],
-        fill="toself", mode="none", fillcolor=colour.faded(colour.NEUTRAL, 0.2),
+        fill="toself", mode="none", fillcolor=style.faded(style.NEUTRAL, 0.2),
         name="95% band of the source", hoverinfo="skip",
     )  # fmt: skip
     for name, values, shade, dash, symbol in (
-        ("source", [m.source for m in memory], colour.NEUTRAL, "dot", "circle"),
-        ("synthetic", [m.synthetic for m in memory], colour.FAN, "solid", "square"),
+        ("source", [m.source for m in memory], style.NEUTRAL, "dot", "circle"),
+        ("synthetic", [m.synthetic for m in memory], style.FAN, "solid", "square"),
     ):
         figure.add_scatter(
             x=lags, y=values, mode="lines+markers", name=name,
@@ -78,7 +77,7 @@ def memory_figure(report: Realism, *, compact: bool = False) -> go.Figure:
             hovertemplate=f"%{{y:.3f}}<extra>{name}</extra>",
         )  # fmt: skip
     figure.update_layout(
-        **page_layout(font_size=12 if compact else FONT_SIZE), height=300, showlegend=True,
+        **style.page_layout(compact=compact), height=300, showlegend=True,
         margin={"l": 52, "r": 12, "t": 34, "b": 40},
         legend={"orientation": "h", "y": 1.01, "yanchor": "bottom", "x": 0.0},
         xaxis={"title": {"text": "lag (bars)"}, "dtick": 5, "zeroline": False},

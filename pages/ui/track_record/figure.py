@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from pages.ui.chart import colours as colour
+from pages.ui.chart import style
 from pages.ui.chart.sheet import Sheet
-from pages.ui.chart.style import FONT_SIZE, page_layout
 from pages.ui.track_record.study import Rival
 
 __all__ = [
@@ -21,7 +20,7 @@ __all__ = [
 
 HEIGHT = 320
 _BAND = 0.8
-_REFERENCE = {"color": colour.NEUTRAL, "width": 1.2, "dash": "dash"}
+_REFERENCE = {"color": style.NEUTRAL, "width": 1.2, "dash": "dash"}
 
 
 def reliability_figure(table: pd.DataFrame) -> go.Figure:
@@ -33,7 +32,7 @@ def reliability_figure(table: pd.DataFrame) -> go.Figure:
     )  # fmt: skip
     sheet.trace(
         "scatter", x=table["level"], y=table["share"], mode="lines+markers", name="this model",
-        line={"color": colour.FAN, "width": 2}, marker={"size": 7, "color": colour.FAN},
+        line={"color": style.FAN, "width": 2}, marker={"size": 7, "color": style.FAN},
         hovertemplate="p%{customdata:g}: %{y:.1%} of outcomes below<extra></extra>",
         customdata=100 * table["level"],
     )  # fmt: skip
@@ -48,7 +47,7 @@ def pit_figure(shares: np.ndarray) -> go.Figure:
     sheet = _sheet("where in the fan, from its bottom to its top", "share of outcomes")
     sheet.trace(
         "bar", x=(np.arange(n) + 0.5) / n, y=shares, width=0.9 / n, name="this model",
-        marker={"color": colour.faded(colour.FAN, 0.55), "line": {"color": colour.FAN, "width": 1}},
+        marker={"color": style.faded(style.FAN, 0.55), "line": {"color": style.FAN, "width": 1}},
         customdata=[f"{i / n:.0%} to {(i + 1) / n:.0%}" for i in range(n)],
         hovertemplate="%{customdata}: %{y:.1%} of outcomes<extra></extra>",
     )  # fmt: skip
@@ -78,11 +77,11 @@ def coverage_figure(table: pd.DataFrame, *, title: str, is_time: bool = False) -
     )  # fmt: skip
     sheet.trace(
         "scatter", x=places, y=high.clip(0, 1), mode="lines", line={"width": 0}, fill="tonexty",
-        fillcolor=colour.faded(colour.FAN, 0.2), name="± 2 standard errors", hoverinfo="skip",
+        fillcolor=style.faded(style.FAN, 0.2), name="± 2 standard errors", hoverinfo="skip",
     )  # fmt: skip
     sheet.trace(
         "scatter", x=places, y=table["coverage"], mode="lines+markers", name="this model",
-        line={"color": colour.FAN, "width": 2}, marker={"size": 6, "color": colour.FAN},
+        line={"color": style.FAN, "width": 2}, marker={"size": 6, "color": style.FAN},
         customdata=table["n"],
         hovertemplate=("%{x|%B %Y}" if is_time else "%{x}")
         + ": %{y:.1%} of %{customdata:,} outcomes<extra></extra>",
@@ -107,14 +106,14 @@ def skill_figure(rivals: Sequence[Rival], *, compact: bool = False) -> go.Figure
     high = np.array([rival.skill.high for rival in rivals])
     sheet.shape(
         "line", x0=0, x1=0, y0=0, y1=1, xref="x", yref="paper", layer="below",
-        line={"color": colour.NEUTRAL, "width": 1.2, "dash": "dash"},
+        line={"color": style.NEUTRAL, "width": 1.2, "dash": "dash"},
     )  # fmt: skip
     sheet.trace(
         "scatter", x=values, y=titles, mode="markers", showlegend=False,
-        marker={"size": 10, "color": colour.FAN, "symbol": "diamond"},
+        marker={"size": 10, "color": style.FAN, "symbol": "diamond"},
         error_x={
             "type": "data", "symmetric": False, "array": np.nan_to_num(high - values),
-            "arrayminus": np.nan_to_num(values - low), "color": colour.FAN, "thickness": 1.6,
+            "arrayminus": np.nan_to_num(values - low), "color": style.FAN, "thickness": 1.6,
         },
         customdata=np.column_stack([low, high]),
         hovertemplate="%{y}: %{x:+.1%} (%{customdata[0]:+.1%} to %{customdata[1]:+.1%})"
@@ -154,16 +153,16 @@ def miss_figure(
         sheet.trace("scatter", x=labels, y=edges[0], showlegend=False, **seen)
         sheet.trace(
             "scatter", x=labels, y=edges[1], fill="tonexty", name=name,
-            fillcolor=colour.faded(colour.FAN, opacity), **seen,
+            fillcolor=style.faded(style.FAN, opacity), **seen,
         )  # fmt: skip
-    for name, values, style in (
-        ("median", quantiles[:, column[0.5]], {"color": colour.MEDIAN, "width": 2.2}),
-        ("what came", actual, {"color": colour.ACTUAL, "width": 1.8}),
+    for name, values, line in (
+        ("median", quantiles[:, column[0.5]], {"color": style.MEDIAN, "width": 2.2}),
+        ("what came", actual, {"color": style.ACTUAL, "width": 1.8}),
     ):
         sheet.trace(
-            "scatter", x=labels, y=values, name=name, line=style, connectgaps=True,
+            "scatter", x=labels, y=values, name=name, line=line, connectgaps=True,
             mode="lines+markers" if name == "what came" else "lines",
-            marker={"size": 5, "symbol": "circle-open", "color": colour.ACTUAL},
+            marker={"size": 5, "symbol": "circle-open", "color": style.ACTUAL},
             hovertemplate=f"%{{x}}: %{{y:,.6~g}}<extra>{name}</extra>",
         )  # fmt: skip
     sheet.time_axis().update(type="category", nticks=2 if compact else 5, tickangle=0)
@@ -191,7 +190,7 @@ def _sheet(x_title: str, y_title: str) -> Sheet:
     sheet.time_axis().update(grid, title={"text": x_title, "standoff": 8}, automargin=True)
     sheet.price_axis().update(grid, title={"text": y_title, "standoff": 8}, automargin=True)
     sheet.layout.update(
-        page_layout(font_size=FONT_SIZE),
+        style.page_layout(),
         height=HEIGHT,
         margin={"l": 8, "r": 12, "t": 34, "b": 8},
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},

@@ -7,7 +7,8 @@ import pandas as pd
 
 from data_sources.samples import SAMPLES, SampleBars
 from data_sources.source import Instrument
-from pages.ui.fan.readouts import Readout, bar_time, origin_query
+from pages.ui.fan.readouts import Readout
+from pages.ui.frame.text import bar_time, origin_query
 from pages.ui.inputs.ticker import ticker_link
 from pages.ui.jobs.scoring import Scored
 from pages.ui.track_record.study import Study

@@ -8,11 +8,11 @@ import streamlit as st
 
 from kronos.errors import Busy, KronosError
 from pages.ui.chart.view import show_figure
-from pages.ui.fan.readouts import bar_time
 from pages.ui.fan.results import show_number
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.links import open_page
 from pages.ui.frame.messages import error_text, plain, show_error
+from pages.ui.frame.text import bar_time
 from pages.ui.jobs.forecast_runs import FORECAST
 from pages.ui.jobs.progress import POLL_SECONDS
 from pages.ui.jobs.session import owner

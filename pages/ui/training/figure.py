@@ -9,8 +9,7 @@ from textwrap import wrap
 import pandas as pd
 import plotly.graph_objects as go
 
-from pages.ui.chart import colours as colour
-from pages.ui.chart.style import page_layout
+from pages.ui.chart import style
 from pages.ui.training.data import Series
 from pages.ui.training.text import Line, of_split, scores
 
@@ -27,8 +26,8 @@ def split_figure(series: Sequence[Series], cut_off: pd.Timestamp) -> go.Figure:
     names = ["<br>".join(map(html.escape, wrap(each.title[:40], 20))) for each in shown]
     figure = go.Figure()
     for label, shade, pattern, side in (
-        ("teaches", colour.FAN, "", 0),
-        ("chooses", colour.ACTUAL, "/", 1),
+        ("teaches", style.FAN, "", 0),
+        ("chooses", style.ACTUAL, "/", 1),
     ):
         starts, widths, where = [], [], []
         for name, each in zip(names, shown, strict=True):
@@ -41,11 +40,11 @@ def split_figure(series: Sequence[Series], cut_off: pd.Timestamp) -> go.Figure:
                 where.append(name)
         figure.add_bar(
             orientation="h", y=where, x=widths, base=starts, name=label,
-            marker={"color": colour.faded(shade, 0.85), "pattern": {"shape": pattern}},
+            marker={"color": style.faded(shade, 0.85), "pattern": {"shape": pattern}},
             hovertemplate=f"%{{y}}: {label}<extra></extra>", width=0.6,
         )  # fmt: skip
     figure.update_layout(
-        **page_layout(), barmode="overlay", height=100 + 34 * len(shown), showlegend=True,
+        **style.page_layout(), barmode="overlay", height=100 + 34 * len(shown), showlegend=True,
         margin={"l": 8, "r": 12, "t": 30, "b": 40},
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0.0},
         xaxis={"type": "date", "showgrid": True, "fixedrange": True, "nticks": 6},
@@ -61,7 +60,7 @@ def loss_figure(lines: Sequence[Line], n_steps: int) -> go.Figure:
     figure = _figure(n_steps)
     figure.add_scatter(
         x=[line["step"] for line in taught], y=[line["loss"] for line in taught],
-        mode="lines+markers", name="training loss", line={"color": colour.FAN, "width": 2},
+        mode="lines+markers", name="training loss", line={"color": style.FAN, "width": 2},
         marker={"size": 5}, hovertemplate="%{y:.4f}<extra>training loss</extra>",
     )  # fmt: skip
     return figure
@@ -74,13 +73,13 @@ def score_figure(lines: Sequence[Line], n_steps: int) -> go.Figure:
     steps, values = [line["step"] for line in found], [line["crps"] for line in found]
     figure.add_scatter(
         x=steps, y=values, mode="lines+markers", name="this run",
-        line={"color": colour.ACTUAL, "width": 2}, marker={"size": 7, "symbol": "square"},
+        line={"color": style.ACTUAL, "width": 2}, marker={"size": 7, "symbol": "square"},
         hovertemplate="%{y:.4f}<extra>this run</extra>",
     )  # fmt: skip
     if found:
         for name, value, shade, dash in (
-            ("base", values[0], colour.NEUTRAL, "dot"),
-            ("volatility cone", found[-1]["cone_crps"], colour.MACRO, "dash"),
+            ("base", values[0], style.NEUTRAL, "dot"),
+            ("volatility cone", found[-1]["cone_crps"], style.MACRO, "dash"),
         ):
             figure.add_scatter(
                 x=[0, n_steps], y=[value, value], mode="lines", name=name,
@@ -90,7 +89,7 @@ def score_figure(lines: Sequence[Line], n_steps: int) -> go.Figure:
         best = min(found, key=lambda line: float(line["crps"]))
         figure.add_scatter(
             x=[best["step"]], y=[best["crps"]], mode="markers", name="best so far",
-            marker={"size": 15, "symbol": "star", "color": colour.UP},
+            marker={"size": 15, "symbol": "star", "color": style.UP},
             hovertemplate="%{y:.4f}<extra>best so far</extra>",
         )  # fmt: skip
     return figure
@@ -99,7 +98,7 @@ def score_figure(lines: Sequence[Line], n_steps: int) -> go.Figure:
 def _figure(n_steps: int) -> go.Figure:
     figure = go.Figure()
     figure.update_layout(
-        **page_layout(), height=CURVE_HEIGHT, showlegend=True,
+        **style.page_layout(), height=CURVE_HEIGHT, showlegend=True,
         margin={"l": 8, "r": 12, "t": 40, "b": 8},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0.0},
         xaxis={

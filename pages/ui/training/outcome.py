@@ -7,10 +7,10 @@ import streamlit as st
 from kronos import models
 from kronos.errors import InvalidRequest, KronosError
 from kronos.models.adapters import adapter_path
-from pages.ui.fan.readouts import origin_query
 from pages.ui.fan.results import show_number
 from pages.ui.frame.links import open_page
 from pages.ui.frame.messages import show_error
+from pages.ui.frame.text import origin_query
 from pages.ui.inputs.candles import UPLOAD, hand_over
 from pages.ui.jobs import caches
 from pages.ui.jobs.forecast_runs import COMPARISON, FORECAST

@@ -12,6 +12,7 @@ from kronos import models
 from kronos.forecast import SamplingParameters
 from pages.ui.frame.glossary import meaning
 from pages.ui.inputs.controls import LARGEST_SEED
+from pages.ui.inputs.events import own_events_digest
 from pages.ui.inputs.instruments import (
     MAX_SYMBOLS,
     SAMPLES,
@@ -21,15 +22,13 @@ from pages.ui.inputs.instruments import (
     list_line,
     open_source,
     read_symbols,
+    sample_intervals,
     source_titles,
 )
-from pages.ui.inputs.list_bars import sample_intervals
 from pages.ui.inputs.model_choices import model_state
-from pages.ui.inputs.own_events import own_events_digest
-from pages.ui.inputs.request import DEFAULT_HORIZON, DEFAULT_PATHS, MAX_HORIZON, MAX_PATHS
-from pages.ui.inputs.symbol_list import known_instruments
-from pages.ui.inputs.ticker import OTHERS
+from pages.ui.inputs.ticker import OTHERS, known_instruments
 from pages.ui.jobs import caches
+from pages.ui.jobs.settings import DEFAULT_HORIZON, DEFAULT_PATHS, MAX_HORIZON, MAX_PATHS
 from pages.ui.watchlist.request import WatchRequest
 
 PREFERRED_INTERVAL = "1d"

@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 from kronos.export import cell_text
 from pages.ui.fan.readouts import sampling_error
-from pages.ui.frame.disclaimer import DISCLAIMER
+from pages.ui.frame.text import DISCLAIMER
 from pages.ui.watchlist.request import WatchRequest
 from pages.ui.watchlist.rows import LEVELS, Row
 from pages.ui.watchlist.run import WatchRun

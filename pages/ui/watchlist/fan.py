@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from pages.ui.chart.colours import FAN, MEDIAN, NEUTRAL, faded
+from pages.ui.chart.style import FAN, MEDIAN, NEUTRAL, faded
 from pages.ui.watchlist.rows import Summary
 
 WIDTH, HEIGHT = 150, 40

@@ -14,9 +14,9 @@ from kronos.events import Event, event_inputs
 from kronos.forecast import Forecast
 from kronos.serving.jobs import JobControl, JobStatus, Priority
 from kronos.serving.service import ForecastService
-from pages.ui.inputs.list_bars import AT_A_TIME, Fetching, OpenSource, uploaded_bars
-from pages.ui.inputs.request import ForecastSettings, data_id
+from pages.ui.inputs.instruments import AT_A_TIME, Fetching, OpenSource, uploaded_bars
 from pages.ui.jobs.registry import Run
+from pages.ui.jobs.settings import ForecastSettings, data_id
 from pages.ui.watchlist.request import WatchRequest
 from pages.ui.watchlist.rows import Row, problem_text, summarise
 

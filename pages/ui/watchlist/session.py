@@ -6,8 +6,8 @@ import streamlit as st
 
 from data_sources.registry import open_source
 from kronos.errors import Busy
+from pages.ui.inputs.events import all_events
 from pages.ui.inputs.instruments import SAMPLES
-from pages.ui.inputs.market_events import all_events
 from pages.ui.jobs import caches, queues
 from pages.ui.jobs.registry import RunRegistry
 from pages.ui.jobs.saving import save_forecast

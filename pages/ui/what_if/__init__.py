@@ -1,1 +1,1 @@
-"""The what-if page: how a fan changes with the events its model is told."""
+"""The what-if page: how a fan changes with the events that its model reads."""

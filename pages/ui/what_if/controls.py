@@ -10,17 +10,16 @@ from kronos import models
 from kronos.candles import Candles
 from kronos.events import KINDS, SURPRISES, Event, EventInputs, Surprise
 from kronos.forecast import SamplingParameters
-from pages.ui.fan.readouts import moment_text
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
+from pages.ui.frame.text import moment_text
 from pages.ui.inputs import controls
 from pages.ui.inputs.candles import ChosenCandles
-from pages.ui.inputs.market_events import currency_of, events_for
+from pages.ui.inputs.events import choose_own_events, events_for
 from pages.ui.inputs.model_choices import model_state
-from pages.ui.inputs.own_events import choose_own_events
-from pages.ui.inputs.request import ForecastSettings
 from pages.ui.jobs import caches
-from pages.ui.what_if.scenario import Ahead, Edits, kinds_to_add, supposed_event
+from pages.ui.jobs.settings import ForecastSettings
+from pages.ui.what_if.work import Ahead, Edits, kinds_to_add, supposed_event
 
 MOST_LISTED = 24
 """Scheduled events with a switch of their own; those after them stay on."""
@@ -39,7 +38,7 @@ def choose_plain(source: ChosenCandles) -> ForecastSettings:
     paths = controls.choose_paths()
     origin = controls.choose_origin(source)
     seed = controls.choose_seed()
-    choose_own_events(source.candles, currency=currency_of(source))
+    choose_own_events(source.candles, currency=source.currency)
     return ForecastSettings(
         data_id=source.data_id,
         model=model.name,
@@ -62,14 +61,14 @@ def _choose_model() -> models.Entry:
     return entries[title]
 
 
-def choose_edits(ahead: Ahead, told: EventInputs) -> Edits:
+def choose_edits(ahead: Ahead, inputs: EventInputs) -> Edits:
     """What is supposed in the place of what is known; the link carries it."""
     with st.container(border=True, key="scenario"):
         scheduled, added, outcome = st.columns(3, gap="medium")
         with scheduled:
             off = _choose_off(ahead)
         with added:
-            event = _choose_added(ahead, told)
+            event = _choose_added(ahead, inputs)
         with outcome:
             surprise = _choose_surprise()
     return Edits(off, event, surprise)
@@ -95,9 +94,9 @@ def _choose_off(ahead: Ahead) -> tuple[Event, ...]:
     return tuple(off)
 
 
-def _choose_added(ahead: Ahead, told: EventInputs) -> Event | None:
+def _choose_added(ahead: Ahead, inputs: EventInputs) -> Event | None:
     st.markdown("**Put on the calendar**")
-    kinds = kinds_to_add(told, ahead.known.calendar)
+    kinds = kinds_to_add(inputs, ahead.known.calendar)
     chosen = st.selectbox(
         "Add an event", [NOTHING, *kinds.values()], key="add", bind="query-params",
         help=meaning("Event"),
@@ -107,7 +106,7 @@ def _choose_added(ahead: Ahead, told: EventInputs) -> Event | None:
     if chosen == NOTHING:
         return None
     kind = next(kind for kind, title in kinds.items() if title == chosen)
-    return supposed_event(kind, bars.index(on) + 1, ahead, told)
+    return supposed_event(kind, bars.index(on) + 1, ahead, inputs)
 
 
 def _choose_surprise() -> Surprise | None:

@@ -1,4 +1,4 @@
-"""Events that a visitor brings: from a CSV file or by hand, kept for his session alone."""
+"""Events of the instrument on the page: stored ones, and those of this session."""
 
 from __future__ import annotations
 
@@ -9,11 +9,27 @@ import pandas as pd
 import streamlit as st
 
 from kronos.candles import Candles
-from kronos.errors import InvalidEvents
-from kronos.events import KINDS, MACRO, REGIONS, Event, events_csv, read_events, regions_of
+from kronos.errors import InvalidEvents, KronosError
+from kronos.events import (
+    KINDS,
+    MACRO,
+    REGIONS,
+    Event,
+    EventInputs,
+    EventTable,
+    event_inputs,
+    events_csv,
+    load_events,
+    merge_events,
+    read_events,
+    regions_of,
+)
 from kronos.events.csv_file import MAX_BYTES, read_moment
+from kronos.forecast import Forecast
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
+from pages.ui.inputs.candles import ChosenCandles
+from pages.ui.jobs import queues
 
 _FILE, _ADDED, _PROBLEM = "own_events_file", "own_events_added", "own_events_problem"
 LONG_BEFORE = pd.Timedelta(days=90)
@@ -178,3 +194,70 @@ def _show_kept() -> None:
 def _remove() -> None:
     for key in (_FILE, _ADDED, _PROBLEM):
         st.session_state.pop(key, None)
+
+
+_MERGED = "events_with_own"
+
+
+def all_events() -> tuple[Event, ...]:
+    """Every event this session knows: those of this machine's tables, and its own.
+
+    A table that cannot be used is said, and its events are left out.
+    """
+    try:
+        stored = load_events()
+    except InvalidEvents as error:
+        _say(error)
+        stored = ()
+    own = own_events()
+    if not own:
+        return stored
+    kept = st.session_state.get(_MERGED)
+    # `load_events` gives the same object until a table changes.
+    if kept is None or kept[0] is not stored or kept[1] != own:
+        tables = [EventTable("stored", stored), EventTable("own", own)]
+        try:
+            merged = merge_events(tables)
+        except InvalidEvents as error:
+            _say(error)
+            return stored
+        kept = st.session_state[_MERGED] = (stored, own, merged)
+    return kept[2]
+
+
+def events_of(source: ChosenCandles, forecast: Forecast | None) -> tuple[Event, ...]:
+    """Releases of its regions and its own events, from the first bar to the end of the fan."""
+    return relevant_events(all_events(), source.candles, forecast, currency=source.currency)
+
+
+def events_for(source: ChosenCandles, model: str) -> EventInputs | None:
+    """Events of these candles for a model; None for one that reads no events."""
+    try:
+        facts = queues.forecasts().facts(model)
+    except KronosError:  # the list of models, and then Run, say what is wrong with it
+        return None
+    if not facts.reads_events:
+        return None
+    return event_inputs(all_events(), source.candles, currency=source.currency)
+
+
+def relevant_events(
+    events: tuple[Event, ...], candles: Candles, forecast: Forecast | None, *, currency: str = ""
+) -> tuple[Event, ...]:
+    """Those of the instrument's regions and symbol, within the bars and the horizon."""
+    regions = regions_of(candles.calendar, candles.symbol, currency)
+    first = pd.Timestamp(candles.frame.index[0])
+    last = pd.Timestamp(candles.frame.index[-1])
+    if forecast is not None:
+        last = max(last, forecast.timestamps[-1].tz_convert("UTC"))
+    last += max(candles.width, pd.Timedelta(days=1))
+    return tuple(
+        event
+        for event in events
+        if first <= event.time <= last
+        and (event.symbol == candles.symbol if event.symbol else event.region in regions)
+    )
+
+
+def _say(error: InvalidEvents) -> None:
+    st.warning(plain(error), icon=":material/event_busy:")

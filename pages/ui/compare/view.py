@@ -9,19 +9,17 @@ import streamlit as st
 
 from kronos.candles import Candles
 from pages.ui.chart.figure import fan_figure
-from pages.ui.chart.overlay import overlay_figure
 from pages.ui.chart.panels import (
     Contender,
     compare_description,
+    overlay_figure,
     panel_figure,
 )
 from pages.ui.chart.scene import build_scene
 from pages.ui.chart.view import choose_view, show_figure
-from pages.ui.compare import table as compare_table
-from pages.ui.compare.table import Cost
+from pages.ui.compare.text import Cost, horizon_table, model_table, verdict_text
 from pages.ui.fan.calibration import choose_fans
-from pages.ui.fan.ensemble import weights_text
-from pages.ui.fan.results import caution_notes
+from pages.ui.fan.results import caution_notes, weights_text
 from pages.ui.fan.side_by_side import Words
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
@@ -99,8 +97,8 @@ def show_tables(
     """Cost and scores of every model, then quantiles at the bars of the reader's choice."""
     choices = [choice_of(one.run.settings.model) for one in found]
     costs = [Cost(choice.n_parameters, choice.n_bytes) for choice in choices]
-    models = compare_table.model_table(candles, contenders, costs)
-    verdict = compare_table.verdict_text(models)
+    models = model_table(candles, contenders, costs)
+    verdict = verdict_text(models)
     st.header("Models", anchor=False)
     with st.container():  # see pages/compare.py
         if verdict is not None:
@@ -118,7 +116,7 @@ def _show_bars(candles: Candles, contenders: Sequence[Contender], *, narrow: boo
     bars = choose_bars(contenders[0].forecast.horizon)
     if not bars:
         return
-    table = compare_table.horizon_table(candles, contenders, bars)
+    table = horizon_table(candles, contenders, bars)
     price = st.column_config.NumberColumn(format=f"%.{scene.decimals}f")
     st.dataframe(
         table,

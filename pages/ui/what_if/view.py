@@ -9,8 +9,7 @@ import streamlit as st
 from kronos.candles import Candles
 from kronos.events import Event
 from pages.ui.chart.figure import chart_description, fan_figure
-from pages.ui.chart.overlay import overlay_figure
-from pages.ui.chart.panels import Contender, compare_description, panel_figure
+from pages.ui.chart.panels import Contender, compare_description, overlay_figure, panel_figure
 from pages.ui.chart.scene import View, build_scene
 from pages.ui.chart.view import choose_view, show_figure
 from pages.ui.fan.side_by_side import Words
@@ -18,13 +17,13 @@ from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.controls import choose_bars
-from pages.ui.inputs.market_events import events_of
+from pages.ui.inputs.events import events_of
 from pages.ui.inputs.model_choices import choice_of, title_of
-from pages.ui.inputs.request import ForecastSettings, context_of
 from pages.ui.jobs import caches
 from pages.ui.jobs.forecast_runs import Finished, ForecastRuns
-from pages.ui.what_if.change import change_table, change_text
-from pages.ui.what_if.scenario import Edits, surprise_mark
+from pages.ui.jobs.settings import ForecastSettings, context_of
+from pages.ui.what_if.text import change_table, change_text
+from pages.ui.what_if.work import Edits, surprise_mark
 
 WHAT_IF = ForecastRuns("what_if")
 """The runs of this page."""
@@ -51,7 +50,7 @@ def show_heading(candles: Candles, found: Sequence[Finished]) -> None:
     st.title(plain(text), anchor=False)
 
 
-def show_deaf(model: str) -> None:
+def show_reads_no_events(model: str) -> None:
     """That a model reads no events, and how to come by one that does."""
     title = choice_of(model).title
     st.warning(
@@ -198,14 +197,14 @@ def _marked(source: ChosenCandles, found: Sequence[Finished]) -> list[tuple[Even
     known = None if first.run.settings.events is None else set(first.run.settings.events.events)
     out = []
     for one in found:
-        told = one.run.settings.events
+        inputs = one.run.settings.events
         shown = marked
-        if told is not None and known is not None:
-            supposed = set(told.events)
+        if inputs is not None and known is not None:
+            supposed = set(inputs.events)
             off = tuple(known - supposed)
             shown = (*Edits(off).on_chart(marked), *(supposed - known))
-            if told.surprise is not None:
+            if inputs.surprise is not None:
                 history = context_of(source.candles, one.run.settings.origin)
-                shown = (*shown, surprise_mark(told.surprise, history))
+                shown = (*shown, surprise_mark(inputs.surprise, history))
         out.append(shown)
     return out

@@ -54,9 +54,9 @@ class Edits:
     def __bool__(self) -> bool:
         return bool(self.off or self.added or self.surprise)
 
-    def apply(self, told: EventInputs) -> EventInputs:
-        """What a model is told then."""
-        return replace(told, events=self.on_chart(told.events), surprise=self.surprise)
+    def apply(self, inputs: EventInputs) -> EventInputs:
+        """The events that a model reads then."""
+        return replace(inputs, events=self.on_chart(inputs.events), surprise=self.surprise)
 
     def on_chart(self, events: Sequence[Event]) -> tuple[Event, ...]:
         """Events to be marked then."""
@@ -64,17 +64,17 @@ class Edits:
         return kept if self.added is None else (*kept, self.added)
 
 
-def look_ahead(known: Candles, horizon: int, told: EventInputs) -> Ahead:
+def look_ahead(known: Candles, horizon: int, inputs: EventInputs) -> Ahead:
     """The bars to forecast, with the events that are scheduled on them.
 
     Args:
         known: The bars up to the origin.
         horizon: Number of bars to forecast.
-        told: The events that a model is told of.
+        inputs: The events that a model reads.
     """
     future = known.future(horizon)
     origin = origin_end(known)
-    public = [event for event in told.events if event.announced_time < origin]
+    public = [event for event in inputs.events if event.announced_time < origin]
     bars = event_bars(
         public, future, interval=known.interval, calendar=known.calendar, zone=known.zone
     )
@@ -89,34 +89,34 @@ def origin_end(known: Candles) -> pd.Timestamp:
     return pd.Timestamp(int(spans.end[0]), tz="UTC")
 
 
-def kinds_to_add(told: EventInputs, calendar: str) -> dict[str, str]:
+def kinds_to_add(inputs: EventInputs, calendar: str) -> dict[str, str]:
     """Kinds that set a channel for the instrument, and what to call them."""
     kinds = list(US_KINDS)
-    if any(region != "US" for region in told.regions):
+    if any(region != "US" for region in inputs.regions):
         kinds.append("rate_decision")
-    if told.symbol and calendar not in (ALWAYS_OPEN, FX):
+    if inputs.symbol and calendar not in (ALWAYS_OPEN, FX):
         kinds.append("earnings")
     return {kind: KINDS[kind] for kind in kinds}
 
 
-def supposed_event(kind: str, bar: int, ahead: Ahead, told: EventInputs) -> Event:
+def supposed_event(kind: str, bar: int, ahead: Ahead, inputs: EventInputs) -> Event:
     """An event at the open of a bar to forecast, public by the end of the last known bar.
 
     Args:
         kind: One of `kinds_to_add`.
         bar: From 1 to the horizon.
         ahead: The bars.
-        told: For the instrument's symbol and regions.
+        inputs: Gives the symbol and regions of the instrument.
     """
     region = "US"
     if kind == "rate_decision":
-        region = next(region for region in told.regions if region != "US")
+        region = next(region for region in inputs.regions if region != "US")
     is_own = kind == "earnings"
     event = Event(
         kind,
         pd.Timestamp(ahead.future[bar - 1]),
         "" if is_own else region,
-        told.symbol if is_own else "",
+        inputs.symbol if is_own else "",
         name=f"Supposed: {KINDS[kind]}",
         source="supposed",
     )
@@ -136,20 +136,20 @@ def surprise_mark(surprise: Surprise, known: Candles) -> Event:
 
 
 def first_changed(
-    ahead: Ahead, told: EventInputs, edits: Edits, *, at_once: bool = False
+    ahead: Ahead, inputs: EventInputs, edits: Edits, *, at_once: bool = False
 ) -> int | None:
     """The first bar that a model could draw differently; None where it reads no difference.
 
     Args:
         ahead: The bars to forecast.
-        told: What is known of events.
+        inputs: The known events.
         edits: What is supposed.
         at_once: Whether the model reads the events of all bars before it forecasts any.
     """
     if not edits:
         return None
     known = ahead.known.slice(-MOST_READ)
-    before, after = (one.rows(known, ahead.future) for one in (told, edits.apply(told)))
+    before, after = (one.rows(known, ahead.future) for one in (inputs, edits.apply(inputs)))
     if at_once:
         return 1 if (before != after).any() else None
     return first_changed_bar(before, after, len(ahead.future))

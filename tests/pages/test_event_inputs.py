@@ -13,7 +13,7 @@ from kronos.errors import InvalidRequest
 from kronos.events import CHANNELS, Event, EventInputs, Surprise, event_inputs, load_events
 from kronos.forecast import SamplingParameters
 from kronos.request import ModelFacts
-from pages.ui.inputs.request import ForecastSettings
+from pages.ui.jobs.settings import ForecastSettings
 
 GOOG = load_sample("GOOG_1d")
 MEETING = pd.Timestamp("2013-03-20 18:00", tz="UTC")

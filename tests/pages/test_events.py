@@ -17,10 +17,10 @@ from kronos.events import Event, event_inputs, load_events, read_events
 from kronos.export import forecast_json
 from kronos.forecast import SamplingParameters
 from pages.ui.fan import exports
-from pages.ui.fan.candle_code import sample_code
-from pages.ui.fan.event_code import events_code
-from pages.ui.inputs.own_events import event_from_form
-from pages.ui.inputs.request import ForecastSettings
+from pages.ui.fan.exports import events_code
+from pages.ui.inputs.candles import sample_code
+from pages.ui.inputs.events import event_from_form
+from pages.ui.jobs.settings import ForecastSettings
 from tests.pages.app_driver import SAMPLE_TITLES, new_session, press, run_until, words
 
 CSV = b"kind,time,region,symbol,name\nearnings,2013-03-12,,GOOG,My own report\n"
