@@ -19,7 +19,7 @@ from kronos.export import candles_csv
 from kronos.forecast import Forecast, SamplingParameters
 from kronos.models import ENSEMBLE, available
 from kronos.portfolio import Market, Plan, backtest
-from kronos.portfolio.plan import WARM_UP
+from kronos.portfolio.backtest import WARM_UP
 from kronos.serving.jobs import JobStatus
 from kronos.serving.queue import JobQueue
 from kronos.serving.service import LocalService

@@ -131,7 +131,7 @@ def run(args: argparse.Namespace) -> int:
             market,
             plan,
             cache_folder=folder,
-            keep=None if store is None else store.save,
+            save=None if store is None else store.save,
             progress=progress,
         )
     cut_off = models.cut_off(plan.model, result.model_revision)

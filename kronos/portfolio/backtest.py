@@ -1,52 +1,152 @@
-"""A plan in; curves, trades and measures out."""
+"""Backtests: a plan, the bars at which it decides, and the curves, trades and measures of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from kronos.calendars import MAX_HORIZON
 from kronos.errors import ForecastCancelled, InvalidRequest
-from kronos.portfolio.book import Book, simulate
-from kronos.portfolio.deflated import Deflated, deflated_sharpe
-from kronos.portfolio.forecasts import Keep, survey
+from kronos.forecast import SamplingParameters, whole_number
+from kronos.portfolio.book import Book, Costs, Rules, simulate
+from kronos.portfolio.forecasts import Save, survey
 from kronos.portfolio.market import Market
-from kronos.portfolio.measures import Performance, break_even_cost, performance, sharpe_ratio
-from kronos.portfolio.outlooks import Outlook
-from kronos.portfolio.plan import WARM_UP, Plan, rebalance_dates
-from kronos.portfolio.rank_ic import RankIC, forward_returns, rank_ic
-from kronos.portfolio.rules import Costs, Rules
-from kronos.portfolio.signals import MOMENTUM, SIGNALS, momentum, signal_of
+from kronos.portfolio.measures import (
+    Deflated,
+    Performance,
+    RankIC,
+    break_even_cost,
+    deflated_sharpe,
+    forward_returns,
+    performance,
+    rank_ic,
+    sharpe_ratio,
+)
+from kronos.portfolio.signals import MOMENTUM, SIGNALS, Outlook, momentum, signal_of
 from kronos.request import ModelFacts
 from kronos.serving.jobs import JobStatus
 from kronos.serving.service import ForecastService
 
-__all__ = ["BENCHMARK", "STRATEGY", "Backtest", "backtest"]
+__all__ = [
+    "BENCHMARK",
+    "STRATEGY",
+    "WARM_UP",
+    "Backtest",
+    "Plan",
+    "backtest",
+    "rebalance_dates",
+]
 
 STRATEGY, BENCHMARK = "strategy", "equal weight"
+WARM_UP = 64
+"""Bars an instrument needs before it is ranked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The settings of a backtest.
+
+    Attributes:
+        model: Name or folder of the model, or name of a baseline.
+        signal: A key of `SIGNALS`.
+        horizon: Bars of a forecast.
+        every: Bars from one rebalance to the next.
+        rules: How holdings follow the signal.
+        costs: Trading costs.
+        sampling: Sampling parameters.
+        momentum_bars: Lookback of the momentum baseline, in bars.
+        n_trials: Attempts behind this run, for the deflated Sharpe ratio. Every run computes all
+            signals, so there are at least as many.
+        start: First day of a decision; None for the earliest possible.
+        end: Last day of the run; None for the last bar.
+        capital: Cash at the first decision.
+
+    Raises:
+        InvalidRequest: A number is out of range.
+    """
+
+    model: str = "bundled"
+    signal: str = "last"
+    horizon: int = 5
+    every: int = 5
+    rules: Rules = field(default_factory=lambda: Rules(top_k=1, n_drop=1))
+    costs: Costs = field(default_factory=Costs)
+    sampling: SamplingParameters = field(
+        default_factory=lambda: SamplingParameters(sample_count=50)
+    )
+    momentum_bars: int = 20
+    n_trials: int = len(SIGNALS)
+    start: date | None = None
+    end: date | None = None
+    capital: float = 100_000.0
+
+    def __post_init__(self) -> None:
+        if self.signal not in SIGNALS:
+            raise InvalidRequest(
+                f"There is no signal {self.signal!r}. Choose one of {', '.join(SIGNALS)}."
+            )
+        for name, low, high in (
+            ("horizon", 1, MAX_HORIZON),
+            ("every", 1, 10_000),
+            ("momentum_bars", 1, 10_000),
+            ("n_trials", len(SIGNALS), 10**9),
+        ):
+            value = whole_number(getattr(self, name), name)
+            if not low <= value <= high:
+                raise InvalidRequest(f"{name} must be from {low} to {high:,}, found {value}.")
+        if not 0.0 < self.capital < float("inf"):
+            raise InvalidRequest(f"The capital must be above 0, found {self.capital:g}.")
+
+
+def rebalance_dates(market: Market, plan: Plan) -> np.ndarray:
+    """Positions of the decisions in the market's calendar: (R,).
+
+    The first is at the first bar where two instruments, or the only one, have enough bars.
+
+    Raises:
+        InvalidRequest: There is no such bar with an open after it.
+    """
+    days = market.index.normalize()
+    needed = max(WARM_UP, plan.momentum_bars + 1)
+    possible = (market.n_known >= needed).sum(axis=1) >= min(2, len(market.names))
+    if plan.start is not None:
+        possible &= np.asarray(days >= pd.Timestamp(plan.start, tz="UTC"))
+    if plan.end is not None:
+        possible &= np.asarray(days <= pd.Timestamp(plan.end, tz="UTC"))
+    possible[-1:] = False
+    at = np.flatnonzero(possible)
+    if not len(at):
+        raise InvalidRequest(
+            f"There is nothing to decide: at least {min(2, len(market.names))} instruments must "
+            f"have {needed} bars before a decision and one after it, between the first and the "
+            f"last day. The bars run from {market.index[0]:%Y-%m-%d} to "
+            f"{market.index[-1]:%Y-%m-%d}."
+        )
+    return at[(at - at[0]) % plan.every == 0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Backtest:
-    """What came of a plan.
+    """The result of a plan.
 
     Attributes:
-        plan: What was tried.
+        plan: The settings.
         model_name: Name of the model.
         model_revision: Revision of its weights, or of a baseline's source.
         names: The instruments.
         dates: (R,) times of the decisions.
-        books: Strategy, equal weight and momentum, by name.
-        performance: Of each book.
-        rank_ic: Of the signal.
-        momentum_ic: Of the momentum baseline's.
-        break_even: Cost of a trade at which the strategy ends where equal weight does, a share;
+        books: Books of strategy, equal weight and momentum, by name.
+        performance: Performance of each book.
+        rank_ic: Rank correlation of the signal with outcomes.
+        momentum_ic: The same for momentum.
+        break_even: Cost of a trade at which the strategy ends level with equal weight, a share;
             NaN or infinity as from `break_even_cost`.
-        deflated: The Sharpe ratio among all signals.
+        deflated: The deflated Sharpe ratio of the strategy.
         signal_sharpe: Yearly Sharpe ratio of every signal under the same rules.
     """
 
@@ -72,7 +172,7 @@ class Backtest:
         )
 
     def n_before(self, cut_off: date | None) -> int:
-        """Decisions from before a day, on which the model may have learned what came."""
+        """Number of decisions before the training cut-off, whose outcomes the model may know."""
         if cut_off is None or cut_off == date.min:
             return 0
         return int((self.dates < pd.Timestamp(cut_off, tz="UTC")).sum())
@@ -84,26 +184,26 @@ def backtest(
     plan: Plan,
     *,
     cache_folder: Path | None = None,
-    keep: Keep | None = None,
+    save: Save | None = None,
     progress: Callable[[int, int], None] | None = None,
     watch: Callable[[JobStatus], None] | None = None,
     partial: Callable[[Backtest], None] | None = None,
 ) -> Backtest:
-    """Runs a plan.
+    """Run a plan.
 
     Args:
-        service: Makes the forecasts, like the next arguments as for `survey`.
+        service: Makes the forecasts.
         market: The bars.
-        plan: What is tried.
-        cache_folder: Where outlooks are kept.
-        keep: Gets new forecasts.
-        progress: Called as progress(windows done, windows in all); raising stops the run.
-        watch: Called with the state of the request under way; likewise.
-        partial: Gets what came of the rebalances that were complete, where a run is stopped.
+        plan: The settings.
+        cache_folder: Folder of the outlook cache; None for no cache.
+        save: Called with new forecasts.
+        progress: Called as progress(windows done, total windows); raising stops the run.
+        watch: Called with the status of the current request; raising stops the run.
+        partial: Called with the result of the complete rebalances when a run is stopped.
 
     Raises:
-        InvalidRequest: There is nothing to decide, or the model cannot do what is asked.
-        ForecastCancelled: `progress` or `watch` said so.
+        InvalidRequest: There is no rebalance date, or the model cannot make these forecasts.
+        ForecastCancelled: Raised by `progress` or `watch`.
     """
     market = _until(market, plan.end)
     dates = rebalance_dates(market, plan)
@@ -117,7 +217,7 @@ def backtest(
         sampling=plan.sampling,
         warm_up=WARM_UP,
         cache_folder=cache_folder,
-        keep=keep,
+        save=save,
         watch=watch,
     )
     rows: list[list[Outlook | None]] = []
@@ -139,12 +239,12 @@ def judge(
     market: Market,
     plan: Plan,
     dates: np.ndarray,
-    found: list[list[Outlook | None]],
+    outlooks: list[list[Outlook | None]],
     facts: ModelFacts,
 ) -> Backtest:
-    """Follows every signal of the outlooks (R lists of I) through the market."""
+    """Trade by every signal of the outlooks, R lists of I, and measure the books."""
     scores = {
-        signal: np.array([[signal_of(signal, each) for each in row] for row in found])
+        signal: np.array([[signal_of(signal, each) for each in row] for row in outlooks])
         for signal in SIGNALS
     }
     past = momentum(market, dates, plan.momentum_bars)
@@ -185,7 +285,7 @@ def judge(
 
 
 def _until(market: Market, end: date | None) -> Market:
-    """The market without the bars behind a day."""
+    """The market without the bars after a day."""
     if end is None:
         return market
     n = int(market.index.searchsorted(pd.Timestamp(end, tz="UTC") + pd.Timedelta(days=1)))

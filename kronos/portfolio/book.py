@@ -1,9 +1,10 @@
-"""Cash, holdings and trades, bar by bar.
+"""The book of a portfolio: which instruments are held, and cash, holdings and trades bar by bar.
 
-A decision is made at the close of a bar, from scores that know nothing later. Its orders are filled
-at the next open, or lapse where the instrument cannot be traded then. Sales come first; what they
-bring is there for the purchases. A holding that cannot be sold stays in the book, at its last
-close.
+A decision is made at the close of a bar, from scores that know nothing later. The selection is
+that of Qlib's TopkDropoutStrategy: held instruments and the best of the others are ranked
+together, and the held ones among the last `n_drop` are sold. Orders are filled at the next open,
+or lapse where the instrument cannot be traded then. Sales go first, and their proceeds pay for the
+purchases. A holding that cannot be sold stays in the book, at its last close.
 """
 
 from __future__ import annotations
@@ -13,22 +14,104 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from kronos.errors import InvalidRequest
+from kronos.forecast import whole_number
 from kronos.portfolio.market import Market
-from kronos.portfolio.rules import Costs, Rules, choose
 
-__all__ = ["Book", "simulate"]
+__all__ = ["Book", "Costs", "Rules", "choose", "simulate"]
 
 _DUST = 1e-12
 """Share of the equity below which an order is not worth placing."""
 
 
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Trading costs, as shares of the traded value.
+
+    Attributes:
+        buy: Cost of a purchase.
+        sell: Cost of a sale.
+
+    Raises:
+        InvalidRequest: A cost is below 0, or at least 50%.
+    """
+
+    buy: float = 0.0010
+    sell: float = 0.0015
+
+    def __post_init__(self) -> None:
+        for name in ("buy", "sell"):
+            if not 0.0 <= getattr(self, name) < 0.5:
+                raise InvalidRequest(
+                    f"The cost to {name} must be a share from 0 to below 0.5, found "
+                    f"{getattr(self, name):g}; 0.001 is 0.10%."
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How a portfolio follows its scores.
+
+    Attributes:
+        top_k: Most instruments held.
+        n_drop: Most instruments sold at one rebalance because others are better.
+        hold: Fewest bars that a purchase is held.
+        reweigh: Whether every rebalance restores equal values; otherwise holdings drift, and only
+            free cash is spent.
+
+    Raises:
+        InvalidRequest: A number is out of range.
+    """
+
+    top_k: int
+    n_drop: int
+    hold: int = 1
+    reweigh: bool = False
+
+    def __post_init__(self) -> None:
+        for name, low in (("top_k", 1), ("n_drop", 0), ("hold", 1)):
+            value = whole_number(getattr(self, name), name)
+            if value < low:
+                raise InvalidRequest(f"{name} must be at least {low}, found {value}.")
+            object.__setattr__(self, name, value)
+        if self.n_drop > self.top_k:
+            raise InvalidRequest(
+                f"n_drop must be at most top_k, found {self.n_drop} and {self.top_k}: no more can "
+                "be sold than is held."
+            )
+
+
+def choose(scores: np.ndarray, held: np.ndarray, rules: Rules) -> tuple[list[int], list[int]]:
+    """Choose the sales and purchases of one rebalance.
+
+    Instruments without a score are neither bought nor sold. Of equal scores the earlier
+    instrument is the better one.
+
+    Args:
+        scores: (I,) the higher the better; NaN where there is none.
+        held: (I,) whether an instrument is in the book.
+        rules: Only top_k and n_drop count here.
+
+    Returns:
+        Instruments to sell, the worst first, and candidates to buy, the best first: as many as fit
+        if all sales succeed.
+    """
+    ranked = [int(i) for i in np.argsort(-scores, kind="stable") if np.isfinite(scores[i])]
+    room = rules.top_k - int(held.sum())
+    others = [i for i in ranked if not held[i]][: max(rules.n_drop + room, 0)]
+    together = [i for i in ranked if held[i] or i in others]
+    last = together[len(together) - rules.n_drop :] if rules.n_drop else []
+    sell = [i for i in reversed(last) if held[i]]
+    return sell, others[: max(len(sell) + room, 0)]
+
+
 @dataclass(slots=True, eq=False)
 class Book:
-    """What became of a portfolio; B bars from the first decision on, I instruments.
+    """The history of a portfolio: B bars from the first decision on, I instruments.
 
     Attributes:
         index: (B,) times of the bars.
-        equity: (B,) cash and holdings at the close; the first is the capital.
+        equity: (B,) value of cash and holdings at the close; the first is the capital.
         cash: (B,) at the close.
         shares: (B, I) held at the close.
         trades: Columns time, decided, instrument, side, shares, price, value, cost; one row a
@@ -50,7 +133,7 @@ class Book:
 
     @property
     def costs_paid(self) -> float:
-        """All costs together."""
+        """Total costs."""
         return float(self.trades["cost"].sum())
 
 
@@ -77,7 +160,7 @@ class _Account:
         return np.where(self.market.has_bar[at], np.nan_to_num(self.market.opens[at]), before)
 
     def rebalance(self, at: int, scores: np.ndarray) -> None:
-        """Fills the orders of a decision made at the close of the bar before."""
+        """Fill the orders of a decision made at the close of the bar before."""
         held = self.shares > 0.0
         sell, buy = choose(scores, held, self.rules)
         for i in sell:
@@ -96,21 +179,21 @@ class _Account:
                 self._buy(at, i, share)
 
     def _reweigh(self, at: int, members: list[int], slots: int) -> None:
-        """Brings all members to one value, as far as they can be traded."""
+        """Trade all members towards one value, as far as they can be traded."""
         marks = self._marks(at, at_open=True)
         target = self.value(at, at_open=True) / max(slots, 1)
         missing = {i: target - self.shares[i] * marks[i] for i in members}
         for i in members:
             if missing[i] < 0.0:
                 self._sell(at, i, -missing[i] / marks[i])
-        wanted = {
+        orders = {
             i: value * (1.0 + self.costs.buy)
             for i, value in missing.items()
             if value > 0.0 and self.market.can_buy[at, i]
         }
-        self.n_lapsed += len([i for i, value in missing.items() if value > 0.0 and i not in wanted])
-        scale = min(1.0, self.cash / sum(wanted.values())) if wanted else 0.0
-        for i, value in wanted.items():
+        self.n_lapsed += len([i for i, value in missing.items() if value > 0.0 and i not in orders])
+        scale = min(1.0, self.cash / sum(orders.values())) if orders else 0.0
+        for i, value in orders.items():
             self._buy(at, i, value * scale)
 
     def _sell(self, at: int, i: int, shares: float) -> None:
@@ -127,7 +210,7 @@ class _Account:
         self.fills.append((at, i, "sell", shares, price, value, cost))
 
     def _buy(self, at: int, i: int, budget: float) -> None:
-        """Spends a budget, the cost included."""
+        """Spend a budget, the cost included."""
         budget = min(budget, self.cash)
         if not self.market.can_buy[at, i]:
             self.n_lapsed += 1
@@ -152,15 +235,15 @@ def simulate(
     *,
     capital: float = 1.0,
 ) -> Book:
-    """Follows scores through a market.
+    """Trade by scores through a market.
 
     Args:
         market: The bars.
-        dates: (R,) positions of the decisions in the market's calendar, increasing; the last
-            bar of the calendar is none, as no open follows it.
+        dates: (R,) positions of the decisions in the market's calendar, increasing, all before its
+            last bar, which no open follows.
         scores: (R, I) of every decision, the higher the better; NaN where there is none.
-        rules: What is held.
-        costs: Of trading.
+        rules: How holdings follow the scores.
+        costs: Trading costs.
         capital: Cash at the first decision.
     """
     n_instruments = len(market.names)

@@ -1,4 +1,4 @@
-"""A run as text: everything as JSON, curves and trades as CSV, a table to read."""
+"""A backtest as text: everything as JSON, curves and trades as CSV, a table for a terminal."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ _ROWS = (
     ("n_lapsed", "orders lapsed", "{}"),
 )
 FEW = 10
-"""Instruments below which a cross-section says next to nothing."""
+"""Number of instruments below which a ranking is no evidence."""
 
 
 def warnings_of(result: Backtest, cut_off: date | None) -> list[str]:
-    """What a reader must know before believing a run.
+    """Reasons to doubt a result.
 
     Args:
-        result: The run.
-        cut_off: First day of which the model cannot have learned anything; None where it is not
-            known, `date.min` for a baseline.
+        result: The backtest.
+        cut_off: First day after the model's training data; None where it is not known, `date.min`
+            for a baseline.
     """
     found = []
     n_before, n = result.n_before(cut_off), len(result.dates)
     if cut_off is None:
         found.append(
-            f"Up to when {result.model_name} has seen prices is not known: it may have learned "
-            "from the very bars that it is tested on."
+            f"The training cut-off of {result.model_name} is not known: it may have learned from "
+            "the very bars that it is tested on."
         )
     elif n_before:
         found.append(
-            f"{n_before} of {n} rebalances lie before {cut_off:%Y-%m-%d}, up to when "
-            f"{result.model_name} learned from market prices, perhaps from these. On them a "
+            f"{n_before} of {n} rebalances lie before {cut_off:%Y-%m-%d}. Until then "
+            f"{result.model_name} learned from market prices, perhaps from these: on them a "
             "backtest shows memory, not skill."
         )
     if len(result.names) < FEW:
@@ -58,9 +58,9 @@ def warnings_of(result: Backtest, cut_off: date | None) -> list[str]:
 
 
 def facts(result: Backtest, cut_off: date | None) -> dict[str, Any]:
-    """Everything but curves and trades, JSON-ready; what is not defined is null."""
+    """Everything but curves and trades, JSON-ready; undefined figures are null."""
     plan = asdict(result.plan)
-    told = {
+    values = {
         "model": result.model_name,
         "model_revision": result.model_revision,
         "plan": {key: str(each) if isinstance(each, date) else each for key, each in plan.items()},
@@ -78,14 +78,14 @@ def facts(result: Backtest, cut_off: date | None) -> dict[str, Any]:
         "signal_sharpe": result.signal_sharpe,
         "warnings": warnings_of(result, cut_off),
     }
-    ready: dict[str, Any] = _finite(told)
+    ready: dict[str, Any] = _finite(values)
     return ready
 
 
 def result_json(result: Backtest, cut_off: date | None) -> str:
     """Facts, equity curves and trades as JSON."""
     curves = result.curves
-    told = facts(result, cut_off) | {
+    values = facts(result, cut_off) | {
         "times": [stamp.isoformat() for stamp in curves.index],
         "equity": {str(name): curves[name].tolist() for name in curves.columns},
         "trades": [
@@ -93,7 +93,7 @@ def result_json(result: Backtest, cut_off: date | None) -> str:
             for row in result.books[STRATEGY].trades.to_dict("records")
         ],
     }
-    return json.dumps(told, indent=2, allow_nan=False) + "\n"
+    return json.dumps(values, indent=2, allow_nan=False) + "\n"
 
 
 def curves_csv(result: Backtest) -> str:
@@ -138,14 +138,14 @@ def summary_text(result: Backtest, cut_off: date | None) -> str:
 
 
 def break_even_text(result: Backtest) -> str:
-    """The break-even cost in words of a few letters."""
+    """The break-even cost, for a table cell."""
     if math.isnan(result.break_even):
         return "none"
     return "above 5%" if math.isinf(result.break_even) else f"{result.break_even:.3%}"
 
 
 def _finite(value: Any) -> Any:
-    """JSON knows no NaN and no infinity: null stands for both."""
+    """A value with null for NaN and infinity, which JSON does not have."""
     if isinstance(value, dict):
         return {key: _finite(each) for key, each in value.items()}
     if isinstance(value, float) and not math.isfinite(value):

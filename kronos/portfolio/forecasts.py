@@ -1,10 +1,17 @@
-"""An outlook for every instrument and rebalance date, by way of a service."""
+"""The forecasts of a backtest: an outlook for every instrument and rebalance date, cached on disk.
+
+A backtest that was stopped continues from the cache.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,38 +20,92 @@ from kronos.errors import InvalidCandles, KronosError
 from kronos.events import event_inputs, load_events
 from kronos.forecast import Forecast, SamplingParameters
 from kronos.portfolio.market import Market
-from kronos.portfolio.outlooks import Outlook, OutlookCache
+from kronos.portfolio.signals import Outlook
 from kronos.request import ForecastRequest, ModelFacts
 from kronos.serving.jobs import JobStatus, Priority
 from kronos.serving.requests import BatchRequest
 from kronos.serving.service import ForecastService
 
-__all__ = ["Keep", "Survey", "Window", "survey"]
+__all__ = ["OutlookCache", "Save", "Survey", "Window", "survey"]
 
-AT_ONCE = 16
-"""Windows in one request. A batch takes what fits of them; a run is stopped between two."""
+BATCH = 16
+"""Windows in one request. The model splits them as its memory requires; a run stops between two
+requests."""
 
-Keep = Callable[[Forecast, Candles], object]
-"""Gets every new forecast and the bars up to its origin."""
+Save = Callable[[Forecast, Candles], object]
+"""Called with every new forecast and the bars up to its origin."""
+
+
+class OutlookCache:
+    """Outlooks in a file of JSON lines, one for each request.
+
+    Several processes may append to one file. A line that a crash cut off is ignored.
+
+    Args:
+        folder: Folder of the file; created by the first `add`.
+        settings: What all requests of a run share; its digest names the file.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        text = json.dumps(dict(settings), sort_keys=True)
+        self.path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.jsonl"
+        self._lock = threading.Lock()
+        self._outlooks: dict[str, Outlook | None] = {}
+        if self.path.is_file():
+            for line in self.path.read_text(encoding="utf-8").splitlines():
+                self._read(line)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._outlooks
+
+    def __getitem__(self, key: str) -> Outlook | None:
+        return self._outlooks[key]
+
+    def add(self, outlooks: Mapping[str, Outlook | None]) -> None:
+        """Store outlooks by the digests of their requests; None where no forecast is possible."""
+        lines = "".join(f"{json.dumps(_row(key, each))}\n" for key, each in outlooks.items())
+        with self._lock:
+            self._outlooks.update(outlooks)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a", encoding="utf-8") as opened:
+                # The line break goes first, because the line before may have been cut off.
+                opened.write("\n" + lines)
+
+    def _read(self, line: str) -> None:
+        try:
+            row = json.loads(line)
+            outlook = row["outlook"]
+            self._outlooks[row["key"]] = outlook and Outlook(
+                np.array(outlook["medians"], dtype=float),
+                float(outlook["low"]),
+                float(outlook["high"]),
+                float(outlook["probability_up"]),
+            )
+        except (ValueError, TypeError, KeyError):
+            return
+
+
+def _row(key: str, outlook: Outlook | None) -> dict[str, Any]:
+    facts = outlook and {
+        "medians": outlook.medians.tolist(),
+        "low": outlook.low,
+        "high": outlook.high,
+        "probability_up": outlook.probability_up,
+    }
+    return {"key": key, "outlook": facts}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
-    """One forecast to make.
+    """One forecast to make."""
 
-    Attributes:
-        row: Which rebalance.
-        instrument: Which instrument.
-        last: Position of the last bar that is known.
-    """
-
-    row: int
+    row: int  # rebalance
     instrument: int
-    last: int
+    last: int  # position of the last known bar in the instrument's series
 
 
 class _Requests:
-    """The requests of windows, built when they are needed: together they would fill the memory."""
+    """Builds the requests of windows on demand: all of them at once would fill the memory."""
 
     def __init__(
         self, market: Market, facts: ModelFacts, horizon: int, sampling: SamplingParameters
@@ -55,7 +116,7 @@ class _Requests:
         self._events = [event_inputs(events, candles) for candles in self._series]
 
     def of(self, window: Window) -> ForecastRequest | None:
-        """None where the bars cannot be used."""
+        """The request of a window; None where the bars cannot be used."""
         try:
             return ForecastRequest.of_candles(
                 self._series[window.instrument],
@@ -75,13 +136,13 @@ class _Requests:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Survey:
-    """How far the forecasts of a run are.
+    """The forecasts of a run so far.
 
     Attributes:
-        rows: Of every rebalance that is complete I outlooks; None where an instrument has no bar,
-            too few, or bars that the model cannot use.
+        rows: I outlooks for each complete rebalance; None where an instrument has no bar, too few
+            bars, or bars that the model cannot use.
         n_done: Windows done.
-        n_windows: Windows in all.
+        n_windows: Total windows.
     """
 
     rows: list[list[Outlook | None]]
@@ -99,25 +160,27 @@ def survey(
     sampling: SamplingParameters,
     warm_up: int,
     cache_folder: Path | None = None,
-    keep: Keep | None = None,
+    save: Save | None = None,
     watch: Callable[[JobStatus], None] | None = None,
 ) -> Iterator[Survey]:
-    """What a model says of every instrument at every rebalance, rebalance after rebalance.
+    """Forecast every instrument at every rebalance, in order of time.
+
+    A model that reads events gets this machine's event tables, as on the Forecast page.
 
     Args:
-        service: Makes the forecasts, behind everybody who waits for one.
+        service: Makes the forecasts, at batch priority.
         model: Name or folder of the model, or name of a baseline.
         market: The bars.
         dates: (R,) positions of the decisions in the market's calendar.
         horizon: Bars to forecast.
-        sampling: How futures are drawn.
+        sampling: Sampling parameters.
         warm_up: Bars an instrument needs before it is forecast.
-        cache_folder: Where outlooks are kept; None keeps none.
-        keep: Gets new forecasts.
-        watch: Called with the state of the request under way; raising leaves it.
+        cache_folder: Folder of the outlook cache; None for no cache.
+        save: Called with new forecasts.
+        watch: Called with the status of the current request; raising abandons it.
 
     Yields:
-        How far it is: before the first request, and after each.
+        The state before the first request and after each.
     """
     facts = service.facts(model)
     requests = _Requests(market, facts, horizon, sampling)
@@ -132,11 +195,11 @@ def survey(
             table[window.row][window.instrument] = cache[request.digest]
         else:
             left.append(window)
-    for start in range(0, len(left) + AT_ONCE, AT_ONCE):
-        batch = left[start : start + AT_ONCE]
+    for start in range(0, len(left) + BATCH, BATCH):
+        batch = left[start : start + BATCH]
         n_complete = batch[0].row if batch else len(dates)
         yield Survey(table[:n_complete], len(windows) - len(left[start:]), len(windows))
-        new = _forecast(service, facts, requests, batch, keep, watch)
+        new = _forecast(service, facts, requests, batch, save, watch)
         for window, _, outlook in new:
             table[window.row][window.instrument] = outlook
         if cache is not None and new:
@@ -156,25 +219,25 @@ def _forecast(
     facts: ModelFacts,
     requests: _Requests,
     batch: Sequence[Window],
-    keep: Keep | None,
+    save: Save | None,
     watch: Callable[[JobStatus], None] | None,
 ) -> list[tuple[Window, str, Outlook | None]]:
-    """Windows with the digest of their request and their outlook; None where the model cannot use
-    the bars."""
+    """Windows with the digests of their requests and their outlooks; None where the model cannot
+    use the bars."""
     pairs = [(window, requests.of(window)) for window in batch]
     usable = [(window, request) for window, request in pairs if request is not None]
     if not usable:
         return []
-    question = BatchRequest(facts.model, facts.revision, tuple(each for _, each in usable))
+    batched = BatchRequest(facts.model, facts.revision, tuple(each for _, each in usable))
     answers: list[Forecast | KronosError] = service.run(
-        question, priority=Priority.BATCH, watch=watch
+        batched, priority=Priority.BATCH, watch=watch
     )
     found: list[tuple[Window, str, Outlook | None]] = []
     for (window, request), answer in zip(usable, answers, strict=True):
         if isinstance(answer, Forecast):
             found.append((window, request.digest, Outlook.of(answer)))
-            if keep is not None:
-                keep(answer, requests.known(window))
+            if save is not None:
+                save(answer, requests.known(window))
         elif isinstance(answer, InvalidCandles):
             found.append((window, request.digest, None))
         else:

@@ -22,16 +22,16 @@ MAX_INSTRUMENTS = 1000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Market:
-    """What is known of a universe; arrays are (D, I).
+    """A universe of instruments; arrays are (D, I).
 
     Attributes:
         candles: The bars of every instrument, by its name; I of them.
-        index: (D,) open times of all bars in UTC; bars of a day or more go by their date.
-        positions: Which bar of its series an instrument has there; -1 where it has none.
+        index: (D,) open times of all bars in UTC; bars of a day or more are placed by their date.
+        positions: Position of the bar in the instrument's series; -1 where it has none.
         opens: Open; NaN where there is no bar.
         closes: The last known close; NaN before the first bar.
-        can_buy: Whether an order to buy at the open would have been filled.
-        can_sell: Likewise, to sell.
+        can_buy: Whether an order to buy at the open is filled.
+        can_sell: Whether an order to sell at the open is filled.
     """
 
     candles: Mapping[str, Candles]
@@ -44,18 +44,18 @@ class Market:
 
     @classmethod
     def of(cls, candles: Mapping[str, Candles], *, limit: float | None = None) -> Market:
-        """The market that some series make up.
+        """The market of some series.
 
-        An instrument cannot be traded at a bar that it does not have, or has without volume,
-        unless none of its bars has any. With a limit it cannot be bought at an open so far above
-        the close before, nor sold at one so far below.
+        An instrument cannot be traded at a missing bar, or at one without volume unless all its
+        bars are without. With a limit it cannot be bought at an open that far above the close
+        before, nor sold at one that far below.
 
         Args:
             candles: Series of one interval, by the names to show.
-            limit: Daily price limit as a share, such as 0.1; None where there is none.
+            limit: Daily price limit as a share, such as 0.1; None for no limit.
 
         Raises:
-            InvalidRequest: There are none or too many, or their intervals differ.
+            InvalidRequest: There are no series or too many, or their intervals differ.
         """
         if not 1 <= len(candles) <= MAX_INSTRUMENTS:
             raise InvalidRequest(
@@ -99,22 +99,22 @@ class Market:
 
     @property
     def names(self) -> list[str]:
-        """Names of the instruments, in the order of the arrays."""
+        """(I,) names of the instruments."""
         return list(self.candles)
 
     @property
     def has_bar(self) -> np.ndarray:
-        """(D, I) whether there is a bar."""
+        """(D, I) whether the instrument has a bar."""
         return self.positions >= 0
 
     @property
     def n_known(self) -> np.ndarray:
-        """(D, I) bars of each instrument up to and including this one."""
+        """(D, I) number of the instrument's bars up to and including this one."""
         return np.maximum.accumulate(self.positions, axis=0) + 1
 
 
 def _labels(candles: Candles) -> pd.DatetimeIndex:
-    """Times by which bars of several series belong together, without a zone."""
+    """Times that align bars of several series, without a zone."""
     if is_intraday(candles.interval):
         stamps = pd.DatetimeIndex(candles.frame.index).tz_localize(None)
     else:

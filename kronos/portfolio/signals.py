@@ -1,7 +1,7 @@
-"""Signals: one number an instrument and date, the higher the better.
+"""Signals: one number for each instrument and date, the higher the better.
 
 With c(h) the median over all paths of the log-return from the last close to the close of bar h of
-H, the forecast's signals are
+H, the signals of a forecast are
 
     last      c(H)
     mean      the mean of c(1) ... c(H)
@@ -16,15 +16,40 @@ The median and not the mean of the paths, because a single wild path must not de
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
+from kronos.forecast import Forecast
 from kronos.portfolio.market import Market
-from kronos.portfolio.outlooks import Outlook
 
-__all__ = ["MOMENTUM", "SIGNALS", "momentum", "signal_of"]
+__all__ = ["MOMENTUM", "SIGNALS", "Outlook", "momentum", "signal_of"]
 
 MOMENTUM = "momentum"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outlook:
+    """The part of a forecast that signals read: log-returns of the close from the last close.
+
+    Attributes:
+        medians: (H,) median over the paths.
+        low: p10 at the last bar.
+        high: p90 at the last bar.
+        probability_up: Share of paths that end above the last close.
+    """
+
+    medians: np.ndarray
+    low: float
+    high: float
+    probability_up: float
+
+    @classmethod
+    def of(cls, forecast: Forecast) -> Outlook:
+        """The outlook of a forecast."""
+        returns = forecast.log_returns()
+        low, high = np.quantile(returns[:, -1], (0.10, 0.90)).tolist()
+        return cls(np.median(returns, axis=0), low, high, float(forecast.probability_up()[-1]))
 
 
 def _return_over_width(outlook: Outlook) -> float:
@@ -40,11 +65,11 @@ SIGNALS: dict[str, Callable[[Outlook], float]] = {
     "p_up": lambda outlook: outlook.probability_up,
     "return_over_width": _return_over_width,
 }
-"""Every signal of a forecast, by name."""
+"""The signals of a forecast, by name."""
 
 
 def signal_of(name: str, outlook: Outlook | None) -> float:
-    """A signal; NaN where there is no forecast, or one without width to divide by."""
+    """The value of a signal; NaN without a forecast, or for a fan of no width."""
     return float("nan") if outlook is None else SIGNALS[name](outlook)
 
 
@@ -54,10 +79,10 @@ def momentum(market: Market, dates: np.ndarray, n_bars: int) -> np.ndarray:
     Args:
         market: The bars.
         dates: (R,) positions in the market's calendar.
-        n_bars: Own bars the return reaches back.
+        n_bars: Length of the return in the instrument's own bars.
 
     Returns:
-        NaN where an instrument has no bar at that date, or not so many before it.
+        NaN where an instrument has no bar at that date, or fewer bars before it.
     """
     scores = np.full((len(dates), len(market.names)), np.nan)
     for i, candles in enumerate(market.candles.values()):

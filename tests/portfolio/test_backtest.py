@@ -20,8 +20,8 @@ from kronos.forecast import Forecast, SamplingParameters
 from kronos.portfolio import Backtest, Market, Plan, Rules, backtest, rebalance_dates
 from kronos.portfolio.backtest import STRATEGY
 from kronos.portfolio.export import facts, warnings_of
-from kronos.portfolio.outlooks import Outlook, OutlookCache
-from kronos.portfolio.signals import SIGNALS
+from kronos.portfolio.forecasts import OutlookCache
+from kronos.portfolio.signals import SIGNALS, Outlook
 from kronos.serving.service import LocalService
 from tests.portfolio.universe import changed_after, made
 
@@ -68,10 +68,10 @@ def test_bars_after_a_decision_change_no_earlier_trade(service, model):
 
 
 def test_a_run_that_was_stopped_goes_on_and_ends_the_same(service, tmp_path):
-    market, asked = Market.of(made(5, 100)), []
+    market, calls = Market.of(made(5, 100)), []
 
     def stop(done, total):
-        asked.append(done)
+        calls.append(done)
         if done >= 32:
             raise ForecastCancelled("enough")
 
@@ -90,7 +90,7 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(service, tmp_path):
         market,
         PLAN,
         cache_folder=tmp_path,
-        keep=lambda forecast, known: new.append(known),
+        save=lambda forecast, known: new.append(known),
         progress=lambda done, total: resumed.append(done),
     )
     assert resumed[0] == 32
@@ -118,11 +118,11 @@ def test_other_bars_or_settings_are_other_requests(service, tmp_path):
         def note(forecast: Forecast, known: Candles, into: list[pd.Timestamp] = new) -> None:
             into.append(forecast.origin)
 
-        backtest(service, other, plan, cache_folder=tmp_path, keep=note)
+        backtest(service, other, plan, cache_folder=tmp_path, save=note)
         assert len(new) == len(rebalance_dates(other, plan)) * 3
 
 
-def test_an_outlook_is_kept_exactly(tmp_path):
+def test_a_cached_outlook_is_exact(tmp_path):
     outlook = Outlook(np.random.default_rng(0).normal(size=7), -0.1 / 3, 1 / 7, 0.55)
     OutlookCache(tmp_path, {"model": "a"}).add({"k": outlook, "none": None})
     found = OutlookCache(tmp_path, {"model": "a"})
@@ -132,7 +132,7 @@ def test_an_outlook_is_kept_exactly(tmp_path):
     assert "k" not in OutlookCache(tmp_path, {"model": "b"})
 
 
-def test_instruments_that_come_later_join_when_they_have_bars_enough(service):
+def test_instruments_that_start_later_join_once_they_have_enough_bars(service):
     bars = made(3, 140)
     bars["S2"] = bars["S2"].slice(60)
     result = backtest(service, Market.of(bars), PLAN)
@@ -145,9 +145,9 @@ def test_instruments_that_come_later_join_when_they_have_bars_enough(service):
 def test_days_before_the_cut_off_and_few_instruments_are_warned_of(service):
     result = backtest(service, Market.of(made(3, 90)), PLAN)
     third = result.dates[3].date()
-    told = " ".join(warnings_of(result, third))
-    assert f"3 of {len(result.dates)} rebalances lie before {third}" in told
-    assert "3 instruments" in told
+    written = " ".join(warnings_of(result, third))
+    assert f"3 of {len(result.dates)} rebalances lie before {third}" in written
+    assert "3 instruments" in written
     assert "not known" in warnings_of(result, None)[0]
     assert not any("learned" in text for text in warnings_of(result, date.min))
 
@@ -193,13 +193,13 @@ def test_the_command_prints_a_table_and_writes_files(tmp_path, capsys, monkeypat
     assert "broken.csv is left out" in err
     assert "5 instruments" in out
     assert "break-even cost" in out
-    told = json.loads(files["json"].read_text())
-    assert told["instruments"] == ["S0", "S1", "S2", "S3", "S9"]
-    assert told["plan"]["costs"] == {"buy": 0.001, "sell": 0.0015}
+    written = json.loads(files["json"].read_text())
+    assert written["instruments"] == ["S0", "S1", "S2", "S3", "S9"]
+    assert written["plan"]["costs"] == {"buy": 0.001, "sell": 0.0015}
     curves = pd.read_csv(files["curves"])
     assert curves.columns.tolist() == ["time", "strategy", "equal weight", "momentum"]
-    assert curves["strategy"].iloc[-1] == told["equity"]["strategy"][-1]
-    assert len(pd.read_csv(files["trades"])) == len(told["trades"]) > 0
+    assert curves["strategy"].iloc[-1] == written["equity"]["strategy"][-1]
+    assert len(pd.read_csv(files["trades"])) == len(written["trades"]) > 0
     assert list((tmp_path / "cache" / "kronos-fan" / "backtests").iterdir())
 
 

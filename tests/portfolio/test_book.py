@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kronos.errors import InvalidRequest
 from kronos.portfolio import Book, Costs, Market, Rules, simulate
-from kronos.portfolio.rules import choose
+from kronos.portfolio.book import choose
 from tests.portfolio.universe import changed_after, made, of, untraded, without
 
 FREE = Costs(0.0, 0.0)
@@ -72,7 +72,7 @@ def test_no_more_are_dropped_at_once_than_allowed(reweigh):
     assert left.sum(axis=1).max() == 2
 
 
-def test_a_purchase_is_held_as_long_as_asked():
+def test_a_purchase_is_held_for_the_minimum_number_of_bars():
     market = Market.of(made(8))
     book = run(market, Rules(3, 3, hold=7), every=2)
     position = {stamp: i for i, stamp in enumerate(market.index)}
@@ -86,16 +86,16 @@ def test_a_purchase_is_held_as_long_as_asked():
     assert min(spans) == 8, "the first rebalance that is not before 7 bars, every 2 bars"
 
 
-@pytest.mark.parametrize("keep", [40, 41, 63])
-def test_what_comes_later_changes_no_trade_made_before(keep):
+@pytest.mark.parametrize("last", [40, 41, 63])
+def test_later_bars_change_no_trade_made_before(last):
     bars = made()
     other = {
-        name: changed_after(each, keep, 1.0 + i) for i, (name, each) in enumerate(bars.items())
+        name: changed_after(each, last, 1.0 + i) for i, (name, each) in enumerate(bars.items())
     }
     rules, costs = Rules(2, 1), Costs()
     before = run(Market.of(bars), rules, costs).trades
     after = run(Market.of(other), rules, costs).trades
-    cut = Market.of(bars).index[keep]
+    cut = Market.of(bars).index[last]
     pd.testing.assert_frame_equal(before[before["time"] < cut], after[after["time"] < cut])
     decided = [
         table[table["decided"] < cut][["time", "instrument", "side"]] for table in (before, after)

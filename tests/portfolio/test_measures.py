@@ -9,9 +9,17 @@ import pytest
 
 from kronos.errors import InvalidRequest
 from kronos.portfolio import Costs, Market, Rules, simulate
-from kronos.portfolio.deflated import deflated_sharpe, expected_maximum, probability_above
-from kronos.portfolio.measures import break_even_cost, drawdown, performance
-from kronos.portfolio.rank_ic import forward_returns, newey_west_t, rank_ic
+from kronos.portfolio.measures import (
+    break_even_cost,
+    deflated_sharpe,
+    drawdown,
+    expected_maximum,
+    forward_returns,
+    newey_west_t,
+    performance,
+    probability_above,
+    rank_ic,
+)
 from tests.portfolio.universe import made, untraded
 
 

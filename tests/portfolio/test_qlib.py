@@ -25,8 +25,8 @@ CAPITAL = 1e6
 def qlib_python() -> str:
     """A Python that can import pyqlib."""
     python = os.environ.get("QLIB_PYTHON", "")
-    asked = [python, "-c", "import qlib.contrib.strategy"]
-    if not python or subprocess.run(asked, capture_output=True, check=False).returncode:
+    command = [python, "-c", "import qlib.contrib.strategy"]
+    if not python or subprocess.run(command, capture_output=True, check=False).returncode:
         pytest.fail(
             f"QLIB_PYTHON is {python or 'not set'}: it must name a Python that can import pyqlib. "
             "Make an environment of its own (python -m venv, pip install pyqlib==0.9.7) and set "
@@ -37,7 +37,7 @@ def qlib_python() -> str:
 
 @pytest.mark.parametrize(("top_k", "n_drop"), [(4, 1), (6, 3)])
 def test_the_same_scores_give_the_same_portfolio(qlib_python, tmp_path, top_k, n_drop):
-    # Qlib keeps float32: both read the same numbers.
+    # Qlib stores float32: both read the same numbers.
     bars = {
         name: of(each.frame.astype("float32").astype(float), name)
         for name, each in made(15, 90, seed=4).items()

@@ -31,10 +31,10 @@ def of(frame: pd.DataFrame, symbol: str) -> Candles:
     return Candles(frame, "1d", "UTC", "24/7", symbol, "made of numbers")
 
 
-def changed_after(candles: Candles, n_kept: int, factor: float = 1.7) -> Candles:
+def changed_after(candles: Candles, n_before: int, factor: float = 1.7) -> Candles:
     """The same bars up to a position, and others behind it."""
     frame = candles.frame.copy()
-    frame.iloc[n_kept:] *= factor
+    frame.iloc[n_before:] *= factor
     return of(frame, candles.symbol)
 
 

@@ -9,8 +9,8 @@ import streamlit as st
 
 from data_sources.samples import SAMPLES as BUNDLED
 from kronos.forecast import SamplingParameters
-from kronos.portfolio.plan import Plan
-from kronos.portfolio.rules import Costs, Rules
+from kronos.portfolio.backtest import Plan
+from kronos.portfolio.book import Costs, Rules
 from kronos.portfolio.signals import SIGNALS
 from pages.ui.backtest.request import BacktestRequest
 from pages.ui.frame.glossary import meaning

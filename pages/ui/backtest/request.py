@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from kronos.errors import InvalidRequest
-from kronos.portfolio.plan import Plan
+from kronos.portfolio.backtest import Plan
 from pages.ui.inputs.instruments import MAX_SYMBOLS, Entry
 from pages.ui.jobs.settings import require_size
 
