@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages.ui.frame.shell import is_narrow, require_shell
-from pages.ui.track_record import controls, scoring, view, walks
+from pages.ui.track_record import controls, view, walks
 from pages.ui.track_record.text import PROMISE
 
 require_shell()
@@ -18,7 +18,7 @@ st.caption(
     "uses this server sees the same record."
 )
 answer = view.look(chosen)
-scoring.show()
+view.show_scoring()
 if answer is not None and answer.study is not None:
     view.show_study(answer.study, narrow=is_narrow())
 elif answer is not None:

@@ -4,8 +4,7 @@ import streamlit as st
 
 from pages.ui.frame.shell import require_shell
 from pages.ui.training import session
-from pages.ui.training.setup import show_setup
-from pages.ui.training.view import show_run
+from pages.ui.training.view import show_run, show_setup
 
 require_shell()
 

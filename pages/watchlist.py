@@ -6,7 +6,7 @@ from kronos.errors import KronosError
 from pages.ui.frame.messages import plain, show_error
 from pages.ui.frame.shell import require_shell
 from pages.ui.jobs.run_button import run_button
-from pages.ui.watchlist import board, controls, keeping, session
+from pages.ui.watchlist import controls, saved, session, view
 
 require_shell()
 
@@ -20,7 +20,7 @@ with st.sidebar:
         st.stop()
     controls.remember(st.session_state)
     is_pressed = run_button("watch_run_button", disabled=request is None)
-    keeping.show_keeping(chosen)
+    saved.show_saved(chosen)
 
 refusal = session.respond(request, chosen, pressed=is_pressed)
 run = session.WATCHLIST.current()
@@ -28,9 +28,9 @@ run = session.WATCHLIST.current()
 st.title("Watchlist", anchor=False)
 for note in chosen.notes:
     st.caption(f":material/info: {plain(note)}")
-board.show_state(run, request, refusal)
+view.show_state(run, request, refusal)
 if run is not None:
-    board.show_board(run)
-    board.show_problems(run)
-    board.show_opening(run)
-    keeping.show_downloads(run)
+    view.show_board(run)
+    view.show_problems(run)
+    view.show_opening(run)
+    view.show_downloads(run)

@@ -19,10 +19,8 @@ from kronos.system import asset_path
 from pages.ui.inputs import instruments as watchlist_fetch
 from pages.ui.inputs.instruments import Entry
 from pages.ui.jobs.registry import RUNS_WAITING, RunRegistry
-from pages.ui.watchlist.request import WatchRequest
-from pages.ui.watchlist.rows import LEVELS
-from pages.ui.watchlist.run import WatchRun
 from pages.ui.watchlist.session import RUNS_AT_ONCE
+from pages.ui.watchlist.work import LEVELS, WatchRequest, WatchRun
 from tests.pages.watchlist_cases import PATIENCE, Slices, request, wait_for_end, wait_until
 from tests.serving.scripted import Scripted, nothing
 

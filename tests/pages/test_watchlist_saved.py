@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from pages.ui.inputs.instruments import MAX_SYMBOLS, read_symbols
 from pages.ui.inputs.ticker import OTHERS
 from pages.ui.watchlist.controls import add_symbol, tidy_symbols
-from pages.ui.watchlist.keeping import take_list
-from pages.ui.watchlist.saved import MAX_SAVED, Saved, SavedList, read_answer
+from pages.ui.watchlist.saved import MAX_SAVED, Saved, SavedList, read_answer, take_list
 
 MINE = {"source": "yahoo", "interval": "1d", "symbols": "AAPL, MSFT"}
 

@@ -18,12 +18,10 @@ from data_sources.samples import SAMPLES, SampleBars
 from data_sources.source import Bars, Instrument
 from pages.ui.inputs.instruments import Entry, read_symbols
 from pages.ui.inputs.ticker import TICKER
-from pages.ui.watchlist.exports import list_text, watch_csv, watch_json
-from pages.ui.watchlist.fan import HEIGHT, WIDTH, fan_image
-from pages.ui.watchlist.links import forecast_query
-from pages.ui.watchlist.rows import Row, problem_text, summarise
-from pages.ui.watchlist.run import WatchRun
-from pages.ui.watchlist.table import OPEN, counts_text, watch_table
+from pages.ui.watchlist.figure import HEIGHT, WIDTH, fan_image
+from pages.ui.watchlist.text import OPEN, counts_text, list_text, watch_csv, watch_json, watch_table
+from pages.ui.watchlist.view import forecast_query
+from pages.ui.watchlist.work import Row, WatchRun, problem_text, summarise
 from tests.pages.watchlist_cases import request
 
 COLUMNS = ("P(up)", "±", "Expected move", "80% low", "80% high", "Last close")

@@ -14,8 +14,7 @@ from kronos import models
 from kronos.errors import UnknownSymbol
 from kronos.forecast import SamplingParameters
 from pages.ui.inputs.instruments import Entry
-from pages.ui.watchlist.request import WatchRequest
-from pages.ui.watchlist.run import WatchRun
+from pages.ui.watchlist.work import WatchRequest, WatchRun
 
 PATIENCE = 60.0
 

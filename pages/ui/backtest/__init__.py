@@ -1,8 +1,7 @@
 """The Backtest page.
 
-request.py   what one run asks for
 controls.py  widgets in, a checked request out
-work.py      the run: bars fetched, forecasts made, the portfolio followed
+work.py      the request and the run: bars, forecasts, portfolio
 figure.py    equity and drawdown
 view.py      the result on the page
 """

@@ -12,7 +12,7 @@ from kronos.forecast import SamplingParameters
 from kronos.portfolio.backtest import Plan
 from kronos.portfolio.book import Costs, Rules
 from kronos.portfolio.signals import SIGNALS
-from pages.ui.backtest.request import BacktestRequest
+from pages.ui.backtest.work import BacktestRequest
 from pages.ui.frame.glossary import meaning
 from pages.ui.inputs.controls import LARGEST_SEED
 from pages.ui.inputs.instruments import (

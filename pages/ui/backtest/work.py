@@ -1,10 +1,12 @@
-"""A backtest in the background: bars fetched, forecasts made, the portfolio followed."""
+"""A backtest in the background: its request, bars, forecasts and portfolio."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 
 import streamlit as st
@@ -13,12 +15,49 @@ from kronos import models
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest, KronosError
 from kronos.portfolio import Backtest, Market, backtest
+from kronos.portfolio.backtest import Plan
 from kronos.serving.jobs import JobControl
 from kronos.serving.service import service
 from kronos.system import user_cache
-from pages.ui.backtest.request import BacktestRequest
-from pages.ui.inputs.instruments import Fetching, OpenSource, uploaded_bars
+from pages.ui.inputs.instruments import MAX_SYMBOLS, Entry, Fetching, OpenSource, uploaded_bars
 from pages.ui.jobs.registry import Run, RunRegistry
+from pages.ui.jobs.settings import require_size
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestRequest:
+    """One backtest.
+
+    Attributes:
+        entries: The universe.
+        source: Name of the source of the symbols.
+        plan: What is tried.
+        revision: Revision of the model's weights.
+        limit: Daily price limit as a share; None where there is none.
+
+    Raises:
+        InvalidRequest: The universe is empty or too large, or a setting is out of range.
+    """
+
+    entries: tuple[Entry, ...]
+    source: str
+    plan: Plan
+    revision: str
+    limit: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.entries) <= MAX_SYMBOLS:
+            raise InvalidRequest(
+                f"A universe has 1 to {MAX_SYMBOLS} instruments here, found {len(self.entries)}."
+            )
+        require_size(self.plan.horizon, self.plan.sampling)
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of everything asked for; files by their content."""
+        facts = json.dumps(asdict(self), sort_keys=True, default=str)
+        return hashlib.sha256(facts.encode()).hexdigest()
+
 
 FETCHING, FORECASTING = "Fetching bars", "Forecasting"
 

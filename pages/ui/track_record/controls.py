@@ -6,7 +6,7 @@ import streamlit as st
 
 from kronos.calendars import ASSET_CLASSES
 from pages.ui.frame.glossary import meaning
-from pages.ui.track_record.filters import ALL, DAYS, MADE, SAMPLE, Choices, Chosen
+from pages.ui.track_record.study import ALL, DAYS, MADE, SAMPLE, Choices, Chosen
 
 _CHOICES = "record choices"
 

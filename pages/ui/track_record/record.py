@@ -16,8 +16,7 @@ import streamlit as st
 from kronos.serving.jobs import JobControl, JobStatus, Limits
 from kronos.serving.worker import Worker
 from kronos.system import collector_paused
-from pages.ui.track_record.filters import Choices, Chosen, choices_of, labels_of
-from pages.ui.track_record.study import Study, study
+from pages.ui.track_record.study import Choices, Chosen, Study, choices_of, labels_of, study
 
 if TYPE_CHECKING:
     import pandas as pd

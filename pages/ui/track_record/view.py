@@ -1,4 +1,4 @@
-"""The record on the page: figures, charts, tables, and the worst misses."""
+"""The record on the page: scoring, figures, charts, tables, and the worst misses."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from pages.ui.frame.messages import error_text, plain, show_error
 from pages.ui.frame.text import bar_time
 from pages.ui.jobs.forecast_runs import FORECAST
 from pages.ui.jobs.progress import POLL_SECONDS
+from pages.ui.jobs.scoring import scorer
 from pages.ui.jobs.session import owner
 from pages.ui.track_record import controls, figure, text
-from pages.ui.track_record.filters import Chosen
 from pages.ui.track_record.record import Answer, record
-from pages.ui.track_record.study import Study
+from pages.ui.track_record.study import Chosen, Study
+from pages.ui.track_record.text import scored_text
 
 _SHOWN = "record shown"
 
@@ -170,3 +171,33 @@ def _show_progress(chosen: Chosen) -> None:
 def _owner() -> str:
     """This session on this page."""
     return f"{owner()} record"
+
+
+SCORING_POLL_SECONDS = 2.0
+
+
+def show_scoring() -> None:
+    """The last run of scoring, with its button."""
+    current = scorer()
+    if current.is_running:
+        _show_running()
+        return
+    with st.container(horizontal=True, vertical_alignment="center", key="record_scoring"):
+        st.caption(plain(scored_text(current.last, is_running=False)))
+        st.button(
+            "Score now", key="score_now", icon=":material/fact_check:", width="content",
+            on_click=_score_now,
+        )  # fmt: skip
+
+
+@st.fragment(run_every=SCORING_POLL_SECONDS)
+def _show_running() -> None:
+    if not scorer().is_running:
+        record().refresh()
+        st.rerun()
+    st.caption(f":material/hourglass_top: {plain(scored_text(None, is_running=True))}")
+
+
+def _score_now() -> None:
+    if not scorer().score_now():
+        st.toast("Scored a moment ago. Try again in a minute.", icon=":material/schedule:")

@@ -21,7 +21,6 @@ from pages.ui.inputs.candles import choose_reading
 from pages.ui.inputs.controls import LARGEST_SEED
 from pages.ui.inputs.model_choices import model_state
 from pages.ui.jobs import caches
-from pages.ui.training.data import Series, as_corpus
 from pages.ui.training.plan import (
     LEARNING_RATES,
     MAX_HORIZON,
@@ -29,7 +28,9 @@ from pages.ui.training.plan import (
     MAX_WINDOWS,
     MIN_CONTEXT,
     Plan,
+    Series,
     Settings,
+    as_corpus,
     make_plan,
     require_fitting,
 )

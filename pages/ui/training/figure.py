@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from pages.ui.chart import style
-from pages.ui.training.data import Series
+from pages.ui.training.plan import Series
 from pages.ui.training.text import Line, of_split, scores
 
 MAX_BARS = 12

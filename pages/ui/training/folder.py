@@ -24,8 +24,7 @@ from data_sources.csv.reader import CsvChoices
 from kronos.candles import Candles
 from kronos.forecast import COLUMNS
 from kronos.system import user_data
-from pages.ui.training.data import Series, facts_of, table_of
-from pages.ui.training.plan import Plan, Settings, arguments
+from pages.ui.training.plan import Plan, Series, Settings, arguments, facts_of, table_of
 
 KEPT_DAYS = 30
 """A run that nobody has touched for so long is deleted when the next one is started."""

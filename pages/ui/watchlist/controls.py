@@ -29,7 +29,7 @@ from pages.ui.inputs.model_choices import model_state
 from pages.ui.inputs.ticker import OTHERS, known_instruments
 from pages.ui.jobs import caches
 from pages.ui.jobs.settings import DEFAULT_HORIZON, DEFAULT_PATHS, MAX_HORIZON, MAX_PATHS
-from pages.ui.watchlist.request import WatchRequest
+from pages.ui.watchlist.work import WatchRequest
 
 PREFERRED_INTERVAL = "1d"
 _SEPARATOR = " · "

@@ -13,8 +13,7 @@ from pages.ui.jobs.registry import RunRegistry
 from pages.ui.jobs.saving import save_forecast
 from pages.ui.jobs.session_runs import LongRuns
 from pages.ui.watchlist.controls import ChosenList
-from pages.ui.watchlist.request import WatchRequest
-from pages.ui.watchlist.run import WatchRun
+from pages.ui.watchlist.work import WatchRequest, WatchRun
 
 RUNS_AT_ONCE = 4
 

@@ -1,4 +1,4 @@
-"""The small picture of a line: the last closes, and the fan that grows out of them."""
+"""The small fan of a line: the last closes and the quantiles that follow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import quote
 import numpy as np
 
 from pages.ui.chart.style import FAN, MEDIAN, NEUTRAL, faded
-from pages.ui.watchlist.rows import Summary
+from pages.ui.watchlist.work import Summary
 
 WIDTH, HEIGHT = 150, 40
 _HISTORY = 0.42

@@ -1,24 +1,192 @@
-"""One batched run: fetches bars, sends all series to the engine together, fills lines in."""
+"""A batched run: its request, its lines, and the work: bars, forecasts, summaries."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Literal
+
+import numpy as np
+import pandas as pd
 
 from data_sources.source import Bars
 from kronos import models
 from kronos.candles import Candles
-from kronos.errors import CheckpointError, ForecastCancelled, NotFinished
+from kronos.errors import (
+    CheckpointError,
+    ForecastCancelled,
+    InvalidRequest,
+    KronosError,
+    NotFinished,
+)
 from kronos.events import Event, event_inputs
-from kronos.forecast import Forecast
+from kronos.forecast import Forecast, SamplingParameters
 from kronos.serving.jobs import JobControl, JobStatus, Priority
 from kronos.serving.service import ForecastService
-from pages.ui.inputs.instruments import AT_A_TIME, Fetching, OpenSource, uploaded_bars
+from pages.ui.inputs.instruments import (
+    AT_A_TIME,
+    MAX_SYMBOLS,
+    Entry,
+    Fetching,
+    OpenSource,
+    uploaded_bars,
+)
 from pages.ui.jobs.registry import Run
-from pages.ui.jobs.settings import ForecastSettings, data_id
-from pages.ui.watchlist.request import WatchRequest
-from pages.ui.watchlist.rows import Row, problem_text, summarise
+from pages.ui.jobs.settings import ForecastSettings, data_id, require_size
+
+
+@dataclass(frozen=True, slots=True)
+class WatchRequest:
+    """One batched run.
+
+    Attributes:
+        entries: What is forecast, in the order of the table.
+        source: Name of the source of the symbols.
+        model: Name of the model, as for `kronos.models.load`.
+        revision: Revision of the model's weights.
+        horizon: Number of bars ahead.
+        sampling: How futures are drawn.
+        own_events: Digest of the visitor's own events; "" without any.
+
+    Raises:
+        InvalidRequest: There is nothing to forecast, too much of it, or a setting is out of
+            range.
+    """
+
+    entries: tuple[Entry, ...]
+    source: str
+    model: str
+    revision: str
+    horizon: int
+    sampling: SamplingParameters
+    own_events: str = ""
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.entries) <= MAX_SYMBOLS:
+            raise InvalidRequest(
+                f"A watchlist has 1 to {MAX_SYMBOLS} lines, found {len(self.entries)}."
+            )
+        require_size(self.horizon, self.sampling)
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of everything asked for; files by their content."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+logger = logging.getLogger(__name__)
+
+LEVELS = (0.10, 0.50, 0.90)
+N_RECENT = 32
+"""Closes kept before the origin, for the small picture."""
+
+RowState = Literal["waiting", "fetching", "forecasting", "done", "failed"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Summary:
+    """What is kept of a forecast; the paths are not.
+
+    Attributes:
+        symbol: Ticker as the source spells it.
+        name: What it is called; may be empty.
+        currency: Of the prices; may be empty.
+        interval: Width of a bar.
+        recent: (up to `N_RECENT`,) closes up to and including the last.
+        quantiles: (3, H) quantiles of the close at `LEVELS`.
+        timestamps: (H,) open times of the forecast bars.
+        last_close: Close of the newest bar.
+        probability_up: Share of paths that end above it.
+        expected_move: Mean size of the move at the horizon, as a share of it.
+        newest: Open time of the newest bar, UTC.
+        fetched_at: When the source gave the bars, UTC.
+        stale: Why older bars are used; empty where they are not.
+        notes: What a reader must know of the bars.
+        context_hash: Digest of what the model read.
+        n_context: Bars it read.
+    """
+
+    symbol: str
+    name: str
+    currency: str
+    interval: str
+    recent: np.ndarray
+    quantiles: np.ndarray
+    timestamps: pd.DatetimeIndex
+    last_close: float
+    probability_up: float
+    expected_move: float
+    newest: pd.Timestamp
+    fetched_at: pd.Timestamp
+    stale: str
+    notes: tuple[str, ...]
+    context_hash: str
+    n_context: int
+
+    @property
+    def moves(self) -> tuple[float, float, float]:
+        """p10, p50 and p90 at the horizon as shares of the last close: 0.02 is 2% up."""
+        low, median, high = (self.quantiles[:, -1] / self.last_close - 1.0).tolist()
+        return low, median, high
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line.
+
+    Attributes:
+        symbol: As it was asked for, or the name of the file.
+        state: How far it is.
+        summary: Of its forecast, once done.
+        problem: Why it failed, plain text.
+    """
+
+    symbol: str
+    state: RowState = "waiting"
+    summary: Summary | None = None
+    problem: str = ""
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in ("done", "failed")
+
+
+def summarise(bars: Bars, forecast: Forecast) -> Summary:
+    """The little that a line shows and exports."""
+    candles, instrument = bars.candles, bars.instrument
+    return Summary(
+        symbol=instrument.symbol,
+        name=instrument.name,
+        currency=instrument.currency,
+        interval=candles.interval,
+        recent=candles.frame["close"].to_numpy(dtype=float)[-N_RECENT:].copy(),
+        quantiles=forecast.quantile(LEVELS),
+        timestamps=forecast.timestamps,
+        last_close=forecast.last_close,
+        probability_up=float(forecast.probability_up()[-1]),
+        expected_move=float(forecast.expected_move()[-1]),
+        newest=pd.Timestamp(candles.frame.index[-1]),
+        fetched_at=bars.fetched_at,
+        stale=bars.stale,
+        notes=bars.notes,
+        context_hash=forecast.context_hash,
+        n_context=forecast.n_context,
+    )
+
+
+def problem_text(error: Exception) -> str:
+    """An error as one line of plain text; of one that nobody foresaw only the kind is told."""
+    if isinstance(error, KronosError):
+        return " ".join(str(error).split())
+    logger.warning("A line of a watchlist failed.", exc_info=error)
+    return (
+        f"Something unforeseen failed ({type(error).__name__}); the server's log has the details."
+    )
+
 
 Save = Callable[[Forecast, Candles, str], None]
 LOOK_EVERY = 0.05

@@ -1,22 +1,26 @@
-"""The current run on the page: how far it is, its table, and what failed in full."""
+"""The current run on the page: progress, table, failed lines, downloads, ways to Forecast."""
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
+from data_sources.samples import SAMPLES as BUNDLED
+from data_sources.source import Instrument
 from kronos.errors import Busy, ForecastCancelled
 from kronos.serving.jobs import JobStatus
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.links import open_page
 from pages.ui.frame.messages import plain, show_error
+from pages.ui.inputs.instruments import SAMPLES
+from pages.ui.inputs.ticker import ticker_link
 from pages.ui.jobs import caches
 from pages.ui.jobs.forecast_runs import FORECAST
 from pages.ui.jobs.progress import progress_share, progress_text
-from pages.ui.watchlist.links import forecast_query
-from pages.ui.watchlist.request import WatchRequest
-from pages.ui.watchlist.run import WatchRun
 from pages.ui.watchlist.session import WATCHLIST
-from pages.ui.watchlist.table import OPEN, counts_text, watch_table
+from pages.ui.watchlist.text import OPEN, counts_text, watch_csv, watch_json, watch_table
+from pages.ui.watchlist.work import WatchRequest, WatchRun
 
 POLL_SECONDS = 1.0
 ROW_PIXELS = 44
@@ -140,7 +144,7 @@ def show_opening(run: WatchRun) -> None:
     names = {
         f"{row.symbol} ({i + 1})": i
         for i, row in enumerate(run.rows)
-        if row.state == "done" and not run.request.entries[i].is_file
+        if row.state != "failed" and not run.request.entries[i].is_file
     }
     if any(entry.is_file for entry in run.request.entries):
         st.caption("Files have no address: to see one alone, upload it on the Forecast page.")
@@ -160,6 +164,20 @@ def _open(run: WatchRun, i: int) -> None:
         open_page("forecast", query)
 
 
+def show_downloads(run: WatchRun) -> None:
+    """The results as files."""
+    stem = f"watchlist_{run.request.source}_{run.request.horizon}bars"
+    with st.container(horizontal=True):
+        for label, build, name, mime in (
+            ("Table (CSV)", watch_csv, f"{stem}.csv", "text/csv"),
+            ("Everything (JSON)", watch_json, f"{stem}.json", "application/json"),
+        ):
+            st.download_button(
+                label, partial(build, run), file_name=name, mime=mime, key=f"watch {label}",
+                on_click="ignore", icon=":material/download:",
+            )  # fmt: skip
+
+
 def show_problems(run: WatchRun) -> None:
     """The lines that failed, in full, which a cell of the table may be too narrow for."""
     failed = [row for row in run.rows if row.state == "failed"]
@@ -169,3 +187,32 @@ def show_problems(run: WatchRun) -> None:
     is_all = len(failed) == len(run.rows)
     with st.expander(f"{len(failed)} {noun} failed", expanded=is_all, icon=":material/error:"):
         st.markdown("\n".join(f"- **{plain(row.symbol)}**: {plain(row.problem)}" for row in failed))
+
+
+def forecast_query(run: WatchRun, i: int, model_title: str) -> dict[str, str] | None:
+    """The Forecast page's address for a line, with the settings of the run.
+
+    Args:
+        run: The run.
+        i: Number of the line.
+        model_title: Name of its model to show; empty leaves the page's own choice.
+
+    Returns:
+        None for a file, which no address can name.
+    """
+    entry, request = run.request.entries[i], run.request
+    if entry.is_file:
+        return None
+    settings = {
+        "horizon": str(request.horizon),
+        "paths": str(request.sampling.sample_count),
+        "seed": str(request.sampling.seed),
+    }
+    if model_title:
+        settings["model"] = model_title
+    if request.source != SAMPLES:
+        summary = run.rows[i].summary
+        symbol = entry.symbol if summary is None else summary.symbol
+        return ticker_link(Instrument(request.source, symbol), entry.interval, **settings)
+    titles = {(sample.symbol, sample.interval): sample.title for sample in BUNDLED.values()}
+    return {"data": titles[entry.symbol, entry.interval], **settings}

@@ -1,0 +1,182 @@
+"""A run as a table, as CSV and as JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import pandas as pd
+
+from kronos.export import cell_text
+from pages.ui.fan.readouts import sampling_error
+from pages.ui.frame.text import DISCLAIMER
+from pages.ui.inputs.instruments import Entry
+from pages.ui.watchlist.figure import fan_image
+from pages.ui.watchlist.work import LEVELS, Row, RowState, Summary, WatchRequest, WatchRun
+
+OPEN = "Open"
+STATE_WORDS: dict[RowState, str] = {
+    "waiting": "Waiting",
+    "fetching": "Fetching bars",
+    "forecasting": "Forecasting",
+}
+STOPPED = "Stopped"
+
+
+def watch_table(rows: Sequence[Row], request: WatchRequest, *, is_final: bool) -> pd.DataFrame:
+    """One line a row, in the order of the request; percentages are numbers of percent.
+
+    Args:
+        rows: The lines.
+        request: What they were asked with.
+        is_final: Whether nothing moves any more: what is not done then was stopped.
+    """
+    lines = [
+        _line(row, entry, request, is_final=is_final)
+        for row, entry in zip(rows, request.entries, strict=True)
+    ]
+    table = pd.DataFrame(lines)
+    table["Newest bar"] = pd.to_datetime(table["Newest bar"], utc=True)
+    return table
+
+
+def status_text(row: Row, *, is_final: bool) -> str:
+    """What is to say about a line: how far it is, why it failed, or what to know of its bars."""
+    if row.state == "failed":
+        return f"Failed: {row.problem}"
+    if row.summary is None:
+        return STOPPED if is_final else STATE_WORDS[row.state]
+    stale = (f"Older bars: {row.summary.stale}",) if row.summary.stale else ()
+    return " ".join((*stale, *row.summary.notes)) or "Done"
+
+
+def counts_text(rows: Sequence[Row]) -> str:
+    """How many lines are done and how many failed, in words."""
+    n_done = sum(row.state == "done" for row in rows)
+    n_failed = sum(row.state == "failed" for row in rows)
+    failed = f", {n_failed} failed" if n_failed else ""
+    return f"{n_done} of {len(rows)} done{failed}"
+
+
+def _line(row: Row, entry: Entry, request: WatchRequest, *, is_final: bool) -> dict[str, object]:
+    summary = row.summary
+    has_page = summary is not None and not entry.is_file
+    line: dict[str, object] = {
+        "Symbol": row.symbol,
+        OPEN: OPEN if has_page else "",
+        "Fan": None if summary is None else fan_image(summary),
+        **_numbers(summary, request.sampling.sample_count),
+        "Newest bar": None if summary is None else summary.newest,
+        "Status": status_text(row, is_final=is_final),
+        "Last close": float("nan") if summary is None else summary.last_close,
+        "Name": "" if summary is None else summary.name or summary.symbol,
+        "Bars": "" if summary is None else summary.interval,
+        "Currency": "" if summary is None else summary.currency,
+    }
+    return line
+
+
+def _numbers(summary: Summary | None, n_paths: int) -> dict[str, float]:
+    if summary is None:
+        names = ("P(up)", "±", "Expected move", "80% low", "80% high")
+        return dict.fromkeys(names, float("nan"))
+    low, _, high = summary.moves
+    return {
+        "P(up)": _percent(summary.probability_up),
+        "±": _percent(sampling_error(summary.probability_up, n_paths)),
+        "Expected move": _percent(summary.expected_move),
+        "80% low": _percent(low),
+        "80% high": _percent(high),
+    }
+
+
+def _percent(share: float) -> float:
+    return round(100.0 * share, 3)
+
+
+def watch_csv(run: WatchRun) -> bytes:
+    """One row a line; shares as fractions, prices in the currency of the bars, times ISO 8601."""
+    lines = [_cells(i, run) | _setting_cells(run.request) for i in range(len(run.rows))]
+    columns = dict.fromkeys(name for line in sorted(lines, key=len)[::-1] for name in line)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
+    writer.writeheader()
+    for line in lines:
+        guarded = {k: cell_text(v) if isinstance(v, str) else v for k, v in line.items()}
+        writer.writerow(guarded)
+    return text.getvalue().encode()
+
+
+def watch_json(run: WatchRun) -> bytes:
+    """Every setting and line, with the quantiles of every bar."""
+    rows = [_cells(i, run) | _quantile_cells(row) for i, row in enumerate(run.rows)]
+    request = run.request
+    facts = {
+        "disclaimer": DISCLAIMER,
+        **_setting_cells(request),
+        "revision": request.revision,
+        "parameters": asdict(request.sampling),
+        "rows": rows,
+    }
+    return json.dumps(facts, indent=2, allow_nan=False).encode()
+
+
+def list_text(symbols: Sequence[str]) -> bytes:
+    """The symbols, one a line."""
+    return "".join(f"{symbol}\n" for symbol in symbols).encode()
+
+
+def _setting_cells(request: WatchRequest) -> dict[str, object]:
+    return {
+        "model": request.model,
+        "horizon": request.horizon,
+        "paths": request.sampling.sample_count,
+        "seed": request.sampling.seed,
+    }
+
+
+def _cells(i: int, run: WatchRun) -> dict[str, object]:
+    row, entry = run.rows[i], run.request.entries[i]
+    summary = row.summary
+    cells: dict[str, object] = {
+        "symbol": row.symbol,
+        "source": "file" if entry.is_file else run.request.source,
+        "state": "stopped" if run.is_final and not row.is_final else row.state,
+        "status": status_text(row, is_final=run.is_final),
+    }
+    if summary is None:
+        return cells
+    low, median, high = summary.quantiles[:, -1].tolist()
+    up, n_paths = summary.probability_up, run.request.sampling.sample_count
+    return cells | {
+        "name": summary.name or summary.symbol,
+        "currency": summary.currency,
+        "interval": summary.interval,
+        "last_close": summary.last_close,
+        "probability_up": up,
+        "sampling_error": sampling_error(up, n_paths),
+        "expected_move": summary.expected_move,
+        "p10": low,
+        "p50": median,
+        "p90": high,
+        "newest_bar": summary.newest.isoformat(),
+        "fetched_at": summary.fetched_at.isoformat(),
+        "forecast_until": summary.timestamps[-1].isoformat(),
+        "context_bars": summary.n_context,
+        "context_sha256": summary.context_hash,
+    }
+
+
+def _quantile_cells(row: Row) -> dict[str, object]:
+    if row.summary is None:
+        return {}
+    return {
+        "timestamps": [stamp.isoformat() for stamp in row.summary.timestamps],
+        "close_quantiles": {
+            f"p{level * 100:g}": curve.tolist()
+            for level, curve in zip(LEVELS, row.summary.quantiles, strict=True)
+        },
+    }
