@@ -477,22 +477,11 @@ def test_a_backtest_gives_the_same_result(samples, home, tmp_path):
     """Its cached outlooks are computed anew: their keys say nothing of event rows."""
     (cached,) = (home / "cache/kronos-fan/backtests").iterdir()
     before = cached.read_bytes()
-    options = [
-        "--model",
-        "ewma",
-        "--start",
-        "2013-01-15",
-        "--horizon",
-        "2",
-        "--paths",
-        "10",
-        "--seed",
-        "8",
-    ]
+    options = "--model ewma --start 2013-01-15 --horizon 2 --paths 10 --seed 8"
     sizes = []
     for _ in range(2):
         out = tmp_path / "result.json"
-        assert main(["backtest", *options, "--json", str(out)]) == 0
+        assert main(["backtest", *options.split(), "--json", str(out)]) == 0
         expected = json.loads((LEFT / "out/backtest.json").read_text())
         agree(json.loads(out.read_text()), expected, 1e-9)
         assert cached.read_bytes().startswith(before), "nothing that lies there is lost"
