@@ -55,7 +55,12 @@ def room_of(name: str) -> str:
 
 
 def package_of(name: str, packages: set[str]) -> str:
-    """The folder a module stands in; a module directly below a top folder stands by itself."""
+    """The folder a module stands in; a module directly below a top folder stands by itself.
+
+    What lies below a room of kronos/ belongs to it, as it does for `room_of`.
+    """
+    if name.startswith("kronos."):
+        return room_of(name)
     if name in packages:
         return name
     parent = name.rpartition(".")[0]
@@ -100,7 +105,8 @@ def measure(root: Path) -> dict[str, str]:
     for name in files:
         room, folder = room_of(name), package_of(name, packages)
         rooms[room] |= {room_of(other) for other in edges[name]} - {room}
-        folders[folder] |= {package_of(other, packages) for other in edges[name]} - {folder}
+        if name.split(".")[0] in TOPS:
+            folders[folder] |= {package_of(other, packages) for other in edges[name]} - {folder}
     rooms.pop("kronos")  # the package itself: its lazy exports
     file_circles = circles({name: {o for o in edges[name] if o not in packages} for name in files})
     rooms = defaultdict(set, {room: below - {"kronos"} for room, below in rooms.items()})
