@@ -124,7 +124,7 @@ def no_trading(case: Case) -> None:
     case.options = {"interval": "1h", "start": saturday}
 
 
-def asked_too_early(case: Case) -> None:
+def request_during_the_wait(case: Case) -> None:
     status(429, "30")(case)
     with pytest.raises(RateLimited):
         case.fetch()
@@ -194,8 +194,8 @@ ORDERS: dict[str, Callable[[Case], None]] = {
     "401": unauthorized,
     "429 with a long wait": status(429, "30"),
     "429 with a short wait": status(429, "1"),
-    "429 without a word": status(429),
-    "asked again too early": asked_too_early,
+    "429 without a wait": status(429),
+    "request during the wait": request_during_the_wait,
     "418": banned,
     "403": status(403),
     "451": status(451),
