@@ -1,4 +1,4 @@
-"""The one candle schema: what a table of OHLCV bars is, everywhere in the project."""
+"""Candles: the schema of OHLCV bars for the whole project."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Candles:
         calendar: "24/7", "fx", "weekdays", or the exchange_calendars code of the exchange
             (XNYS, ...).
         symbol: Name to show.
-        source: Where the bars came from.
+        source: Source of the bars.
 
     Raises:
-        InvalidCandles: On construction, if any of this does not hold; the message names the
-            first row (0 is the oldest bar) and column.
+        InvalidCandles: On construction, if the schema is broken; the message names the first row
+            (0 is the oldest bar) and column.
     """
 
     frame: pd.DataFrame
@@ -64,7 +64,7 @@ class Candles:
         calendar: str | None = None,
         source: str = "DataFrame",
     ) -> Candles:
-        """Candles of a table, with what is not given inferred from the bars.
+        """Candles of a table; missing facts are inferred from the bars.
 
         Args:
             frame: Columns open, high, low, close and optionally volume and amount, in any case
@@ -72,14 +72,13 @@ class Candles:
                 column timestamps, timestamp, datetime, date or time. Missing volume is read as
                 0; missing amount as volume times the mean of the four prices.
             symbol: Name to show; a ticker helps to find the calendar.
-            interval: Width of a bar; default: the commonest spacing.
+            interval: Width of a bar; default: the most frequent spacing.
             zone: Clock of naive timestamps, and of the exchange; default: that of the calendar.
             calendar: Default: inferred from symbol and bars.
-            source: Where the bars came from.
+            source: Source of the bars.
 
         Raises:
-            InvalidCandles: A column is missing or a value breaks the schema. Nothing is
-                repaired here.
+            InvalidCandles: A column is missing or a value breaks the schema; nothing is repaired.
         """
         named = frame.rename(columns={name: str(name).strip().lower() for name in frame.columns})
         index = _time_index(named)
@@ -102,7 +101,7 @@ class Candles:
 
     @property
     def local_index(self) -> pd.DatetimeIndex:
-        """(T,) open times on the exchange's own clock: what calendar features are read from."""
+        """(T,) open times on the exchange's own clock, the source of calendar features."""
         return _index(self.frame).tz_convert(self.zone)
 
     @property
@@ -119,20 +118,20 @@ class Candles:
         """Bars by position, as in a list slice; at least one bar must remain."""
         frame = self.frame.iloc[start:stop]
         if frame.empty:
-            return replace(self, frame=frame)  # which says what is wrong with that
-        # Neighbouring bars of valid candles are valid: to check them again would take longer than
-        # most of what is done with them.
+            return replace(self, frame=frame)  # raises with the reason
+        # Neighbouring bars of valid candles are valid; a second check would take longer than most
+        # uses of a slice.
         part = copy(self)
         object.__setattr__(part, "frame", frame)
         return part
 
     def at_origin(self, origin: pd.Timestamp | int, *, n_actuals: int | None = None) -> Split:
-        """The bars a forecast from `origin` may read, and those it is compared with.
+        """The bars up to an origin, which a forecast may read, and the actual bars after it.
 
         Args:
             origin: Position of the last bar that is known (negative counts from the end), or a
                 timestamp: then the last bar opening at or before it.
-            n_actuals: Most bars to keep after the origin; default all.
+            n_actuals: Most bars after the origin; None for all.
 
         Raises:
             InvalidCandles: No bar lies at or before the origin.
@@ -190,7 +189,7 @@ class Split:
 
 
 def fill_volume(values: pd.DataFrame) -> pd.DataFrame:
-    """The six columns of the schema from four to six: see `Candles.from_frame`."""
+    """All six columns, with missing volume and amount filled; see `Candles.from_frame`."""
     filled = values.copy()
     if "volume" not in filled:
         filled["volume"] = 0.0

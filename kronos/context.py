@@ -1,4 +1,4 @@
-"""What a model reads of a series: checked values, and the calendar of their times."""
+"""Context: the bars that a model reads, checked, with calendar fields and event rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Stamps = pd.Index | pd.Series
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Context:
-    """What the model reads of one series.
+    """The bars of one series that a model reads.
 
     Attributes:
         values: (T, 6) float64 candles in the units of the data.
@@ -41,11 +41,11 @@ class Context:
 
     @property
     def scale(self) -> np.ndarray:
-        """What every column is divided by: (6,), above 0."""
+        """Divisor of every column: (6,), above 0."""
         return self.values.std(axis=0) + STD_FLOOR
 
     def sha256(self) -> str:
-        """Digest of the exact bytes the model reads."""
+        """SHA-256 of the exact bytes that the model reads."""
         digest = hashlib.sha256(np.ascontiguousarray(self.values, dtype="<f8").tobytes())
         digest.update(np.ascontiguousarray(self.fields, dtype="<i8").tobytes())
         return digest.hexdigest()
@@ -61,7 +61,7 @@ def as_times(stamps: Stamps, what: str) -> pd.DatetimeIndex:
     """Times as a DatetimeIndex.
 
     Raises:
-        InvalidCandles: They are numbers, no times, or some are missing.
+        InvalidCandles: They are numbers or no times, or some are missing.
     """
     index: Any = pd.Index(stamps)
     if not isinstance(index, pd.DatetimeIndex):
@@ -85,7 +85,7 @@ def future_times(stamps: Stamps, *, after: pd.DatetimeIndex) -> pd.DatetimeIndex
     """Times of the bars to forecast.
 
     Raises:
-        InvalidCandles: They are no times, or not increasing behind the last bar read.
+        InvalidCandles: They are no times, or do not increase from the last bar on.
         InvalidRequest: There are none.
     """
     future = as_times(stamps, "y_timestamp")
@@ -108,10 +108,10 @@ def future_times(stamps: Stamps, *, after: pd.DatetimeIndex) -> pd.DatetimeIndex
 
 
 def read_context(df: pd.DataFrame, times: pd.DatetimeIndex, lookback: int) -> Context:
-    """Takes the last `lookback` bars of a frame as the model's context.
+    """The last `lookback` bars of a frame as the model's context.
 
-    Without a volume column volume is 0. Without an amount column amount is volume times the
-    mean of open, high, low and close.
+    Without a volume column, volume is 0. Without an amount column, amount is volume times the mean
+    of open, high, low and close.
 
     Raises:
         InvalidCandles: A column is missing, a value is not a finite number, or the times do
@@ -151,7 +151,7 @@ def read_context(df: pd.DataFrame, times: pd.DatetimeIndex, lookback: int) -> Co
 
 
 def require_positive_prices(context: Context) -> None:
-    """Refuses prices of 0 and below, from which no return can be measured.
+    """Refuse prices of 0 and below, which have no returns.
 
     Raises:
         InvalidCandles: The message names row and column.
@@ -170,9 +170,9 @@ def event_rows(events: Any, *, n_bars: int, n_read: int, horizon: int) -> np.nda
 
     Args:
         events: (n_bars + H, 20) event channels, as from `kronos.events.event_channels`: of the
-            bars given, then of those to forecast.
-        n_bars: Bars given.
-        n_read: How many of them are read: the last ones.
+            bars of the table, then of those to forecast.
+        n_bars: Bars of the table.
+        n_read: Number of them that are read, the last ones.
         horizon: Bars to forecast, H.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Every error the project raises on purpose.
+"""All errors that the project raises on purpose.
 
     KronosError
     ├── InvalidCandles        candles or a table cannot be used (also a ValueError)
@@ -7,28 +7,28 @@
     ├── CheckpointError
     │   ├── CheckpointInvalid       parameters missing, misshapen or unknown
     │   ├── CheckpointCorrupt       bytes do not match the pinned SHA-256
-    │   ├── CheckpointUnavailable   not cached here and the hub cannot give it
+    │   ├── CheckpointUnavailable   not on this machine, and not to be had from the hub
     │   └── RevisionMismatch        weights of another revision than the one requested
     ├── SourceError           a source of market data gave no bars
     │   ├── UnknownSymbol           the source has no such instrument, or no bars of it
     │   ├── IntervalUnavailable     not that interval, or not that far back
-    │   ├── RateLimited             too many requests; says when to come back
+    │   ├── RateLimited             too many requests; says when to try again
     │   ├── SourceBlocked           the source refuses this address or region
-    │   ├── SourceDown              no answer, or the answer of a broken server
-    │   └── SourceNonsense          an answer that is not in the source's own format
+    │   ├── SourceDown              no response, or that of a broken server
+    │   └── SourceNonsense          a response that is not in the source's own format
     ├── StoreError            the store of forecasts cannot be used
     │   ├── StoreUnavailable        it cannot be opened, read or written now
     │   ├── StoreIncompatible       a newer version of this program made it
-    │   └── StoreDamaged            what it gives back is not what was stored
+    │   └── StoreDamaged            its data differs from what was stored
     ├── TrainingDiverged      a training run can no longer learn
-    ├── ForecastCancelled     the caller asked to stop
-    ├── DeadlineExceeded      the answer came too late to be of use, so it was given up
-    ├── NotFinished           waiting has ended before the job (also a TimeoutError)
+    ├── ForecastCancelled     the caller cancelled
+    ├── DeadlineExceeded      no result by the deadline; the request was dropped
+    ├── NotFinished           a wait ended before the job (also a TimeoutError)
     ├── OutOfMemory           the machine's memory is not enough (also a MemoryError)
     └── Busy                  the queue is full; nothing was started
 
-A message says what was wrong, what was found, and what to do about it. Adapters raise these
-`from` the library's own error.
+A message says what was wrong, what was found, and what to do. Code that wraps a library raises
+these `from` the library's own error.
 """
 
 
@@ -81,10 +81,10 @@ class IntervalUnavailable(SourceError):
 
 
 class RateLimited(SourceError):
-    """The source was asked too often.
+    """The source got too many requests.
 
     Attributes:
-        retry_after: Seconds until it may be asked again, as far as it said; None where it did not.
+        retry_after: Seconds to wait before the next request; None where the source names none.
     """
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
@@ -97,11 +97,11 @@ class SourceBlocked(SourceError):
 
 
 class SourceDown(SourceError):
-    """The source does not answer, or its servers fail."""
+    """The source does not respond, or its servers fail."""
 
 
 class SourceNonsense(SourceError):
-    """The source's answer is not in its own format."""
+    """A response that is not in the source's own format."""
 
 
 class StoreError(KronosError):
@@ -117,23 +117,23 @@ class StoreIncompatible(StoreError):
 
 
 class StoreDamaged(StoreError):
-    """What the store gives back is not what was stored."""
+    """The data of the store differs from what was stored."""
 
 
 class TrainingDiverged(KronosError):
-    """Losses or gradients are no finite numbers any more."""
+    """Losses or gradients are no longer finite."""
 
 
 class ForecastCancelled(KronosError):
-    """The caller asked to stop; nothing of the forecast is kept."""
+    """The caller cancelled; the forecast is discarded."""
 
 
 class DeadlineExceeded(KronosError):
-    """No answer was ready by the deadline of the request; nothing of it is kept."""
+    """There was no result by the deadline of the request, which was dropped."""
 
 
 class NotFinished(KronosError, TimeoutError):
-    """The time allowed for waiting is over; the job itself goes on."""
+    """The timeout of a wait is over; the job itself continues."""
 
 
 class OutOfMemory(KronosError, MemoryError):
@@ -144,8 +144,8 @@ class Busy(KronosError):
     """The queue is full; the request was not started.
 
     Attributes:
-        position: Number in line the request would have had, 1 being next; None where there is
-            no line, because the queue is closed.
+        position: Position in the queue that the request would have had, 1 being next; None where
+            the queue is closed.
     """
 
     def __init__(self, message: str, *, position: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The distribution a forecast is: every sampled path, and what can be read off it."""
+"""Forecast: every sampled path, and the figures of their distribution."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ class SamplingParameters:
         return self.T == 0.0 or self.top_k > 0 or self.top_p < 1.0
 
     def require_plain(self, model: str, why: str) -> None:
-        """Refuses T, top-p and top-k, for a model on which they cannot act.
+        """Refuse T, top-p and top-k for a model without tokens.
 
         Args:
             model: Its name.
-            why: What there is instead of tokens, as half a sentence.
+            why: Why they have no effect, as half a sentence.
 
         Raises:
-            InvalidRequest: One of them is not what leaves everything as it is.
+            InvalidRequest: One of them differs from its neutral value.
         """
         for name, plain in (("T", 1.0), ("top_p", 1.0), ("top_k", 0)):
             found = getattr(self, name)
@@ -84,8 +84,8 @@ class SamplingParameters:
 def path_uniforms(seed: int, n_paths: int, horizon: int) -> np.ndarray:
     """The noise of every path: (n_paths, horizon, 2) float64 in [0, 1), two numbers a step.
 
-    Path i draws from its own counter-based stream keyed by (seed, i). So a path does not
-    change with the number of paths, with the horizon, or with what else is in the batch.
+    Path i draws from its own counter-based stream keyed by (seed, i), so a path does not depend on
+    the number of paths, the horizon, or the rest of the batch.
     """
     streams = (
         np.random.Generator(np.random.Philox(key=np.array([seed, i], dtype=np.uint64)))
@@ -98,7 +98,7 @@ def whole_number(value: Any, name: str) -> int:
     """A whole number of any numeric type as int; 3.0 counts, True and 2.5 do not.
 
     Raises:
-        InvalidRequest: It is none; the message calls it `name`.
+        InvalidRequest: It is not a whole number; the message calls it `name`.
     """
     try:
         if isinstance(value, bool | str) or int(value) != value:
@@ -116,19 +116,19 @@ class Forecast:
         paths: (N, H, 6) float64 candles in the units of the data, columns as in `COLUMNS`.
         timestamps: (H,) open times of the forecast bars.
         origin: Timestamp of the last context bar.
-        last_close: Close of the last context bar, the level returns are measured from.
+        last_close: Close of the last context bar; returns are measured from it.
         parameters: How the paths were drawn.
-        model_name: Name the model was loaded by.
+        model_name: Name of the model.
         model_revision: Hub commit, or SHA-256 of the weights for local folders.
-        context_hash: SHA-256 of the context bytes the model read.
-        n_context: Number of bars the model read.
-        anchor_factor: What the prices were multiplied by so that the decoded last close is the
-            true one; 1 when not anchored.
-        seconds: Wall time the forecast took.
+        context_hash: SHA-256 of the context bytes that the model read.
+        n_context: Number of bars that the model read.
+        anchor_factor: Factor of the prices that makes the decoded last close the true one; 1 when
+            not anchored.
+        seconds: Wall time of the forecast.
         events_hash: SHA-256 of the event rows that the model read; None where it read none.
-        calibration_hash: SHA-256 of the calibration that moved the paths; None for a raw fan.
+        calibration_hash: SHA-256 of the calibration of the paths; None for a raw fan.
         weights: Of an ensemble: member -> its weight at every step (H,); None for a single model.
-        members: Of an ensemble: the forecasts it is made of, where they are still available.
+        members: Of an ensemble: the members' forecasts, where they are still available.
         request_hash: Digest of the request; None for a forecast read from an earlier file.
     """
 
@@ -185,7 +185,7 @@ class Forecast:
         return np.quantile(self.column(column), wanted, axis=0)
 
     def mean(self) -> pd.DataFrame:
-        """Mean over paths: (H, 6), the single candle series upstream returns."""
+        """Mean over paths: (H, 6), the candle series that upstream returns."""
         return pd.DataFrame(self.paths.mean(axis=0), index=self.timestamps, columns=list(COLUMNS))
 
     def to_frame(
@@ -233,10 +233,10 @@ class Forecast:
         return np.abs(self.column("close") / self.last_close - 1.0).mean(axis=0)
 
     def metadata(self) -> dict[str, Any]:
-        """Everything needed to tell what was forecast and to reproduce it; JSON-ready.
+        """All facts that identify and reproduce the forecast; JSON-ready.
 
-        `events_sha256` is there only where the model was told of events, `calibration_sha256` only
-        where the fan is a calibrated one, `weights` only for an ensemble.
+        `events_sha256` is there only where the model read event rows, `calibration_sha256` only for
+        a calibrated fan, `weights` only for an ensemble.
         """
         facts = {
             "events_sha256": self.events_hash,

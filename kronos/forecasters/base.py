@@ -2,7 +2,7 @@
 
 Kronos, the baselines, Chronos-2 and the ensemble are forecasters. One that draws step by step
 prepares token sequences, which an engine steps together with those of other requests; the others
-compute their answer at the end.
+compute their result at the end.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Pending(Generic[Answer]):
-    """A question that a forecaster has read and not yet answered.
+    """A request that a forecaster has read, with its result to come.
 
     Attributes:
         sequences: Token sequences to draw; none where nothing is drawn step by step.
-        result: The answer; called once, when all sequences are done.
+        result: Computes the result; called once, when all sequences are done.
     """
 
     sequences: list[TokenSequence]
@@ -112,7 +112,7 @@ class Forecaster(ABC):
         *,
         events: Sequence[np.ndarray | None] | None = None,
     ) -> Pending[Samples]:
-        """Check and read many contexts; the answer is neither anchored nor repaired.
+        """Check and read many contexts; the samples are neither anchored nor made valid.
 
         Args:
             contexts: B contexts.
@@ -154,9 +154,9 @@ class Forecaster(ABC):
         are valid are left as decoded.
 
         Args:
-            df: Bars with open, high, low, close and, if there are, volume and amount.
-            y_timestamp: (H,) times of the bars to forecast. Calendar fields are read off the
-                wall clock: pass times in the exchange's own zone.
+            df: Bars with open, high, low, close and, where known, volume and amount.
+            y_timestamp: (H,) times of the bars to forecast. Calendar fields are those of the wall
+                clock: pass times in the exchange's own zone.
             x_timestamp: Times of the bars; the index of `df` when None.
             T: Temperature; 0 is greedy. Forecasters without tokens take 1 alone, and leave
                 `top_p` and `top_k` as they are.
@@ -168,7 +168,7 @@ class Forecaster(ABC):
             anchor: Whether to anchor.
             events: (len(df) + H, 20) event channels, as from `kronos.events.event_channels`: a
                 row for each bar of `df`, read or not, then for each time to forecast. For models
-                that read events only; None gives them none.
+                that read events only; None for no event rows.
             market: What the bars are of, on which the weights of an ensemble depend.
             progress: Called after every step; may raise ForecastCancelled.
 
@@ -226,7 +226,7 @@ class Forecaster(ABC):
         *,
         anchor_factor: float = 1.0,
     ) -> Forecast:
-        """The answer to a request: paths (N, H, 6) that are valid, and the facts beside them."""
+        """The forecast of a request, from valid paths (N, H, 6)."""
         rows = request.context_events(len(context.values))
         return Forecast(
             paths=paths,
@@ -263,7 +263,7 @@ class DirectForecaster(Forecaster):
         checked = time.perf_counter() - started
 
         def result() -> Forecast:
-            # Not counted from the beginning: an engine may have done other work in between.
+            # Not from the start of the request: an engine may have done other work in between.
             resumed = time.perf_counter()
             paths = self._paths(context, request.horizon, request.sampling, rows)
             return self._forecast(request, context, paths, checked + time.perf_counter() - resumed)
@@ -296,7 +296,7 @@ class DirectForecaster(Forecaster):
 
     @abstractmethod
     def _check(self, context: Context, horizon: int) -> None:
-        """Refuse contexts that are too short and horizons that are too long."""
+        """Raise for contexts that are too short and horizons that are too long."""
 
     @abstractmethod
     def _paths(

@@ -26,7 +26,7 @@ from kronos.request import ModelFacts
 __all__ = ["ChronosForecaster", "chronos_facts"]
 
 ADVISED_LOOKBACK = 1024
-"""Bars read where no lookback is given: older prices say little more, and take time to read."""
+"""Bars read without a lookback: older prices add little, and take time to read."""
 MIN_BARS = 32
 
 FARTHEST = float(np.log(1000.0))
@@ -37,11 +37,11 @@ class ChronosForecaster(DirectForecaster):
     """A checkpoint of Chronos-2 as a forecaster.
 
     It reads open, high, low, close and volume together, as logarithms, and gives the quantiles of
-    each at every step; crossing ones are sorted. Paths take these quantiles and the ranks of
-    reference paths (see `borrow_ranks`): of a block bootstrap, drawn with the seed. What hangs on
-    single steps, such as P(up), is the model's; what hangs on whole paths, such as P(touch), is
-    the reference's as well. Unlike Kronos' paths, path i depends on the number of paths. Event
-    rows are read as covariates, though it never learned any.
+    each at every step; crossing ones are sorted. Paths have these quantiles and the ranks of
+    reference paths (see `borrow_ranks`), which are a block bootstrap drawn with the seed. Figures
+    of single steps, such as P(up), come from the model alone; those of whole paths, such as
+    P(touch), depend on the reference as well. Unlike Kronos' paths, path i depends on the number of
+    paths. Event rows are covariates, though the model was not trained with them.
 
     Attributes:
         name: Name shown with forecasts.
@@ -60,7 +60,7 @@ class ChronosForecaster(DirectForecaster):
         pipeline: A `chronos.Chronos2Pipeline`.
         name: Name shown with forecasts.
         revision: Hub commit or weights digest.
-        max_context: Most bars to read at once; None for what the checkpoint was trained for.
+        max_context: Most bars to read at once; None for the length that it was trained for.
         """
         self.pipeline = pipeline
         self.name = name
@@ -80,7 +80,7 @@ class ChronosForecaster(DirectForecaster):
             device: Where to compute.
             name: Name shown with forecasts.
             revision: Hub commit or weights digest shown with forecasts.
-            max_context: Most bars to read at once; None for what the checkpoint was trained for.
+            max_context: Most bars to read at once; None for the length that it was trained for.
 
         Raises:
             CheckpointInvalid: The folder holds no checkpoint of Chronos-2.
@@ -127,20 +127,20 @@ class ChronosForecaster(DirectForecaster):
     def quantiles(
         self, context: Context, horizon: int, events: np.ndarray | None = None
     ) -> np.ndarray:
-        """What the model says of a series.
+        """The model's quantiles of a series.
 
         Args:
-            context: What it reads.
+            context: Bars to read.
             horizon: Bars to forecast, H.
             events: (T + H, 20) event channels, or None.
 
         Returns:
-            (H, V, Q) quantiles at `levels`, in order, of the series of `Scale.series`.
+            (H, V, Q) quantiles at `levels`, sorted, of the series of `Scale.series`.
         """
         target = Scale.of(context).series(context.values).T.astype(np.float32)
         known = {} if events is None else covariates(events, len(context.values))
         (answer,) = self.pipeline.predict([{"target": target, **known}], horizon)
-        # (V, Q, H), and nothing keeps the levels from crossing.
+        # (V, Q, H), and levels may cross.
         return np.sort(answer.double().cpu().numpy(), axis=1).transpose(2, 0, 1)
 
     def _check(self, context: Context, horizon: int) -> None:
@@ -185,7 +185,7 @@ def chronos_facts(model: str, name: str, revision: str, max_context: int) -> Mod
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What candles are measured by.
+    """The units in which candles are logarithms.
 
     Attributes:
         last_close: Prices are logarithms of their ratio to it.
@@ -235,7 +235,7 @@ class Scale:
 def covariates(rows: np.ndarray, n_read: int) -> dict[str, dict[str, np.ndarray]]:
     """Event channels (T + H, 20) as covariates known for context and horizon.
 
-    Channels that never change say nothing and are left out.
+    Constant channels carry no information and are left out.
     """
     varying = np.flatnonzero(np.ptp(rows, axis=0) > 0)
     if not len(varying):

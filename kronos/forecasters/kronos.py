@@ -28,7 +28,7 @@ from kronos.request import ForecastRequest, ModelFacts
 
 COMPILED_FROM = 3_000_000
 """Parameters from which decoding on a processor is compiled. The compiler takes most of a second
-to import: a smaller model has answered by then. The choice depends on the model alone, because two
+to import, longer than a forecast of a smaller model. The choice depends on the model alone: two
 decoders round differently, and a seed gives the same paths on every run."""
 
 
@@ -56,9 +56,9 @@ class KronosPredictor(Forecaster, UpstreamCalls):
         clip: Normalised inputs are clipped to +-clip.
         name: Name shown with forecasts.
         revision: Hub commit or weights digest shown with forecasts.
-        lookback: Context length recommended for this checkpoint; None for all that fits.
-        dtype: What the model computes in; None leaves it as it is. The tokenizer, whose ids must
-            be exact, stays in float32.
+        lookback: Recommended context length; None for the whole window.
+        dtype: Number format of the model's computation; None for that of its weights. The
+            tokenizer, whose ids must be exact, stays in float32.
 
         Raises:
             InvalidRequest: Model and tokenizer do not belong together, or there is no such
@@ -98,7 +98,7 @@ class KronosPredictor(Forecaster, UpstreamCalls):
         )
 
     def prepare(self, request: ForecastRequest) -> Pending[Forecast]:
-        """See `Forecaster.prepare`; one sequence is to be drawn."""
+        """See `Forecaster.prepare`; there is one sequence to draw."""
         started = time.perf_counter()
         context, rows = self._read(request)
         fields = calendar_fields(request.future)
@@ -128,7 +128,7 @@ class KronosPredictor(Forecaster, UpstreamCalls):
         *,
         events: Sequence[np.ndarray | None] | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Samples many series in one batch, neither anchored nor repaired.
+        """Sample many series in one batch, neither anchored nor made valid.
 
         Args:
             contexts: B contexts, of any lengths up to max_context.
@@ -136,7 +136,7 @@ class KronosPredictor(Forecaster, UpstreamCalls):
             sampling: The same for all; every series draws from the same noise.
             progress: Called after every step.
             events: B arrays (T + H, 20) of event channels, T being the length of the context;
-                None in place of one, or of all, tells nothing of events.
+                None in place of one, or of all, for no event rows.
 
         Returns:
             Paths (B, N, H, 6) and the reconstructed last context candles (B, 6), float64 in
@@ -229,7 +229,7 @@ class KronosPredictor(Forecaster, UpstreamCalls):
 
 
 def _decoder(model: Kronos) -> Decoder:
-    """The decoder that suits a model where it is."""
+    """The decoder for a model, its size, number format and device."""
     weight = model.norm.weight
     if weight.is_cuda:
         return StaticDecoder(model)
@@ -245,7 +245,7 @@ def usable_device(device: str | torch.device) -> torch.device:
     """The device of a name.
 
     Raises:
-        InvalidRequest: There is none on this machine that this PyTorch could use.
+        InvalidRequest: This machine has none that this PyTorch can use.
     """
     try:
         wanted = torch.device(device)
@@ -268,7 +268,7 @@ def usable_device(device: str | torch.device) -> torch.device:
 
 
 def best_device() -> torch.device:
-    """A CUDA or Apple GPU when there is one, else the CPU."""
+    """A CUDA or Apple GPU where there is one, else the CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

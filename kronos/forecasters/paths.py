@@ -13,15 +13,15 @@ PRICE_FLOOR = 1e-3
 
 
 def anchor_factor(last_close: float, decoded: float) -> float:
-    """What prices are multiplied by so that the decoded last close becomes the true one."""
-    # A decoded close far off says that the tokenizer failed on this bar; moving the whole fan
-    # by that error would only spread it.
+    """Factor of prices that turns the decoded last close into the true one."""
+    # A decoded close far off means that the tokenizer failed on this bar; the factor would carry
+    # that error to the whole fan.
     factor = last_close / decoded if decoded > 0 else 1.0
     return factor if 0.5 < factor < 2.0 else 1.0
 
 
 def make_valid(paths: np.ndarray, context: Context) -> np.ndarray:
-    """Repairs candles in place where needed: (N, H, 6); see `KronosPredictor.forecast`."""
+    """Make candles (N, H, 6) valid in place; see `Forecaster.forecast`."""
     valid_prices(paths, context.values[-1, CLOSE])
     traded = context.values[:, VOLUME:].any(axis=0)
     paths[..., VOLUME:] = np.where(traded, np.maximum(paths[..., VOLUME:], 0.0), 0.0)
@@ -29,7 +29,7 @@ def make_valid(paths: np.ndarray, context: Context) -> np.ndarray:
 
 
 def valid_prices(paths: np.ndarray, last_close: float) -> np.ndarray:
-    """Repairs the prices of candles (N, H, 6) in place: none too low, high and low around all."""
+    """Make the prices of candles (N, H, 6) valid in place: above the floor, within low and high."""
     prices: np.ndarray = paths[..., PRICES]
     np.maximum(prices, PRICE_FLOOR * last_close, out=prices)
     paths[..., 1], paths[..., 2] = prices.max(axis=-1), prices.min(axis=-1)
@@ -39,12 +39,12 @@ def valid_prices(paths: np.ndarray, last_close: float) -> np.ndarray:
 def borrow_ranks(reference: np.ndarray, levels: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
     """Paths with the quantiles of a model and the ranks of a reference: the Schaake shuffle.
 
-    A model that gives quantiles of every step alone says nothing of how steps and columns depend on
-    each other. That is borrowed: at every step and in every column, path i gets the value that
-    has, in the model's distribution, the rank that reference path i has among the reference paths.
+    Quantiles of single steps do not determine how steps and columns depend on each other. The
+    dependence comes from the reference: at every step and in every column, path i gets the value
+    whose rank in the model's distribution is that of reference path i among the reference paths.
 
-    Between levels, quantiles are interpolated over the normal score of the level, and beyond the
-    outermost they go on with the slope of the last two: tails like a normal distribution's.
+    Between levels, quantiles are interpolated over the normal score of the level. Beyond the
+    outermost they continue with the slope of the last two, like the tails of a normal distribution.
 
     Args:
         reference: (N, H, V) paths.
@@ -62,7 +62,7 @@ def borrow_ranks(reference: np.ndarray, levels: np.ndarray, quantiles: np.ndarra
 
 
 def _interpolate(at: np.ndarray, knots: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Piecewise linear functions through (knots, values (..., Q)) at N places: (N, ...)."""
+    """Piecewise linear functions through (knots, values (..., Q)) at N points: (N, ...)."""
     piece = np.clip(np.searchsorted(knots, at) - 1, 0, len(knots) - 2)
     share = (at - knots[piece]) / (knots[piece + 1] - knots[piece])
     low, high = values[..., piece], values[..., piece + 1]

@@ -1,4 +1,4 @@
-"""The calls that scripts written for the published code make: `predict` and `predict_batch`."""
+"""The interface of the published code: `predict` and `predict_batch`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kronos.forecast import COLUMNS, Progress, SamplingParameters
 
 
 class UpstreamCalls(ABC):
-    """Upstream's calls, with upstream's arguments and frames, for whoever can sample."""
+    """Upstream's methods, with upstream's arguments and frames, for classes that can sample."""
 
     max_context: int
 
@@ -44,11 +44,10 @@ class UpstreamCalls(ABC):
     ) -> pd.DataFrame:
         """Upstream's `predict`: the mean of the paths as one frame indexed by y_timestamp.
 
-        The values are upstream's, neither anchored nor repaired, for up to max_context bars;
-        older bars are not read at all, while upstream lets them shape the normalisation. An
-        amount column without a volume column is read. Prices are in the units of the data.
-        `verbose` shows a progress bar on stderr; `seed` makes the draws
-        repeatable (None takes a new one).
+        The values are upstream's, neither anchored nor made valid, for up to max_context bars.
+        Older bars are not read; upstream includes them in the normalisation. An amount column
+        without a volume column is read. Prices are in the units of the data. `verbose` shows a
+        progress bar on stderr; `seed` makes the draws repeatable (None takes a new one).
         """
         return self.predict_batch(
             [df],

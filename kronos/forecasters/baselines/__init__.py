@@ -1,7 +1,7 @@
 """The forecasters that a model has to beat.
 
-    table.py        what there is: names, titles, what each one is
-    predictor.py    candles in, a Forecast out, whatever the method
+    table.py        the list: names, titles, descriptions
+    predictor.py    candles in, a Forecast out, by any of the methods
     history.py      bars as moves from the close before, and moves back to candles
     random_walk.py  normal steps: with drift, and with an EWMA volatility
     bootstrap.py    past bars in blocks

@@ -10,8 +10,9 @@ from kronos.forecasters.baselines.history import History, Moves
 def block_bootstrap(history: History, noise: np.ndarray) -> Moves:
     """Bars of the past, gaps, wicks and volume included, in blocks of geometric length.
 
-    The stationary bootstrap: every step goes on with the next bar of the past, or, once in
-    `block_length` steps, begins anew at any of them. After the last bar comes the first.
+    The stationary bootstrap: every step continues with the next bar of the past or, once in
+    `block_length` steps on average, starts a new block at a random bar. The first bar follows the
+    last.
     """
     n = len(history.returns)
     bars = block_rows(n, noise, block_length(n))

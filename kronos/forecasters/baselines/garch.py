@@ -2,8 +2,8 @@
 
     h[t+1] = omega + alpha r[t]^2 + beta h[t],   r[t] = sqrt(h[t]) z[t],   var z = 1
 
-(Bollerslev 1987). Filtered historical simulation (Barone-Adesi and others 1999) puts the shocks
-that the fit finds in the past in the place of Student's.
+(Bollerslev 1987). Filtered historical simulation (Barone-Adesi and others 1999) draws from the
+standardised past shocks instead of a Student t distribution.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from kronos.forecasters.baselines.history import History, Moves, similar_bars
 from kronos.forecasters.baselines.random_walk import SMALLEST
 
 MOST_PERSISTENT = 0.999
-"""Bound of alpha + beta: with 1 the variance would have no level to return to."""
+"""Bound of alpha + beta: at 1 the variance has no long-run level."""
 _STARTS = ((0.95, 0.10, 0.33), (0.80, 0.30, 0.50))
-"""Persistence, alpha's share of it, and 2 / degrees of freedom, with which the search begins."""
+"""Starting points of the search: persistence, alpha's share of it, 2 / degrees of freedom."""
 _BOUNDS = ((-8.0, 8.0), (-8.0, 8.0), (-1.4, 1.4), (-6.0, 4.0))
 _BLOCK = 32
 _LAGS = np.arange(_BLOCK)[:, None] - np.arange(_BLOCK)
@@ -37,7 +37,7 @@ class Garch:
         alpha: Weight of the last squared return.
         beta: Weight of the last variance.
         freedom: Degrees of freedom of the shocks, above 2; infinite for normal ones.
-        variances: (T + 1,) of every return, and of the one to come.
+        variances: (T + 1,) of every return, and of the next one.
     """
 
     omega: float
@@ -48,13 +48,13 @@ class Garch:
 
 
 def fit_garch(returns: np.ndarray, *, targeted: bool = False) -> Garch:
-    """Fits by maximum likelihood; the mean is taken to be 0.
+    """Fit by maximum likelihood with a mean of 0.
 
     Args:
         returns: (T,) log-returns.
-        targeted: Whether the long-run variance is that of the returns and the shocks are taken
-            to be normal, which finds the variance whatever the shocks are; else both the
-            long-run variance and the tails of the shocks are fitted too.
+        targeted: Fix the long-run variance at that of the returns and assume normal shocks, which
+            is consistent for any distribution of them. Otherwise the long-run variance and the
+            tails of the shocks are fitted too.
 
     Raises:
         InvalidCandles: All returns are 0.
@@ -94,7 +94,7 @@ def garch_t(history: History, noise: np.ndarray) -> Moves:
 
 
 def filtered_historical(history: History, noise: np.ndarray) -> Moves:
-    """Paths of a fitted GARCH with shocks drawn from those of the past, made standard."""
+    """Paths of a fitted GARCH with shocks drawn from the standardised past ones."""
     fit = fit_garch(history.returns, targeted=True)
     sigmas = np.sqrt(fit.variances[:-1])
     past = history.returns / sigmas
@@ -104,7 +104,7 @@ def filtered_historical(history: History, noise: np.ndarray) -> Moves:
 
 
 def _moves(fit: Garch, shocks: np.ndarray, bars: np.ndarray, sigmas: np.ndarray) -> Moves:
-    """Runs the variance along the shocks: all (N, H)."""
+    """Returns and volatilities along the shocks: all (N, H)."""
     returns, volatility = np.empty_like(shocks), np.empty_like(shocks)
     variance = np.full(len(shocks), fit.variances[-1])
     for step in range(shocks.shape[1]):
@@ -115,7 +115,7 @@ def _moves(fit: Garch, shocks: np.ndarray, bars: np.ndarray, sigmas: np.ndarray)
 
 
 def _parameters(x: np.ndarray) -> tuple[float, float, float, float]:
-    """omega, alpha, beta and degrees of freedom of a point of the search.
+    """omega, alpha, beta and degrees of freedom at a point of the search.
 
     Its coordinates: logits of persistence and of alpha's share of it; then, unless the variance
     is targeted, log of the long-run variance and logit of 2 / degrees of freedom.

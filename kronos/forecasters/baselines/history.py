@@ -17,7 +17,7 @@ FARTHEST = float(np.log(1000.0))
 
 @dataclass(frozen=True, slots=True, eq=False)
 class History:
-    """What baselines know of a series; all (T,), logarithmic where a price is meant.
+    """A series as baselines read it; all (T,), prices as logarithms.
 
     Attributes:
         returns: Close from the close before.
@@ -56,12 +56,12 @@ class History:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moves:
-    """What a method draws; all (N, H).
+    """The draws of a method; all (N, H).
 
     Attributes:
         returns: Log-return of every bar.
-        bars: Which bar of the history lends its gap, wicks, volume and turnover.
-        scale: What that bar's gap and wicks are multiplied by.
+        bars: Position of the bar of the history whose gap, wicks, volume and turnover are used.
+        scale: Factor of that bar's gap and wicks.
     """
 
     returns: np.ndarray
@@ -70,10 +70,10 @@ class Moves:
 
 
 def similar_bars(past: np.ndarray, shocks: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
-    """For every shock a bar of the history whose own shock was much the same.
+    """For every shock the position of a bar of the history with a similar shock.
 
-    One in forty of the bars on either side by rank is as good as the nearest, so that a move of
-    some size does not always bring the same wicks and volume.
+    One in forty of the bars on either side by rank counts as similar, so that moves of one size do
+    not always have the same wicks and volume.
 
     Args:
         past: (T,) shocks of the history.
@@ -88,7 +88,7 @@ def similar_bars(past: np.ndarray, shocks: np.ndarray, uniforms: np.ndarray) -> 
 
 
 def candles_of(history: History, moves: Moves) -> np.ndarray:
-    """(N, H, 6) candles along the moves, each opening at the last close plus a borrowed gap."""
+    """(N, H, 6) candles along the moves, each opening at the last close plus a past gap."""
     closes = np.clip(np.cumsum(moves.returns, axis=1), -FARTHEST, FARTHEST)
     before = np.concatenate([np.zeros((len(closes), 1)), closes[:, :-1]], axis=1)
     opens = before + moves.scale * history.gaps[moves.bars]

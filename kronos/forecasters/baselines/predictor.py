@@ -1,4 +1,4 @@
-"""BaselineForecaster: candles in, a forecast out, by a method that learned nothing beforehand."""
+"""BaselineForecaster: candles in, a forecast out, by a method without pretraining."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kronos.forecasters.paths import make_valid
 from kronos.request import ModelFacts
 
 Method = Callable[[History, np.ndarray], Moves]
-"""Gets the history and noise (N, H, 2) in [0, 1); returns the moves of every path."""
+"""From the history and noise (N, H, 2) in [0, 1) to the moves of every path."""
 
 METHODS: dict[str, Method] = {
     "random-walk": walk_with_drift,
@@ -33,15 +33,15 @@ METHODS: dict[str, Method] = {
 class BaselineForecaster(DirectForecaster):
     """A baseline as a forecaster.
 
-    Candles along a path are made of the drawn close and of a bar of the history: its gap from the
-    close before and its wicks, multiplied by how much more volatile the simulated bar is, its
-    volume as it was, and its amount at the simulated price. The bootstrap and the filtered
-    historical simulation borrow from the bar whose move they draw; the others from one whose
-    move, measured by its volatility, was much the same. Path i depends on (seed, i) alone.
+    Candles along a path combine the drawn close with a bar of the history: its gap from the close
+    before and its wicks, scaled by the ratio of volatilities, its volume unchanged, and its amount
+    at the simulated price. The bootstrap and the filtered historical simulation use the bar whose
+    move they draw; the others use one with a similar move in units of its volatility. Path i
+    depends on (seed, i) alone.
 
     Attributes:
         name: A key of `BASELINES`.
-        revision: Digest of the methods' source.
+        revision: Revision of the methods.
     """
 
     no_tokens = "a baseline draws no tokens"

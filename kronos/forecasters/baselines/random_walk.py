@@ -9,7 +9,7 @@ from kronos.evaluation.cone import ewma_volatility
 from kronos.forecasters.baselines.history import History, Moves, similar_bars
 
 SMALLEST = 2.0**-54
-"""What stands for a uniform number of 0, whose normal quantile would be infinite."""
+"""Replaces a uniform number of 0, whose normal quantile would be infinite."""
 
 
 def walk_with_drift(history: History, noise: np.ndarray) -> Moves:

@@ -1,4 +1,4 @@
-"""Which baselines there are."""
+"""The list of baselines, and their revision."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ MAX_LOOKBACK = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a list says of a baseline.
+    """A baseline in lists.
 
     Attributes:
-        name: What it is asked by.
+        name: Name to load it by.
         title: Name to show.
-        summary: What it is, in one line.
+        summary: The method in one line.
         n_estimated: Numbers it estimates from the bars.
         n_needed: Fewest bars it can be estimated from.
     """
@@ -82,7 +82,7 @@ def find(name: str) -> Description | None:
 
 
 def revision() -> str:
-    """Tells versions of the methods apart; a new value where a method gives other numbers."""
+    """Revision of the methods; changes when a method draws other numbers."""
     return "6d6ad9aac2acdfa5"
 
 
