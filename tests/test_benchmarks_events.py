@@ -14,7 +14,7 @@ from benchmarks.events.planted import PlantedPlan, planted_corpus, planted_event
 from benchmarks.events.recovery import spreads
 from benchmarks.events.scores import ARMS, compare, score_windows, verdict
 from kronos.context import CLOSE
-from kronos.training.corpus_events import CorpusEvents
+from kronos.training.corpus import CorpusEvents
 
 SAMPLING = Sampling(context=24, horizon=8, paths=16)
 

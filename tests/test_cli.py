@@ -92,8 +92,8 @@ def test_an_origin_in_the_past_shows_what_followed(
 def test_a_baseline_is_a_model_like_the_others(
     bars: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = ["forecast", str(bars), "--horizon", "3", "--format", "json", "--model", "ewma"]
-    assert cli.main(asked) == 0
+    command = ["forecast", str(bars), "--horizon", "3", "--format", "json", "--model", "ewma"]
+    assert cli.main(command) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["model"] == "ewma"
     widths = [
@@ -103,7 +103,7 @@ def test_a_baseline_is_a_model_like_the_others(
         )
     ]
     assert widths == sorted(widths)
-    assert cli.main([*asked, "-T", "0.5"]) == 2
+    assert cli.main([*command, "-T", "0.5"]) == 2
     assert "T must be 1 for ewma" in capsys.readouterr().err
 
 
@@ -154,7 +154,7 @@ def test_text_cells_are_never_formulas(bars: Path, capsys: pytest.CaptureFixture
         (["{bars}", "--interval", "7m"], "7m"),
         (["{bars}", "--origin", "yesterday-ish"], "--origin"),
         (["{bars}", "--origin", "1990-01-01"], "leaves 0 bars"),
-        (["{bars}", "--origin", "2050-01-01"], "lies behind the last bar"),
+        (["{bars}", "--origin", "2050-01-01"], "lies after the last bar"),
         (["{golden}/cases.json"], "cases.json"),
     ],
 )
@@ -266,7 +266,7 @@ def test_models_refuses_what_cannot_be(cache: Path, capsys: pytest.CaptureFixtur
         assert words in capsys.readouterr().err
 
 
-def test_an_unreachable_hub_is_told_within_seconds(
+def test_an_unreachable_hub_is_reported_within_seconds(
     cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")

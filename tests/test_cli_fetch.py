@@ -57,17 +57,17 @@ def test_what_is_written_is_read_as_the_same_candles(markets, capsys, arguments)
     text = fetched(capsys, *arguments).out
     read = read_csv(text.encode(), "bars.csv").candles
     source = "binance" if "binance" in arguments else "yahoo"
-    kept = registry.open_source(source).fetch(arguments[0], interval=read.interval).candles
-    assert (read.symbol, read.calendar) == (kept.symbol, kept.calendar)
+    source_bars = registry.open_source(source).fetch(arguments[0], interval=read.interval).candles
+    assert (read.symbol, read.calendar) == (source_bars.symbol, source_bars.calendar)
     # A file says on which dates bars lie, and leaves the clock of the exchange to its reader.
     is_daily = read.width >= pd.Timedelta(days=1)
     stamps = [
         bars.local_index.tz_localize(None) if is_daily else bars.frame.index
-        for bars in (read, kept)
+        for bars in (read, source_bars)
     ]
     n_bars = len(read)
     assert (stamps[0] == stamps[1][-n_bars:]).all()
-    np.testing.assert_allclose(read.frame, kept.frame.iloc[-n_bars:], rtol=1e-12)
+    np.testing.assert_allclose(read.frame, source_bars.frame.iloc[-n_bars:], rtol=1e-12)
     assert n_bars > 100
 
 
@@ -84,7 +84,7 @@ def test_times_are_meant_on_the_exchanges_clock_and_an_end_is_all_of_its_day(mar
     assert times.iloc[-1] == "2026-11-16T11:00:00-05:00"
 
 
-def test_what_the_bars_are_is_told_apart_from_them(markets, capsys, tmp_path):
+def test_the_description_of_the_bars_goes_to_stderr(markets, capsys, tmp_path):
     path = tmp_path / "bars.csv"
     said = fetched(capsys, "AAPL", "-o", str(path))
     assert said.out == ""

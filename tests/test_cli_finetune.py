@@ -74,8 +74,8 @@ def test_rolling_names_adapters_by_base_and_class(home, capsys):
     said = capsys.readouterr().err
     assert "tiny-crypto: " in said
     assert main(["finetune", "history", "tiny-crypto"]) == 0
-    told = capsys.readouterr().out
-    assert "promoted" in told or "kept" in told
+    history = capsys.readouterr().out
+    assert "promoted" in history or "kept" in history
     assert main(["finetune", "rollback", "tiny-crypto"]) == 2
     assert "no champion of tiny-crypto before" in capsys.readouterr().err
 
@@ -161,7 +161,7 @@ def test_a_run_killed_again_and_again_makes_the_same_adapter(home, root):
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_ctrl_c_saves_and_says_how_to_go_on(home, root):
+def test_ctrl_c_saves_and_says_how_to_resume(home, root):
     process = subprocess.Popen(**command(home, root, "run", "--steps", "4000"))
     log = home / "run/model-run/log.jsonl"
     while not (log.is_file() and '"split": "train"' in log.read_text()):
@@ -169,5 +169,5 @@ def test_ctrl_c_saves_and_says_how_to_go_on(home, root):
     process.send_signal(2)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "The same command goes on from there" in said
+    assert "The same command resumes from there" in said
     assert (home / "run/model-run/state.safetensors").is_file()

@@ -42,8 +42,8 @@ def bars(tmp_path: Path) -> Path:
 
 
 def save(bars: Path, *more: str) -> int:
-    asked = ["forecast", str(bars), "--horizon", "5", "-o", os.devnull, "--save", *QUICK, *more]
-    return cli.main(asked)
+    command = ["forecast", str(bars), "--horizon", "5", "-o", os.devnull, "--save", *QUICK, *more]
+    return cli.main(command)
 
 
 def test_a_forecast_is_saved_scored_and_exported(
@@ -72,20 +72,20 @@ def test_a_forecast_is_saved_scored_and_exported(
 def test_a_saved_forecast_says_where_it_is(
     bars: Path, named: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = ["forecast", str(bars), "--horizon", "2", *QUICK[:-1]]
-    assert cli.main(asked) == 0
+    command = ["forecast", str(bars), "--horizon", "2", *QUICK[:-1]]
+    assert cli.main(command) == 0
     assert not named.exists()
     for state in ("saved as", "saved before as"):
-        assert cli.main([*asked, "--save"]) == 0
+        assert cli.main([*command, "--save"]) == 0
         last = capsys.readouterr().err.splitlines()[-1]
         assert last.startswith(state)
         assert last.endswith(f"in {named}")
     assert cli.main(["store", "info", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["store"], told["rows"]["ml_predictions"]) == (str(named), 1)
+    info = json.loads(capsys.readouterr().out)
+    assert (info["store"], info["rows"]["ml_predictions"]) == (str(named), 1)
 
 
-def test_a_source_is_asked_for_the_bars_of_its_forecasts(
+def test_a_source_scores_the_forecasts_of_its_bars(
     capsys: pytest.CaptureFixture[str], named: Path
 ) -> None:
     candles = load_sample("BTCUSD_30m")
@@ -96,7 +96,7 @@ def test_a_source_is_asked_for_the_bars_of_its_forecasts(
     assert "1 forecast looked at; new steps: 6 observed" in capsys.readouterr().err
 
 
-def test_a_series_that_a_source_does_not_have_is_told_and_the_others_are_scored(
+def test_a_series_that_a_source_lacks_is_reported_and_the_others_are_scored(
     capsys: pytest.CaptureFixture[str], named: Path
 ) -> None:
     candles = load_sample("BTCUSD_30m")
@@ -151,7 +151,7 @@ def test_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_a_command_leaves_one_file(bars: Path, named: Path) -> None:
-    """No write-ahead log beside it, which somebody who copies the file would forget."""
+    """No write-ahead log beside it, which is easily forgotten when the file is copied."""
     script = "import sys; from kronos.cli import main; sys.exit(main())"
     done = subprocess.run([sys.executable, "-c", script, "store"], cwd=ROOT, check=True)
     assert done.returncode == 0

@@ -61,8 +61,7 @@ MAY_USE = {
     },
     "synthetic": {"candles", "errors", "forecast", "forecasters", "request"},
     "walk_forward": {
-        "calendars", "candles", "errors", "evaluation", "events", "forecast", "request", "serving",
-        "store", "training",
+        "candles", "errors", "evaluation", "events", "forecast", "request", "serving", "store",
     },
     "self_test": {
         "candles", "decoding", "errors", "forecast", "forecasters", "models", "request", "serving",

@@ -33,11 +33,10 @@ from benchmarks.events.recovery import RecoveryPlan, recover, recovery_table
 from benchmarks.events.scores import ARMS, compare, score_windows, verdict
 from kronos import models
 from kronos.errors import KronosError
-from kronos.finetune.job import Hooks
+from kronos.finetune.job import Hooks, code_revision
 from kronos.finetune.lora import Targets
-from kronos.finetune.provenance import code_revision
 from kronos.models.adapters import read_facts
-from kronos.training.corpus_events import CorpusEvents
+from kronos.training.corpus import CorpusEvents
 
 DEFAULTS, PLANTED = RealPlan(), RecoveryPlan()
 QUICK = replace(

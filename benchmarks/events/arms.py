@@ -11,8 +11,7 @@ from kronos.context import CLOSE, Context
 from kronos.forecast import SamplingParameters
 from kronos.forecasters.kronos import KronosPredictor
 from kronos.forecasters.paths import PRICE_FLOOR, anchor_factor
-from kronos.training.corpus import Corpus, SeriesInfo
-from kronos.training.corpus_events import CorpusEvents
+from kronos.training.corpus import Corpus, CorpusEvents, SeriesInfo
 
 __all__ = ["Fan", "Origin", "Sampling", "fans"]
 

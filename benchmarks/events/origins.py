@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.events.arms import Origin, Sampling
-from kronos.training.corpus import Corpus, SeriesInfo
-from kronos.training.corpus_events import CorpusEvents
+from kronos.training.corpus import Corpus, CorpusEvents, SeriesInfo
 
 __all__ = ["draw_origins"]
 

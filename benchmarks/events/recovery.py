@@ -23,8 +23,7 @@ from kronos.finetune.lora import LoraSettings, Targets
 from kronos.finetune.settings import FinetuneSettings
 from kronos.finetune.split import Split, split_corpus
 from kronos.forecasters.kronos import KronosPredictor
-from kronos.training.corpus import Corpus
-from kronos.training.corpus_events import CorpusEvents
+from kronos.training.corpus import Corpus, CorpusEvents
 
 __all__ = ["TOLERANCE", "RecoveryPlan", "recover", "recovery_table", "spreads"]
 

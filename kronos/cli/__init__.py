@@ -1,12 +1,14 @@
 """The `kronos` command.
 
 Each subcommand is a module of this package with two functions: `add_parser(subparsers)`, which
-describes its arguments and ends in `parser.set_defaults(run=run)`, and `run(args) -> int`, which
-does the work and returns the exit code. Its name here in `COMMANDS` registers it. Modules import
-torch and the like inside `run`, so that --help is instant.
+describes its arguments and sets `run`, and `run(args) -> int`, which does the work and returns the
+exit code. `COMMANDS` registers it. Modules import torch and the like inside `run`, so that --help
+is instant.
 
-Exit codes: 0 done, 1 the reader of the output went away, 2 a mistake or a failure that one line
-on stderr explains, 130 interrupted.
+Exit codes: 0 done, 1 the reader of the output is gone, 2 an error that one line on stderr explains,
+130 interrupted.
+
+Shared by the commands: `bars` (the bars they work on), `options`, `terminal` (progress, files).
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ COMMANDS = (
     "forecast", "score", "store", "walk_forward", "calibrate", "ensemble", "fetch", "models",
     "train", "finetune", "evaluate", "backtest", "synthesize", "events",
 )  # fmt: skip
-"""Modules of this package, in the order --help lists them."""
+"""Modules of this package, in the order of --help."""
 
 _DESCRIPTION = """\
 Forecasts OHLCV candles with the Kronos foundation model: not one line into the future, but many
@@ -38,14 +40,14 @@ examples:
   kronos forecast bars.csv                      the next 24 bars, quantiles as CSV
   kronos forecast bars.csv --format json -o f.json
   kronos fetch AAPL -o AAPL_1d.csv              candles from Yahoo Finance or an exchange
-  kronos forecast bars.csv --save               keep it, to be scored by kronos score later
+  kronos forecast bars.csv --save               store it, to be scored later by kronos score
   kronos models                                 which models there are, and which are here
   kronos evaluate --data bars/                  scores on held-out series against a plain cone
   kronos backtest --data bars/ --top-k 10       a portfolio that follows the forecasts
   kronos forecast --help                        everything about one command
 
-Forecasts are samples of a statistical model, not advice. Bars before July 2024 may have been
-part of what the published models were trained on: scores on them say nothing."""
+Forecasts are samples of a statistical model, not advice. The published models may have been
+trained on bars before July 2024: scores on them prove nothing."""
 
 
 def parser(commands: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
@@ -64,16 +66,16 @@ def parser(commands: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command.
+    """Run the command.
 
     Args:
-        argv: Arguments without the program's name; None takes those of the process.
+        argv: Arguments without the program's name; None for those of the process.
 
     Returns:
         The exit code.
     """
     words = sys.argv[1:] if argv is None else list(argv)
-    # The others are only asked for when none, or an unknown one, is named.
+    # The other modules are imported only for the list of commands.
     named = [name for name in COMMANDS if words[:1] == [name.replace("_", "-")]]
     args = parser(named or COMMANDS).parse_args(words)
     if argv is None:
@@ -89,6 +91,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("kronos: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # `kronos ... | head`: keep the interpreter from complaining when it flushes at exit.
+        # `kronos ... | head`: the interpreter would report the error again when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -1,4 +1,4 @@
-"""`kronos backtest`: what a portfolio that follows a model's forecasts would have become."""
+"""`kronos backtest`: a portfolio that follows a model's forecasts, simulated with costs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from kronos.cli.store import add_store_option
+from kronos.cli.bars import add_universe_options, read_universe
+from kronos.cli.options import add_device_option, add_store_option, date_of
 from kronos.cli.terminal import ProgressLine, write_text
-from kronos.cli.train import date_of
-from kronos.cli.universe import add_universe_arguments, read_universe
 from kronos.errors import InvalidRequest
 from kronos.system import user_cache
 
@@ -25,10 +24,12 @@ _SIGNALS = ("last", "mean", "max", "min", "p_up", "return_over_width")
 
 _EPILOG = """\
 At every rebalance all instruments are forecast from the bars up to its close and ranked by a
-signal. The best k are held; at most n of them are sold at a time, none before it was held long
-enough. Orders are filled at the next open, or lapse where the instrument has no bar, no volume or
-is at its price limit. Beside the strategy stand the whole universe in equal parts, brought back to
-equal parts at every rebalance, and a momentum strategy under the same rules and costs.
+signal. The best k are held; at most n of them are sold at a time, none before --hold bars. Orders
+are filled at the next open, or lapse where the instrument has no bar, no volume or is at its price
+limit. The strategy is compared with the whole universe in equal parts, restored at every rebalance,
+and with momentum under the same rules and costs.
+
+A model that reads events gets those of `kronos events` list that were known at each rebalance.
 
 signals (c = log-return of the median path's close from the last close, at every bar):
   last, mean, max, min      c at the last bar; mean, largest and smallest c
@@ -36,10 +37,10 @@ signals (c = log-return of the median path's close from the last close, at every
   return_over_width         c at the last bar over the distance from p10 to p90 there
 
 measures:
-  turnover          half of what is bought and sold in a year, over the mean equity
-  RankIC, ICIR      rank correlation of the signal with what came, its mean (t by Newey and West)
+  turnover          half of the value bought and sold in a year, over the mean equity
+  RankIC, ICIR      rank correlation of the signal with outcomes, its mean (t by Newey and West)
                     and its mean over its standard deviation
-  break-even cost   of every trade, at which the strategy ends where equal weight does
+  break-even cost   cost of every trade at which the strategy ends level with equal weight
   deflated Sharpe   probability that the Sharpe ratio is above what the best of --trials attempts
                     shows by chance
 
@@ -49,11 +50,11 @@ examples:
   kronos backtest --symbols AAPL MSFT NVDA AMZN --top-k 2 --signal p_up --trades trades.csv
   kronos backtest --data bars/ --model ewma --json result.json
 
-Forecasts are kept in the user's cache: a run that was stopped goes on where it was."""
+Forecasts are cached for this user: a run that was stopped continues from there."""
 
 
 def add_parser(subparsers: Any) -> None:
-    """Describes the command; see `kronos.cli`."""
+    """Add the command; see `kronos.cli`."""
     parser = subparsers.add_parser(
         "backtest",
         help="a portfolio that follows the forecasts, with costs",
@@ -62,19 +63,19 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run)
-    add_universe_arguments(parser)
+    add_universe_options(parser)
     parser.add_argument(
         "--model", default="bundled", help="name, folder or baseline (default: bundled)"
     )
-    parser.add_argument("--device", help="cpu, cuda, mps, ... (default: a GPU if there is one)")
+    add_device_option(parser)
     parser.add_argument("--signal", choices=_SIGNALS, default="last", help="default: last")
     for name, default, text in (
         ("horizon", 5, "bars of a forecast"),
         ("every", 5, "bars from one rebalance to the next"),
-        ("top-k", 1, "instruments held"),
-        ("n-drop", 1, "most that are sold at a rebalance"),
-        ("hold", 1, "bars that a purchase is kept at least"),
-        ("momentum-bars", 20, "bars the momentum baseline looks back"),
+        ("top-k", 1, "most instruments held"),
+        ("n-drop", 1, "most instruments sold at a rebalance"),
+        ("hold", 1, "fewest bars that a purchase is held"),
+        ("momentum-bars", 20, "lookback of the momentum baseline, in bars"),
         ("paths", 50, "paths of a forecast"),
         ("seed", 0, "same seed, same paths"),
         ("trials", len(_SIGNALS), "attempts behind this run, for the deflated Sharpe ratio"),
@@ -83,7 +84,7 @@ def add_parser(subparsers: Any) -> None:
             f"--{name}", type=int, default=default, metavar="N", help=f"{text} (default: {default})"
         )
     parser.add_argument(
-        "--reweigh", action="store_true", help="bring holdings back to equal parts every time"
+        "--reweigh", action="store_true", help="restore equal values at every rebalance"
     )
     for name, share, text in (
         ("buy-cost", 0.10, "cost of a purchase"),
@@ -104,13 +105,13 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--json", metavar="FILE", help="write everything here")
     parser.add_argument("--curves", metavar="FILE", help="write the equity curves here, as CSV")
     parser.add_argument("--trades", metavar="FILE", help="write the trades here, as CSV")
-    parser.add_argument("--no-cache", action="store_true", help="neither read nor keep forecasts")
-    parser.add_argument("--save", action="store_true", help="keep forecasts in the store, too")
+    parser.add_argument("--no-cache", action="store_true", help="do not cache forecasts")
+    parser.add_argument("--save", action="store_true", help="store the forecasts, too")
     add_store_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs the backtest and prints its table; see `kronos.cli`."""
+    """Run the command; see `kronos.cli`."""
     from kronos import models
     from kronos.portfolio import Market, backtest
     from kronos.portfolio.export import curves_csv, result_json, summary_text, trades_csv
@@ -153,7 +154,7 @@ def _plan(args: argparse.Namespace) -> Plan:
 
     start, end = date_of(args.start, "--start"), date_of(args.end, "--end")
     if start is not None and end is not None and end <= start:
-        raise InvalidRequest(f"--end {args.end} must lie behind --start {args.start}.")
+        raise InvalidRequest(f"--end {args.end} must be after --start {args.start}.")
     return Plan(
         model=args.model,
         signal=args.signal,
@@ -170,7 +171,7 @@ def _plan(args: argparse.Namespace) -> Plan:
 
 
 def _history_from(args: argparse.Namespace) -> pd.Timestamp | None:
-    """How far back a source is asked: years before the first decision, for models to read."""
+    """First bar to fetch from a source: years before the first decision, for models to read."""
     import pandas as pd
 
     moment = date_of(args.start, "--start")

@@ -1,4 +1,4 @@
-"""`kronos calibrate`: learn from the scored forecasts how far off each model's quantiles are."""
+"""`kronos calibrate`: learn offsets of each model's quantiles from its scored forecasts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kronos.cli.store import add_store_option
+from kronos.cli.options import add_store_option
 from kronos.cli.terminal import write_text
 
 if TYPE_CHECKING:
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 __all__ = ["add_parser", "run"]
 
 _EPILOG = """\
-Replays every scored forecast of the store in the order in which outcomes resolved, and keeps the
-offsets by which each quantile has to be moved, for every model, asset class, bar width and distance
-with at least 200 forecasts from 20 days. Pages and `kronos forecast --calibrated` then draw
-calibrated fans. What ships with the bundled model is where its streams go on from.
+Replays the scored forecasts of the store in the order in which outcomes resolved, and learns the
+offset of each quantile, for every model, asset class, bar width and distance with at least 200
+forecasts from 20 days. Pages and `kronos forecast --calibrated` then show calibrated fans. The
+bundled model starts from the calibration that ships with it.
 
-Learned from are forecasts with T = 1 and no filters, of bars that the model cannot have learned
-from. In the long run the share of outcomes below each quantile is its level, over all forecasts of
-a kind. Nothing is promised of a single forecast, of days with events, or of whole paths.
+Only forecasts with T = 1 and no filters count, of bars after the model's training cut-off. In the
+long run the share of outcomes below each quantile is its level, over all forecasts of a kind. There
+is no guarantee for a single forecast, for days with events, or for whole paths.
 
 columns of the table:
-  outcomes   how many were learned from
-  last       when the last of them resolved
-  p10 ...    how far the quantile is moved, over sigma * sqrt(step); sigma is the volatility of a
-             bar at the origin
+  outcomes   number of outcomes
+  last       day on which the last of them resolved
+  p10 ...    offset of the quantile, over sigma * sqrt(step); sigma is the volatility of a bar at
+             the origin
 
 examples:
   kronos forecast bars.csv --save; ...; kronos score bars.csv; kronos calibrate
@@ -39,30 +39,33 @@ examples:
 
 
 def add_parser(subparsers: Any) -> None:
-    """Describes the command; see `kronos.cli`."""
+    """Add the command; see `kronos.cli`."""
     parser = subparsers.add_parser(
         "calibrate",
-        help="learn from scored forecasts how to correct the next ones",
-        description="Calibrates fans by their models' record.",
+        help="learn from scored forecasts to correct new ones",
+        description="Calibrates fans by the record of their models.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run)
-    parser.add_argument("--show", action="store_true", help="learn nothing, print what is known")
+    parser.add_argument("--show", action="store_true", help="learn nothing, print the calibration")
     parser.add_argument(
-        "--fresh", action="store_true", help="begin without what ships with the bundled model"
+        "--fresh", action="store_true", help="start without the calibration that ships"
     )
     parser.add_argument(
-        "--about", metavar="TEXT", default="", help="what the outcomes are, to be kept with them"
+        "--about",
+        metavar="TEXT",
+        default="",
+        help="description of the outcomes, saved with the calibration",
     )
     parser.add_argument(
-        "-o", "--output", metavar="FILE", help="file to keep it in (default: one of this user)"
+        "-o", "--output", metavar="FILE", help="file of the calibration (default: this user's)"
     )
     add_store_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Learns and prints the table; see `kronos.cli`."""
+    """Run the command; see `kronos.cli`."""
     from kronos.calibration import CalibrationState, load_state
     from kronos.calibration.state import bundled_file, user_file
 
@@ -73,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         state, outcomes = _learn(args, bundled_file())
         if len(outcomes):
             state.save(file)
-            print(f"{len(outcomes):,} outcomes; kept in {file}", file=sys.stderr)
+            print(f"{len(outcomes):,} outcomes; saved in {file}", file=sys.stderr)
         else:
             print(
                 "The store has no outcomes to learn from: forecast with --save, then kronos score.",
@@ -108,7 +111,7 @@ def _table(state: CalibrationState) -> str:
     from kronos.calibration.state import bucket_title
 
     if not state.streams:
-        return "Nothing has been calibrated yet.\n"
+        return "There is no calibration yet.\n"
     shown = [int(np.argmin(np.abs(state.levels - level))) for level in (0.1, 0.5, 0.9)]
     rows = [
         {

@@ -1,4 +1,4 @@
-"""`kronos ensemble`: learn how much each model counts, and show it."""
+"""`kronos ensemble`: learn the weights of the models, and show them."""
 
 from __future__ import annotations
 
@@ -7,25 +7,23 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kronos.cli.store import add_store_option
+from kronos.cli.options import add_store_option, moment_of
 from kronos.cli.terminal import write_text
 from kronos.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from kronos.ensemble.record import MemberTable
     from kronos.ensemble.weights import EnsembleWeights
 
 __all__ = ["add_parser", "run"]
 
 _EPILOG = """\
-The ensemble averages the quantiles of its members, level by level. Its weights depend on what is
-known when a forecast is made: step, bar width, asset class, volatility, the members' spreads and
-medians, how they have fared lately, the day, and scheduled releases. They are learned by the loss
-of the averaged fan, on forecasts that had resolved by the cut-off, and drawn towards equal weights
-where there are few. They are used only if they are not worse than equal ones on what was forecast
-later, behind an embargo as long as the longest horizon.
+The ensemble averages the quantiles of its members, level by level. Its weights depend on facts
+known at the origin: step, bar width, asset class, volatility, the members' spreads, medians and
+recent losses, the day, and scheduled releases. They minimise the loss of the averaged fan on
+forecasts resolved by the cut-off, shrunk towards equal weights where there are few. They are used
+only if they are no worse than equal weights on later forecasts, after an embargo as long as the
+longest horizon.
 
 examples:
   kronos walk-forward bars/ --since 2025-10-01; kronos ensemble train
@@ -36,11 +34,11 @@ examples:
 
 
 def add_parser(subparsers: Any) -> None:
-    """Describes the command; see `kronos.cli`."""
+    """Add the command; see `kronos.cli`."""
     parser = subparsers.add_parser(
         "ensemble",
         help="combine models, with weights learned from their record",
-        description="Learns how much each model counts in the ensemble, and shows it.",
+        description="Learns the weights of the ensemble's members, and shows them.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -52,14 +50,14 @@ def add_parser(subparsers: Any) -> None:
         "--members",
         nargs="+",
         metavar="NAME",
-        help="the first lends the order of its paths (default: bundled and all baselines)",
+        help="the first gives its paths' order (default: bundled and all baselines)",
     )
     train.add_argument(
         "--cut-off",
         metavar="DATE",
-        help="learn from what had resolved by then, UTC (default: two thirds of the forecasts)",
+        help="learn from forecasts resolved by then, UTC (default: two thirds of them)",
     )
-    show = actions.add_parser("show", help="the weights in use and how they fared (the default)")
+    show = actions.add_parser("show", help="the weights in use and their losses (the default)")
     show.set_defaults(action="show")
     weights = actions.add_parser("weights", help="mean weights on the forecasts of the store")
     weights.set_defaults(action="weights")
@@ -67,25 +65,25 @@ def add_parser(subparsers: Any) -> None:
         add_store_option(action)
     for action in (train, show, weights):
         action.add_argument(
-            "--folder", metavar="FOLDER", help="where the weights are kept (default: this user's)"
+            "--folder", metavar="FOLDER", help="folder of the weights (default: this user's)"
         )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Does what was asked; see `kronos.cli`."""
+    """Run the command; see `kronos.cli`."""
     from kronos.ensemble.weights import load_weights, user_folder
 
     folder = Path(args.folder) if args.folder else user_folder()
     if args.action == "train":
         found = _train(args)
         found.save(folder)
-        print(f"Kept in {folder}", file=sys.stderr)
+        print(f"Saved in {folder}", file=sys.stderr)
     else:
         found = load_weights(folder)
     if args.action == "weights":
         write_text(None, _mean_weights(found, _members(args.store, found)))
     else:
-        write_text(None, _told(found))
+        write_text(None, _summary(found))
     return 0
 
 
@@ -105,19 +103,15 @@ def _train(args: argparse.Namespace) -> EnsembleWeights:
     if len(set(members)) != len(members) or len(members) < 2:
         raise InvalidRequest("--members must be two different models or more.")
     base = equal(members)
-    return train(base, _members(args.store, base), cut_off=_moment(args.cut_off))
+    return train(base, _members(args.store, base), cut_off=moment_of(args.cut_off, "--cut-off"))
 
 
-def _moment(text: str | None) -> pd.Timestamp | None:
-    from kronos.cli.score import moment_of
-
-    return moment_of(text, "--cut-off")
-
-
-def _told(found: EnsembleWeights) -> str:
+def _summary(found: EnsembleWeights) -> str:
     lines = [f"Ensemble {found.revision}", f"  {found.reason}"]
     if found.learned is not None:
-        lines.append(f"  Learned from what had resolved by {found.learned.cut_off:%Y-%m-%d %H:%M}:")
+        lines.append(
+            f"  Learned from forecasts resolved by {found.learned.cut_off:%Y-%m-%d %H:%M}:"
+        )
         lines += [
             f"    {name}: {count:,} forecasts that do not overlap"
             for name, count in found.learned.n_apart.items()

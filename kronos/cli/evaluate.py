@@ -1,4 +1,4 @@
-"""`kronos evaluate`: a model against a plain volatility cone, on series it did not learn from."""
+"""`kronos evaluate`: a model against a volatility cone, on held-out series."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from kronos.cli.bars import add_corpus_options, corpus_config
+from kronos.cli.options import date_of
 from kronos.cli.terminal import ProgressLine, write_text
-from kronos.cli.train import add_data_arguments, data_config, date_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,13 +24,17 @@ if TYPE_CHECKING:
 __all__ = ["add_parser", "run", "sampler", "table_text"]
 
 _EPILOG = """\
-Every held-out series gives a few windows. The model forecasts the close of the next 24 bars; the
-fan is scored by the fair CRPS of log-returns from the origin, over sigma * sqrt(steps), and set
-against a driftless random walk whose volatility is an exponentially weighted mean (decay .94).
+A few windows are drawn from every held-out series. The model forecasts the close of the next 24
+bars; the fan is scored by the fair CRPS of log-returns from the origin, over sigma * sqrt(steps),
+and compared with a driftless random walk whose volatility is an exponentially weighted mean
+(decay .94).
+
+A model that reads events gets none: the files are read without their calendars, and on those alone
+can events be placed. `kronos finetune` scores with events.
 
 columns:
   median     CRPS over the cone's, the median over series (below 1: the model is better)
-  pooled     the same over all windows together
+  pooled     the same, pooled over all windows
   coverage   share of outcomes between p10 and p90 (80% would be perfect)
   step1      the pooled ratio at the first bar alone
   widening   the band's width at the last bar over that at the first, the median over windows
@@ -41,7 +46,7 @@ examples:
 
 
 def add_parser(subparsers: Any) -> None:
-    """Describes the command; see `kronos.cli`."""
+    """Add the command; see `kronos.cli`."""
     parser = subparsers.add_parser(
         "evaluate",
         help="score a model on held-out series against a volatility cone",
@@ -49,7 +54,7 @@ def add_parser(subparsers: Any) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_data_arguments(parser)
+    add_corpus_options(parser)
     parser.add_argument(
         "--model", default="bundled", help="name, folder or baseline (default bundled)"
     )
@@ -62,19 +67,19 @@ def add_parser(subparsers: Any) -> None:
         "--per-interval",
         type=int,
         default=200,
-        help="windows wanted of every interval; few series give more each (default 200)",
+        help="windows of every interval, drawn from its series (default 200)",
     )
     parser.add_argument("--paths", type=int, default=100, help="paths per window (default 100)")
     parser.add_argument("--seed", type=int, default=0, help="seed of windows and paths")
     parser.add_argument("--since", metavar="DATE", help="score only bars from this date on")
     parser.add_argument("--intervals", nargs="*", default=[], help="only these, such as 5m 1h 1d")
     parser.add_argument("-o", "--output", metavar="FILE", help="write the table here")
-    parser.add_argument("--scores", metavar="FILE", help="every window and step, as CSV")
+    parser.add_argument("--scores", metavar="FILE", help="write every window and step here, as CSV")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Scores and prints the table; see `kronos.cli`."""
+    """Run the command; see `kronos.cli`."""
     from kronos.serving.service import service
     from kronos.training.corpus import load_corpus
     from kronos.training.held_out import EvaluationPlan, evaluate
@@ -90,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         intervals=tuple(args.intervals),
     )
-    data = data_config(args)
+    data = corpus_config(args)
     corpus = load_corpus(
         data.folder,
         manifest=data.manifest,
@@ -107,12 +112,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def sampler(service: ForecastService, facts: ModelFacts) -> Callable[..., Samples]:
-    """Paths of many contexts by way of a service, behind everybody who waits.
-
-    Args:
-        service: Draws the paths.
-        facts: What is known of the model.
-    """
+    """The `Sample` of `kronos.training.held_out` that a service computes, at batch priority."""
     from kronos.serving.jobs import Priority
     from kronos.serving.requests import SampleRequest
 

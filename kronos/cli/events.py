@@ -1,4 +1,4 @@
-"""`kronos events`: list the calendar, add events of one's own, fetch releases and earnings."""
+"""`kronos events`: list the calendar, add your own events, fetch releases and earnings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from kronos.cli.terminal import ProgressLine, read_bytes, write_text
+from kronos.cli.terminal import ProgressLine, columns_text, read_bytes, write_text
 from kronos.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -18,19 +18,19 @@ __all__ = ["add_parser", "run"]
 
 _EPILOG = """\
 examples:
-  kronos events                              what lies 30 days back and ahead
+  kronos events                              30 days back and ahead
   kronos events list --kind cpi --from 2024-01-01 --csv
   kronos events add mine.csv                 events of your own, or a consensus for known ones
   FRED_API_KEY=... kronos events refresh     releases of the United States, from FRED
   kronos events earnings AAPL MSFT           earnings dates, from Yahoo Finance
 
-A CSV of your own has a header with kind, time, region or symbol, and what is known of name, period,
-actual, consensus, previous, unit, source, zone. A time without an offset is read on the release's
-own clock: 2025-10-24 08:30 for a CPI of region US is 08:30 in New York.
+A CSV of your own has a header with kind, time, region or symbol, and optionally name, period,
+actual, consensus, previous, unit, source, zone. A time without an offset is on the release's own
+clock: 2025-10-24 08:30 for a CPI of region US is 08:30 in New York.
 
-Tables are merged from the least to the most trusted: bundled, fetched, your own. The later one's
-fields count, and what it leaves missing stays. A consensus is never made up: without one there is
-no surprise. FRED has none; bring it in a CSV of your own."""
+Tables are merged from the least to the most trusted: bundled, fetched, your own. A later table's
+fields replace earlier ones, except where they are empty. A consensus is never estimated: without
+one there is no surprise. FRED has none; add it by a CSV of your own."""
 
 _COLUMNS = ("time", "kind", "for", "event", "actual", "consensus", "previous", "unit", "source")
 _AROUND_DAYS = 30
@@ -38,7 +38,7 @@ _SINCE = "2015-01-01"
 
 
 def add_parser(subparsers: Any) -> None:
-    """Describes the command; see `kronos.cli`."""
+    """Add the command; see `kronos.cli`."""
     parser = subparsers.add_parser(
         "events",
         help="the calendar of releases, rate decisions and earnings",
@@ -57,10 +57,10 @@ def add_parser(subparsers: Any) -> None:
     listing.add_argument("--symbol", help="ticker, for earnings")
     listing.add_argument("--csv", action="store_true", help="as CSV, every column")
     listing.set_defaults(action="list")
-    adding = actions.add_parser("add", help="keep the events of a CSV file")
+    adding = actions.add_parser("add", help="add the events of a CSV file")
     adding.add_argument("file", metavar="FILE", help="CSV file, or - for standard input")
     adding.add_argument(
-        "--replace", action="store_true", help="forget the events that were added before"
+        "--replace", action="store_true", help="remove the events that were added before"
     )
     adding.set_defaults(action="add")
     refresh = actions.add_parser("refresh", help="fetch releases from FRED, with your key")
@@ -74,7 +74,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Does what was asked; see `kronos.cli`."""
+    """Run the command; see `kronos.cli`."""
     action = {"list": _list, "add": _add, "refresh": _refresh, "earnings": _earnings}[args.action]
     action(args)
     return 0
@@ -130,12 +130,7 @@ def _table(events: list[Event]) -> str:
         )
         for event in events
     ]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
-    return "\n".join(lines) + "\n"
+    return columns_text(rows)
 
 
 def _add(args: argparse.Namespace) -> None:
@@ -145,12 +140,13 @@ def _add(args: argparse.Namespace) -> None:
 
     new = EventTable(USER, read_events(read_bytes(args.file, limit=MAX_BYTES + 1), args.file))
     before = EventTable("before", () if args.replace else stored_events(USER))
-    # Merged before anything is kept: figures in another unit than the known ones are refused.
+    # Merged before anything is saved: figures in another unit than the known ones are refused.
     merge_events([EventTable("known", load_events()), new])
     path = save_events(USER, merge_events([before, new]))
     n_all = len(load_events())
     print(
-        f"{len(new.events):,} event(s) kept in {path}; {n_all:,} are known in all.", file=sys.stderr
+        f"{len(new.events):,} event(s) added to {path}; the calendar has {n_all:,}.",
+        file=sys.stderr,
     )
 
 
@@ -167,7 +163,7 @@ def _refresh(args: argparse.Namespace) -> None:
     known = (*bundled_events(), *stored_events(USER))
     meetings = {event.release_day: event for event in known if event.kind == "fomc"}
     now = pd.Timestamp.now("UTC").as_unit("ns")
-    with ProgressLine("asking FRED") as progress:
+    with ProgressLine("fetching from FRED") as progress:
         events, notes = fetch_releases(
             fred, list(meetings.values()), since, now=now, progress=progress
         )
@@ -176,7 +172,7 @@ def _refresh(args: argparse.Namespace) -> None:
         print(f"note: {note}", file=sys.stderr)
     n_coming = sum(event.time > now for event in events)
     print(
-        f"{len(events):,} events from FRED kept in {path}, {n_coming} of them still to come.",
+        f"{len(events):,} events from FRED saved in {path}, {n_coming} of them in the future.",
         file=sys.stderr,
     )
 
@@ -194,7 +190,9 @@ def _earnings(args: argparse.Namespace) -> None:
         others = [event for event in stored_events("earnings") if event.symbol != symbol]
         save_events("earnings", [*others, *fetched])
         n_coming = sum(event.time > now for event in fetched)
-        print(f"{symbol}: {len(fetched)} reports, {n_coming} of them to come.", file=sys.stderr)
+        print(
+            f"{symbol}: {len(fetched)} reports, {n_coming} of them in the future.", file=sys.stderr
+        )
 
 
 def _day(option: str, text: str) -> pd.Timestamp:

@@ -22,21 +22,21 @@ sources:
   binance, ...   any exchange by its name in ccxt: BTC/USDT, or BTC/USDT:USDT for a perpetual
   samples        the bundled series
 
-Only finished bars are written; what was left out is told on stderr (--quiet hides it). Bars are
-kept in the user's cache, so that the same request costs nothing again. Without --start: all days
-and weeks there are, intraday bars as far back as the source suggests.
+Only finished bars are written; stderr reports bars left out (--quiet hides it). Bars are cached for
+this user, so that the same request needs no second download. Without --start: all available days
+and weeks, and intraday bars as far back as the source suggests.
 
 examples:
   kronos fetch AAPL -o AAPL_1d.csv
   kronos fetch BTC/USDT --source binance --interval 1h --start 2026-01-01 | kronos forecast -
   kronos fetch VOD.L --raw --start 2020-01-01 --end 2024-12-31"""
 
-# The earliest midnight of a date, on the Line Islands, is so many hours before that of UTC.
+# A date begins on the Line Islands this many hours before it does in UTC.
 _EARLIEST_HOURS = 14
 
 
 def add_parser(subparsers: Any) -> None:
-    """Describes the command; see `kronos.cli`."""
+    """Add the command; see `kronos.cli`."""
     parser = subparsers.add_parser(
         "fetch",
         help="fetch candles from Yahoo Finance or an exchange",
@@ -55,14 +55,16 @@ def add_parser(subparsers: Any) -> None:
             help=f"{text} open time, on the exchange's clock unless it names another",
         )
     parser.add_argument(
-        "--raw", action="store_true", help="prices as they were, not adjusted for dividends"
+        "--raw", action="store_true", help="prices as traded, not adjusted for dividends"
     )
     parser.add_argument("-o", "--output", metavar="OUT", help="file to write (default: stdout)")
-    parser.add_argument("-q", "--quiet", action="store_true", help="do not tell what the bars are")
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", help="do not describe the bars on stderr"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Does what was asked; see `kronos.cli`."""
+    """Run the command; see `kronos.cli`."""
     from data_sources.registry import open_source
     from kronos.export import candles_csv
 
@@ -71,8 +73,8 @@ def run(args: argparse.Namespace) -> int:
         args.symbol,
         interval=args.interval,
         adjusted=not args.raw,
-        start=_asked(start, -_EARLIEST_HOURS),
-        end=_asked(end, _EARLIEST_HOURS),
+        start=_fetch_limit(start, -_EARLIEST_HOURS),
+        end=_fetch_limit(end, _EARLIEST_HOURS),
     )
     candles = _cut(bars.candles, start, end)
     if not args.quiet:
@@ -90,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _moment(args: argparse.Namespace, name: str) -> pd.Timestamp | None:
-    """A time as it was given, naive where it names no clock; a date as an end means all of it."""
+    """The time of an option, naive without an offset; an end date includes its day."""
     import pandas as pd
 
     text = getattr(args, name)
@@ -105,8 +107,8 @@ def _moment(args: argparse.Namespace, name: str) -> pd.Timestamp | None:
     return moment
 
 
-def _asked(moment: pd.Timestamp | None, hours: int) -> pd.Timestamp | None:
-    """What to ask the source for: while its clock is unknown, rather too much."""
+def _fetch_limit(moment: pd.Timestamp | None, hours: int) -> pd.Timestamp | None:
+    """The limit to request: the exchange's clock is still unknown, so it is a wide one."""
     import pandas as pd
 
     if moment is None or moment.tzinfo is not None:
@@ -115,7 +117,7 @@ def _asked(moment: pd.Timestamp | None, hours: int) -> pd.Timestamp | None:
 
 
 def _cut(candles: Candles, start: pd.Timestamp | None, end: pd.Timestamp | None) -> Candles:
-    """The bars within times that are meant on the exchange's clock."""
+    """The bars between times on the exchange's clock."""
     import numpy as np
 
     wall = candles.local_index.tz_localize(None)

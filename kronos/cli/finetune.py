@@ -1,4 +1,4 @@
-"""`kronos finetune`: adapters, whole models, and champions that are challenged every month."""
+"""`kronos finetune`: adapters, whole models, and monthly challengers of a champion."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pathlib import Path
 from threading import Event as Flag
 from typing import TYPE_CHECKING, Any
 
-from kronos.cli.finetune_arguments import add_forms
+from kronos.cli.bars import require_folder
+from kronos.cli.options import date_of
 from kronos.cli.terminal import megabytes, write_text
-from kronos.cli.train import date_of
-from kronos.errors import InvalidRequest, KronosError
+from kronos.errors import KronosError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,13 +29,144 @@ if TYPE_CHECKING:
 __all__ = ["add_parser", "run"]
 
 
+_EPILOG = """\
+The model is trained on bars before the cut-off. Bars after it choose the best step by the CRPS of
+sampled fans, and no window of one part touches a bar of the other. On these the result is never
+worse than its base; only later bars can show how good it is.
+
+examples:
+  kronos finetune lora --base small --data bars/ --out runs/mine --name mine
+  kronos forecast new.csv --model mine
+  kronos finetune full --base small --data bars/ --out runs/whole
+  kronos finetune full --base base --data qlib_data/cn_data --market csi300 --out runs/cn
+  kronos finetune rolling --base small --data bars/          for a scheduler, once a month
+  kronos finetune rollback small-crypto
+  torchrun --nproc-per-node 2 -m kronos finetune lora --base base --data bars/ --out runs/two
+
+The data folder holds CSV or parquet files, or has Qlib's layout. A run that was stopped, by Ctrl+C
+or by force, resumes when started again with the same arguments. A file named STOP in its folder
+stops it, too. OUT/model-run/log.jsonl has its figures, one line for each report."""
+
+
 def add_parser(subparsers: Any) -> None:
-    """Describes the command; see `kronos.cli`."""
-    add_forms(subparsers, run)
+    """Add the command; see `kronos.cli`."""
+    parser = subparsers.add_parser(
+        "finetune",
+        help="adapt a model to your own candles",
+        description="Adapts a model to your own candles: by a small adapter, or as a whole.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    forms = parser.add_subparsers(metavar="FORM", required=True)
+    for form, text in (
+        ("lora", "train an adapter: a small file beside its base"),
+        ("full", "train tokenizer and model as a whole, one after the other"),
+        ("rolling", "train a challenger for every asset class, and promote it if it is better"),
+    ):
+        sub = forms.add_parser(form, help=text, description=text.capitalize() + ".")
+        sub.set_defaults(run=run, form=form)
+        _add_data_arguments(sub)
+        _add_form_arguments(sub, form)
+        _add_loop_arguments(sub)
+    for form, text in (
+        ("rollback", "restore the champion before the present one"),
+        ("history", "the decisions on all challengers"),
+    ):
+        sub = forms.add_parser(form, help=text, description=text.capitalize() + ".")
+        sub.add_argument("name", metavar="NAME", help="name of the adapter")
+        sub.set_defaults(run=run, form=form)
+
+
+def _add_data_arguments(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--data", required=True, metavar="FOLDER", help="candle files, or Qlib data")
+    sub.add_argument(
+        "--manifest",
+        metavar="FILE",
+        help="CSV or parquet: file, and optionally interval, group, family, clock, zone",
+    )
+    sub.add_argument("--market", default="all", help="for Qlib data: list of members (default all)")
+    sub.add_argument("--frequency", default="day", help="for Qlib data: calendar (default day)")
+    sub.add_argument("--asset-class", metavar="CLASS", help="only series of this class")
+    sub.add_argument("--since", metavar="DATE", help="only bars from this date on")
+    sub.add_argument("--until", metavar="DATE", help="only bars before this date")
+    sub.add_argument(
+        "--base", default="bundled", metavar="MODEL", help="name or folder (default bundled)"
+    )
+    sub.add_argument(
+        "--no-events",
+        action="store_true",
+        help="train without the event calendar of `kronos events`",
+    )
+
+
+def _add_form_arguments(sub: argparse.ArgumentParser, form: str) -> None:
+    if form != "rolling":
+        sub.add_argument("--out", required=True, metavar="FOLDER", help="folder of the run")
+        sub.add_argument(
+            "--cut-off",
+            metavar="DATE",
+            help="train on bars before, validate from here on (default: the last fifth validates)",
+        )
+    if form == "lora":
+        sub.add_argument("--name", help="install the adapter under this name")
+    if form == "full":
+        sub.add_argument("--keep-tokenizer", action="store_true", help="train the model only")
+    if form != "full":
+        sub.add_argument("--rank", type=int, default=8, help="rank of the adapter (default 8)")
+        sub.add_argument("--alpha", type=int, default=16, help="scale times rank (default 16)")
+        sub.add_argument("--dropout", type=float, default=0.05, help="default .05")
+        sub.add_argument(
+            "--targets",
+            choices=("attention", "blocks"),
+            default="attention",
+            help="adapt queries and values, or every matrix of the blocks (default attention)",
+        )
+    if form == "rolling":
+        sub.add_argument("--prefix", help="adapters are named PREFIX-CLASS (default: the base)")
+        sub.add_argument(
+            "--years", type=float, default=2.0, help="years of training bars (default 2)"
+        )
+        sub.add_argument(
+            "--replay", type=float, default=0.2, help="share of older windows (default .2)"
+        )
+        sub.add_argument(
+            "--test-windows",
+            type=int,
+            default=200,
+            help="most windows of the comparison (default 200)",
+        )
+
+
+def _add_loop_arguments(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--context", type=int, help="bars read (default 128)")
+    sub.add_argument("--horizon", type=int, help="bars forecast (default 24)")
+    sub.add_argument("--windows", type=int, help="windows in a step (default 32)")
+    sub.add_argument(
+        "--accumulate",
+        type=int,
+        help="batches in a step: more need less memory; a multiple of the processes "
+        "(default: one for each)",
+    )
+    sub.add_argument("--steps", type=int, help="optimizer steps (default: by the data)")
+    sub.add_argument("--lr", type=float, help="peak learning rate (lora 1e-4, full 1e-5)")
+    sub.add_argument(
+        "--validate-every", type=int, help="steps between validations, each with a checkpoint"
+    )
+    sub.add_argument(
+        "--patience", type=int, help="validations without a better score before the end (default 4)"
+    )
+    sub.add_argument("--validation-windows", type=int, help="most windows scored (default 64)")
+    sub.add_argument("--paths", type=int, help="paths sampled for each (default 32)")
+    sub.add_argument("--precision", choices=("fp32", "bf16"), help="bf16 pays on GPUs")
+    sub.add_argument(
+        "--save-memory", action="store_true", help="recompute activations instead of storing them"
+    )
+    sub.add_argument("--seed", type=int, help="seed of windows, dropout and paths")
+    sub.add_argument("--device", help="cpu or cuda (default: a GPU if there is one)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Does what was asked; see `kronos.cli`."""
+    """Run the command; see `kronos.cli`."""
     if args.form == "rollback":
         from kronos.finetune.rolling import roll_back
 
@@ -69,7 +200,7 @@ def _tune(args: argparse.Namespace) -> int:
     if not _is_main():
         return 0
     if result.outcome.reason == "stopped":
-        _say(f"Saved at step {result.outcome.step}. The same command goes on from there.")
+        _say(f"Saved at step {result.outcome.step}. The same command resumes from there.")
         return 130
     if getattr(args, "name", None):
         models.install(result.path, args.name)
@@ -106,12 +237,12 @@ def _rolling(args: argparse.Namespace) -> int:
                     hooks=_hooks(args, stop),
                 )
             except KronosError as error:
-                # One class that fails keeps no other from its run.
+                # The other classes still run.
                 failed.append(name)
                 _say(f"{name} failed, its champion is as it was: {error}")
                 continue
             if decision is None:
-                _say(f"{name}: saved. The same command goes on from there.")
+                _say(f"{name}: saved. The same command resumes from there.")
                 return 130
             _say(f"{name}: {decision.what}; {decision.why}.")
     return 2 if failed else 0
@@ -124,7 +255,7 @@ def _history(name: str) -> int:
     lines = [
         f"{d.when}  {d.what:12}{d.adapter or '-':18}{d.why}" for d in read(rolling_folder(name))
     ]
-    write_text(None, "\n".join(lines or [f"Nothing is known of {name}."]) + "\n")
+    write_text(None, "\n".join(lines or [f"{name} has no history."]) + "\n")
     return 0
 
 
@@ -132,8 +263,7 @@ def _corpus(args: argparse.Namespace) -> Corpus:
     from kronos.training.corpus import load_corpus
 
     folder = Path(args.data)
-    if not folder.is_dir():
-        raise InvalidRequest(f"--data {folder} is not a folder. Give the folder of candle files.")
+    require_folder(folder)
     return load_corpus(
         folder,
         manifest=args.manifest,
@@ -204,34 +334,36 @@ def _hooks(args: argparse.Namespace, stop: Flag) -> Hooks:
 
 @contextmanager
 def _stoppable() -> Iterator[Flag]:
-    """A flag that goes up at the first Ctrl+C or request to end; the second ends at once."""
+    """A flag that the first Ctrl+C or SIGTERM sets; the second ends at once."""
     flag = Flag()
 
-    def ask(number: int, _frame: Any) -> None:
+    def request_stop(number: int, _frame: Any) -> None:
         if flag.is_set():
             raise KeyboardInterrupt
         flag.set()
         _say("Stopping after this step; once more ends at once.")
 
-    kept = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {
+        number: signal.signal(number, request_stop) for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield flag
     finally:
-        for number, handler in kept.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
 def _show(line: dict[str, Any]) -> None:
-    """One line of the log, as a person reads it."""
+    """Print one line of the log."""
     if line["split"] == "train":
         _say(f"step {line['step']:6,}  loss {line['loss']:.4f}  {line['seconds']:,.0f} s")
     elif line["split"] == "validation" and "crps" in line:
         _say(
-            f"step {line['step']:6,}  CRPS {line['crps']:.4f} behind the cut-off (volatility cone "
-            f"{line['cone_crps']:.4f}), 80% band holds {100 * line['coverage']:.0f}%"
+            f"step {line['step']:6,}  CRPS {line['crps']:.4f} after the cut-off (volatility cone "
+            f"{line['cone_crps']:.4f}), 80% band covers {100 * line['coverage']:.0f}%"
         )
     elif line["split"] == "validation":
-        _say(f"step {line['step']:6,}  loss {line['loss']:.4f} behind the cut-off")
+        _say(f"step {line['step']:6,}  loss {line['loss']:.4f} after the cut-off")
 
 
 def _announce(material: Material, settings: FinetuneSettings) -> None:
@@ -239,24 +371,21 @@ def _announce(material: Material, settings: FinetuneSettings) -> None:
 
     parts = material.parts
     _say(
-        f"{material.base.name}: learning from {len(parts.train.times):,} bars before "
-        f"{parts.cut_off:%Y-%m-%d}, choosing by {len(parts.validation.times):,} from there on; "
+        f"{material.base.name}: training on {len(parts.train.times):,} bars before "
+        f"{parts.cut_off:%Y-%m-%d}, validating on {len(parts.validation.times):,} from there on; "
         f"windows of {settings.context} + {settings.horizon} bars."
     )
     sees_training = parts.cut_off.date() < models.PRETRAINED_UNTIL
     if sees_training and material.base.name.startswith("Kronos"):
-        _say(
-            "The published weights have seen bars until June 2024: scores on those are better "
-            "than they should be."
-        )
+        _say("The published weights have seen bars until June 2024: scores on those are too good.")
 
 
 def _tell(result: Result, model: str) -> None:
     outcome = result.outcome
     ended = "no longer improving" if outcome.reason == "early" else "all steps done"
-    found = "the start was best" if outcome.best_step == 0 else f"best at step {outcome.best_step}"
+    best = "the start was best" if outcome.best_step == 0 else f"best at step {outcome.best_step}"
     _say(
-        f"Ended after {outcome.step:,} steps ({ended}): {found}, CRPS {outcome.best:.4f}; "
+        f"Ended after {outcome.step:,} steps ({ended}): {best}, CRPS {outcome.best:.4f}; "
         f"{result.n_trained:,} parameters trained in {outcome.seconds:,.0f} s with at most "
         f"{megabytes(outcome.peak_bytes)} of memory."
     )
@@ -269,5 +398,5 @@ def _say(text: str) -> None:
 
 
 def _is_main() -> bool:
-    """Whether this is the process that speaks, of those that torchrun started."""
+    """Whether this is the main one of the processes that torchrun started."""
     return os.environ.get("RANK", "0") == "0"

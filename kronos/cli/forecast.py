@@ -7,7 +7,8 @@ import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from kronos.cli.store import add_store_option
+from kronos.cli.bars import add_file_options, read_file
+from kronos.cli.options import add_device_option, add_store_option
 from kronos.cli.terminal import ProgressLine, write_text
 from kronos.errors import InvalidRequest
 from kronos.forecasters.baselines import BASELINES
@@ -17,17 +18,20 @@ if TYPE_CHECKING:
     from kronos.forecast import Forecast
     from kronos.serving.jobs import JobStatus
 
-__all__ = ["add_data_options", "add_parser", "run"]
+__all__ = ["add_parser", "run"]
 
 _EPILOG = """\
-The file needs a column of times and open, high, low, close; volume and amount are used if there.
-Column names, separators, date formats and the exchange's calendar are recognised, and what was
-understood is told on stderr (--quiet hides it). Nothing is sent anywhere.
+The file needs a column of times and open, high, low, close; volume and amount are optional. Column
+names, separators, date formats and the exchange's calendar are recognised; stderr reports how the
+file was read (--quiet hides it). Nothing is sent anywhere.
+
+A model that reads events gets those of `kronos events` list; events that visitors add on the pages
+belong to their sessions and are not read here.
 
 Output: one row per future bar with the quantiles p10 to p90 and the mean of the close over all
-paths. As JSON also everything needed to repeat the forecast. With --origin in the past, the
-closes that really followed stand beside them. With --save the forecast is kept, and kronos score
-tells later what became of it.
+paths. JSON also has everything needed to repeat the forecast. With --origin in the past, the actual
+closes stand beside the quantiles. With --save the forecast is stored, and kronos score scores it
+once its bars have ended.
 
 examples:
   kronos forecast bars.csv
@@ -49,15 +53,15 @@ _OPTIONS = {
     "sample_count": "--paths",
     "seed": "--seed",
 }
-"""What the parameters of sampling are called here."""
+"""Options of the sampling parameters."""
 
 
 def add_parser(subparsers: Any) -> None:
-    """Describes the command; see `kronos.cli`."""
+    """Add the command; see `kronos.cli`."""
     parser = subparsers.add_parser(
         "forecast",
         help="forecast the candles of a CSV file",
-        description="Samples futures of the candles in a CSV file.",
+        description="Samples future paths of the candles in a CSV file.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -71,34 +75,10 @@ def add_parser(subparsers: Any) -> None:
         help="bundled, mini, small, base, a folder, ensemble, or a baseline: "
         f"{', '.join(BASELINES)} (default: bundled, which needs no network)",
     )
-    model.add_argument("--device", help="cpu, cuda, mps, ... (default: a GPU if there is one)")
-    add_data_options(parser.add_argument_group("data (default: read off the file)"))
+    add_device_option(model)
+    add_file_options(parser.add_argument_group("data (default: inferred from the file)"))
     _add_sampling_options(parser.add_argument_group("sampling"))
     _add_output_options(parser.add_argument_group("output"))
-
-
-def add_data_options(group: Any) -> None:
-    """Options that say how the file is read, for all commands that read one."""
-    group.add_argument("--interval", help="width of a bar, such as 5m, 1h, 1d")
-    group.add_argument(
-        "--clock",
-        metavar="ZONE",
-        help="clock on which times without an offset are read, such as UTC or America/New_York; "
-        "the exchange's own clock follows from the calendar",
-    )
-    group.add_argument("--calendar", help="24/7, fx, weekdays or an exchange code such as XNYS")
-    group.add_argument("--symbol", help="name of the instrument")
-    group.add_argument(
-        "--day-first",
-        action=argparse.BooleanOptionalAction,
-        help="03/04/2024 is the third of April (or, with --no-day-first, the fourth of March)",
-    )
-    group.add_argument(
-        "--origin",
-        metavar="TIME",
-        help="forecast as if the last bar were the one at or before this time, on the exchange's "
-        "clock unless it names another (default: the last bar)",
-    )
 
 
 def _add_sampling_options(group: Any) -> None:
@@ -109,7 +89,7 @@ def _add_sampling_options(group: Any) -> None:
         "--lookback",
         type=int,
         metavar="T",
-        help="bars the model reads (default: what suits the model)",
+        help="bars the model reads (default: the model's own)",
     )
     group.add_argument(
         "-T",
@@ -153,22 +133,21 @@ def _add_output_options(group: Any) -> None:
     group.add_argument(
         "--calibrated",
         action="store_true",
-        help="correct the fan by the model's record; what is saved stays raw",
+        help="correct the fan by the model's record; a saved forecast stays raw",
     )
-    group.add_argument("--save", action="store_true", help="keep it in the store of forecasts")
+    group.add_argument("--save", action="store_true", help="store the forecast")
     add_store_option(group)
     group.add_argument(
-        "-q", "--quiet", action="store_true", help="do not tell how the file was understood"
+        "-q", "--quiet", action="store_true", help="do not report how the file was read"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Does what was asked; see `kronos.cli`."""
+    """Run the command; see `kronos.cli`."""
     # pandas takes a second to import, which --help need not wait for.
     with collector_paused():
         from kronos.calendars.future import MAX_HORIZON
         from kronos.calibration import calibrate, calibration_status, load_state
-        from kronos.cli.forecast_input import read_bars
         from kronos.events import event_inputs, load_events
         from kronos.export import forecast_json, paths_csv, quantiles_csv
         from kronos.forecast import SamplingParameters
@@ -177,7 +156,7 @@ def run(args: argparse.Namespace) -> int:
         from kronos.serving.service import LocalService
         from kronos.store import open_store
 
-    # Mistakes in the options are told before the file is read or the model loaded.
+    # Wrong options are reported before the file is read or the model loaded.
     try:
         sampling = SamplingParameters(args.T, args.top_p, args.top_k, args.paths, args.seed)
     except InvalidRequest as error:
@@ -186,15 +165,15 @@ def run(args: argparse.Namespace) -> int:
     if not 1 <= args.horizon <= MAX_HORIZON:
         raise InvalidRequest(f"--horizon must be from 1 to {MAX_HORIZON:,}, found {args.horizon}.")
     store = open_store(args.store) if args.save else None
-    bars = read_bars(args, horizon=args.horizon)
+    bars = read_file(args, horizon=args.horizon)
     with (
         closing(LocalService(device=args.device)) as service,
         ProgressLine(f"loading {args.model}", in_bytes=True) as loading,
-        ProgressLine("forecasting, step") as drawing,
+        ProgressLine("forecasting, step") as sampling_line,
     ):
 
         def watch(status: JobStatus) -> None:
-            line = drawing if status.stage == SAMPLING else loading
+            line = sampling_line if status.stage == SAMPLING else loading
             line(status.done, status.total)
 
         facts = service.facts(args.model)

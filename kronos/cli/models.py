@@ -10,7 +10,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from kronos import models
-from kronos.cli.terminal import ProgressLine, megabytes, write_text
+from kronos.cli.options import add_device_option
+from kronos.cli.terminal import ProgressLine, columns_text, megabytes, write_text
 
 if TYPE_CHECKING:
     from kronos.self_test import SelfTest
@@ -23,27 +24,27 @@ _EPILOG = """\
 states:
   bundled       ships with the package and needs no network
   cached        downloaded to this machine; loads without any request
-  downloadable  not here yet; the first use downloads it
-  broken        here, but unusable; the list says why
+  downloadable  not on this machine; the first use downloads it
+  broken        on this machine, but unusable; the list says why
 Adapters that you trained are listed with the state of their base.
 
 examples:
-  kronos models                      what there is
+  kronos models                      list all models
   kronos models download small       fetch it ahead of time
   kronos models verify small         hash every file again
-  kronos models test bundled         load it, forecast with it, compare with what should come out
-  HF_ENDPOINT=https://hub.example kronos models download base     by way of a mirror
+  kronos models test bundled         load it, forecast with it, check the results
+  HF_ENDPOINT=https://hub.example kronos models download base     from a mirror
 
 Models come from the Hugging Face hub at pinned revisions. Every file is checked against a pinned
-SHA-256 before it is used. They lie in the hub's own cache (HF_HUB_CACHE, or hub/ below HF_HOME)."""
+SHA-256 before it is used. They are in the hub's own cache (HF_HUB_CACHE, or hub/ below HF_HOME)."""
 
 
 def add_parser(subparsers: Any) -> None:
-    """Describes the command; see `kronos.cli`."""
+    """Add the command; see `kronos.cli`."""
     parser = subparsers.add_parser(
         "models",
         help="list, download, delete, verify or test models",
-        description="Which models there are, which of them are on this machine, and managing them.",
+        description="Lists models and their state on this machine, and manages them.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -62,18 +63,18 @@ def add_parser(subparsers: Any) -> None:
         sub.set_defaults(action=action)
     testing = actions.add_parser(
         "test",
-        help="forecast with a model and check what comes out",
+        help="forecast with a model and check the results",
         description="Checks a model that is on this machine: the digests of its files, loading, a "
-        "seeded forecast twice, valid candles, cached decoding against reading everything anew, "
+        "seeded forecast twice, valid candles, cached decoding against decoding without a cache, "
         "and for the bundled model the closes stored with it. Exit code 2 if a step fails.",
     )
     testing.add_argument("name", metavar="NAME", help=f"{models.BUNDLED}, {_NAMES}, or an adapter")
-    testing.add_argument("--device", help="cpu, cuda or mps (default: a GPU if there is one)")
+    add_device_option(testing)
     testing.set_defaults(action="test")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Does what was asked; see `kronos.cli`."""
+    """Run the command; see `kronos.cli`."""
     if args.action == "list":
         entries = models.available()
         if args.json:
@@ -89,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
         done = f"{args.name} is on this machine, verified."
     elif args.action == "verify":
         models.verify(args.name)
-        done = f"{args.name}: every file has the bytes it should have."
+        done = f"{args.name}: every file matches its digest."
     else:
         done = f"{args.name} deleted, {megabytes(models.delete(args.name))} freed."
     print(done, file=sys.stderr)
@@ -136,15 +137,10 @@ def _table(entries: list[models.Entry]) -> str:
         )
         for entry in entries
     ]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-    lines += [
-        f"\n{entry.name}: an adapter of {entry.base}, learned from bars before {entry.cut_off}"
+    notes = [
+        f"\n{entry.name}: an adapter of {entry.base}, trained on bars before {entry.cut_off}\n"
         for entry in entries
         if entry.base
     ]
-    lines += [f"\n{entry.name}: {entry.problem}" for entry in entries if entry.problem]
-    return "\n".join(lines) + "\n"
+    notes += [f"\n{entry.name}: {entry.problem}\n" for entry in entries if entry.problem]
+    return columns_text(rows) + "".join(notes)

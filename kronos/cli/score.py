@@ -1,4 +1,4 @@
-"""`kronos score`: what became of the stored forecasts."""
+"""`kronos score`: stored forecasts against what happened."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kronos.cli.store import add_store_option
-from kronos.cli.terminal import read_bytes, write_text
-from kronos.errors import InvalidRequest
+from kronos.cli.options import add_store_option, moment_of
+from kronos.cli.terminal import columns_text, read_bytes, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,29 +17,29 @@ if TYPE_CHECKING:
     from kronos.store.resolving import Due
     from kronos.store.scoring import ScoreReport
 
-__all__ = ["add_parser", "moment_of", "run"]
+__all__ = ["add_parser", "run"]
 
 _FILE_SOURCE = "CSV file"
-"""What is recorded as the source of bars that come from files, whatever these are called."""
+"""Source recorded for the bars of CSV files."""
 
 _EPILOG = """\
-Files: a forecast is scored by the bars of a file when symbol and interval are the same and the
-file reaches back to its origin. Sources: every forecast whose bars came from that source is
-scored by asking it again. Doing it twice records nothing twice.
+Files: the bars of a file score a forecast of the same symbol and interval if the file reaches back
+to its origin. Sources: every forecast of a source's bars is scored by new bars of that source.
+Scoring twice records nothing twice.
 
-Only bars that have ended count. A bar that is not there although later ones are is recorded as
-missing. A bar that comes later, or is changed by its source, adds a new revision to the step, and
-the older one stays. Scores are of log-returns from the origin.
+Only bars that have ended count. A bar is recorded as missing if later ones exist. A bar that is
+published late, or changed by its source, adds a new revision to the step, and the older one stays.
+Scores are of log-returns from the origin.
 
 columns of the table:
   made            ahead: stored before the bar had ended; afterwards: a backtest
-  missing         steps whose bar never came
+  missing         steps whose bar is missing
   crps            fair CRPS over sigma * sqrt(steps), sigma being the volatility at the origin
   interval_score  weighted interval score of the median and seven bands, over the same
   coverage        share of outcomes between p10 and p90 (80% would be perfect)
   width           p90 - p10, over the same
   mae             mean distance of the median, in log-returns
-  direction       share of moves whose sign the median had
+  direction       share of moves with the sign of the median
 
 examples:
   kronos score bars.csv more.csv
@@ -50,12 +49,11 @@ examples:
 
 
 def add_parser(subparsers: Any) -> None:
-    """Describes the command; see `kronos.cli`."""
+    """Add the command; see `kronos.cli`."""
     parser = subparsers.add_parser(
         "score",
         help="score stored forecasts against what happened",
-        description="Scores the stored forecasts whose bars have come, and prints how models "
-        "have fared.",
+        description="Scores stored forecasts whose bars have ended, and prints a table by model.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -64,12 +62,12 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--source",
         metavar="NAME",
-        help="ask this source for bars: samples, yahoo, or an exchange such as binance",
+        help="fetch bars from this source: samples, yahoo, or an exchange such as binance",
     )
     parser.add_argument(
-        "--as-of", metavar="TIME", help="as if it were this time, UTC unless it says so"
+        "--as-of", metavar="TIME", help="score as of this time, UTC without an offset"
     )
-    parser.add_argument("--symbol", help="name of the instrument, where the file does not say it")
+    parser.add_argument("--symbol", help="symbol of the instrument, if the file's name is another")
     parser.add_argument("--interval", help="width of a bar, such as 5m, 1h, 1d")
     parser.add_argument("--clock", metavar="ZONE", help="clock of times without an offset")
     parser.add_argument("--calendar", help="24/7, fx, weekdays or an exchange code such as XNYS")
@@ -79,7 +77,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Scores, tells on stderr what was done, and prints the table; see `kronos.cli`."""
+    """Run the command; see `kronos.cli`."""
     from kronos.store import open_store
     from kronos.store.record import summarise
     from kronos.store.resolving import resolve, stored_series
@@ -89,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     if args.source:
         from data_sources.registry import open_source
 
-        open_source(args.source)  # an unknown name is told before anything is done
+        open_source(args.source)  # an unknown name fails before anything is scored
     store = open_store(args.store)
     report, failed = ScoreReport(), 0
     for name in args.files:
@@ -98,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
         if not found.n_predictions:
             print(
                 f"{name}: the store has no forecast of {candles.symbol} at {candles.interval}; "
-                "--symbol names what the file is of.",
+                "--symbol gives the symbol of the file.",
                 file=sys.stderr,
             )
         report.add(found)
@@ -109,27 +107,11 @@ def run(args: argparse.Namespace) -> int:
         report.add(resolved.report)
         failed = len(resolved.failures)
     if args.files or args.source:
-        print(_told(report), file=sys.stderr)
+        print(_report_text(report), file=sys.stderr)
     table = summarise(store)
     render = _table if args.format == "table" else _csv
     write_text(args.output, render(table))
     return 2 if failed else 0
-
-
-def moment_of(text: str | None, option: str) -> pd.Timestamp | None:
-    """The time an option names, UTC unless it says so; None for None.
-
-    Raises:
-        InvalidRequest: It is no time.
-    """
-    import pandas as pd
-
-    if text is None:
-        return None
-    moment = pd.to_datetime(text, errors="coerce")
-    if pd.isna(moment):
-        raise InvalidRequest(f"{option} must be a time such as 2026-11-01, found {text!r}.")
-    return moment.tz_localize("UTC") if moment.tzinfo is None else moment.tz_convert("UTC")
 
 
 def _read(name: str, args: argparse.Namespace) -> Candles:
@@ -149,7 +131,7 @@ def _fetch(due: Due) -> Candles:
     return source.fetch(due.instrument, interval=due.interval, start=due.since).candles
 
 
-def _told(report: ScoreReport) -> str:
+def _report_text(report: ScoreReport) -> str:
     steps = ", ".join(f"{count:,} {name}" for name, count in sorted(report.recorded.items()))
     plural = "" if report.n_predictions == 1 else "s"
     lines = [
@@ -158,12 +140,10 @@ def _told(report: ScoreReport) -> str:
     ]
     if report.n_without_origin:
         lines.append(
-            f"{report.n_without_origin:,} forecasts left out: the bars have none at their origin."
+            f"{report.n_without_origin:,} forecasts left out: there is no bar at their origin."
         )
     if report.n_disputed:
-        lines.append(
-            f"{report.n_disputed:,} steps left as they are: another source's bar scored them."
-        )
+        lines.append(f"{report.n_disputed:,} steps unchanged: a bar of another source scored them.")
     return "\n".join(lines)
 
 
@@ -186,12 +166,4 @@ def _table(table: pd.DataFrame) -> str:
                 for name, value in zip(table.columns, row, strict=True)
             ]
         )  # fmt: skip
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if i < 3 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        ).rstrip()
-        for cells in rows
-    ]
-    return "\n".join(lines) + "\n"
+    return columns_text(rows, n_left=3)

@@ -1,19 +1,16 @@
-"""`kronos store`: where the stored forecasts are, copies of them, and their text."""
+"""`kronos store`: information, export, backup and restore of stored forecasts."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from kronos.cli.terminal import write_text
-from kronos.errors import InvalidRequest
+from kronos.cli.options import add_store_option
+from kronos.cli.terminal import open_text, write_text
 
-__all__ = ["add_parser", "add_store_option", "run"]
+__all__ = ["add_parser", "run"]
 
 _EPILOG = """\
 examples:
@@ -24,17 +21,17 @@ examples:
   kronos store restore forecasts-2026-11.sqlite3
   KRONOS_STORE=postgresql://me:secret@host/forecasts kronos store
 
-Forecasts get into the store by `kronos forecast --save`, and their scores by `kronos score`. Rows
-are added and never changed. A backup is an SQLite file with all of them, whatever the store is
-in; it can be read with --store, and restored into any store: what is there already stays."""
+`kronos forecast --save` stores forecasts, and `kronos score` their scores. Rows are added and never
+changed. A backup is an SQLite file with all rows of any store; --store reads it, and it can be
+restored into any store, whose own rows stay."""
 
 
 def add_parser(subparsers: Any) -> None:
-    """Describes the command; see `kronos.cli`."""
+    """Add the command; see `kronos.cli`."""
     parser = subparsers.add_parser(
         "store",
         help="export, back up and restore stored forecasts",
-        description="The store of forecasts: where it is, copies of it, and its text.",
+        description="The store of forecasts: its address, backups and exports.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -63,17 +60,8 @@ def add_parser(subparsers: Any) -> None:
         export.add_argument(f"--{name}", metavar="NAME", help=f"only this {name}")
 
 
-def add_store_option(parser: Any) -> None:
-    """Adds --store."""
-    parser.add_argument(
-        "--store",
-        metavar="URL",
-        help="database or SQLite file (default: KRONOS_STORE, or a file of this user)",
-    )
-
-
 def run(args: argparse.Namespace) -> int:
-    """Does what was asked; see `kronos.cli`."""
+    """Run the command; see `kronos.cli`."""
     from kronos.store import open_store
     from kronos.store.backup import back_up, restore
 
@@ -100,7 +88,7 @@ def _export(args: argparse.Namespace) -> None:
     from kronos.store.backup import export_csv, export_json_lines
 
     write = export_json_lines if args.format == "json" else export_csv
-    with _opened(args.output) as out:
+    with open_text(args.output) as out:
         count = write(
             open_store(args.store),
             out,
@@ -110,21 +98,6 @@ def _export(args: argparse.Namespace) -> None:
             model=args.model,
         )
     print(f"{count:,} forecasts exported.", file=sys.stderr)
-
-
-@contextmanager
-def _opened(name: str | None) -> Iterator[TextIO]:
-    """A file to write, or standard output for None or "-"."""
-    if name in {None, "-"}:
-        yield sys.stdout
-        return
-    try:
-        with Path(str(name)).open("w", encoding="utf-8", newline="") as opened:
-            yield opened
-    except OSError as error:
-        raise InvalidRequest(
-            f"{name} cannot be written: {error.strerror}. Choose another file."
-        ) from error
 
 
 def _listed(counts: dict[str, int]) -> str:

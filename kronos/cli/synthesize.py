@@ -1,4 +1,4 @@
-"""`kronos synthesize`: candles that never were, and how real they look."""
+"""`kronos synthesize`: synthetic candles, and how realistic they are."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kronos.cli.forecast import add_data_options
+from kronos.cli.bars import add_file_options, read_file
+from kronos.cli.options import add_device_option
 from kronos.cli.terminal import ProgressLine, write_text
 from kronos.errors import InvalidRequest
 
@@ -18,27 +19,28 @@ if TYPE_CHECKING:
 __all__ = ["add_parser", "run"]
 
 _EPILOG = """\
-The model continues the bars of a file by as many as are asked for. The window it reads slides on
-as the series grows; its scale stays that of the file's last bars. A table on stderr compares the
-series with the file's own bars: quantiles, spread and kurtosis of the returns, the
-Kolmogorov-Smirnov distance, the autocorrelation of absolute returns at lags 1 to 20, volume. The
-band is what block bootstraps of the file of the same length show by chance: outside it a series
-differs from the file.
+The model continues the bars of a file by --bars bars. Its window slides as the series grows; its
+scale stays that of the file's last bars. A table on stderr compares the series with the file's own
+bars: quantiles, spread and kurtosis of the returns, the Kolmogorov-Smirnov distance, the
+autocorrelation of absolute returns at lags 1 to 20, volume. The band is the 95% range of block
+bootstraps of the file of the same length: outside it a series differs from the file.
+
+A model that reads events gets none, because synthetic bars have no calendar of releases.
 
 examples:
   kronos synthesize bars.csv --bars 1000 -o made.csv
   kronos synthesize bars.csv --series 20 --seed 7 -o made/     made/NAME-synthetic-1.csv ...
   kronos fetch AAPL | kronos synthesize - --model small --report report.json -o made.csv
 
-What is written can be read by every other command and by the application."""
+Every other command and the application read these files."""
 
 
 def add_parser(subparsers: Any) -> None:
-    """Describes the command; see `kronos.cli`."""
+    """Add the command; see `kronos.cli`."""
     parser = subparsers.add_parser(
         "synthesize",
-        help="make up candles that look like those of a file",
-        description="Continues a CSV of candles by synthetic bars, as one series or several.",
+        help="generate synthetic candles like those of a file",
+        description="Continues a CSV of candles by synthetic bars, in one or several series.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -47,8 +49,8 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--model", default="bundled", help="name, folder or baseline (default: bundled)"
     )
-    parser.add_argument("--device", help="cpu, cuda, mps, ... (default: a GPU if there is one)")
-    add_data_options(parser.add_argument_group("data (default: read off the file)"))
+    add_device_option(parser)
+    add_file_options(parser.add_argument_group("data (default: inferred from the file)"))
     for name, default, text in (
         ("bars", 500, "bars of a series"),
         ("series", 1, "series"),
@@ -57,7 +59,7 @@ def add_parser(subparsers: Any) -> None:
         parser.add_argument(
             f"--{name}", type=int, default=default, metavar="N", help=f"{text} (default: {default})"
         )
-    parser.add_argument("--lookback", type=int, metavar="T", help="bars the model begins with")
+    parser.add_argument("--lookback", type=int, metavar="T", help="bars of the context")
     parser.add_argument(
         "-T", "--temperature", type=float, default=1.0, dest="T", metavar="T", help="default: 1"
     )
@@ -65,19 +67,18 @@ def add_parser(subparsers: Any) -> None:
         "--top-p",
         type=float,
         metavar="P",
-        help="mass of tokens kept (default: .95, and 1 for models without tokens)",
+        help="nucleus mass of tokens (default: .95, and 1 for models without tokens)",
     )
     parser.add_argument(
         "-o", "--output", metavar="OUT", help="file, or a folder for several (default: stdout)"
     )
     parser.add_argument("--report", metavar="FILE", help="write the comparison here, as JSON")
-    parser.add_argument("-q", "--quiet", action="store_true", help="nothing on stderr")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing on stderr")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Generates and compares; see `kronos.cli`."""
+    """Run the command; see `kronos.cli`."""
     from kronos import models
-    from kronos.cli.forecast_input import read_bars
     from kronos.export import candles_csv
     from kronos.serving.service import LocalService
     from kronos.synthetic import SyntheticPlan, made_series, realism, series_request
@@ -95,10 +96,10 @@ def run(args: argparse.Namespace) -> int:
         top_p=top_p,
         lookback=args.lookback,
     )
-    source = read_bars(args).known
+    source = read_file(args).known
     with (
         closing(LocalService(device=args.device)) as service,
-        ProgressLine("making bars, step") as progress,
+        ProgressLine("generating bars, step") as progress,
     ):
 
         def watch(status: JobStatus) -> None:

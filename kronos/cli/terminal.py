@@ -1,27 +1,37 @@
-"""What the commands share: progress on a terminal, files read and written."""
+"""Progress, tables and files of the commands."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
 from kronos.errors import InvalidRequest
 
-__all__ = ["ProgressLine", "duration", "megabytes", "read_bytes", "write_text"]
+__all__ = [
+    "ProgressLine",
+    "columns_text",
+    "duration",
+    "megabytes",
+    "open_text",
+    "read_bytes",
+    "write_text",
+]
 
 
 class ProgressLine:
-    """One line on stderr that is redrawn as work goes on; nothing when that is no terminal.
+    """A progress line on stderr, redrawn in place; silent unless stderr is a terminal.
 
-    A context manager, and a callback progress(done, total). The line is gone afterwards.
+    A context manager that erases the line, and a callback progress(done, total).
 
     Args:
-        label: What is being done.
+        label: What is in progress.
         in_bytes: Whether amounts are bytes.
-        tells_time: Whether to estimate the time left, from the amount of the first call on.
-        stream: Where to draw; stderr when None.
+        tells_time: Whether to show the estimated time left.
+        stream: Stream to draw on; None for stderr.
     """
 
     def __init__(
@@ -76,7 +86,7 @@ class ProgressLine:
 
 
 def duration(seconds: float) -> str:
-    """A length of time as one reads it: "40 s", "12 min", "3 h 05 min"."""
+    """A duration as text: "40 s", "12 min", "3 h 05 min"."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -106,17 +116,42 @@ def read_bytes(name: str, *, limit: int) -> bytes:
 
 
 def write_text(name: str | None, text: str) -> None:
-    """Writes to a file, or to standard output for None or "-".
+    """Write to a file, or to standard output for None or "-".
+
+    Raises:
+        InvalidRequest: The file cannot be written.
+    """
+    with open_text(name) as opened:
+        opened.write(text)
+
+
+@contextmanager
+def open_text(name: str | None) -> Iterator[TextIO]:
+    """Open a file to write, or standard output for None or "-".
 
     Raises:
         InvalidRequest: The file cannot be written.
     """
     if name in {None, "-"}:
-        sys.stdout.write(text)
+        yield sys.stdout
         return
     try:
-        Path(str(name)).write_text(text, encoding="utf-8")
+        with Path(str(name)).open("w", encoding="utf-8", newline="") as opened:
+            yield opened
     except OSError as exc:
         raise InvalidRequest(
             f"{name} cannot be written: {exc.strerror}. Choose another file."
         ) from exc
+
+
+def columns_text(rows: Sequence[Sequence[str]], *, n_left: int | None = None) -> str:
+    """Rows as text in columns, those from `n_left` on aligned to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(
+            cell.ljust(width) if n_left is None or i < n_left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+    return "\n".join(lines) + "\n"

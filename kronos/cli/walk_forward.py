@@ -7,9 +7,9 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from kronos.cli.store import add_store_option
+from kronos.cli.bars import read_series
+from kronos.cli.options import add_device_option, add_store_option, date_of
 from kronos.cli.terminal import ProgressLine, duration
-from kronos.cli.train import date_of
 from kronos.errors import InvalidCandles, InvalidRequest
 from kronos.forecasters.baselines import BASELINES
 
@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 __all__ = ["add_parser", "run"]
 
 _EPILOG = """\
-Every series gives origins, evenly spaced or every K bars. From each origin every model forecasts
-what it could have forecast then: it reads the bars up to the origin alone. Forecasts and their
-scores go into the store of forecasts; the Track record page and kronos score show them.
+Origins are drawn in every series, evenly spaced or every K bars. From each origin every model
+forecasts as it could have then: it reads the bars up to the origin alone, and of the events of
+`kronos events` list those known at the origin, if it reads events. Forecasts and their scores are
+stored; the Track record page and kronos score show them.
 
-A walk that was stopped, by Ctrl+C or by force, goes on when started again: what is in the store is
-not computed again. Forecasts from origins before a model's training cut-off are stored too, and
-marked: they prove nothing.
+A walk that was stopped, by Ctrl+C or by force, continues when started again: stored windows are not
+computed again. Forecasts from origins before a model's training cut-off are stored too, and marked:
+they prove nothing.
 
-The folder holds CSV or parquet files of candles. A manifest can say more of each: columns file and
+The folder holds CSV or parquet files of candles. A manifest can describe them: columns file and
 optionally ticker, interval, clock and zone.
 
 examples:
@@ -38,7 +39,7 @@ examples:
 
 
 def add_parser(subparsers: Any) -> None:
-    """Describes the command; see `kronos.cli`."""
+    """Add the command; see `kronos.cli`."""
     parser = subparsers.add_parser(
         "walk-forward",
         help="forecast many origins in the past, and score them",
@@ -51,7 +52,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "folder", metavar="FOLDER", nargs="?", help="candle files (default: the bundled samples)"
     )
-    parser.add_argument("--manifest", metavar="FILE", help="what is known of the files")
+    parser.add_argument(
+        "--manifest",
+        metavar="FILE",
+        help="CSV or parquet: file, and optionally ticker, interval, clock, zone",
+    )
     parser.add_argument(
         "--models",
         nargs="+",
@@ -67,24 +72,24 @@ def add_parser(subparsers: Any) -> None:
     origins.add_argument("--every", type=int, metavar="K", help="an origin every K bars instead")
     parser.add_argument("--since", metavar="DATE", help="no origin before this day")
     parser.add_argument(
-        "--history", type=int, default=256, help="bars up to each origin, at least (default: 256)"
+        "--history", type=int, default=256, help="fewest bars up to an origin (default: 256)"
     )
     parser.add_argument("--horizon", type=int, default=24, help="steps forecast (default: 24)")
-    parser.add_argument("--lookback", type=int, help="bars read (default: what suits the model)")
+    parser.add_argument("--lookback", type=int, help="bars read (default: the model's own)")
     parser.add_argument("--paths", type=int, help="paths per window (default: 32)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the paths")
     parser.add_argument(
         "--keep-paths",
         choices=("none", "close", "all"),
         default="none",
-        help="what to keep beside quantiles and scores (default: none)",
+        help="paths to store beside quantiles and scores (default: none)",
     )
-    parser.add_argument("--device", help="cpu, cuda, ... (default: a GPU if there is one)")
+    add_device_option(parser)
     add_store_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Walks, and tells on stderr what was done; see `kronos.cli`."""
+    """Run the command; see `kronos.cli`."""
     from contextlib import closing
 
     import pandas as pd
@@ -116,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
         report = walk_forward(
             service, store, series, plan, progress=progress, paths=args.keep_paths
         )
-    print(_told(report, time.monotonic() - started, store.address), file=sys.stderr)
+    print(_report_text(report, time.monotonic() - started, store.address), file=sys.stderr)
     return 0
 
 
@@ -127,9 +132,8 @@ def _models(named: list[str]) -> list[str]:
 
 
 def _series(args: argparse.Namespace) -> list[Series]:
-    """The series to walk through; files that cannot be read are told and left out."""
+    """The series to walk through; stderr names files that cannot be read."""
     from kronos.walk_forward import Series
-    from kronos.walk_forward.files import read_series
 
     if args.folder is None:
         from data_sources.samples import SAMPLES, SampleBars, load_sample
@@ -142,14 +146,14 @@ def _series(args: argparse.Namespace) -> list[Series]:
         else:
             series.append(found)
     if not series:
-        raise InvalidRequest(f"{args.folder} holds no candle files that can be used.")
+        raise InvalidRequest(f"{args.folder} holds no usable candle files.")
     return series
 
 
-def _told(report: WalkReport, seconds: float, address: str) -> str:
+def _report_text(report: WalkReport, seconds: float, address: str) -> str:
     lines = [
         f"{report.n_stored:,} windows stored in {duration(seconds)}, {report.n_known:,} were "
-        f"there before; {report.n_series:,} series, in {address}."
+        f"stored before; {report.n_series:,} series, in {address}."
     ]
     failed = sum(report.problems.values())
     if failed:

@@ -1,4 +1,4 @@
-"""What became of every challenger: one JSON line for each decision, never changed afterwards."""
+"""The history of challengers: one JSON line for each decision, append-only."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Decision:
 
     Attributes:
         what: "promoted" and "rolled back" change the champion; "kept" and "failed" do not.
-        adapter: Digest of the adapter that is the champion from here on; of one that was not
-            promoted where `what` is "kept"; "" for a failed run.
-        why: In words.
+        adapter: Digest of the new champion; of the rejected challenger if `what` is "kept"; "" for
+            a failed run.
+        why: The reason, in words.
         scores: Figures of challenger, champion and base on the same windows, by name.
         when: ISO 8601, UTC.
     """
@@ -40,29 +40,26 @@ class Decision:
 
 
 def append(folder: Path, decision: Decision) -> None:
-    """Adds a line, and sees it on the disk before it returns."""
+    """Append a line and flush it to disk."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / _NAME
     is_torn = path.is_file() and path.read_bytes()[-1:] not in {b"", b"\n"}
     with path.open("a", encoding="utf-8") as file:
-        # A line that a crash has torn must not swallow this one.
+        # The line before may be torn by a crash.
         file.write("\n" * is_torn + json.dumps(asdict(decision)) + "\n")
         file.flush()
         os.fsync(file.fileno())
 
 
 def read(folder: Path) -> list[Decision]:
-    """Every decision, the oldest first; a line that a crash has torn is left out."""
+    """All decisions, the oldest first; a line torn by a crash is left out."""
     path = folder / _NAME
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     return [Decision(**facts) for line in lines if (facts := _parsed(line)) is not None]
 
 
 def champions(decisions: list[Decision]) -> list[str]:
-    """Digests of the champions in force, the first at the front, the present one at the end.
-
-    A roll-back takes the last one off; what was behind it stands again.
-    """
+    """Digests of the stack of champions, the present one last; a roll-back removes it."""
     stack: list[str] = []
     for decision in decisions:
         if decision.what == "promoted":
@@ -74,10 +71,10 @@ def champions(decisions: list[Decision]) -> list[str]:
 
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """Keeps other processes from deciding at the same time; freed when this one dies.
+    """Hold the lock of a folder, so that one process decides at a time; freed when it dies.
 
     Raises:
-        InvalidRequest: Another one is at it.
+        InvalidRequest: Another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w", encoding="utf-8") as file:

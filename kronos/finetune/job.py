@@ -1,17 +1,20 @@
 """One run of fine-tuning, from a corpus in parts to files: an adapter, or a whole model.
 
-A run is a folder. It can be stopped and killed at any time; the same call goes on where its last
-checkpoint is. While it runs, `log.jsonl` holds a line for every report, and a file named STOP asks
-it to save and end.
+A run is a folder. It can be stopped and killed at any time; the same call resumes from the last
+checkpoint. While it runs, `log.jsonl` gets a line for every report, and a file named STOP makes it
+save and end.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from importlib import metadata
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +24,6 @@ import torch
 from kronos.errors import InvalidRequest
 from kronos.events import Event, Leaders
 from kronos.finetune.lora import LoraSettings, add_events, add_lora, lora_tensors, n_trained
-from kronos.finetune.provenance import code_revision
-from kronos.finetune.scoring import score
 from kronos.finetune.settings import FinetuneSettings
 from kronos.finetune.split import Parts
 from kronos.forecasters.kronos import KronosPredictor
@@ -31,31 +32,30 @@ from kronos.models.adapters import AdapterFacts
 from kronos.models.merging import merge, save_adapter
 from kronos.nn.checkpoint import load_model, load_tokenizer, save_checkpoint
 from kronos.nn.model import Kronos
-from kronos.training.blocks import recompute_blocks
-from kronos.training.corpus import Corpus
-from kronos.training.corpus_events import CorpusEvents
-from kronos.training.loop import Outcome, train
+from kronos.training.corpus import Corpus, CorpusEvents
+from kronos.training.held_out import score
+from kronos.training.loop import Outcome, recompute_blocks, train
 from kronos.training.objectives import ModelObjective, TokenizerObjective
 from kronos.training.processes import Process, process_group
 from kronos.training.recipes import BUNDLED_MODEL_OBJECTIVE, BUNDLED_TOKENIZER_OBJECTIVE
 from kronos.training.windows import WindowSampler
 
-__all__ = ["Hooks", "Material", "finetune_full", "finetune_lora"]
+__all__ = ["Hooks", "Material", "Result", "code_revision", "finetune_full", "finetune_lora"]
 
 ADAPTER_NAME = "adapter.safetensors"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Material:
-    """What a run starts from and learns from.
+    """The base and the data of a run.
 
     Attributes:
         base: The model to start from.
         parts: The corpus, split by time.
-        events: Scheduled events. They weigh the windows; None knows of none.
-        leaders: Leading markets, for the channels that tell of them.
-        learn_events: Whether the model learns to read the channels.
-        asset_class: What the corpus is of, to be kept with the result.
+        events: Scheduled events, which weight the windows; None for none.
+        leaders: Leading markets, for their channels.
+        learn_events: Whether the model learns to read event channels.
+        asset_class: Asset class of the corpus, recorded in the result.
     """
 
     base: Located
@@ -67,7 +67,7 @@ class Material:
 
     def __post_init__(self) -> None:
         if self.learn_events and self.events is None:
-            raise InvalidRequest("To learn events, the run must be given some.")
+            raise InvalidRequest("To learn events, the run needs some: events is None.")
         if self.base.adapter is not None:
             raise InvalidRequest(
                 f"{self.base.name} is an adapter. Fine-tuning starts from a base, here "
@@ -75,7 +75,7 @@ class Material:
             )
 
     def on(self, corpus: Corpus) -> CorpusEvents | None:
-        """The events on the bars of one of the parts."""
+        """The events on the bars of a part."""
         return None if self.events is None else CorpusEvents(corpus, self.events, self.leaders)
 
 
@@ -85,8 +85,8 @@ class Hooks:
 
     Attributes:
         watch: Called on the main process with every line of the log.
-        stop: Asked before every step; True saves and ends.
-        device: "cpu" or "cuda"; a GPU when there is one for None.
+        stop: Called before every step; True saves and ends.
+        device: "cpu" or "cuda"; None for a GPU if there is one.
     """
 
     watch: Callable[[dict[str, Any]], None] | None = None
@@ -96,12 +96,12 @@ class Hooks:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a run has come to.
+    """The result of a run.
 
     Attributes:
-        outcome: How it ended; where it was stopped there are no files yet.
+        outcome: How it ended; a stopped run has no files yet.
         path: The adapter's file, or the folder of the model.
-        n_trained: Parameters trained.
+        n_trained: Number of trained parameters.
     """
 
     outcome: Outcome
@@ -117,17 +117,17 @@ def finetune_lora(
     lora: LoraSettings | None = None,
     hooks: Hooks | None = None,
 ) -> Result:
-    """Trains an adapter; writes it to out/adapter.safetensors.
+    """Train an adapter; writes it to out/adapter.safetensors.
 
     Args:
-        material: Base and bars.
+        material: Base and data.
         settings: How long and how fast.
-        out: Folder of the run; a run found there is gone on with.
+        out: Folder of the run; a run found there is resumed.
         lora: Size of the adapter.
         hooks: Watching and stopping.
 
     Raises:
-        InvalidRequest: The run in `out` was begun under other settings or on other bars.
+        InvalidRequest: The run in `out` has other settings or other bars.
         TrainingDiverged: See `kronos.training.loop.train`.
     """
     lora, hooks, base = lora or LoraSettings(), hooks or Hooks(), material.base
@@ -143,8 +143,8 @@ def finetune_lora(
             material, settings, out, process, hooks, model, merged, base.tokenizer, facts
         )
         if process.is_main and outcome.reason != "stopped":
-            made = _adapter_facts(material, lora, outcome, n_trained(model))
-            save_adapter(out / ADAPTER_NAME, made, lora_tensors(model))
+            adapter = _adapter_facts(material, lora, outcome, n_trained(model))
+            save_adapter(out / ADAPTER_NAME, adapter, lora_tensors(model))
         process.wait()
     return Result(outcome, out / ADAPTER_NAME, n_trained(model))
 
@@ -157,13 +157,14 @@ def finetune_full(
     tokenizer_too: bool = True,
     hooks: Hooks | None = None,
 ) -> Result:
-    """Trains tokenizer and model, one after the other; writes out/tokenizer and out/model.
+    """Train tokenizer and model, one after the other; writes out/tokenizer and out/model.
 
-    The tokenizer's steps are chosen by its loss behind the cut-off, the model's by the CRPS of its
-    fans. Arguments and errors are those of `finetune_lora`.
+    The best step is that of the lowest loss after the cut-off for the tokenizer, and of the lowest
+    CRPS of its fans for the model. The other arguments and the errors are those of
+    `finetune_lora`.
 
     Args:
-        tokenizer_too: Whether the tokenizer is trained before the model; else it is kept.
+        tokenizer_too: Whether the tokenizer is trained before the model; else it stays.
     """
     hooks, base = hooks or Hooks(), material.base
     model = load_model(base.model)
@@ -202,7 +203,7 @@ def _train_model(
     tokenizer_folder: Path,
     facts: dict[str, str],
 ) -> Outcome:
-    """Trains a model, whole or in part; `plain` gives it as a predictor can use it."""
+    """Train a model, whole or in part; `plain` returns it without adapters, for a predictor."""
     parts, base = material.parts, material.base
     tokenizer = load_tokenizer(tokenizer_folder).to(process.device)
     objective = BUNDLED_MODEL_OBJECTIVE if base.name == BUNDLED else ModelObjective()
@@ -247,7 +248,7 @@ def _train_tokenizer(
     def validate() -> dict[str, float]:
         batches = (held_out.batch(i).to(process.device) for i in range(n_batches))
         losses = [objective(tokenizer, batch) for batch in batches]
-        return {name: sum(float(found[name]) for found in losses) / n_batches for name in losses[0]}
+        return {name: sum(float(each[name]) for each in losses) / n_batches for name in losses[0]}
 
     outcome = train(
         tokenizer,
@@ -285,7 +286,7 @@ def _freeze_events(model: Kronos) -> None:
 
 
 def _facts(material: Material, settings: FinetuneSettings, objective: Any) -> dict[str, str]:
-    """What a run depends on beside its loop: only under equal facts it is gone on with."""
+    """What a run depends on beside its loop: it resumes only under equal facts."""
     base, parts = material.base, material.parts
     events = "" if material.events is None else _digest(repr(material.events).encode())
     return {
@@ -300,9 +301,9 @@ def _facts(material: Material, settings: FinetuneSettings, objective: Any) -> di
 
 
 def _corpus_digest(corpus: Corpus) -> str:
-    held = (corpus.values, corpus.stamps, corpus.times)
+    arrays = (corpus.values, corpus.stamps, corpus.times)
     layout = repr([(s.start, s.stop, s.is_replay) for s in corpus.series]).encode()
-    return _digest(layout, *(np.ascontiguousarray(array).data for array in held))
+    return _digest(layout, *(np.ascontiguousarray(array).data for array in arrays))
 
 
 def _digest(*pieces: bytes | memoryview) -> str:
@@ -336,11 +337,11 @@ def _adapter_facts(
 
 
 def _describe(material: Material, settings: FinetuneSettings, outcome: Outcome, out: Path) -> None:
-    """Writes the card of the folder, and beside it how it was made."""
+    """Write the card of the folder, and finetune.json: how it was made."""
     base, parts = material.base, material.parts
     lookback = base.lookback or min(settings.context, base.max_context - settings.horizon)
     describe_bundle(out, lookback=lookback, max_context=base.max_context)
-    told = {
+    record = {
         "base": base.reference,
         "base_sha256": weights_sha256(base.model),
         "cut_off": parts.cut_off.isoformat(),
@@ -351,4 +352,32 @@ def _describe(material: Material, settings: FinetuneSettings, outcome: Outcome, 
         "settings": asdict(settings),
         "outcome": asdict(outcome),
     }
-    (out / "finetune.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    (out / "finetune.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def code_revision() -> str:
+    """The version of the code, and in a checkout its commit; "+" marks uncommitted changes."""
+    try:
+        version = metadata.version("kronos-fan")
+    except metadata.PackageNotFoundError:
+        version = "not installed"
+    root = Path(str(files("kronos"))).resolve().parent
+    commit = _git(root, "rev-parse", "HEAD") if (root / ".git").exists() else ""
+    if not commit:
+        return version
+    changed = "+" if _git(root, "status", "--porcelain", "--untracked-files=no") else ""
+    return f"{version} {commit[:12]}{changed}"
+
+
+def _git(root: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()

@@ -1,7 +1,7 @@
-"""Low-rank adapters by peft: put into a model, and read off it.
+"""Low-rank adapters by peft: added to a model, and their tensors.
 
 The query and value projections of the transformer's blocks are adapted, or all of their matrices,
-and the event embedding where events are learned. Tokenizer, embeddings and heads stay as they are.
+and the event embedding if events are learned. Tokenizer, embeddings and heads stay as they are.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from kronos.errors import InvalidRequest
-from kronos.finetune.estimate import ADAPTER_RANK
+from kronos.finetune.settings import ADAPTER_RANK
 from kronos.nn.model import Kronos
 
 __all__ = ["LoraSettings", "Targets", "add_lora", "lora_tensors", "n_trained"]
@@ -35,8 +35,8 @@ class LoraSettings:
         rank: Rank of the added products.
         alpha: They are multiplied by alpha / rank.
         dropout: Share of their inputs left out in training.
-        targets: What they are added to: the query and value projections ("attention"), or every
-            matrix of the blocks ("blocks"), which is slower and can change a model further.
+        targets: Matrices they are added to: the query and value projections ("attention"), or all
+            of the blocks ("blocks"), which is slower and can change a model further.
     """
 
     rank: int = ADAPTER_RANK
@@ -58,15 +58,15 @@ class LoraSettings:
 
 
 def add_lora(model: Kronos, settings: LoraSettings, *, events: bool, seed: int = 0) -> Kronos:
-    """Adds an adapter to a model, in place; nothing else of it is trained from here on.
+    """Add an adapter to a model, in place, and freeze the rest of it.
 
     The adapter starts as the identity: outputs are those of the model.
 
     Args:
         model: The base.
         settings: Size of the adapter.
-        events: Whether an event embedding is learned, added where the base has none.
-        seed: Seed of the first matrices.
+        events: Whether an event embedding is learned; it is added if the base has none.
+        seed: Seed of the initial matrices.
     """
     # A second to import, and needed in training only.
     from peft import LoraConfig, inject_adapter_in_model
@@ -88,13 +88,13 @@ def add_lora(model: Kronos, settings: LoraSettings, *, events: bool, seed: int =
 
 
 def add_events(model: Kronos) -> None:
-    """Makes the event embedding of a model trainable, and adds one where there is none."""
+    """Make the event embedding of a model trainable; it is added if there is none."""
     block = model.event_emb or model.add_event_embedding()
     block.requires_grad_(True)
 
 
 def lora_tensors(model: Kronos) -> dict[str, Tensor]:
-    """What was trained of a model with an adapter, under the names of the adapter's file."""
+    """The trained tensors of a model with an adapter, by their names in the adapter's file."""
     return {
         name.replace(".default.", "."): parameter.detach()
         for name, parameter in model.named_parameters()
@@ -103,5 +103,5 @@ def lora_tensors(model: Kronos) -> dict[str, Tensor]:
 
 
 def n_trained(model: Kronos) -> int:
-    """Number of parameters that training changes."""
+    """Number of trainable parameters."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)

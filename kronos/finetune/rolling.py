@@ -1,17 +1,17 @@
-"""Fine-tuning again and again, for a scheduler: a challenger against the champion.
+"""Rolling fine-tuning, for a scheduler: a challenger against the champion.
 
 Every run trains a new adapter on the base, never on the champion: on the last two years before the
 cut-off, with a share of older bars replayed. Challenger, champion and base then forecast the same
-windows, later than every bar that taught or chose; where there is no champion yet, the base stands
-for it. The challenger is promoted if it is no worse in any of three respects:
+windows, later than all training and validation bars; without a champion, the base takes its place.
+The challenger is promoted if it is no worse in any of three respects:
 
     CRPS             not above the champion's
     coverage         of the central 80% no further from 80% than the champion's, within .02
     quiet-day error  the median's error on windows without an event not above 1.02 times the
                      base's: learning events must not cost the days without
 
-Promoting installs the adapter under its name. All adapters that were ever promoted are kept, so
-that a roll-back can put the one before in its place. A run that fails changes nothing.
+Promoting installs the adapter under its name. All promoted adapters stay on disk, so that a
+roll-back can restore the one before. A run that fails changes nothing.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from kronos.events import Event
 from kronos.finetune.history import Decision, append, champions, exclusive, read
 from kronos.finetune.job import Hooks, Material, finetune_lora
 from kronos.finetune.lora import LoraSettings
-from kronos.finetune.scoring import score
 from kronos.finetune.settings import FinetuneSettings
 from kronos.finetune.split import Parts, choose_split, split_corpus
 from kronos.models.adapters import adapter_path, read_facts, rolling_folder
 from kronos.system import atomic_write
 from kronos.training.corpus import Corpus
+from kronos.training.held_out import score
 
 __all__ = ["RollingSettings", "roll", "roll_back", "verdict"]
 
@@ -45,15 +45,15 @@ QUIET_TOLERANCE = 1.02
 
 @dataclass(frozen=True, slots=True)
 class RollingSettings:
-    """What a rolling run may be told.
+    """The settings of a rolling run.
 
     Attributes:
-        name: Name the champion is installed under.
-        years: Years before the cut-off that are learned from; older bars are replayed.
-        test_windows: Windows that challenger and champion are compared on, at most.
+        name: Name of the installed champion.
+        years: Years of training bars before the cut-off; older bars are replayed.
+        test_windows: Most windows on which challenger and champion are compared.
         test_paths: Paths sampled for each.
         learn_events: Whether the adapter learns to read event channels.
-        asset_class: What the bars are of.
+        asset_class: Asset class of the bars.
     """
 
     name: str
@@ -79,21 +79,21 @@ def roll(
     lora: LoraSettings | None = None,
     hooks: Hooks | None = None,
 ) -> Decision | None:
-    """One run: trains a challenger, compares, decides, and records the decision.
+    """Train a challenger, compare it, decide, and record the decision.
 
-    A run that was stopped or killed is gone on with by the next call on the same bars.
+    The next call on the same bars resumes a run that was stopped or killed.
 
     Args:
-        base: What every challenger starts from.
+        base: Model that every challenger starts from.
         corpus: All bars of the asset class, loaded on calendars.
-        rolling: What is compared, and under which name.
+        rolling: The comparison, and the name.
         settings: How the challenger is trained.
-        events: Scheduled events: they say which days are quiet.
+        events: Scheduled events, which decide which days are quiet.
         lora: Size of the adapter.
         hooks: Watching and stopping.
 
     Returns:
-        The decision; None where the run was stopped on request.
+        The decision; None for a run stopped on request.
 
     Raises:
         KronosError: The run failed; that is recorded, and the champion is as it was.
@@ -116,11 +116,11 @@ def roll(
 
 
 def roll_back(name: str) -> Decision:
-    """Puts the champion before the present one in its place.
+    """Restore the champion before the present one.
 
     Raises:
         InvalidRequest: There is none.
-        CheckpointError: It is kept no more, or cannot be read.
+        CheckpointError: Its file is gone or cannot be read.
     """
     folder = rolling_folder(name)
     with exclusive(folder):
@@ -131,7 +131,7 @@ def roll_back(name: str) -> Decision:
                 f"There is no champion of {name} before the present one. To go back to the base "
                 f"itself, delete the adapter: kronos models delete {name}."
             )
-        before = _kept(folder, stack[-2])
+        before = _stored(folder, stack[-2])
         models.install(before, name)
         decision = Decision("rolled back", stack[-2], f"by request, from {stack[-1]}")
         append(folder, decision)
@@ -187,7 +187,7 @@ def _challenge(
     if digest in champions(read(folder))[-1:]:
         is_better, why = False, "it is the champion once more: the bars are the same"
     if is_better:
-        models.install(_keep(folder, result.path), rolling.name)
+        models.install(_store(folder, result.path), rolling.name)
     decision = Decision("promoted" if is_better else "kept", digest, why, scores)
     append(folder, decision)
     for state in (out / "model-run").glob("*.safetensors"):
@@ -196,21 +196,21 @@ def _challenge(
 
 
 def _note_present(folder: Path, name: str) -> None:
-    """Records a champion that the history does not know: put there by hand, or by a run that was
-    killed before it could say so."""
+    """Record a champion that is missing in the history: installed by hand, or by a run that was
+    killed before it recorded its decision."""
     path, stack = adapter_path(name), champions(read(folder))
     if path is not None and _digest(path) not in stack[-1:]:
-        _keep(folder, path)
-        append(folder, Decision("promoted", _digest(path), "found in place, by whomever"))
+        _store(folder, path)
+        append(folder, Decision("promoted", _digest(path), "found in place"))
 
 
-def _keep(folder: Path, adapter: Path) -> Path:
-    """Copies an adapter to those that a roll-back can come back to."""
-    kept = folder / "adapters" / f"{_digest(adapter)}.safetensors"
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(kept, is_only_writer=True) as partial:
+def _store(folder: Path, adapter: Path) -> Path:
+    """Copy an adapter to those that a roll-back can restore."""
+    stored = folder / "adapters" / f"{_digest(adapter)}.safetensors"
+    stored.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(stored, is_only_writer=True) as partial:
         shutil.copyfile(adapter, partial)
-    return kept
+    return stored
 
 
 def _digest(adapter: Path) -> str:
@@ -218,7 +218,7 @@ def _digest(adapter: Path) -> str:
 
 
 def rolling_parts(corpus: Corpus, rolling: RollingSettings, settings: FinetuneSettings) -> Parts:
-    """What teaches, chooses and compares, with bars older than the years marked as replay.
+    """Training, validation and test, with training bars older than the years marked as replay.
 
     Raises:
         InvalidRequest: The series are too short.
@@ -261,11 +261,11 @@ def _compare(
     return scores
 
 
-def _kept(folder: Path, digest: str) -> Path:
+def _stored(folder: Path, digest: str) -> Path:
     path = folder / "adapters" / f"{digest}.safetensors"
     if not path.is_file():
         raise CheckpointUnavailable(
-            f"The adapter {digest} is kept no more in {path.parent}; train a new one with "
+            f"The adapter {digest} is no longer in {path.parent}; train a new one with "
             "`kronos finetune rolling`."
         )
     return path

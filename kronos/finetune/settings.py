@@ -1,45 +1,62 @@
-"""How long and how fast a model is fine-tuned."""
+"""Settings of fine-tuning: how long, how fast, how much memory, and estimates of a run.
+
+Importing this module does not import torch: pages show estimates before a run starts.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from kronos.errors import InvalidRequest
-from kronos.finetune.estimate import default_steps
-from kronos.training.corpus import Corpus
-from kronos.training.held_out import EvaluationPlan
-from kronos.training.loop import LoopConfig
-from kronos.training.windows import WindowPlan
+from kronos.nn.config import N_EVENT_CHANNELS
 
-__all__ = ["FULL_LR", "LORA_LR", "FinetuneSettings"]
+if TYPE_CHECKING:
+    from kronos.training.corpus import Corpus
+    from kronos.training.held_out import EvaluationPlan
+    from kronos.training.loop import LoopConfig
+    from kronos.training.windows import WindowPlan
+
+__all__ = [
+    "ADAPTER_RANK",
+    "FULL_LR",
+    "LORA_LR",
+    "FinetuneSettings",
+    "default_steps",
+    "n_adapter_parameters",
+]
 
 LORA_LR = 1e-4
-"""Rate of the few new parameters of an adapter."""
+"""Default rate of an adapter."""
 FULL_LR = 1e-5
-"""Rate of a whole model. The published models were trained at 4e-5: more would undo that."""
+"""Default rate of a whole model, below the 4e-5 of the published models, so as not to undo them."""
+ADAPTER_RANK = 8
+"""Default rank of an adapter."""
+_ROUNDS = 15
+_FEWEST_STEPS, _MOST_STEPS = 20, 5000
 
 
 @dataclass(frozen=True, slots=True)
 class FinetuneSettings:
-    """What a run may be told. The defaults suit most data.
+    """The settings of a run. The defaults suit most data.
 
     Attributes:
         lr: Peak learning rate.
         context: Bars read before an origin.
-        horizon: Bars forecast behind it.
+        horizon: Bars forecast after it.
         windows: Windows in a step, over all processes and batches.
-        accumulate: Batches a step is made of; more need less memory.
-        steps: Optimizer steps; None for 15 rounds in which every bar is forecast once.
+        accumulate: Batches in a step; more need less memory.
+        steps: Optimizer steps; None forecasts every bar about 15 times.
         validate_every: Steps between validations, each with a checkpoint; None for a tenth.
         patience: Validations without a better score after which the run ends.
         validation_windows: Most windows scored by a validation.
-        paths: Paths sampled for each.
-        event_weight: How much likelier windows with an event are.
-        replay: Share of windows drawn from bars marked as replay, where some are.
+        paths: Paths sampled for each window.
+        event_weight: Factor on the probability of windows with an event.
+        replay: Share of windows drawn from bars marked as replay, if there are any.
         precision: Type of matrix products; bf16 pays on GPUs.
-        save_memory: Compute blocks twice instead of keeping what happens inside.
-        seed: Seed of everything drawn.
+        save_memory: Recompute activations in the backward pass.
+        seed: Seed of windows, dropout and paths.
     """
 
     lr: float = LORA_LR
@@ -75,7 +92,9 @@ class FinetuneSettings:
         return self.context + self.horizon
 
     def plan(self) -> WindowPlan:
-        """How windows are drawn to learn from."""
+        """How training windows are drawn."""
+        from kronos.training.windows import WindowPlan
+
         return WindowPlan(
             contexts=(self.context,),
             future=self.horizon,
@@ -85,7 +104,9 @@ class FinetuneSettings:
         )
 
     def evaluation(self) -> EvaluationPlan:
-        """How windows are drawn to be scored: all of them within the part they belong to."""
+        """How validation windows are drawn, each within its part of the corpus."""
+        from kronos.training.held_out import EvaluationPlan
+
         return EvaluationPlan(
             lookback=self.context,
             horizon=self.horizon,
@@ -102,9 +123,11 @@ class FinetuneSettings:
         """Steps and rates for a corpus.
 
         Args:
-            train: What is learned from.
-            watched: The figure of the validation that chooses among steps.
+            train: The training bars.
+            watched: Validation figure that chooses the best step.
         """
+        from kronos.training.loop import LoopConfig
+
         steps = self.steps
         if steps is None:
             n_bars = len(train.times)
@@ -121,3 +144,29 @@ class FinetuneSettings:
             watched=watched,
             patience=self.patience,
         )
+
+
+def default_steps(n_bars: int, *, horizon: int, windows: int) -> int:
+    """Steps in which every bar is forecast about 15 times.
+
+    Args:
+        n_bars: Training bars.
+        horizon: Bars forecast in a window.
+        windows: Windows in a step.
+    """
+    steps = math.ceil(_ROUNDS * n_bars / (horizon * windows))
+    return min(max(steps, _FEWEST_STEPS), _MOST_STEPS)
+
+
+def n_adapter_parameters(config: dict[str, Any], *, events: bool, rank: int = ADAPTER_RANK) -> int:
+    """Parameters of an adapter.
+
+    Args:
+        config: Contents of the base model's `config.json`.
+        events: Whether the event embedding is learned.
+        rank: Rank of the adapter.
+    """
+    width, n_layers = int(config["d_model"]), int(config["n_layers"])
+    # Query and value projection of every block, two small matrices each.
+    n_added = 2 * n_layers * 2 * rank * width
+    return n_added + ((N_EVENT_CHANNELS + 1) * width if events else 0)

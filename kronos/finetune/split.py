@@ -1,8 +1,8 @@
-"""Splitting a corpus by time: windows that teach, windows that choose, windows that only score.
+"""Splits of a corpus by time: training, validation and test.
 
 All series are split at the same moments, because markets move together. A window lies in one part
-as a whole, its context included: an origin that validates stands at least a context behind the
-cut-off, and no bar it reads or is compared with was trained on.
+as a whole, its context included: a validation origin is at least a context after the cut-off, and
+none of its bars was trained on.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from kronos.training.corpus import Corpus
 __all__ = ["Parts", "Split", "choose_split", "split_corpus"]
 
 _SHARE = 0.2
-"""Share of a series' bars that is kept behind the cut-off, at least."""
+"""Smallest share of a series' bars after the cut-off."""
 _ROOM = 1.5
-"""Parts hold this many windows end to end, at least, so that there is something to draw."""
+"""Parts hold at least this many windows end to end, so that there is something to draw."""
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Where a corpus is split.
+    """The moments at which a corpus is split.
 
     Attributes:
-        cut_off: Bars that open before it teach, the others do not.
-        test_from: Bars that open from here on only score; None keeps none for that.
+        cut_off: Bars that open before it are for training.
+        test_from: Bars that open from here on are for the test; None for no test.
 
     Raises:
-        InvalidRequest: On construction, for moments in the wrong order or without a zone.
+        InvalidRequest: The moments are in the wrong order or without a zone.
     """
 
     cut_off: pd.Timestamp
@@ -54,9 +54,9 @@ class Parts:
     """A corpus in parts that share no bar.
 
     Attributes:
-        train: What teaches.
-        validation: What chooses among steps.
-        test: What only scores, or None.
+        train: Training bars.
+        validation: Bars that choose the best step.
+        test: Bars that only score, or None.
         cut_off: Moment before which the bars of `train` lie.
         seen_until: Moment before which the bars of `train` and `validation` lie.
     """
@@ -69,12 +69,12 @@ class Parts:
 
 
 def choose_split(corpus: Corpus, *, n_bars: int, with_test: bool = False) -> Split:
-    """A split that leaves most series enough bars behind the cut-off.
+    """A split that leaves most series enough bars after the cut-off.
 
     Args:
         corpus: All bars.
         n_bars: Bars of a window.
-        with_test: Whether to keep a part for the test, too.
+        with_test: Whether the split has a test part.
 
     Raises:
         InvalidRequest: Most series are too short to be split.
@@ -84,7 +84,7 @@ def choose_split(corpus: Corpus, *, n_bars: int, with_test: bool = False) -> Spl
     moments = []
     for times in _times_by_file(corpus):
         n_part = max(int(_ROOM * n_bars), int(share * len(times)))
-        # What teaches must have room, too.
+        # The training part needs a window, too.
         if n_parts * n_part + n_bars <= len(times):
             moments.append([int(times[-(i + 1) * n_part]) for i in range(n_parts)])
     if not moments:
@@ -100,7 +100,7 @@ def choose_split(corpus: Corpus, *, n_bars: int, with_test: bool = False) -> Spl
 
 
 def split_corpus(corpus: Corpus, split: Split, *, n_bars: int) -> Parts:
-    """The parts of a corpus; series that are too short for a part are not in it.
+    """The parts of a corpus; a part leaves out series that are too short for it.
 
     Raises:
         InvalidRequest: No series is long enough for one of the parts.

@@ -1,7 +1,7 @@
-"""A corpus of candle files in memory: which bars may be trained on, which are held out.
+"""A corpus in memory: the bars of many series, split into training and held-out, and their events.
 
-A folder of CSV or parquet files is enough, or one of Qlib's. A manifest (CSV or parquet) can say
-more about each file: columns `file`, and optionally `interval`, `group` (sampling cell), `family`
+It is read from a folder of CSV or parquet files, or of Qlib's. A manifest (CSV or parquet) can
+describe the files: columns `file`, and optionally `interval`, `group` (sampling cell), `family`
 (instruments that move together), `clock` (zone of naive times), `zone` (the exchange's own) and
 `ticker`.
 """
@@ -9,7 +9,7 @@ more about each file: columns `file`, and optionally `interval`, `group` (sampli
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -21,9 +21,20 @@ import pandas as pd
 from kronos.calendars import asset_class, place_bars
 from kronos.context import calendar_fields
 from kronos.errors import InvalidRequest
+from kronos.events import CHANNELS, Event, Leaders, event_channels, regions_of
+from kronos.events.event import sorted_events
 from kronos.forecast import COLUMNS
-from kronos.training.candle_files import FileFacts, clean_bars, list_files, read_bars
-from kronos.training.qlib import QlibFolder, is_qlib
+from kronos.training.files import (
+    FileFacts,
+    QlibFolder,
+    clean_bars,
+    interval_of,
+    is_qlib,
+    list_files,
+    read_bars,
+)
+
+__all__ = ["Corpus", "CorpusEvents", "Holdout", "SeriesInfo", "corpus_of", "load_corpus"]
 
 GAP_LIMITS = {
     "1m": 0.10,
@@ -39,23 +50,25 @@ GAP_LIMITS = {
 }
 """Largest |open / previous close - 1| that is still one series. Source: arXiv 2508.02739."""
 
-MINUTES = {1: "1m", 3: "3m", 5: "5m", 15: "15m", 30: "30m", 60: "1h", 120: "2h", 240: "4h"}
+# No event further away from a window than this changes one of its channels.
+_BEFORE, _AFTER = pd.Timedelta(days=40).value, pd.Timedelta(days=400).value
+_FLAGS = [i for i, name in enumerate(CHANNELS) if name.startswith("is_")]
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesInfo:
-    """Where a run of gapless bars lies in the corpus, and what it belongs to.
+    """A gapless series: its place in the corpus arrays, and what is known of it.
 
     Attributes:
-        name: File the bars came from.
+        name: File of the bars.
         interval: Width of a bar.
         group: Sampling cell.
         family: Instruments of one family move together and are held out together.
         start: First bar in the corpus arrays.
         stop: One past the last bar.
-        calendar: Calendar its bars keep; "" where it was not looked for.
+        calendar: Calendar of its bars; "" if the corpus was not loaded on calendars.
         zone: The market's clock; "" likewise.
-        symbol: Ticker, as far as the file's name says it.
+        symbol: Ticker.
         is_replay: Older bars, drawn in their own share (`WindowPlan.replay`).
     """
 
@@ -76,7 +89,7 @@ class SeriesInfo:
 
     @property
     def asset_class(self) -> str:
-        """What stands before the stroke of its group; else what its calendar says of it."""
+        """The part of its group before the stroke; else the class of its calendar."""
         named, stroke, _ = self.group.partition("/")
         if stroke or not self.calendar:
             return named if stroke else ""
@@ -85,14 +98,14 @@ class SeriesInfo:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Corpus:
-    """Bars of many series, end to end.
+    """The bars of many series, end to end.
 
     Attributes:
         values: (n, 6) float32, volume and amount 0 where absent.
         stamps: (n, 5) int8 calendar fields on the exchange's clock.
         times: (n,) int64 open times, nanoseconds UTC; naive times count as UTC unless the corpus
             was loaded on calendars.
-        series: The gapless runs, in the order of the arrays.
+        series: The gapless series, in the order of the arrays.
     """
 
     values: np.ndarray
@@ -134,11 +147,11 @@ class Corpus:
                 f"No series has {min_bars} bars {_span_text(since, until)}: give more bars, "
                 "another cut-off, or shorter windows."
             )
-        kept = np.concatenate(rows)
-        return Corpus(self.values[kept], self.stamps[kept], self.times[kept], tuple(series))
+        chosen = np.concatenate(rows)
+        return Corpus(self.values[chosen], self.stamps[chosen], self.times[chosen], tuple(series))
 
     def with_replay_before(self, moment: pd.Timestamp, *, min_bars: int) -> Corpus:
-        """The same bars with those before a moment marked as replay; short ends are left out."""
+        """The same bars, those before a moment marked as replay; short ends are left out."""
         at, series = moment.as_unit("ns").value, []
         for run in self.series:
             cut = run.start + int(np.searchsorted(self.times[run.start : run.stop], at))
@@ -149,7 +162,7 @@ class Corpus:
 
 @dataclass(frozen=True, slots=True)
 class Holdout:
-    """Whole families kept out of training, chosen by the hash of their name.
+    """Whole families held out of training, chosen by the hash of their name.
 
     Attributes:
         share: Share of families held out, from 0 to below 1.
@@ -179,20 +192,20 @@ def load_corpus(
     market: str = "all",
     frequency: str = "day",
 ) -> Corpus:
-    """Reads every candle file below a folder, or the instruments of a Qlib folder.
+    """Load every candle file below a folder, or the instruments of a Qlib folder.
 
     Args:
-        folder: Holds CSV or parquet files, at any depth, or is laid out as Qlib's.
-        manifest: What is known of the files; paths in it are relative to the folder.
-        holdout: Families kept out; None keeps none out.
-        held_out: False loads the families trained on, True the ones held out.
+        folder: Folder of CSV or parquet files, at any depth, or of Qlib's layout.
+        manifest: Description of the files; its paths are relative to the folder.
+        holdout: Families held out; None for none.
+        held_out: False loads the training families, True the held-out ones.
         since: Only bars from this time on, on the files' own clock.
         until: Only bars before this time.
-        min_bars: Shorter runs are left out.
-        on_calendars: Find the calendar and clock of every file, as forecasts do, so that times
-            are true moments and events can be placed. Else naive times count as UTC.
-        market: Of a Qlib folder, the file in instruments/ that lists its members.
-        frequency: Of a Qlib folder, the name of the calendar.
+        min_bars: Shorter series are left out.
+        on_calendars: Infer the calendar and clock of every file, as forecasts do, so that times
+            are true moments and events can be placed. Otherwise naive times count as UTC.
+        market: For Qlib, the file in instruments/ that lists the members.
+        frequency: For Qlib, the name of the calendar.
 
     Raises:
         InvalidRequest: There is no usable file.
@@ -222,14 +235,14 @@ def load_corpus(
 
 
 def corpus_of(tables: Iterable[tuple[FileFacts, pd.DataFrame]], *, min_bars: int = 96) -> Corpus:
-    """The corpus that files would make, of their tables; on calendars.
+    """The corpus of tables in memory, on calendars.
 
     Args:
-        tables: What is known of each, and its bars: columns timestamp and the six.
-        min_bars: Shorter runs are left out.
+        tables: Facts and bars of each: columns timestamp and the six.
+        min_bars: Shorter series are left out.
 
     Raises:
-        InvalidRequest: There is no run of so many bars.
+        InvalidRequest: No series is long enough.
     """
     building = _Building(min_bars)
     for facts, table in tables:
@@ -289,13 +302,62 @@ class _Building:
         return Corpus(values, stamps, times, tuple(self.series))
 
 
-def interval_of(times: pd.Series) -> str:
-    """The interval whose width is the most common step between bars."""
-    step = times.diff().dropna()
-    minutes = int(step.mode().iloc[0].total_seconds() // 60) if len(step) else 0
-    if minutes in MINUTES:
-        return MINUTES[minutes]
-    return "1w" if minutes >= 5 * 24 * 60 else "1d"
+class CorpusEvents:
+    """The events on the bars of a corpus: which bars carry one, and the channels of a window."""
+
+    def __init__(
+        self, corpus: Corpus, events: Sequence[Event], leaders: Leaders | None = None
+    ) -> None:
+        """Args:
+        corpus: The bars.
+        events: All events; each one says when it was known.
+        leaders: Leading markets; None for none.
+
+        Raises:
+            InvalidRequest: The corpus was loaded without calendars.
+        """
+        if not all(series.calendar for series in corpus.series):
+            raise InvalidRequest("Events can only be placed on bars loaded on their calendars.")
+        self._times, self._leaders = corpus.times, leaders
+        self._events = np.array(sorted_events(events), dtype=object)
+        self._moments = np.array([event.time.value for event in self._events], np.int64)
+        # Surprises are scored against all earlier ones.
+        self._has_surprise = np.array([event.surprise is not None for event in self._events], bool)
+        carries = np.zeros(len(corpus.times), dtype=bool)
+        for series in corpus.series:
+            rows = np.arange(series.start, series.stop)
+            carries[rows] = (self.channels(series, rows, len(rows))[:, _FLAGS] != 0).any(axis=1)
+        self._before = np.concatenate([[0], np.cumsum(carries)])
+
+    def channels(self, series: SeriesInfo, rows: np.ndarray, n_context: int) -> np.ndarray:
+        """The channels of a window as known at its origin.
+
+        Args:
+            series: The series of the window.
+            rows: (L,) positions of its bars in the corpus.
+            n_context: Number of bars before the origin.
+
+        Returns:
+            (L, 20) float32.
+        """
+        times = self._times[rows]
+        near = (self._moments >= times[0] - _BEFORE) | self._has_surprise
+        near &= self._moments <= times[-1] + _AFTER
+        return event_channels(
+            pd.DatetimeIndex(times, tz="UTC"),
+            interval=series.interval,
+            calendar=series.calendar,
+            zone=series.zone,
+            n_context=n_context,
+            events=self._events[near].tolist(),
+            leaders=self._leaders,
+            symbol=series.symbol,
+            regions=regions_of(series.calendar, series.symbol),
+        )
+
+    def any_between(self, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+        """Whether any bar from `start` to before `stop`, both (n,), carries an event."""
+        return np.asarray(self._before[stop] > self._before[start])
 
 
 def _span_text(since: pd.Timestamp | None, until: pd.Timestamp | None) -> str:

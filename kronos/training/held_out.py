@@ -1,4 +1,8 @@
-"""Evaluating a checkpoint on windows of series it was not trained on."""
+"""Scores of a model on windows of held-out bars.
+
+Fans are those that users see: temperature 1, nothing cut off. CRPS is of log-returns from the
+origin over sigma * sqrt(steps), fair to small samples.
+"""
 
 from __future__ import annotations
 
@@ -14,30 +18,31 @@ from kronos.errors import InvalidRequest
 from kronos.evaluation.cone import cone_scale, ewma_volatility
 from kronos.evaluation.scores import FanScores, score_cone, score_paths
 from kronos.forecast import Progress, SamplingParameters
+from kronos.forecasters.kronos import KronosPredictor
 from kronos.forecasters.paths import PRICE_FLOOR, anchor_factor
-from kronos.training.corpus import Corpus, SeriesInfo
-from kronos.training.corpus_events import CorpusEvents
+from kronos.training.corpus import Corpus, CorpusEvents, SeriesInfo
+
+__all__ = ["EvaluationPlan", "Sample", "draw_windows", "evaluate", "figures", "score", "summarise"]
 
 CONE_BARS = 256
-"""History the cone's volatility is estimated on."""
+"""Default history of the cone's volatility, in bars."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationPlan:
-    """Which windows are scored and how.
+    """The windows that are scored, and how.
 
     Attributes:
         lookback: Bars the model reads.
         horizon: Steps scored, 1 .. H.
-        windows_per_series: Origins drawn in each series, at least.
-        windows_per_interval: Origins wanted of every interval; where few series have it, each
-            gives more of them.
+        windows_per_series: Fewest origins drawn in each series.
+        windows_per_interval: Origins drawn for every interval, spread over its series.
         sample_count: Paths per forecast.
         batch: Forecasts sampled together.
         seed: Seed of origins and paths.
         intervals: Intervals scored; empty for all.
-        cone_bars: History the cone's volatility is estimated on, and that every origin has.
-        max_windows: Most windows scored, drawn from all; 0 scores all.
+        cone_bars: History of the cone's volatility; every origin has as many bars.
+        max_windows: Most windows scored, drawn from all; 0 for all.
     """
 
     lookback: int
@@ -67,8 +72,8 @@ class EvaluationPlan:
 
 Sample = Callable[..., tuple[np.ndarray, np.ndarray]]
 """Contexts, the calendar fields (H, 5) of their futures and sampling parameters -> paths
-(B, N, H, 6) and decoded last candles (B, 6). Takes event channels (T + H, 20) of every series as
-`events=` where it is given any."""
+(B, N, H, 6) and decoded last candles (B, 6). `events=` takes event channels (T + H, 20) of every
+series."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +86,10 @@ class Window:
 
 
 def draw_windows(corpus: Corpus, plan: EvaluationPlan) -> list[Window]:
-    """Origins spread at random over every series, the same for every lookback up to `cone_bars`.
+    """Origins drawn at random in every series, the same for every lookback up to `cone_bars`.
 
-    The history kept before an origin is max(lookback, cone_bars) bars: the cone has its own.
-    Windows without any movement in that history have no scale and are left out.
+    An origin has max(lookback, cone_bars) bars before it. Windows without any movement in that
+    history have no scale and are left out.
     """
     rng = np.random.default_rng(plan.seed)
     history = max(plan.lookback, plan.cone_bars)
@@ -124,15 +129,15 @@ def evaluate(
     events: CorpusEvents | None = None,
     with_channels: bool = False,
 ) -> pd.DataFrame:
-    """Scores a checkpoint and the cone on the same windows.
+    """Score a model and the cone on the same windows.
 
     Args:
-        sample: Draws many series at once, as `KronosPredictor.sample` does.
+        sample: Samples a batch of series, as `KronosPredictor.sample` does.
         corpus: The held-out series.
-        plan: Which windows, and how many paths.
-        progress: Called with windows done and windows in all.
-        events: Events of the corpus; without, every window counts as quiet.
-        with_channels: Whether the model is told of them.
+        plan: The windows, and the number of paths.
+        progress: Called with windows done and total windows.
+        events: Events of the corpus; without them, every window counts as quiet.
+        with_channels: Whether the model reads them.
 
     Returns:
         One row per window and step: series, interval, group, step, quiet (no event among the
@@ -146,10 +151,10 @@ def evaluate(
         chunk = windows[first : first + plan.batch]
         contexts = [_context(corpus, w, plan.lookback) for w in chunk]
         futures = [corpus.stamps[_future(w, plan)].astype(np.int64) for w in chunk]
-        told = {}
+        inputs = {}
         if events is not None and with_channels:
-            told["events"] = [_channels(events, window, plan) for window in chunk]
-        paths, last = sample(contexts, futures, sampling, **told)
+            inputs["events"] = [_channels(events, window, plan) for window in chunk]
+        paths, last = sample(contexts, futures, sampling, **inputs)
         for window, series_paths, final in zip(chunk, paths, last, strict=True):
             table = _scored(corpus, window, plan, series_paths[..., CLOSE], final[CLOSE])
             tables.append(table.assign(quiet=_is_quiet(events, window, plan)))
@@ -209,6 +214,44 @@ def _forecasters(
         returns = np.log(np.maximum(closes * factor, floor) / last_close)
         yield name, score_paths(actual, returns, scale)
     yield "cone", score_cone(actual, scale)
+
+
+def score(
+    predictor: KronosPredictor,
+    corpus: Corpus,
+    plan: EvaluationPlan,
+    events: CorpusEvents | None = None,
+) -> dict[str, float]:
+    """Figures of a model on a corpus; see `figures`.
+
+    Args:
+        predictor: The model.
+        corpus: The bars; every window lies within them.
+        plan: The windows, and the number of paths.
+        events: Events of the corpus, read by a model with an event embedding.
+    """
+    reads = events is not None and predictor.reads_events
+    return figures(evaluate(predictor.sample, corpus, plan, events=events, with_channels=reads))
+
+
+def figures(table: pd.DataFrame) -> dict[str, float]:
+    """The figures by which models are compared, of a table of `evaluate`.
+
+    Returns:
+        crps, the mean over all windows and steps; crps_raw, of the fans as sampled; cone_crps, of
+        the volatility cone; coverage, the share of outcomes within the central 80%; quiet_error,
+        the distance of the median from the outcome on windows without an event, and quiet_windows,
+        their number.
+    """
+    quiet = table[table["quiet"]]
+    return {
+        "crps": float(table["anchored_crps"].mean()),
+        "crps_raw": float(table["raw_crps"].mean()),
+        "cone_crps": float(table["cone_crps"].mean()),
+        "coverage": float(table["anchored_inside"].mean()),
+        "quiet_error": float(quiet["anchored_error"].mean()) if len(quiet) else 0.0,
+        "quiet_windows": float((quiet["step"] == 1).sum()),
+    }
 
 
 def summarise(scores: pd.DataFrame, by: str | None = None) -> pd.DataFrame:

@@ -1,8 +1,8 @@
-"""One training loop for everything: optimizer, schedule, log, validation, checkpoint and resume.
+"""The training loop: optimizer, schedule, log, validation, checkpoint and resume.
 
-Runs on the CPU, on one GPU, or on several processes started by torchrun. State is kept as
-safetensors and JSON, replaced atomically: a killed run resumes from its last checkpoint, and
-gives the result the run would have given without the interruption.
+It runs on the CPU, on one GPU, or in several processes started by torchrun. State is safetensors
+and JSON, replaced atomically: a killed run resumes from its last checkpoint and gives the same
+result as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from kronos.errors import InvalidRequest, OutOfMemory, TrainingDiverged
+from kronos.nn.layers import Attend, Rotation, TransformerBlock
 from kronos.system import is_out_of_memory, peak_bytes
 from kronos.training.processes import Process
 from kronos.training.state import (
@@ -34,7 +36,7 @@ from kronos.training.state import (
 from kronos.training.windows import Batch, WindowSampler
 
 STOP_NAME = "STOP"
-"""A file of this name in the folder of a run, or in the one above, asks it to save and end."""
+"""A file of this name in the folder of a run, or in the one above, makes it save and end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +57,9 @@ class LoopConfig:
         seed: Seed of windows and dropout.
         accumulate: Batches whose gradients make one step, over all processes together; 1 gives
             every process one.
-        watched: Figure of the validation that tells which weights are best, the lower the
-            better; "" keeps the last ones.
-        patience: Validations without a better figure after which the run ends; 0 never ends it.
+        watched: Validation figure that chooses the best weights, the lower the better; "" for the
+            last weights.
+        patience: Validations without a better figure after which the run ends; 0 for no limit.
     """
 
     steps: int
@@ -88,13 +90,13 @@ class Outcome:
     """How a call of `train` ended.
 
     Attributes:
-        reason: "finished" after all steps, "early" where validation no longer improved, or
-            "stopped" on request: then the same call goes on from here.
+        reason: "finished" after all steps, "early" if validation no longer improved, or "stopped"
+            on request: then the same call continues from here.
         step: Steps done.
-        best_step: Step whose weights were kept; the last one where nothing was watched.
-        best: Validation figure of these; None where nothing was watched.
-        seconds: Time taken by the run so far, earlier calls included.
-        peak_bytes: Most memory taken in this call: the GPU's, else this process's.
+        best_step: Step of the best weights; the last one if no figure is watched.
+        best: Their validation figure; None if no figure is watched.
+        seconds: Time of the run so far, earlier calls included.
+        peak_bytes: Peak memory of this call: the GPU's, else this process's.
     """
 
     reason: Literal["finished", "early", "stopped"]
@@ -128,40 +130,40 @@ def train(
     watch: Callable[[dict[str, Any]], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Outcome:
-    """Trains the parameters of `module` that require gradients, in place.
+    """Train the parameters of `module` that require gradients, in place.
 
-    A step learns from `config.accumulate` batches, dealt out to the processes. It depends on
-    their number only by the order in which gradients are added. Where `config.watched` names a
-    figure of the validation, the weights that did best are kept, those of the start among them.
+    A step uses `config.accumulate` batches, distributed over the processes. The number of
+    processes changes only the order in which gradients are added. With `config.watched`, the
+    result has the weights of the best validation, those of the start included.
 
     Args:
-        module: What learns; left in evaluation mode.
+        module: The module; left in evaluation mode.
         losses: Computes named losses of a batch; called with the (wrapped) module.
-        sampler: Where batches come from.
+        sampler: Draws the batches.
         config: Steps, rates and precision.
         out: Folder of log.jsonl and the resumable state.
         process: From `process_group`.
         validate: Called at every checkpoint on the main process; its figures are logged.
-        facts: What else the result depends on (data, objective); a run resumes only under equal
-            settings and facts. JSON-ready.
+        facts: What the result depends on beside the settings (data, objective), JSON-ready; a run
+            resumes only under equal settings and facts.
         watch: Called on the main process with every line of the log.
-        stop: Asked before every step; True saves and ends. So does a file named STOP in `out`
+        stop: Called before every step; True saves and ends. So does a file named STOP in `out`
             or the folder above.
 
     Raises:
-        InvalidRequest: A state in `out` was written under other settings, or `accumulate` cannot
-            be dealt out.
-        OutOfMemory: Even one batch is too large.
-        TrainingDiverged: The gradient is no finite number; the last state is kept.
+        InvalidRequest: The state in `out` is of other settings, or `accumulate` is no multiple of
+            the processes.
+        OutOfMemory: One batch is too large.
+        TrainingDiverged: The gradient is not finite; the last state stays.
     """
     run = _Run(module, losses, sampler, config, Path(out), process, facts or {}, validate, watch)
-    outcome = run.go_on(stop or (lambda: False))
+    outcome = run.loop(stop or (lambda: False))
     module.eval()
     return outcome
 
 
 class _Run:
-    """A run while it goes on."""
+    """A run in progress."""
 
     def __init__(
         self,
@@ -188,9 +190,9 @@ class _Run:
         self.log = Log(out / "log.jsonl", process.is_main, after=self.place.step or -1, watch=watch)
         self.mean, self.began = RunningMean(), time.perf_counter() - self.place.seconds
 
-    def go_on(self, stop: Callable[[], bool]) -> Outcome:
+    def loop(self, stop: Callable[[], bool]) -> Outcome:
         if self.process.is_main:
-            self._forget_request()
+            self._clear_requests()
         if self.process.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.process.device)
         if self.place.step == 0 and self.config.watched:
@@ -233,8 +235,8 @@ class _Run:
                 group["lr"] = rate * group["scale"]
         mine = range(process.rank, self.n_batches, process.world)
         for part in mine:
-            # Dropout is drawn anew from (seed, step, part): resuming repeats nothing, and the
-            # number of processes changes nothing.
+            # Dropout is seeded by (seed, step, part), so that it depends neither on resuming nor
+            # on the number of processes.
             torch.manual_seed(hash((config.seed, step, part)) % 2**63)
             is_last = part == mine[-1]
             exchange = nullcontext() if is_last else process.without_exchange(self.wrapped)
@@ -248,7 +250,7 @@ class _Run:
         if not torch.isfinite(norm):
             raise TrainingDiverged(
                 f"The gradient at step {step + 1} is {float(norm)}. The last state in {self.out} "
-                "is kept; start a new run with a lower --lr."
+                "stays; start a new run with a lower --lr."
             )
         for optimizer in self.optimizers:
             optimizer.step()
@@ -293,7 +295,7 @@ class _Run:
         place, best_step = self.place, self.place.step
         if self.process.is_main and reason == "stopped":
             self._save()
-            self._forget_request()
+            self._clear_requests()
         elif self.process.is_main and place.best is not None:
             load_best(self.out, place.best_step, self.module)
             best_step = place.best_step
@@ -307,7 +309,7 @@ class _Run:
     def _is_requested(self) -> bool:
         return any(path.is_file() for path in self._requests())
 
-    def _forget_request(self) -> None:
+    def _clear_requests(self) -> None:
         for path in self._requests():
             path.unlink(missing_ok=True)
 
@@ -328,7 +330,7 @@ def _batches_per_step(config: LoopConfig, process: Process) -> int:
     n = config.accumulate if config.accumulate > 1 else process.world
     if n % process.world:
         raise InvalidRequest(
-            f"{n} batches per step cannot be dealt out to {process.world} processes. Give a "
+            f"{n} batches per step cannot be divided among {process.world} processes. Give a "
             f"multiple of {process.world} as --accumulate."
         )
     return n
@@ -375,3 +377,22 @@ def make_optimizers(module: nn.Module, config: LoopConfig) -> list[torch.optim.O
             )
         )
     return optimizers
+
+
+def recompute_blocks(module: nn.Module) -> None:
+    """Recompute the activations of transformer blocks in the backward pass, to save memory.
+
+    This takes about a third longer, and memory for one block instead of all. Gradients are the
+    same, dropout included.
+    """
+    for block in module.modules():
+        if isinstance(block, TransformerBlock):
+            block.forward = _recomputed(block.forward)  # type: ignore[method-assign]
+
+
+def _recomputed(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def recomputed(x: Tensor, rotation: Rotation, attend: Attend | None = None) -> Tensor:
+        y: Tensor = checkpoint(forward, x, rotation, attend, use_reentrant=False)
+        return y
+
+    return recomputed

@@ -1,6 +1,6 @@
-"""What is minimised: upstream's losses, with the weights that a small model needs.
+"""Training losses: upstream's, with weights that a small model needs.
 
-The defaults are upstream's objectives, up to one thing: bars behind the first whose price was
+The defaults are upstream's objectives, up to one thing: bars after the first whose price was
 clipped do not count for the model (Batch.inside). `price_weight` and `context_weight` depart from
 upstream; the model card of a checkpoint trained with them says so.
 """
@@ -37,10 +37,10 @@ class TokenizerObjective:
     quantization_weight: float = 1.0
 
     def __call__(self, tokenizer: nn.Module, batch: Batch) -> Losses:
-        made = tokenizer(batch.x)
-        full, error = self._reconstruction(made.full, batch)
-        coarse, _ = self._reconstruction(made.coarse, batch)
-        loss = full + self.coarse_weight * coarse + self.quantization_weight * made.loss
+        decoded = tokenizer(batch.x)
+        full, error = self._reconstruction(decoded.full, batch)
+        coarse, _ = self._reconstruction(decoded.coarse, batch)
+        loss = full + self.coarse_weight * coarse + self.quantization_weight * decoded.loss
         return {"loss": loss, "full": full, "coarse": coarse, "error_in_sigmas": error}
 
     def _reconstruction(self, decoded: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -59,9 +59,9 @@ class ModelObjective:
 
     Attributes:
         context_weight: Weight of positions inside the context. Upstream's 1 trains on all
-            alike, but a context was normalised with its own later bars: inside it the path is
-            tied to mean 0 and deviation 1, behind it no longer. A small weight makes the model
-            learn what it is asked for, the bars after the context.
+            alike, but a context is normalised with its own later bars: inside it the path is
+            tied to mean 0 and deviation 1, after it no longer. A small weight makes the model
+            learn what it forecasts, the bars after the context.
         s2_attention: How the dependency-aware layer sees the history; UNROTATED trains what
             the sampler computes.
     """
@@ -70,13 +70,12 @@ class ModelObjective:
     s2_attention: S2Attention = S2Attention.ROTATED
 
     def with_tokenizer(self, tokenizer: KronosTokenizer) -> Callable[[nn.Module, Batch], Losses]:
-        """The losses of a model that reads this (frozen) tokenizer's tokens."""
+        """The losses of a model on the tokens of a frozen tokenizer."""
 
         def losses(model: nn.Module, batch: Batch) -> Losses:
-            # In full precision whatever the loop uses: inference reads fp32 tokens.
+            # In full precision for every loop: inference reads fp32 tokens.
             with torch.no_grad(), torch.autocast(batch.x.device.type, enabled=False):
                 s1, s2 = tokenizer.encode(batch.x)
-            # A model without an event embedding is not even asked about events.
             events = {} if batch.events is None else {"events": batch.events[:, :-1]}
             logits = model(
                 s1[:, :-1],
@@ -96,8 +95,8 @@ class ModelObjective:
 
 
 def _nothing(model: nn.Module) -> Tensor | float:
-    """A zero that depends on the event embedding, where it is trained: processes that share a run
-    wait for a gradient of every parameter, also in a step that is told of no events."""
+    """A zero that depends on the event embedding, if it is trained: processes that share a run wait
+    for a gradient of every parameter, also in a step without events."""
     block = getattr(getattr(model, "module", model), "event_emb", None)
     if block is None:
         return 0.0

@@ -1,6 +1,6 @@
-"""This process's place among those that share a training run, started by torchrun.
+"""The processes of a training run, started by torchrun and joined by accelerate.
 
-Several processes are joined by accelerate. One process alone needs no library at all.
+One process alone needs no library.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import nn
 __all__ = ["Process", "process_group"]
 
 _PATIENCE = timedelta(hours=2)
-"""How long a process waits for the others: the main one validates alone meanwhile."""
+"""Longest time a process waits for the others while the main one validates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ class Process:
     Attributes:
         rank: Its number, 0 for the main one.
         world: Number of processes.
-        device: Where it computes.
-        accelerator: What joins it with the others; None where it is alone.
+        device: Its device.
+        accelerator: An `accelerate.Accelerator`; None for a single process.
     """
 
     rank: int
@@ -42,45 +42,45 @@ class Process:
         return self.rank == 0
 
     def wrap(self, module: nn.Module) -> nn.Module:
-        """The module as its losses are computed with: gradients are averaged over processes."""
+        """The module for computing losses: its gradients are averaged over processes."""
         if self.accelerator is None:
             return module
         wrapped: nn.Module = self.accelerator.prepare_model(module, device_placement=False)
         return wrapped
 
     def without_exchange(self, wrapped: nn.Module) -> AbstractContextManager[Any]:
-        """Within it, gradients add up in this process alone."""
+        """A context in which gradients add up in this process alone."""
         if self.accelerator is None:
             return nullcontext()
         context: AbstractContextManager[Any] = self.accelerator.no_sync(wrapped)
         return context
 
     def any_of(self, *flags: bool) -> tuple[bool, ...]:
-        """Whether each flag is up in any process; all processes must ask."""
+        """Whether each flag is set in any process; all processes must call it."""
         if self.accelerator is None:
             return flags
         raised = torch.tensor(flags, dtype=torch.float32, device=self.device)
         return tuple((self.accelerator.reduce(raised, "sum") > 0).tolist())
 
     def mean_of(self, values: dict[str, float]) -> dict[str, float]:
-        """Means over the processes; all must ask, with the same names."""
+        """Means over the processes; all must call it, with the same names."""
         if self.accelerator is None or not values:
             return values
         mine = torch.tensor([*values.values()], dtype=torch.float32, device=self.device)
         return dict(zip(values, self.accelerator.reduce(mine, "mean").tolist(), strict=True))
 
     def wait(self) -> None:
-        """Until every process has come here."""
+        """Wait for all processes."""
         if self.accelerator is not None:
             self.accelerator.wait_for_everyone()
 
 
 @contextmanager
 def process_group(device: str | None = None) -> Iterator[Process]:
-    """Joins the processes torchrun started, or runs alone.
+    """Join the processes that torchrun started, or run as a single one.
 
     Args:
-        device: "cpu" or "cuda"; a GPU when there is one for None.
+        device: "cpu" or "cuda"; None for a GPU if there is one.
     """
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"

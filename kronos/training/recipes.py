@@ -1,8 +1,8 @@
-"""How the bundled checkpoint is made: sizes, windows, losses and rates of its two stages.
+"""The recipe of the bundled checkpoint: sizes, windows, losses and rates of its two stages.
 
 Departures from upstream, each because a small model with a few hours of training needs it:
 prices count in units of one bar's movement (TokenizerObjective.price_weight); the model learns
-mostly the bars behind the context (ModelObjective.context_weight); and its dependency-aware
+mostly the bars after the context (ModelObjective.context_weight); and its dependency-aware
 layer is trained as the sampler computes it (S2Attention.UNROTATED).
 """
 

@@ -34,12 +34,12 @@ VALIDATION_BATCHES = 8
 
 @dataclass(frozen=True, slots=True)
 class DataConfig:
-    """Which bars a run learns from.
+    """The data of a run.
 
     Attributes:
         folder: Candle files.
-        manifest: What is known of them, or None.
-        holdout: Families kept out.
+        manifest: Their description, or None.
+        holdout: Families held out.
         until: Only bars before this time are learned.
     """
 
@@ -49,7 +49,7 @@ class DataConfig:
     until: pd.Timestamp | None = None
 
     def load(self, *, held_out: bool, min_bars: int) -> Corpus:
-        """The bars learned from, or those of the families held out (at all dates)."""
+        """The training bars, or all bars of the held-out families."""
         return load_corpus(
             self.folder,
             manifest=self.manifest,
@@ -71,17 +71,17 @@ def train_tokenizer(
     start_from: Path | None = None,
     device: str | None = None,
 ) -> Path:
-    """Trains a tokenizer; returns its checkpoint folder, out/tokenizer.
+    """Train a tokenizer; returns its checkpoint folder, out/tokenizer.
 
     Args:
-        data: What to learn from.
+        data: The training data.
         plan: How windows are drawn.
         loop: Steps and rates.
-        objective: What is minimised.
+        objective: The loss.
         out: Folder of the run; a run found there is resumed.
         config: Size of a tokenizer trained from scratch.
         start_from: Checkpoint folder to start from instead.
-        device: "cpu" or "cuda"; the best there is when None.
+        device: "cpu" or "cuda"; None for a GPU if there is one.
     """
     torch.manual_seed(loop.seed)
     tokenizer = load_tokenizer(start_from) if start_from else KronosTokenizer(**config.to_dict())
@@ -105,7 +105,7 @@ def train_model(
     start_from: Path | None = None,
     device: str | None = None,
 ) -> Path:
-    """Trains the autoregressive model on a tokenizer's tokens; returns out/model.
+    """Train the autoregressive model on a tokenizer's tokens; returns out/model.
 
     Args:
         tokenizer: Checkpoint folder of the (frozen) tokenizer.
@@ -158,7 +158,7 @@ def _run(
 def _facts(
     data: DataConfig, plan: WindowPlan, objective: Any, *weights: Path | None
 ) -> dict[str, str]:
-    """What a run depends on beside its loop: data, windows, objective, weights it starts from."""
+    """What a run depends on beside its loop: data, windows, objective, initial weights."""
     manifest = sha256_of(data.manifest) if data.manifest else ""
     return {
         "data": f"{data.folder.resolve()} {manifest} {data.holdout} {data.until}",

@@ -1,6 +1,6 @@
-"""What a training run leaves behind: its log, and the state it resumes from.
+"""The files of a training run: its log, and the state it resumes from.
 
-State is safetensors with JSON beside it, replaced atomically, and never a pickle.
+State is safetensors with JSON metadata, replaced atomically, and never a pickle.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ Losses = dict[str, Tensor]
 
 @dataclass(slots=True)
 class Place:
-    """Where a run is.
+    """The position of a run.
 
     Attributes:
         step: Steps done.
-        seconds: Time taken so far.
+        seconds: Time so far.
         best: Lowest value of the watched figure; None before the first.
         best_step: Step it was found at.
         n_worse: Validations since.
@@ -51,7 +51,7 @@ class RunningMean:
 
     def add(self, values: Losses) -> None:
         self._n += 1
-        # Kept on the device: reading a value would wait for the GPU at every step.
+        # The sums stay on the device: reading a value would wait for the GPU at every step.
         for name, value in values.items():
             self._sums[name] = self._sums.get(name, 0.0) + value.detach()
 
@@ -62,7 +62,7 @@ class RunningMean:
 
 
 def rounded(values: dict[str, float]) -> dict[str, float]:
-    """Figures as they are logged."""
+    """Figures as logged."""
     return {name: round(value, 5) for name, value in values.items()}
 
 
@@ -78,10 +78,10 @@ class Log:
         watch: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         """Args:
-        path: The file; lines found in it are kept.
+        path: The file; its lines stay.
         enabled: Whether this process writes.
-        after: Step that is gone on from: lines of later steps, which will be written again,
-            are dropped. None drops none.
+        after: Step to resume from: lines of later steps, which are written again, are dropped.
+            None drops none.
         watch: Called with every line.
         """
         self._path, self._enabled, self._watch = path, enabled, watch
@@ -91,10 +91,10 @@ class Log:
             lines = text[: text.rfind("\n") + 1].splitlines(keepends=True)
             if after is not None:
                 lines = [line for line in lines if _step_of(line) <= after]
-            kept = "".join(lines)
-            if kept != text:
+            remaining = "".join(lines)
+            if remaining != text:
                 with atomic_write(path, is_only_writer=True) as partial:
-                    partial.write_text(kept, encoding="utf-8")
+                    partial.write_text(remaining, encoding="utf-8")
 
     def write(self, **values: Any) -> None:
         if self._enabled:
@@ -118,7 +118,7 @@ def save_state(
     optimizers: list[torch.optim.Optimizer],
     settings: dict[str, Any],
 ) -> None:
-    """Writes everything a resumed run needs as one safetensors file, replaced atomically."""
+    """Write everything a resumed run needs as one safetensors file, replaced atomically."""
     tensors = {f"module/{name}": tensor for name, tensor in _trained(module).items()}
     for o, optimizer in enumerate(optimizers):
         for i, state in optimizer.state_dict()["state"].items():
@@ -138,10 +138,10 @@ def load_state(
     optimizers: list[torch.optim.Optimizer],
     settings: dict[str, Any],
 ) -> Place:
-    """Restores the last state in `out`; returns where to go on from: step 0 when there is none.
+    """Restore the last state in `out`; its position, or step 0 if there is none.
 
     Raises:
-        InvalidRequest: The state was written under other settings or on other data.
+        InvalidRequest: The state is of other settings or other data.
     """
     path = out / "state.safetensors"
     if not path.is_file():
@@ -150,8 +150,8 @@ def load_state(
         metadata = file.metadata()
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     saved = json.loads(metadata["settings"])
-    wanted = json.loads(json.dumps(settings))
-    changed = {k for k in saved.keys() | wanted.keys() if saved.get(k) != wanted.get(k)}
+    current = json.loads(json.dumps(settings))
+    changed = {k for k in saved.keys() | current.keys() if saved.get(k) != current.get(k)}
     if changed - {"log_every", "save_every"}:
         raise InvalidRequest(
             f"{path} was written with other settings ({', '.join(sorted(changed))}). Resume with "
@@ -172,12 +172,12 @@ def load_state(
 
 
 def save_best(out: Path, step: int, module: nn.Module) -> None:
-    """Keeps the weights of a step beside the state, which names the step."""
+    """Write the weights of a step beside the state, which names the step."""
     _replace(_best_path(out, step), _trained(module), {})
 
 
 def load_best(out: Path, step: int, module: nn.Module) -> None:
-    """Puts the weights of a step back."""
+    """Restore the weights of a step."""
     with safe_open(_best_path(out, step), framework="pt") as file:
         _restore(module, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
 
@@ -187,7 +187,7 @@ def _best_path(out: Path, step: int) -> Path:
 
 
 def _trained(module: nn.Module) -> dict[str, Tensor]:
-    """What training changes; the rest follows from what the run started from."""
+    """The trained parameters; the others are those of the start."""
     return {name: p.data for name, p in module.named_parameters() if p.requires_grad}
 
 
@@ -198,6 +198,6 @@ def _restore(module: nn.Module, tensors: dict[str, Tensor]) -> None:
 
 
 def _replace(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    saved = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_write(path, is_only_writer=True, flush=True) as partial:
-        save_file(held, partial, metadata=metadata)
+        save_file(saved, partial, metadata=metadata)

@@ -1,8 +1,8 @@
-"""Drawing training windows: which series, where, how much of it is context.
+"""Training windows: drawn from a corpus, normalised, and batched.
 
 A window is a context of C bars and F future bars. Both are normalised by the mean and standard
 deviation of the context alone, as a forecast is. A batch depends on (seed, step, part) only, so a
-resumed run continues exactly, and the parts of a step can be dealt out to any number of processes.
+resumed run continues exactly, and any number of processes can share the parts of a step.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from torch import Tensor
 
 from kronos.context import STD_FLOOR
 from kronos.errors import InvalidRequest
-from kronos.training.corpus import Corpus
-from kronos.training.corpus_events import CorpusEvents
+from kronos.training.corpus import Corpus, CorpusEvents
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +25,14 @@ class WindowPlan:
     Attributes:
         contexts: Context lengths C, one drawn per batch.
         future: Bars F after the context.
-        bars_per_batch: A batch holds as many windows as fit into this many bars.
-        drop_volume: Share of windows whose volume and amount are zeroed.
+        bars_per_batch: Bars of a batch, which holds as many whole windows.
+        drop_volume: Share of windows whose volume and amount are set to 0.
         group_power: A sampling cell's weight is its number of bars to this power.
         clip: Normalised values are clipped to +-clip.
-        replay: Share of windows drawn from series marked as replay, where there are any.
-        event_weight: How much likelier windows are whose future holds an event, where the
-            events are known.
-        drop_events: Share of steps that are told of no events, so that a model which learns them
-            goes on forecasting without.
+        replay: Share of windows drawn from series marked as replay, if there are any.
+        event_weight: Factor on the probability of windows whose future holds an event.
+        drop_events: Share of steps without event channels, so that a model which learns them still
+            forecasts without.
     """
 
     contexts: tuple[int, ...] = (64, 96, 128, 192, 256, 448)
@@ -68,11 +66,11 @@ class Batch:
         x: (B, L, 6) float32, clipped.
         stamp: (B, L, 5) int64 calendar fields.
         n_context: Context length C, the same for the whole batch.
-        inside: (B, L) bool, False from the second future bar on whose prices were clipped: the
-            true path has left what tokens can say.
+        inside: (B, L) bool, False after the first future bar whose prices were clipped: from there
+            on the true path is out of the range of the tokens.
         bar_sigma: (B, 1, 1) standard deviation of the context's close-to-close changes, in
             normalised units.
-        events: (B, L, 20) event channels, or None where none are learned.
+        events: (B, L, 20) event channels, or None for a step without.
     """
 
     x: Tensor
@@ -107,11 +105,11 @@ class WindowSampler:
         with_channels: bool = True,
     ) -> None:
         """Args:
-        corpus: Where windows are drawn.
-        plan: How.
-        seed: Every seed draws its own windows.
-        events: Events of the corpus: they weigh the windows (`WindowPlan.event_weight`).
-        with_channels: Whether batches carry the channels of `events`.
+        corpus: The bars.
+        plan: How windows are drawn.
+        seed: Seed of the windows.
+        events: Events of the corpus, for `WindowPlan.event_weight`.
+        with_channels: Whether batches have the channels of `events`.
         """
         self.corpus = corpus
         self.plan = plan
@@ -158,12 +156,12 @@ class WindowSampler:
         weight = self.plan.event_weight
         if self._events is None or weight == 1.0:
             return chosen, begin
-        wanted, future = np.zeros(B, dtype=bool), self.plan.future
-        while not wanted.all():
-            # Quiet windows are kept one time in `weight`, those with an event always.
+        accepted, future = np.zeros(B, dtype=bool), self.plan.future
+        while not accepted.all():
+            # Quiet windows are accepted one time in `weight`, those with an event always.
             has_event = self._events.any_between(begin + C, begin + C + future)
-            wanted |= has_event | (rng.random(B) < 1.0 / weight)
-            again = np.flatnonzero(~wanted)
+            accepted |= has_event | (rng.random(B) < 1.0 / weight)
+            again = np.flatnonzero(~accepted)
             chosen[again], begin[again] = self._uniform(rng, C, len(again))
         return chosen, begin
 
@@ -182,7 +180,7 @@ class WindowSampler:
         clip = self.plan.clip
         left = (np.abs(z[:, :, :4]) > clip).any(axis=2)
         left[:, :C] = False
-        # The bar that leaves is still learned: without it the tails would be cut.
+        # The first clipped bar still counts: without it the tails would be cut.
         gone = np.cumsum(left, axis=1) - left > 0
         x = np.clip(z, -clip, clip)
         sigma = np.diff(x[:, :C, 3], axis=1).std(axis=1) + 1e-3
@@ -196,7 +194,7 @@ class WindowSampler:
 
 
 def _series_weights(corpus: Corpus, lengths: np.ndarray, power: float) -> np.ndarray:
-    """Square root of the bars inside a cell; the cell itself weighs bars**power."""
+    """Square root of the bars within a cell; a cell weighs bars**power."""
     groups = np.array([s.group for s in corpus.series])
     weights = np.sqrt(lengths.astype(np.float64))
     for group in np.unique(groups):
@@ -206,7 +204,7 @@ def _series_weights(corpus: Corpus, lengths: np.ndarray, power: float) -> np.nda
 
 
 def _with_replay(weights: np.ndarray, corpus: Corpus, share: float) -> np.ndarray:
-    """Weights of which series marked as replay make up a share, where both kinds are usable."""
+    """Weights with a given share for replay series, where both kinds are usable."""
     older = np.array([s.is_replay for s in corpus.series])
     sums = weights[older].sum(), weights[~older].sum()
     if not all(sums):

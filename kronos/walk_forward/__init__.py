@@ -1,10 +1,7 @@
 """Walk-forward evaluation: many origins in the past, each forecast as if it were the present.
 
-plan.py      series, and which of their bars are origins
-stored.py    which windows are in the store already
-windows.py   what the engine is asked: many windows of one model in one request
-run.py       doing it: forecast, score, store, chunk by chunk
-files.py     series of a folder of candle files
+plan.py   series, which of their bars are origins, and the request of each
+run.py    forecast, score and store, chunk by chunk; windows in the store are left out
 """
 
 from __future__ import annotations

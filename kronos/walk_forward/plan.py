@@ -1,4 +1,4 @@
-"""Which windows are forecast, by which models, and how."""
+"""The plan of a walk: series, their origins, and the request for the forecast of each."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ import pandas as pd
 
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest
+from kronos.evaluation.cone import VOLATILITY_BARS
+from kronos.events import event_inputs, load_events
 from kronos.forecast import SamplingParameters
+from kronos.request import ForecastRequest, ModelFacts
 
-__all__ = ["PATHS", "Series", "WalkPlan", "choose_origins"]
+__all__ = ["PATHS", "Series", "WalkPlan", "Window", "choose_origins"]
 
 PATHS = 32
-"""Paths of a window: their fair CRPS is unbiased however few they are, and many windows tell more
-than many paths."""
+"""Default paths of a window: fair CRPS is unbiased for any number of paths, and more windows say
+more than more paths."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,8 +26,8 @@ class Series:
     """Bars to walk through.
 
     Attributes:
-        candles: All of them, oldest first.
-        source: Name of the source under which forecasts of them are stored.
+        candles: The bars, oldest first.
+        source: Source that their forecasts are stored under.
     """
 
     candles: Candles
@@ -33,20 +36,20 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class WalkPlan:
-    """What a walk does on every series.
+    """The settings of a walk.
 
     Attributes:
-        models: Names as the engine knows them, in the order in which each window gets them.
+        models: Names of the models; each window is forecast by them in this order.
         horizon: Steps forecast, H.
-        sampling: How futures are drawn.
-        lookback: Bars read; None for what suits each model.
-        n_origins: Origins of every series, evenly spaced; not used where `every` is given.
+        sampling: Sampling parameters.
+        lookback: Bars read; None for each model's own.
+        n_origins: Origins of every series, evenly spaced; unused with `every`.
         every: Bars from one origin to the next; None for `n_origins`.
-        since: Earliest origin; None for the first that has enough history.
-        history: Bars that every origin has up to and with itself.
+        since: Earliest origin; None for the first with enough history.
+        history: Fewest bars up to and including an origin.
 
     Raises:
-        InvalidRequest: On construction, if a number is out of range or no model is named.
+        InvalidRequest: A number is out of range, or no model is named.
     """
 
     models: tuple[str, ...] = ("bundled",)
@@ -72,7 +75,7 @@ class WalkPlan:
 def choose_origins(candles: Candles, plan: WalkPlan) -> np.ndarray:
     """Positions of the origins in a series, ascending; empty where it is too short.
 
-    Every origin has `plan.history` bars up to itself and `plan.horizon` bars behind it.
+    Every origin has at least `plan.history` bars up to itself and `plan.horizon` bars after it.
     """
     first = plan.history - 1
     last = len(candles) - 1 - plan.horizon
@@ -81,6 +84,43 @@ def choose_origins(candles: Candles, plan: WalkPlan) -> np.ndarray:
     if last < first:
         return np.array([], dtype=int)
     if plan.every is not None:
-        # Counted from the end, so that the newest bars count whatever the history.
+        # Counted from the end, so that the newest bars are always used.
         return np.arange(last, first - 1, -plan.every)[::-1]
     return np.unique(np.linspace(first, last, plan.n_origins).round().astype(int))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Window:
+    """One origin in one series.
+
+    Attributes:
+        series: The series.
+        position: Position of the last known bar.
+    """
+
+    series: Series
+    position: int
+
+    @property
+    def recent(self) -> Candles:
+        """The last bars up to the origin, as many as the store reads for the volatility."""
+        stop = self.position + 1
+        return self.series.candles.slice(max(0, stop - VOLATILITY_BARS - 1), stop)
+
+    def request(self, facts: ModelFacts, plan: WalkPlan) -> ForecastRequest:
+        """The request for its forecast, with the events of this machine's tables.
+
+        Raises:
+            KronosError: The candles cannot be used.
+        """
+        candles = self.series.candles
+        events = event_inputs(load_events(), candles) if facts.reads_events else None
+        return ForecastRequest.of_candles(
+            candles,
+            facts,
+            origin=self.position,
+            horizon=plan.horizon,
+            sampling=plan.sampling,
+            lookback=plan.lookback,
+            events=events,
+        )

@@ -1,7 +1,8 @@
-"""Doing a walk: windows go to the engine in batches, and into the store with their scores."""
+"""A walk: windows go to a forecast service in batches, and into the store with their scores."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,39 +12,39 @@ from threading import Event
 
 import numpy as np
 import pandas as pd
+import sqlalchemy as sa
 
 from kronos.errors import ForecastCancelled, InvalidRequest, KronosError
-from kronos.forecast import Forecast, Progress
+from kronos.forecast import Forecast, Progress, SamplingParameters
 from kronos.request import ForecastRequest, ModelFacts
 from kronos.serving.jobs import JobStatus, Priority
 from kronos.serving.requests import BatchRequest
 from kronos.serving.service import ForecastService
 from kronos.store.prediction import StoredPaths
+from kronos.store.schema import predictions
 from kronos.store.scoring import KnownBars, ScoredForecast, save_scored
 from kronos.store.store import Store
-from kronos.walk_forward.plan import Series, WalkPlan, choose_origins
-from kronos.walk_forward.stored import WindowKey, stored_windows, window_key
-from kronos.walk_forward.windows import Window
+from kronos.walk_forward.plan import Series, WalkPlan, Window, choose_origins
 
 __all__ = ["WalkReport", "walk_forward"]
 
 CHUNK = 16
-"""Windows per request and transaction: few enough that a walk that is stopped loses little."""
+"""Windows per request and transaction: few, so that a walk that is stopped loses little."""
 _AHEAD = 2
-"""Requests under way at once, so that the engine works on while a chunk is scored."""
+"""Requests in flight, so that the engine computes while a chunk is scored."""
 
 
 @dataclass(slots=True)
 class WalkReport:
-    """What a walk did.
+    """The outcome of a walk.
 
     Attributes:
-        n_windows: Windows of the plan, each model counted.
-        n_stored: Stored now.
-        n_known: In the store before.
+        n_windows: Windows of the plan, counted once for each model.
+        n_stored: Windows stored by this walk.
+        n_known: Windows stored before.
         n_series: Series with at least one origin.
-        problems: What was wrong with windows that could not be forecast, and how often.
-        seconds_storing: Time that scores and the store took, while the engine went on.
+        problems: Errors of windows that could not be forecast, with their counts.
+        seconds_storing: Time of scoring and storing, while the engine computed.
     """
 
     n_windows: int = 0
@@ -55,6 +56,7 @@ class WalkReport:
 
 
 _Chunk = tuple[ModelFacts, list[Window]]
+_WindowKey = tuple[str, ...]
 
 
 def walk_forward(
@@ -66,22 +68,23 @@ def walk_forward(
     progress: Progress | None = None,
     paths: StoredPaths = "none",
 ) -> WalkReport:
-    """Forecasts every origin with every model, and stores forecasts and scores.
+    """Forecast every origin with every model, and store forecasts and scores.
 
-    What is in the store already is not computed again: a walk that was stopped, or ended by
-    force, goes on when it is started again. Each model sees the bars up to the origin alone.
+    Windows in the store are not computed again: a walk that was stopped or killed continues when
+    started again. Each model reads the bars up to the origin alone, and the events of this
+    machine's tables if it reads events.
 
     Args:
-        service: Makes the forecasts, behind every person who waits.
-        store: Where forecasts and scores go, a chunk in one transaction.
+        service: Makes the forecasts, at batch priority.
+        store: Receives forecasts and scores, a chunk in one transaction.
         series: Bars to walk through.
-        plan: What to do.
-        progress: Called with windows done and in all, once before the first; raising, like an
-            interrupt, ends the walk, and what is stored stays.
-        paths: Which paths to keep beside the quantiles, as for `kronos.store.save`.
+        plan: The settings.
+        progress: Called with windows done and total windows, once before the first; raising, like
+            an interrupt, ends the walk, and stored windows stay.
+        paths: Paths to store beside the quantiles, as for `Store.save`.
 
     Raises:
-        InvalidRequest: No series has enough bars, or there is no such model.
+        InvalidRequest: No series has enough bars, or there is no model of a name.
         KronosError: A model cannot be loaded, or the store cannot be used.
     """
     models = [service.facts(model) for model in plan.models]
@@ -93,12 +96,12 @@ def walk_forward(
     if not windows:
         raise InvalidRequest(
             f"None of the {len(series)} series has an origin with {plan.history} bars up to it and "
-            f"{plan.horizon} behind it. Give longer series, an earlier --since, or a shorter "
+            f"{plan.horizon} after it. Give longer series, an earlier --since, or a shorter "
             "horizon."
         )
-    # By lot, so that a walk that is stopped leaves a sample of the whole.
+    # Shuffled, so that a walk that is stopped leaves a sample of the whole.
     windows = [windows[i] for i in np.random.default_rng(0).permutation(len(windows))]
-    known = stored_windows(store, [(model.name, model.revision) for model in models])
+    known = _stored_windows(store, [(model.name, model.revision) for model in models])
     report = WalkReport(
         n_windows=len(windows) * len(models), n_series=len({id(w.series) for w in windows})
     )
@@ -114,7 +117,7 @@ def walk_forward(
     if progress:
         progress(done, report.n_windows)
     bars = _Bars(store.clock())
-    for (model, some), answers in _answered(service, chunks, plan):
+    for (model, some), answers in _forecasts(service, chunks, plan):
         started = time.perf_counter()
         report.n_stored += _save(store, model, some, answers, bars, report.problems, paths)
         report.seconds_storing += time.perf_counter() - started
@@ -124,10 +127,10 @@ def walk_forward(
     return report
 
 
-def _answered(
+def _forecasts(
     service: ForecastService, chunks: Sequence[_Chunk], plan: WalkPlan
 ) -> Iterator[tuple[_Chunk, list[Forecast | KronosError]]]:
-    """Every chunk with its forecasts, in the order in which they are done."""
+    """Every chunk with its forecasts, in the order of completion."""
     stopped = Event()
 
     def watch(_: JobStatus) -> None:
@@ -163,18 +166,18 @@ def _answered(
 
 
 class _Bars:
-    """The bars of each series as scoring reads them, kept for the series that come next."""
+    """The bars of each series as scoring reads them, computed once."""
 
     def __init__(self, as_of: pd.Timestamp) -> None:
         self._as_of = as_of
-        self._kept: dict[int, KnownBars] = {}
+        self._known: dict[int, KnownBars] = {}
 
     def of(self, series: Series) -> KnownBars:
-        if id(series) not in self._kept:
-            self._kept[id(series)] = KnownBars.of(
+        if id(series) not in self._known:
+            self._known[id(series)] = KnownBars.of(
                 series.candles, source=series.source, as_of=self._as_of
             )
-        return self._kept[id(series)]
+        return self._known[id(series)]
 
 
 def _save(
@@ -186,19 +189,19 @@ def _save(
     problems: Counter[str],
     paths: StoredPaths,
 ) -> int:
-    kept = []
+    scored = []
     for window, answer in zip(windows, answers, strict=True):
         if isinstance(answer, KronosError):
             problems[f"{window.series.candles.symbol}, {model.name}: {answer}"] += 1
         else:
-            known = window.recent
-            kept.append(ScoredForecast(answer, known, window.series.source, bars.of(window.series)))
-    return save_scored(store, kept, paths=paths)
+            source, known = window.series.source, bars.of(window.series)
+            scored.append(ScoredForecast(answer, window.recent, source, known))
+    return save_scored(store, scored, paths=paths)
 
 
-def _key(window: Window, model: ModelFacts, plan: WalkPlan) -> WindowKey:
+def _key(window: Window, model: ModelFacts, plan: WalkPlan) -> _WindowKey:
     candles = window.series.candles
-    return window_key(
+    return _window_key(
         candles.symbol,
         window.series.source,
         candles.interval,
@@ -209,3 +212,57 @@ def _key(window: Window, model: ModelFacts, plan: WalkPlan) -> WindowKey:
         model.context_length(window.position + 1, plan.horizon, plan.lookback),
         plan.sampling,
     )
+
+
+def _window_key(
+    symbol: str,
+    source: str,
+    interval: str,
+    origin: pd.Timestamp,  # UTC
+    last_close: float,
+    horizon: int,
+    model: tuple[str, str],  # name, revision
+    n_context: int,
+    sampling: SamplingParameters,
+) -> _WindowKey:
+    """The identity of a window, known before it is forecast.
+
+    The last close is part of it: where a source has rescaled its prices, the window is another.
+    """
+    parts = (
+        *(symbol, source, interval, origin.value, repr(float(last_close)), horizon, *model),
+        *(n_context, sampling.seed, sampling.sample_count, float(sampling.T)),
+        *(float(sampling.top_p), sampling.top_k),
+    )
+    return tuple(map(str, parts))
+
+
+def _stored_windows(store: Store, models: Sequence[tuple[str, str]]) -> set[_WindowKey]:
+    """Keys of the stored forecasts of these models, each a name and a revision."""
+    names = (
+        *("instrument", "source", "interval", "origin", "last_close", "horizon", "model_name"),
+        *("model_version", "seed", "parameters"),
+    )
+    query = sa.select(*(predictions.c[name] for name in names))
+    found = set()
+    with store.database.reading() as connection:
+        wanted = query.where(predictions.c.model_name.in_([name for name, _ in models]))
+        for row in connection.execute(wanted).mappings():
+            stored = row["parameters"]
+            facts = json.loads(stored) if isinstance(stored, str) else stored
+            sampling = SamplingParameters(
+                facts["T"], facts["top_p"], facts["top_k"], facts["sample_count"], row["seed"]
+            )
+            key = _window_key(
+                row["instrument"],
+                row["source"],
+                row["interval"],
+                pd.Timestamp(row["origin"]).as_unit("ns"),
+                row["last_close"],
+                row["horizon"],
+                (row["model_name"], row["model_version"]),
+                facts["n_context"],
+                sampling,
+            )
+            found.add(key)
+    return found

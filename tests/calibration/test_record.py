@@ -61,7 +61,7 @@ def test_the_command_learns_keeps_and_shows(address, tmp_path, capsys):
     arguments = ["calibrate", "--store", address, "-o", str(file), "--about", "made-up bars"]
     assert main([*arguments, "--fresh"]) == 0
     said = capsys.readouterr()
-    assert "1,200 outcomes; kept in" in said.err
+    assert "1,200 outcomes; saved in" in said.err
     assert "made-up bars" in said.out
     state = CalibrationState.load(file)
     assert {stream.asset_class for stream in state.streams} == {"crypto", ANY}
@@ -78,7 +78,7 @@ def test_an_empty_store_teaches_nothing_and_leaves_the_file(tmp_path, capsys):
     assert main(["calibrate", "--fresh", "--store", store, "-o", str(file)]) == 0
     said = capsys.readouterr()
     assert "no outcomes to learn from" in said.err
-    assert "Nothing has been calibrated yet." in said.out
+    assert "There is no calibration yet." in said.out
     assert not file.exists()
 
 

@@ -47,7 +47,7 @@ def test_rows_are_what_all_members_forecast(address):
     assert first < second
 
 
-def test_weights_are_learned_kept_and_shown(address, tmp_path, capsys):
+def test_weights_are_learned_saved_and_shown(address, tmp_path, capsys):
     folder = ["--folder", str(tmp_path / "weights")]
     assert main(["ensemble", "train", "--store", address, "--members", *MEMBERS, *folder]) == 0
     trained = capsys.readouterr().out
@@ -64,7 +64,7 @@ def test_weights_are_learned_kept_and_shown(address, tmp_path, capsys):
     assert means["asset_class"] == "crypto"
 
 
-def test_a_mistake_is_told(address, tmp_path, capsys):
+def test_a_mistake_is_explained(address, tmp_path, capsys):
     folder = ["--folder", str(tmp_path / "weights")]
     arguments = ["ensemble", "train", "--store", address, *folder]
     assert main([*arguments, "--members", "ewma"]) == 2

@@ -27,7 +27,7 @@ def test_a_consensus_of_ones_own_joins_the_official_actual(capsys, tmp_path):
     file = tmp_path / "mine.csv"
     file.write_text("kind,time,region,consensus,unit\ncpi,2025-10-24,US,0.4,%\n")
     assert main(["events", "add", str(file)]) == 0
-    assert "1 event(s) kept" in capsys.readouterr().err
+    assert "1 event(s) added" in capsys.readouterr().err
     listing = ["events", "list", "--kind", "cpi", "--from", "2025-10-24", "--to", "2025-10-24"]
     assert main([*listing, "--csv"]) == 0
     header, row = (line.split(",") for line in capsys.readouterr().out.replace(
@@ -36,7 +36,7 @@ def test_a_consensus_of_ones_own_joins_the_official_actual(capsys, tmp_path):
     assert (found["actual"], found["consensus"], found["is_time_exact"]) == ("0.3", "0.4", "yes")
 
 
-def test_adding_keeps_what_was_added_before_unless_told_otherwise(capsys, tmp_path):
+def test_adding_keeps_earlier_events_without_replace(capsys, tmp_path):
     file = tmp_path / "mine.csv"
     for day in ("2026-12-10", "2027-01-14"):
         file.write_text(f"kind,time,region\ncpi,{day},US\n")

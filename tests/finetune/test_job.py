@@ -166,7 +166,7 @@ def test_a_whole_model_can_learn_events_and_be_tuned_again(told, material, tmp_p
 
 
 def test_learning_events_needs_some(base, parts):
-    with pytest.raises(InvalidRequest, match="must be given some"):
+    with pytest.raises(InvalidRequest, match="the run needs some"):
         Material(base, parts, learn_events=True)
 
 

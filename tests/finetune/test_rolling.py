@@ -33,7 +33,7 @@ def digest():
 
 
 def decide(monkeypatch, is_better):
-    monkeypatch.setattr(rolling_module, "verdict", lambda scores: (is_better, "as told"))
+    monkeypatch.setattr(rolling_module, "verdict", lambda scores: (is_better, "as the test says"))
 
 
 def test_the_first_challenger_is_compared_with_the_base(base, tuning_corpus):

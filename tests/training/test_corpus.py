@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from kronos.errors import InvalidCandles, InvalidRequest
-from kronos.training.corpus import Holdout, interval_of, load_corpus
+from kronos.training.corpus import Holdout, load_corpus
+from kronos.training.files import interval_of
 from tests.training.conftest import made_up_bars
 
 

@@ -9,8 +9,7 @@ import torch
 
 from kronos.errors import InvalidRequest
 from kronos.events import Event, event_channels, regions_of
-from kronos.training.corpus import load_corpus
-from kronos.training.corpus_events import CorpusEvents
+from kronos.training.corpus import CorpusEvents, load_corpus
 from kronos.training.objectives import ModelObjective
 from kronos.training.windows import WindowPlan, WindowSampler
 

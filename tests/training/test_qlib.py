@@ -6,7 +6,7 @@ import pytest
 
 from kronos.errors import InvalidCandles, InvalidRequest
 from kronos.training.corpus import load_corpus
-from kronos.training.qlib import QlibFolder, is_qlib
+from kronos.training.files import QlibFolder, is_qlib
 from tests.training.conftest import made_up_bars
 
 DAYS = pd.bdate_range("2020-01-01", periods=300)

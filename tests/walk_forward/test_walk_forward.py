@@ -1,4 +1,4 @@
-"""A walk stores what each origin could foresee, once, and goes on where it was stopped."""
+"""A walk stores each forecast once, from the bars up to its origin, and resumes."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from data_sources.samples import load_sample
-from kronos.errors import InvalidCandles, InvalidRequest
+from kronos.errors import InvalidRequest
 from kronos.forecast import SamplingParameters
 from kronos.models import cut_off
 from kronos.serving.service import LocalService
@@ -15,7 +15,6 @@ from kronos.store.record import read_record
 from kronos.store.scoring import score_candles
 from kronos.store.store import Store
 from kronos.walk_forward import Series, WalkPlan, choose_origins, walk_forward
-from kronos.walk_forward.files import read_series
 
 CANDLES = load_sample("ETHUSD_1h").slice(0, 700)
 PLAN = WalkPlan(
@@ -66,7 +65,7 @@ def test_a_walk_stores_each_window_with_the_scores_that_scoring_gives(service, s
     assert (again.n_predictions, sum(again.recorded.values())) == (40, 0)
 
 
-def test_what_comes_after_an_origin_changes_no_forecast_from_it(service, store, tmp_path):
+def test_bars_after_an_origin_change_no_forecast_from_it(service, store, tmp_path):
     plan = replace(PLAN, every=1, since=pd.Timestamp(CANDLES.frame.index[600]))
     # The last window's bars, and so its outcome, differ.
     frame = CANDLES.frame.copy()
@@ -84,7 +83,7 @@ def test_what_comes_after_an_origin_changes_no_forecast_from_it(service, store, 
         assert not read_record(store, cut_off)["crps"].equals(read_record(other, cut_off)["crps"])
 
 
-def test_a_walk_that_was_stopped_goes_on(service, store):
+def test_a_walk_that_was_stopped_resumes(service, store):
     class Stopped(Exception):
         pass
 
@@ -112,7 +111,7 @@ def test_other_settings_are_other_windows(service, store):
     assert walk_forward(service, store, SERIES, other).n_stored == 4
 
 
-def test_a_window_that_cannot_be_forecast_is_told_and_leaves_the_others(service, store):
+def test_a_window_that_cannot_be_forecast_is_reported_and_the_others_are_stored(service, store):
     frame = CANDLES.frame.copy()
     frame.iloc[:, :4] = 100.0
     flat = Series(replace(CANDLES, frame=frame, symbol="FLAT"), "samples")
@@ -123,7 +122,7 @@ def test_a_window_that_cannot_be_forecast_is_told_and_leaves_the_others(service,
     assert all("FLAT, garch: All 700 closes" in text or "FLAT" in text for text in report.problems)
 
 
-def test_what_cannot_be_walked_is_refused(service, store):
+def test_a_walk_without_windows_or_models_is_refused(service, store):
     with pytest.raises(InvalidRequest, match="None of the 1 series"):
         walk_forward(service, store, SERIES, replace(PLAN, history=700))
     with pytest.raises(InvalidRequest, match="no model"):
@@ -132,22 +131,9 @@ def test_what_cannot_be_walked_is_refused(service, store):
         replace(PLAN, horizon=0)
 
 
-def test_paths_are_kept_where_asked(service, store):
+def test_paths_are_stored_on_request(service, store):
     plan = replace(PLAN, n_origins=2)
     walk_forward(service, store, SERIES, plan)
     assert store.counts()["prediction_paths"] == 0
     walk_forward(service, store, SERIES, replace(plan, horizon=3), paths="close")
     assert store.counts()["prediction_paths"] == 4
-
-
-def test_series_of_a_folder(tmp_path):
-    bars = CANDLES.frame.tz_localize(None).reset_index()
-    bars.to_csv(tmp_path / "ETHUSD.csv", index=False)
-    (tmp_path / "notes.csv").write_text("a,b\n1,2\n")
-    found, broken = list(read_series(tmp_path))
-    pd.testing.assert_frame_equal(found.candles.frame, CANDLES.frame, check_freq=False)
-    assert (found.candles.symbol, found.candles.interval) == ("ETHUSD", "1h")
-    assert isinstance(broken, InvalidCandles)
-    assert "notes.csv is left out" in str(broken)
-    (tmp_path / "list.csv").write_text("file,ticker\nETHUSD.csv,ETHEUR\n")
-    assert next(read_series(tmp_path, manifest=tmp_path / "list.csv")).candles.symbol == "ETHEUR"

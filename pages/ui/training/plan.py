@@ -14,10 +14,10 @@ import pandas as pd
 from data_sources.csv.report import CsvReport
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest
-from kronos.finetune.estimate import default_steps
+from kronos.finetune.settings import default_steps
 from kronos.finetune.split import Parts, Split, choose_split, split_corpus
-from kronos.training.candle_files import FileFacts
 from kronos.training.corpus import Corpus, corpus_of
+from kronos.training.files import FileFacts
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9=^_-]+")
 

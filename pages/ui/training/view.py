@@ -6,7 +6,7 @@ import streamlit as st
 
 from kronos import models
 from kronos.errors import Busy, CheckpointError, InvalidRequest, KronosError
-from kronos.finetune.estimate import n_adapter_parameters
+from kronos.finetune.settings import n_adapter_parameters
 from kronos.models.adapters import adapter_path
 from pages.ui.chart.view import show_figure
 from pages.ui.fan.results import show_number
