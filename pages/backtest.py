@@ -1,4 +1,4 @@
-"""The backtest page: what a portfolio that follows the forecasts would have become."""
+"""The backtest page: the past performance of a portfolio that follows the forecasts."""
 
 import streamlit as st
 
@@ -39,13 +39,13 @@ run = session.current()
 with st.container():  # see pages/compare.py
     session.show_state(
         None if request is None else request.key,
-        invitation="Press Run: at every rebalance the model ranks the instruments, and the best "
-        "are held, with costs."
+        invitation="Press Run. At every rebalance, the model ranks the instruments and the "
+        "portfolio holds the top k, net of costs."
         if request is not None
         else "Paste symbols in the sidebar, or upload CSV files of candles, then press Run.",
         refusal=refusal,
         text=view.state_text,
-        after_stop="go on where it was",
+        after_stop="continue",
     )
 if run is not None and run.outcome is not None:
     view.show_result(run, run.outcome, narrow=is_narrow())

@@ -1,4 +1,4 @@
-"""The models page: what is on this machine, what can be fetched, and whether it works."""
+"""The models page: models on this machine and on the hub, and tests of them."""
 
 import streamlit as st
 
@@ -10,8 +10,8 @@ require_shell()
 with st.sidebar:
     st.header("Models", anchor=False)
     st.caption(
-        "Models belong to this machine: everybody who uses this server sees them here, and sees "
-        "what is being done to them."
+        "Models belong to this machine. All visitors of this server see them, and every "
+        "download, test or deletion under way."
     )
 
 st.title("Models", anchor=False)

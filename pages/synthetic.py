@@ -1,4 +1,4 @@
-"""The page of synthetic candles: series that never were, and how real they look."""
+"""The synthetic page: generated candles, and how realistic they are."""
 
 import streamlit as st
 
@@ -45,10 +45,10 @@ with st.container():  # see pages/compare.py
     show_link_losses()
     session.show_state(
         request.key,
-        invitation="Press Run: the model goes on from the last bar, and what comes is compared "
-        "with the bars there are."
+        invitation="Press Run. The model continues the source from its last bar, and the page "
+        "compares the result with the source."
         if has_enough
-        else f"A series needs at least {MIN_CONTEXT} bars to begin with.",
+        else f"The source needs at least {MIN_CONTEXT} bars.",
         refusal=refusal,
         text=view.state_text,
     )

@@ -1,10 +1,10 @@
-"""The track-record page: what became of the forecasts that were kept."""
+"""The track-record page: outcomes and scores of the stored forecasts."""
 
 import streamlit as st
 
 from pages.ui.frame.shell import is_narrow, require_shell
 from pages.ui.track_record import controls, view, walks
-from pages.ui.track_record.text import PROMISE
+from pages.ui.track_record.text import READING
 
 require_shell()
 
@@ -13,15 +13,13 @@ with st.sidebar:
     chosen = controls.choose()
 
 st.title("Track record", anchor=False)
-st.caption(
-    "Every forecast that is run here is kept and scored when its bars have come. Everybody who "
-    "uses this server sees the same record."
-)
+st.caption("Scores of all forecasts on this server. All visitors see the same record.")
 answer = view.look(chosen)
 view.show_scoring()
 if answer is not None and answer.study is not None:
     view.show_study(answer.study, narrow=is_narrow())
 elif answer is not None:
     view.show_empty(answer)
-st.markdown(PROMISE)
+with st.expander("How to read this record", icon=":material/menu_book:"):
+    st.markdown(READING)
 walks.show()

@@ -1,4 +1,4 @@
-"""The training page: an adapter of one's own, from candles to a model on this machine."""
+"""The training page: an adapter for your own candles, saved as a model of this machine."""
 
 import streamlit as st
 

@@ -20,18 +20,18 @@ def upload(page: Page, *, n_bars: int, steps: int) -> None:
     page.locator('input[type="file"]').set_input_files(
         {"name": "MINE.csv", "mimeType": "text/csv", "buffer": content}
     )
-    page.get_by_text("What was understood of the files").wait_for()
-    page.get_by_text("Steps and rates").click()
+    page.get_by_text("How the files were read").wait_for()
+    page.get_by_text("Optimization").click()
     for label, value in (
         ("Context (bars)", 32),
         ("Horizon (bars)", 4),
         ("Steps", steps),
-        ("Windows in a step", 4),
+        ("Windows per step", 4),
     ):
         field = page.get_by_label(label, exact=True)
         field.fill(str(value))
         field.press("Enter")
-    page.get_by_text("windows of 32 + 4 bars").first.wait_for()
+    page.get_by_text("Windows of 32 + 4 bars").first.wait_for()
     page.locator('[data-test-script-state="notRunning"]').first.wait_for()
 
 
@@ -55,7 +55,7 @@ def test_from_a_file_to_a_comparison(server, visit, stranger, screenshots):
     page.screenshot(path=screenshots / "training_done.png")
     name.fill("mine")
     name.press("Enter")
-    page.get_by_role("button", name="Keep as a model").click()
+    page.get_by_role("button", name="Save as a model").click()
     page.get_by_role("button", name="Compare with its base").click()
     wait_for_comparison(page)
     titles = page.locator(".js-plotly-plot .annotation-text")

@@ -152,7 +152,7 @@ def test_a_download_that_a_forecast_waits_for_goes_on(app, tiny, hub):
     queues.downloads().submit(f"download {tiny}", download_work(tiny), owner="a forecast")
     run_until(app.run(), lambda app: f"cancel {tiny}" in [button.key for button in app.button])
     press(app, f"cancel {tiny}")
-    assert any("goes on" in toast.value for toast in app.toast)
+    assert any("The download continues" in toast.value for toast in app.toast)
     run_until(app, lambda app: "delete" in offered(app, tiny))
 
 

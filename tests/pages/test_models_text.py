@@ -38,20 +38,21 @@ def fact(facts, label: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("n_bytes", "text"), [(None, "not known"), (8_400_000, "8 MB"), (25_300_000_000, "25.3 GB")]
+    ("n_bytes", "text"),
+    [(None, "Unknown"), (98_304, "98 kB"), (8_400_000, "8 MB"), (25_300_000_000, "25.3 GB")],
 )
-def test_sizes_are_told_in_the_unit_that_says_it_best(n_bytes, text):
+def test_sizes_have_the_unit_that_fits(n_bytes, text):
     assert models_text.size_text(n_bytes) == text
 
 
 @pytest.mark.parametrize(
     ("state", "check", "text"),
     [
-        ("cached", None, "Not checked; since the server started"),
+        ("cached", None, "Not verified; since server start"),
         ("cached", models.Checked(WHEN), "Verified; 04 Mar, 05:06 UTC"),
-        ("downloadable", None, "Pinned; checked when downloaded"),
+        ("downloadable", None, "Pinned; verified on download"),
         ("downloadable", models.Checked(WHEN, "bad"), "Damaged; 04 Mar, 05:06 UTC"),
-        ("broken", None, "Damaged; wrong size or files"),
+        ("broken", None, "Damaged; wrong size or missing files"),
     ],
 )
 def test_the_state_of_the_checksum(state, check, text):
@@ -61,7 +62,7 @@ def test_the_state_of_the_checksum(state, check, text):
 
 def test_a_model_s_facts_say_where_it_is():
     facts = models_text.model_facts(SMALL, None, ON_CPU)
-    assert fact(facts, "Size") == "115 MB; on this disk"
+    assert fact(facts, "Size") == "115 MB; on disk"
     assert fact(facts, "Revision") == "901c26c13326; commit on the hub"
     assert fact(facts, "Memory") == "165 MB; float32 on cpu"
     away = models_text.model_facts(replace(SMALL, state="downloadable"), None, None)
@@ -69,31 +70,31 @@ def test_a_model_s_facts_say_where_it_is():
     assert fact(away, "Memory").startswith("Not loaded")
 
 
-def test_a_broken_bundle_of_which_nothing_is_known_is_told_as_such():
+def test_a_broken_bundle_has_unknown_facts_and_two_actions():
     broken = replace(BUNDLED, state="broken", n_bytes=0, n_parameters=0, max_context=0, revision="")
     facts = models_text.model_facts(broken, None, None)
-    assert [fact.value for fact in facts[:2]] == ["not known", "not known"]
+    assert [fact.value for fact in facts[:2]] == ["Unknown", "Unknown"]
     assert models_text.actions_of(broken) == ["test", "verify"], "nothing could bring it back"
 
 
 def test_the_device_is_not_guessed_before_a_model_is_loaded():
-    assert "Not known yet" in fact(models_text.machine_facts([]), "Device")
+    assert "Not in use" in fact(models_text.machine_facts([]), "Device")
     facts = models_text.machine_facts([ON_CPU, ON_GPU])
     assert fact(facts, "Device") == "cuda; Made-up 9"
-    assert fact(facts, "Number format") == "bfloat16, float32; of loaded weights"
+    assert fact(facts, "Number format") == "bfloat16, float32; of the weights"
     assert fact(facts, "Model memory") == "375 MB; 2 models"
-    assert fact(models_text.machine_facts([ON_CPU]), "Device").startswith("cpu; 2 threads on ")
+    assert fact(models_text.machine_facts([ON_CPU]), "Device").startswith("cpu; 2 threads, ")
 
 
-def test_a_system_that_tells_nothing_is_no_error(monkeypatch):
+def test_a_system_without_figures_is_no_error(monkeypatch):
     for name in ("process_bytes", "total_bytes", "free_bytes"):
         monkeypatch.setattr(system, name, lambda: None)
-    assert fact(models_text.machine_facts([]), "Server memory") == "not known; "
+    assert fact(models_text.machine_facts([]), "Server memory") == "Unknown; "
 
 
 def test_the_question_before_deleting_says_what_stays():
     assert "memory" not in models_text.delete_question(SMALL, None)
-    assert "forecasts that run now are finished" in models_text.delete_question(SMALL, ON_CPU)
+    assert "Running forecasts finish" in models_text.delete_question(SMALL, ON_CPU)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ def test_the_question_before_deleting_says_what_stays():
         ("verify", JobStatus("k", "running", 0, "Hashing every file", watchers=1), "Hashing every"),
     ],
 )
-def test_work_is_told_in_one_line(action, status, text):
+def test_work_is_one_line(action, status, text):
     assert text in models_text.job_text(action, status)
 
 
@@ -144,6 +145,6 @@ def test_an_adapter_says_what_it_belongs_to_and_that_it_is_not_to_be_had_again()
     assert models_text.state_of(replace(mine, state="downloadable"))[0] == "Not on this machine"
     assert models_text.state_of(SMALL)[0] == "Downloaded"
     facts = models_text.model_facts(mine, None, None)
-    assert fact(facts, "Adapter of") == "tiny; learned from bars before 2025-03-01"
+    assert fact(facts, "Adapter of") == "tiny; trained on bars before 2025-03-01"
     assert fact(facts, "Revision").endswith("digest of the weights")
-    assert "only trained anew" in models_text.delete_question(mine, None)
+    assert "only trained again" in models_text.delete_question(mine, None)

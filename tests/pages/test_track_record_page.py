@@ -26,10 +26,10 @@ def opened():
 def test_an_empty_record_tells_how_to_fill_it():
     app = opened()
     said = words(app)
-    assert "No forecast is kept yet" in said
+    assert "No stored forecast yet" in said
     assert "kronos forecast --save" in said
     assert "kronos walk-forward" in app.code[0].value
-    assert "says nothing of a single day" in said
+    assert "says nothing about a single day" in said
 
 
 @pytest.mark.slow
@@ -39,7 +39,9 @@ def test_a_walk_fills_the_record_and_filters_read_it():
     app.number_input(key="walk_origins").set_value(5)
     app.run()
     press(app, "walk_start")
-    app = run_until(app, lambda app: "windows were added" in "".join(s.value for s in app.success))
+    app = run_until(
+        app, lambda app: "windows to the record" in "".join(s.value for s in app.success)
+    )
     assert open_store().counts()["ml_predictions"] == 5 * 5 * 5
     app = run_until(app, lambda app: "record_model" in app.session_state)
     said = words(app)
@@ -48,9 +50,9 @@ def test_a_walk_fills_the_record_and_filters_read_it():
     ewma = next(label for label in app.selectbox(key="record_model").options if "ewma" in label)
     app.selectbox(key="record_model").set_value(ewma).run()
     app = run_until(app, lambda app: any(h.value.startswith("ewma") for h in app.header))
-    assert app.dataframe[0].value["Against"].tolist()[0] == "Random walk with drift"
+    assert app.dataframe[0].value["Baseline"].tolist()[0] == "Random walk with drift"
     assert len(app.dataframe[0].value) == 4
     app.selectbox(key="record_class").set_value("equity").run()
     app = run_until(app, lambda app: "10 forecasts of 2 series" in words(app))
     app.selectbox(key="record_made").set_value("ahead").run()
-    app = run_until(app, lambda app: "No forecast is of this kind" in words(app))
+    app = run_until(app, lambda app: "No forecast matches these filters" in words(app))

@@ -57,7 +57,13 @@ def test_looking_trains_nothing_and_shows_the_split(home: Path) -> None:
     app = new_session("training").run()
     assert not app.exception
     text = words(app)
-    for expected in ("teach", "choose", "3,000", "different windows", "belongs to this machine"):
+    for expected in (
+        "Training bars",
+        "Validation bars",
+        "3,000",
+        "for validation",
+        "belongs to this machine",
+    ):
         assert expected in text
     assert not runs_folder().exists()
 
@@ -101,7 +107,7 @@ def test_a_run_is_seen_through_kept_and_seen_by_nobody_else(home: Path) -> None:
         time.sleep(0.1)
     run_until(app, has("train_keep"))
     assert "CRPS of the base" in words(app)
-    for name, expected in (("Not a name", "cannot be the name"), ("bundled", "a model already")):
+    for name, expected in (("Not a name", "cannot be the name"), ("bundled", "is in use")):
         app.text_input(key="train_name").set_value(name)
         press(app, "train_keep")
         assert expected in words(app)
@@ -111,7 +117,7 @@ def test_a_run_is_seen_through_kept_and_seen_by_nobody_else(home: Path) -> None:
     assert has("train_compare")(app)
 
     reloaded = new_session("training", run=run_id).run()
-    assert "kept as mine" in words(reloaded), "the link finds it again"
+    assert "saved as mine" in words(reloaded), "the link finds it again"
     press(reloaded, "train_compare")
     assert not reloaded.exception
     assert "as it was read on the Training page" in words(reloaded)
@@ -129,5 +135,5 @@ def test_a_run_is_seen_through_kept_and_seen_by_nobody_else(home: Path) -> None:
 def test_a_link_to_nowhere_says_so(home: Path) -> None:
     for named in ("../../../etc", "x" * 22):
         app = new_session("training", run=named).run()
-        assert "not on this server any more" in words(app)
+        assert "no longer on this server" in words(app)
         assert not app.exception

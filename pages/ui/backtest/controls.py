@@ -1,4 +1,4 @@
-"""What is backtested and how: widgets in, a checked request out."""
+"""The widgets of the Backtest page: universe, plan and costs in, a checked request out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from pages.ui.jobs.settings import MAX_HORIZON, MAX_PATHS
 
 SAMPLE_INTERVAL = "1d"
 SAMPLES_FROM = dt.date(2012, 6, 1)
-"""Where the samples begin by default: a year of rebalances is there within a minute."""
+"""Default start of the samples: a backtest of a year takes less than a minute."""
 SIGNAL_TITLES = {
     "last": "Return at the horizon (last)",
     "mean": "Mean return on the way (mean)",
@@ -42,13 +42,13 @@ SIGNAL_TITLES = {
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What the controls say.
+    """The backtest of the controls.
 
     Attributes:
         request: The backtest; None while there are no instruments.
         contents: For every instrument the bytes of its file, None for symbols.
         downloads_model: Whether the model has to be fetched first.
-        notes: What was left out and why, plain text.
+        notes: What was skipped and why, as plain text.
     """
 
     request: BacktestRequest | None
@@ -82,8 +82,10 @@ def _choose_symbols() -> tuple[str, tuple[Entry, ...], tuple[str, ...]]:
     )
     if source == SAMPLES:
         daily = [each.symbol for each in BUNDLED.values() if each.interval == SAMPLE_INTERVAL]
-        st.caption(f"The bundled daily series: {', '.join(daily)}. To see how it works.")
-        with_samples = st.checkbox("Use them", value=True, key="bt_samples", bind="query-params")
+        st.caption(f"Daily bars of {' and '.join(daily)}, as a demonstration.")
+        with_samples = st.checkbox(
+            "Use the samples", value=True, key="bt_samples", bind="query-params"
+        )
         return source, tuple(Entry(s, SAMPLE_INTERVAL) for s in daily if with_samples), ()
     intervals = list(open_source(source).intervals)
     text = st.text_area(
@@ -111,20 +113,26 @@ def _choose_plan(model: Choice, *, of_samples: bool) -> tuple[Plan, float | None
     )  # fmt: skip
     left, right = st.columns(2)
     top_k = left.number_input(
-        "Hold (k)", 1, MAX_SYMBOLS, 1 if of_samples else 5, bind="query-params",
+        "Top k", 1, MAX_SYMBOLS, 1 if of_samples else 5, bind="query-params",
         key="bt_k_samples" if of_samples else "bt_k",
         help=meaning("Top-k portfolio"),
     )  # fmt: skip
     n_drop = right.number_input(
-        "Drop (n)", 0, MAX_SYMBOLS, 1, key="bt_drop", bind="query-params",
-        help="Most holdings sold at one rebalance because others rank higher.",
+        "Drop n", 0, MAX_SYMBOLS, 1, key="bt_drop", bind="query-params",
+        help="Maximum number of positions replaced at one rebalance.",
     )  # fmt: skip
     every = left.number_input(
-        "Every (bars)", 1, 250, 5, key="bt_every", bind="query-params", help=meaning("Rebalance")
+        "Rebalance (bars)",
+        1,
+        250,
+        5,
+        key="bt_every",
+        bind="query-params",
+        help=meaning("Rebalance"),
     )
     hold = right.number_input(
-        "Hold for (bars)", 1, 250, 1, key="bt_hold", bind="query-params",
-        help="A purchase is not sold before so many bars have passed.",
+        "Min. hold (bars)", 1, 250, 1, key="bt_hold", bind="query-params",
+        help="Minimum number of bars between a purchase and its sale.",
     )  # fmt: skip
     horizon = left.number_input(
         "Horizon (bars)",
@@ -167,8 +175,8 @@ def _choose_days(*, of_samples: bool) -> tuple[dt.date | None, dt.date | None]:
             bind="query-params", format="YYYY-MM-DD", help=text,
         )
         for column, label, value, key, text in (
-            (left, "From", first, "bt_from", "First day of a decision; empty: the earliest."),
-            (right, "To", None, "bt_to", "Last day of the run; empty: all there is."),
+            (left, "From", first, "bt_from", "First decision date. Empty: the earliest possible."),
+            (right, "To", None, "bt_to", "Last day of the backtest. Empty: all bars."),
         )
     ]  # fmt: skip
     return days[0], days[1]
@@ -176,7 +184,7 @@ def _choose_days(*, of_samples: bool) -> tuple[dt.date | None, dt.date | None]:
 
 def _choose_rules() -> tuple[Costs, bool, float | None, int, int, int]:
     buy = st.number_input(
-        "Cost of a purchase (%)",
+        "Purchase cost (%)",
         0.0,
         10.0,
         0.10,
@@ -186,7 +194,7 @@ def _choose_rules() -> tuple[Costs, bool, float | None, int, int, int]:
         bind="query-params",
     )
     sell = st.number_input(
-        "Cost of a sale (%)",
+        "Sale cost (%)",
         0.0,
         10.0,
         0.15,
@@ -197,15 +205,15 @@ def _choose_rules() -> tuple[Costs, bool, float | None, int, int, int]:
     )
     limit = st.number_input(
         "Daily price limit (%)", 0.0, 50.0, 0.0, 0.5, key="bt_limit", bind="query-params",
-        help="0: none. At an open so far above the close before nothing is bought, so far below "
-        "nothing sold.",
+        help="0: no limit. At an open this far above the previous close, nothing is bought; this "
+        "far below, nothing is sold.",
     )  # fmt: skip
     reweigh = st.checkbox(
-        "Back to equal parts at every rebalance", key="bt_reweigh", bind="query-params",
-        help="Otherwise holdings drift, and only what is free is spent.",
+        "Reset to equal weights at every rebalance", key="bt_reweigh", bind="query-params",
+        help="Otherwise weights drift, and only free cash is invested.",
     )  # fmt: skip
     momentum = st.number_input(
-        "Momentum looks back (bars)", 1, 500, 20, key="bt_momentum", bind="query-params"
+        "Momentum lookback (bars)", 1, 500, 20, key="bt_momentum", bind="query-params"
     )
     trials = st.number_input(
         "Trials", len(SIGNALS), 1_000_000, len(SIGNALS), key="bt_trials", bind="query-params",

@@ -14,7 +14,7 @@ from pages.ui.chart import style
 __all__ = ["TITLES", "equity_description", "equity_figure"]
 
 TITLES = {STRATEGY: "Strategy", BENCHMARK: "Equal weight", MOMENTUM: "Momentum"}
-"""Names of the books to show."""
+"""Titles of the books."""
 _LINES: dict[str, dict[str, Any]] = {
     STRATEGY: {"color": style.MEDIAN, "width": 2.4, "dash": "solid"},
     BENCHMARK: {"color": style.NEUTRAL, "width": 2, "dash": "dash"},
@@ -24,7 +24,7 @@ HEIGHT = 470
 
 
 def equity_figure(result: Backtest, *, compact: bool = False) -> go.Figure:
-    """What 1 became, and below it how far each book was under its highest value.
+    """Equity of each book, and its drawdown below.
 
     Args:
         result: The run.
@@ -65,12 +65,12 @@ def equity_figure(result: Backtest, *, compact: bool = False) -> go.Figure:
 
 
 def equity_description(result: Backtest) -> str:
-    """The figure in words, for those who do not see it."""
+    """The figure in words, for screen readers."""
     curves = result.curves
     parts = []
     for name, title in TITLES.items():
         equity = curves[name].to_numpy()
         fall = 100 * drawdown(equity).min()
-        parts.append(f"{title}: 1 became {equity[-1]:.2f}, largest drawdown {fall:.0f}%")
+        parts.append(f"{title} {equity[-1] - 1:+.1%}, max drawdown {fall:.1f}%")
     first, last = curves.index[0], curves.index[-1]
-    return f"Equity from {first:%d %b %Y} to {last:%d %b %Y}. {'; '.join(parts)}."
+    return f"Total return, {first:%d %b %Y} to {last:%d %b %Y}: {'; '.join(parts)}."

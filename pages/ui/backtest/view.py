@@ -22,26 +22,28 @@ from pages.ui.backtest.figure import TITLES, equity_description, equity_figure
 from pages.ui.backtest.work import FETCHING, FORECASTING, BacktestRun, Outcome
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
+from pages.ui.frame.text import counted
+from pages.ui.inputs.model_choices import choice_of
 from pages.ui.jobs.progress import progress_text
 
 _PERCENT, _NUMBER, _WHOLE = "{:.2%}", "{:.2f}", "{:,}"
 _ROWS = (
-    ("annual_return", "Return a year", _PERCENT),
-    ("annual_volatility", "Volatility a year", _PERCENT),
+    ("annual_return", "Annual return", _PERCENT),
+    ("annual_volatility", "Annual volatility", _PERCENT),
     ("sharpe", "Sharpe ratio", _NUMBER),
-    ("max_drawdown", "Largest drawdown", _PERCENT),
-    ("turnover", "Turnover a year", _NUMBER),
-    ("costs", "Costs paid", _PERCENT),
-    ("total_return", "Return in all", _PERCENT),
+    ("max_drawdown", "Max drawdown", _PERCENT),
+    ("turnover", "Annual turnover", _NUMBER),
+    ("costs", "Total costs", _PERCENT),
+    ("total_return", "Total return", _PERCENT),
     ("n_trades", "Trades", _WHOLE),
-    ("n_lapsed", "Orders lapsed", _WHOLE),
+    ("n_lapsed", "Lapsed orders", _WHOLE),
 )
 _TERMS = ("Sharpe ratio", "Turnover", "RankIC", "ICIR", "Break-even cost", "Deflated Sharpe ratio")
 MAX_TRADES = 2000
 
 
 def state_text(status: JobStatus) -> str:
-    """What a run is doing, in one line."""
+    """Progress of a run in one line."""
     if status.state == "queued" or not status.total:
         return progress_text(status)
     noun = {FETCHING: "instruments", FORECASTING: "forecasts"}.get(status.stage)
@@ -53,7 +55,7 @@ def state_text(status: JobStatus) -> str:
 
 
 def show_result(run: BacktestRun, outcome: Outcome, *, narrow: bool) -> None:
-    """Everything a run has found."""
+    """The result of a run."""
     result, cut_off = outcome.result, outcome.cut_off
     for text in warnings_of(result, cut_off):
         st.warning(plain(text), icon=":material/warning:")
@@ -64,19 +66,24 @@ def show_result(run: BacktestRun, outcome: Outcome, *, narrow: bool) -> None:
     st.caption(plain(equity_description(result)))
     st.dataframe(
         measures_table(result), hide_index=True, key="backtest_measures", height="content",
+        column_config={
+            title: st.column_config.TextColumn(alignment="right") for title in TITLES.values()
+        },
         alt="Measures of the strategy, of equal weight and of momentum",
     )  # fmt: skip
     _show_verdict(result)
     _show_trades(result)
     _show_downloads(run, outcome)
     if outcome.problems:
-        with st.expander(f"{len(outcome.problems)} left out", icon=":material/error:"):
+        with st.expander(
+            f"{counted(len(outcome.problems), 'instrument')} skipped", icon=":material/error:"
+        ):
             lines = (f"- **{plain(k)}**: {plain(v)}" for k, v in outcome.problems.items())
             st.markdown("\n".join(lines))
 
 
 def measures_table(result: Backtest) -> pd.DataFrame:
-    """One row a measure, one column a book; text, as their units differ."""
+    """One row per measure, one column per book; text, as the units differ."""
     rows = []
     for name, label, form in _ROWS:
         row = {"Measure": label}
@@ -89,54 +96,56 @@ def measures_table(result: Backtest) -> pd.DataFrame:
         ("ICIR", lambda ic: f"{ic.icir:.2f}"),
     ):
         cells = {"Strategy": result.rank_ic, "Equal weight": None, "Momentum": result.momentum_ic}
-        told = {k: "-" if ic is None else pick(ic).replace("nan", "-") for k, ic in cells.items()}
-        rows.append({"Measure": label} | told)
+        texts = {k: "-" if ic is None else pick(ic).replace("nan", "-") for k, ic in cells.items()}
+        rows.append({"Measure": label} | texts)
     return pd.DataFrame(rows)
 
 
 def verdict(result: Backtest) -> list[str]:
-    """What the break-even cost and the deflated Sharpe ratio say, in sentences."""
-    told = []
+    """Break-even cost and deflated Sharpe ratio in sentences."""
+    lines = []
     if math.isnan(result.break_even):
-        told.append(
-            "Break-even cost: none. Even without costs the strategy ends below equal weight."
+        lines.append(
+            "Break-even cost: none. Even without costs, the strategy ends below equal weight."
         )
     else:
-        told.append(
-            f"Break-even cost: {break_even_text(result)} of each trade. Above it the strategy "
+        lines.append(
+            f"Break-even cost: {break_even_text(result)} per trade. At higher costs, the strategy "
             "ends below equal weight."
         )
     deflated = result.deflated
     if math.isnan(deflated.probability):
-        told.append("Deflated Sharpe ratio: none, as the returns do not vary.")
+        lines.append("Deflated Sharpe ratio: none, because the returns do not vary.")
     else:
-        told.append(
-            f"Deflated Sharpe ratio: {deflated.probability:.0%}, the probability that the true one "
-            f"is above what the best of {deflated.n_trials:,} attempts shows by chance."
+        lines.append(
+            f"Deflated Sharpe ratio: {deflated.probability:.0%}. This is the probability that the "
+            f"true Sharpe ratio exceeds the best of {deflated.n_trials:,} trials by chance alone."
         )
-    return told
+    return lines
 
 
 def _heading(result: Backtest) -> str:
     rules = result.plan.rules
     return (
-        f"{result.model_name}, {SIGNAL_TITLES[result.plan.signal]}: the best {rules.top_k} of "
-        f"{len(result.names)} instruments, {len(result.dates)} rebalances from "
-        f"{result.dates[0]:%d %b %Y} to {result.dates[-1]:%d %b %Y}, filled at the next open."
+        f"{choice_of(result.plan.model).title}. Signal: {SIGNAL_TITLES[result.plan.signal]}. Top "
+        f"{rules.top_k} of {counted(len(result.names), 'instrument')}, "
+        f"{counted(len(result.dates), 'rebalance')}, fills at the next open."
     )
 
 
 def _show_verdict(result: Backtest) -> None:
     st.markdown("\n".join(f"- {plain(line)}" for line in verdict(result)))
-    with st.expander("All signals on these bars", icon=":material/leaderboard:"):
+    with st.expander("Sharpe ratio by signal", icon=":material/leaderboard:"):
         ratios = {
             SIGNAL_TITLES[name]: "-" if math.isnan(value) else f"{value:.2f}"
             for name, value in result.signal_sharpe.items()
         }
         table = pd.DataFrame({"Signal": ratios.keys(), "Sharpe ratio": ratios.values()})
         st.dataframe(table, hide_index=True, key="backtest_signals", alt="Sharpe ratio by signal")
-        st.caption("The best of several is better by chance alone; that is what is deflated.")
-    with st.expander("What the measures mean", icon=":material/menu_book:"):
+        st.caption(
+            "The best of several signals is partly luck. The deflated Sharpe ratio corrects for it."
+        )
+    with st.expander("Definitions", icon=":material/menu_book:"):
         st.markdown("\n".join(f"- **{name}**: {meaning(name)}" for name in _TERMS))
 
 
@@ -144,7 +153,7 @@ def _show_trades(result: Backtest) -> None:
     trades = result.books[STRATEGY].trades
     with st.expander(f"Trades of the strategy ({len(trades):,})", icon=":material/receipt_long:"):
         if len(trades) > MAX_TRADES:
-            st.caption(f"The last {MAX_TRADES:,}; the file has all.")
+            st.caption(f"The last {MAX_TRADES:,} trades. The CSV file has all of them.")
         st.dataframe(
             trades.tail(MAX_TRADES), hide_index=True, key="backtest_trades",
             alt="Trades of the strategy", placeholder="",

@@ -31,7 +31,7 @@ class BacktestRequest:
     Attributes:
         entries: The universe.
         source: Name of the source of the symbols.
-        plan: What is tried.
+        plan: Signal, rules and costs.
         revision: Revision of the model's weights.
         limit: Daily price limit as a share; None where there is none.
 
@@ -54,7 +54,7 @@ class BacktestRequest:
 
     @property
     def key(self) -> str:
-        """SHA-256 of everything asked for; files by their content."""
+        """SHA-256 of the request; files by their content."""
         facts = json.dumps(asdict(self), sort_keys=True, default=str)
         return hashlib.sha256(facts.encode()).hexdigest()
 
@@ -64,12 +64,12 @@ FETCHING, FORECASTING = "Fetching bars", "Forecasting"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """What a run has found.
+    """The result of a run.
 
     Attributes:
         result: The backtest, as far as it went.
-        cut_off: First day of which the model cannot have learned anything; None where not known.
-        problems: Instruments that were left out, and why.
+        cut_off: First day after the training data of the model; None if unknown.
+        problems: Instruments that were skipped, and why.
     """
 
     result: Backtest
@@ -90,10 +90,10 @@ def backtest_work(
     """The work of a run.
 
     Args:
-        request: What is asked for.
+        request: The request.
         contents: For every entry the bytes of its file, None for symbols.
         open_source: Gives a source by name.
-        downloads_model: Whether the model has to be fetched first.
+        downloads_model: Whether the model has to be downloaded first.
     """
 
     def work(control: JobControl, run: BacktestRun) -> None:
@@ -105,12 +105,12 @@ def backtest_work(
         market = Market.of(candles, limit=request.limit)
         control.stage(FORECASTING)
 
-        def told(result: Backtest) -> Outcome:
+        def outcome_of(result: Backtest) -> Outcome:
             cut_off = models.cut_off(request.plan.model, result.model_revision)
             return Outcome(result, cut_off, problems)
 
-        def keep_partial(result: Backtest) -> None:
-            run.outcome = told(result)
+        def show_partial(result: Backtest) -> None:
+            run.outcome = outcome_of(result)
 
         result = backtest(
             service(),
@@ -119,9 +119,9 @@ def backtest_work(
             cache_folder=user_cache("backtests"),
             progress=control.progress,
             watch=lambda status: control.check(),
-            partial=keep_partial,
+            partial=show_partial,
         )
-        run.outcome = told(result)
+        run.outcome = outcome_of(result)
 
     return work
 
@@ -132,7 +132,7 @@ def _universe(
     open_source: OpenSource,
     control: JobControl,
 ) -> tuple[dict[str, Candles], dict[str, str]]:
-    """Bars by name, and what is wrong with those that could not be had."""
+    """Bars by name, and the errors of the instruments without any."""
     candles: dict[str, Candles] = {}
     problems: dict[str, str] = {}
     fetching = Fetching(request.source, open_source, threading.Event())

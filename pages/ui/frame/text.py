@@ -13,6 +13,16 @@ DISCLAIMER = (
 )
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, such as "1 bar" or "1,500 bars"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def size_text(n_bytes: int) -> str:
+    """A file size, such as "0.4 MB" or "24 MB"."""
+    return f"{n_bytes / 1e6:,.{0 if n_bytes >= 10_000_000 else 1}f} MB"
+
+
 def moment_text(moment: pd.Timestamp, candles: Candles) -> str:
     """A bar's time on the exchange's clock."""
     return bar_time(moment.tz_convert(candles.zone), candles.interval)

@@ -1,4 +1,4 @@
-"""The models on the page: one card each, with what can be done and what is going on."""
+"""The models on the page: one card each, with facts, actions and progress."""
 
 from __future__ import annotations
 
@@ -29,11 +29,10 @@ ICONS: dict[Action, str] = {
     "delete": ":material/delete:",
 }
 HELP: dict[Action, str] = {
-    "download": "Fetches model and tokenizer from the hub and checks every byte.",
-    "test": "Loads the model and forecasts with it, to see that this machine computes what it "
-    "should. Takes some seconds.",
-    "verify": "Hashes every file again and compares it with the pinned digest.",
-    "delete": "Asks before it deletes.",
+    "download": "Downloads model and tokenizer from the hub and verifies their digests.",
+    "test": "Loads the model, runs test forecasts and checks the results. Takes a few seconds.",
+    "verify": "Hashes every file and compares it with the pinned digest.",
+    "delete": "Asks for confirmation first.",
 }
 
 
@@ -58,20 +57,19 @@ def show_models() -> None:
 
 
 def show_origin() -> None:
-    """Where models come from and where they lie."""
-    with st.expander("Where the models come from", icon=":material/info:"):
+    """The origin of the models and their folder."""
+    with st.expander("Source and storage", icon=":material/info:"):
         try:
-            source = f"They are fetched from {plain(hub.endpoint())}."
+            source = f"Downloads come from {plain(hub.endpoint())}."
         except CheckpointUnavailable as error:
             show_error(error)
             source = ""
         st.markdown(
             "The bundled model ships with the application. The others are the published Kronos "
             "checkpoints and Chronos-2, a general model of time series, each at one pinned "
-            f"revision. {source} Every file is compared with a pinned SHA-256 before it is read, "
-            "and pickled weights are never read. Downloads lie "
-            f"in the cache of the Hugging Face hub, {plain(hub.cache_folder())}, where other "
-            "programs that use it find them too."
+            f"revision. {source} The application verifies the SHA-256 of every file before it "
+            "reads the file, and never reads pickled weights. Downloads are in the cache of the "
+            f"Hugging Face hub, {plain(hub.cache_folder())}, which other programs may share."
         )
 
 
@@ -134,12 +132,12 @@ def _show_actions(entry: models.Entry, loaded: LoadedModel | None) -> None:
                 on_click=_start,
                 args=("delete", entry.name),
             )
-            st.button("Keep it", key="keep", on_click=_ask_first, args=(None,))
+            st.button("Keep", key="keep", on_click=_ask_first, args=(None,))
 
 
 @st.fragment(run_every=POLL_SECONDS)
 def _show_progress(name: str) -> None:
-    """How far the work on a model is, with Cancel. Reruns the page once it has ended."""
+    """Progress of the work on a model, with Cancel. Reruns the page after its end."""
     current = models_jobs.active(name)
     if current is None:
         st.rerun()
@@ -158,7 +156,7 @@ def _show_progress(name: str) -> None:
 
 
 def _show_test(tested: SelfTest) -> None:
-    """Verdict, and every step: open where something failed."""
+    """Verdict and steps; open if a step failed."""
     icon = ":material/check_circle:" if tested.is_passed else ":material/error:"
     title = models_text.verdict_text(tested)
     with st.expander(plain(title), icon=icon, expanded=not tested.is_passed):
@@ -177,7 +175,7 @@ def _start(action: Action, name: str) -> None:
 
 def _cancel(action: Action, name: str) -> None:
     if not models_jobs.cancel(action, name):
-        st.toast("A forecast waits for this download, so it goes on.", icon=":material/download:")
+        st.toast("The download continues, because a forecast needs it.", icon=":material/download:")
 
 
 def _ask_first(name: str | None) -> None:

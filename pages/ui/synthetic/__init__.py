@@ -1,6 +1,6 @@
 """The Synthetic page.
 
-work.py      the run: series made by the engine, and compared with their source
-figure.py    the series behind their source, and the memory of their moves
+work.py      the run: series from the engine, and their comparison with the source
+figure.py    the series after their source, and the volatility clustering
 view.py      widgets in, results out
 """

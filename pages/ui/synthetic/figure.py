@@ -1,4 +1,4 @@
-"""The series behind their source, and the memory of their moves. Pure functions to figures."""
+"""The series after their source, and their volatility clustering. Pure functions to figures."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from pages.ui.chart import style
 __all__ = ["MOST_DRAWN", "memory_figure", "series_figure"]
 
 MOST_DRAWN = 12
-"""Series that are drawn; more are only a smear."""
+"""Series in the chart; more are not legible."""
 
 
 def series_figure(
     source: Candles, series: Sequence[Candles], *, compact: bool = False
 ) -> go.Figure:
-    """Closes of the source's last bars and of the series that go on from them.
+    """Closes of the last bars of the source and of the series that continue them.
 
     Args:
         source: The context.
-        series: What was made of it.
+        series: The generated series.
         compact: For a narrow screen.
     """
     n = len(series[0])

@@ -1,4 +1,4 @@
-"""Synthetic series in the background: made by the engine, and compared with their source."""
+"""Synthetic series in the background: from the engine, with their comparison to the source."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ from kronos.synthetic.generate import SyntheticPlan, made_series, series_request
 from kronos.synthetic.realism import Realism, realism
 from pages.ui.jobs.registry import Run, RunRegistry
 
+GENERATING = "Generating bars"
+
 
 @dataclass(frozen=True, slots=True)
 class SyntheticRequest:
-    """What one run asks for.
+    """The request of one run.
 
     Attributes:
         data_id: Digest of the context.
-        plan: What is generated.
+        plan: Model, length, number and seed of the series.
         revision: Revision of the model's weights.
     """
 
@@ -36,24 +38,26 @@ class SyntheticRequest:
 
     @property
     def key(self) -> str:
-        """SHA-256 of everything asked for."""
+        """SHA-256 of the request."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """What a run has found.
+    """The result of a run.
 
     Attributes:
         source: The context.
         series: The synthetic series.
-        forecast: As which they were drawn.
-        report: How real they look; None where there are too few bars to say.
+        forecast: The forecast that the series are the paths of.
+        plan: Model, length, number and seed of the series.
+        report: The realism test; None for too few bars.
     """
 
     source: Candles
     series: list[Candles]
     forecast: Forecast
+    plan: SyntheticPlan
     report: Realism | None
 
 
@@ -67,8 +71,8 @@ def synthetic_work(
 
     Args:
         source: The context.
-        request: What is asked for.
-        downloads_model: Whether the model has to be fetched first.
+        request: The request.
+        downloads_model: Whether the model has to be downloaded first.
     """
 
     def work(control: JobControl, run: SyntheticRun) -> None:
@@ -76,7 +80,7 @@ def synthetic_work(
         if downloads_model:
             control.stage("Downloading the model")
             models.download(plan.model, progress=control.progress)
-        control.stage("Making bars")
+        control.stage(GENERATING)
 
         def watch(status: JobStatus) -> None:
             control.progress(status.done, status.total)
@@ -86,7 +90,7 @@ def synthetic_work(
         forecast = local.run(made, priority=Priority.BATCH, watch=watch)
         series = made_series(source, forecast)
         control.stage("Comparing with the source")
-        run.outcome = Outcome(source, series, forecast, _report(source, series, plan.seed))
+        run.outcome = Outcome(source, series, forecast, plan, _report(source, series, plan.seed))
 
     return work
 
@@ -94,7 +98,7 @@ def synthetic_work(
 def _report(source: Candles, series: list[Candles], seed: int) -> Realism | None:
     try:
         return realism(source, series, seed=seed)
-    except InvalidRequest:  # too few bars: the series are there all the same
+    except InvalidRequest:  # too few bars
         return None
 
 

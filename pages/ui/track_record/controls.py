@@ -1,4 +1,4 @@
-"""What the sidebar lets one choose of the record."""
+"""The filters of the record, in the sidebar."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _CHOICES = "record choices"
 
 
 def choose() -> Chosen:
-    """The filters; what there is to choose from was learned when the record was last read."""
+    """The filters; their choices are those of the record when it was last read."""
     known: Choices | None = st.session_state.get(_CHOICES)
     if known is None:
         return Chosen()
@@ -26,22 +26,23 @@ def choose() -> Chosen:
         "Interval", [ALL, *known.intervals], key="record_interval", bind="query-params"
     )
     made = st.selectbox(
-        "Made", list(MADE), key="record_made", bind="query-params", format_func=MADE.__getitem__,
-        help="A forecast made ahead was stored before its bar had ended.",
+        "Forecast made", list(MADE), key="record_made", bind="query-params",
+        format_func=MADE.__getitem__,
+        help="A forecast made ahead of the outcome is stored before its bar ends.",
     )  # fmt: skip
     sample = st.selectbox(
-        "Learned from", list(SAMPLE), key="record_sample", bind="query-params",
+        "Sample", list(SAMPLE), key="record_sample", bind="query-params",
         format_func=SAMPLE.__getitem__, help=meaning("Out of sample"),
     )  # fmt: skip
     days = st.selectbox(
         "Days", list(DAYS), key="record_days", bind="query-params", format_func=DAYS.__getitem__,
-        help="On event days a scheduled release fell on the bar's day.",
+        help="On an event day, a scheduled release falls on the date of the bar.",
     )  # fmt: skip
     return Chosen(model, asset_class, interval, made, sample, days)
 
 
 def learn(choices: Choices) -> bool:
-    """Remembers what there is to choose from; True where that is news."""
-    is_news = st.session_state.get(_CHOICES) != choices
+    """Remember the choices of the filters; True if they changed."""
+    has_changed = st.session_state.get(_CHOICES) != choices
     st.session_state[_CHOICES] = choices
-    return is_news
+    return has_changed

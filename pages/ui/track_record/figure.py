@@ -25,7 +25,7 @@ _REFERENCE = {"color": style.NEUTRAL, "width": 1.2, "dash": "dash"}
 
 def reliability_figure(table: pd.DataFrame) -> go.Figure:
     """Share of outcomes below each quantile over its level, beside the diagonal."""
-    sheet = _sheet("level of the quantile", "share of outcomes below")
+    sheet = _sheet("quantile level", "share of outcomes below")
     sheet.trace(
         "scatter", x=[0, 1], y=[0, 1], mode="lines", line=_REFERENCE, name="calibrated",
         hoverinfo="skip",
@@ -42,9 +42,9 @@ def reliability_figure(table: pd.DataFrame) -> go.Figure:
 
 
 def pit_figure(shares: np.ndarray) -> go.Figure:
-    """Where in the fan outcomes fell: ten equal parts, each with a tenth if calibrated."""
+    """Histogram of the PIT: ten bins, each with a tenth of the outcomes if calibrated."""
     n = len(shares)
-    sheet = _sheet("where in the fan, from its bottom to its top", "share of outcomes")
+    sheet = _sheet("position in the fan, bottom to top", "share of outcomes")
     sheet.trace(
         "bar", x=(np.arange(n) + 0.5) / n, y=shares, width=0.9 / n, name="this model",
         marker={"color": style.faded(style.FAN, 0.55), "line": {"color": style.FAN, "width": 1}},
@@ -65,10 +65,10 @@ def coverage_figure(table: pd.DataFrame, *, title: str, is_time: bool = False) -
 
     Args:
         table: Of `kronos.evaluation.track_record.coverage_by`: by distance, or by month, "2026-11".
-        title: What it is grouped by.
-        is_time: Whether that is a month.
+        title: Title of the time axis.
+        is_time: Whether the groups are months.
     """
-    sheet = _sheet(title, "within the 80% band")
+    sheet = _sheet(title, "80% coverage")
     places = list(table.index)
     low, high = (table["coverage"] + sign * 2 * table["error"] for sign in (-1, 1))
     sheet.trace(
@@ -134,13 +134,13 @@ def miss_figure(
     *,
     compact: bool = False,
 ) -> go.Figure:
-    """A fan as it was stored, and what came.
+    """A stored fan and the actual closes.
 
     Args:
         labels: (H,) times of the bars.
         quantiles: (H, L) closes.
         levels: (L,).
-        actual: (H,) closes that came; NaN where none did.
+        actual: (H,) closes; NaN where there is none.
         compact: For a narrow screen.
     """
     sheet = _sheet("", "close")
@@ -157,11 +157,11 @@ def miss_figure(
         )  # fmt: skip
     for name, values, line in (
         ("median", quantiles[:, column[0.5]], {"color": style.MEDIAN, "width": 2.2}),
-        ("what came", actual, {"color": style.ACTUAL, "width": 1.8}),
+        ("actual", actual, {"color": style.ACTUAL, "width": 1.8}),
     ):
         sheet.trace(
             "scatter", x=labels, y=values, name=name, line=line, connectgaps=True,
-            mode="lines+markers" if name == "what came" else "lines",
+            mode="lines+markers" if name == "actual" else "lines",
             marker={"size": 5, "symbol": "circle-open", "color": style.ACTUAL},
             hovertemplate=f"%{{x}}: %{{y:,.6~g}}<extra>{name}</extra>",
         )  # fmt: skip
@@ -172,7 +172,7 @@ def miss_figure(
 
 
 def _months(places: Sequence[str]) -> dict[str, Any]:
-    """An axis of time on which a month without outcomes is as wide as any other."""
+    """A time axis on which a month without outcomes has its full width."""
     axis: dict[str, Any] = {"type": "date", "tickformat": "%b %Y", "tickangle": 0, "nticks": 6}
     if not places:
         return axis

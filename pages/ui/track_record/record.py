@@ -113,7 +113,7 @@ class RecordReader:
             with self._lock:
                 if version == self._version:
                     self._read = read
-        control.stage("Comparing")
+        control.stage("Computing the statistics")
         found = None
         if len(read.record):
             models = read.choices.models

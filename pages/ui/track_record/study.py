@@ -41,10 +41,10 @@ DAYS: dict[str, str] = {"any": "All days", "event": "Event days", "quiet": "Quie
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What is looked at.
+    """The filters of a study.
 
     Attributes:
-        model: Label of the model; "" for the first there is.
+        model: Label of the model; "" for the first one.
         asset_class: A key of `ASSET_CLASSES`, or `ALL`.
         interval: Width of a bar, or `ALL`.
         made: A key of `MADE`.
@@ -60,7 +60,7 @@ class Chosen:
     days: str = "any"
 
     def rows(self, record: pd.DataFrame) -> np.ndarray:
-        """(n,) which rows of a record are meant, of any model."""
+        """(n,) which rows of a record pass the filters, of any model."""
         meant = np.ones(len(record), dtype=bool)
         if self.asset_class != ALL:
             meant &= (record["asset_class"] == self.asset_class).to_numpy()
@@ -79,7 +79,7 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What there is to choose from.
+    """The choices of the filters.
 
     Attributes:
         models: Labels, those with the most forecasts first, baselines last.
@@ -93,12 +93,12 @@ class Choices:
 
 
 def labels_of(record: pd.DataFrame) -> pd.Series:
-    """Model and weights of every row, short enough to be chosen from a list."""
+    """Model and revision of every row, short enough for a list."""
     return (record["model"] + " " + record["version"].str[:8]).str.strip()
 
 
 def choices_of(record: pd.DataFrame) -> Choices:
-    """What occurs in a record, whose column `label` is as from `labels_of`."""
+    """The choices in a record, whose column `label` is as from `labels_of`."""
     from kronos.calendars.intervals import INTERVALS
     from kronos.models import kind_of
 
@@ -137,13 +137,13 @@ class Rival:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Study:
-    """A part of the record of one model.
+    """The figures of a part of the record of one model.
 
     Attributes:
-        chosen: What was looked at; with its model.
-        choices: What else there is.
+        chosen: The filters, with the model.
+        choices: The choices of the record.
         n_forecasts: Forecasts.
-        n_steps: Steps whose bar came.
+        n_steps: Scored steps.
         n_series: Instruments and intervals.
         n_dates: Dates of their origins.
         first: Oldest origin; None without forecasts.
@@ -185,18 +185,18 @@ class Study:
 
 
 def study(record: pd.DataFrame, quantiles: np.ndarray, choices: Choices, chosen: Chosen) -> Study:
-    """Looks at a part of a record.
+    """Compute the figures of a part of a record.
 
     Args:
         record: Rows of `read_record` with their `label`.
         quantiles: (n, L) at `LEVELS`: of the rows of the chosen model, in their order.
-        choices: What there is in the record.
-        chosen: What to look at; its model is one of the choices.
+        choices: The choices of the record.
+        chosen: The filters; the model is one of the choices.
     """
     is_model = (record["label"] == chosen.model).to_numpy()
     meant = chosen.rows(record) & is_model
     ours, known = record[meant], quantiles[meant[is_model]]
-    # A rival's forecasts count wherever the model's do, however they came about.
+    # A rival's forecasts count wherever the model's do; the other filters do not apply to them.
     others = _rivals_of(record[~is_model])
     rivals = [(title, crps_skill(ours, theirs)) for title, theirs in others.items()]
     found = tuple(Rival(title, skill) for title, skill in rivals if skill is not None)
@@ -236,12 +236,12 @@ def _rivals_of(record: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def _parts(ours: pd.DataFrame, theirs: pd.DataFrame | None) -> pd.DataFrame:
-    """Coverage and skill by asset class, interval and kind of day."""
+    """Coverage and skill by asset class, interval and day type."""
     days = ours["event_day"].map({True: "Event days", False: "Quiet days"})
     keys = (
         ("Asset class", ours["asset_class"].map(dict(ASSET_CLASSES))),
         ("Interval", ours["interval"]),
-        ("Days", days),
+        ("Day type", days),
     )
     rows = []
     for kind, key in keys:

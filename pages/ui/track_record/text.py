@@ -1,4 +1,4 @@
-"""The track record in words. Pure: no page in here."""
+"""Sentences and tables of the track record. Pure: no page in here."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import pandas as pd
 from data_sources.samples import SAMPLES, SampleBars
 from data_sources.source import Instrument
 from pages.ui.fan.readouts import Readout
-from pages.ui.frame.text import bar_time, origin_query
+from pages.ui.frame.text import bar_time, counted, origin_query
 from pages.ui.inputs.ticker import ticker_link
 from pages.ui.jobs.scoring import Scored
 from pages.ui.track_record.study import Study
 
 __all__ = [
-    "PROMISE",
+    "READING",
     "forecast_link",
     "headline",
     "miss_title",
@@ -24,38 +24,39 @@ __all__ = [
     "scored_text",
 ]  # fmt: skip
 
-PROMISE = (
-    "**What this can tell, and what not.** Of a calibrated model, four of five outcomes lie in the "
-    "80% band, counted over many instruments and months. That says nothing of a single day: after "
-    "news, or in a crash, whole groups of outcomes miss together. A record of the past promises "
-    "nothing for markets that change. Forecasts made afterwards, as a backtest, can be chosen with "
-    "hindsight; only those made ahead cannot."
-)
+READING = """\
+- For a calibrated model, 80% of outcomes fall inside the 80% band, over many instruments and dates.
+- This says nothing about a single day: after news or in a crash, many outcomes miss together.
+- A past record is no guarantee, because markets change.
+- Only forecasts made ahead of the outcome are free of hindsight. Those made afterwards, as a \
+backtest, are not.
+"""
 
 
 def scope_text(study: Study) -> str:
-    """How much the figures rest on."""
+    """The size of the selected part."""
     if study.first is None or study.last is None:
         return (
-            "No forecast is of this kind. Choose other filters: those of a walk through the "
-            'bundled samples show with "Learned from: Both".'
+            "No forecast matches these filters. A walk-forward test on the bundled samples is in "
+            "sample for the models: set Sample to Both to see it."
         )
     return (
-        f"{study.n_forecasts:,} forecasts of {study.n_series:,} series from {study.n_dates:,} "
-        f"dates between {study.first:%d %b %Y} and {study.last:%d %b %Y}, {study.n_steps:,} bars."
+        f"{counted(study.n_forecasts, 'forecast')} of {study.n_series:,} series, "
+        f"{counted(study.n_steps, 'bar')}. Origins: {counted(study.n_dates, 'date')}, "
+        f"{study.first:%d %b %Y} to {study.last:%d %b %Y}."
     )
 
 
 def headline(study: Study) -> list[Readout]:
     """The main figures."""
     covered = study.coverage.iloc[0]
-    # Of N independent paths and an outcome like them, so much lies between two of their quantiles.
+    # Probability mass between two quantiles of N independent paths.
     expected = 0.8 * (study.n_paths - 1) / (study.n_paths + 1)
     numbers = [
         Readout(
-            "80% band held",
+            "80% coverage",
             f"{covered['coverage']:.1%}",
-            f"± {2 * covered['error']:.1%}; {expected:.1%} expected of {study.n_paths} paths",
+            f"± {2 * covered['error']:.1%}; expected {expected:.1%} for {study.n_paths} paths",
         )
     ]
     if study.rivals:
@@ -64,15 +65,15 @@ def headline(study: Study) -> list[Readout]:
             Readout(
                 "CRPS skill",
                 f"{rival.skill.skill:+.1%}",
-                f"{_range(rival.skill.low, rival.skill.high)} against {rival.title}",
+                f"{_range(rival.skill.low, rival.skill.high)} vs {rival.title}",
             )
         )
     if study.rank_ic.n_dates:
         numbers.append(
             Readout(
-                "RankIC of the median",
+                "RankIC",
                 f"{study.rank_ic.mean:+.3f}",
-                f"t = {study.rank_ic.t:.1f} over {study.rank_ic.n_dates} dates; IC "
+                f"t = {study.rank_ic.t:.1f}, {counted(study.rank_ic.n_dates, 'date')}; IC "
                 f"{study.ic.mean:+.3f}",
             )
         )
@@ -81,21 +82,22 @@ def headline(study: Study) -> list[Readout]:
             Readout(
                 "Volatility",
                 f"R² {study.volatility.r2:+.2f}",
-                f"mean error {study.volatility.mae:.2f} of the volatility at the origin",
+                f"mean error {study.volatility.mae:.2f} × volatility at the origin",
             )
         )
     return numbers
 
 
 def calibration_description(study: Study) -> str:
-    """The charts of calibration in words, for those who do not see them."""
+    """The calibration charts in words, for screen readers."""
     below = study.reliability.set_index("level")["share"]
     months = study.by_month["coverage"]
     return (
         f"{below[0.1]:.0%} of outcomes lie below p10, {below[0.5]:.0%} below p50 and "
-        f"{below[0.9]:.0%} below p90. The 80% band held {study.by_step['coverage'].iloc[0]:.0%} at "
-        f"the first bar and {study.by_step['coverage'].iloc[-1]:.0%} at the last, and from "
-        f"{months.min():.0%} to {months.max():.0%} in a month."
+        f"{below[0.9]:.0%} below p90. Coverage of the 80% band: "
+        f"{study.by_step['coverage'].iloc[0]:.0%} at the first bar, "
+        f"{study.by_step['coverage'].iloc[-1]:.0%} at the last; {months.min():.0%} to "
+        f"{months.max():.0%} by month."
     )
 
 
@@ -105,18 +107,18 @@ def skill_description(study: Study) -> str:
         f"{rival.title} {rival.skill.skill:+.1%}, {_range(rival.skill.low, rival.skill.high)}"
         for rival in study.rivals
     ]
-    return f"CRPS skill against {'; '.join(parts)}."
+    return f"CRPS skill vs {'; '.join(parts)}."
 
 
 def rivals_table(study: Study) -> pd.DataFrame:
-    """One row a baseline: skill, its interval, the test, and on how much they rest."""
+    """One row per baseline: skill, its interval, the test, and the sample size."""
     return pd.DataFrame(
         {
-            "Against": [rival.title for rival in study.rivals],
+            "Baseline": [rival.title for rival in study.rivals],
             "CRPS skill": [f"{rival.skill.skill:+.1%}" for rival in study.rivals],
             "95% interval": [_range(r.skill.low, r.skill.high) for r in study.rivals],
-            "Diebold-Mariano": [_number(rival.skill.statistic) for rival in study.rivals],
-            "p": [_number(rival.skill.p, 3) for rival in study.rivals],
+            "DM statistic": [_number(rival.skill.statistic) for rival in study.rivals],
+            "p-value": [_number(rival.skill.p, 3) for rival in study.rivals],
             "Forecasts": [f"{rival.skill.n_windows:,}" for rival in study.rivals],
             "Dates": [f"{rival.skill.n_dates:,}" for rival in study.rivals],
         }
@@ -124,14 +126,14 @@ def rivals_table(study: Study) -> pd.DataFrame:
 
 
 def parts_table(study: Study) -> pd.DataFrame:
-    """One row an asset class, an interval and a kind of day."""
+    """One row per asset class, interval and day type."""
     parts = study.parts
     return pd.DataFrame(
         {
-            "By": parts["kind"],
-            "Part": parts["part"],
+            "Group": parts["kind"],
+            "Value": parts["part"],
             "Forecasts": [f"{n:,}" for n in parts["forecasts"]],
-            "80% band held": [
+            "80% coverage": [
                 f"{share:.1%} ± {2 * error:.1%}"
                 for share, error in zip(parts["coverage"], parts["error"], strict=True)
             ],
@@ -144,7 +146,7 @@ def parts_table(study: Study) -> pd.DataFrame:
 
 
 def miss_title(miss: pd.Series) -> str:
-    """A miss in a line, to be chosen from a list."""
+    """A miss as an option of a list."""
     sigmas = abs(miss["actual_return"]) / miss["scale"]
     origin = bar_time(miss["origin"].tz_convert(miss["zone"]), miss["interval"])
     return (
@@ -154,8 +156,7 @@ def miss_title(miss: pd.Series) -> str:
 
 
 def forecast_link(miss: pd.Series, zone: str) -> dict[str, str] | None:
-    """The Forecast page's address for a forecast that was kept; None where its bars are not to be
-    had there."""
+    """Link to a stored forecast on the Forecast page; None where the page has no such bars."""
     settings = {
         **origin_query(miss["origin"].tz_convert(zone), miss["interval"]),
         "horizon": str(miss["horizon"]),
@@ -175,17 +176,17 @@ def forecast_link(miss: pd.Series, zone: str) -> dict[str, str] | None:
 
 
 def scored_text(last: Scored | None, *, is_running: bool) -> str:
-    """What the scoring in the background did last."""
+    """The state of the background scoring."""
     if is_running:
-        return "Asking the sources for bars now."
+        return "Scoring: fetching new bars."
     if last is None:
-        return "Stored forecasts are scored once an hour, as their bars come."
+        return "The server scores stored forecasts once an hour."
     text = (
-        f"Last scored at {last.at:%d %b %Y %H:%M} UTC: {last.n_steps:,} new bars of "
+        f"Last scored {last.at:%d %b %Y %H:%M} UTC: {counted(last.n_steps, 'new bar')} of "
         f"{last.n_series:,} series."
     )
     if last.problem:
-        failed = f"{last.n_failed:,} series failed, the first: " if last.n_failed else ""
+        failed = f"{last.n_failed:,} series failed. First error: " if last.n_failed else ""
         text += f" {failed}{last.problem}"
     return text
 

@@ -12,7 +12,7 @@ from pages.ui.fan.results import show_number
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.links import open_page
 from pages.ui.frame.messages import error_text, plain, show_error
-from pages.ui.frame.text import bar_time
+from pages.ui.frame.text import bar_time, counted
 from pages.ui.jobs.forecast_runs import FORECAST
 from pages.ui.jobs.progress import POLL_SECONDS
 from pages.ui.jobs.scoring import scorer
@@ -26,7 +26,7 @@ _SHOWN = "record shown"
 
 
 def look(chosen: Chosen) -> Answer | None:
-    """What is found, or the last that was while it is worked out; says how far that is."""
+    """The current answer, or the previous one while the new one is computed, with the progress."""
     try:
         status = record().look(chosen, owner=_owner())
     except Busy as error:
@@ -46,24 +46,24 @@ def look(chosen: Chosen) -> Answer | None:
 
 
 def show_empty(answer: Answer) -> None:
-    """That there is nothing yet, and how to come by it."""
+    """An empty record, and how to fill it."""
     if answer.n_waiting:
         st.info(
-            f"{answer.n_waiting:,} forecasts are kept, and none has been scored yet. Score now "
-            "looks for the bars that have come. Those from the last bar of a bundled sample, which "
-            "ends there, never will be scored.",
+            f"{counted(answer.n_waiting, 'stored forecast')}, none scored yet. Press Score now to "
+            "fetch new bars. A forecast from the last bar of a bundled sample is never scored, "
+            "because the sample ends there.",
             icon=":material/hourglass_top:",
         )
     else:
-        st.info("No forecast is kept yet.", icon=":material/inbox:")
+        st.info("No stored forecast yet.", icon=":material/inbox:")
     st.markdown(
-        "Forecasts get here when the pages Forecast, Compare, What if and Watchlist make them, and "
-        "by `kronos forecast --save`. A record at once is made by a walk through "
-        "the past, below or by command:"
+        "The pages Forecast, Compare, What if and Watchlist store their forecasts, and so does "
+        "`kronos forecast --save`. To fill the record at once, run a walk-forward test below, or "
+        "from the command line:"
     )
     command = "kronos walk-forward my-candles --since 2025-10-01"
     st.code(command, language=None, wrap_lines=True)
-    st.caption(f"The store is {plain(answer.address)}.")
+    st.caption(f"Store: {plain(answer.address)}")
 
 
 def show_study(study: Study, *, narrow: bool) -> None:
@@ -83,18 +83,19 @@ def show_study(study: Study, *, narrow: bool) -> None:
         show_figure(drawn, key="record_skill", alt=text.skill_description(study))
         st.dataframe(text.rivals_table(study), hide_index=True)
         st.caption(
-            "On the same instruments, origins and bars. Intervals are of a bootstrap over blocks "
-            "of origin dates; p is that of the Diebold-Mariano test."
+            "On the same instruments, origins and bars.",
+            help="The 95% interval is a block bootstrap over origin dates. DM is the "
+            "Diebold-Mariano test.",
         )
     else:
         st.info(
-            "No baseline has forecast the same bars. A walk with baselines makes them comparable.",
+            "No baseline forecast of the same bars. Run a walk-forward test with all baselines.",
             icon=":material/balance:",
         )
-    st.header("By part", anchor=False)
+    st.header("By group", anchor=False)
     st.dataframe(text.parts_table(study), hide_index=True, height="content")
-    against = f"Skill against {study.rivals[0].title}. " if study.rivals else ""
-    st.caption(plain(f"{against}± two standard errors."))
+    skill = f"CRPS skill vs {study.rivals[0].title}; " if study.rivals else ""
+    st.caption(plain(f"{skill}± is two standard errors."))
     _show_misses(study, narrow=narrow)
 
 
@@ -104,12 +105,12 @@ def _show_calibration(study: Study) -> None:
         ("Reliability", "record_reliability", figure.reliability_figure(study.reliability)),
         ("PIT", "record_pit", figure.pit_figure(study.pit)),
         (
-            "Coverage over the horizon", "record_steps",
+            "Coverage by horizon", "record_steps",
             figure.coverage_figure(study.by_step, title="bars ahead"),
         ),
         (
-            "Coverage over time", "record_months",
-            figure.coverage_figure(study.by_month, title="month of the bar", is_time=True),
+            "Coverage by month", "record_months",
+            figure.coverage_figure(study.by_month, title="month", is_time=True),
         ),
     )  # fmt: skip
     helps = {"Reliability": meaning("Reliability"), "PIT": meaning("PIT")}
@@ -122,7 +123,7 @@ def _show_calibration(study: Study) -> None:
 
 @st.fragment
 def _show_misses(study: Study, *, narrow: bool) -> None:
-    """The worst misses to choose from, and the chosen one as a chart."""
+    """The worst misses, and the selected one as a chart."""
     st.header("Worst misses", anchor=False)
     titles = {text.miss_title(row): row for _, row in study.misses.iterrows()}
     if not titles:
@@ -135,7 +136,7 @@ def _show_misses(study: Study, *, narrow: bool) -> None:
         return
     drawn = figure.miss_figure(labels, quantiles, levels, actual, compact=narrow)
     show_figure(drawn, key="record_fan", alt=text.miss_title(chosen))
-    st.caption("As it was stored: 95%, 80% and 50% bands, the median, and the closes that came.")
+    st.caption("The stored forecast: 95%, 80% and 50% bands, median, and actual closes.")
     query = text.forecast_link(chosen, str(chosen["zone"]))
     if query is not None and st.button(
         "Open in Forecast", key="record_open", icon=":material/open_in_new:"
@@ -151,12 +152,12 @@ def _stored_fan(
 
     store = open_store()
     prediction = store.get(str(miss["prediction_id"]))
-    came = store.evaluations([prediction.id]).set_index("step")["actual_return"].astype(float)
-    moved = came.reindex(range(1, prediction.horizon + 1)).to_numpy()
+    scored = store.evaluations([prediction.id]).set_index("step")["actual_return"].astype(float)
+    returns = scored.reindex(range(1, prediction.horizon + 1)).to_numpy()
     local = prediction.timestamps.tz_convert(prediction.zone)
     labels = [bar_time(stamp, prediction.interval) for stamp in local]
-    # Measured from the close that the bars have at the origin, as it was scored.
-    actual = prediction.last_close * np.exp(moved)
+    # Relative to the close at the origin, as in the scoring.
+    actual = prediction.last_close * np.exp(returns)
     return labels, prediction.quantiles, prediction.levels, actual
 
 
@@ -177,7 +178,7 @@ SCORING_POLL_SECONDS = 2.0
 
 
 def show_scoring() -> None:
-    """The last run of scoring, with its button."""
+    """The state of the scoring, and a button that starts it."""
     current = scorer()
     if current.is_running:
         _show_running()
@@ -200,4 +201,6 @@ def _show_running() -> None:
 
 def _score_now() -> None:
     if not scorer().score_now():
-        st.toast("Scored a moment ago. Try again in a minute.", icon=":material/schedule:")
+        st.toast(
+            "Scored less than a minute ago. Try again in a minute.", icon=":material/schedule:"
+        )

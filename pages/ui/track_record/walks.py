@@ -1,4 +1,4 @@
-"""A walk through the bundled samples, started from the page."""
+"""A walk-forward test of the bundled samples, started from the page."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from kronos.serving.jobs import JobControl, JobStatus
 from kronos.serving.service import service
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import error_text, plain, show_error
+from pages.ui.frame.text import counted
 from pages.ui.jobs import caches
 from pages.ui.jobs.progress import POLL_SECONDS, progress_share
 from pages.ui.jobs.registry import Run, RunRegistry
@@ -36,8 +37,9 @@ def walks() -> RunRegistry[Walk]:
 
 
 def show() -> None:
-    """What to walk through, or how far the walk is."""
-    st.header("Walk forward", anchor=False, help=meaning("Walk-forward"))
+    """The controls of a walk-forward test, or its progress."""
+    more = "For your own series, use the command line: `kronos walk-forward FOLDER`."
+    st.header("Walk-forward test", anchor=False, help=meaning("Walk-forward", more))
     walk = walks().newest(WALK)
     status = None if walk is None else walks().status(walk, owner=_owner())
     if walk is not None and status is not None and not status.is_final:
@@ -48,18 +50,19 @@ def show() -> None:
     if refused := st.session_state.pop(_REFUSED, None):
         show_error(refused)
     st.caption(
-        "Forecasts the five bundled sample series from many past origins, scores what followed, "
-        "and adds both to the record. The samples are old: for the models they are in sample, so "
-        "choose both under “Learned from” in the sidebar, once there is a record, to see them. "
-        "Series of your own are walked by command: kronos walk-forward FOLDER."
+        "Forecasts the five bundled samples from many past origins and adds the scores to the "
+        "record. The samples are in sample for the models: set Sample to Both to see them."
     )
-    names = [entry.name for entry in caches.models() if entry.is_here]
+    titles = {entry.name: entry.title for entry in caches.models() if entry.is_here}
+    titles |= {name: entry.title for name, entry in BASELINES.items()}
     with st.container(horizontal=True, vertical_alignment="bottom", key="walk_controls"):
-        model = st.selectbox("Model to walk with", [*names, *BASELINES], key="walk_model")
-        n_origins = st.number_input("Origins a series", 5, MAX_ORIGINS, 20, key="walk_origins")
-        with_baselines = st.toggle("With all baselines", True, key="walk_baselines")
+        model = st.selectbox(
+            "Model to test", list(titles), key="walk_model", format_func=titles.__getitem__
+        )
+        n_origins = st.number_input("Origins per series", 5, MAX_ORIGINS, 20, key="walk_origins")
+        with_baselines = st.toggle("Include all baselines", True, key="walk_baselines")
         st.button(
-            "Walk", key="walk_start", icon=":material/directions_walk:", width="content",
+            "Start test", key="walk_start", icon=":material/directions_walk:", width="content",
             on_click=_start, args=(model, int(n_origins), with_baselines),
         )  # fmt: skip
 
@@ -78,10 +81,10 @@ def _show_progress(walk: Walk) -> None:
 
 
 def walk_text(status: JobStatus) -> str:
-    """How far a walk is, in a line."""
+    """Progress of a walk in one line."""
     if status.stage != WINDOWS or not status.total:
         return status.stage or "Waiting"
-    text = f"{status.done:,} of {status.total:,} windows"
+    text = f"{status.done:,} of {counted(status.total, 'window')}"
     if status.seconds_left is None:
         return text
     minutes = status.seconds_left / 60
@@ -95,15 +98,17 @@ def _show_end(walk: Walk) -> None:
         st.error(error_text(walk.error), icon=":material/error:")
     elif report is None:
         st.info(
-            "The walk was stopped. What it has scored is kept; started again it goes on.",
+            "Test stopped. The record has its scores so far. Start it again to continue.",
             icon=":material/cancel:",
         )
     else:
-        text = f"{report.n_stored:,} windows were added, {report.n_known:,} were there before."
+        text = f"Added {counted(report.n_stored, 'window')} to the record."
+        if report.n_known:
+            text += f" {report.n_known:,} were in it before."
         failed = sum(report.problems.values())
         if failed:
             first = next(iter(report.problems))
-            text += f" {failed:,} could not be forecast, the first: {first}"
+            text += f" {failed:,} failed. First error: {first}"
         st.success(plain(text), icon=":material/check_circle:")
 
 

@@ -17,6 +17,7 @@ from kronos.errors import InvalidCandles, InvalidRequest
 from kronos.training.corpus import Corpus
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
+from pages.ui.frame.text import counted
 from pages.ui.inputs.candles import choose_reading
 from pages.ui.inputs.controls import LARGEST_SEED
 from pages.ui.inputs.model_choices import model_state
@@ -42,11 +43,11 @@ _READ = "training read"
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Bars to learn from.
+    """The training data.
 
     Attributes:
         series: Those that could be read.
-        corpus: The same as training reads them.
+        corpus: The same series as training reads them.
         choices: How the files were read.
     """
 
@@ -56,7 +57,7 @@ class Chosen:
 
 
 def choose_base() -> models.Entry:
-    """The model to start from: one that is here and no adapter itself."""
+    """The base of the training: a model on this machine that is no adapter."""
     here = [
         entry
         for entry in caches.models()
@@ -71,7 +72,7 @@ def choose_base() -> models.Entry:
 
 
 def choose_data() -> Chosen | None:
-    """The bars; None while no file has been given.
+    """The training data; None without a file.
 
     Raises:
         InvalidRequest: The files are too many, too large or too short.
@@ -92,7 +93,7 @@ def choose_data() -> Chosen | None:
         "CSV files of candles", type=["csv", "txt", "tsv"], accept_multiple_files=True,
         key="train_files", max_upload_size=MAX_FILE_MB,
         help="A time column, open, high, low and close; volume and amount are optional. Each file "
-        "is a series of its own.",
+        "is one series.",
     )  # fmt: skip
     choices = choose_reading("train")
     _require_room(files)
@@ -101,7 +102,7 @@ def choose_data() -> Chosen | None:
 
 
 def choose_settings(base: models.Entry, chosen: Chosen | None) -> Plan | None:
-    """The settings and what follows of them; None while there are no bars.
+    """The plan of the run; None without data.
 
     Raises:
         InvalidRequest: The bars are not enough for such windows, or the base cannot read them.
@@ -115,17 +116,17 @@ def choose_settings(base: models.Entry, chosen: Chosen | None) -> Plan | None:
     cut_off = _choose_cut_off(chosen)
     events = st.toggle(
         "Learn the event calendar", key="train_events",
-        help="The model also learns to read scheduled events, such as rate decisions. It goes on "
-        "forecasting without them, too.",
+        help="The model also learns to read scheduled events, such as rate decisions. It still "
+        "forecasts without them.",
     )  # fmt: skip
-    with st.expander("Steps and rates", icon=":material/tune:"):
+    with st.expander("Optimization", icon=":material/tune:"):
         steps = st.number_input(
-            "Steps", 1, MAX_STEPS, None, key="train_steps", placeholder="By the data",
-            help="Left empty, as many as forecast every bar about 15 times, and at least 20.",
+            "Steps", 1, MAX_STEPS, None, key="train_steps", placeholder="Automatic",
+            help="Empty: enough steps to forecast every bar about 15 times, at least 20.",
         )  # fmt: skip
         windows = st.number_input(
-            "Windows in a step", 1, MAX_WINDOWS, 32, key="train_windows",
-            help="More make steadier steps, and take more time and memory.",
+            "Windows per step", 1, MAX_WINDOWS, 32, key="train_windows",
+            help="The batch size. More windows make steadier steps and need more time and memory.",
         )  # fmt: skip
         rate = st.select_slider(
             "Learning rate", LEARNING_RATES, 1e-4, format_func=lambda rate: f"{rate:g}",
@@ -134,16 +135,16 @@ def choose_settings(base: models.Entry, chosen: Chosen | None) -> Plan | None:
         seed = st.number_input("Seed", 0, LARGEST_SEED, 0, key="train_seed", help=meaning("Seed"))
     if chosen is None:
         return None
-    told = Settings(
+    settings = Settings(
         base.name, int(context), int(horizon), int(windows),
         None if steps is None else int(steps), float(rate), int(seed), bool(events),
     )  # fmt: skip
-    require_fitting(told, base.max_context)
-    return make_plan(chosen.corpus, told, cut_off)
+    require_fitting(settings, base.max_context)
+    return make_plan(chosen.corpus, settings, cut_off)
 
 
 def _choose_cut_off(chosen: Chosen | None) -> pd.Timestamp | None:
-    """Midnight UTC of a day; None leaves a fifth."""
+    """Midnight UTC of a day; None for about a fifth of the bars."""
     first = last = None
     if chosen is not None:
         times = pd.to_datetime(chosen.corpus.times, utc=True)
@@ -153,7 +154,7 @@ def _choose_cut_off(chosen: Chosen | None) -> pd.Timestamp | None:
             st.session_state["train_cut_off"] = None
     day = st.date_input(
         "Cut-off", None, first, last, key="train_cut_off", format="YYYY-MM-DD",
-        help=meaning("Cut-off", "Empty: a fifth of the bars is left to choose by."),
+        help=meaning("Cut-off", "Empty: about the last fifth of the bars is for validation."),
     )  # fmt: skip
     return None if day is None else pd.Timestamp(day, tz="UTC")
 
@@ -163,7 +164,7 @@ def _read(
     read: Callable[[], list[Series]],
     choices: CsvChoices | None = None,
 ) -> Chosen | None:
-    """What is chosen, read once: a click elsewhere finds it again in the session."""
+    """The series, read once and cached in the session."""
     kept_known, kept = st.session_state.get(_READ, (None, None))
     if kept_known == known:
         found: Chosen | None = kept
@@ -190,13 +191,13 @@ def _require_room(files: Sequence[UploadedFile]) -> None:
     n_bytes = sum(file.size for file in files)
     if len(files) > MAX_FILES or n_bytes > MAX_ALL_MB * 1_000_000:
         raise InvalidRequest(
-            f"{len(files):,} files with {n_bytes / 1e6:,.1f} MB were given; at most {MAX_FILES} "
-            f"files with {MAX_ALL_MB} MB together are read. Remove some."
+            f"Found {counted(len(files), 'file')} with {n_bytes / 1e6:,.1f} MB in total. The limit "
+            f"is {MAX_FILES} files with {MAX_ALL_MB} MB in total. Remove some."
         )
 
 
 def _digest(file: UploadedFile) -> tuple[str, str]:
-    """Name and SHA-256 of a file, computed once for every upload."""
+    """Name and SHA-256 of a file, computed once per upload."""
     known: dict[str, str] = st.session_state.setdefault("training digests", {})
     if file.file_id not in known:
         known[file.file_id] = hashlib.sha256(file.getbuffer()).hexdigest()
@@ -204,7 +205,7 @@ def _digest(file: UploadedFile) -> tuple[str, str]:
 
 
 def show_reading(chosen: Chosen) -> None:
-    """What was understood of every series."""
+    """The series as they were read."""
     rows = [
         {
             "Series": each.title,
@@ -213,15 +214,15 @@ def show_reading(chosen: Chosen) -> None:
             "Interval": each.candles.interval,
             "First": f"{each.candles.local_index[0]:%Y-%m-%d %H:%M}",
             "Last": f"{each.candles.local_index[-1]:%Y-%m-%d %H:%M}",
-            "Clock": each.candles.zone,
-            "Rows left out": each.report.rows_read - each.report.rows_kept if each.report else 0,
+            "Time zone": each.candles.zone,
+            "Rows skipped": each.report.rows_read - each.report.rows_kept if each.report else 0,
         }
         for each in chosen.series
     ]
     st.dataframe(pd.DataFrame(rows), hide_index=True, key="training_series")
     reports = [each for each in chosen.series if each.report is not None]
     if reports:
-        with st.expander("What was understood of the files", icon=":material/fact_check:"):
+        with st.expander("How the files were read", icon=":material/fact_check:"):
             for each in reports:
                 assert each.report is not None
                 lines = "\n".join(f"- {plain(line)}" for line in each.report.lines() if line)

@@ -14,20 +14,20 @@ from pages.ui.training.plan import Series
 from pages.ui.training.text import Line, of_split, scores
 
 MAX_BARS = 12
-"""Series that are drawn; more would be no wider than a line."""
+"""Series in the chart; more are not legible."""
 CURVE_HEIGHT = 270
 _DAY_MS = 86_400_000.0
 
 
 def split_figure(series: Sequence[Series], cut_off: pd.Timestamp) -> go.Figure:
-    """A bar for every series, filled before the cut-off and hatched behind it."""
+    """A bar for every series, filled before the cut-off and hatched after it."""
     shown = series[:MAX_BARS]
-    # In lines, for on a narrow screen a long name would take the room of the bars.
+    # Several lines, because a long name leaves no room for the bars on a narrow screen.
     names = ["<br>".join(map(html.escape, wrap(each.title[:40], 20))) for each in shown]
     figure = go.Figure()
     for label, shade, pattern, side in (
-        ("teaches", style.FAN, "", 0),
-        ("chooses", style.ACTUAL, "/", 1),
+        ("training", style.FAN, "", 0),
+        ("validation", style.ACTUAL, "/", 1),
     ):
         starts, widths, where = [], [], []
         for name, each in zip(names, shown, strict=True):
@@ -56,10 +56,10 @@ def split_figure(series: Sequence[Series], cut_off: pd.Timestamp) -> go.Figure:
 
 def loss_figure(lines: Sequence[Line], n_steps: int) -> go.Figure:
     """Training loss by step."""
-    taught = of_split(lines, "train")
+    trained = of_split(lines, "train")
     figure = _figure(n_steps)
     figure.add_scatter(
-        x=[line["step"] for line in taught], y=[line["loss"] for line in taught],
+        x=[line["step"] for line in trained], y=[line["loss"] for line in trained],
         mode="lines+markers", name="training loss", line={"color": style.FAN, "width": 2},
         marker={"size": 5}, hovertemplate="%{y:.4f}<extra>training loss</extra>",
     )  # fmt: skip
@@ -67,7 +67,7 @@ def loss_figure(lines: Sequence[Line], n_steps: int) -> go.Figure:
 
 
 def score_figure(lines: Sequence[Line], n_steps: int) -> go.Figure:
-    """Validation CRPS by step, with the base's, the cone's, and the best so far."""
+    """Validation CRPS by step, with the base, the volatility cone and the best so far."""
     found = scores(lines)
     figure = _figure(n_steps)
     steps, values = [line["step"] for line in found], [line["crps"] for line in found]

@@ -1,7 +1,7 @@
-"""A run on the disk: its bars, what was asked for, and what it has logged.
+"""A run on the disk: its bars, its plan and its log.
 
-Every run is a folder of its own below the user's data, named by an id that nobody can guess: who
-has the id, in his link or session, has the run.
+Every run is a folder below the user's data. Its name is an id that nobody can guess: the id, in a
+link or a session, gives access to the run.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ from kronos.system import user_data
 from pages.ui.training.plan import Plan, Series, Settings, arguments, facts_of, table_of
 
 KEPT_DAYS = 30
-"""A run that nobody has touched for so long is deleted when the next one is started."""
+"""Age at which a run without use is deleted, when the next one starts."""
 _ID = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
 def runs_folder() -> Path:
-    """Where the runs of this machine lie."""
+    """The folder of all runs of this machine."""
     return user_data("runs")
 
 
 @dataclass(frozen=True, slots=True)
-class KeptSeries:
-    """One series of a run: how its candles are read back.
+class StoredSeries:
+    """One series of a run, as its candles are stored.
 
     Attributes:
         title: Name of the file or sample.
         file: Below the run's data.
         symbol: Ticker or name.
         interval: Width of a bar.
-        zone: The market's clock.
-        calendar: Its calendar.
-        source: Where the bars came from.
+        zone: Time zone of the market.
+        calendar: Calendar of the market.
+        source: Source of the bars.
         sample: Title of the sample; "" for an uploaded file.
     """
 
@@ -72,83 +72,83 @@ class TrainingRun:
         return self.folder.name
 
     @cached_property
-    def _told(self) -> dict[str, Any]:
-        told: dict[str, Any] = json.loads((self.folder / "plan.json").read_text(encoding="utf-8"))
-        return told
+    def _plan(self) -> dict[str, Any]:
+        plan: dict[str, Any] = json.loads((self.folder / "plan.json").read_text(encoding="utf-8"))
+        return plan
 
     @property
     def settings(self) -> Settings:
-        """What the run was told."""
-        return Settings(**self._told["settings"])
+        """The settings of the run."""
+        return Settings(**self._plan["settings"])
 
     @property
     def cut_off(self) -> pd.Timestamp:
-        """Where its bars are split."""
-        return pd.Timestamp(self._told["cut_off"])
+        """The end of its training bars."""
+        return pd.Timestamp(self._plan["cut_off"])
 
     @property
     def arguments(self) -> list[str]:
-        """Arguments of `kronos`: the same ones start it and go on with it."""
-        return list(self._told["arguments"])
+        """Arguments of `kronos`, which start the run and resume it."""
+        return list(self._plan["arguments"])
 
     @property
     def created(self) -> datetime:
-        """When it was asked for."""
-        return datetime.fromisoformat(self._told["created"])
+        """When it was created."""
+        return datetime.fromisoformat(self._plan["created"])
 
     @property
     def choices(self) -> CsvChoices:
         """How the uploaded files were read."""
-        return CsvChoices(**self._told["choices"])
+        return CsvChoices(**self._plan["choices"])
 
     @property
-    def series(self) -> list[KeptSeries]:
-        """What it learns from."""
-        return [KeptSeries(**each) for each in self._told["series"]]
+    def series(self) -> list[StoredSeries]:
+        """Its training data."""
+        return [StoredSeries(**each) for each in self._plan["series"]]
 
     @property
     def adapter(self) -> Path:
-        """What comes out; not there before the end."""
+        """Its result; a file that exists only after the end."""
         return self.folder / "adapter.safetensors"
 
     @property
     def output(self) -> Path:
-        """What its process says."""
+        """The output of its process."""
         return self.folder / "output.log"
 
     @property
     def kept_as(self) -> str:
-        """Name under which its adapter was kept; "" while it was not."""
+        """Name of the model that its adapter was saved as; "" before that."""
         return _read(self.folder / "kept")
 
     def note_kept(self, name: str) -> None:
-        """Remembers the name of the model that it has become."""
+        """Store the name of the model that its adapter was saved as."""
         (self.folder / "kept").write_text(name, encoding="utf-8")
 
     @property
     def exit_code(self) -> int | None:
-        """How its process ended; None while it runs, or where nobody saw the end."""
+        """Exit code of its process; None while it runs, or if nothing recorded the end."""
         text = _read(self.folder / "exit")
         return int(text) if text else None
 
     @property
     def is_stop_asked(self) -> bool:
-        """Whether somebody pressed Stop since it was started."""
+        """Whether a visitor pressed Stop since its start."""
         return (self.folder / "stop-asked").exists()
 
     def lines(self) -> list[dict[str, Any]]:
-        """The log so far; a line that is being written is left out."""
+        """The log so far, without an incomplete last line."""
         text = _read(self.folder / "model-run/log.jsonl")
         return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
     def output_tail(self, n_lines: int = 15) -> list[str]:
-        """The last of what its process said, with no path of this machine in it."""
+        """The last output of its process, without paths of this machine."""
         text = _read(self.output).replace(str(self.folder), "RUN")
         text = text.replace(str(Path.home()), "~")
         return [line for line in text.splitlines() if line.strip()][-n_lines:]
 
-    def candles(self, series: KeptSeries) -> Candles:
-        """The bars of a series as they were learned from."""
+    def candles(self, series: StoredSeries) -> Candles:
+        """The bars of a series."""
         table = pd.read_parquet(self.folder / "data" / series.file)
         index = pd.DatetimeIndex(table["timestamp"], name="timestamp").tz_convert("UTC")
         frame = table[list(COLUMNS)].astype(float).set_index(index)
@@ -157,12 +157,12 @@ class TrainingRun:
         )
 
     def delete(self) -> None:
-        """Deletes everything of the run; an adapter that was kept lies elsewhere."""
+        """Delete the run; a saved adapter is in another folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def find_run(run_id: str) -> TrainingRun | None:
-    """The run of an id, as it may come from a link."""
+    """The run of an id; None if there is none. The id may come from a link."""
     if not _ID.fullmatch(run_id):
         return None
     run = TrainingRun(runs_folder() / run_id)
@@ -170,15 +170,15 @@ def find_run(run_id: str) -> TrainingRun | None:
 
 
 def create_run(series: Sequence[Series], plan: Plan, choices: CsvChoices) -> TrainingRun:
-    """Writes the folder of a run that can then be started.
+    """Write the folder of a run.
 
     Args:
-        series: What it learns from.
-        plan: What it is told.
+        series: Its training data.
+        plan: Its plan.
         choices: How the files were read.
     """
-    # Names are the keys to the runs, and uploads are nobody else's to read: closed to other users
-    # of the machine before anything lies in them.
+    # Names are the keys to the runs, and uploads are private: the folders are closed to other users
+    # of the machine before they hold anything.
     runs_folder().mkdir(mode=0o700, parents=True, exist_ok=True)
     folder = runs_folder() / secrets.token_urlsafe(16)
     folder.mkdir(mode=0o700)
@@ -188,28 +188,28 @@ def create_run(series: Sequence[Series], plan: Plan, choices: CsvChoices) -> Tra
         path.parent.mkdir(parents=True)
         table_of(each.candles).to_parquet(path, index=False)
     pd.DataFrame([asdict(known) for known in facts]).to_csv(folder / "manifest.csv", index=False)
-    kept = [
-        KeptSeries(
+    stored = [
+        StoredSeries(
             each.title, known.file, each.candles.symbol, each.candles.interval, each.candles.zone,
             each.candles.calendar, each.candles.source, each.sample,
         )
         for each, known in zip(series, facts, strict=True)
     ]  # fmt: skip
-    told = {
+    contents = {
         "settings": asdict(plan.settings),
         "cut_off": plan.cut_off.isoformat(),
         "arguments": arguments(plan, folder),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "choices": asdict(choices),
-        "series": [asdict(each) for each in kept],
+        "series": [asdict(each) for each in stored],
     }
     # Last: a folder without it is no run.
-    (folder / "plan.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
+    (folder / "plan.json").write_text(json.dumps(contents, indent=1), encoding="utf-8")
     return TrainingRun(folder)
 
 
 def delete_old_runs(*, but: str) -> None:
-    """Deletes the runs that nobody has touched for a month; never the one that is under way."""
+    """Delete the runs without use for a month, except the current one."""
     oldest = time.time() - KEPT_DAYS * 86400
     for folder in runs_folder().iterdir():
         if _ID.fullmatch(folder.name) and folder.name != but:

@@ -14,8 +14,8 @@ from pathlib import Path
 from kronos.errors import Busy
 
 BUSY = (
-    "Another training is under way on this machine, and there is one at a time. Nothing was "
-    "started and nothing you chose is lost: press the button again when that one has ended."
+    "Another training is under way on this machine, and the limit is one at a time. Your settings "
+    "are still here: press the button again after it ends."
 )
 _TRIES, _PAUSE = 5, 0.02
 

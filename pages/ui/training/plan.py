@@ -1,4 +1,4 @@
-"""Series to learn from, settings, and what follows of them: split, steps, arguments.
+"""Series and settings of a run, and its plan: split, steps, arguments.
 
 Pure, and without torch."""
 
@@ -24,12 +24,12 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9=^_-]+")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:
-    """Candles to learn from.
+    """A series of the training data.
 
     Attributes:
         title: Name of the file or sample.
         candles: The bars.
-        report: What the reader understood of an uploaded file; None of a sample.
+        report: Report of the reader on an uploaded file; None for a sample.
         sample: Title of the sample; "" for an uploaded file.
     """
 
@@ -40,10 +40,10 @@ class Series:
 
 
 def facts_of(series: Sequence[Series]) -> list[FileFacts]:
-    """What training is to know of every series; the names of their files are made up here.
+    """The facts of every series for the training, with new file names.
 
-    The ticker is part of the name, because the calendar is found by it. Nothing else of what a
-    user typed gets into a path.
+    The name has the ticker, which determines the calendar. Nothing else from a user gets into a
+    path.
     """
     found = []
     for i, each in enumerate(series):
@@ -62,14 +62,14 @@ def facts_of(series: Sequence[Series]) -> list[FileFacts]:
 
 
 def table_of(candles: Candles) -> pd.DataFrame:
-    """Bars as training reads them: columns timestamp, on the market's clock, and the six."""
+    """Bars as training reads them: timestamp, in the time zone of the market, and six columns."""
     table = candles.frame.reset_index(drop=True)
     table.insert(0, "timestamp", candles.local_index)
     return table
 
 
 def as_corpus(series: Sequence[Series]) -> Corpus:
-    """The corpus that the run will read.
+    """The corpus of a run.
 
     Raises:
         InvalidRequest: The series are too short.
@@ -79,7 +79,7 @@ def as_corpus(series: Sequence[Series]) -> Corpus:
 
 
 VALIDATION_WINDOWS = 32
-"""Windows that a validation scores, each by 32 paths: seconds on two processors."""
+"""Windows of a validation, with 32 paths each: seconds on two processors."""
 MAX_STEPS, MAX_WINDOWS, MAX_HORIZON = 5000, 128, 120
 MIN_CONTEXT = 16
 LEARNING_RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
@@ -87,14 +87,14 @@ LEARNING_RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a run is told.
+    """Settings of a run.
 
     Attributes:
         base: Name of the model to start from.
         context: Bars read in a window.
         horizon: Bars forecast in it.
         windows: Windows in a step.
-        steps: Optimizer steps; None for as many as suit the data.
+        steps: Optimizer steps; None for a number that suits the data.
         lr: Peak learning rate.
         seed: Seed of everything drawn.
         events: Whether the event calendar is learned.
@@ -117,12 +117,12 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """A run as it would be.
+    """The plan of a run.
 
     Attributes:
-        settings: What it is told, with the steps settled.
-        cut_off: Moment before which the bars lie that teach.
-        parts: The corpus, split.
+        settings: Its settings, with a number of steps.
+        cut_off: End of the training bars and start of the validation bars.
+        parts: The two parts of the corpus.
         n_bars: Bars of the whole corpus.
     """
 
@@ -138,13 +138,13 @@ class Plan:
         return self.settings.steps
 
     @property
-    def n_teaching(self) -> int:
-        """Bars that teach."""
+    def n_training(self) -> int:
+        """Training bars."""
         return len(self.parts.train.times)
 
     @property
-    def n_choosing(self) -> int:
-        """Bars that choose among the steps."""
+    def n_validation(self) -> int:
+        """Validation bars, which select the best step."""
         return len(self.parts.validation.times)
 
     def n_windows(self, corpus: Corpus) -> int:
@@ -158,12 +158,12 @@ class Plan:
 
 
 def make_plan(corpus: Corpus, settings: Settings, cut_off: pd.Timestamp | None) -> Plan:
-    """Splits a corpus and settles the steps.
+    """Split a corpus and determine the steps.
 
     Args:
         corpus: All bars.
-        settings: What the run is told.
-        cut_off: Where to split; None leaves about a fifth to choose by.
+        settings: Settings of the run.
+        cut_off: Where to split; None for about a fifth of validation bars.
 
     Raises:
         InvalidRequest: The bars are not enough for such windows on one of the two sides.
@@ -177,34 +177,34 @@ def make_plan(corpus: Corpus, settings: Settings, cut_off: pd.Timestamp | None) 
 
 
 def require_fitting(settings: Settings, max_context: int) -> None:
-    """Refuses windows that the base cannot read.
+    """Check that the base can read the windows.
 
     Raises:
-        InvalidRequest: They are longer than it reads at once.
+        InvalidRequest: They are longer than its context.
     """
     if settings.n_bars > max_context:
         raise InvalidRequest(
-            f"A window of {settings.context} + {settings.horizon} bars is longer than the "
-            f"{max_context} bars this model reads at once. Choose a shorter context or horizon."
+            f"A window of {settings.context} + {settings.horizon} bars exceeds the context of the "
+            f"base, {max_context} bars. Choose a shorter context or horizon."
         )
 
 
 def arguments(plan: Plan, folder: Path) -> list[str]:
     """Arguments of `kronos` that train as planned, with everything below a run's folder."""
-    told = plan.settings
+    settings = plan.settings
     options: dict[str, object] = {
-        "base": told.base,
+        "base": settings.base,
         "data": folder / "data",
         "manifest": folder / "manifest.csv",
         "out": folder,
         "cut-off": plan.cut_off.isoformat(),
-        "context": told.context,
-        "horizon": told.horizon,
-        "windows": told.windows,
-        "steps": told.steps,
-        "lr": told.lr,
-        "seed": told.seed,
+        "context": settings.context,
+        "horizon": settings.horizon,
+        "windows": settings.windows,
+        "steps": settings.steps,
+        "lr": settings.lr,
+        "seed": settings.seed,
         "validation-windows": VALIDATION_WINDOWS,
     }
     written = [piece for name, value in options.items() for piece in (f"--{name}", str(value))]
-    return ["finetune", "lora", *written, *([] if told.events else ["--no-events"])]
+    return ["finetune", "lora", *written, *([] if settings.events else ["--no-events"])]

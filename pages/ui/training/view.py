@@ -10,6 +10,7 @@ from kronos.finetune.settings import n_adapter_parameters
 from kronos.models.adapters import adapter_path
 from pages.ui.chart.view import show_figure
 from pages.ui.fan.results import show_number
+from pages.ui.frame.glossary import meaning
 from pages.ui.frame.links import open_page
 from pages.ui.frame.messages import plain, show_error
 from pages.ui.frame.text import origin_query
@@ -25,7 +26,7 @@ from pages.ui.training.controls import (
     show_reading,
 )
 from pages.ui.training.figure import MAX_BARS, loss_figure, score_figure, split_figure
-from pages.ui.training.folder import KEPT_DAYS, KeptSeries, TrainingRun, create_run
+from pages.ui.training.folder import KEPT_DAYS, StoredSeries, TrainingRun, create_run
 from pages.ui.training.plan import Plan
 from pages.ui.training.process import ALIVE, State
 from pages.ui.training.text import (
@@ -35,21 +36,22 @@ from pages.ui.training.text import (
     progress_line,
     result_facts,
     scores,
+    split_details,
     split_text,
     step_of,
     verdict,
 )
 
-_PRIVACY = (
-    "Your bars and this run are seen by nobody else: only who has this page's link with its id. "
-    f"They lie on this server until you press Discard, or for {KEPT_DAYS} days. A model that you "
-    "keep in the end belongs to this machine: everybody who uses it sees the model and its name "
-    "and can forecast with it, but not your bars."
-)
+_PRIVACY = f"""\
+- Only the link of a run opens it, and its bars.
+- The server stores a run until you press Discard, or for {KEPT_DAYS} days.
+- A saved model belongs to this machine: all visitors see its name and can forecast with it. They \
+do not see your bars.
+"""
 
 
 def show_setup() -> None:
-    """Controls, what follows of them, and the button."""
+    """The controls, the plan of the run, and the button that starts it."""
     base: models.Entry | None = None
     chosen: Chosen | None = None
     plan: Plan | None = None
@@ -68,17 +70,18 @@ def show_setup() -> None:
             "Start training", key="train_start", type="primary", icon=":material/play_arrow:",
             width="stretch", shortcut="Ctrl+Enter", disabled=plan is None,
         )  # fmt: skip
-        st.caption(_PRIVACY)
+        with st.expander("Privacy", icon=":material/lock:"):
+            st.markdown(_PRIVACY)
     if is_pressed and plan is not None and chosen is not None:
         problem = _start(chosen, plan)
     st.title("Training", anchor=False)
-    st.markdown(
-        "An adapter teaches a model your own candles: a small file beside its base. Bars before "
-        "the cut-off teach, bars behind it choose the best step."
+    st.caption(
+        "Fine-tunes a model on your own candles. The result is an adapter, a small file.",
+        help=" ".join(meaning(name) for name in ("Adapter", "LoRA", "Cut-off")),
     )
     if session.is_lost():
         st.warning(
-            "The link names a training that is not on this server any more.",
+            "The run of this link is no longer on this server.",
             icon=":material/link_off:",
         )
     _show_mine()
@@ -86,20 +89,20 @@ def show_setup() -> None:
         show_error(problem)
     elif chosen is None:
         st.info(
-            "Upload one or several CSV files of candles in the sidebar.",
+            "Upload one or more CSV files of candles in the sidebar.",
             icon=":material/upload_file:",
         )
     if chosen is not None:
-        st.header("What was understood", anchor=False)
+        st.header("Data", anchor=False)
         show_reading(chosen)
     if base is not None and chosen is not None and plan is not None:
         _show_plan(base, chosen, plan)
 
 
 def _start(chosen: Chosen, plan: Plan) -> KronosError | None:
-    """Starts a run and shows it; else why it could not be started."""
+    """Start a run and show it, or return the error."""
     try:
-        # Before anything is written: who tries again and again leaves no folders behind.
+        # Before the first file, so that repeated attempts leave no folders behind.
         process.require_free()
     except Busy as error:
         return error
@@ -114,12 +117,12 @@ def _start(chosen: Chosen, plan: Plan) -> KronosError | None:
 
 
 def _show_mine() -> None:
-    """The way back to the runs of this session."""
+    """Links to the runs of this session."""
     runs = session.mine()
     if not runs:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption("Your trainings:")
+        st.caption("Your runs:")
         for run in runs:
             state = process.state_of(run)
             st.button(
@@ -132,15 +135,15 @@ def _show_mine() -> None:
 
 
 def _show_plan(base: models.Entry, chosen: Chosen, plan: Plan) -> None:
-    st.header("How it will be trained", anchor=False)
+    st.header("Plan", anchor=False)
     with st.container(horizontal=True, gap="medium", key="training_plan"):
         for fact in plan_facts(plan, _n_trained(base.name, plan), base.n_parameters):
             show_number(fact)
     text = split_text(plan)
     show_figure(split_figure(chosen.series, plan.cut_off), key="training_split", alt=text)
     if len(chosen.series) > MAX_BARS:
-        st.caption(f"The first {MAX_BARS} of {len(chosen.series)} series are drawn.")
-    st.caption(plain(text))
+        st.caption(f"The chart shows the first {MAX_BARS} of {len(chosen.series)} series.")
+    st.caption(plain(text), help=split_details(plan))
 
 
 def _n_trained(name: str, plan: Plan) -> int:
@@ -151,15 +154,20 @@ def _n_trained(name: str, plan: Plan) -> int:
 
 
 POLL_SECONDS = 1.5
+_CRPS = (
+    "Score of forecasts on the validation bars, in units of the volatility. The adapter is that of "
+    "the step with the lowest score."
+)
+_LOSS = "Loss of the tokens of the training bars. It says little about the quality of forecasts."
 _REFUSED = "training refused"
 
 
 def show_run(run: TrainingRun) -> None:
-    """Everything of a run, whichever state it is in."""
+    """The page of a run, in any state."""
     state = process.state_of(run)
     with st.sidebar:
-        _show_asked(run)
-    title = f"Training, kept as {plain(run.kept_as)}" if run.kept_as else "Training"
+        _show_settings(run)
+    title = f"Training, saved as {plain(run.kept_as)}" if run.kept_as else "Training"
     st.title(title, anchor=False)
     if state in ALIVE:
         _show_live(run)
@@ -168,33 +176,32 @@ def show_run(run: TrainingRun) -> None:
     _show_curves(run)
 
 
-def _show_asked(run: TrainingRun) -> None:
-    told = run.settings
+def _show_settings(run: TrainingRun) -> None:
+    settings = run.settings
     titles = [each.title for each in run.series]
     shown = ", ".join(titles[:3]) + (f" and {len(titles) - 3:,} more" if len(titles) > 3 else "")
     facts = [
-        f"Base: {told.base}",
+        f"Base: {settings.base}",
         f"Bars: {shown}",
         f"Cut-off: {run.cut_off:%d %b %Y %H:%M} UTC",
-        f"Windows: {told.context} + {told.horizon} bars, {told.windows} in a step",
-        f"Steps: {told.steps:,}, learning rate {told.lr:g}, seed {told.seed}",
-        f"Event calendar: {'learned' if told.events else 'not learned'}",
-        f"Asked for: {run.created:%d %b %Y, %H:%M} UTC",
+        f"Windows: {settings.context} + {settings.horizon} bars, {settings.windows} per step",
+        f"Steps: {settings.steps:,}, learning rate {settings.lr:g}, seed {settings.seed}",
+        f"Event calendar: {'yes' if settings.events else 'no'}",
+        f"Created: {run.created:%d %b %Y, %H:%M} UTC",
     ]
     st.markdown("\n".join(f"- {plain(fact)}" for fact in facts))
     st.button(
         "New training", key="train_new", icon=":material/add:", width="stretch",
-        on_click=session.look_away, help="This one stays as it is; the page leads back to it.",
+        on_click=session.look_away, help="This run stays; the page links to it.",
     )  # fmt: skip
     st.caption(
-        "This link is the key to the run: nobody else has it, and whoever you give it to sees the "
-        f"run. It is deleted {KEPT_DAYS} days after it was last touched."
+        f"Only this link opens the run. The server deletes it after {KEPT_DAYS} days without use."
     )
 
 
 @st.fragment(run_every=POLL_SECONDS)
 def _show_live(run: TrainingRun) -> None:
-    """Progress and curves of a run under way. Reruns the page once it has ended."""
+    """Progress and curves of a run under way. Reruns the page after its end."""
     state = process.state_of(run)
     if state not in ALIVE:
         st.rerun()
@@ -207,11 +214,11 @@ def _show_live(run: TrainingRun) -> None:
         st.button(
             "Stop", key="train_stop", icon=":material/stop:", width="content",
             on_click=process.ask_to_stop, args=(run,), disabled=state == "stopping",
-            help="Saves and ends; Resume goes on from there.",
+            help="Saves the run and ends it. Resume continues it.",
         )  # fmt: skip
     st.caption(
-        "It goes on when you close or leave this page; come back by this link. If the server is "
-        "stopped, it saves and ends, and can be resumed."
+        "The run continues after you leave this page; the link leads back to it. If the server "
+        "stops, you can resume the run."
     )
     _show_curves(run)
 
@@ -222,18 +229,14 @@ def _show_curves(run: TrainingRun) -> None:
         return
     words = curves_description(lines)
     with st.container(horizontal=True, gap="medium", key="training_curves"):
-        for key, title, figure in (
-            ("training_crps", "Validation CRPS", score_figure(lines, n_steps)),
-            ("training_loss", "Training loss", loss_figure(lines, n_steps)),
+        for key, title, figure, text in (
+            ("training_crps", "Validation CRPS", score_figure(lines, n_steps), _CRPS),
+            ("training_loss", "Training loss", loss_figure(lines, n_steps), _LOSS),
         ):
             with st.container(width=520):
-                st.subheader(title, anchor=False)
+                st.subheader(title, anchor=False, help=text)
                 show_figure(figure, key=key, alt=words)
-    st.caption(
-        "Lower is better in both. The loss is that of the tokens the bars are written in, on bars "
-        "that teach; it says little about forecasts. CRPS is of forecasts as the pages make them, "
-        "on bars that choose, in units of the volatility; the lowest point is kept."
-    )
+    st.caption("Lower is better.")
 
 
 def _show_ended(run: TrainingRun, state: State) -> None:
@@ -247,7 +250,7 @@ def _show_ended(run: TrainingRun, state: State) -> None:
     text = ended_text(state, run.exit_code)
     if state == "failed":
         st.error(text, icon=":material/error:")
-        st.code("\n".join(run.output_tail()) or "It said nothing.", language=None, wrap_lines=True)
+        st.code("\n".join(run.output_tail()) or "No output.", language=None, wrap_lines=True)
     else:
         st.info(text, icon=":material/pause_circle:")
     with st.container(horizontal=True):
@@ -262,7 +265,7 @@ def _show_discard(run: TrainingRun) -> None:
     with st.popover("Discard", icon=":material/delete:"):
         st.markdown(
             "Deletes the run, its bars and its adapter from this server."
-            + (" The model that you kept stays." if run.kept_as else " It cannot be undone.")
+            + (" The saved model stays." if run.kept_as else " This cannot be undone.")
         )
         st.button("Delete this run", key="train_discard", on_click=_discard, args=(run,))
 
@@ -281,11 +284,11 @@ def _discard(run: TrainingRun) -> None:
     run.delete()
 
 
-_KEEP_REFUSED = "keeping refused"
+_SAVE_REFUSED = "keeping refused"
 
 
 def show_outcome(run: TrainingRun) -> None:
-    """Figures, and what can be done with the adapter."""
+    """Scores of the adapter, and what to do with it."""
     lines = run.lines()
     helped, words = verdict(lines)
     if helped:
@@ -296,16 +299,16 @@ def show_outcome(run: TrainingRun) -> None:
         for fact in result_facts(lines):
             show_number(fact)
     if run.kept_as and adapter_path(run.kept_as) is not None:
-        _show_ways(run)
+        _show_links(run)
     else:
-        _show_keeping(run)
+        _show_saving(run)
 
 
-def _show_keeping(run: TrainingRun) -> None:
-    st.subheader("Keep it as a model", anchor=False)
+def _show_saving(run: TrainingRun) -> None:
+    st.subheader("Save as a model", anchor=False)
     st.caption(
-        "A kept model belongs to this machine: everybody who uses this server sees its name and "
-        "can forecast with it or delete it. Your bars stay yours."
+        "All visitors of this server see the name of a saved model and can forecast with it or "
+        "delete it. They do not see your bars."
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.text_input(
@@ -313,47 +316,47 @@ def _show_keeping(run: TrainingRun) -> None:
             help="Lower-case letters, digits, dots, hyphens and underscores.",
         )  # fmt: skip
         st.button(
-            "Keep as a model", key="train_keep", type="primary", icon=":material/save:",
-            on_click=_keep, args=(run,),
+            "Save as a model", key="train_keep", type="primary", icon=":material/save:",
+            on_click=_save, args=(run,),
         )  # fmt: skip
-    refused = st.session_state.pop(_KEEP_REFUSED, None)
+    refused = st.session_state.pop(_SAVE_REFUSED, None)
     if refused is not None:
         show_error(refused)
 
 
-def _keep(run: TrainingRun) -> None:
+def _save(run: TrainingRun) -> None:
     name = str(st.session_state.get("train_name") or "").strip()
     try:
-        keep(run, name)
+        save(run, name)
     except KronosError as error:
-        st.session_state[_KEEP_REFUSED] = error
+        st.session_state[_SAVE_REFUSED] = error
 
 
-def keep(run: TrainingRun, name: str) -> None:
-    """Registers a run's adapter under a name that nothing else has.
+def save(run: TrainingRun, name: str) -> None:
+    """Save the adapter of a run as a model with an unused name.
 
     Raises:
         InvalidRequest: The name cannot be one, or is taken.
     """
     models.require_free(name)
     if adapter_path(name) is not None:
-        # On this page nobody takes the place of somebody else's model.
+        # Visitors must not replace models of one another.
         raise InvalidRequest(
-            f"{name} is the name of a model already; choose another, or delete that one on the "
-            "Models page."
+            f"The name {name} is in use. Choose another one, or delete that model on the Models "
+            "page."
         )
     models.install(run.adapter, name)
     run.note_kept(name)
     caches.models.clear()
 
 
-def _show_ways(run: TrainingRun) -> None:
-    """Compare and Forecast with the adapter, on bars of the run."""
-    st.subheader("Use it", anchor=False)
+def _show_links(run: TrainingRun) -> None:
+    """Links to Compare and Forecast with the adapter, on bars of the run."""
+    st.subheader("Use the model", anchor=False)
     series = run.series
     with st.container(horizontal=True, vertical_alignment="bottom"):
         i = st.selectbox(
-            "On", range(len(series)), format_func=lambda i: series[i].title, key="train_open",
+            "Series", range(len(series)), format_func=lambda i: series[i].title, key="train_open",
             width=320,
         )  # fmt: skip
         to_compare = st.button(
@@ -362,25 +365,25 @@ def _show_ways(run: TrainingRun) -> None:
         )  # fmt: skip
         to_forecast = st.button("Forecast", key="train_forecast", icon=":material/insights:")
     st.caption(
-        "Compare begins so far in the past that what came is drawn and scored. Those bars chose "
-        "the step, so a hit there proves little; the score on newer bars counts."
+        "Compare starts one horizon before the last bar. These validation bars also selected the "
+        "step: only scores on newer bars count as a test."
     )
     if to_compare or to_forecast:
         _open(run, series[int(i or 0)], compare=to_compare)
 
 
-def _open(run: TrainingRun, series: KeptSeries, *, compare: bool) -> None:
-    told = run.settings
+def _open(run: TrainingRun, series: StoredSeries, *, compare: bool) -> None:
+    settings = run.settings
     titles = {entry.name: entry.title for entry in caches.models()}
     candles = run.candles(series)
     if not series.sample:
         hand_over(candles, series.title, run.choices)
-    query = {"data": series.sample or UPLOAD, "horizon": str(told.horizon)}
+    query = {"data": series.sample or UPLOAD, "horizon": str(settings.horizon)}
     if compare:
-        origin = candles.local_index[-1 - min(told.horizon, len(candles) // 2)]
+        origin = candles.local_index[-1 - min(settings.horizon, len(candles) // 2)]
         query |= {
             "models": "2",
-            "a": titles.get(told.base, told.base),
+            "a": titles.get(settings.base, settings.base),
             "b": titles.get(run.kept_as, run.kept_as),
             **origin_query(origin, candles.interval),
         }

@@ -1,4 +1,4 @@
-"""What to forecast and how: the watchlist's widgets in, a checked request out."""
+"""The widgets of the watchlist: symbols, files and settings in, a checked request out."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from data_sources.registry import exchange_titles
 from kronos import models
 from kronos.forecast import SamplingParameters
 from pages.ui.frame.glossary import meaning
+from pages.ui.frame.text import counted
 from pages.ui.inputs.controls import LARGEST_SEED
 from pages.ui.inputs.events import own_events_digest
 from pages.ui.inputs.instruments import (
@@ -42,14 +43,14 @@ _BOUND = (
 
 @dataclass(frozen=True, slots=True)
 class ChosenList:
-    """What the controls say.
+    """The list of the controls.
 
     Attributes:
         symbols: Symbols of the source.
         files: Uploaded files, each with its bytes.
         source: Name of the source.
         interval: Width of the bars of its symbols; empty for samples, which have their own.
-        notes: What was left out and why, plain text.
+        notes: What was skipped and why, as plain text.
     """
 
     symbols: tuple[str, ...]
@@ -74,7 +75,7 @@ class ChosenList:
 
 
 def choose_list() -> ChosenList:
-    """The controls of what is forecast.
+    """The controls of the list.
 
     Raises:
         InvalidRequest: The uploaded files are too many or too large.
@@ -89,12 +90,13 @@ def choose_list() -> ChosenList:
     room = MAX_SYMBOLS - len(files)
     notes = found.notes
     if len(found.symbols) > room:
-        notes = (*notes, f"Beside {len(files)} files there is room for {room} symbols.")
+        skipped = f"Skipped {counted(len(found.symbols) - room, 'symbol')}: "
+        notes = (*notes, f"{skipped}the limit is {MAX_SYMBOLS} symbols and files.")
     return ChosenList(found.symbols[:room], tuple(files), source, interval, notes)
 
 
 def choose_settings(chosen: ChosenList) -> WatchRequest | None:
-    """The controls of how it is forecast; None while there is nothing to forecast.
+    """The controls of the forecasts; None while the list is empty.
 
     Raises:
         InvalidRequest: A value is out of range, which widgets prevent and links may not.
@@ -105,7 +107,7 @@ def choose_settings(chosen: ChosenList) -> WatchRequest | None:
     )
     paths = st.number_input(
         "Paths", 10, MAX_PATHS, DEFAULT_PATHS, 10, key="list_paths", bind="query-params",
-        help=meaning("Paths", "P(up) of 100 paths is known to 5 points."),
+        help=meaning("Paths", "With 100 paths, the sampling error of P(up) is 5 points or less."),
     )  # fmt: skip
     with st.expander("Sampling", icon=":material/tune:"):
         seed = st.number_input(
@@ -126,12 +128,12 @@ def choose_settings(chosen: ChosenList) -> WatchRequest | None:
 
 
 def remember(state: SessionStateProxy) -> None:
-    """Keep what the controls say for a session that comes back from another page."""
+    """Store the values of the controls until the session returns to this page."""
     state["list_kept"] = {key: state[key] for key in _BOUND if key in state}
 
 
 def _restore(state: SessionStateProxy) -> None:
-    """Say again what was said before, unless this page is open already or a link says something."""
+    """Restore the stored values, unless the page is open already or the link has values."""
     if not any(key in state for key in _BOUND) and not set(_BOUND) & set(st.query_params):
         state.update(state.get("list_kept", {}))
 
@@ -144,7 +146,7 @@ def add_symbol(state: SessionStateProxy, key: str, symbol: str) -> None:
 
 
 def tidy_symbols(state: SessionStateProxy, key: str) -> None:
-    """Leave in the text, and so in the link, only what is taken of it; the notes say what went."""
+    """Drop from the text, and so from the link, what is no symbol; the notes name it."""
     found = read_symbols(str(state.get(key) or ""))
     state[f"{key} notes"] = found.notes
     if found.notes:
@@ -199,12 +201,12 @@ def _choose_interval(source: str) -> str:
 
 
 def _find_symbols(source: str, key: str) -> None:
-    """A box to search what the source has; what is chosen joins the list."""
+    """A search box for symbols of the source; a click adds one to the list."""
     known = [f"{each.symbol}{_SEPARATOR}{each.name}" for each in known_instruments(source)]
     st.selectbox(
         "Add a symbol", known, None, key="watch_find", on_change=_add_found, args=(key,),
         placeholder="Search" if known else "Type into the list above",
-        help="What the source is known to have. Any other symbol can be typed into the list.",
+        help="Known symbols of this source. Type any other symbol into the list.",
     )  # fmt: skip
 
 

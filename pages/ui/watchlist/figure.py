@@ -12,16 +12,16 @@ from pages.ui.watchlist.work import Summary
 
 WIDTH, HEIGHT = 150, 40
 _HISTORY = 0.42
-"""Share of the width that shows what has been."""
+"""Share of the width for the past closes."""
 _POINTS = 24
-"""Points drawn of a curve: more than this many no eye tells apart at this size."""
+"""Points of a curve: more are not visible at this size."""
 
 
 @lru_cache(maxsize=1_000)
 def fan_image(summary: Summary) -> str:
-    """The picture as an address that holds its own SVG, for light and dark grounds alike.
+    """The picture as a data URL of an SVG, for light and dark themes alike.
 
-    Kept, because a table that fills in is drawn again every second.
+    Cached, because the table is drawn again every second during a run.
     """
     n_past = min(len(summary.recent), max(summary.quantiles.shape[1], 8))
     past = summary.recent[-n_past:]

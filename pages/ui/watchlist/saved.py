@@ -31,7 +31,7 @@ MAX_STORED = 500_000
 _FIELDS = {"source": 60, "interval": 8, "symbols": MAX_SYMBOLS * (MAX_SYMBOL_LENGTH + 2)}
 
 # The browser applies a change to what it has stored at that moment, so that two of its windows do
-# not undo one another. What it answers is read like anything else that comes from outside.
+# not undo one another. Its answer is checked like all input from outside.
 _SCRIPT = """
 const KEY = "kronos-fan.watchlists";
 
@@ -77,11 +77,11 @@ class SavedList:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What the browser keeps.
+    """The lists in the browser.
 
     Attributes:
         lists: By name, in order of their names.
-        problem: Why it keeps nothing, in the browser's words; empty where it does.
+        problem: Why it stores nothing, in the words of the browser; empty if it does.
         is_known: Whether the browser has answered yet.
     """
 
@@ -91,7 +91,7 @@ class Saved:
 
 
 def saved_lists() -> Saved:
-    """What the browser keeps; hands it the change that `put` or `delete` ordered."""
+    """The lists in the browser; passes on the change of `put` or `delete`."""
     known = str(st.session_state.get("saved_watchlists", {}).get("answer") or "")
     order = st.session_state.get("saved_order")
     number = 0 if order is None else order["number"]
@@ -107,18 +107,18 @@ def saved_lists() -> Saved:
 
 
 def put(name: str, saved: SavedList) -> None:
-    """Have the browser keep a list under a name, in place of one that has it."""
+    """Store a list in the browser under a name; replaces the list of that name."""
     fields = {"source": saved.source, "interval": saved.interval, "symbols": saved.symbols}
     _order({"name": name, "list": fields})
 
 
 def delete(name: str) -> None:
-    """Have the browser forget a list."""
+    """Delete a list from the browser."""
     _order({"name": name, "list": None})
 
 
 def read_answer(text: object) -> tuple[Saved, int]:
-    """What the browser said, checked, and the number of the last change it made."""
+    """The answer of the browser, checked, and the number of its last change."""
     if not isinstance(text, str) or len(text) > MAX_STORED:
         return Saved({}, is_known=False), -1
     try:
@@ -152,27 +152,25 @@ def show_saved(chosen: ChosenList) -> None:
         _show_loading(saved)
         _show_saving(saved, chosen)
         st.download_button(
-            "List as text", partial(list_text, chosen.symbols), file_name="watchlist.txt",
+            "Download as text", partial(list_text, chosen.symbols), file_name="watchlist.txt",
             mime="text/plain", key="watch_text", on_click="ignore", icon=":material/download:",
             disabled=not chosen.symbols,
         )  # fmt: skip
         st.file_uploader(
-            "List from a text file", type=["txt"], key="watch_text_file", max_upload_size=1,
+            "Load from a text file", type=["txt"], key="watch_text_file", max_upload_size=1,
             on_change=_take_file, help="Symbols separated by spaces, commas or line breaks.",
         )  # fmt: skip
-        st.caption(
-            "Saved lists stay in this browser. The address of this page holds the list as well."
-        )
+        st.caption("Saved lists stay in this browser. The link of this page holds the list, too.")
 
 
 def take_list(state: SessionStateProxy, saved: SavedList) -> str:
-    """Put a saved list into the controls; returns what is wrong with it, "" if nothing is."""
+    """Put a saved list into the controls; returns the problem with it, "" if there is none."""
     if saved.source in source_titles():
         state["list_source"] = saved.source
     elif saved.source in exchange_titles():
         state["list_source"], state["list_exchange"] = OTHERS, saved.source
     else:
-        return f"Its source {saved.source!r} is not offered here."
+        return f"The source {saved.source!r} of this list is not available here."
     key = symbols_key(saved.source)
     state[key] = saved.symbols
     tidy_symbols(state, key)
@@ -184,8 +182,8 @@ def take_list(state: SessionStateProxy, saved: SavedList) -> str:
 def _show_loading(saved: Saved) -> None:
     if saved.problem:
         st.warning(
-            f"This browser keeps nothing ({plain(saved.problem)}). Save the list as a text file, "
-            "or keep the address of this page.",
+            f"This browser cannot store lists ({plain(saved.problem)}). Download the list as text, "
+            "or bookmark this page.",
             icon=":material/bookmark_remove:",
         )
     if not saved.lists:
@@ -214,9 +212,9 @@ def _show_saving(saved: Saved, chosen: ChosenList) -> None:
         disabled=not name or not chosen.symbols or is_full or bool(saved.problem),
     )  # fmt: skip
     if is_full:
-        st.caption(f"{MAX_SAVED} lists are saved; delete one first.")
+        st.caption(f"The limit is {MAX_SAVED} lists: delete one first.")
     if chosen.files:
-        st.caption("Files are no part of a saved list.")
+        st.caption("A saved list does not include files.")
 
 
 def _load(saved: SavedList) -> None:

@@ -27,12 +27,12 @@ STOPPED = "Stopped"
 
 
 def watch_table(rows: Sequence[Row], request: WatchRequest, *, is_final: bool) -> pd.DataFrame:
-    """One line a row, in the order of the request; percentages are numbers of percent.
+    """One row per line, in the order of the request; shares are in percent.
 
     Args:
         rows: The lines.
-        request: What they were asked with.
-        is_final: Whether nothing moves any more: what is not done then was stopped.
+        request: The request of the run.
+        is_final: Whether the run has ended: a line that is not done then was stopped.
     """
     lines = [
         _line(row, entry, request, is_final=is_final)
@@ -44,7 +44,7 @@ def watch_table(rows: Sequence[Row], request: WatchRequest, *, is_final: bool) -
 
 
 def status_text(row: Row, *, is_final: bool) -> str:
-    """What is to say about a line: how far it is, why it failed, or what to know of its bars."""
+    """State of a line: its progress, its error, or notes on its bars."""
     if row.state == "failed":
         return f"Failed: {row.problem}"
     if row.summary is None:
@@ -54,7 +54,7 @@ def status_text(row: Row, *, is_final: bool) -> str:
 
 
 def counts_text(rows: Sequence[Row]) -> str:
-    """How many lines are done and how many failed, in words."""
+    """The counts of done and failed lines in words."""
     n_done = sum(row.state == "done" for row in rows)
     n_failed = sum(row.state == "failed" for row in rows)
     failed = f", {n_failed} failed" if n_failed else ""
@@ -98,7 +98,7 @@ def _percent(share: float) -> float:
 
 
 def watch_csv(run: WatchRun) -> bytes:
-    """One row a line; shares as fractions, prices in the currency of the bars, times ISO 8601."""
+    """One row per line; shares as fractions, prices in the currency of the bars, times ISO 8601."""
     lines = [_cells(i, run) | _setting_cells(run.request) for i in range(len(run.rows))]
     columns = dict.fromkeys(name for line in sorted(lines, key=len)[::-1] for name in line)
     text = io.StringIO()
@@ -111,7 +111,7 @@ def watch_csv(run: WatchRun) -> bytes:
 
 
 def watch_json(run: WatchRun) -> bytes:
-    """Every setting and line, with the quantiles of every bar."""
+    """All settings and lines, with the quantiles of every bar."""
     rows = [_cells(i, run) | _quantile_cells(row) for i, row in enumerate(run.rows)]
     request = run.request
     facts = {
@@ -125,7 +125,7 @@ def watch_json(run: WatchRun) -> bytes:
 
 
 def list_text(symbols: Sequence[str]) -> bytes:
-    """The symbols, one a line."""
+    """The symbols, one per line."""
     return "".join(f"{symbol}\n" for symbol in symbols).encode()
 
 

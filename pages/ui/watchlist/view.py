@@ -13,6 +13,7 @@ from kronos.serving.jobs import JobStatus
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.links import open_page
 from pages.ui.frame.messages import plain, show_error
+from pages.ui.frame.text import counted
 from pages.ui.inputs.instruments import SAMPLES
 from pages.ui.inputs.ticker import ticker_link
 from pages.ui.jobs import caches
@@ -23,12 +24,12 @@ from pages.ui.watchlist.text import OPEN, counts_text, watch_csv, watch_json, wa
 from pages.ui.watchlist.work import WatchRequest, WatchRun
 
 POLL_SECONDS = 1.0
-ROW_PIXELS = 44
+ROW_PIXELS, HEADER_PIXELS = 44, 38
 MAX_PIXELS = 640
 
 
 def show_state(run: WatchRun | None, request: WatchRequest | None, refusal: Busy | None) -> None:
-    """One line on what to do, where there is something to do."""
+    """The next action of the visitor, if there is one."""
     if refusal is not None:
         show_error(refusal)
     if request is None:
@@ -39,7 +40,7 @@ def show_state(run: WatchRun | None, request: WatchRequest | None, refusal: Busy
     elif run is None:
         st.info("Press Run to forecast this list.", icon=":material/play_arrow:")
     elif run.request.key != request.key:
-        text = "The list or its settings changed: press Run. Below is the run before."
+        text = "The list or its settings changed: press Run. The table shows the previous run."
         st.info(text, icon=":material/sync:")
     elif WATCHLIST.is_cancelled():
         text = f"Cancelled: {counts_text(run.rows)}. Press Run to start again."
@@ -47,7 +48,7 @@ def show_state(run: WatchRun | None, request: WatchRequest | None, refusal: Busy
 
 
 def show_board(run: WatchRun) -> None:
-    """Progress and table, drawn again by themselves while the run goes on."""
+    """Progress and table, which refresh by themselves during the run."""
     moves = WATCHLIST.moving_status(run) is not None
     st.fragment(_draw, run_every=POLL_SECONDS if moves else None)(run, moves)
 
@@ -81,7 +82,7 @@ def _progress_words(run: WatchRun, status: JobStatus) -> str:
         return progress_text(status)
     wait = run.seconds_to_wait
     if wait > 0:
-        return f"{counts_text(run.rows)}; the source was asked too often: on in {wait:.0f} s"
+        return f"{counts_text(run.rows)}; rate limit of the source, next request in {wait:.0f} s"
     return counts_text(run.rows)
 
 
@@ -94,18 +95,18 @@ def _show_table(run: WatchRun, *, is_final: bool) -> None:
         key="watch_table",
         hide_index=True,
         row_height=ROW_PIXELS,
-        height=min(ROW_PIXELS * len(table) + 40, MAX_PIXELS),
+        height=min(ROW_PIXELS * len(table) + HEADER_PIXELS, MAX_PIXELS),
         placeholder="",
         alt=f"Watchlist: forecasts of {len(table)} instruments",
         column_config={
             "Symbol": st.column_config.TextColumn(pinned=True, width=88),
             OPEN: st.column_config.ButtonColumn(
                 "Forecast", type="tertiary", key="watch_open", width=74,
-                help="Open this line on the Forecast page.",
+                help="Open this symbol on the Forecast page.",
             ),
             "Fan": st.column_config.ImageColumn(
                 f"Next {horizon} bars", width=156,
-                help="The last closes, then p10 to p90 of the paths and their median.",
+                help="The last closes, then the p10 to p90 band and the median.",
             ),
             "P(up)": number(
                 format="%.0f%%", width=64,
@@ -114,18 +115,18 @@ def _show_table(run: WatchRun, *, is_final: bool) -> None:
             "±": number(
                 format="%.1f",
                 width=46,
-                help=f"Of P(up), in points of percent. {meaning('Sampling error')}",
+                help=f"Sampling error of P(up), in percentage points. {meaning('Sampling error')}",
             ),
             "Expected move": number(
                 "Move", format="%.2f%%", width=66,
                 help=meaning("Expected move"),
             ),
-            "80% low": number(format="%+.2f%%", width=80, help="p10 against the last close."),
-            "80% high": number(format="%+.2f%%", width=80, help="p90 against the last close."),
+            "80% low": number(format="%+.2f%%", width=80, help="p10 relative to the last close."),
+            "80% high": number(format="%+.2f%%", width=80, help="p90 relative to the last close."),
             "Last close": number(format="%.6g", width=92),
             "Newest bar": st.column_config.DatetimeColumn(
                 "Data age", format="distance", width=104,
-                help="When the newest finished bar began.",
+                help="Open time of the newest complete bar.",
             ),
             "Status": st.column_config.TextColumn(width=260),
         },
@@ -140,18 +141,18 @@ def _open_clicked(run: WatchRun) -> None:
 
 
 def show_opening(run: WatchRun) -> None:
-    """What a click on a line does, for those who use no mouse."""
+    """The way to Forecast without a mouse."""
     names = {
         f"{row.symbol} ({i + 1})": i
         for i, row in enumerate(run.rows)
         if row.state != "failed" and not run.request.entries[i].is_file
     }
     if any(entry.is_file for entry in run.request.entries):
-        st.caption("Files have no address: to see one alone, upload it on the Forecast page.")
+        st.caption("A file has no link. To open it alone, upload it on the Forecast page.")
     if not names:
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        name = st.selectbox("Line", list(names), key="watch_line", width=220)
+        name = st.selectbox("Symbol to open", list(names), key="watch_line", width=220)
         if st.button("Open in Forecast", key="watch_open_line", icon=":material/open_in_new:"):
             _open(run, names[name])
 
@@ -179,26 +180,27 @@ def show_downloads(run: WatchRun) -> None:
 
 
 def show_problems(run: WatchRun) -> None:
-    """The lines that failed, in full, which a cell of the table may be too narrow for."""
+    """The errors of failed lines in full; a cell of the table may cut them."""
     failed = [row for row in run.rows if row.state == "failed"]
     if not failed:
         return
-    noun = "line" if len(failed) == 1 else "lines"
     is_all = len(failed) == len(run.rows)
-    with st.expander(f"{len(failed)} {noun} failed", expanded=is_all, icon=":material/error:"):
+    with st.expander(
+        f"{counted(len(failed), 'line')} failed", expanded=is_all, icon=":material/error:"
+    ):
         st.markdown("\n".join(f"- **{plain(row.symbol)}**: {plain(row.problem)}" for row in failed))
 
 
 def forecast_query(run: WatchRun, i: int, model_title: str) -> dict[str, str] | None:
-    """The Forecast page's address for a line, with the settings of the run.
+    """Link to a line on the Forecast page, with the settings of the run.
 
     Args:
         run: The run.
         i: Number of the line.
-        model_title: Name of its model to show; empty leaves the page's own choice.
+        model_title: Title of its model; empty for the default of the page.
 
     Returns:
-        None for a file, which no address can name.
+        None for a file, which has no link.
     """
     entry, request = run.request.entries[i], run.request
     if entry.is_file:

@@ -82,18 +82,18 @@ logger = logging.getLogger(__name__)
 
 LEVELS = (0.10, 0.50, 0.90)
 N_RECENT = 32
-"""Closes kept before the origin, for the small picture."""
+"""Closes up to the origin in a summary, for the small picture."""
 
 RowState = Literal["waiting", "fetching", "forecasting", "done", "failed"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Summary:
-    """What is kept of a forecast; the paths are not.
+    """The stored part of a forecast, without its paths.
 
     Attributes:
         symbol: Ticker as the source spells it.
-        name: What it is called; may be empty.
+        name: Name of the instrument; may be empty.
         currency: Of the prices; may be empty.
         interval: Width of a bar.
         recent: (up to `N_RECENT`,) closes up to and including the last.
@@ -103,11 +103,11 @@ class Summary:
         probability_up: Share of paths that end above it.
         expected_move: Mean size of the move at the horizon, as a share of it.
         newest: Open time of the newest bar, UTC.
-        fetched_at: When the source gave the bars, UTC.
-        stale: Why older bars are used; empty where they are not.
-        notes: What a reader must know of the bars.
-        context_hash: Digest of what the model read.
-        n_context: Bars it read.
+        fetched_at: Time of the response of the source, UTC.
+        stale: Why older bars are in use; empty if they are not.
+        notes: Remarks on the bars.
+        context_hash: Digest of the context.
+        n_context: Bars in the context.
     """
 
     symbol: str
@@ -139,8 +139,8 @@ class Row:
     """One line.
 
     Attributes:
-        symbol: As it was asked for, or the name of the file.
-        state: How far it is.
+        symbol: As in the request, or the name of the file.
+        state: Its progress.
         summary: Of its forecast, once done.
         problem: Why it failed, plain text.
     """
@@ -156,7 +156,7 @@ class Row:
 
 
 def summarise(bars: Bars, forecast: Forecast) -> Summary:
-    """The little that a line shows and exports."""
+    """The summary that a line shows and exports."""
     candles, instrument = bars.candles, bars.instrument
     return Summary(
         symbol=instrument.symbol,
@@ -179,13 +179,11 @@ def summarise(bars: Bars, forecast: Forecast) -> Summary:
 
 
 def problem_text(error: Exception) -> str:
-    """An error as one line of plain text; of one that nobody foresaw only the kind is told."""
+    """An error as one line of plain text; of an unexpected one only its type."""
     if isinstance(error, KronosError):
         return " ".join(str(error).split())
     logger.warning("A line of a watchlist failed.", exc_info=error)
-    return (
-        f"Something unforeseen failed ({type(error).__name__}); the server's log has the details."
-    )
+    return f"Unexpected error ({type(error).__name__}); details are in the log of the server."
 
 
 Save = Callable[[Forecast, Candles, str], None]
@@ -292,7 +290,7 @@ class WatchRun(Run[WatchRequest, None]):
     def _settle(self, i: int, flight: _InFlight, status: JobStatus | None) -> None:
         try:
             if status is None or status.state == "cancelled":
-                raise NotFinished("The server gave this forecast up. Press Run to try again.")
+                raise NotFinished("The server dropped this forecast. Press Run to try again.")
             if isinstance(status.error, CheckpointError):
                 raise status.error
             if status.error is not None:
