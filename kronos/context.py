@@ -203,5 +203,5 @@ def event_rows(events: Any, *, n_bars: int, n_read: int, horizon: int) -> np.nda
 
 
 def rows_sha256(rows: np.ndarray) -> str:
-    """Digest of the exact bytes the model is told."""
+    """SHA-256 of the exact bytes that the model reads."""
     return hashlib.sha256(np.ascontiguousarray(rows, dtype="<f4").tobytes()).hexdigest()

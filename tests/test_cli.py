@@ -146,7 +146,7 @@ def test_text_cells_are_never_formulas(bars: Path, capsys: pytest.CaptureFixture
         (["{bars}", "--top-p", "2"], "--top-p must be above 0"),
         (["{bars}", "-T", "11"], "--temperature must be between 0"),
         (["{bars}", "--horizon", "100000"], "--horizon must be from 1 to 10,000, found 100000"),
-        (["{bars}", "--device", "cuda:99"], "device 'cuda:99' was asked for"),
+        (["{bars}", "--device", "cuda:99"], "device 'cuda:99' was requested"),
         (["{bars}", "--device", "abacus"], "no device 'abacus'"),
         (["{bars}", "--model", "huge"], "no model"),
         (["{bars}", "--model", "large"], "not been published"),

@@ -21,7 +21,8 @@ PRODUCT_FILES = [*PACKAGE_FILES, *python_files(*SHELL, "benchmarks")]
 TEXT_ENDINGS = {".cfg", ".css", ".html", ".json", ".md", ".py", ".toml", ".txt", ".yml", ".yaml"}
 TOPS = (
     ".ci", ".streamlit", "app.py", "assets", "benchmarks", "data_sources", "docs", "kronos",
-    "pages", "tests", "CHANGELOG.md", "Makefile", "README.md", "constraints.txt", "pyproject.toml",
+    "pages", "tests", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "README.md",
+    "constraints.txt", "pyproject.toml",
 )  # fmt: skip
 
 

@@ -260,7 +260,7 @@ def usable_device(device: str | torch.device) -> torch.device:
     }.get(wanted.type, 0)
     if (wanted.index or 0) >= n_found:
         raise InvalidRequest(
-            f"The device {str(device)!r} was asked for, but PyTorch {torch.__version__} finds "
+            f"The device {str(device)!r} was requested, but PyTorch {torch.__version__} finds "
             f"{n_found} of that kind on this machine. Leave the device out to take the best one; "
             "a GPU needs its driver and a PyTorch that was built for it."
         )
