@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.events.bootstrap import Figure, bootstrap
+from benchmarks.bootstrap import Figure, bootstrap
 from kronos.calendars.intervals import INTERVALS
 from kronos.calibration.record import outcomes_of, usable_record
 from kronos.calibration.state import ETA
@@ -30,7 +30,7 @@ from kronos.store.store import Store
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prints the tables, and writes them where it is told to."""
+    """Print the tables, and write them to --out."""
     made = argparse.ArgumentParser(
         prog="python -m benchmarks.calibration",
         description=__doc__,

@@ -105,8 +105,8 @@ def measure(runs: int) -> str:
         f"| {name} | {min(held):.2f} | {statistics.median(held):.2f} | {max(held):.2f} |"
         for name, held in seconds.items()
     ]
-    told = f"{runs} runs, {os.cpu_count()} cores, {platform.machine()}, load before {load:.1f}"
-    return "\n".join([*lines, "", f"{told}, revision {revision()}"])
+    machine = f"{runs} runs, {os.cpu_count()} cores, {platform.machine()}, load before {load:.1f}"
+    return "\n".join([*lines, "", f"{machine}, revision {revision()}"])
 
 
 if __name__ == "__main__":

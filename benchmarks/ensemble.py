@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.events.bootstrap import bootstrap
+from benchmarks.bootstrap import bootstrap
 from kronos.ensemble.learning import SHARE_TO_LEARN, combined, later_rows, train
 from kronos.ensemble.record import MemberTable, read_members, trailing_losses
 from kronos.ensemble.weights import (
@@ -35,7 +35,7 @@ EQUAL, LEARNED = "equal weights", "learned weights"
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prints the tables, and writes them where it is told to."""
+    """Print the tables, and write them to --out."""
     made = argparse.ArgumentParser(
         prog="python -m benchmarks.ensemble",
         description=__doc__,

@@ -17,16 +17,22 @@ WIDTH, HEIGHT, MARGIN = 420, 240, 48
 TRAINING, HELD_OUT, INK = "#4A86F0", "#C98A12", "#7C8AA0"
 
 
-def points(log: Path, field: str) -> list[tuple[int, float]]:
-    """(step, value) of every line that has the field; a resumed step counts once."""
-    rows = (json.loads(line) for line in log.read_text(encoding="utf-8").splitlines())
-    return sorted({row["step"]: row[field] for row in rows if field in row}.items())
+def points(log: Path, split: str) -> list[tuple[int, float]]:
+    """(step, loss) of a split, "train" or "validation"; a repeated step counts once."""
+    losses = {}
+    for line in log.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        # Logs of the bundled model have no splits: a held-out loss is a field of its own.
+        found = "validation" if "val_loss" in row else row.get("split", "train")
+        if found == split and (loss := row.get("val_loss", row.get("loss"))) is not None:
+            losses[row["step"]] = loss
+    return sorted(losses.items())
 
 
 def panel(title: str, log: Path, left: int) -> str:
     """One panel as SVG elements."""
-    curves = {"loss": (TRAINING, "training"), "val_loss": (HELD_OUT, "held out")}
-    data = {field: points(log, field) for field in curves}
+    curves = {"train": (TRAINING, "training"), "validation": (HELD_OUT, "held out")}
+    data = {split: points(log, split) for split in curves}
     values = [math.log10(value) for line in data.values() for _, value in line]
     steps = max(step for line in data.values() for step, _ in line)
     low, high = min(values), max(values)
@@ -38,8 +44,8 @@ def panel(title: str, log: Path, left: int) -> str:
 
     text = f'font-family="sans-serif" font-size="12" fill="{INK}"'
     parts = [f'<text x="{left + MARGIN}" y="18" {text} font-weight="bold">{title}</text>']
-    for i, (field, (colour, label)) in enumerate(curves.items()):
-        line = " ".join(place(*point) for point in data[field])
+    for i, (split, (colour, label)) in enumerate(curves.items()):
+        line = " ".join(place(*point) for point in data[split])
         parts.append(
             f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.6"/>'
         )

@@ -1,4 +1,4 @@
-"""The command that asks whether an adapter learns events: what it simulates, draws and counts."""
+"""Whether an adapter learns events: what the command simulates, draws and counts."""
 
 import json
 
@@ -6,12 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.bootstrap import bootstrap
 from benchmarks.events.__main__ import main
-from benchmarks.events.arms import Fan, Sampling
-from benchmarks.events.bootstrap import bootstrap
-from benchmarks.events.origins import draw_origins
-from benchmarks.events.planted import PlantedPlan, planted_corpus, planted_events
-from benchmarks.events.recovery import spreads
+from benchmarks.events.arms import Fan, Sampling, draw_origins
+from benchmarks.events.planted import PlantedPlan, planted_corpus, planted_events, spreads
 from benchmarks.events.scores import ARMS, compare, score_windows, verdict
 from kronos.context import CLOSE
 from kronos.training.corpus import CorpusEvents
@@ -88,17 +86,17 @@ def scored(drawn, **widths: float) -> pd.DataFrame:
 
 
 def test_equal_arms_are_equal_in_every_draw(drawn):
-    figures = compare(scored(drawn, base=1.0, untold=1.0, told=1.0))
+    figures = compare(scored(drawn, base=1.0, without_events=1.0, with_events=1.0))
     for name, figure in figures.items():
-        if name.endswith(("_to_base", "_to_untold")):
+        if name.endswith(("_to_base", "_to_without")):
             assert (figure.value, figure.low, figure.high) == (1.0, 1.0, 1.0)
     assert not verdict(figures)[0]
 
 
 def test_widths_show_as_spread_and_coverage(drawn):
-    figures = compare(scored(drawn, base=1.0, untold=1.0, told=3.0))
-    assert figures["event_coverage_told"].value > figures["event_coverage_base"].value
-    assert figures["event_spread_ratio_told"].value == pytest.approx(
+    figures = compare(scored(drawn, base=1.0, without_events=1.0, with_events=3.0))
+    assert figures["event_coverage_with_events"].value > figures["event_coverage_base"].value
+    assert figures["event_spread_ratio_with_events"].value == pytest.approx(
         figures["event_spread_ratio_base"].value
     )
 

@@ -1,14 +1,13 @@
-"""Does an adapter learn events? Trains one, and measures on later bars what it is worth.
+"""Does an adapter learn events? Trains one, and measures its gain on later bars.
 
     python -m benchmarks.events planted --out runs/planted
     python -m benchmarks.events real --corpus CORPUS --index INDEX.parquet --out runs/events
 
 `planted` needs no data: simulated bars whose event bars move a known multiple as far, which the
 adapter must find to within 20%. `real` trains on a corpus of real bars before a cut-off, chooses
-behind it and scores bars later than both: base and adapter on the same windows with the same
-seeds, with intervals from a bootstrap of calendar weeks. Both print tables and write
-OUT/result.json. A run that was stopped goes on when started again with
-the same arguments.
+after it and scores bars later than both: base and adapter on the same windows with the same seeds,
+with intervals from a bootstrap of calendar weeks. Both print tables and write OUT/result.json. A
+run that was stopped resumes when started again with the same arguments.
 """
 
 from __future__ import annotations
@@ -25,11 +24,10 @@ from typing import Any, get_args
 
 import pandas as pd
 
-from benchmarks.events.arms import Sampling, fans
-from benchmarks.events.bootstrap import Figure
-from benchmarks.events.origins import draw_origins
+from benchmarks.bootstrap import Figure
+from benchmarks.events.arms import Sampling, draw_origins, fans
+from benchmarks.events.planted import RecoveryPlan, recover, recovery_table
 from benchmarks.events.real import RealPlan, events_of, load_bars, parts_of, train_adapter
-from benchmarks.events.recovery import RecoveryPlan, recover, recovery_table
 from benchmarks.events.scores import ARMS, compare, score_windows, verdict
 from kronos import models
 from kronos.errors import KronosError
@@ -49,12 +47,12 @@ QUICK = replace(
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+    arguments = argparse.ArgumentParser(
         prog="python -m benchmarks.events",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    forms = made.add_subparsers(metavar="MODE", required=True)
+    forms = arguments.add_subparsers(metavar="MODE", required=True)
     planted = forms.add_parser("planted", help="simulated bars with a known effect; needs no data")
     planted.set_defaults(run=run_planted)
     add = planted.add_argument
@@ -88,14 +86,14 @@ def parser() -> argparse.ArgumentParser:
     add("--steps", type=int, default=DEFAULTS.settings.steps, help="optimizer steps of each")
     add("--windows", type=int, default=160, help="most test windows of either kind (default: 160)")
     add("--paths", type=int, default=Sampling().paths, help="paths for each")
-    return made
+    return arguments
 
 
 def main(arguments: list[str] | None = None) -> int:
     args = parser().parse_args(arguments)
     args.out.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
-    code = code_revision()  # of what runs, not of what the checkout holds hours later
+    code = code_revision()  # of the running code: the checkout may change meanwhile
     try:
         found, text = args.run(args)
     except KronosError as exc:
@@ -144,17 +142,17 @@ def run_real(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     best = min(made, key=lambda file: read_facts(file).scores["crps"])
     _say(f"chosen on {plan.cut_off} to {plan.test_from}: {best.parent.name}")
 
-    told, sampling = CorpusEvents(bars, events), Sampling(paths=args.paths)
+    placed, sampling = CorpusEvents(bars, events), Sampling(paths=args.paths)
     kinds = draw_origins(
-        bars, told, pd.Timestamp(plan.test_from, tz="UTC"), sampling, most=args.windows
+        bars, placed, pd.Timestamp(plan.test_from, tz="UTC"), sampling, most=args.windows
     )
     tables = []
     for origins, has_event in zip(kinds, (True, False), strict=True):
         sampled = {}
         for arm in ARMS:
             model = models.load(plan.base if arm == "base" else best, device="cpu")
-            is_told = arm == "told"
-            sampled[arm] = fans(model, bars, told, origins, sampling, is_told=is_told)
+            reads = arm == "with_events"
+            sampled[arm] = fans(model, bars, placed, origins, sampling, reads_events=reads)
             _say(f"{arm}: {len(origins)} {'event' if has_event else 'quiet'} windows")
         tables.append(score_windows(bars, origins, sampled, sampling, has_event=has_event))
     table = pd.concat(tables, ignore_index=True)
@@ -180,7 +178,7 @@ def run_real(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
 
 def real_table(figures: dict[str, Figure]) -> str:
     """The result as Markdown; intervals are 95%."""
-    lines = ["|  | base | adapter, told nothing | adapter, told of events |", "| --- " * 4 + "|"]
+    lines = ["|  | base | adapter without events | adapter with events |", "| --- " * 4 + "|"]
     names = {"event": "event windows", "bar": "event bars alone", "quiet": "quiet windows"}
     for span, name in names.items():
         for what, label in (
@@ -196,9 +194,9 @@ def real_table(figures: dict[str, Figure]) -> str:
                 lines.append(f"| {name}: {label} | {cells} |")
     for span in ("event", "bar"):
         happened = figures[f"{span}_spread_ratio_happened"].text()
-        told = figures[f"{span}_crps_told_to_untold"].text()
+        ratio = figures[f"{span}_crps_with_to_without"].text()
         lines += ["", f"{names[span]}: outcomes moved {happened} times as far as in quiet windows; "
-                  f"CRPS told over untold {told}."]  # fmt: skip
+                  f"CRPS with events over without {ratio}."]  # fmt: skip
     return "\n".join(lines)
 
 

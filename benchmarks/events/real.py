@@ -1,9 +1,9 @@
-"""Real bars: train an adapter on bars before a cut-off, choose behind it, score later still.
+"""Real bars: an adapter trained before a cut-off, chosen after it, and scored on later bars.
 
-Three spans of time follow each other. Bars before `cut_off` teach; those before `test_from` choose
-the learning rate and the step, by the CRPS of sampled fans; those from `test_from` on are only
-scored. The bundled checkpoint has seen bars until October 2025, so an honest `test_from` for it
-is not earlier.
+Three spans of time follow each other. Bars before `cut_off` are for training; those before
+`test_from` choose the learning rate and the step, by the CRPS of sampled fans; those from
+`test_from` on are only scored. The bundled checkpoint has seen bars until October 2025: an honest
+`test_from` for it is not earlier.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ _SETTINGS = FinetuneSettings(
 
 @dataclass(frozen=True, slots=True)
 class RealPlan:
-    """What is learned from, and for how long.
+    """The settings of the experiment.
 
     Attributes:
         intervals: Widths of the bars used.
         markets: Markets used, as the index of the corpus names them.
         per_group: Most series of an asset class and interval: those that reach furthest, then
             those with the most bars.
-        since: Bars from here on teach.
-        cut_off: Bars from here on choose.
-        test_from: Bars from here on are scored.
+        since: First day of training.
+        cut_off: First day of validation.
+        test_from: First day of the test.
         rates: Learning rates to choose from.
-        settings: Everything else about training.
+        settings: The other settings of training.
         base: Model that is adapted.
     """
 
@@ -109,7 +109,7 @@ def events_of(files: list[Path]) -> list[Event]:
 
 
 def parts_of(bars: Corpus, plan: RealPlan) -> Parts:
-    """The bars that teach and those that choose. The test's contexts may lie before it."""
+    """Training, validation and test; contexts of the test may lie before it."""
     n_bars = plan.settings.n_bars
     split = Split(_moment(plan.cut_off), _moment(plan.test_from))
     assert split.test_from is not None
@@ -130,7 +130,7 @@ def train_adapter(
     out: Path,
     hooks: Hooks | None = None,
 ) -> Path:
-    """Trains with one learning rate; a run found in `out` is gone on with.
+    """Train with one learning rate; a run found in `out` is resumed.
 
     Raises:
         InvalidRequest: The run was stopped before its end.
@@ -138,7 +138,7 @@ def train_adapter(
     material = Material(models.locate(plan.base), parts, events, learn_events=True)
     result = finetune_lora(material, replace(plan.settings, lr=lr), out, hooks=hooks)
     if result.outcome.reason == "stopped":
-        raise InvalidRequest(f"The run in {out} was stopped. Start the command again to go on.")
+        raise InvalidRequest(f"The run in {out} was stopped. Start the command again to resume.")
     return result.path
 
 

@@ -1,4 +1,4 @@
-"""Scores of two arms on the same windows, and what they say together."""
+"""Scores of the arms on the same windows, and the verdict."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmarks.bootstrap import Figure, bootstrap
 from benchmarks.events.arms import Fan, Origin, Sampling
-from benchmarks.events.bootstrap import Figure, bootstrap
 from kronos.context import CLOSE
 from kronos.evaluation.cone import cone_scale, ewma_volatility
 from kronos.evaluation.scores import score_paths
@@ -17,13 +17,13 @@ from kronos.training.corpus import Corpus
 
 __all__ = ["ARMS", "compare", "score_windows", "verdict"]
 
-ARMS = ("base", "untold", "told")
-"""The base; the adapter that is told nothing of events; the adapter that is told."""
+ARMS = ("base", "without_events", "with_events")
+"""The base; the adapter without event rows; the adapter with them."""
 
 _OfSums = Callable[[pd.DataFrame], pd.Series]
 
 QUIET_LIMIT = 1.02
-"""Most that the quiet error may be, as a share of the base's."""
+"""Largest quiet error, as a share of the base's."""
 
 
 def score_windows(
@@ -60,8 +60,8 @@ def score_windows(
         for span, at in spans:
             row[f"{span}_n"] = int(at.sum())
             row[f"{span}_moved"] = float((np.abs(actual) / scale)[at].sum())
-        for arm, held in sampled.items():
-            scores = score_paths(actual, held[i].paths, scale)
+        for arm, arm_fans in sampled.items():
+            scores = score_paths(actual, arm_fans[i].paths, scale)
             for span, at in spans:
                 for name in ("crps", "inside", "width", "error"):
                     row[f"{span}_{name}_{arm}"] = float(getattr(scores, name)[at].sum())
@@ -84,14 +84,16 @@ def compare(table: pd.DataFrame) -> dict[str, Figure]:
         for arm in ARMS:
             figures[f"{span}_spread_ratio_{arm}"] = _spread_ratio(span, f"width_{arm}")
         figures[f"{span}_spread_ratio_happened"] = _spread_ratio(span, "moved")
-        figures[f"{span}_crps_told_to_untold"] = _mean(f"{span}_crps_told", f"{span}_crps_untold")
+        figures[f"{span}_crps_with_to_without"] = _mean(
+            f"{span}_crps_with_events", f"{span}_crps_without_events"
+        )
     return bootstrap(table.fillna(0.0), figures)
 
 
 def verdict(figures: dict[str, Figure]) -> tuple[bool, str]:
     """Whether the adapter helps, and why."""
-    event = figures["event_crps_told_to_base"]
-    quiet = figures["quiet_error_told_to_base"]
+    event = figures["event_crps_with_events_to_base"]
+    quiet = figures["quiet_error_with_events_to_base"]
     if event.high >= 1.0:
         return False, f"event windows: CRPS {event.text()} of the base's, not clearly below 1"
     if quiet.value > QUIET_LIMIT:

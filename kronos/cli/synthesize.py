@@ -81,8 +81,8 @@ def run(args: argparse.Namespace) -> int:
     from kronos import models
     from kronos.export import candles_csv
     from kronos.serving.service import LocalService
-    from kronos.synthetic import SyntheticPlan, made_series, realism, series_request
-    from kronos.synthetic.export import report_json, report_text
+    from kronos.synthetic import SyntheticPlan, realism, series_request, synthetic_series
+    from kronos.synthetic.realism import report_json, report_text
 
     if args.series > 1 and args.output is None:
         raise InvalidRequest("Several series need a folder: give it as --output.")
@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
 
         request = series_request(source, plan, service.facts(plan.model))
         forecast = service.run(request, watch=watch)
-    series = made_series(source, forecast)
+    series = synthetic_series(source, forecast)
     report = realism(source, series, seed=plan.seed) if args.report or not args.quiet else None
     if args.series == 1:
         write_text(args.output, candles_csv(series[0]))

@@ -1,8 +1,7 @@
-"""Candles that never were: series continued by a model, and how real they look.
+"""Synthetic candles: series continued by a model, and their realism.
 
-    generate.py   many bars behind a context, by way of the engine
-    realism.py    returns, their memory and their volume, against the source's own
-    export.py     series and report as text
+    generate.py   the request for many bars after a context, and its paths as series
+    realism.py    returns, their autocorrelation and volume against the source's; the report as text
 
 Importing this package imports neither torch nor scipy.
 """
@@ -13,8 +12,8 @@ from kronos.synthetic.generate import (
     MAX_BARS,
     MAX_SERIES,
     SyntheticPlan,
-    made_series,
     series_request,
+    synthetic_series,
 )
 from kronos.synthetic.realism import Realism, realism
 
@@ -23,7 +22,7 @@ __all__ = [
     "MAX_SERIES",
     "Realism",
     "SyntheticPlan",
-    "made_series",
     "realism",
     "series_request",
+    "synthetic_series",
 ]

@@ -1,9 +1,8 @@
-"""Many bars behind a context: paths of a model, each a series of its own.
+"""Synthetic series: a model continues a context by many bars, and every path is a series.
 
-The model reads a window of its last bars, its own among them, which slides as a series grows.
-Numbers are normalised by the context once and for all, as the model was trained to: a series that
-wanders far beyond what the context holds meets the bounds of what the model can say, so that
-series much longer than the context flatten out. The report shows it.
+The window of the model slides as a series grows. Values are normalised by the context throughout,
+as in training: a series that leaves the range of the context reaches the limits of the tokens, so
+that series much longer than the context flatten out. The realism report shows it.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ __all__ = [
     "MAX_SERIES",
     "MIN_CONTEXT",
     "SyntheticPlan",
-    "made_series",
     "series_request",
+    "synthetic_series",
 ]
 
 MAX_BARS, MAX_SERIES = 5000, 100
@@ -32,15 +31,15 @@ MIN_CONTEXT = 32
 
 @dataclass(frozen=True, slots=True)
 class SyntheticPlan:
-    """What is generated.
+    """The settings of synthetic series.
 
     Attributes:
         model: Name or folder of the model, or name of a baseline.
         n_bars: Bars of each series.
-        n_series: Series.
+        n_series: Number of series.
         seed: The same seed gives the same series.
-        T: Temperature; 1 for series as varied as the model believes markets to be.
-        top_p: Nucleus mass kept; the little that is cut is what would go astray over so many bars.
+        T: Temperature; 1 for the distribution that the model learned.
+        top_p: Nucleus mass; below 1, because over so many bars rare tokens lead astray.
         lookback: Bars of the context; None for the model's own.
 
     Raises:
@@ -64,7 +63,7 @@ class SyntheticPlan:
 
     @property
     def sampling(self) -> SamplingParameters:
-        """How the series are drawn."""
+        """The sampling parameters of the series."""
         return SamplingParameters(
             T=self.T, top_p=self.top_p, sample_count=self.n_series, seed=self.seed
         )
@@ -73,30 +72,30 @@ class SyntheticPlan:
 def series_request(source: Candles, plan: SyntheticPlan, facts: ModelFacts) -> ForecastRequest:
     """The request for a `Forecast` whose paths are the series.
 
-    It holds no event rows: made-up series have no calendar of releases.
+    It has no event rows, because synthetic series have no calendar of releases.
 
     Args:
         source: The context; its last bars are read.
-        plan: What is generated.
-        facts: What is known of the plan's model.
+        plan: The settings.
+        facts: Facts of the plan's model.
 
     Raises:
         InvalidRequest: The context is too short.
     """
     if len(source) < MIN_CONTEXT:
         raise InvalidRequest(
-            f"A series needs at least {MIN_CONTEXT} bars to begin with, found {len(source)}."
+            f"A series needs a context of at least {MIN_CONTEXT} bars, found {len(source)}."
         )
     return ForecastRequest.of_candles(
         source, facts, horizon=plan.n_bars, sampling=plan.sampling, lookback=plan.lookback
     )
 
 
-def made_series(source: Candles, forecast: Forecast) -> list[Candles]:
-    """The series as candles of their own, on the calendar of the context.
+def synthetic_series(source: Candles, forecast: Forecast) -> list[Candles]:
+    """The series as candles, on the calendar of the context.
 
     Raises:
-        InvalidCandles: The model made bars that are none.
+        InvalidCandles: A path holds invalid bars.
     """
     index = pd.DatetimeIndex(forecast.timestamps.tz_convert("UTC"), name="timestamp")
     return [

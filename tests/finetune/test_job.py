@@ -82,7 +82,7 @@ def test_weights_that_never_got_better_are_those_of_the_base(material, tmp_path,
 
 
 def test_a_stopped_run_goes_on_where_it_was(material, adapter, tmp_path):
-    """STOP is asked for at a step that has no checkpoint of its own."""
+    """STOP appears at a step that has no checkpoint of its own."""
 
     def at_three(line):
         if line["split"] == "train" and line["step"] == 3:
@@ -127,7 +127,7 @@ def test_blocks_computed_again_give_the_same_adapter(material, adapter, tmp_path
 
 
 @pytest.fixture(scope="module")
-def told(base, parts):
+def with_events(base, parts):
     """The same bars with a calendar of events."""
     times = pd.date_range("2019-12-20 13:30", periods=12, freq="3D", tz="UTC")
     return Material(
@@ -135,8 +135,8 @@ def told(base, parts):
     )
 
 
-def test_an_adapter_that_learned_events_reads_them(told, tmp_path):
-    result = finetune_lora(told, QUICK, tmp_path, hooks=CPU)
+def test_an_adapter_that_learned_events_reads_them(with_events, tmp_path):
+    result = finetune_lora(with_events, QUICK, tmp_path, hooks=CPU)
     facts = read_facts(result.path)
     assert facts.has_events
     predictor = load(result.path, device="cpu")
@@ -146,8 +146,8 @@ def test_an_adapter_that_learned_events_reads_them(told, tmp_path):
 
 
 @pytest.mark.slow
-def test_events_only_weigh_the_windows_of_a_model_that_does_not_learn_them(told, tmp_path):
-    silent = dataclasses.replace(told, learn_events=False)
+def test_events_only_weigh_the_windows_of_a_model_that_does_not_learn_them(with_events, tmp_path):
+    silent = dataclasses.replace(with_events, learn_events=False)
     result = finetune_lora(silent, dataclasses.replace(QUICK, steps=2), tmp_path, hooks=CPU)
     assert not load(result.path, device="cpu").reads_events
     scored = [x for x in lines(tmp_path / "model-run") if x["split"] == "validation"]
@@ -155,9 +155,9 @@ def test_events_only_weigh_the_windows_of_a_model_that_does_not_learn_them(told,
 
 
 @pytest.mark.slow
-def test_a_whole_model_can_learn_events_and_be_tuned_again(told, material, tmp_path):
+def test_a_whole_model_can_learn_events_and_be_tuned_again(with_events, material, tmp_path):
     settings = dataclasses.replace(QUICK, lr=1e-3, steps=1, validate_every=1)
-    first = finetune_full(told, settings, tmp_path / "a", tokenizer_too=False, hooks=CPU)
+    first = finetune_full(with_events, settings, tmp_path / "a", tokenizer_too=False, hooks=CPU)
     assert load(first.path, device="cpu").reads_events
     again = Material(locate(first.path), material.parts)
     second = finetune_full(again, settings, tmp_path / "b", tokenizer_too=False, hooks=CPU)
@@ -175,11 +175,11 @@ def test_full_tuning_writes_a_folder_that_loads(material, base, tmp_path):
     result = finetune_full(material, settings, tmp_path / "full", hooks=CPU)
     predictor = load(result.path, device="cpu")
     assert predictor.lookback == settings.context
-    told = json.loads((result.path / "finetune.json").read_text())
-    assert told["base"] == base.reference
-    assert told["outcome"]["peak_bytes"] > 0
+    record = json.loads((result.path / "finetune.json").read_text())
+    assert record["base"] == base.reference
+    assert record["outcome"]["peak_bytes"] > 0
     untouched = load(base.reference, device="cpu")
-    if told["outcome"]["best_step"]:
+    if record["outcome"]["best_step"]:
         assert not torch.equal(
             predictor.model.head.proj_s1.weight, untouched.model.head.proj_s1.weight
         )

@@ -61,8 +61,8 @@ def test_all_matrices_of_the_blocks_are_adapted_where_that_is_asked_for(model):
 def test_an_adapter_begins_as_the_identity(model, targets):
     before = logits(model)
     adapted = add_lora(model, LoraSettings(targets=targets), events=True).eval()
-    told = torch.randn(2, 20, 20)
-    for after in (logits(adapted), logits(adapted, events=told)):
+    channels = torch.randn(2, 20, 20)
+    for after in (logits(adapted), logits(adapted, events=channels)):
         assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
 
 
@@ -71,11 +71,11 @@ def test_merged_and_unmerged_are_the_same(model, targets):
     settings = LoraSettings(rank=4, alpha=16, targets=targets)
     adapted = disturbed(add_lora(model, settings, events=True)).eval()
     plain = merge(load_model(GOLDEN / "model"), lora_tensors(adapted), 16 / 4)
-    told = torch.randn(2, 20, 20, generator=torch.Generator().manual_seed(1))
-    for events in (None, told):
+    channels = torch.randn(2, 20, 20, generator=torch.Generator().manual_seed(1))
+    for events in (None, channels):
         for one, other in zip(logits(adapted, events), logits(plain, events), strict=True):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
-    assert not torch.equal(logits(plain)[0], logits(plain, told)[0])
+    assert not torch.equal(logits(plain)[0], logits(plain, channels)[0])
     assert not torch.equal(logits(plain)[0], logits(load_model(GOLDEN / "model"))[0])
 
 

@@ -59,8 +59,8 @@ def test_challengers_are_promoted_recorded_and_rolled_back(base, tuning_corpus, 
     assert digest() == second.adapter
     assert roll_back(ROLLING.name).adapter == first.adapter
     assert digest() == first.adapter
-    told = [decision.what for decision in read(rolling_folder(ROLLING.name))]
-    assert told == ["promoted", "promoted", "kept", "rolled back"]
+    decisions = [decision.what for decision in read(rolling_folder(ROLLING.name))]
+    assert decisions == ["promoted", "promoted", "kept", "rolled back"]
     with pytest.raises(InvalidRequest, match="no champion of tiny-crypto before"):
         roll_back(ROLLING.name)
 
@@ -135,8 +135,8 @@ def test_what_compares_is_later_than_what_taught_and_chose(tuning_corpus):
     ],
 )
 def test_the_challenger_must_be_no_worse_in_any_respect(challenger, is_promoted):
-    told = {"challenger": challenger, "champion": scores(), "base": scores()}
-    assert verdict(told)[0] == is_promoted
+    figures = {"challenger": challenger, "champion": scores(), "base": scores()}
+    assert verdict(figures)[0] == is_promoted
 
 
 def test_the_history_survives_a_torn_line(tmp_path):

@@ -19,7 +19,7 @@ from kronos.errors import InvalidRequest
 from kronos.export import candles_csv
 from kronos.forecast import COLUMNS
 from kronos.serving.service import LocalService, forecaster_facts
-from kronos.synthetic import SyntheticPlan, made_series, realism, series_request
+from kronos.synthetic import SyntheticPlan, realism, series_request, synthetic_series
 from tests.portfolio.universe import made
 
 GOLDEN = str(Path(__file__).parents[1] / "golden")
@@ -33,10 +33,10 @@ def service() -> Iterator[LocalService]:
 
 def generate(service: LocalService, source: Candles, plan: SyntheticPlan) -> list[Candles]:
     request = series_request(source, plan, service.facts(plan.model))
-    return made_series(source, service.run(request))
+    return synthetic_series(source, service.run(request))
 
 
-def test_series_go_on_past_the_models_window_on_the_right_calendar(service):
+def test_series_continue_past_the_models_window_on_the_right_calendar(service):
     source = load_sample("GOOG_1d").slice(-200)
     plan = SyntheticPlan(GOLDEN, n_bars=70, n_series=3, lookback=500)
     with pytest.raises(InvalidRequest, match="n_bars"):
@@ -85,7 +85,7 @@ def test_the_applications_own_reader_reads_what_is_written(service, key):
 
 
 def calm_and_wild(n: int, seed: int, *, clusters: bool) -> Candles:
-    """Bars whose volatility comes in long spells, or changes from bar to bar."""
+    """Bars whose volatility has long spells, or changes from bar to bar."""
     rng = np.random.default_rng(seed)
     spells = np.repeat(rng.choice([0.004, 0.03], n // 40 + 1), 40)[:n]
     spread = spells if clusters else rng.permutation(spells)
@@ -126,7 +126,7 @@ def test_without_volume_nothing_is_said_of_it():
 
 def test_too_few_bars_are_refused(service):
     bars = made(1, 200)["S0"]
-    with pytest.raises(InvalidRequest, match="60 bars and more"):
+    with pytest.raises(InvalidRequest, match="at least 60 bars"):
         realism(bars, [bars.slice(0, 30)])
     with pytest.raises(InvalidRequest, match="at least 32 bars"):
         series_request(bars.slice(0, 10), SyntheticPlan(), forecaster_facts("bundled"))
@@ -143,9 +143,9 @@ def test_the_command_writes_series_and_report(tmp_path, capsys):
         "A-B-synthetic-2.csv",
     ]
     assert "95% band" in capsys.readouterr().err
-    told = json.loads(report.read_text())
-    assert told["model"] == "fhs"
-    assert {"name", "source", "synthetic", "low", "high", "is_inside"} <= set(told["measures"][0])
+    facts = json.loads(report.read_text())
+    assert facts["model"] == "fhs"
+    assert {"name", "source", "synthetic", "low", "high", "is_inside"} <= set(facts["measures"][0])
     assert cli.main([*command, "--quiet"]) == 0
     printed = capsys.readouterr()
     assert printed.err == ""

@@ -32,14 +32,14 @@ def test_an_abnormal_gap_splits_a_series(tmp_path):
 def test_held_out_families_are_never_in_both_parts(bars_folder):
     holdout = Holdout(0.5)
     trained = {s.family for s in load_corpus(bars_folder, holdout=holdout).series}
-    kept = {s.family for s in load_corpus(bars_folder, holdout=holdout, held_out=True).series}
+    held_out = {s.family for s in load_corpus(bars_folder, holdout=holdout, held_out=True).series}
     assert trained
-    assert kept
-    assert not trained & kept
-    assert len(trained | kept) == 7
+    assert held_out
+    assert not trained & held_out
+    assert len(trained | held_out) == 7
 
 
-def test_families_are_held_out_in_about_the_share_asked_for():
+def test_families_are_held_out_in_about_the_given_share():
     names = [f"family{i}" for i in range(5000)]
     assert abs(sum(name in Holdout(0.1) for name in names) / 5000 - 0.1) < 0.02
     assert not any(name in Holdout(0.0) for name in names)

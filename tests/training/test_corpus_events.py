@@ -83,14 +83,14 @@ def test_bars_without_a_calendar_have_no_events(corpus):
         CorpusEvents(corpus, releases())
 
 
-def test_a_share_of_steps_is_told_of_no_events(placed):
+def test_a_share_of_steps_has_no_events(placed):
     plan = dataclasses.replace(PLAN, drop_events=0.25, bars_per_batch=40)
     sampler = WindowSampler(placed, plan, seed=1, events=CorpusEvents(placed, releases()))
-    told = [sampler.batch(step).events is not None for step in range(200)]
-    assert 0.65 < np.mean(told) < 0.85
-    # All parts of a step alike: a process with a gradient would wait for one without.
+    with_events = [sampler.batch(step).events is not None for step in range(200)]
+    assert 0.65 < np.mean(with_events) < 0.85
+    # All parts of a step alike: a process with a gradient waits for one without.
     parts = [sampler.batch(step, 1).events is not None for step in range(200)]
-    assert told == parts
+    assert with_events == parts
 
 
 def test_a_step_without_events_leaves_their_embedding_a_gradient_of_zero(placed, model, tokenizer):

@@ -242,10 +242,10 @@ def test_a_run_killed_by_force_ends_as_if_it_never_was(corpus, tmp_path):
     for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(one, other)
 
-    def told(path):
+    def lines_of(path):
         return [(x["step"], x["split"], x.get("loss")) for x in lines(path)]
 
-    assert told(log) == told(tmp_path / "whole/log.jsonl")
+    assert lines_of(log) == lines_of(tmp_path / "whole/log.jsonl")
 
 
 def test_a_step_of_many_batches_is_the_mean_of_their_gradients(corpus, tmp_path):

@@ -14,9 +14,8 @@ from kronos import models
 from kronos.candles import Candles
 from kronos.export import candles_csv
 from kronos.serving.jobs import JobStatus
-from kronos.synthetic.export import report_json
 from kronos.synthetic.generate import MAX_BARS, MAX_SERIES, SyntheticPlan
-from kronos.synthetic.realism import Realism
+from kronos.synthetic.realism import Realism, report_json
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
 from pages.ui.frame.text import counted

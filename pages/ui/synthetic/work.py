@@ -15,7 +15,7 @@ from kronos.errors import InvalidRequest
 from kronos.forecast import Forecast
 from kronos.serving.jobs import JobControl, JobStatus, Priority
 from kronos.serving.service import service
-from kronos.synthetic.generate import SyntheticPlan, made_series, series_request
+from kronos.synthetic.generate import SyntheticPlan, series_request, synthetic_series
 from kronos.synthetic.realism import Realism, realism
 from pages.ui.jobs.registry import Run, RunRegistry
 
@@ -88,7 +88,7 @@ def synthetic_work(
         local = service()
         made = series_request(source, plan, local.facts(plan.model))
         forecast = local.run(made, priority=Priority.BATCH, watch=watch)
-        series = made_series(source, forecast)
+        series = synthetic_series(source, forecast)
         control.stage("Comparing with the source")
         run.outcome = Outcome(source, series, forecast, plan, _report(source, series, plan.seed))
 

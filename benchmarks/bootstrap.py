@@ -1,8 +1,8 @@
 """Confidence intervals of figures that are means, or ratios of means, over blocks of time.
 
-Markets move together and errors last for days, so windows are no independent draws: whole blocks,
-such as calendar weeks, are drawn with replacement, each with all its windows. Every arm and every
-figure is computed on the same draws.
+Markets move together and errors persist for days, so windows are not independent: whole blocks,
+such as calendar weeks, are drawn with replacement, each with all its windows. All arms and figures
+are computed on the same draws.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def bootstrap(
     """Figures with their percentile intervals.
 
     Args:
-        table: A row for every observation: the block, and columns of numbers, which are summed.
-            A column that does not concern a row holds 0 there.
+        table: A row for every observation: the block, and columns of numbers, which are summed;
+            0 where a column does not apply.
         figures: From sums of all columns, a row for every draw, to a number for every draw.
         block: Name of the column of blocks.
         draws: Resamples.
@@ -52,8 +52,8 @@ def bootstrap(
     chosen = rng.integers(0, len(sums), (draws, len(sums)))
     drawn = sums.to_numpy()[chosen].sum(axis=1)
     # The first row is no draw: every block once, which gives the figure itself.
-    held = np.concatenate([sums.to_numpy().sum(axis=0, keepdims=True), drawn])
-    both = pd.DataFrame(held, columns=sums.columns)
+    sampled = np.concatenate([sums.to_numpy().sum(axis=0, keepdims=True), drawn])
+    both = pd.DataFrame(sampled, columns=sums.columns)
     found = {}
     for name, figure in figures.items():
         values = figure(both).to_numpy()

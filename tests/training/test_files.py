@@ -60,7 +60,7 @@ def test_only_members_of_a_market_are_read_while_they_belong_to_it(qlib):
     assert folder.bars("SH600000")["timestamp"].iloc[-1] == DAYS[119]
 
 
-def test_a_corpus_is_read_off_a_qlib_folder(qlib):
+def test_a_corpus_is_loaded_from_a_qlib_folder(qlib):
     corpus = load_corpus(qlib)
     assert [(s.name, s.interval, s.n_bars) for s in corpus.series] == [
         ("SH600000", "1d", 300), ("SZ000001", "1d", 249),
@@ -81,12 +81,12 @@ def test_a_corpus_is_read_off_a_qlib_folder(qlib):
 def test_damaged_files_are_named(qlib, content, message):
     path = qlib / "features/sh600000/close.day.bin"
     path.write_bytes(content)
-    with pytest.raises(InvalidCandles, match=message) as told:
+    with pytest.raises(InvalidCandles, match=message) as raised:
         load_corpus(qlib)
-    assert str(path) in str(told.value)
+    assert str(path) in str(raised.value)
 
 
-def test_what_is_missing_is_said(qlib):
+def test_errors_name_what_is_missing(qlib):
     with pytest.raises(InvalidRequest, match=r"no market 'csi300'.*found: all, few"):
         QlibFolder(qlib, market="csi300")
     with pytest.raises(InvalidRequest, match=r"no calendar '5min'.*found: day"):
