@@ -1,6 +1,6 @@
 """The forecasters that a model has to beat.
 
-    table.py        the list: names, titles, descriptions
+    registry.py     the list: names, titles, descriptions
     predictor.py    candles in, a Forecast out, by any of the methods
     history.py      bars as moves from the close before, and moves back to candles
     random_walk.py  normal steps: with drift, and with an EWMA volatility
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kronos.forecasters.baselines.table import (
+from kronos.forecasters.baselines.registry import (
     BASELINES,
     Description,
     baseline_facts,

@@ -14,7 +14,7 @@ from kronos.forecasters.baselines.bootstrap import block_bootstrap
 from kronos.forecasters.baselines.garch import filtered_historical, garch_t
 from kronos.forecasters.baselines.history import History, Moves, candles_of
 from kronos.forecasters.baselines.random_walk import ewma_cone, walk_with_drift
-from kronos.forecasters.baselines.table import BASELINES, baseline_facts, find, revision
+from kronos.forecasters.baselines.registry import BASELINES, baseline_facts, find, revision
 from kronos.forecasters.paths import make_valid
 from kronos.request import ModelFacts
 
