@@ -260,12 +260,12 @@ def test_a_forecast_with_events_by_the_page_is_there_already():
 def test_a_walk_finds_its_windows_done(samples, tmp_path, capsys):
     (tmp_path / "walk").mkdir()
     shutil.copy(samples / "IBM_1d.csv", tmp_path / "walk/IBM.csv")
-    asked = (
+    options = (
         "--models bundled ewma --origins 1 --since 2013-01-15 --horizon 2 --lookback 64 --paths 8 "
         "--seed 7"
     )
-    assert main(["walk-forward", str(tmp_path / "walk"), *asked.split()]) == 0
-    found = re.search(r"(\d+) windows stored .*?(\d+) were there", capsys.readouterr().err)
+    assert main(["walk-forward", str(tmp_path / "walk"), *options.split()]) == 0
+    found = re.search(r"(\d+) windows stored .*?(\d+) were stored", capsys.readouterr().err)
     assert found is not None
     assert found.groups() == ("0", "2")
     assert open_store().counts() == COUNTS
@@ -297,9 +297,9 @@ def test_a_forecast_file_is_the_forecast():
 
 
 def test_the_same_command_writes_the_same_csv(samples, tmp_path, capsys):
-    asked = "--model ewma --origin 2012-06-01 --horizon 3 --seed 2 --paths 10 --lookback 64 -q"
+    options = "--model ewma --origin 2012-06-01 --horizon 3 --seed 2 --paths 10 --lookback 64 -q"
     paths = tmp_path / "paths.csv"
-    given = [str(samples / "GOOG_1d.csv"), *asked.split(), "--paths-out", str(paths)]
+    given = [str(samples / "GOOG_1d.csv"), *options.split(), "--paths-out", str(paths)]
     assert main(["forecast", *given]) == 0
     frames_agree(capsys.readouterr().out, "goog.csv")
     frames_agree(paths.read_text(), "goog_paths.csv")
