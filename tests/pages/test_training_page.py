@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from kronos import models
 from kronos.models.adapters import delete_adapter
 from pages.ui.jobs import caches
-from pages.ui.training import lock, plan, process
+from pages.ui.training import plan, process
 from pages.ui.training.folder import runs_folder
 from tests.pages.app_driver import new_session, press, run_until, words
 from tests.training.conftest import made_up_bars
@@ -123,7 +123,7 @@ def test_a_run_is_seen_through_kept_and_seen_by_nobody_else(home: Path) -> None:
     assert "as it was read on the Training page" in words(reloaded)
     assert reloaded.selectbox(key="b").value == "mine"
 
-    held = lock.take(runs_folder() / "lock", run_id)  # as if resumed in another tab
+    held = process.take_lock(runs_folder() / "lock", run_id)  # as if resumed in another tab
     press(app, "train_discard")
     assert (runs_folder() / run_id).exists()
     os.close(held)

@@ -46,7 +46,7 @@ BASELINES: dict[str, Description] = {
         Description(
             "bootstrap",
             "Block bootstrap",
-            "Past bars as they came, in blocks of random length.",
+            "Blocks of past bars, of random length.",
             n_estimated=0,
             n_needed=31,
         ),
@@ -67,7 +67,7 @@ BASELINES: dict[str, Description] = {
         Description(
             "fhs",
             "Filtered historical simulation",
-            "Past shocks, freed of their volatility, under the volatility of a fitted GARCH.",
+            "Past shocks, standardized, with the volatility of a fitted GARCH.",
             n_estimated=3,
             n_needed=101,
         ),

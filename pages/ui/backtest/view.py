@@ -92,7 +92,8 @@ def measures_table(result: Backtest) -> pd.DataFrame:
             row[title] = "-" if math.isnan(value) else form.format(value)
         rows.append(row)
     for label, pick in (
-        ("RankIC (t)", lambda ic: f"{ic.mean:.3f} ({ic.t:.1f})"),
+        ("RankIC", lambda ic: f"{ic.mean:.3f}"),
+        ("RankIC, t-statistic", lambda ic: f"{ic.t:.1f}"),
         ("ICIR", lambda ic: f"{ic.icir:.2f}"),
     ):
         cells = {"Strategy": result.rank_ic, "Equal weight": None, "Momentum": result.momentum_ic}
@@ -119,7 +120,8 @@ def verdict(result: Backtest) -> list[str]:
     else:
         lines.append(
             f"Deflated Sharpe ratio: {deflated.probability:.0%}. This is the probability that the "
-            f"true Sharpe ratio exceeds the best of {deflated.n_trials:,} trials by chance alone."
+            "true Sharpe ratio exceeds what the best of "
+            f"{counted(deflated.n_trials, 'trial')} reaches by chance."
         )
     return lines
 

@@ -125,8 +125,10 @@ def measures_table(report: Realism) -> pd.DataFrame:
 
 def _show_report(report: Realism, *, narrow: bool) -> None:
     st.subheader("Realism", anchor=False)
+    n_measures = len(report.measures)
+    n_inside = sum(each.is_inside for each in report.measures.values())
     st.markdown(
-        f"{report.n_inside} of {report.n_measures} measures lie inside the 95% band of block "
+        f"{n_inside} of {n_measures} measures lie inside the 95% band of block "
         "bootstraps of the source.",
         help="A measure outside the band differs from the source by more than chance. Quantiles "
         "are in standard deviations of the returns of the source. "

@@ -38,7 +38,7 @@ def scope_text(study: Study) -> str:
     if study.first is None or study.last is None:
         return (
             "No forecast matches these filters. A walk-forward test on the bundled samples is in "
-            "sample for the models: set Sample to Both to see it."
+            "sample for the models: set Sample to Both in the sidebar."
         )
     return (
         f"{counted(study.n_forecasts, 'forecast')} of {study.n_series:,} series, "

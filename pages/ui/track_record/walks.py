@@ -38,7 +38,10 @@ def walks() -> RunRegistry[Walk]:
 
 def show() -> None:
     """The controls of a walk-forward test, or its progress."""
-    more = "For your own series, use the command line: `kronos walk-forward FOLDER`."
+    more = (
+        "The samples are in sample for the models: set Sample to Both in the sidebar to see their "
+        "scores. For your own series, use the command line: `kronos walk-forward FOLDER`."
+    )
     st.header("Walk-forward test", anchor=False, help=meaning("Walk-forward", more))
     walk = walks().newest(WALK)
     status = None if walk is None else walks().status(walk, owner=_owner())
@@ -51,7 +54,7 @@ def show() -> None:
         show_error(refused)
     st.caption(
         "Forecasts the five bundled samples from many past origins and adds the scores to the "
-        "record. The samples are in sample for the models: set Sample to Both to see them."
+        "record."
     )
     titles = {entry.name: entry.title for entry in caches.models() if entry.is_here}
     titles |= {name: entry.title for name, entry in BASELINES.items()}

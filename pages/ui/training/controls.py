@@ -165,9 +165,9 @@ def _read(
     choices: CsvChoices | None = None,
 ) -> Chosen | None:
     """The series, read once and cached in the session."""
-    kept_known, kept = st.session_state.get(_READ, (None, None))
-    if kept_known == known:
-        found: Chosen | None = kept
+    cached_known, cached = st.session_state.get(_READ, (None, None))
+    if cached_known == known:
+        found: Chosen | None = cached
         return found
     series = tuple(read())
     found = Chosen(series, as_corpus(series), choices or CsvChoices()) if series else None

@@ -1,30 +1,39 @@
 """The process that trains: started, stopped, resumed, and found again.
 
 It is `kronos finetune lora` with a low priority. A server that ends asks its process to save and
-end. A server that is killed cannot: then the process goes on, and is found again by the lock.
+end. A server that is killed cannot: then the process goes on, and the lock finds it again.
+
+A machine runs one training at a time. The lock is that of the operating system, on a file, and
+belongs to the process that trains: it is free as soon as that process has ended in any way.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Literal
 
 import kronos
 from kronos.errors import Busy
 from kronos.system import n_processors
-from pages.ui.training import lock
 from pages.ui.training.folder import TrainingRun, delete_old_runs, runs_folder
 
 State = Literal["starting", "running", "stopping", "stopped", "interrupted", "failed", "done"]
 ALIVE: frozenset[State] = frozenset({"starting", "running", "stopping"})
 
 NICENESS = 10
+BUSY = (
+    "Another training is under way on this machine, and the limit is one at a time. Your settings "
+    "are still here: press the button again after it ends."
+)
+_TRIES, _PAUSE = 5, 0.02
 _STOPPED = 130
 _guard = threading.Lock()
 _children: dict[str, subprocess.Popen[bytes]] = {}
@@ -37,7 +46,7 @@ def start(run: TrainingRun) -> None:
         Busy: Another training is under way on this machine.
     """
     with _guard:
-        held = lock.take(_lock_path(), run.id)
+        held = take_lock(_lock_path(), run.id)
         try:
             for name in ("exit", "stop-asked", "STOP"):
                 (run.folder / name).unlink(missing_ok=True)
@@ -86,7 +95,7 @@ def state_of(run: TrainingRun) -> State:
         return "done"
     if code == _STOPPED or (code is None and reason == "stopped"):
         return "stopped"
-    # Ended from outside, or nobody saw the end.
+    # Killed, or without a record of its end.
     return "interrupted" if code is None or code < 0 else "failed"
 
 
@@ -97,13 +106,13 @@ def require_free() -> None:
         Busy: A training is under way.
     """
     if running():
-        raise Busy(lock.BUSY)
+        raise Busy(BUSY)
 
 
 def running() -> str:
     """Id of the run that is under way on this machine; "" where there is none."""
     with _guard:
-        return lock.holder(_lock_path())
+        return _lock_holder(_lock_path())
 
 
 def end_all() -> None:
@@ -128,3 +137,46 @@ def _see_the_end(run: TrainingRun, process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(OSError):  # the run may have been deleted
         (run.folder / "exit").write_text(str(code), encoding="utf-8")
     _children.pop(run.id, None)
+
+
+def take_lock(path: Path, run_id: str) -> int:
+    """Take the lock for a run.
+
+    Returns:
+        A file descriptor: whoever holds a copy of it holds the lock.
+
+    Raises:
+        Busy: Another training is under way.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    if not _lock(descriptor):
+        os.close(descriptor)
+        raise Busy(BUSY)
+    os.truncate(descriptor, 0)
+    os.pwrite(descriptor, run_id.encode(), 0)
+    return descriptor
+
+
+def _lock_holder(path: Path) -> str:
+    """The run that holds the lock; "" where it is free."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return ""
+    try:
+        return "" if _lock(descriptor) else os.pread(descriptor, 64, 0).decode()
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Whether the lock is taken now. A look takes it for a moment, so this tries a few times."""
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_PAUSE)
+        else:
+            return True
+    return False

@@ -86,7 +86,7 @@ def plan_facts(plan: Plan, n_parameters: int, n_base: int) -> list[Readout]:
     return [
         Readout("Training bars", f"{plan.n_training:,}", f"of {plan.n_bars:,}"),
         Readout("Validation bars", f"{plan.n_validation:,}", "not in the training"),
-        Readout("Steps", f"{plan.steps:,}", f"each bar about {epochs:,.0f} ×"),
+        Readout("Steps", f"{plan.steps:,}", f"each bar about {epochs:,.0f} times"),
         Readout(
             "Trained parameters",
             f"{n_parameters:,}",

@@ -136,7 +136,7 @@ def _show_mine() -> None:
 
 def _show_plan(base: models.Entry, chosen: Chosen, plan: Plan) -> None:
     st.header("Plan", anchor=False)
-    with st.container(horizontal=True, gap="medium", key="training_plan"):
+    with st.container(horizontal=True, gap="small", key="training_plan"):
         for fact in plan_facts(plan, _n_trained(base.name, plan), base.n_parameters):
             show_number(fact)
     text = split_text(plan)
@@ -228,14 +228,14 @@ def _show_curves(run: TrainingRun) -> None:
     if not scores(lines):
         return
     words = curves_description(lines)
-    with st.container(horizontal=True, gap="medium", key="training_curves"):
-        for key, title, figure, text in (
-            ("training_crps", "Validation CRPS", score_figure(lines, n_steps), _CRPS),
-            ("training_loss", "Training loss", loss_figure(lines, n_steps), _LOSS),
-        ):
-            with st.container(width=520):
-                st.subheader(title, anchor=False, help=text)
-                show_figure(figure, key=key, alt=words)
+    curves = (
+        ("training_crps", "Validation CRPS", score_figure(lines, n_steps), _CRPS),
+        ("training_loss", "Training loss", loss_figure(lines, n_steps), _LOSS),
+    )
+    for column, (key, title, figure, text) in zip(st.columns(2), curves, strict=True):
+        with column:
+            st.subheader(title, anchor=False, help=text)
+            show_figure(figure, key=key, alt=words)
     st.caption("Lower is better.")
 
 
@@ -295,7 +295,7 @@ def show_outcome(run: TrainingRun) -> None:
         st.success(words, icon=":material/check_circle:")
     else:
         st.warning(words, icon=":material/balance:")
-    with st.container(horizontal=True, gap="medium", key="training_result"):
+    with st.container(horizontal=True, gap="small", key="training_result"):
         for fact in result_facts(lines):
             show_number(fact)
     if run.kept_as and adapter_path(run.kept_as) is not None:

@@ -30,9 +30,9 @@ def fan_image(summary: Summary) -> str:
     span = (high - low) or 1.0
 
     def across(values: np.ndarray, left: float, right: float) -> list[str]:
-        kept = np.unique(np.linspace(0, len(values) - 1, min(_POINTS, len(values))).round())
-        x = left + (right - left) * kept / max(len(values) - 1, 1)
-        y = 2 + (HEIGHT - 4) * (1 - (values[kept.astype(int)] - low) / span)
+        points = np.unique(np.linspace(0, len(values) - 1, min(_POINTS, len(values))).round())
+        x = left + (right - left) * points / max(len(values) - 1, 1)
+        y = 2 + (HEIGHT - 4) * (1 - (values[points.astype(int)] - low) / span)
         return [f"{a:.0f},{b:.1f}" for a, b in zip(x, y, strict=True)]
 
     now, end = WIDTH * _HISTORY, WIDTH - 2.0

@@ -126,11 +126,11 @@ def read_answer(text: object) -> tuple[Saved, int]:
         lists, done = json.loads(answer["lists"]), int(answer["done"])
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return Saved({}, is_known=False), -1
-    kept: dict[str, SavedList] = {}
+    found: dict[str, SavedList] = {}
     for name, fields in sorted(lists.items() if isinstance(lists, dict) else ()):
-        if 0 < len(name) <= MAX_NAME and _is_list(fields) and len(kept) < MAX_SAVED:
-            kept[name] = SavedList(**{field: fields[field] for field in _FIELDS})
-    return Saved(kept, str(answer.get("problem", ""))[:60]), done
+        if 0 < len(name) <= MAX_NAME and _is_list(fields) and len(found) < MAX_SAVED:
+            found[name] = SavedList(**{field: fields[field] for field in _FIELDS})
+    return Saved(found, str(answer.get("problem", ""))[:60]), done
 
 
 def _order(change: dict[str, Any]) -> None:

@@ -74,7 +74,7 @@ class WatchRequest:
 
     @property
     def key(self) -> str:
-        """SHA-256 of everything asked for; files by their content."""
+        """SHA-256 of the request; files by their content."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
