@@ -374,7 +374,7 @@ def test_a_stopped_training_goes_on_where_it_was(home):
     log = folder / "model-run/log.jsonl"
     app = new_session("training", run=RUN).run()
     assert not app.exception
-    assert "Windows: 32 + 4 bars, 4 in a step" in words(app)
+    assert "Windows: 32 + 4 bars, 4 per step" in words(app)
     assert {"train_resume", "train_new"} <= {button.key for button in app.button}
     before = log.read_text()
     arguments = json.loads((folder / "plan.json").read_text())["arguments"]
@@ -592,4 +592,4 @@ def test_the_record_shows_the_stored_forecasts():
     run_until(app, lambda app: any(each.value.startswith("ewma") for each in app.header))
     parts = app.dataframe[-1].value
     assert parts["Forecasts"].tolist() == ["1", "3", "3", "1", "4"]
-    assert parts["80% band held"].iloc[-1].startswith("83.3%")
+    assert parts["80% coverage"].iloc[-1].startswith("83.3%")

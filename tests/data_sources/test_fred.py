@@ -288,7 +288,7 @@ def test_the_command_refreshes_the_calendar(served, monkeypatch, capsys, tmp_pat
     served.releases[50].insert(2, "2024-04-05")
     assert main(["events", "refresh", "--since", "2024-01-01"]) == 0
     told = capsys.readouterr().err
-    assert "events from FRED kept in" in told
+    assert "events from FRED saved in" in told
     assert "note: The target range changed on 2024-04-10" in told
     assert KEY not in told
     found = {(event.kind, event.release_day): event for event in load_events()}
