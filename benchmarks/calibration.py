@@ -2,9 +2,9 @@
 
     python -m benchmarks.calibration --store STORE.sqlite3 --out docs-table.md
 
-Prequential: every fan is corrected by what had resolved when it was made, scored, and only then
-learned from. Left out are the outcomes of the burn-in, for which there is no calibrated fan, and
-those of bars that the model may have learned from. Coverage is that of the 80% band, CRPS the
+Prequential: every fan is corrected by the outcomes resolved at its origin, scored, and only then
+learned from. The outcomes of the burn-in, which have no calibrated fan, and those of bars before
+the training cut-off are left out. Coverage is that of the 80% band, CRPS the
 pinball loss of 15 quantiles over sigma * sqrt(step). Intervals: bootstrap of calendar weeks.
 """
 

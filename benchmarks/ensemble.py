@@ -2,7 +2,7 @@
 
     python -m benchmarks.ensemble --store STORE.sqlite3 --out table.md
 
-CRPS is the pinball loss of the same 15 quantiles for everybody, over sigma * sqrt(step), on
+CRPS is the pinball loss of the same 15 quantiles for all, over sigma * sqrt(step), on
 forecasts that were made after the cut-off and an embargo as long as the longest horizon. Equal
 weights need no learning and are scored on all forecasts as well. Intervals: bootstrap of days of
 origin, the same draws for all; those of differences are of pairs.
@@ -64,10 +64,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def report(table: MemberTable, found: EnsembleWeights, cut_off: pd.Timestamp) -> str:
-    """Two tables: what came after the cut-off, and everything, where weights are equal."""
+    """Two tables: forecasts after the cut-off, and all forecasts with equal weights."""
     scores = crps_of_all(table, found)
     later = later_rows(table, cut_off)
-    parts = [f"Learned from what had resolved by {cut_off:%Y-%m-%d %H:%M} UTC. {found.reason}"]
+    parts = [f"Learned from forecasts resolved by {cut_off:%Y-%m-%d %H:%M} UTC. {found.reason}"]
     blocks = table.facts["origin"].dt.strftime("%Y-%m-%d")
     if later.any():
         parts.append(_table("After the cut-off and the embargo", scores[later], blocks[later]))

@@ -1,1 +1,1 @@
-"""Whether an adapter learns events: on real bars behind a cut-off, and on a planted effect."""
+"""Whether an adapter learns events: on real bars after a cut-off, and on a planted effect."""

@@ -41,7 +41,7 @@ examples:
   kronos forecast bars.csv --format json -o f.json
   kronos fetch AAPL -o AAPL_1d.csv              candles from Yahoo Finance or an exchange
   kronos forecast bars.csv --save               store it, to be scored later by kronos score
-  kronos models                                 which models there are, and which are here
+  kronos models                                 all models, and their state on this machine
   kronos evaluate --data bars/                  scores on held-out series against a plain cone
   kronos backtest --data bars/ --top-k 10       a portfolio that follows the forecasts
   kronos forecast --help                        everything about one command

@@ -20,7 +20,7 @@ _ROWS = (
     ("max_drawdown", "largest drawdown", "{:.2%}"),
     ("turnover", "turnover a year", "{:.2f}"),
     ("costs", "costs paid", "{:.2%}"),
-    ("total_return", "return in all", "{:.2%}"),
+    ("total_return", "total return", "{:.2%}"),
     ("n_trades", "trades", "{}"),
     ("n_lapsed", "orders lapsed", "{}"),
 )

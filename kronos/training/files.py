@@ -217,11 +217,11 @@ def _values(path: Path, n: int) -> np.ndarray:
     return out
 
 
-def _listed(folder: Path, name: str, what: str) -> Path:
+def _listed(folder: Path, name: str, kind: str) -> Path:
     found = sorted(path.stem for path in folder.glob("*.txt"))
     if name not in found:
         raise InvalidRequest(
-            f"There is no {what} {name!r} in {folder}; found: {', '.join(found) or 'none'}."
+            f"There is no {kind} {name!r} in {folder}; found: {', '.join(found) or 'none'}."
         )
     return folder / f"{name}.txt"
 

@@ -196,7 +196,7 @@ class _Run:
         if self.process.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.process.device)
         if self.place.step == 0 and self.config.watched:
-            self._validate(0)  # the start is what training has to beat
+            self._validate(0)  # the figure that training must improve on
         reason: Literal["finished", "early", "stopped"] = "finished"
         while self.place.step < self.config.steps:
             is_stopped, is_over = self.process.any_of(

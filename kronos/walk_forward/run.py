@@ -135,7 +135,7 @@ def _forecasts(
 
     def watch(_: JobStatus) -> None:
         if stopped.is_set():
-            raise ForecastCancelled("The walk was stopped; what is stored stays.")
+            raise ForecastCancelled("The walk was stopped; stored windows stay.")
 
     def forecast(chunk: _Chunk) -> list[Forecast | KronosError]:
         facts, windows = chunk
