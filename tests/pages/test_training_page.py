@@ -107,7 +107,7 @@ def test_a_run_is_seen_through_kept_and_seen_by_nobody_else(home: Path) -> None:
         time.sleep(0.1)
     run_until(app, has("train_keep"))
     assert "CRPS of the base" in words(app)
-    for name, expected in (("Not a name", "cannot be the name"), ("bundled", "is in use")):
+    for name, expected in (("Not a name", "cannot be the name"), ("bundled", "name of a model")):
         app.text_input(key="train_name").set_value(name)
         press(app, "train_keep")
         assert expected in words(app)

@@ -163,12 +163,12 @@ class LongRuns(SessionRuns[AnyRun]):
         elif self.is_cancelled() or isinstance(run.error, ForecastCancelled):
             if not run.is_final:  # its partial outcome is on the way
                 st.fragment(self._await_end, run_every=POLL_SECONDS)(run)
-            kept = " Below is what came until then." if run.outcome is not None else ""
-            st.info(f"Stopped.{kept} Press Run to {after_stop}.", icon=":material/cancel:")
+            partial = " Below is the result so far." if run.outcome is not None else ""
+            st.info(f"Stopped.{partial} Press Run to {after_stop}.", icon=":material/cancel:")
         elif run.error is not None:
             show_error(run.error)
         elif run.request_key != request_key:
-            changed = "Settings changed: press Run. Below is the run before."
+            changed = "Settings changed: press Run. Below is the previous run."
             st.info(changed, icon=":material/sync:")
 
     def _look_at(self, run: AnyRun) -> None:
