@@ -38,6 +38,7 @@ from kronos.context import (
 from kronos.errors import InvalidRequest
 from kronos.events.inputs import EventInputs
 from kronos.forecast import COLUMNS, SamplingParameters, whole_number
+from kronos.nn.config import N_EVENT_CHANNELS
 
 __all__ = ["EngineRequest", "ForecastRequest", "Market", "ModelFacts", "market_of"]
 
@@ -113,19 +114,27 @@ class ModelFacts:
         Raises:
             InvalidRequest: The lookback is no whole number from `least` to `most`.
         """
+        if lookback is not None:
+            lookback = whole_number(lookback, "lookback")
         if self.members:
             read = max(each.context_length(n_bars, horizon) for each in self.members)
             return read if lookback is None else min(read, lookback)
         if lookback is None:
             room = max(2, self.most - horizon) if self.shares_window else self.most
             lookback = min(self.advised or room, room)
-        lookback = whole_number(lookback, "lookback")
         if not self.least <= lookback <= self.most:
             raise InvalidRequest(
                 f"lookback must be from {self.least} to {self.most:,} bars for {self.name}, "
                 f"found {lookback}."
             )
         return min(lookback, n_bars)
+
+    def needed_lookback(self, n_held: int, horizon: int, lookback: int | None) -> int | None:
+        """The lookback of a request that holds `n_held` bars; None where the bars say as much."""
+        if lookback is None:
+            return None
+        read = self.context_length(n_held, horizon, lookback)
+        return None if read == self.context_length(n_held, horizon) else int(lookback)
 
     def no_events(self) -> InvalidRequest:
         """The error for event rows that are given to a model that reads none."""
@@ -169,7 +178,7 @@ class ForecastRequest(EngineRequest):
         times: (T,) times of the bars, on the exchange's clock.
         future: (H,) times of the bars to forecast, on the same clock.
         sampling: How futures are drawn.
-        lookback: Bars read as context; None for what suits the model.
+        lookback: Bars read as context; None for what suits the model, or for all that are held.
         events: (T + H, 20) float32 event rows of the bars and of those to forecast; None where
             the model reads none, or is given none.
         market: What the bars are of; None where that is not known.
@@ -198,14 +207,20 @@ class ForecastRequest(EngineRequest):
                 f"bars must be float64 of ({n_bars}, {len(COLUMNS)}), found {self.bars.dtype} of "
                 f"{self.bars.shape}."
             )
+        if not n_bars or not horizon or not np.isfinite(self.bars).all():
+            raise InvalidRequest(
+                "A request needs bars of finite numbers and times to forecast, found "
+                f"{n_bars} bars and {horizon} times."
+            )
         if self.events is not None and (
-            self.events.ndim != 2
-            or len(self.events) != n_bars + horizon
+            self.events.shape != (n_bars + horizon, N_EVENT_CHANNELS)
             or self.events.dtype != np.float32
+            or not np.isfinite(self.events).all()
         ):
             raise InvalidRequest(
-                f"events must be float32 rows of {n_bars} bars and {horizon} to forecast, found "
-                f"{self.events.dtype} of {self.events.shape}."
+                f"events must be float32 rows of {n_bars} bars and {horizon} to forecast, "
+                f"{N_EVENT_CHANNELS} finite numbers each, found {self.events.dtype} of "
+                f"{self.events.shape}."
             )
         if _zone_of(self.times) != _zone_of(self.future):
             raise InvalidRequest(
@@ -289,7 +304,7 @@ class ForecastRequest(EngineRequest):
         request = cls(
             facts.model, facts.revision, facts.name, bars, times[-len(bars) :].rename(None),
             future, sampling,
-            lookback, rows, market, anchor,
+            facts.needed_lookback(len(bars), len(future), lookback), rows, market, bool(anchor),
         )  # fmt: skip
         require_positive_prices(request.context(facts))
         return request
@@ -318,6 +333,7 @@ class ForecastRequest(EngineRequest):
         if lookback is not None:
             lookback = min(lookback, facts.context_length(len(self.bars), self.horizon))
         n = facts.n_held(len(self.bars), self.horizon, lookback)
+        lookback = facts.needed_lookback(n, self.horizon, lookback)
         return replace(
             self,
             model=facts.model,
@@ -359,7 +375,7 @@ class ForecastRequest(EngineRequest):
 
     def to_bytes(self) -> bytes:
         """The request as bytes, about 8 kB for 128 bars; see `from_bytes`."""
-        head = json.dumps(self._facts()).encode()
+        head = json.dumps(self._facts(), default=float).encode()  # numbers of NumPy
         # Times and sparse rows shrink; most of what is left are the prices.
         return _MAGIC + struct.pack("<I", len(head)) + head + zlib.compress(
             b"".join(self._arrays()), 6
@@ -383,7 +399,11 @@ class ForecastRequest(EngineRequest):
             if not unpacker.eof:
                 raise ValueError("they end too early, or hold too much")
             return cls._of_parts(facts, body)
-        except (struct.error, zlib.error, ValueError, KeyError, TypeError) as error:
+        # Whatever the bytes hold: numbers of any size, lists of any depth, clocks of any name.
+        except (
+            struct.error, zlib.error, ValueError, TypeError, AttributeError, LookupError,
+            OverflowError, RecursionError,
+        ) as error:  # fmt: skip
             raise InvalidRequest(f"These bytes are no forecast request: {error}.") from error
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -415,6 +435,9 @@ class ForecastRequest(EngineRequest):
 
     @classmethod
     def _of_parts(cls, facts: dict[str, Any], body: bytes) -> ForecastRequest:
+        texts = [facts[each] for each in ("model", "revision", "name")]
+        if not all(isinstance(each, str) for each in (*texts, *(facts["market"] or {}).values())):
+            raise TypeError("names must be texts")
         n_bars, horizon = facts["shape"]
         n_channels = facts["n_channels"]
         rows = 0 if n_channels is None else (n_bars + horizon) * n_channels

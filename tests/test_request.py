@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import json
 import pickle
+import struct
 import subprocess
 import sys
 from contextlib import closing
@@ -17,11 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_sources.samples import load_sample
+from kronos.candles import Candles
 from kronos.context import calendar_fields, read_context
 from kronos.errors import InvalidRequest
 from kronos.events import event_inputs, load_events
 from kronos.forecast import Forecast, SamplingParameters
-from kronos.request import EngineRequest, ForecastRequest, Market, ModelFacts
+from kronos.request import EngineRequest, ForecastRequest, Market, ModelFacts, market_of
 from kronos.self_test.steps import DecodingCheck
 from kronos.serving.requests import (
     BatchRequest,
@@ -131,6 +134,34 @@ def test_bytes_of_anything_else_are_refused(position, change):
     assert found.digest != wanted.digest or replace(found, model=wanted.model) == wanted
 
 
+def changed(**facts: Any) -> bytes:
+    """The bytes of a request, with other facts at their head."""
+    data = request().to_bytes()
+    (size,) = struct.unpack_from("<I", data, 4)
+    head = json.dumps(json.loads(data[8 : 8 + size]) | facts).encode()
+    return data[:4] + struct.pack("<I", len(head)) + head + data[8 + size :]
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"zone": 10**30}, {"zone": ""}, {"zone": "No/Where"}, {"shape": [10**30, 1]},
+        {"shape": [0, 0], "n_channels": 0}, {"units": ["x", "ns"]}, {"sampling": [1]},
+        {"model": {}}, {"revision": None}, {"name": 3}, {"market": {"zone": 1}}, {"market": [1]},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_facts_that_are_none_of_a_request_are_refused(facts):
+    with pytest.raises(InvalidRequest):
+        ForecastRequest.from_bytes(changed(**facts))
+
+
+def test_lists_within_lists_are_refused():
+    nested = b"[" * 100_000
+    with pytest.raises(InvalidRequest, match="no forecast request"):
+        ForecastRequest.from_bytes(b"KFR1" + struct.pack("<I", len(nested)) + nested)
+
+
 @pytest.mark.parametrize("data", [b"", b"KFR1", b"KFR1\xff\xff\xff\xff", b"{}", b"KFR1\0\0\0\0"])
 def test_what_is_no_request_is_refused(data):
     with pytest.raises(InvalidRequest, match="no forecast request"):
@@ -177,6 +208,49 @@ def test_equal_questions_have_equal_digests():
     assert replace(unknown, model="another").digest != unknown.digest
 
 
+def test_a_lookback_that_the_bars_show_is_no_part_of_a_request():
+    def of(candles: Candles, facts: ModelFacts, lookback: Any) -> ForecastRequest:
+        sampling = SamplingParameters(sample_count=10)
+        return ForecastRequest.of_candles(
+            candles, facts, horizon=24, sampling=sampling, lookback=lookback
+        )
+
+    assert of(GOOG, READER, 128).digest == of(GOOG, READER, None).digest
+    assert of(GOOG, READER, 64).digest == of(GOOG.slice(-64), READER, None).digest
+    longer = of(GOOG, READER, 200)
+    assert (longer.lookback, len(longer.context(READER).values)) == (200, 200)
+    ensemble = forecaster_facts("ensemble")
+    some = of(GOOG, ensemble, 200)
+    assert (some.lookback, len(some.context(ensemble).values)) == (200, 200)
+    for member in ensemble.members:
+        n_read = member.context_length(len(some.bars), 24)
+        alone = of(GOOG, member, min(200, n_read))
+        assert some.for_member(member).digest == alone.digest
+
+
+def test_numbers_of_numpy_make_the_same_request():
+    sampling = SamplingParameters(np.float32(1), np.float64(1), np.int32(0), np.int64(10), 4)
+    for lookback in (np.int64(200), 200.0):
+        found = ForecastRequest.of_frame(
+            GOOG.frame, READER, x_timestamp=GOOG.local_index,
+            y_timestamp=GOOG.future(24).tz_convert(GOOG.zone), sampling=sampling,
+            lookback=lookback, anchor=np.bool_(True), market=market_of(GOOG),
+        )  # fmt: skip
+        plain = ForecastRequest.of_candles(
+            GOOG, READER, horizon=24, sampling=SamplingParameters(sample_count=10, seed=4),
+            lookback=200,
+        )  # fmt: skip
+        assert found.digest == plain.digest
+        assert ForecastRequest.from_bytes(found.to_bytes()) == found
+
+
+@pytest.mark.parametrize("model", ["bundled", "ensemble"])
+@pytest.mark.parametrize("lookback", [64.5, True, "64"])
+def test_a_lookback_is_a_whole_number(model, lookback):
+    with pytest.raises(InvalidRequest, match="lookback must be a whole number"):
+        forecaster_facts(model).context_length(500, 24, lookback)
+
+
 def test_the_digest_is_the_same_in_every_version():
     """Queues, caches and stores know requests by it."""
     times = pd.date_range("2025-01-01", periods=4, freq="1h", tz="UTC", unit="ns")
@@ -204,6 +278,10 @@ def test_shapes_and_clocks_that_do_not_fit_are_refused():
         replace(wanted, bars=wanted.bars[1:])
     with pytest.raises(InvalidRequest, match="events must be float32 rows of 128 bars and 24"):
         replace(wanted, events=wanted.events[1:])
+    with pytest.raises(InvalidRequest, match="bars of finite numbers"):
+        replace(wanted, bars=np.full_like(wanted.bars, np.nan))
+    with pytest.raises(InvalidRequest, match="20 finite numbers each"):
+        replace(wanted, events=wanted.events[:, :3])
     with pytest.raises(InvalidRequest, match="on the clock America/New_York"):
         replace(wanted, future=wanted.future.tz_convert("UTC"))
 
