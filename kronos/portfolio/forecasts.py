@@ -104,6 +104,9 @@ class Window:
     last: int  # position of the last known bar in the instrument's series
 
 
+_Pair = tuple[Window, ForecastRequest]
+
+
 class _Requests:
     """Builds the requests of windows on demand: all of them at once would fill the memory."""
 
@@ -180,7 +183,7 @@ def survey(
         watch: Called with the status of the current request; raising abandons it.
 
     Yields:
-        The state before the first request and after each.
+        The state at the start, after every few windows, and at the end.
     """
     facts = service.facts(model)
     requests = _Requests(market, facts, horizon, sampling)
@@ -188,22 +191,25 @@ def survey(
     settings = {"model": facts.name, "revision": facts.revision, **asdict(sampling)}
     cache = None if cache_folder is None else OutlookCache(cache_folder, settings)
     table: list[list[Outlook | None]] = [[None] * len(market.names) for _ in dates]
-    left = []
-    for window in windows:
-        request = None if cache is None else requests.of(window)
+    left: list[_Pair] = []
+    for n_read, window in enumerate(windows):
+        if n_read % BATCH == 0:
+            n_complete = left[0][0].row if left else window.row
+            yield Survey(table[:n_complete], n_read - len(left), len(windows))
+        request = requests.of(window)
         if cache is not None and request is not None and request.digest in cache:
             table[window.row][window.instrument] = cache[request.digest]
-        else:
-            left.append(window)
-    for start in range(0, len(left) + BATCH, BATCH):
-        batch = left[start : start + BATCH]
-        n_complete = batch[0].row if batch else len(dates)
-        yield Survey(table[:n_complete], len(windows) - len(left[start:]), len(windows))
-        new = _forecast(service, facts, requests, batch, save, watch)
-        for window, _, outlook in new:
-            table[window.row][window.instrument] = outlook
-        if cache is not None and new:
-            cache.add({digest: outlook for _, digest, outlook in new})
+        elif request is not None:
+            left.append((window, request))
+        if len(left) == BATCH or (left and n_read == len(windows) - 1):
+            new = _forecast(service, facts, requests, left, save, watch)
+            for (done, _), outlook in zip(left, new, strict=True):
+                table[done.row][done.instrument] = outlook
+            if cache is not None:
+                digests = [request.digest for _, request in left]
+                cache.add(dict(zip(digests, new, strict=True)))
+            left = []
+    yield Survey(table, len(windows), len(windows))
 
 
 def _windows(market: Market, dates: np.ndarray, warm_up: int) -> Iterator[Window]:
@@ -218,28 +224,21 @@ def _forecast(
     service: ForecastService,
     facts: ModelFacts,
     requests: _Requests,
-    batch: Sequence[Window],
+    pairs: Sequence[_Pair],
     save: Save | None,
     watch: Callable[[JobStatus], None] | None,
-) -> list[tuple[Window, str, Outlook | None]]:
-    """Windows with the digests of their requests and their outlooks; None where the model cannot
-    use the bars."""
-    pairs = [(window, requests.of(window)) for window in batch]
-    usable = [(window, request) for window, request in pairs if request is not None]
-    if not usable:
-        return []
-    batched = BatchRequest(facts.model, facts.revision, tuple(each for _, each in usable))
-    answers: list[Forecast | KronosError] = service.run(
-        batched, priority=Priority.BATCH, watch=watch
-    )
-    found: list[tuple[Window, str, Outlook | None]] = []
-    for (window, request), answer in zip(usable, answers, strict=True):
+) -> list[Outlook | None]:
+    """Outlooks of requests; None where the model cannot use the bars."""
+    batch = BatchRequest(facts.model, facts.revision, tuple(request for _, request in pairs))
+    answers: list[Forecast | KronosError] = service.run(batch, priority=Priority.BATCH, watch=watch)
+    found: list[Outlook | None] = []
+    for (window, _), answer in zip(pairs, answers, strict=True):
         if isinstance(answer, Forecast):
-            found.append((window, request.digest, Outlook.of(answer)))
+            found.append(Outlook.of(answer))
             if save is not None:
                 save(answer, requests.known(window))
         elif isinstance(answer, InvalidCandles):
-            found.append((window, request.digest, None))
+            found.append(None)
         else:
             raise answer
     return found

@@ -22,6 +22,7 @@ from kronos.portfolio.backtest import STRATEGY
 from kronos.portfolio.export import facts, warnings_of
 from kronos.portfolio.forecasts import OutlookCache
 from kronos.portfolio.signals import SIGNALS, Outlook
+from kronos.request import ForecastRequest
 from kronos.serving.service import LocalService
 from tests.portfolio.universe import changed_after, made
 
@@ -93,7 +94,7 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(service, tmp_path):
         save=lambda forecast, known: new.append(known),
         progress=lambda done, total: resumed.append(done),
     )
-    assert resumed[0] == 32
+    assert resumed[:3] == [0, 16, 32]
     n_windows = len(rebalance_dates(market, PLAN)) * 5
     assert len(new) == n_windows - 32
     whole = backtest(service, market, PLAN)
@@ -103,6 +104,26 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(service, tmp_path):
     assert len(partial[0].dates) == n_complete
     n_bars = n_complete * PLAN.every + 1
     pd.testing.assert_frame_equal(partial[0].curves, whole.curves.iloc[:n_bars])
+
+
+def test_a_run_whose_forecasts_are_cached_is_followed_and_can_be_stopped(service, tmp_path):
+    market, built = Market.of(made(5, 100)), []
+
+    def count(self: ForecastRequest) -> str:
+        built.append(self)
+        return digest.__get__(self)
+
+    def stop(done: int, total: int) -> None:
+        if done >= 32:
+            raise ForecastCancelled("enough")
+
+    backtest(service, market, PLAN, cache_folder=tmp_path)
+    digest = ForecastRequest.__dict__["digest"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ForecastRequest, "digest", property(count))
+        with pytest.raises(ForecastCancelled):
+            backtest(service, market, PLAN, cache_folder=tmp_path, progress=stop)
+    assert len({id(each) for each in built}) == 32, "no window behind the stop is looked up"
 
 
 def test_other_bars_or_settings_are_other_requests(service, tmp_path):
