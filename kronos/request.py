@@ -36,9 +36,9 @@ from kronos.context import (
     rows_sha256,
 )
 from kronos.errors import InvalidRequest
+from kronos.events.channels import CHANNELS
 from kronos.events.inputs import EventInputs
 from kronos.forecast import COLUMNS, SamplingParameters, whole_number
-from kronos.nn.config import N_EVENT_CHANNELS
 
 __all__ = ["EngineRequest", "ForecastRequest", "Market", "ModelFacts", "market_of"]
 
@@ -213,13 +213,13 @@ class ForecastRequest(EngineRequest):
                 f"{n_bars} bars and {horizon} times."
             )
         if self.events is not None and (
-            self.events.shape != (n_bars + horizon, N_EVENT_CHANNELS)
+            self.events.shape != (n_bars + horizon, len(CHANNELS))
             or self.events.dtype != np.float32
             or not np.isfinite(self.events).all()
         ):
             raise InvalidRequest(
                 f"events must be float32 rows of {n_bars} bars and {horizon} to forecast, "
-                f"{N_EVENT_CHANNELS} finite numbers each, found {self.events.dtype} of "
+                f"{len(CHANNELS)} finite numbers each, found {self.events.dtype} of "
                 f"{self.events.shape}."
             )
         if _zone_of(self.times) != _zone_of(self.future):
