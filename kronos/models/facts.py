@@ -118,5 +118,12 @@ def _reads_events(adapter: Path | None, base: str) -> bool:
 
 
 def _has_channels(model: Path) -> bool:
-    config = json.loads((model / CONFIG_NAME).read_text(encoding="utf-8"))
-    return bool(config.get("n_event_channels"))
+    path = model / CONFIG_NAME
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        return bool(config.get("n_event_channels"))
+    except (OSError, ValueError, AttributeError) as error:
+        raise CheckpointInvalid(
+            f"{path} is not a JSON object that can be read: {error}. Restore the file, or choose "
+            "another model."
+        ) from error

@@ -16,6 +16,7 @@ from kronos.errors import (
 )
 from kronos.finetune.lora import LoraSettings, add_lora, lora_tensors
 from kronos.models import adapters
+from kronos.models.facts import model_facts, reads_events
 from kronos.models.merging import save_adapter
 from kronos.nn.checkpoint import load_model, save_checkpoint
 from tests.finetune.test_lora import disturbed, logits
@@ -94,6 +95,19 @@ def test_a_deleted_base_says_what_to_do(made, own_base):
     listed = entry("tiny-crypto")
     assert listed.state == "broken"
     assert str(own_base) in listed.problem
+
+
+@pytest.mark.parametrize("content", [b"{nope", b"[1]", b"\xff\xfe\0"])
+def test_a_base_whose_configuration_cannot_be_read_is_an_error_of_the_checkpoint(
+    made, own_base, content
+):
+    """A page builds its request from the facts, and shows errors of checkpoints."""
+    models.install(made[0], "tiny-crypto")
+    (own_base / "model" / "config.json").write_bytes(content)
+    for name in ("tiny-crypto", str(own_base)):
+        with pytest.raises(CheckpointInvalid, match=r"config\.json"):
+            model_facts(name)
+    assert not reads_events(entry("tiny-crypto"))
 
 
 def test_a_damaged_adapter_is_refused(made):

@@ -12,7 +12,14 @@ import pytest
 
 import kronos
 from data_sources.samples import load_sample
-from kronos.errors import Busy, InvalidRequest, RateLimited, SourceBlocked, SourceDown
+from kronos.errors import (
+    Busy,
+    CheckpointInvalid,
+    InvalidRequest,
+    RateLimited,
+    SourceBlocked,
+    SourceDown,
+)
 from kronos.forecasters.base import Pending
 from kronos.serving.service import LocalService
 from kronos.system import asset_path
@@ -122,6 +129,16 @@ def test_one_bad_symbol_is_an_error_in_its_own_line(registry):
     assert states(run) == ["done", "failed", "done"]
     assert run.rows[1].problem == "There is no instrument NOPE."
     assert run.error is None
+
+
+def test_a_model_that_cannot_be_used_is_one_error_of_the_run(registry, monkeypatch):
+    def broken(model):
+        raise CheckpointInvalid("Its base is gone.")
+
+    monkeypatch.setattr(registry.service, "facts", broken)
+    run = run_through(registry, request("S0", "S1", "S2"))
+    assert str(run.error) == "Its base is gone."
+    assert "failed" not in states(run)
 
 
 def test_files_are_lines_and_a_bad_one_names_line_and_column(registry):

@@ -235,6 +235,7 @@ class WatchRun(Run[WatchRequest, None]):
         self._rows = [Row(entry.symbol) for entry in request.entries]
         self._next = iter(range(len(self._rows)))
         self._stopped = threading.Event()
+        self._unusable: CheckpointError | None = None
         self._fetching = Fetching(request.source, open_source, self._stopped)
         self._in_flight: dict[int, _InFlight] = {}
         self._lock = threading.Lock()
@@ -276,6 +277,8 @@ class WatchRun(Run[WatchRequest, None]):
     def _collect(self, control: JobControl) -> None:
         while self.n_final < len(self._rows):
             control.progress(self.n_final, len(self._rows))
+            if self._unusable is not None:
+                raise self._unusable
             with self._lock:
                 in_flight = list(self._in_flight.items())
             for i, flight in in_flight:
@@ -321,6 +324,8 @@ class WatchRun(Run[WatchRequest, None]):
             try:
                 self._put(i, replace(self._rows[i], state="fetching"))
                 self._submit(i, self._bars(i))
+            except CheckpointError as error:  # of the model, and so of every line
+                self._unusable = error
             # The boundary of the thread: what one line raises becomes its text, because an error
             # that escaped would leave the lines after it waiting.
             except Exception as error:  # noqa: BLE001
