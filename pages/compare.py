@@ -1,4 +1,4 @@
-"""The comparison page: several models on the same candles, from one origin, with one seed."""
+"""The Compare page: several models on the same candles, from one origin, with one seed."""
 
 import streamlit as st
 
@@ -39,8 +39,8 @@ statuses = COMPARISON.advance(source.data_id)
 found = COMPARISON.finished(source.data_id)
 
 view.show_heading(source.candles, found)
-# One element, however much it says: a control that changes its place among the elements is mounted
-# anew, and the address bar no longer follows it.
+# Always one element: a control that changes its place among the elements is mounted again and
+# loses its binding to the address bar.
 with st.container():
     show_link_losses()
     show_state(

@@ -1,4 +1,4 @@
-"""The forecast page: choose candles, set a forecast up, see the fan."""
+"""The Forecast page: choose candles, set up a forecast, see the fan."""
 
 import streamlit as st
 

@@ -1,4 +1,4 @@
-"""The what-if page: events switched off, added and supposed, and what the fan makes of them."""
+"""The What-if page: switch events off, add one or assume an outcome, and compare the fans."""
 
 from dataclasses import replace
 

@@ -72,16 +72,14 @@ def calibration_status(
     age = (origin.tz_localize(candles.zone) if origin.tz is None else origin) - latest
     if age > max_age(candles.interval):
         words = (
-            f"Stale: the calibration's last outcome, of {latest:%d %b %Y}, is {age.days:,} days "
-            f"older than the origin; {max_age(candles.interval).days} are the limit at "
-            f"{candles.interval}. Run kronos calibrate on a newer record."
+            f"Stale: the last outcome of the calibration, of {latest:%d %b %Y}, is {age.days:,} "
+            f"days older than the origin; the limit for {candles.interval} bars is "
+            f"{max_age(candles.interval).days}. Run kronos calibrate on a newer record."
         )
         return CalibrationStatus("stale", words, can_apply=True, n_outcomes=n_outcomes)
     is_hindsight = age < pd.Timedelta(0)
     if is_hindsight:
-        words += (
-            " Some of these came after the origin: a calibrated fan could not have been drawn then."
-        )
+        words += " Some of these are later than the origin: this calibration uses hindsight."
     return CalibrationStatus("calibrated", words, True, n_outcomes, is_hindsight)
 
 
@@ -171,13 +169,12 @@ def _find(
     if sampling.narrows or sampling.T != 1.0:
         return CalibrationStatus(
             "uncalibrated",
-            "Not calibrated: the record is of fans with T = 1, top-p = 1 and every token.",
+            "Not calibrated: calibration needs T = 1, top-p = 1 and top-k = 0.",
         )
     if origin_volatility(candles, forecast.origin) is None:
         return CalibrationStatus(
             "uncalibrated",
-            "Not calibrated: too few bars before the origin, or no move in them, to measure "
-            "volatility by.",
+            "Not calibrated: too few bars or no moves before the origin to measure volatility.",
         )
     name, revision = forecast.model_name, forecast.model_revision
     kind = asset_class(candles.calendar, candles.symbol)
@@ -187,13 +184,13 @@ def _find(
     if any(stream.model == name for stream in state.streams) and not state.knows(name, revision):
         return CalibrationStatus(
             "stale",
-            f"Stale: the calibration of {name} is of other weights than revision {revision[:8]}. "
-            "Run kronos calibrate once forecasts of these have been scored.",
+            f"Stale: the calibration of {name} belongs to other weights than revision "
+            f"{revision[:8]}. Score forecasts of this revision, then run kronos calibrate.",
         )
     return CalibrationStatus(
         "uncalibrated",
-        f"Not calibrated: too few outcomes of {name} are on record. Keep forecasts, score them, "
-        "and run kronos calibrate.",
+        f"Not calibrated: too few outcomes of {name} on record. Save and score more forecasts, "
+        "then run kronos calibrate.",
     )
 
 

@@ -179,7 +179,7 @@ def bring_out(title: str, page: Page) -> None:
         page.get_by_text("Settings changed: press Run.").wait_for()
     elif title == "Models":
         page.get_by_role("button", name="Download 32 MB").click()
-        page.get_by_text("The model could not be fetched.").wait_for()
+        page.get_by_text("The model could not be downloaded.").wait_for()
     settle(page)
 
 

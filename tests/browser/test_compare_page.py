@@ -18,7 +18,7 @@ SMALL = "horizon=8&paths=20&origin=2019-09-20"
 def wait_for_comparison(page: Page) -> None:
     page.get_by_text("forecasts of the next").first.wait_for()
     page.locator(".js-plotly-plot .main-svg").first.wait_for()
-    page.get_by_text("At chosen bars").wait_for()
+    page.get_by_text("Quantiles by bar").wait_for()
     page.locator('[data-test-script-state="notRunning"]').first.wait_for()
 
 

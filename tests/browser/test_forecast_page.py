@@ -111,7 +111,7 @@ def test_a_bad_file_is_explained_and_a_good_one_forecast(server, visit):
     lines = asset_path("samples", "ETHUSD_1h.csv").read_bytes().splitlines(keepends=True)
     upload(page, "ETHUSD.csv", b"".join(lines[:400]))
     page.get_by_text("Press Run to forecast these candles.").wait_for()
-    page.get_by_text("What was understood of the file").click()
+    page.get_by_text("How the file was read").click()
     page.get_by_text("399 of 399 rows kept").wait_for()
     press_run(page)
     wait_for_fan(page)
@@ -157,7 +157,7 @@ def test_two_sessions_with_one_request_compute_once(server, visit):
     page = visits[0].page
     plot = page.locator(".js-plotly-plot").first
     plot.evaluate("plot => { plot.dataset.mark = 'kept'; }")
-    set_number(page, "Touches the level", 9000)
+    set_number(page, "P(touch) of level", 9000)
     page.get_by_text(re.compile("of 100 paths")).first.wait_for()
     page.wait_for_timeout(500)
     assert plot.get_attribute("data-mark") == "kept", "the figure was mounted anew"
@@ -169,7 +169,7 @@ def test_a_model_that_cannot_be_fetched_says_so(server, visit):
     page = seen.page
     page.get_by_text("Press Run to forecast these candles.").wait_for()
     press_run(page)
-    page.get_by_text("The model could not be fetched.").wait_for()
+    page.get_by_text("The model could not be downloaded.").wait_for()
     assert not seen.complaints
 
 
@@ -177,7 +177,7 @@ def test_a_model_that_cannot_be_fetched_says_so(server, visit):
 def test_the_past_is_compared_with_what_came(server, visit, screenshots):
     seen = visit(f"{server.url}/forecast?data={GOOGLE}&origin=2010-06-01")
     wait_for_fan(seen.page)
-    seen.page.get_by_text(re.compile("What came:")).wait_for()
+    seen.page.get_by_text(re.compile("Actual close at bar")).wait_for()
     wait_until_still(seen.page)
     seen.page.screenshot(path=screenshots / "past_wide_light.png")
     assert not seen.complaints

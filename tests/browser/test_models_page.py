@@ -26,7 +26,7 @@ def test_the_bundled_model_is_tested_and_a_hub_out_of_reach_is_told(server, visi
 
     page.get_by_role("button", name="Download 32 MB").click()
     message = page.get_by_test_id("stAlert")
-    expect(message).to_contain_text("The model could not be fetched.")
+    expect(message).to_contain_text("The model could not be downloaded.")
     expect(message).to_contain_text("cannot be reached")
     assert page.get_by_role("button", name="Download 32 MB").is_visible(), "it can be tried again"
     assert not seen.complaints

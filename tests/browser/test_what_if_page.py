@@ -15,7 +15,7 @@ from tests.event_adapter import NAME, write_event_adapter
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 expect.set_options(timeout=PATIENCE_MS)
 
-DEAF = re.compile("was never trained with events")
+READS_NONE = re.compile("does not read events")
 
 
 @pytest.fixture
@@ -31,8 +31,9 @@ def reader(server):
 def open_until_it_reads(page: Page) -> None:
     """Which models there are is looked up again every few seconds."""
     for _ in range(20):
-        page.get_by_text(DEAF).or_(page.get_by_text("Scheduled on the horizon")).first.wait_for()
-        if not page.get_by_text(DEAF).count():
+        scheduled = page.get_by_text("Scheduled within the horizon")
+        page.get_by_text(READS_NONE).or_(scheduled).first.wait_for()
+        if not page.get_by_text(READS_NONE).count():
             return
         page.wait_for_timeout(1000)
         page.reload()
@@ -50,7 +51,7 @@ def test_a_meeting_is_taken_off_and_the_two_fans_compared(server, visit, reader,
     seen = visit(link, width=1400, height=1600)
     page = seen.page
     open_until_it_reads(page)
-    page.get_by_text("over the next 16 bars").wait_for()
+    page.get_by_text("next 16 bars").wait_for()
     wait_for_charts(page, 1)
 
     # The tick is drawn over the box itself, so that people click the label.

@@ -54,7 +54,7 @@ def test_bars_after_the_origin_make_no_difference(simulate):
     ("state", "kind", "said"),
     [
         (state_of(), "calibrated", "Calibrated on 2,500 outcomes, the last of 01 Aug 2019"),
-        (state_of("2019-09-01"), "calibrated", "came after the origin"),
+        (state_of("2019-09-01"), "calibrated", "uses hindsight"),
         (state_of("2017-08-01"), "stale", "older than the origin"),
         (state_of(revision="another"), "stale", "other weights"),
         (state_of(interval="any"), "uncalibrated", "too few outcomes"),
@@ -66,7 +66,7 @@ def test_what_the_record_is_worth_is_said(simulate, state, kind, said):
     found = calibration_status(state, forecast, candles)
     assert found.kind == kind
     assert said in found.words
-    assert found.is_hindsight == ("after the origin" in found.words)
+    assert found.is_hindsight == ("later than the origin" in found.words)
 
 
 def test_a_record_of_the_models_own_fans_says_nothing_of_a_narrowed_one(simulate):

@@ -118,7 +118,7 @@ def test_what_nobody_had_announced_is_not_on_the_horizon(simulate):
     # It is shown with the real bars, once they are known.
     (trace,) = rail(fan_figure(*simulate(**DAILY, n_known=5), events=[sudden])).values()
     assert list(trace.marker.symbol) == ["square-open"]
-    assert "unannounced" in trace.text[0]
+    assert "unscheduled" in trace.text[0]
 
 
 def test_events_off_the_bars_change_nothing(simulate):
@@ -160,5 +160,5 @@ def test_the_description_names_what_is_scheduled(simulate):
     candles, forecast = simulate(**DAILY)
     events = [Event("fomc", at(65), "US"), Event("cpi", at(40), "US")]
     text = chart_description(candles, forecast, events)
-    assert text.endswith("Events on the horizon: FOMC decision at 07 Mar 24.")
-    assert chart_description(candles, forecast) == text[: text.index(" Events on")]
+    assert text.endswith("Events within the horizon: FOMC decision at 07 Mar 24.")
+    assert chart_description(candles, forecast) == text[: text.index(" Events within")]

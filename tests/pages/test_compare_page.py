@@ -54,7 +54,7 @@ def test_one_model_at_two_temperatures_is_shared_with_the_forecast_page(fresh_se
     app = run_until(compare(**link), has_comparison)
     last = app.dataframe[1].value.tail(2).set_index("model")["width"]
     assert last["B · Bundled, T 0.5, top-p 0.9"] < last["A · Bundled"]
-    assert "B: T = 0.5 and top-p = 0.9 leaves out unlikely steps" in words(app)
+    assert "B: T = 0.5 and top-p = 0.9: the fan is narrower" in words(app)
     candles = load_sample(next(iter(SAMPLES)))
     same = ForecastSettings(
         data_id=data_id(candles),
@@ -75,7 +75,7 @@ def test_a_past_origin_is_scored():
     assert (table["bars known"] == 6).all()
     assert (table["CRPS"] > 0).all()
     assert table["coverage"].between(0, 100).all()
-    assert "has the lowest CRPS" in words(app)
+    assert "Lowest CRPS" in words(app)
     assert set(app.dataframe[1].value["80% band"]) <= {"inside", "outside"}
 
 
@@ -171,14 +171,14 @@ def test_a_missing_model_waits_for_a_click_and_keeps_its_letter(monkeypatch):
 
     monkeypatch.setattr(models, "download", refuse)
     app = run_until(compare(models="3", b="Kronos-mini"), has_comparison)
-    assert "Kronos-mini is not on this machine" in words(app)
+    assert "Kronos-mini needs a download" in words(app)
     assert app.dataframe[0].value["model"].str[0].tolist() == ["A", "C"]
     press_run(app)
     assert not fetched, "only its own button fetches it"
     press(app, "download_mini")
     run_until(app, lambda app: bool(app.error))
     assert fetched == ["mini"]
-    assert "B · Kronos-mini: The model could not be fetched." in words(app).replace("*", "")
+    assert "B · Kronos-mini: The model could not be downloaded." in words(app).replace("*", "")
     assert has_comparison(app), "the others are still there"
 
 

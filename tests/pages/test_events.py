@@ -103,7 +103,7 @@ def test_the_snippet_tells_the_same_events(reader, tmp_path, capsys):
     assert json.loads(forecast_json(GOOG, shown))["events_sha256"] == shown.events_hash
     assert "not the" not in capsys.readouterr().out
     exec(code.replace("merge_events(tables)", "load_events()"), {})
-    assert "not the events that the page told" in capsys.readouterr().out
+    assert "not the events that the page used" in capsys.readouterr().out
 
 
 def test_a_model_that_reads_none_is_told_none(golden_folder):

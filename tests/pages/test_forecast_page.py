@@ -172,7 +172,7 @@ def test_a_past_origin_is_compared_with_what_came(app, small):
     app.query_params["origin"] = "2010-06-01"
     app.query_params["horizon"] = "6"
     run_until(app.run(), has_forecast)
-    assert "What came:" in words(app)
+    assert "Actual close at bar" in words(app)
     assert "6 of 6" in words(app)
     asked = started(app).settings
     assert f"{asked.origin.tz_convert('America/New_York'):%Y-%m-%d}" == "2010-06-01"
@@ -206,13 +206,13 @@ def test_a_link_does_not_start_a_download(app):
     app.query_params["model"] = "Kronos-mini"
     app.run()
     assert "asked" not in app.session_state
-    assert "will be downloaded: 32 MB" in words(app)
+    assert "needs a download (32 MB)" in words(app)
 
 
 def test_a_link_to_other_data_says_so_until_data_are_chosen(app):
     app.query_params["data"] = "nonsense `*`"
     app.run()
-    assert "cannot be had here: data nonsense" in words(app)
+    assert "not available here: data nonsense" in words(app)
     app.selectbox(key="data").select(SAMPLE_TITLES[1]).run()
     assert "The link asks for" not in words(app)
 
@@ -225,7 +225,7 @@ def test_a_failed_download_is_told(app, monkeypatch):
     app.query_params["model"] = "Kronos-mini"
     press(app.run(), "run")
     run_until(app, lambda app: bool(app.error))
-    assert "The model could not be fetched" in app.error[0].value
+    assert "The model could not be downloaded" in app.error[0].value
     assert "hub cannot be reached" in words(app)
     assert "Below is the previous forecast" not in words(app), "there is none"
 
@@ -248,7 +248,7 @@ def test_an_intraday_origin_takes_a_time(app):
     app.query_params.update(link)
     run_until(app.run(), has_forecast)
     assert str(shown(app).settings.origin) == "2019-09-02 10:00:00+00:00"
-    assert "What came:" in words(app)
+    assert "Actual close at bar" in words(app)
 
 
 def test_what_a_link_asks_for_and_cannot_have_is_said():
@@ -257,7 +257,7 @@ def test_what_a_link_asks_for_and_cannot_have_is_said():
     ).run()
     said = [warning.value.replace("\\", "") for warning in app.warning]
     assert [text.partition(". ")[0] for text in said] == [
-        "The link asks for what cannot be had here: model mine; paths 1000; origin 2050-01-01"
+        "These values of the link are not available here: model mine; paths 1000; origin 2050-01-01"
     ]
     app.number_input(key="paths").set_value(120).run()
     (text,) = (warning.value for warning in app.warning)
@@ -266,7 +266,7 @@ def test_what_a_link_asks_for_and_cannot_have_is_said():
 
 def test_a_level_goes_with_the_link_and_not_to_another_forecast():
     def level():
-        (found,) = (n for n in app.number_input if n.label == "Touches the level")
+        (found,) = (n for n in app.number_input if n.label == "P(touch) of level")
         return found
 
     asked = {"horizon": 8, "paths": 20, "level": 7900.5}
@@ -285,7 +285,7 @@ def test_a_level_goes_with_the_link_and_not_to_another_forecast():
 def test_a_level_that_is_none_is_not_taken_from_a_link(level):
     app = new_session("forecast", horizon=8, paths=20, level=level).run()
     app = run_until(app, has_forecast)
-    (found,) = (n for n in app.number_input if n.label == "Touches the level")
+    (found,) = (n for n in app.number_input if n.label == "P(touch) of level")
     assert 0 < found.value < 1e9
 
 
@@ -299,7 +299,7 @@ def test_a_level_of_the_link_outlasts_a_run_that_came_to_nothing(app, monkeypatc
     run_until(app, lambda app: bool(app.error))
     app.selectbox(key="model").select("Bundled").run()
     run_until(press(app, "run"), has_forecast)
-    (level,) = (box.value for box in app.number_input if box.label == "Touches the level")
+    (level,) = (box.value for box in app.number_input if box.label == "P(touch) of level")
     assert level == 8300
 
 
@@ -310,7 +310,7 @@ def test_an_uploaded_file_goes_along_to_other_pages_until_it_is_taken_away(app):
     app.file_uploader(key="upload").upload("mine.csv", data, "text/csv").run()
     app.selectbox(key="upload_clock").select("UTC").run()
     app.switch_page("pages/compare.py").run().selectbox(key="data").select(UPLOAD).run()
-    assert "mine.csv, as you uploaded it before" in words(app)
+    assert "Earlier upload: mine.csv" in words(app)
     assert app.selectbox(key="upload_clock").value == "UTC"
     assert app.title[0].value.startswith("mine")
     app.switch_page("pages/forecast.py").run().selectbox(key="data").select(UPLOAD).run()

@@ -23,7 +23,7 @@ def test_every_term_stands_once_and_is_explained_in_a_few_sentences():
 
 
 def test_a_tooltip_says_what_the_glossary_says():
-    assert glossary.meaning("Top-k").startswith("Keeps only so many")
+    assert glossary.meaning("Top-k").startswith("Samples only from this many")
     assert glossary.meaning("Top-k", "More.").endswith("0 keeps all. More.")
     with pytest.raises(KeyError):
         glossary.meaning("Top-q")

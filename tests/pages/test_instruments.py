@@ -75,9 +75,7 @@ def test_what_is_no_symbol_is_left_out_and_named(word):
 def test_ten_thousand_symbols_are_cut_to_the_first_two_hundred():
     found = read_symbols("\n".join(f"S{n}" for n in range(10_000)))
     assert found.symbols == tuple(f"S{n}" for n in range(MAX_SYMBOLS))
-    assert found.notes == (
-        "10,000 symbols were given; the first 200 are taken and 9,800 left out.",
-    )
+    assert found.notes == ("Skipped 9,800 of 10,000 symbols: the limit is 200.",)
 
 
 def test_a_clean_list_has_no_notes_and_nothing_is_no_list():

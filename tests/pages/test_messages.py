@@ -30,7 +30,7 @@ def test_markup_is_escaped(text):
     ("error", "words"),
     [
         (Busy("number 4"), "busy"),
-        (CheckpointUnavailable("no route"), "could not be fetched"),
+        (CheckpointUnavailable("no route"), "could not be downloaded"),
         (InvalidCandles("Line 7, column close"), "Line 7"),
         (ZeroDivisionError("secret"), "ZeroDivisionError"),
     ],
@@ -50,7 +50,7 @@ def status(**options):
 @pytest.mark.parametrize(
     ("job", "words"),
     [
-        (status(state="queued", position=2), "number 2 in the queue"),
+        (status(state="queued", position=2), "position 2"),
         (status(stage="Loading the model"), "Loading the model"),
         (
             status(stage="Sampling", done=7, total=24, seconds_left=3.2),
@@ -58,7 +58,7 @@ def status(**options):
         ),
         (
             status(stage="Downloading", done=12_000_000, total=115_000_000, seconds_left=300),
-            "Downloading: 12 of 115 MB, about 5 min left",
+            "Downloading: 12 MB of 115 MB, about 5 min left",
         ),
         (status(stage="Sampling", done=24, total=24, seconds_left=0.0), "Sampling: step 24 of 24"),
     ],

@@ -169,7 +169,7 @@ def test_a_failed_download_says_why_and_can_be_tried_again(app, tiny, hub):
     hub.faults.statuses = [403] * 20
     press(app.run(), f"download {tiny}")
     run_until(app, lambda app: bool(complaints(app, tiny)))
-    assert "The model could not be fetched" in complaints(app, tiny)[0]
+    assert "The model could not be downloaded" in complaints(app, tiny)[0]
     assert "HTTP 403" in words(app)
     hub.faults.statuses = []
     downloaded(app, tiny)

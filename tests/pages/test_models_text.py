@@ -105,7 +105,7 @@ def test_the_question_before_deleting_says_what_stays():
         (
             "download",
             JobStatus("k", "running", 0, "Downloading", 3_000_000, 32_000_000, watchers=1),
-            "Downloading: 3 of 32 MB",
+            "Downloading: 3.0 MB of 32 MB",
         ),
         ("test", JobStatus("k", "running", 0, "Testing", 1, 6, watchers=1), "Step 2 of 6: Loading"),
         ("verify", JobStatus("k", "running", 0, "Hashing every file", watchers=1), "Hashing every"),

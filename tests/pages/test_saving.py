@@ -1,4 +1,4 @@
-"""What people run is kept, beside the page; what they upload is not."""
+"""Forecasts after a press of Run are saved, beside the page; those of uploads are not."""
 
 import threading
 
@@ -35,9 +35,9 @@ def opened():
 
 def test_what_is_shown_unasked_is_not_kept_and_what_run_asked_for_is():
     app = opened()
-    assert "Kept in this server" not in words(app)
+    assert "Saved in the record" not in words(app)
     app.number_input(key="seed").set_value(7).run()
-    app = run_until(press(app, "run"), lambda app: "Kept in this server" in words(app))
+    app = run_until(press(app, "run"), lambda app: "Saved in the record" in words(app))
     assert n_kept() == 1
     (prediction,) = open_store().predictions()
     assert (prediction.source, prediction.seed, prediction.model_name) == ("samples", 7, "bundled")
@@ -59,7 +59,7 @@ def test_an_upload_is_not_kept():
     bars = CANDLES.frame.tz_localize(None).reset_index().to_csv(index=False)
     app.selectbox(key="data").select(UPLOAD).run()
     app.file_uploader(key="upload").upload("mine.csv", bars.encode(), "text/csv").run()
-    app = run_until(press(app, "run"), lambda app: "file of your own stay" in words(app))
+    app = run_until(press(app, "run"), lambda app: "uploaded files stay" in words(app))
     assert n_kept() == 0
 
 
@@ -88,7 +88,7 @@ def test_a_slow_store_never_delays_whoever_puts(monkeypatch):
     for _ in range(6):
         queue.put(unsaved)
     assert queue.n_lost >= 3
-    assert "were not kept" in queue.problem
+    assert "too slow for" in queue.problem
     free.set()
     queue.wait()
 

@@ -55,7 +55,7 @@ def test_a_link_to_a_ticker_shows_its_forecast_without_a_click(markets):
 
 def test_a_symbol_nobody_has_is_said_and_another_can_be_tried(markets):
     app = run_until(ticker_page(symbol="NOPE"), lambda app: bool(app.error))
-    assert "No bars could be fetched" in words(app)
+    assert "The bars could not be fetched" in words(app)
     assert "NOPE" in words(app)
     assert not app.get("plotly_chart")
     box = app.selectbox(key="symbol_box")
@@ -83,7 +83,7 @@ def test_a_fetch_is_cancelled_and_begun_again(markets):
     markets.faults.hang = True
     app = ticker_page(symbol="VOD.L", interval="1h")
     press(app, "fetch_cancel")
-    assert "The fetch was stopped." in words(app)
+    assert "Fetch cancelled." in words(app)
     markets.faults.hang = False
     markets.released.set()
     press(app, "fetch_again")
@@ -93,14 +93,14 @@ def test_a_fetch_is_cancelled_and_begun_again(markets):
 @pytest.mark.parametrize("symbol", ["<b>x</b>", "../../etc/passwd%00", "a" * 200, "=cmd|' /C'!A0"])
 def test_a_hostile_symbol_never_reaches_a_source(markets, symbol):
     app = run_until(ticker_page(symbol=symbol), lambda app: bool(app.error))
-    assert "cannot be a ticker" in words(app)
+    assert "is not a ticker" in words(app)
     assert not markets.n_requests("/chart/")
 
 
 def test_an_origin_long_ago_fetches_the_bars_around_it(markets):
     link = {"source": "Binance", "symbol": "BTC/USDT", "interval": "4h", "origin": "2022-03-01"}
     app = run_until(ticker_page(**link), has_forecast)
-    assert "What came:" in words(app)
+    assert "Actual close at bar" in words(app)
     assert shown(app).settings.origin == pd.Timestamp("2022-03-01 20:00", tz="UTC")
 
 

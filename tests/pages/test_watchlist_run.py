@@ -233,7 +233,7 @@ def test_a_source_that_fails_is_not_asked_two_hundred_times(service, fault):
     assert states(run) == ["failed"] * 50
     assert len(source.asked) <= watchlist_fetch.TOLERATED
     assert run.rows[0].problem == str(fault)
-    assert run.rows[-1].problem == f"Not asked, because the source had failed: {fault}"
+    assert run.rows[-1].problem == f"Skipped, as the source failed before: {fault}"
 
 
 def test_failures_between_good_answers_do_not_close_a_source(service):
@@ -258,7 +258,7 @@ def test_a_wait_that_is_too_long_is_told(service):
         run = run_through(registry, request("S0", "S1"))
     assert [row.problem for row in run.rows] == [
         "Come back tomorrow.",
-        "Not asked, because the source had failed: Come back tomorrow.",
+        "Skipped, as the source failed before: Come back tomorrow.",
     ]
 
 

@@ -111,4 +111,4 @@ def test_a_list_that_is_cut_says_so_and_leaves_a_short_link():
     state = {"symbols": "\n".join(f"S{n}" for n in range(10_000))}
     tidy_symbols(state, "symbols")
     assert len(state["symbols"]) < 2000
-    assert "9,800 left out" in state["symbols notes"][0]
+    assert "Skipped 9,800 of 10,000" in state["symbols notes"][0]

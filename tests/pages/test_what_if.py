@@ -1,4 +1,4 @@
-"""What is supposed in the place of the calendar, and how two fans differ."""
+"""Edits of the events, and how two fans differ."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from kronos.forecast import Forecast, SamplingParameters
 from pages.ui.what_if.text import change_table, change_text, changes
 from pages.ui.what_if.work import (
     Edits,
+    assumed_event,
     first_changed,
     kinds_to_add,
     look_ahead,
-    supposed_event,
 )
 
 GOOG = load_sample("GOOG_1d").slice(-60)
@@ -42,13 +42,13 @@ def test_what_is_scheduled_stands_on_its_bar():
     ],
 )
 def test_from_which_bar_on_a_fan_can_change(kind, bar, first):
-    event = supposed_event(kind, bar, AHEAD, TOLD)
+    event = assumed_event(kind, bar, AHEAD, TOLD)
     assert first_changed(AHEAD, TOLD, Edits(added=event)) == first
     rows = Edits(added=event).apply(TOLD).rows(GOOG, AHEAD.future)
     assert rows[60 + bar - 1, CHANNELS.index(f"is_{kind}")] == 1.0
 
 
-def test_what_is_switched_off_and_supposed_counts():
+def test_events_switched_off_and_assumed_count():
     assert first_changed(AHEAD, TOLD, Edits()) is None
     assert first_changed(AHEAD, TOLD, Edits(off=AHEAD.scheduled)) == 1
     assert first_changed(AHEAD, TOLD, Edits(surprise=Surprise("nfp", 1.5))) == 1
@@ -62,7 +62,7 @@ def test_kinds_that_an_instrument_has():
     euro = event_inputs((), replace(GOOG, symbol="EURUSD", calendar="fx"))
     assert {"fomc", "rate_decision"} <= set(kinds_to_add(euro, "fx"))
     assert "earnings" not in kinds_to_add(euro, "fx")
-    assert supposed_event("rate_decision", 1, AHEAD, euro).region == "EU"
+    assert assumed_event("rate_decision", 1, AHEAD, euro).region == "EU"
 
 
 def fan(closes: np.ndarray) -> Forecast:
@@ -103,13 +103,13 @@ def test_pairs_of_independent_paths_differ_by_chance_only():
     # Of the median of 200 standard normals, twice: sqrt(2 pi / 2 / 200).
     assert change.median_error == pytest.approx(np.sqrt(np.pi / 200), rel=0.35)
     assert change.verdict == "neither"
-    assert "Neither is more than the choice of paths explains." in change_text(before, after)
+    assert "Neither change is significant." in change_text(before, after)
     table = change_table(before, after, [1])
     assert table["change of median"].tolist() == [change.median]
-    assert table["more than chance"].tolist() == ["neither"]
+    assert table["significant"].tolist() == ["neither"]
 
 
 def test_fans_that_are_the_same_are_said_to_be():
     before = fan(np.full((20, 3), 100.0))
-    assert change_text(before, before).startswith("All 20 paths are the same")
+    assert change_text(before, before).startswith("All 20 paths are equal")
     assert changes(before, before, [3])[0].verdict == "neither"

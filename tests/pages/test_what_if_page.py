@@ -16,18 +16,18 @@ def what_if(**link: object) -> AppTest:
 
 
 def is_done(app: AppTest) -> bool:
-    return "over the next" in words(app)
+    return "what if, next" in words(app)
 
 
-def told(app: AppTest) -> list:
+def event_inputs_of(app: AppTest) -> list:
     return [run.settings.events for run in app.session_state["what_if_runs"]]
 
 
 def test_a_model_that_reads_no_events_says_so_and_draws_one_fan():
     app = run_until(what_if(), is_done)
-    assert "Bundled was never trained with events." in words(app).replace("*", "")
+    assert "Bundled does not read events." in words(app).replace("*", "")
     assert "kronos finetune lora" in app.code[0].value
-    assert told(app) == [None]
+    assert event_inputs_of(app) == [None]
     assert len(app.get("plotly_chart")) == 1
     assert not app.checkbox
     assert not app.dataframe
@@ -37,11 +37,11 @@ def test_an_event_is_switched_off_and_the_second_fan_drawn(reader, fresh_seed):
     app = run_until(what_if(seed=fresh_seed), is_done)
     assert app.selectbox(key="told_model").value == reader
     assert "+13, 20 Mar 2013" in app.checkbox(key=FOMC).label.replace("\\", "")
-    assert len(app.get("plotly_chart")) == 1, "nothing is supposed yet"
+    assert len(app.get("plotly_chart")) == 1, "nothing is assumed yet"
     app.checkbox(key=FOMC).uncheck().run()
     assert "Settings changed: press Run." in words(app)
     run_until(press(app, "run_what_if"), lambda app: len(app.get("plotly_chart")) == 2)
-    before, after = told(app)
+    before, after = event_inputs_of(app)
     assert set(before.events) - set(after.events) == {
         event for event in before.events if event.release_day == "2013-03-20"
     }
@@ -52,10 +52,10 @@ def test_an_event_is_switched_off_and_the_second_fan_drawn(reader, fresh_seed):
     assert "Channels of leading markets are 0" in words(app)
 
 
-def test_chronos_is_told_as_well(chronos, fresh_seed):
+def test_chronos_reads_events_as_well(chronos, fresh_seed):
     app = run_until(what_if(seed=fresh_seed, **{FOMC: "false"}), is_done)
     assert app.selectbox(key="told_model").value == chronos
-    before, after = told(app)
+    before, after = event_inputs_of(app)
     assert len(before.events) == len(after.events) + 1
     assert len(app.get("plotly_chart")) == 2
     assert (app.dataframe[0].value["change of median"] != 0).any()
@@ -63,22 +63,22 @@ def test_chronos_is_told_as_well(chronos, fresh_seed):
 
 def test_chronos_reads_what_lies_on_the_last_bar(chronos, fresh_seed):
     app = run_until(what_if(seed=fresh_seed, add="GDP", horizon="1"), is_done)
-    assert "The fan can change from bar +1 of 1 on: this model reads" in words(app)
+    assert "The fan can change from bar +1 of 1." in words(app)
     assert len(app.get("plotly_chart")) == 2
 
 
-def test_a_link_carries_what_is_supposed(reader, fresh_seed):
+def test_a_link_carries_the_edits(reader, fresh_seed):
     link = {"add": "Earnings", "surprise": "CPI", "size_cpi": "-2", FOMC: "false"}
     app = run_until(what_if(seed=fresh_seed, **link), is_done)
-    before, after = told(app)
+    before, after = event_inputs_of(app)
     assert before.surprise is None
     assert (after.surprise.kind, after.surprise.score) == ("cpi", -2.0)
     (added,) = set(after.events) - set(before.events)
     assert (added.kind, added.symbol) == ("earnings", "GOOG")
-    assert "The fan can change from bar +1 of 16 on." in words(app)
+    assert "The fan can change from bar +1 of 16." in words(app)
 
 
 def test_what_is_never_read_is_said_and_draws_no_second_fan(reader, fresh_seed):
     app = run_until(what_if(seed=fresh_seed, horizon="1", add="GDP"), is_done)
-    assert "Nothing that the model reads would change" in words(app)
-    assert len(told(app)) == 1
+    assert "The model reads no difference" in words(app)
+    assert len(event_inputs_of(app)) == 1

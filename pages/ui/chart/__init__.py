@@ -1,1 +1,1 @@
-"""The fan chart: pure functions from a forecast to a Plotly figure, and its place on the page."""
+"""The fan chart: pure functions from a forecast to a Plotly figure, and the chart on the page."""

@@ -24,7 +24,7 @@ _MOST_LETTERS = 60
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """How a group of kinds is drawn; the shape alone tells the groups apart."""
+    """The look of a group of kinds; every group has its own shape."""
 
     title: str
     symbol: str
@@ -48,8 +48,8 @@ class Marker:
         group: macro, earnings, news, split or gap.
         bar: Position of the bar among `Scene.labels`.
         row: 0 for the topmost icon of the bar, 1 for the next, ...
-        is_past: Whether it was over at the origin: filled; else hollow.
-        events: What is marked, by time.
+        is_past: Whether it is before the origin (filled marker) or after it (hollow).
+        events: The events, by time.
     """
 
     group: str
@@ -60,10 +60,10 @@ class Marker:
 
 
 def event_markers(scene: Scene, events: Sequence[Event]) -> list[Marker]:
-    """Which icons stand on which bars.
+    """The icons and their bars.
 
-    After the origin stands what was announced before it; what came unannounced is shown only
-    where the real bars are shown too.
+    After the origin only events announced before it have an icon; unannounced ones have one where
+    the chart shows the actual bars too.
     """
     bars = event_bars(
         events,
@@ -94,10 +94,10 @@ def event_markers(scene: Scene, events: Sequence[Event]) -> list[Marker]:
 def add_events(
     sheet: Sheet, scene: Scene, events: Sequence[Event], *, compact: bool = False
 ) -> None:
-    """The rail on a hidden axis that zooming prices does not move, and a line per marked bar.
+    """Draw the rail, on a hidden axis that a zoom of prices does not move, and a line per bar.
 
-    Events off the bars are left out. Several of one shape on a bar share an icon and one hover
-    box, which names them all; different shapes stack.
+    Events outside the bars are left out. Several of one shape on a bar share an icon and a hover
+    box; different shapes stack.
     """
     markers = event_markers(scene, events)
     if not markers:
@@ -119,9 +119,9 @@ def add_events(
 
 
 def _add_lines(sheet: Sheet, markers: list[Marker]) -> None:
-    """Lines from the lowest icon of each bar down, all those of a colour as one path.
+    """Lines from the lowest icon of each bar down, one path for each colour.
 
-    A shape a line would take the figure seconds to build.
+    A figure with one shape per line takes seconds to build.
     """
     lowest: dict[int, Marker] = {}
     for marker in markers:
@@ -141,7 +141,7 @@ def _add_lines(sheet: Sheet, markers: list[Marker]) -> None:
 
 
 def events_sentence(scene: Scene, events: Sequence[Event]) -> str:
-    """The coming events in words, with a blank in front; empty where there are none."""
+    """The events within the horizon in words, with a leading blank; empty where there are none."""
     coming = [m for m in event_markers(scene, events) if not m.is_past]
     named = [
         f"{event.title[:_MOST_LETTERS]} at {scene.labels[marker.bar]}"
@@ -151,7 +151,7 @@ def events_sentence(scene: Scene, events: Sequence[Event]) -> str:
     if not named:
         return ""
     more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
-    return f" Events on the horizon: {', '.join(named[:_MOST_NAMED])}{more}."
+    return f" Events within the horizon: {', '.join(named[:_MOST_NAMED])}{more}."
 
 
 def _add_icons(
@@ -184,7 +184,7 @@ def _add_icons(
 
 
 def _icon_size(scene: Scene, *, compact: bool) -> float:
-    """Pixels: such that icons of neighbouring bars can be told apart, within reason."""
+    """Size in pixels at which icons of neighbouring bars hardly overlap."""
     panel = 230 if compact else 820
     per_bar = panel / (scene.n_window + scene.horizon)
     return float(min(10.0, max(6.0, 0.85 * per_bar)))
@@ -201,12 +201,12 @@ def _hover(marker: Marker, zone: str, origin: pd.Timestamp) -> str:
 
 
 def _event_text(event: Event, zone: str, origin: pd.Timestamp) -> str:
-    """Name, time and figures of one event; text from tables is escaped."""
+    """Name, time and numbers of one event; text from tables is escaped."""
     title = html.escape(event.title[:_MOST_LETTERS])
     when = event.time.tz_convert(zone)
     time = f"{when:%d %b %Y %H:%M} {when.tzname()}" if event.is_time_exact else f"{when:%d %b %Y}"
     if event.announced_time >= origin:
-        time += ", unannounced"
+        time += ", unscheduled"
     elif event.time >= origin:
         time += ", scheduled"
     unit = html.escape(event.unit[:20])

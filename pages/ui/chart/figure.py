@@ -26,7 +26,7 @@ VIEW_NAMES = {"price": "", "percent": "change since the last close", "log": "log
 
 
 class Look(TypedDict):
-    """What a reader chose of the chart's look: options of `fan_figure`."""
+    """The chosen look of the chart: options of `fan_figure`."""
 
     view: View
     window: Window
@@ -47,14 +47,13 @@ def fan_figure(
     """Draw candles and, where there is a forecast, its fan.
 
     Args:
-        candles: The bars the forecast was made from; those after its origin are drawn over the
-            fan as what really came.
+        candles: The bars of the forecast; actual bars after its origin are drawn over the fan.
         forecast: The fan, or None for candles alone.
         view: Price, percent from the last close, or price on a log axis.
         compact: Layout for screens too narrow for labels beside the chart.
-        window: How far back the chart opens; auto suits the horizon.
-        shown: Layers that are drawn beside candles and median.
-        events: What to mark, in any order: those that matter to the instrument.
+        window: Visible history; auto depends on the horizon.
+        shown: Layers to draw beside candles and median.
+        events: Events to mark, in any order.
     """
     scene = build_scene(candles, forecast, view=view, compact=compact, window=window)
     height, margin = _frame_size(scene, compact=compact)
@@ -84,7 +83,7 @@ def fan_figure(
 def chart_description(
     candles: Candles, forecast: Forecast | None, events: Sequence[Event] = ()
 ) -> str:
-    """The chart in a few sentences, for those who do not see it."""
+    """The chart in a few sentences, as alternative text."""
     scene = build_scene(candles, forecast, view="price")
     text = (
         f"Candlestick chart of {candles.symbol}, {candles.interval} bars up to "
@@ -109,7 +108,7 @@ def _frame_size(scene: Scene, *, compact: bool) -> tuple[int, dict[str, int]]:
 
 
 def _panels(scene: Scene) -> Sheet:
-    """Prices and, below them, volume; beside the prices what the fan looks like at its end."""
+    """Panels for prices, volume below them, and the distribution at the horizon beside them."""
     has_fan = scene.forecast is not None
     sheet = Sheet(
         heights=(0.82, 0.18) if scene.has_volume else (1.0,),
@@ -160,7 +159,7 @@ def _set_axes(sheet: Sheet, scene: Scene, *, compact: bool) -> None:
 
 
 def _tick_decimals(scene: Scene) -> int:
-    """Fewer digits on the axis than in the labels, but enough to tell neighbouring ticks apart."""
+    """Decimals of the axis: fewer than in the labels, but enough for distinct ticks."""
     low, high = scene.price_range()
     span = 10**high - 10**low if scene.view == "log" else high - low
     decimals = 0

@@ -13,7 +13,7 @@ from pages.ui.chart.sheet import Sheet
 
 N_SAMPLE_PATHS = 24
 UNSEEN = {"width": 0, "color": style.NEUTRAL}
-"""A line that only carries the hover: one element, where markers would be one a bar."""
+"""An invisible line for the hover: one element, where markers need one per bar."""
 
 
 def add_zone(sheet: Sheet, scene: Scene) -> None:
@@ -56,7 +56,7 @@ def add_bands(sheet: Sheet, scene: Scene) -> None:
 
 
 def add_sample_paths(sheet: Sheet, scene: Scene) -> None:
-    """Some paths, spread evenly over the rank of their last close, as one broken line."""
+    """Sample paths at even ranks of their last close, as one trace with gaps."""
     closes = scene.closes()
     ranked = np.argsort(closes[:, -1], kind="stable")
     n_shown = min(N_SAMPLE_PATHS, len(closes))
@@ -75,7 +75,7 @@ def add_sample_paths(sheet: Sheet, scene: Scene) -> None:
 
 
 def add_candles(sheet: Sheet, scene: Scene) -> None:
-    """History: hollow up, filled down; an invisible line carries the hover."""
+    """The history: hollow up, filled down; an invisible line carries the hover."""
     bars = scene.history
     _add_candlesticks(sheet, scene, scene.history_labels, bars, opacity=1.0)
     price = f",.{scene.decimals}f"
@@ -99,7 +99,7 @@ def add_candles(sheet: Sheet, scene: Scene) -> None:
 
 
 def add_median(sheet: Sheet, scene: Scene) -> None:
-    """The median, which also carries the hover of the whole fan: one box a bar."""
+    """The median, which also carries the hover of the fan: one box per bar."""
     quantiles = scene.quantiles()
     median = scene.scaled(quantiles[0.50])
     _add_line(sheet, scene, median, width=2.2, colour=style.MEDIAN, name="Median")
@@ -136,7 +136,7 @@ def add_median(sheet: Sheet, scene: Scene) -> None:
 
 
 def add_actual(sheet: Sheet, scene: Scene) -> None:
-    """What really came: pale candles over the fan and the closes as a line with open circles."""
+    """The actual bars: pale candles over the fan, and closes as a line with open circles."""
     if scene.actual is None:
         return
     labels = scene.fan_labels[1:]
@@ -251,7 +251,7 @@ def _add_line(
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:
-    """Eight significant digits: more than a screen shows, fewer than a double prints."""
+    """Eight significant digits: more than a screen shows, and a smaller figure."""
     values = np.asarray(values, dtype=float)
     with np.errstate(divide="ignore", invalid="ignore"):
         size = np.floor(np.log10(np.nanmax(np.abs(values)))) if values.size else 0
@@ -308,7 +308,7 @@ def _add_histogram(
 def _add_density(sheet: Sheet, closes: np.ndarray, bounds: dict[float, float]) -> None:
     logs = np.log(closes)
     grid = np.linspace(logs.min(), logs.max(), 120)
-    # Silverman's width; a fan of equal paths still needs a visible one.
+    # Silverman's bandwidth, with a minimum for a fan of equal paths.
     width = max(1.06 * logs.std() * len(logs) ** -0.2, 1e-6)
     density = np.exp(-0.5 * ((grid[:, None] - logs) / width) ** 2).sum(axis=1)
     for low, high, opacity in (
@@ -336,7 +336,7 @@ def _add_density(sheet: Sheet, closes: np.ndarray, bounds: dict[float, float]) -
 
 
 def add_edge_labels(sheet: Sheet, scene: Scene, *, panel_pixels: float, compact: bool) -> None:
-    """p90, p50, p10 and the last close beside the panel, moved apart where they would touch."""
+    """p90, p50, p10 and the last close beside the panel, without overlap."""
     bounds = {level: float(row[-1]) for level, row in scene.quantiles().items()}
     entries = [("p90", bounds[0.90]), ("p50", bounds[0.50]), ("p10", bounds[0.10])]
     if not compact:
@@ -374,10 +374,10 @@ def _label(scene: Scene, name: str, price: float, *, compact: bool) -> str:
 
 
 def spread(positions: np.ndarray, *, gap: float, limit: float) -> np.ndarray:
-    """Positions at least `gap` apart within [0, limit], in the same order, moved little.
+    """The nearest positions (least squares) in the same order, `gap` apart within [0, limit].
 
-    Least squares: without the gaps it is a monotone regression, where neighbours that would
-    pass each other share the mean of their group.
+    After subtracting the gaps this is a monotone regression: neighbours that would pass each
+    other share the mean of their group.
     """
     order = np.argsort(positions, kind="stable")
     steps = gap * np.arange(len(positions))

@@ -23,9 +23,9 @@ from pages.ui.chart.sheet import Sheet
 __all__ = ["LETTERS", "Contender", "compare_description", "panel_figure"]
 
 LETTERS = "ABCD"
-"""Names of the places; a model keeps its letter in panels, overlay and tables."""
+"""Letters of the places, the same in panels, overlay and tables."""
 PANEL_HEIGHT, STACKED_HEIGHT = 470, 300
-_FIRST_RAIL = 20  # number of the first panel's axis of events, above those of all panels
+_FIRST_RAIL = 20  # number of the first rail axis, above those of all panels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,8 +33,8 @@ class Contender:
     """One fan of a comparison.
 
     Attributes:
-        place: Which one it is, from 0.
-        title: Model and, where they differ from the model's own, settings.
+        place: Position, from 0.
+        title: Model, with temperature and top-p where they differ from 1.
         forecast: Its paths.
     """
 
@@ -65,14 +65,14 @@ def panel_figure(
     compact: bool = False,
     events: Sequence[Sequence[Event]] = (),
 ) -> go.Figure:
-    """A panel for every fan, with one price axis for all; below each other where it is narrow.
+    """A panel for every fan, with one price axis; one below the other on a narrow screen.
 
     Args:
         candles: The bars.
         contenders: The fans.
         view: price, percent (from the last close) or log.
         compact: For a narrow screen.
-        events: What to mark in each panel; nothing where it is empty.
+        events: Events to mark in each panel; empty for none.
     """
     scenes = build_scenes(candles, contenders, view=view)
     n = len(scenes)
@@ -102,7 +102,7 @@ def panel_figure(
 
 
 def compare_description(candles: Candles, contenders: Sequence[Contender]) -> str:
-    """The comparison in words, for those who do not see it."""
+    """The comparison in words, as alternative text."""
     scene = build_scene(candles, contenders[0].forecast, view="price")
     parts = []
     for contender in contenders:
@@ -118,13 +118,13 @@ def compare_description(candles: Candles, contenders: Sequence[Contender]) -> st
 
 
 def build_scenes(candles: Candles, contenders: Sequence[Contender], *, view: View) -> list[Scene]:
-    """Scenes with a short history, as a panel is narrow."""
+    """Scenes with a short history, as panels are narrow."""
     scenes = [build_scene(candles, contender.forecast, view=view) for contender in contenders]
     return [replace(scene, n_window=max(scene.horizon, 30)) for scene in scenes]
 
 
 def _title(contender: Contender, n_columns: int) -> str:
-    """A panel's title, in lines that fit into its width."""
+    """The title of a panel, wrapped to its width."""
     lines = textwrap.wrap(contender.label, 96 // n_columns)
     return f"<b>{'<br>'.join(map(html.escape, lines))}</b>"
 
@@ -132,7 +132,7 @@ def _title(contender: Contender, n_columns: int) -> str:
 def _add_panel(
     sheet: Sheet, scene: Scene, row: int, column: int, *, place: int, events: Sequence[Event]
 ) -> None:
-    """The fan chart's layers, drawn on a sheet of their own and moved to their panel."""
+    """Draw the layers of the fan chart on a sheet of their own, then move them to the panel."""
     panel = Sheet()
     layers.add_zone(panel, scene)
     layers.add_bands(panel, scene)
@@ -152,7 +152,7 @@ def _add_panel(
         if trace.pop("yaxis") != "y":
             trace["yaxis"] = rail
         if trace.get("showlegend") is not False and name:
-            # One entry for all panels, which hides and shows the layer in all of them.
+            # One legend entry shows and hides the layer in all panels.
             shown = {drawn.get("legendgroup") for drawn in sheet.traces if drawn.get("showlegend")}
             trace |= {"legendgroup": name, "showlegend": name not in shown}
         sheet.trace(kind, row=row, column=column, **trace)
@@ -163,7 +163,7 @@ def _add_panel(
 
 
 def price_range(scenes: Sequence[Scene]) -> tuple[float, float]:
-    """Limits that hold all fans."""
+    """Limits that contain all fans."""
     lows, highs = zip(*(scene.price_range() for scene in scenes), strict=True)
     return min(lows), max(highs)
 
@@ -191,7 +191,7 @@ def set_axes(
 
 
 def set_layout(sheet: Sheet, *, height: int, top: int, right: int, compact: bool) -> None:
-    """Size and look of the whole figure, which follows the page's theme."""
+    """Size and look of the figure, which follows the theme of the page."""
     sheet.layout.update(
         height=height,
         margin={"l": 54 if compact else 64, "r": right, "t": top, "b": 28},
@@ -207,7 +207,7 @@ def set_layout(sheet: Sheet, *, height: int, top: int, right: int, compact: bool
 
 
 COLOURS = ("#3F7DF2", "#D98A00", "#12A08C", "#CC6AA0")
-"""One a place: told apart by colour-blind readers, and the dash says the same."""
+"""One per place, distinct for colour-blind readers; the dash says the same."""
 DASHES = ("solid", "dash", "dot", "dashdot")
 OVERLAY_HEIGHT = 560
 
@@ -230,7 +230,7 @@ def overlay_figure(
     _add_actual_closes(sheet, scenes[0])
     _add_overlay_hover(sheet, scenes, contenders)
     set_axes(sheet, scenes, n_ticks=3 if compact else 9)
-    # Where it is narrow, the legend has a line for every entry.
+    # On a narrow screen every entry of the legend has its own line.
     top = 40 + 19 * (len(scenes) + 1) if compact else 76
     height = 350 + top if compact else OVERLAY_HEIGHT
     set_layout(sheet, height=height, top=top, right=28, compact=compact)
@@ -273,7 +273,7 @@ def _add_actual_closes(sheet: Sheet, scene: Scene) -> None:
 def _add_overlay_hover(
     sheet: Sheet, scenes: Sequence[Scene], contenders: Sequence[Contender]
 ) -> None:
-    """One box a bar with the numbers of all fans, carried by a line nobody sees."""
+    """One hover box per bar with the numbers of all fans, on an invisible line."""
     first = scenes[0]
     actual = None if first.actual is None else first.actual["close"].to_numpy(dtype=float)
     texts = []
@@ -308,7 +308,7 @@ def _add_letters(
     *,
     panel_pixels: float,
 ) -> None:
-    """The letter of each fan beside the end of its median, moved apart where they would touch."""
+    """The letter of each fan at the end of its median, without overlap."""
     bottom, top = price_range(scenes)
     ends = [scene.on_axis(float(scene.quantiles()[0.50][-1])) for scene in scenes]
     pixels = (np.array(ends) - bottom) / (top - bottom) * panel_pixels

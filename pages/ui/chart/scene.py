@@ -1,4 +1,4 @@
-"""What a fan chart shows, in numbers: bars, labels, quantiles, scale and the visible window."""
+"""The data of a fan chart: bars, labels, quantiles, scale and the visible window."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ View = Literal["price", "percent", "log"]
 Window = Literal["auto", "1M", "3M", "6M", "all"]
 Layer = Literal["bands", "paths", "events"]
 MAX_HISTORY = 500
-"""Bars drawn before the origin, those to the left of the opening window among them."""
+"""Bars drawn before the origin, including those to the left of the visible window."""
 MAX_WINDOW = 3_000
-"""Bars that a window of the reader's choice shows at most: beyond, a browser becomes slow."""
+"""Most bars in a chosen window: more make a browser slow."""
 LEVELS = (0.10, 0.25, 0.50, 0.75, 0.90)
 DATED_INTERVALS = ("1d", "1w")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """Everything the layers draw from.
+    """The data that all layers draw.
 
     Attributes:
-        history: Last bars up to the origin, as many as are drawn.
-        forecast: The fan, or None to show candles alone.
-        actual: (H, 6) real bars at the forecast's times, NaN where missing; None if all are.
+        history: The drawn bars up to the origin.
+        forecast: The fan, or None for candles alone.
+        actual: (H, 6) actual bars of the horizon, NaN where missing; None if all are.
         labels: Unique axis labels of history and horizon.
         view: price, percent (from the last close) or log.
         decimals: Digits after the point of a price.
-        n_window: Bars before the origin that the opening window shows.
-        moments: Open times of history and horizon, UTC, one a label.
+        n_window: Bars before the origin in the visible window.
+        moments: Open times of history and horizon, UTC, one per label.
         interval: Width of a bar.
         calendar: Calendar of the bars.
-        zone: IANA name of the exchange's clock.
+        zone: Time zone of the exchange.
     """
 
     history: pd.DataFrame
@@ -71,12 +71,12 @@ class Scene:
 
     @property
     def fan_labels(self) -> list[str]:
-        """The origin's label and those of the horizon: everything in the fan starts there."""
+        """Labels of the origin, where the fan starts, and of the horizon."""
         return self.labels[self.n_history - 1 :]
 
     @property
     def first_visible(self) -> int:
-        """Position of the first bar of the opening window."""
+        """Position of the first visible bar."""
         return max(0, self.n_history - 1 - self.n_window)
 
     @property
@@ -84,7 +84,7 @@ class Scene:
         return bool((self.history["volume"] > 0).any())
 
     def scaled(self, prices: np.ndarray | pd.Series | float) -> np.ndarray:
-        """Prices as the price axis shows them; what a log axis cannot show becomes NaN."""
+        """Prices in the units of the axis; NaN where a log axis has no place for them."""
         values = np.asarray(prices, dtype=float)
         if self.view == "percent":
             return (values / self.last_close - 1.0) * 100.0
@@ -93,7 +93,7 @@ class Scene:
         return values
 
     def on_axis(self, price: float) -> float:
-        """Position of a price in axis units, which a log axis wants as log10 for annotations."""
+        """Position of a price on the axis; annotations on a log axis need its log10."""
         value = float(self.scaled(price))
         return float(np.log10(value)) if self.view == "log" else value
 
@@ -109,10 +109,7 @@ class Scene:
         return dict(zip(LEVELS, rows, strict=True))
 
     def price_range(self) -> tuple[float, float]:
-        """Limits of the price axis around visible bars, p3 to p97 and actual bars.
-
-        A twentieth of the span is left free below and a ninth above.
-        """
+        """Limits of the price axis: visible bars, p3 to p97 and actual bars, with padding."""
         visible = self.history.iloc[self.first_visible :]
         lows, highs = [visible["low"].min()], [visible["high"].max()]
         if self.forecast is not None:
@@ -145,14 +142,14 @@ def build_scene(
     compact: bool = False,
     window: Window = "auto",
 ) -> Scene:
-    """Cut the bars at the forecast's origin and find the real bars the horizon already has.
+    """Split the bars at the origin into history and actual bars of the horizon.
 
     Args:
         candles: The bars.
-        forecast: The fan, or None to show candles alone.
+        forecast: The fan, or None for candles alone.
         view: price, percent (from the last close) or log.
-        compact: For a narrow screen, which opens with fewer bars.
-        window: How far back the chart opens; auto suits the horizon.
+        compact: For a narrow screen, with fewer bars.
+        window: Visible history; auto depends on the horizon.
     """
     frame = candles.frame
     n_bars = n_known(candles, forecast)
@@ -191,7 +188,7 @@ def n_known(candles: Candles, forecast: Forecast | None) -> int:
 
 
 def bars_in_window(candles: Candles, n_bars: int, window: Window) -> int:
-    """Bars before the last of the first `n_bars` that a window reaches back."""
+    """Number of bars that a window goes back from the last of the first `n_bars`."""
     if window == "all":
         return n_bars - 1
     clock = candles.local_index[:n_bars]
@@ -200,15 +197,15 @@ def bars_in_window(candles: Candles, n_bars: int, window: Window) -> int:
 
 
 def actual_bars(candles: Candles, forecast: Forecast) -> pd.DataFrame | None:
-    """(H, 6) real bars at the forecast's timestamps, NaN where there is none; None if all are."""
+    """(H, 6) actual bars of the horizon, NaN where missing; None if all are."""
     found = candles.bars_at(forecast.timestamps)
     return None if found["close"].isna().all() else found
 
 
 def forecast_moments(forecast: Forecast, zone: str) -> pd.DatetimeIndex:
-    """(H,) open times of the horizon in UTC; naive ones are read on the exchange's clock.
+    """(H,) open times of the horizon in UTC; naive ones are in the time zone of the exchange.
 
-    Naive ones within an hour that a clock change repeats are NaT.
+    Naive times within an hour that a clock change repeats are NaT.
     """
     stamps = forecast.timestamps
     if stamps.tz is None:
@@ -217,23 +214,23 @@ def forecast_moments(forecast: Forecast, zone: str) -> pd.DatetimeIndex:
 
 
 def wall_clock(stamps: pd.DatetimeIndex, candles: Candles) -> pd.DatetimeIndex:
-    """Timestamps on the exchange's own clock, without a zone."""
+    """Timestamps in the time zone of the exchange, naive."""
     if stamps.tz is None:
         return stamps
     return stamps.tz_convert(candles.zone).tz_localize(None)
 
 
 def unique_labels(stamps: pd.DatetimeIndex, *, dated: bool) -> list[str]:
-    """Short labels, one a bar. An hour that a clock change repeats gets a mark.
+    """Short labels, one per bar; a repeated one gets a number.
 
-    A category axis keeps equal labels in one place, which would fold two bars into one.
+    A category axis draws equal labels in one place. Clock changes repeat an hour.
     """
     return list(_labels(stamps.as_unit("ns").asi8.tobytes(), dated))
 
 
 @lru_cache(maxsize=64)
 def _labels(nanoseconds: bytes, dated: bool) -> tuple[str, ...]:
-    """Kept, for all parts of a page and its reruns ask for the same: writing 500 takes 8 ms."""
+    """Cached, as all parts of a page need the same labels: 500 take 8 ms."""
     stamps = pd.DatetimeIndex(np.frombuffer(nanoseconds, "M8[ns]"))
     spans_years = len(stamps) > 1 and (stamps[-1] - stamps[0]).days > 300
     date = "%d %b %y" if dated or spans_years else "%d %b"
@@ -247,7 +244,7 @@ def _labels(nanoseconds: bytes, dated: bool) -> tuple[str, ...]:
 
 
 def price_decimals(closes: np.ndarray) -> int:
-    """Digits after the point: as many as the data has, within what its size makes sensible."""
+    """Decimals of a price: as many as the data has, within limits that depend on its size."""
     closes = np.abs(closes[-200:])
     size = float(np.median(closes)) or 1.0
     most = 2 if size >= 10 else int(5 - np.floor(np.log10(size)))

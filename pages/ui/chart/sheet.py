@@ -12,14 +12,14 @@ import plotly.graph_objects as go
 class Sheet:
     """Panels and their contents as plain dictionaries, in Plotly's own terms.
 
-    Plotly's figures validate at every step, which takes several times longer than everything
-    else; a sheet is validated once, when it becomes a figure.
+    Plotly validates a figure at every step, which takes several times longer than the rest; a
+    sheet is validated once, when it becomes a figure.
 
     Attributes:
-        traces: What is drawn from data, in order.
-        shapes: Lines and grounds.
+        traces: Traces in drawing order.
+        shapes: Lines and areas.
         annotations: Texts.
-        layout: Everything else, axes among it.
+        layout: Everything else, including the axes.
     """
 
     def __init__(
@@ -31,10 +31,10 @@ class Sheet:
         without: Sequence[tuple[int, int]] = (),
     ) -> None:
         """Args:
-        heights: Of the rows, from the top; only their ratio counts.
-        widths: Of the columns, from the left; likewise.
-        gaps: Between columns and between rows, as shares of the whole.
-        without: Row and column of places that stay empty, counted from 1.
+        heights: Relative heights of the rows, from the top.
+        widths: Relative widths of the columns, from the left.
+        gaps: Gaps between columns and between rows, as shares of the whole.
+        without: Row and column of empty places, counted from 1.
         """
         self.traces: list[dict[str, Any]] = []
         self.shapes: list[dict[str, Any]] = []
@@ -49,37 +49,37 @@ class Sheet:
                     self._add_panel(row, column, horizontal, vertical)
 
     def trace(self, kind: str, *, row: int = 1, column: int = 1, **properties: Any) -> None:
-        """Draw data: a trace of Plotly's, such as scatter, on a panel."""
+        """Add a trace, such as a scatter, to a panel."""
         number = self._numbers[row, column]
         axes = {"xaxis": f"x{number}", "yaxis": f"y{number}"}
         self.traces.append({"type": kind} | axes | properties)
 
     def shape(self, kind: str, **properties: Any) -> None:
-        """Draw a shape of Plotly's, such as a line."""
+        """Add a shape, such as a line."""
         self.shapes.append({"type": kind} | properties)
 
     def note(self, text: str, *, size: float | None = None, **properties: Any) -> None:
-        """Write a text without an arrow."""
+        """Add an annotation without an arrow."""
         font = {} if size is None else {"font": {"size": size}}
         self.annotations.append({"text": text, "showarrow": False} | font | properties)
 
     def number(self, row: int, column: int) -> str:
-        """What the names of a panel's axes end with."""
+        """The number in the names of a panel's axes."""
         return self._numbers[row, column]
 
     def time_axis(self, row: int = 1, column: int = 1) -> dict[str, Any]:
-        """The horizontal axis of a panel, to be changed."""
+        """The horizontal axis of a panel, for changes."""
         return self.layout[f"xaxis{self._numbers[row, column]}"]
 
     def price_axis(self, row: int = 1, column: int = 1) -> dict[str, Any]:
-        """The vertical axis of a panel, to be changed."""
+        """The vertical axis of a panel, for changes."""
         return self.layout[f"yaxis{self._numbers[row, column]}"]
 
     def figure(self) -> go.Figure:
         """The chart.
 
         Raises:
-            ValueError: Plotly has no such property, or not with this value.
+            ValueError: Plotly does not know a property or its value.
         """
         layout = self.layout | {"shapes": self.shapes, "annotations": self.annotations}
         return go.Figure({"data": self.traces, "layout": layout})
@@ -98,7 +98,7 @@ class Sheet:
 
 
 def _spans(sizes: Sequence[float], gap: float) -> list[tuple[float, float]]:
-    """From where to where each of some neighbours reaches within 0 to 1."""
+    """Start and end of each neighbour within 0 to 1."""
     share = (1.0 - gap * (len(sizes) - 1)) / sum(sizes)
     starts = accumulate((share * size + gap for size in sizes), initial=0.0)
     return [

@@ -51,7 +51,7 @@ def page_layout(*, compact: bool = False) -> dict[str, Any]:
 
 
 def time_axis(scene: Scene, *, n_ticks: int) -> dict[str, Any]:
-    """An axis with one place a bar, opened at the scene's window."""
+    """A category axis with one place per bar, opened at the window of the scene."""
     return {
         "type": "category",
         "categoryorder": "array",

@@ -1,4 +1,4 @@
-"""The fan chart on the page, and the controls of its look."""
+"""The fan chart on the page, with the controls of its look."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def show_figure(figure: go.Figure, *, key: str, alt: str | None = None) -> None:
 
     Args:
         figure: The chart.
-        key: Its key on the page, and the name of its picture's file.
-        alt: The chart in words.
+        key: Its key on the page, and its file name as a picture.
+        alt: Alternative text.
     """
     st.plotly_chart(
         figure,
@@ -52,7 +52,7 @@ def show_figure(figure: go.Figure, *, key: str, alt: str | None = None) -> None:
         alt=alt,
         config={
             "displaylogo": False,
-            # The wheel scrolls the page, of which the chart fills most; the buttons zoom.
+            # The wheel scrolls the page, which the chart fills; the buttons zoom.
             "scrollZoom": False,
             "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
             "toImageButtonOptions": {"filename": f"{key}-chart", "scale": 2},

@@ -1,1 +1,1 @@
-"""Several models on the same candles."""
+"""The Compare page: several models on the same candles."""

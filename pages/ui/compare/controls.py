@@ -1,4 +1,4 @@
-"""The settings of a comparison: widgets in, one checked request for every place out."""
+"""The controls of a comparison: widgets in, checked settings for every place out."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from pages.ui.inputs.model_choices import Choice, choices
 from pages.ui.jobs.settings import ForecastSettings
 
 FIRST = (BUNDLED, "ewma", "garch", "fhs")
-"""What the places hold before anything is chosen: the model, and what it has to beat."""
+"""Default models of the places: the bundled model and the baselines it has to beat."""
 
 
 def choose_requests(source: ChosenCandles) -> list[ForecastSettings]:
-    """The settings as they stand now: two to four requests from one origin, with one seed.
+    """Settings for two to four models, from one origin and with one seed.
 
     Raises:
-        InvalidRequest: a value is out of range, which widgets prevent and links may not.
+        InvalidRequest: A value of the link is out of range.
     """
     found = choices()
     n_places = st.segmented_control(

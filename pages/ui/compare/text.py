@@ -1,4 +1,4 @@
-"""A comparison in numbers. Pure: no page in here."""
+"""The tables of a comparison, and its result in words. Pure: no page in here."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from kronos.evaluation.scores import score_paths
 from kronos.forecast import Forecast
 from pages.ui.chart.panels import Contender
 from pages.ui.chart.scene import actual_bars
+from pages.ui.frame.text import counted
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a model takes.
+    """Size of a model.
 
     Attributes:
-        n_parameters: Numbers learned, or estimated from the bars.
-        n_bytes: Memory of its weights.
+        n_parameters: Learned parameters of a model; estimated ones of a baseline.
+        n_bytes: Size of its weights; 0 for a baseline.
     """
 
     n_parameters: int
@@ -32,10 +33,10 @@ class Cost:
 def horizon_table(
     candles: Candles, contenders: Sequence[Contender], bars: Sequence[int]
 ) -> pd.DataFrame:
-    """One row a fan and bar: quantiles of the close, width of the 80% band, P(up).
+    """One row per fan and bar: quantiles of the close, width of the 80% band, P(up).
 
-    Width and P(up) are in percent, the width of the last close. Where real bars are known, the
-    close that came and whether the band held it.
+    The width is in percent of the last close, P(up) in percent. Where actual bars are known, the
+    row has the actual close and whether it is inside the band.
     """
     rows = []
     for bar in bars:
@@ -63,11 +64,11 @@ def horizon_table(
 def model_table(
     candles: Candles, contenders: Sequence[Contender], costs: Sequence[Cost]
 ) -> pd.DataFrame:
-    """One row a fan: what it took and, where real bars are known, how it fared.
+    """One row per fan: its cost and, where actual bars are known, its scores.
 
     CRPS is the fair estimator on log-returns from the origin, over sigma * sqrt(bars) with the
-    EWMA volatility at the origin, averaged over the bars that are known: below, better. Coverage
-    is the share of these bars, in percent, that closed inside the 80% band.
+    EWMA volatility at the origin, averaged over the known bars; lower is better. Coverage is the
+    share of these bars, in percent, that closed inside the 80% band.
     """
     rows = []
     for contender, cost in zip(contenders, costs, strict=True):
@@ -76,7 +77,7 @@ def model_table(
             "model": contender.label,
             "seconds": forecast.seconds,
             "parameters": cost.n_parameters,
-            "memory": cost.n_bytes / 1e6,
+            "memory": cost.n_bytes / 1e6 if cost.n_bytes else None,
             "bars read": forecast.n_context,
         }
         scores = past_scores(candles, forecast)
@@ -87,11 +88,11 @@ def model_table(
 
 
 def past_scores(candles: Candles, forecast: Forecast) -> tuple[float, float, int] | None:
-    """Mean CRPS, coverage of the 80% band in percent, and how many bars of the horizon are known.
+    """Mean CRPS, coverage of the 80% band in percent, and the number of known bars.
 
     Returns:
         None if no bar is known. The CRPS is NaN where the bars before the origin have no
-        volatility to measure it in.
+        volatility.
     """
     actual = actual_bars(candles, forecast)
     if actual is None:
@@ -109,15 +110,14 @@ def past_scores(candles: Candles, forecast: Forecast) -> tuple[float, float, int
 
 
 def verdict_text(rows: pd.DataFrame) -> str | None:
-    """Which fan fared best by CRPS from this origin, and why that proves little."""
+    """The fan with the lowest CRPS; None without actual bars."""
     if "CRPS" not in rows or rows["CRPS"].isna().any():
         return None
     best = rows.iloc[int(rows["CRPS"].to_numpy().argmin())]
     n_known = int(best["bars known"])
-    bars = "1 bar" if n_known == 1 else f"{n_known} bars"
     return (
-        f"From this origin {best['model']} has the lowest CRPS, {best['CRPS']:.3f}, over the "
-        f"{bars} known. One origin is one throw: only many of them tell models apart."
+        f"Lowest CRPS from this origin: {best['model']}, {best['CRPS']:.3f} over "
+        f"{counted(n_known, 'known bar')}. One origin is a single sample; a ranking needs many."
     )
 
 

@@ -18,11 +18,12 @@ from pages.ui.chart.panels import (
 from pages.ui.chart.scene import build_scene
 from pages.ui.chart.view import choose_view, show_figure
 from pages.ui.compare.text import Cost, horizon_table, model_table, verdict_text
-from pages.ui.fan.calibration import choose_fans
+from pages.ui.fan.calibration import choose_fans, show_fan_state
 from pages.ui.fan.results import caution_notes, weights_text
 from pages.ui.fan.side_by_side import Words
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
+from pages.ui.frame.text import counted
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.controls import choose_bars
 from pages.ui.inputs.model_choices import choice_of, title_of
@@ -33,14 +34,14 @@ ARRANGEMENTS: dict[Arrangement, str] = {"panels": "Panels", "overlay": "Overlay"
 
 
 WORDS = Words(
-    invitation="Press Run to compare on these candles.",
+    invitation="Press Run to compare models on these candles.",
     older="Below is the previous comparison.",
     title=lambda place, request: title_of(request),
 )
 
 
 def contenders_of(candles: Candles, found: Sequence[Finished]) -> list[Contender]:
-    """The fans of a comparison, each under its letter, raw or calibrated as is chosen here."""
+    """The fans of a comparison with their letters, under the switch of raw and calibrated."""
     with st.container():  # see pages/compare.py
         if not found:
             return []
@@ -49,24 +50,27 @@ def contenders_of(candles: Candles, found: Sequence[Finished]) -> list[Contender
         for one, (forecast, words) in zip(found, shown, strict=True):
             mark = "" if forecast.calibration_hash is None else ", calibrated"
             contenders.append(Contender(one.place, title_of(one.run.settings) + mark, forecast))
-            st.caption(f":material/straighten: {plain(f'{contenders[-1].letter}: {words}')}")
+            show_fan_state(words, letter=contenders[-1].letter)
             if forecast.weights is not None:
-                said = f"{contenders[-1].letter}: {weights_text(forecast)}"
-                st.caption(f":material/balance: {plain(said)}")
+                weights = f"{contenders[-1].letter}: {weights_text(forecast)}"
+                st.caption(f":material/balance: {plain(weights)}")
         return contenders
 
 
 def show_heading(candles: Candles, found: Sequence[Finished]) -> None:
-    """Instrument, and how many models look how far ahead."""
+    """Instrument, number of forecasts and horizon as the title."""
     text = candles.symbol
     if found:
         ahead = found[0].forecast.horizon
-        text += f": {len(found)} forecasts of the next {ahead} bars of {candles.interval}"
+        text += (
+            f": {counted(len(found), 'forecast')} of the next {counted(ahead, 'bar')} of "
+            f"{candles.interval}"
+        )
     st.title(plain(text), anchor=False)
 
 
 def show_chart(candles: Candles, contenders: Sequence[Contender], *, narrow: bool) -> None:
-    """The fans under the controls of their arrangement and view; candles where there are none."""
+    """The fans under the controls of arrangement and view; candles alone without fans."""
     with st.container(horizontal=True):
         arrangement = st.segmented_control(
             "Arrangement", list(get_args(Arrangement)), default="panels", required=True,
@@ -94,19 +98,19 @@ def show_tables(
     *,
     narrow: bool,
 ) -> None:
-    """Cost and scores of every model, then quantiles at the bars of the reader's choice."""
+    """Cost and scores of every model, then quantiles at chosen bars."""
     choices = [choice_of(one.run.settings.model) for one in found]
     costs = [Cost(choice.n_parameters, choice.n_bytes) for choice in choices]
     models = model_table(candles, contenders, costs)
     verdict = verdict_text(models)
-    st.header("Models", anchor=False)
+    st.header("Cost and scores", anchor=False)
     with st.container():  # see pages/compare.py
         if verdict is not None:
             st.info(plain(verdict), icon=":material/balance:")
-    # Where it is narrow, a column that stays would leave no room for those that move.
+    # On a narrow screen a pinned column leaves no room for the others.
     name = st.column_config.TextColumn(pinned=not narrow)
     st.dataframe(models, hide_index=True, column_config={"model": name, **_model_columns()})
-    st.header("At chosen bars", anchor=False)
+    st.header("Quantiles by bar", anchor=False)
     _show_bars(candles, contenders, narrow=narrow)
 
 
@@ -125,7 +129,7 @@ def _show_bars(candles: Candles, contenders: Sequence[Contender], *, narrow: boo
             **dict.fromkeys(("p10", "p50", "p90", "actual"), price),
             "model": st.column_config.TextColumn(pinned=not narrow),
             "width": st.column_config.NumberColumn(
-                format="%.2f%%", help="p90 minus p10, of the last close"
+                format="%.2f%%", help="p90 minus p10, in percent of the last close"
             ),
             "P(up)": st.column_config.NumberColumn(format="%.0f%%", help=meaning("P(up)")),
         },
@@ -133,7 +137,7 @@ def _show_bars(candles: Candles, contenders: Sequence[Contender], *, narrow: boo
 
 
 def show_cautions(source: ChosenCandles, contenders: Sequence[Contender]) -> None:
-    """What limits the reading of the fans, each note once with the letters it is about."""
+    """Limits of the fans, each once, with the letters of its fans."""
     about: dict[str, list[str]] = {}
     for contender in contenders:
         for note in caution_notes(source, contender.forecast):
@@ -148,17 +152,17 @@ def _model_columns() -> dict[str, Any]:
     return {
         "seconds": number(
             format="%.2f s",
-            help="Wall time. Models that are drawn at the same time share the machine.",
+            help="Wall time. Models that run at the same time share the machine.",
         ),
         "parameters": number(
-            format="localized", help="Learned by a model; estimated from the bars by a baseline"
+            format="localized", help="A model learns them; a baseline estimates them from the bars."
         ),
-        "memory": number(format="%.1f MB", help="Weights of model and tokenizer"),
+        "memory": number(format="%.1f MB", help="Weights of model and tokenizer."),
         "bars read": number(format="localized"),
         "CRPS": number(
             format="%.3f",
-            help="Over sigma × sqrt(bars), mean over the bars known; lower is better",
+            help="Mean over the known bars, in units of sigma × sqrt(bars). Lower is better.",
         ),
         "coverage": number(format="%.0f%%", help=meaning("Coverage")),
-        "bars known": number(help="Bars of the horizon whose real close is known"),
+        "bars known": number(help="Bars of the horizon with a known actual close."),
     }

@@ -1,1 +1,1 @@
-"""What pages show of a forecast beside its chart: readouts, exports, calibration."""
+"""A forecast beside its chart: readouts, calibration, exports and runs side by side."""

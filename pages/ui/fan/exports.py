@@ -16,14 +16,14 @@ _CALIBRATION_IMPORT = "from kronos.calibration import calibrate, load_state\n"
 
 
 def file_stem(candles: Candles, forecast: Forecast) -> str:
-    """A file name that is harmless everywhere, without its ending."""
+    """A file name without suffix, safe on every system."""
     symbol = re.sub(r"[^A-Za-z0-9]+", "-", candles.symbol).strip("-")[:40] or "candles"
     fan = "" if forecast.calibration_hash is None else "_calibrated"
     return f"{symbol}_{candles.interval}_{forecast.origin:%Y%m%dT%H%M}_{forecast.horizon}bars{fan}"
 
 
 def foot_line(forecast: Forecast) -> str:
-    """What a chart on its own must say: what made it, and what it is not."""
+    """The line under an exported chart: model, settings and disclaimer."""
     return (
         f"{forecast.model_name}, revision {forecast.model_revision[:8]}, "
         f"{forecast.n_paths} paths, seed {forecast.parameters.seed}, {_fan(forecast)}, origin "
@@ -38,7 +38,7 @@ def _fan(forecast: Forecast) -> str:
 
 
 def chart_html(candles: Candles, forecast: Forecast, look: Look) -> str:
-    """The chart as a page of its own that needs no network, on white.
+    """The chart as an HTML page on white that works offline.
 
     Args:
         candles: The bars.
@@ -64,20 +64,20 @@ def chart_html(candles: Candles, forecast: Forecast, look: Look) -> str:
 def python_snippet(
     candles_code: str, forecast: Forecast, *, events: str = "", currency: str = ""
 ) -> str:
-    """A script that makes the same forecast, and says so if the bars or events are others.
+    """A script that repeats the forecast and reports other bars or events.
 
     Args:
-        candles_code: Python that gives the bars as `candles`.
-        forecast: What is to be repeated.
-        events: Python that gives the events as `events`, for a forecast that was told of them.
-        currency: Currency the instrument is quoted in, where the source says.
+        candles_code: Python that assigns the bars to `candles`.
+        forecast: The forecast to repeat.
+        events: Python that assigns the events to `events`; for a model that reads them.
+        currency: Currency of the prices; empty if unknown.
     """
     sampling = forecast.parameters
     origin = forecast.origin.tz_convert("UTC").isoformat()
     has_events = forecast.events_hash is not None
     hash_check = f"""\
 if forecast.events_hash != "{forecast.events_hash}":
-    print("These are not the events that the page told.")
+    print("These are not the events that the page used.")
 """
     return f"""\
 import pandas as pd
@@ -116,7 +116,7 @@ def _loading(forecast: Forecast) -> str:
 
 
 def _calibration_code(forecast: Forecast) -> str:
-    """The lines that correct the fan as the page did; none for a raw one."""
+    """The lines that calibrate the fan; none for a raw one."""
     if forecast.calibration_hash is None:
         return ""
     return f"""\
@@ -127,10 +127,10 @@ if forecast.calibration_hash != "{forecast.calibration_hash}":
 
 
 def events_code(file_name: str, added: Sequence[Event]) -> str:
-    """The events of a session as `events`.
+    """Python that assigns the events of a session to `events`.
 
     Args:
-        file_name: The user's file, which lies where he has it; "" without one.
+        file_name: The uploaded file, read from the working directory; "" without one.
         added: Events that were added by hand.
     """
     if not file_name and not added:
@@ -155,7 +155,7 @@ def events_code(file_name: str, added: Sequence[Event]) -> str:
 
 
 def channels_code(currency: str) -> str:
-    """The channels of `events` over the bars `known` and `future`, as `channels`."""
+    """Python that assigns the channels of `events` over `known` and `future` to `channels`."""
     return f"""\
 channels = event_channels(
     known.frame.index.append(future),
@@ -171,6 +171,6 @@ channels = event_channels(
 
 
 def _quoted(text: str) -> str:
-    """A string literal of several lines, one a row."""
+    """A string literal with one line per row."""
     lines = "".join(f"    {line + chr(10)!r}\n" for line in text.splitlines())
     return f"(\n{lines})"

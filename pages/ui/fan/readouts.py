@@ -1,4 +1,4 @@
-"""The numbers beside the chart, each with what is needed to judge it. Pure: no page in here."""
+"""The numbers beside the chart, each with its error or context. Pure: no page in here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kronos.candles import Candles
 from kronos.forecast import Forecast
 from kronos.models import PRETRAINED_UNTIL
 from pages.ui.chart.scene import Scene, build_scene, n_known, price_decimals
-from pages.ui.frame.text import age_text, moment_text
+from pages.ui.frame.text import age_text, counted, moment_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +52,18 @@ def main_readouts(candles: Candles, forecast: Forecast) -> list[Readout]:
             f"{scene.percent_text(low, 1)} to {scene.percent_text(high, 1)}",
         ),
         Readout("Median close", scene.price_text(median), scene.percent_text(median)),
-        Readout("Expected move", f"{move:.2%}", "mean size, up or down"),
+        Readout("Expected move", f"{move:.2%}", "mean absolute return"),
     ]
 
 
 def touch_readout(forecast: Forecast, level: float) -> Readout:
-    """P(high-low range reaches a level within the horizon)."""
+    """P(touch): the share of paths whose high-low range reaches a level within the horizon."""
     share, error = share_text(forecast.probability_touch(level), forecast.n_paths)
-    return Readout("Touches the level", share, error.partition(" from ")[0])
+    return Readout("P(touch)", share, error.partition(" from ")[0])
 
 
 def outcome_text(candles: Candles, forecast: Forecast) -> str | None:
-    """How the forecast fared, where its horizon has real bars; None where it has none."""
+    """Hit or miss at the last actual bar of the horizon, and the coverage; None without one."""
     scene = build_scene(candles, forecast, view="price")
     if scene.actual is None:
         return None
@@ -75,17 +75,17 @@ def outcome_text(candles: Candles, forecast: Forecast) -> str | None:
     close = float(closes[last])
     rank = float((forecast.column("close")[:, last] < close).mean())
     is_inside = bool(low[last] <= close <= high[last])
-    verdict = "inside the 80% band: a hit" if is_inside else "outside the 80% band: a miss"
+    verdict = "hit: inside the 80% band" if is_inside else "miss: outside the 80% band"
     return (
-        f"What came: {scene.price_text(close)} ({scene.percent_text(close)}) at bar "
-        f"{last + 1} of {forecast.horizon}, {verdict}; {rank:.0%} of the paths closed below it. "
-        f"{n_inside} of {len(known)} closes lie inside the band, where about "
-        f"{0.8 * len(known):.0f} would be expected."
+        f"Actual close at bar {last + 1} of {forecast.horizon}: {scene.price_text(close)} "
+        f"({scene.percent_text(close)}), {verdict}. {rank:.0%} of paths closed below it. "
+        f"Coverage: {n_inside} of {counted(len(known), 'close')} inside the band, about "
+        f"{0.8 * len(known):.0f} expected."
     )
 
 
 def data_facts(candles: Candles, bars: Bars | None, now: pd.Timestamp) -> list[str]:
-    """Where the bars come from, how old the newest is, and when they were fetched."""
+    """Source of the bars, age of the newest one, time of the fetch and currency."""
     last = pd.Timestamp(candles.frame.index[-1])
     facts = [candles.source, f"last bar {moment_text(last, candles)}, {age_text(last, now)}"]
     if bars is not None:
@@ -97,12 +97,12 @@ def data_facts(candles: Candles, bars: Bars | None, now: pd.Timestamp) -> list[s
 
 
 def model_facts(forecast: Forecast) -> list[str]:
-    """Which model, and which weights of it."""
+    """Model and revision."""
     return [f"model {forecast.model_name}, revision {forecast.model_revision[:8]}"]
 
 
 def cautions(candles: Candles, forecast: Forecast, *, is_published: bool) -> list[str]:
-    """What a reader of this fan must know and could not see."""
+    """Limits of the fan that a reader cannot see in the chart."""
     notes = []
     sampling = forecast.parameters
     narrowing = [f"T = {sampling.T:g}"] if sampling.T < 1 else []
@@ -110,45 +110,47 @@ def cautions(candles: Candles, forecast: Forecast, *, is_published: bool) -> lis
     narrowing += [f"top-k = {sampling.top_k}"] if sampling.top_k > 0 else []
     if narrowing:
         notes.append(
-            f"{' and '.join(narrowing)} leaves out unlikely steps: the fan is narrower than what "
-            "the model believes, and its probabilities are too sure."
+            f"{' and '.join(narrowing)}: the fan is narrower than the model's own distribution, "
+            "and its probabilities are overconfident."
         )
     if sampling.T > 1:
-        notes.append(f"T = {sampling.T:g} makes the fan wider than what the model believes.")
+        notes.append(f"T = {sampling.T:g}: the fan is wider than the model's own distribution.")
     is_trained_on = forecast.origin < pd.Timestamp(PRETRAINED_UNTIL, tz="UTC")
     if is_published and is_trained_on:
         notes.append(
             "The published models were trained on bars up to June 2024. This forecast starts "
-            "before, so the model may have seen what came: a hit here proves nothing."
+            "earlier, so the model may have seen the outcome: a hit proves nothing."
         )
     if is_published and not is_trained_on:
         notes.append(
-            "The origin lies after June 2024, where the published models' training data ends: "
-            "what came was unknown to the model."
+            "The origin is after June 2024, the end of the published models' training data: the "
+            "model has not seen the outcome."
         )
     note = calendar_note(candles.calendar, forecast.timestamps[-1])
     if note is not None:
         notes.append(note)
     if forecast.n_context < 64:
-        notes.append(f"The model read only {forecast.n_context} bars; more would help it.")
+        notes.append(
+            f"The model read only {forecast.n_context} bars. More history improves a forecast."
+        )
     known = candles.frame["close"].to_numpy()[: n_known(candles, forecast)]
     closes = known[-forecast.n_context :]
     if (closes == closes[0]).all():
         notes.append(
             f"The close is {closes[0]:,.{price_decimals(closes)}f} in all {len(closes):,} bars "
-            "read. It never moved, so the fan says nothing about what may come."
+            "that the model read. Without any move the fan carries no information."
         )
     return notes
 
 
 def provenance(candles: Candles, forecast: Forecast, calendar_reason: str) -> list[Readout]:
-    """How the forecast was made: enough to repeat it."""
+    """The settings of the forecast: enough to repeat it."""
     sampling = forecast.parameters
     origin = forecast.origin
-    told = []
+    events = []
     if forecast.events_hash is not None:
-        told = [Readout("Events", "told", f"SHA-256 {forecast.events_hash[:12]}")]
-    fan = Readout("Fan", "raw", "as the model drew it")
+        events = [Readout("Events", "read by the model", f"SHA-256 {forecast.events_hash[:12]}")]
+    fan = Readout("Fan", "raw", "not calibrated")
     if forecast.calibration_hash is not None:
         fan = Readout("Fan", "calibrated", f"SHA-256 {forecast.calibration_hash[:12]}")
     return [
@@ -159,7 +161,7 @@ def provenance(candles: Candles, forecast: Forecast, calendar_reason: str) -> li
             _origin_remark(candles, forecast),
         ),
         Readout("Context", f"{forecast.n_context} bars", f"SHA-256 {forecast.context_hash[:12]}"),
-        *told,
+        *events,
         Readout(
             "Sampling",
             f"{forecast.n_paths} paths, seed {sampling.seed}",
@@ -179,12 +181,12 @@ def _origin_remark(candles: Candles, forecast: Forecast) -> str:
     index = candles.frame.index
     n_later = len(index) - n_known(candles, forecast)
     if n_later:
-        return f"{n_later:,} bar{'' if n_later == 1 else 's'} before the last one"
+        return f"{counted(n_later, 'bar')} before the last one"
     return f"the last bar, {age_text(pd.Timestamp(index[-1]), pd.Timestamp.now(tz='UTC'))}"
 
 
 def quantile_table(candles: Candles, forecast: Forecast) -> tuple[pd.DataFrame, Scene]:
-    """One row a bar: time, quantiles, mean and P(above the last close) in percent."""
+    """One row per bar: time, quantiles, mean and P(up) in percent."""
     scene = build_scene(candles, forecast, view="price")
     table = forecast.to_frame()
     table.insert(0, "bar", np.arange(1, forecast.horizon + 1))

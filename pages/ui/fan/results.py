@@ -1,4 +1,4 @@
-"""The forecast on the page in words and numbers."""
+"""A forecast on the page in words and numbers."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pages.ui.fan.calibration import PROMISE
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.links import take_from_link
 from pages.ui.frame.messages import plain
+from pages.ui.frame.text import counted
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.ticker import show_source_notes
 from pages.ui.jobs import caches
@@ -25,13 +26,13 @@ _LEVEL, _LINKED = "level", "level_linked"
 
 
 def show_heading(candles: Candles, forecast: Forecast | None) -> None:
-    """Instrument and horizon, and where the bars end."""
-    ahead = f": next {forecast.horizon} bars of {candles.interval}" if forecast else ""
+    """Instrument and horizon as the title."""
+    ahead = f": next {counted(forecast.horizon, 'bar')} of {candles.interval}" if forecast else ""
     st.title(f"{plain(candles.symbol)}{plain(ahead)}", anchor=False)
 
 
 def show_facts(source: ChosenCandles, forecast: Forecast | None) -> None:
-    """Where the bars come from and how old they are, and which model made the fan."""
+    """Source and age of the bars, and the model of the fan."""
     now = pd.Timestamp.now(tz="UTC")
     facts = readouts.data_facts(source.candles, source.bars, now)
     if forecast is not None:
@@ -42,7 +43,7 @@ def show_facts(source: ChosenCandles, forecast: Forecast | None) -> None:
 
 
 def show_readouts(candles: Candles, forecast: Forecast) -> None:
-    """The main numbers in a row, and one for a level of the reader's choice."""
+    """The main numbers in a row, and P(touch) for a chosen level."""
     numbers = readouts.main_readouts(candles, forecast)
     with st.container(horizontal=True, gap="small", key="readouts"):
         for number in numbers:
@@ -51,21 +52,21 @@ def show_readouts(candles: Candles, forecast: Forecast) -> None:
 
 
 def show_outcome(candles: Candles, forecast: Forecast) -> None:
-    """Hit or miss, where it is known."""
+    """Hit or miss, where the actual bars are known."""
     outcome = readouts.outcome_text(candles, forecast)
     if outcome is not None:
-        icon = ":material/check_circle:" if "a hit" in outcome else ":material/cancel:"
+        icon = ":material/check_circle:" if "hit" in outcome else ":material/cancel:"
         st.info(plain(outcome), icon=icon)
 
 
 def show_cautions(source: ChosenCandles, forecast: Forecast) -> None:
-    """What limits the reading of the fan."""
+    """Limits of the fan, one line each."""
     for note in caution_notes(source, forecast):
         st.caption(f":material/info: {plain(note)}")
 
 
 def caution_notes(source: ChosenCandles, forecast: Forecast) -> list[str]:
-    """What a reader of this fan must know, in words."""
+    """Limits of the fan in words: its data, its settings and its training."""
     kind = models.kind_of(forecast.model_name)
     adapter = next(
         (entry for entry in caches.models() if entry.base and entry.name == forecast.model_name),
@@ -79,27 +80,26 @@ def caution_notes(source: ChosenCandles, forecast: Forecast) -> list[str]:
     notes = readouts.cautions(source.candles, forecast, is_published=is_published)
     if kind == "chronos":
         notes.append(
-            "Chronos-2 gives the range of every bar alone. How bars hang together along a path is "
-            "borrowed from a block bootstrap of the bars before, and with it the chance to touch a "
-            "level. Which market prices it learned from is not said."
+            "Chronos-2 forecasts the range of each bar separately. A block bootstrap of earlier "
+            "bars links the bars of a path, and P(touch) depends on it. Which market prices it was "
+            "trained on is not published."
         )
     if kind == "bundled" and source.is_sample:
         notes.append(
-            "The bundled model may have been trained on bars like these samples: a demonstration, "
-            "not evidence of skill."
+            "The bundled model may have been trained on data like these samples. This is a "
+            "demonstration, not evidence of skill."
         )
     if adapter is not None and adapter.cut_off and f"{forecast.origin:%Y-%m-%d}" < adapter.cut_off:
         notes.append(
-            f"The adapter learned from bars up to {adapter.cut_off}. This forecast starts before, "
-            "so a hit here proves nothing."
+            f"The adapter was trained on bars up to {adapter.cut_off}. This forecast starts "
+            "earlier, so a hit proves nothing."
         )
     if forecast.calibration_hash is not None:
         notes.append(PROMISE)
     if forecast.events_hash is not None:
         notes.append(
-            "The model was told of the events of its calendar: dates that were public at the "
-            "origin, and what had come out by then. Channels of leading markets are 0, as they "
-            "were when adapters learned."
+            "The model read the event calendar: dates that were public at the origin and outcomes "
+            "released by then. Channels of leading markets are 0, as in training."
         )
     return notes
 
@@ -113,11 +113,11 @@ def show_number(number: readouts.Readout) -> None:
 
 
 def _level_of_link(key: str, otherwise: float) -> float:
-    """The level to begin with: that of the link, for the first forecast of a visit."""
-    asked = take_from_link(_LEVEL)
-    if asked is not None:
+    """The first value of the level: that of the link, for the first forecast of a visit."""
+    linked = take_from_link(_LEVEL)
+    if linked is not None:
         with contextlib.suppress(ValueError):
-            level = float(asked)
+            level = float(linked)
             if 0.0 <= level < math.inf:
                 st.session_state[_LINKED] = (key, level)
     linked_key, level = st.session_state.get(_LINKED, (key, otherwise))
@@ -125,8 +125,8 @@ def _level_of_link(key: str, otherwise: float) -> float:
 
 
 def _note_in_address(level: float, otherwise: float) -> None:
-    # Not bound to the address, as the controls of the sidebar are: a control that is not there from
-    # the first run on would be shown with its default.
+    # Not bound to the address like the controls of the sidebar: a bound control that appears after
+    # the first run shows its default.
     if level == otherwise:
         st.query_params.pop(_LEVEL, None)
     elif st.query_params.get(_LEVEL) != str(level):
@@ -136,17 +136,17 @@ def _note_in_address(level: float, otherwise: float) -> None:
 def _show_touch(candles: Candles, forecast: Forecast) -> None:
     scene_decimals = readouts.quantile_table(candles, forecast)[1].decimals
     start = round(float(forecast.quantile((0.90,))[0, -1]), scene_decimals)
-    # A level belongs to the bars and the horizon that it was typed for, or that its link names.
+    # A level belongs to its bars and horizon.
     key = f"level {forecast.context_hash} {forecast.horizon}"
     with st.container(width=READOUT_PIXELS, gap=None):
         level = st.number_input(
-            "Touches the level",
+            "P(touch) of level",
             min_value=0.0,
             value=_level_of_link(key, start),
             step=10.0**-scene_decimals,
             format=f"%.{scene_decimals}f",
             key=key,
-            help=meaning("Touches the level", "It begins with p90 at the horizon."),
+            help=meaning("P(touch)", "Default level: p90 at the horizon."),
         )
         _note_in_address(float(level), start)
         number = readouts.touch_readout(forecast, float(level))
@@ -154,7 +154,7 @@ def _show_touch(candles: Candles, forecast: Forecast) -> None:
 
 
 def weights_text(forecast: Forecast) -> str:
-    """Mean weights over the horizon, largest first."""
+    """Mean weights of an ensemble over the horizon, largest first."""
     assert forecast.weights is not None
     means = {name: sum(each) / len(each) for name, each in forecast.weights.items()}
     ordered = sorted(means.items(), key=lambda pair: -pair[1])
@@ -162,18 +162,18 @@ def weights_text(forecast: Forecast) -> str:
 
 
 def weights_table(forecast: Forecast) -> pd.DataFrame:
-    """One row a bar, one column a member, in percent."""
+    """Weights of an ensemble in percent: one row per bar, one column per member."""
     table = 100.0 * pd.DataFrame(forecast.weights)
     table.insert(0, "bar", range(1, len(table) + 1))
     return table
 
 
 def show_weights(forecast: Forecast) -> None:
-    """Who made the fan of an ensemble; nothing for a single model."""
+    """The weights of an ensemble; nothing for a single model."""
     if forecast.weights is None:
         return
     st.caption(f":material/balance: {plain(weights_text(forecast))}", help=meaning("Ensemble"))
-    with st.expander("Weights at every bar"):
+    with st.expander("Weights per bar"):
         table = weights_table(forecast)
         percent = st.column_config.NumberColumn(format="%.1f%%")
         st.dataframe(

@@ -11,6 +11,7 @@ from kronos.errors import KronosError
 from kronos.serving.jobs import JobStatus
 from pages.ui.chart.panels import LETTERS
 from pages.ui.frame.messages import error_text, plain, show_error
+from pages.ui.frame.text import size_text
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.model_choices import choice_of
 from pages.ui.jobs.forecast_runs import ForecastRun, ForecastRuns, is_pending
@@ -104,7 +105,7 @@ def run_share(status: JobStatus | None) -> float:
 def run_text(run: ForecastRun, status: JobStatus | None) -> str:
     """What a run is doing, in a few words."""
     if status is None:
-        return "no longer kept"
+        return "expired"
     if status.state == "done":
         return f"done in {status.result.seconds:.2f} s" if run.phase == "forecast" else "done"
     if status.is_final:
@@ -118,12 +119,12 @@ def _show_missing(page: ForecastRuns) -> None:
         choice = choice_of(model)
         with st.container(horizontal=True, vertical_alignment="center"):
             st.info(
-                f"{plain(choice.title)} is not on this machine and is left out.",
+                f"{plain(choice.title)} needs a download and is left out.",
                 icon=":material/cloud_download:",
             )
             st.button(
                 f"Download {choice.title}"
-                + (f" ({choice.n_bytes / 1e6:,.0f} MB)" if choice.n_bytes else ""),
+                + (f" ({size_text(choice.n_bytes)})" if choice.n_bytes else ""),
                 key=f"download_{model}",
                 on_click=page.download,
                 args=(model,),
@@ -138,10 +139,8 @@ def _show_failures(
     for place, (run, status) in enumerate(zip(runs, statuses, strict=True)):
         name = words.label(place, run)
         if run.phase != "missing" and status is None:
-            st.info(
-                f"{name}: this forecast is no longer kept. Press Run.", icon=":material/history:"
-            )
+            st.info(f"{name}: this forecast has expired. Press Run.", icon=":material/history:")
         elif status is not None and status.error is not None:
             st.error(f"{name}: {error_text(status.error)}", icon=":material/error:")
         elif status is not None and status.state == "cancelled":
-            st.info(f"{name}: stopped. Press Run to start again.", icon=":material/cancel:")
+            st.info(f"{name}: cancelled. Press Run to start again.", icon=":material/cancel:")

@@ -1,4 +1,4 @@
-"""The Forecast page: the state of its request, and what stands below the chart."""
+"""The Forecast page: the state of its request, and the details below the chart."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from pages.ui.fan.exports import events_code
 from pages.ui.fan.results import READOUT_PIXELS, show_number
 from pages.ui.frame.messages import plain, show_error
 from pages.ui.frame.picture import picture_button
+from pages.ui.frame.text import counted
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.events import added_events, own_file
 from pages.ui.jobs.forecast_runs import FORECAST
@@ -46,13 +47,13 @@ def show_state(
         if shown is None or FORECAST.shown_settings() != (settings,):
             st.info(f"Cancelled. Press Run to start again.{older}", icon=":material/cancel:")
     elif status is None:
-        st.info("This forecast is no longer kept. Press Run.", icon=":material/history:")
+        st.info("This forecast has expired. Press Run.", icon=":material/history:")
     elif status.error is not None:
         show_error(status.error)
         if shown:
             st.caption(older.strip())
     elif status.state == "cancelled":
-        text = f"This forecast was stopped. Press Run to start again.{older}"
+        text = f"Cancelled. Press Run to start again.{older}"
         st.info(text, icon=":material/cancel:")
     elif not status.is_final:
         show_progress(source.data_id)
@@ -64,7 +65,7 @@ def show_state(
 
 def _settings(forecast: Forecast) -> str:
     return plain(
-        f"{forecast.model_name}, {forecast.horizon} bars, {forecast.n_paths} paths, "
+        f"{forecast.model_name}, {counted(forecast.horizon, 'bar')}, {forecast.n_paths} paths, "
         f"seed {forecast.parameters.seed}"
     )
 
@@ -88,7 +89,7 @@ def show_progress(data_id: str) -> None:
 
 @st.fragment
 def show_details(source: ChosenCandles, forecast: Forecast, look: Look) -> None:
-    """Provenance, quantile table and downloads, one tab each; only the open one is made.
+    """Provenance, quantiles, downloads and Python in tabs; only the open one is built.
 
     Args:
         source: The bars.
@@ -121,7 +122,7 @@ def show_details(source: ChosenCandles, forecast: Forecast, look: Look) -> None:
                 currency=source.currency,
             )
             st.code(code, language="python")
-            st.caption("Makes the same forecast, path by path, where Kronos Fan is installed.")
+            st.caption("Repeats this forecast path by path where Kronos Fan is installed.")
 
 
 def _show_table(candles: Candles, forecast: Forecast) -> None:
@@ -163,7 +164,8 @@ def _show_downloads(candles: Candles, forecast: Forecast, look: Look) -> None:
                 icon=":material/download:",
             )
     st.caption(
-        "The PNG is the chart as it is on the screen; the HTML is one that can be zoomed, without "
-        "a network. The JSON holds the quantiles, every setting, the seed, the model's "
-        "revision and the digests of context and events: enough to repeat the forecast exactly."
+        "PNG: the chart on the screen. HTML: an interactive chart that works offline. JSON: all "
+        "that is needed to repeat the forecast.",
+        help="The JSON contains the quantiles, every setting, the seed, the revision of the model "
+        "and the digests of context and events.",
     )

@@ -1,1 +1,1 @@
-"""What every page has: its frame, links, messages and glossary."""
+"""The frame of every page: shell, links, messages, glossary and the web server."""

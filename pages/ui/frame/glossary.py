@@ -1,4 +1,4 @@
-"""The words of the pages: what tooltips say, and the glossary that has them all."""
+"""The terms of the pages: tooltips explain one, the glossary lists all."""
 
 from __future__ import annotations
 
@@ -10,223 +10,223 @@ import streamlit as st
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One word: how it is written on the pages, and what it means there."""
+    """A term of the pages and its meaning."""
 
     name: str
     meaning: str
 
 
-_SETTING_UP = (
-    Term("Origin", "The last bar the model may see. Everything after it is simulated."),
-    Term("Horizon", "Number of bars that are simulated, counted from the origin."),
-    Term("Lookback", "Number of bars before the origin that the model reads."),
-    Term("Paths", "Simulated futures. More paths make smoother, better known probabilities."),
+_SETTINGS = (
+    Term("Origin", "The last bar that the model reads. The forecast starts after it."),
+    Term("Horizon", "Number of bars to forecast."),
+    Term("Lookback", "Number of bars up to the origin that the model reads."),
+    Term("Paths", "Simulated futures. More of them give smaller sampling errors."),
     Term(
         "Seed",
-        "Starting point of the random draws. The same seed gives the same paths, another seed "
+        "Start of the random numbers. The same number gives the same paths; another one gives "
         "other paths of the same distribution.",
     ),
     Term(
         "Temperature T",
-        "1 is the model's own distribution. Below 1 the fan becomes too narrow, above 1 too wide; "
-        "0 always takes the likeliest step.",
+        "1 samples from the model's own distribution. Below 1 the fan is narrower, above 1 wider; "
+        "0 always takes the most likely step.",
     ),
-    Term("Top-p", "Keeps only the likeliest steps that make up this share. 1 keeps all."),
-    Term("Top-k", "Keeps only so many of the likeliest steps. 0 keeps all."),
+    Term(
+        "Top-p", "Samples only from the most likely steps with this total probability. 1 keeps all."
+    ),
+    Term("Top-k", "Samples only from this many of the most likely steps. 0 keeps all."),
 )
 _TRAINING = (
-    Term("Base", "The model that training starts from. It stays as it is."),
+    Term("Base", "The model that training starts from. Training does not change it."),
     Term(
         "Adapter",
-        "What training adds to a base: a small file of its own that changes some of its matrices. "
-        "Base and adapter together are a model.",
+        "The result of training: a small file that changes some matrices of the base. Base and "
+        "adapter together are a model.",
     ),
     Term(
         "LoRA",
-        "Low-rank adaptation: to a matrix the product of two narrow ones is added, and only these "
-        "are trained, about one in a hundred of the parameters.",
+        "Low-rank adaptation: adds the product of two narrow matrices to a matrix of the base and "
+        "trains only these two, about 1% of the parameters.",
     ),
     Term(
         "Cut-off",
-        "Bars before it teach. Bars behind it choose the best step, and no window crosses it.",
+        "Training uses the bars before this time, validation the bars after it. No window crosses "
+        "it.",
     ),
-    Term("Window", "The bars of one exercise: those that are read and, behind them, the horizon."),
-    Term("Step", "One change of the trained parameters, learned from some windows together."),
+    Term("Window", "One training example: the bars that the model reads and the horizon."),
+    Term("Step", "One update of the trained parameters, from a batch of windows."),
     Term(
         "Learning rate",
-        "Size of the changes. Too high and training gets worse, too low and it gets nowhere.",
+        "Size of an update. Training diverges if it is too high and stalls if it is too low.",
     ),
     Term(
         "Validation",
-        "Scoring forecasts on bars behind the cut-off. The step with the lowest CRPS is kept.",
+        "Scores forecasts of the bars after the cut-off. Training keeps the step with the lowest "
+        "CRPS.",
     ),
     Term(
         "Training loss",
-        "How surprising the bars that teach are to the model. It may fall while forecasts get "
-        "worse, so it chooses nothing.",
+        "Cross-entropy on the training bars. It can fall while forecasts get worse, so it does "
+        "not select the step.",
     ),
 )
 _EVENTS = (
     Term(
         "Event",
-        "A release, rate decision or report of known date. It is marked on charts, and told to "
-        "models that read events.",
+        "A release, rate decision or earnings report with a known date. Charts mark it, and some "
+        "models read it.",
     ),
     Term(
         "Reads events",
-        "Said of a model that was trained with the calendar of releases, and of Chronos-2, which "
-        "takes the calendar as covariates. All others see candles and times only.",
+        "Adapters trained with the event calendar use it, and so does Chronos-2, as covariates. "
+        "All other models see candles and times only.",
     ),
     Term(
         "Surprise",
-        "How far a release came out above or below its consensus, in sigmas of the 20 before. Of "
-        "the FOMC: the change of rates in steps of 0.25 points.",
+        "Release minus consensus, in standard deviations of the previous 20 differences. For the "
+        "FOMC: the rate change in steps of 0.25 points.",
     ),
     Term(
         "Change of width",
-        "By how much the distance from p10 to p90 differs between two fans, in percent of the last "
-        "close.",
+        "Difference between the p10 to p90 ranges of two fans, in percent of the last close.",
     ),
 )
 _READING = (
     Term(
         "p10, p50, p90",
-        "The prices below which 10%, 50% and 90% of the paths close. p50 is the median.",
+        "10%, 50% and 90% of the paths close below these prices. The 50% price is the median.",
     ),
-    Term("80% range", "From p10 to p90: four of five paths close in it."),
+    Term("80% range", "From p10 to p90: 80% of the paths close inside."),
     Term("P(up)", "Share of paths that close above the last known close."),
-    Term("Expected move", "Mean size of the paths' return from the origin, up or down alike."),
-    Term("Touches the level", "Share of paths whose high-low range reaches a price on the way."),
+    Term("Expected move", "Mean absolute return of the paths from the origin."),
+    Term(
+        "P(touch)", "Share of paths whose high-low range reaches a price level within the horizon."
+    ),
     Term(
         "Sampling error",
-        "How far a share may be off because only so many paths were drawn: its standard error. "
-        "Errors of the model itself come on top.",
+        "Standard error of a number that is estimated from a finite number of paths. The error of "
+        "the model itself is not included.",
     ),
     Term(
         "Anchored",
-        "Prices are scaled so that the fan begins exactly at the last close; the model's tokens "
-        "alone would miss it by a little.",
+        "Prices are scaled so that the fan starts exactly at the last close. The model's tokens "
+        "alone would start slightly beside it.",
     ),
 )
-_JUDGING = (
+_QUALITY = (
     Term(
         "Coverage",
-        "Share of bars whose real close came to lie inside the band. For an 80% band it should "
-        "be about 80%.",
+        "Share of bars whose actual close is inside the band. An 80% band should reach about 80%.",
     ),
     Term(
         "Calibrated",
-        "Said of probabilities that come true as often as they say: what is given 30% happens in "
-        "3 of 10 cases.",
+        "Probabilities match frequencies: what has a probability of 30% happens in 3 of 10 cases.",
     ),
     Term(
         "Calibrated fan",
-        "Every quantile moved by how far off it was in the model's record: in the long run the 80% "
-        "band holds about 80% of closes. Nothing is promised of a single forecast.",
+        "Corrects each quantile by its past error in the model's record. In the long run the 80% "
+        "band holds about 80% of closes. A single forecast has no guarantee.",
     ),
     Term(
         "CRPS",
-        "Continuous ranked probability score: how far the whole distribution was from what came. "
-        "Lower is better; a fan that is too wide pays as well as one that is too narrow.",
+        "Continuous ranked probability score: distance between the forecast distribution and the "
+        "actual close. Lower is better. Fans that are too wide or too narrow score worse.",
     ),
     Term(
         "Ensemble",
-        "Several models asked at once, with one seed. Their quantiles are averaged, by weights "
-        "that were learned from their record, or by equal ones.",
+        "Several models with one seed. Their quantiles are averaged, with weights learned from "
+        "their record or with equal weights.",
     ),
     Term(
         "Baseline",
         "A simple forecast without a neural network, such as a random walk with recent "
-        "volatility. A model that does not beat it adds nothing.",
+        "volatility. A useful model beats it.",
     ),
     Term(
         "CRPS skill",
-        "By how much the mean CRPS is below that of a baseline on the same bars. Above 0 the model "
-        "was better; an interval that holds 0 leaves it open.",
+        "How far the mean CRPS is below that of a baseline on the same bars. Above 0 the model is "
+        "better. If the interval contains 0, the difference may be chance.",
     ),
     Term(
         "Reliability",
-        "Share of outcomes that came to lie below each quantile. On the diagonal the fan is right; "
-        "an S lying on its side tells of one too narrow.",
+        "Share of outcomes below each quantile. A calibrated fan lies on the diagonal; a flat S "
+        "means that the fan is too narrow.",
     ),
     Term(
         "PIT",
-        "Probability integral transform: where in the fan an outcome fell. Even bars are right, a "
-        "U tells of a fan too narrow, a hump of one too wide.",
+        "Probability integral transform: the quantile at which each outcome falls. Even bars: "
+        "calibrated. U shape: fan too narrow. Hump: fan too wide.",
     ),
     Term(
         "Out of sample",
-        "From origins behind the last bar the model learned from. What lies before says little: it "
-        "may have seen the answer.",
+        "Forecasts from origins after the model's last training bar. Earlier origins prove "
+        "little: the model may have seen the outcome.",
     ),
     Term(
         "Walk-forward",
-        "Forecasting from many past origins, each with the bars up to it alone, and scoring "
-        "against what followed.",
+        "Forecasts from many past origins, each from the bars up to its origin alone, scored "
+        "against the actual bars.",
     ),
     Term(
         "RankIC",
-        "Correlation of the ranks of forecast (its median, or a signal made of it) and outcome "
-        "across instruments, the mean over dates. 0 means that the order was chance.",
+        "Rank correlation between a forecast (its median or a signal) and the outcome across "
+        "instruments, averaged over dates. 0 means no skill.",
     ),
 )
 _PORTFOLIO = (
-    Term("Signal", "The one number of a forecast that instruments are ranked by."),
+    Term("Signal", "The number of a forecast that ranks the instruments."),
     Term(
-        "Rebalance",
-        "A bar at whose close instruments are ranked; orders are filled at the next open.",
+        "Rebalance", "A bar whose close ranks the instruments. Orders are filled at the next open."
     ),
     Term(
         "Top-k portfolio",
-        "The k instruments ranked highest are held; at every rebalance at most n of them are "
-        "sold for better ones.",
+        "Holds the k instruments with the highest ranks. Every rebalance replaces at most n of "
+        "them.",
     ),
     Term(
         "Sharpe ratio",
-        "Mean over standard deviation of the returns, scaled to a year; no interest is taken off.",
+        "Mean return divided by its standard deviation, scaled to a year, without a risk-free "
+        "rate.",
     ),
     Term("Drawdown", "Fall from the highest value so far."),
-    Term(
-        "Turnover",
-        "Half of what is bought and sold in a year, as a multiple of the mean equity.",
-    ),
-    Term("ICIR", "RankIC over its own standard deviation from rebalance to rebalance."),
+    Term("Turnover", "Half of the value traded in a year, as a multiple of the mean equity."),
+    Term("ICIR", "Mean RankIC divided by its standard deviation across rebalances."),
     Term(
         "Break-even cost",
-        "Cost of each trade at which the strategy ends where equal weight does.",
+        "Cost of each trade at which the strategy ends level with the equal-weight portfolio.",
     ),
     Term(
         "Deflated Sharpe ratio",
-        "Probability that the true Sharpe ratio is above what the best of so many attempts shows "
-        "by chance (Bailey and López de Prado).",
+        "Probability that the true value exceeds the best value that so many trials would show by "
+        "chance (Bailey and López de Prado).",
     ),
 )
 _SYNTHETIC = (
     Term(
         "Synthetic series",
-        "Candles that a model made up behind real ones. They never happened, and say nothing of "
-        "what will.",
+        "Candles that a model generates after real ones. They never happened and predict nothing.",
     ),
     Term(
         "Block bootstrap",
-        "Real bars drawn in blocks, as often as one likes: how far a measure varies by chance.",
+        "Resamples real bars in blocks, many times. It shows how much a statistic varies by "
+        "chance.",
     ),
     Term("Kurtosis", "How heavy the tails of the returns are; 3 for a normal distribution."),
     Term(
         "KS distance",
-        "Largest difference between the shares of returns below any value, from 0 to 1 "
+        "Largest difference between two cumulative distributions of returns, from 0 to 1 "
         "(Kolmogorov and Smirnov).",
     ),
     Term(
         "Memory of moves",
-        "Correlation of the size of a return with that of some bars before. In real markets large "
-        "moves follow large ones.",
+        "Correlation of absolute returns with those some bars earlier. In real markets large "
+        "changes follow large ones.",
     ),
 )
 SECTIONS = {
-    "Settings": _SETTING_UP,
+    "Settings": _SETTINGS,
     "Reading the fan": _READING,
-    "Judging it": _JUDGING,
+    "Forecast quality": _QUALITY,
     "Events": _EVENTS,
     "Portfolio": _PORTFOLIO,
     "Synthetic": _SYNTHETIC,
@@ -236,7 +236,11 @@ _MEANINGS = {term.name: term.meaning for terms in SECTIONS.values() for term in 
 
 
 def meaning(name: str, more: str = "") -> str:
-    """What a tooltip says of a term, and what is to be added in its place.
+    """The tooltip of a term.
+
+    Args:
+        name: The term.
+        more: Text to add for this place.
 
     Raises:
         KeyError: The glossary has no such term.
@@ -246,7 +250,7 @@ def meaning(name: str, more: str = "") -> str:
 
 @st.fragment
 def show_glossary() -> None:
-    """The glossary behind a button; its text is sent only when it is opened."""
+    """The glossary behind a button; the browser gets its text when it opens."""
     glossary = st.popover(
         "Glossary",
         key="glossary",
@@ -255,7 +259,7 @@ def show_glossary() -> None:
         on_change="rerun",
     )
     if glossary.open:
-        # Tabs take the focus, so that arrow keys scroll what does not fit into a small window.
+        # Tabs take the focus, so that arrow keys scroll the text in a small window.
         for tab, terms in zip(glossary.tabs(list(SECTIONS)), SECTIONS.values(), strict=True):
             tab.markdown(_definitions(terms))
 

@@ -1,4 +1,4 @@
-"""What the link of a visit asked for and the page does not show."""
+"""Links to pages: values of a link that a page cannot show, and links between pages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import streamlit as st
 
 from pages.ui.frame.messages import plain
 
-_ASKED, _LOST = "link_asked", "link_lost"
+_LINKED, _LOST = "link_asked", "link_lost"
 _TITLES = {
     "data": "data",
     "model": "model",
@@ -25,7 +25,7 @@ _TITLES = {
     "top_k": "top-k",
     "seed": "seed",
 }
-"""What to call the parameters that are looked after, by their names in the address."""
+"""Titles of the parameters that are compared with the controls, by their names in the address."""
 _SHARED = (
     "data", "source", "exchange", "interval", "raw", "symbol_box", "symbol_source", "horizon",
     "lookback", "paths", "seed", "origin", "origin_time",
@@ -34,32 +34,32 @@ _OF_PAGE = {
     "forecast": ("model", "T", "top_p", "top_k"),
     "compare": ("models", *(name + slot for slot in "abcd" for name in ("", "T", "p"))),
 }
-"""By page, the names in the session of the controls that decide what it forecasts."""
+"""By page, the keys in the session of the controls of its forecasts."""
 _LONGEST = 40
 
 
 def remember_link() -> None:
-    """Notes what the address of a visit asks for, before any control has corrected it."""
-    if _ASKED not in st.session_state:
-        st.session_state[_ASKED] = st.query_params.to_dict()
+    """Store the values of the address of a visit, before any control corrects it."""
+    if _LINKED not in st.session_state:
+        st.session_state[_LINKED] = st.query_params.to_dict()
 
 
 def take_from_link(name: str) -> str | None:
-    """What the link asked for by that name, once: for a control that is not there at first."""
-    text: str | None = st.session_state.get(_ASKED, {}).pop(name, None)
+    """The value of the link by that name, once: for a control that appears later."""
+    text: str | None = st.session_state.get(_LINKED, {}).pop(name, None)
     return text
 
 
 def show_link_losses() -> None:
-    """Says which values a link asked for and cannot be had, as long as others stand in for them.
+    """Warn about values of the link that the controls could not take, while they differ.
 
     For the end of a page, when all its controls are there.
     """
     state = st.session_state
-    # What is asked for is compared once, with what the controls made of it.
-    for name, text in list(state.get(_ASKED, {}).items()):
+    # Every value of the link is compared once with the value of its control.
+    for name, text in list(state.get(_LINKED, {}).items()):
         if name in _TITLES and name in state:
-            del state[_ASKED][name]
+            del state[_LINKED][name]
             if not _is_same(state[name], text):
                 state.setdefault(_LOST, {})[name] = (text, state[name])
     still = {
@@ -68,30 +68,30 @@ def show_link_losses() -> None:
         if name in state and state[name] == given
     }
     if still:
-        asked = "; ".join(f"{_TITLES[name]} {text[:_LONGEST]}" for name, text in still.items())
+        lost = "; ".join(f"{_TITLES[name]} {text[:_LONGEST]}" for name, text in still.items())
         st.warning(
-            f"The link asks for what cannot be had here: {plain(asked)}. What the controls in the "
-            "sidebar say is shown instead.",
+            f"These values of the link are not available here: {plain(lost)}. The page uses the "
+            "values in the sidebar instead.",
             icon=":material/link_off:",
         )
 
 
 def forget_link() -> None:
-    """For when other data are chosen, which the link did not speak of."""
-    st.session_state[_ASKED] = {}
+    """Ignore the link from now on, as the user chose other data."""
+    st.session_state[_LINKED] = {}
     forget_losses()
 
 
 def forget_losses() -> None:
-    """For when Run is pressed: who does that means what the controls say."""
+    """Drop the warning: a press of Run accepts the values of the controls."""
     st.session_state.pop(_LOST, None)
 
 
 def open_page(page: Literal["forecast", "compare"], query: dict[str, str]) -> NoReturn:
-    """Opens another page as in a session of its own that came by a link with these parameters."""
+    """Open another page as a new session with these link parameters would."""
     forget_link()
-    # Else what was last chosen there stands in for all that is not named, and for what is named
-    # but is a control's default, of which Streamlit makes nothing.
+    # Otherwise the last choice there stays for every parameter that the link does not name or
+    # that equals the default of its control, which Streamlit ignores.
     for name in (*_SHARED, *_OF_PAGE[page]):
         st.session_state.pop(name, None)
     st.switch_page(f"pages/{page}.py", query_params=query)

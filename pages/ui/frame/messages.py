@@ -1,4 +1,4 @@
-"""How errors and text from outside become words on the page."""
+"""Errors and text from outside as messages on the page."""
 
 from __future__ import annotations
 
@@ -18,34 +18,31 @@ from kronos.errors import (
 
 _TITLES: tuple[tuple[type[KronosError], str], ...] = (
     (Busy, "The server is busy."),
-    (CheckpointUnavailable, "The model could not be fetched."),
+    (CheckpointUnavailable, "The model could not be downloaded."),
     (CheckpointError, "The model cannot be used."),
     (InvalidCandles, "These candles cannot be used."),
     (InvalidRequest, "This request cannot be run."),
-    (SourceError, "No bars could be fetched."),
+    (SourceError, "The bars could not be fetched."),
 )
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:@&^=\"'])")
 
 
 def plain(text: object) -> str:
-    """Text that Markdown shows as it is: file names, columns and messages come from outside."""
+    """Text that Markdown shows unchanged, such as file names and messages from outside."""
     flat = " ".join(str(text).split())
     return _MARKDOWN.sub(r"\\\1", flat)
 
 
 def error_text(error: Exception) -> str:
-    """What went wrong and what to do, as Markdown.
-
-    Of an error nobody foresaw only the kind is told; the log has the rest.
-    """
+    """What went wrong and what to do, as Markdown; of an unexpected error only the type."""
     for kind, title in _TITLES:
         if isinstance(error, kind):
             return f"**{title}** {plain(error)}"
     if isinstance(error, KronosError):
         return plain(error)
     return (
-        f"**Something unforeseen failed** ({plain(type(error).__name__)}). Nothing was kept; the "
-        "server's log has the details. Press Run to try again."
+        f"**Unexpected error** ({plain(type(error).__name__)}). Nothing was saved; the server log "
+        "has the details. Press Run to try again."
     )
 
 

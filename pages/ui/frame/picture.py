@@ -1,7 +1,7 @@
 """A button that saves the chart as the browser shows it, as a PNG.
 
-Only the browser has the chart as a picture: what is on the screen, with its zoom and theme, is
-drawn onto a canvas with an opaque ground and a line that says what it is.
+Only the browser has the chart as a picture. The script draws it with its zoom and theme onto a
+canvas with an opaque ground, and adds a line about its origin.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ function fontRules() {
   });
 }
 
-// A picture of an SVG does not see the page's fonts: text as wide as another font's would not fit.
+// An SVG drawn as an image does not use the fonts of the page, and text in another font has
+// another width.
 async function fontFaces(plot) {
   const wanted = getComputedStyle(plot.querySelector("text")).fontFamily;
   const faces = fontRules().filter(({ style }) =>
@@ -50,7 +51,7 @@ async function fontFaces(plot) {
     const text = Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
     const [family, weight] = ["font-family", "font-weight"].map(
       (name) => `${name}: ${rule.style.getPropertyValue(name)};`);
-    // Swapped: drawn before its font is read, text is there, if in another font.
+    // swap: text that is drawn before its font is loaded appears in another font.
     return `@font-face { ${family} ${weight} font-display: swap;` +
       ` src: url(data:font/woff2;base64,${btoa(text)}); }`;
   }));
@@ -68,7 +69,7 @@ async function draw(context, svg, fonts, width, height) {
   image.src = "data:image/svg+xml;charset=utf-8," +
     encodeURIComponent(new XMLSerializer().serializeToString(copy));
   await image.decode();
-  // The picture is decoded, its fonts may not be: nothing tells when they are.
+  // The image is decoded, but its fonts may not be, and there is no event for them.
   await new Promise((done) => setTimeout(done, FONT_MS));
   context.drawImage(image, 0, 0, width, height);
 }
@@ -103,7 +104,7 @@ export default function ({ parentElement, data }) {
   const button = parentElement.querySelector("button");
   button.textContent = data.label;
   button.onclick = () => save(data).catch((error) => {
-    button.textContent = "The browser could not draw the picture";
+    button.textContent = "The browser could not create the picture";
     console.warn(error);
   });
 }
@@ -113,10 +114,10 @@ _button = st.components.v2.component("picture_button", html=_HTML, css=_CSS, js=
 
 
 def picture_button(label: str, *, chart: str, name: str, foot: str) -> None:
-    """A button that saves a chart of the page.
+    """A button that saves a chart of the page as a PNG.
 
     Args:
-        label: What the button says.
+        label: Text of the button.
         chart: Key of the chart.
         name: Name of the file.
         foot: Line under the chart in the picture.

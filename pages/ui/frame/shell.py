@@ -32,14 +32,13 @@ _PAGES = (
     _Page("models", "models", "Models"),
 )
 ADDRESSES = tuple(page.address for page in _PAGES[1:])
-"""Where the pages are, below the application's own address, which is that of the first one."""
+"""Addresses of the pages below that of the application, which is the first page."""
 SIDEBAR_PIXELS = 330
 _FLAG = "shell_built"
-# Plotly draws a white ground under its hover line where a chart is transparent. And what shimmers
-# in the place of a chart to come is repainted sixty times a second, by the very processor that
-# the chart and the forecast wait for. What is chosen of buttons or tabs, and the value of a slider,
-# is written in the accent colour: so dark that white on it can be read, it is too dark to be read
-# on a dark page.
+# Plotly draws a white ground under its hover line where a chart is transparent. The placeholder of
+# a chart shimmers: sixty repaints a second take processor time from the chart and the forecast.
+# Chosen buttons and tabs and the values of sliders are written in the accent colour: it is dark
+# enough for white text on it, and too dark to read on a dark page.
 _STYLE = """<style>
 .js-plotly-plot .spikeline:not([stroke-dasharray]) { display: none; }
 [data-testid="stSkeleton"] { animation: none !important; }
@@ -92,10 +91,10 @@ def require_shell() -> None:
 _SCRIPT = """
 export default function ({ setStateValue, data }) {
   const query = window.matchMedia("(max-width: 640px)");
-  const tell = () => { if (query.matches !== data.narrow) setStateValue("narrow", query.matches); };
-  tell();
-  query.addEventListener("change", tell);
-  return () => query.removeEventListener("change", tell);
+  const send = () => { if (query.matches !== data.narrow) setStateValue("narrow", query.matches); };
+  send();
+  query.addEventListener("change", send);
+  return () => query.removeEventListener("change", send);
 }
 """
 
@@ -103,9 +102,9 @@ _watch_width = st.components.v2.component("viewport_width", js=_SCRIPT)
 
 
 def is_narrow() -> bool:
-    """True once the browser has said that it is at most 640 pixels wide.
+    """Whether the browser is at most 640 pixels wide.
 
-    A wide browser says nothing, so that its first run is its only one.
+    A wide browser sends no state, so that its page runs only once.
     """
     known = bool(st.session_state.get("viewport", {}).get("narrow", False))
     answer = _watch_width(key="viewport", data={"narrow": known}, on_narrow_change=lambda: None)

@@ -19,30 +19,32 @@ def counted(number: int, noun: str) -> str:
 
 
 def size_text(n_bytes: int) -> str:
-    """A file size, such as "0.4 MB" or "24 MB"."""
+    """A file size, such as "0.4 MB", "24 MB" or "1.2 GB"."""
+    if n_bytes >= 1e9:
+        return f"{n_bytes / 1e9:,.1f} GB"
     return f"{n_bytes / 1e6:,.{0 if n_bytes >= 10_000_000 else 1}f} MB"
 
 
 def moment_text(moment: pd.Timestamp, candles: Candles) -> str:
-    """A bar's time on the exchange's clock."""
+    """The time of a bar in the time zone of its exchange."""
     return bar_time(moment.tz_convert(candles.zone), candles.interval)
 
 
 def bar_time(moment: pd.Timestamp, interval: str) -> str:
-    """When a bar opened: a day, and its time where a day has several.
+    """The open time of a bar: the date, and the time of day of intraday bars.
 
     Args:
-        moment: On its exchange's clock.
+        moment: In the time zone of its exchange.
         interval: Width of a bar.
     """
     return f"{moment:%d %b %Y %H:%M}" if is_intraday(interval) else f"{moment:%d %b %Y}"
 
 
 def origin_query(origin: pd.Timestamp, interval: str) -> dict[str, str]:
-    """Parameters under which a page starts from a bar: a day alone means the last bar of that day.
+    """Link parameters of a forecast origin; a date alone means the last bar of that day.
 
     Args:
-        origin: When the bar opened, on its exchange's clock.
+        origin: Open time of the bar, in the time zone of its exchange.
         interval: Width of a bar.
     """
     day = {"origin": f"{origin:%Y-%m-%d}"}
@@ -50,12 +52,14 @@ def origin_query(origin: pd.Timestamp, interval: str) -> dict[str, str]:
 
 
 def age_text(origin: pd.Timestamp, now: pd.Timestamp) -> str:
-    """How old the newest bar is, in the unit that says it best."""
+    """The age of a moment, such as "2 hours old"; from two years on in years."""
     age = now - origin
     if age < pd.Timedelta(0):
         return "in the future"
+    if age >= pd.Timedelta(days=730):
+        return f"{age // pd.Timedelta(days=365)} years old"
     for width, name in (("1D", "day"), ("1h", "hour"), ("1min", "minute")):
         count = age // pd.Timedelta(width)
         if count >= 1:
-            return f"{count:,} {name}{'' if count == 1 else 's'} old"
+            return f"{counted(count, name)} old"
     return "less than a minute old"

@@ -18,7 +18,7 @@ from kronos.errors import Busy, InvalidCandles
 from kronos.serving.jobs import JobStatus
 from pages.ui.frame.links import forget_link
 from pages.ui.frame.messages import plain, show_error
-from pages.ui.frame.text import moment_text
+from pages.ui.frame.text import counted, moment_text
 from pages.ui.inputs.fetching import Wanted
 from pages.ui.inputs.ticker import (
     LATEST,
@@ -62,10 +62,10 @@ class ChosenCandles:
     Attributes:
         candles: The bars.
         data_id: Their digest.
-        report: What the reader understood of an uploaded file; None otherwise.
-        bars: What a live market said beside the candles; None otherwise.
-        code: Python that gives the same candles as `candles`.
-        is_handed: Whether they were uploaded on the Training page.
+        report: How an uploaded file was read; None otherwise.
+        bars: The response of a live market, with its notes; None otherwise.
+        code: Python that makes the same candles as `candles`.
+        is_handed: Whether they come from an upload on the Training page.
     """
 
     candles: Candles
@@ -93,7 +93,7 @@ class ChosenCandles:
 
 
 def choose_candles() -> ChosenCandles | None:
-    """The data controls. None, with a message on the page, while there is nothing to show."""
+    """The data controls; None while there are no candles, which `show_no_candles` explains."""
     titles = {sample.title: sample for sample in SAMPLES.values()}
     choices = [TICKER, UPLOAD, *titles]
     st.session_state["source_problem"] = None
@@ -131,7 +131,7 @@ def _live() -> ChosenCandles | None:
         icon=":material/refresh:",
         width="stretch",
         on_click=ask_again,
-        help="Ask the source for bars that have closed since.",
+        help="Loads the bars that closed since the last fetch.",
     )
     candles = found.candles
     return ChosenCandles(candles, data_id(candles), bars=found, code=fetch_code(wanted, candles))
@@ -144,19 +144,19 @@ def _uploaded() -> ChosenCandles | None:
         key="upload",
         max_upload_size=MAX_UPLOAD_MB,
         on_change=_uploaded_another,
-        help="A time column, open, high, low and close; volume and amount are optional. Comma, "
-        "semicolon or tab. The file stays in this session.",
+        help="Columns: time, open, high, low and close; optional: volume and amount. Separator: "
+        "comma, semicolon or tab. The file stays in this session.",
     )
     choices = choose_reading("upload", on_change=_forget_origin, stays=True)
     if file is not None:
-        # The box forgets its file when another page is opened; the session does not.
+        # The widget loses its file when the user opens another page; the session keeps it.
         st.session_state[_UPLOADED] = (file.name, file.getvalue())
         st.session_state.pop(_HANDED, None)
     if _UPLOADED not in st.session_state:
         return _handed()
     name, content = st.session_state[_UPLOADED]
     if file is None:
-        st.caption(f"{plain(name)}, as you uploaded it before, until you upload another.")
+        st.caption(f"Earlier upload: {plain(name)}. Upload another file to replace it.")
     try:
         reading = caches.read_upload(content, name, choices)
     except InvalidCandles as error:
@@ -168,18 +168,18 @@ def _uploaded() -> ChosenCandles | None:
 
 
 def _uploaded_another() -> None:
-    """Another file, or none: the one before is forgotten."""
+    """Forget the file before."""
     st.session_state.pop(_UPLOADED, None)
     _forget_origin()
 
 
 def hand_over(candles: Candles, name: str, choices: CsvChoices) -> None:
-    """Shows candles that another page has read, wherever this session chooses a file of its own.
+    """Use candles that another page has read wherever this session chooses an uploaded file.
 
     Args:
         candles: The bars.
         name: Name of the file they came from.
-        choices: How it was read.
+        choices: The options it was read with.
     """
     code = upload_code(name, choices)
     chosen = ChosenCandles(candles, data_id(candles), code=code, is_handed=True)
@@ -190,47 +190,46 @@ def hand_over(candles: Candles, name: str, choices: CsvChoices) -> None:
 def _handed() -> ChosenCandles | None:
     name, chosen = st.session_state.get(_HANDED, ("", None))
     if chosen is not None:
-        st.caption(f"{plain(name)}, as it was read on the Training page, until you upload another.")
+        st.caption(f"From the Training page: {plain(name)}. Upload another file to replace it.")
     return chosen
 
 
 def choose_reading(
     prefix: str, *, on_change: Callable[[], None] | None = None, stays: bool = False
 ) -> CsvChoices:
-    """What a file may leave open, for the user to settle.
+    """The reading options that a file may leave open.
 
     Args:
-        prefix: What the keys of the controls begin with.
+        prefix: Prefix of the keys of the controls.
         on_change: Called when one of them changes.
-        stays: Whether the choice outlasts a visit of another page, as the file does.
+        stays: Whether the options survive a visit of another page, as the file does.
     """
     persist: Literal["session"] | None = "session" if stays else None
-    with st.expander("How the file is read", icon=":material/rule:"):
+    with st.expander("Reading options", icon=":material/rule:"):
         clock = st.selectbox(
-            "Clock of the timestamps",
+            "Time zone of the timestamps",
             ZONES,
             None,
             key=f"{prefix}_clock",
             persist_state=persist,
-            placeholder="Found out from the file",
+            placeholder="Detect from the file",
             on_change=on_change,
-            help="On which times without an offset are read. The exchange's own clock follows from "
-            "its calendar.",
+            help="For times without a UTC offset. The calendar sets the time zone of the exchange.",
         )
         order = st.selectbox(
-            "03/04/2024 is",
+            "Date order: 03/04/2024 is",
             list(DATE_ORDERS),
             None,
             key=f"{prefix}_dates",
             persist_state=persist,
-            placeholder="Found out from the file",
+            placeholder="Detect from the file",
             on_change=on_change,
         )
     return CsvChoices(clock=clock, day_first=None if order is None else DATE_ORDERS[order])
 
 
 def _forget_origin() -> None:
-    """Another series has other dates: start again from its last bar."""
+    """Start again from the last bar, as another series has other dates."""
     forget_link()
     for key in ("origin", "origin_time"):
         if key in st.session_state:
@@ -238,17 +237,17 @@ def _forget_origin() -> None:
 
 
 def is_waiting() -> bool:
-    """Whether candles are on their way."""
+    """Whether a fetch of candles is under way."""
     problem = st.session_state.get("source_problem")
     return isinstance(problem, JobStatus) and not problem.is_final
 
 
 def show_no_candles() -> None:
-    """The page when there are no candles: what is wrong, or what to do."""
+    """The page without candles: the problem, or what to do."""
     problem = st.session_state.get("source_problem")
     if problem == NO_SYMBOL:
-        st.title("Any market", anchor=False)
-        st.info("Choose a symbol in the sidebar, or type one.", icon=":material/search:")
+        st.title("Live markets", anchor=False)
+        st.info("Choose a symbol in the sidebar or type one.", icon=":material/search:")
         return
     if isinstance(problem, JobStatus | Busy):
         st.title(plain(st.session_state[LATEST].symbol), anchor=False)
@@ -261,31 +260,31 @@ def show_no_candles() -> None:
     else:
         st.info("Upload a CSV file of candles in the sidebar.", icon=":material/upload_file:")
     st.markdown(
-        "One row a bar, with a header. These columns are understood, in any order and case:\n\n"
+        "One row per bar, with a header row. Columns, in any order and case:\n\n"
         "| Column | Names |\n|---|---|\n"
         "| Time | timestamp, datetime, date, time |\n"
         "| Prices | open, high, low, close |\n"
         "| Volume, optional | volume, vol |\n"
         "| Turnover, optional | amount, turnover |\n\n"
-        "At least 32 bars are needed; a few hundred make a better forecast."
+        "A forecast needs at least 32 bars; a few hundred give a better one."
     )
 
 
 def show_reading(source: ChosenCandles) -> None:
-    """What the bars are and what the reader made of the file."""
+    """Facts about the bars, and how their file was read."""
     candles = source.candles
     first, last = candles.local_index[0], candles.local_index[-1]
     if source.report is not None:
-        title, lines = "What was understood of the file", source.report.lines()
+        title, lines = "How the file was read", source.report.lines()
         n_left_out = source.report.rows_read - source.report.rows_kept
         if n_left_out:
-            title += f": {n_left_out:,} of {source.report.rows_read:,} rows were left out"
+            title += f": {n_left_out:,} of {counted(source.report.rows_read, 'row')} skipped"
     else:
-        title = "About these bars"
+        title = "About the data"
         lines = [f"Source: {candles.source}.", f"Calendar: {calendar_title(candles.calendar)}."]
     with st.expander(title, icon=":material/fact_check:"):
         st.markdown(
-            f"{len(candles):,} bars of {plain(candles.interval)} from "
+            f"{counted(len(candles), 'bar')} of {plain(candles.interval)} from "
             f"{plain(moment_text(first, candles))} to {plain(moment_text(last, candles))} "
             f"({plain(candles.zone)})."
         )
@@ -293,7 +292,7 @@ def show_reading(source: ChosenCandles) -> None:
 
 
 def sample_code(key: str) -> str:
-    """A bundled sample."""
+    """Python that loads a bundled sample."""
     return f"""\
 from data_sources.samples import load_sample
 
@@ -301,7 +300,7 @@ candles = load_sample({key!r})"""
 
 
 def fetch_code(wanted: Wanted, candles: Candles) -> str:
-    """Bars of a live market, by their first and last time."""
+    """Python that fetches bars of a live market, by their first and last time."""
     first, last = candles.frame.index[0], candles.frame.index[-1]
     return f"""\
 from data_sources.registry import open_source
@@ -316,7 +315,7 @@ candles = open_source({wanted.source!r}).fetch(
 
 
 def upload_code(name: str, choices: CsvChoices) -> str:
-    """A file of the user's own, which lies where he has it."""
+    """Python that reads an uploaded file from the user's working directory."""
     return f"""\
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The settings of a forecast: widgets in, a checked request out."""
+"""The controls of a forecast: widgets in, checked settings out."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ MINUTE = pd.Timedelta(minutes=1)
 
 
 def choose_request(source: ChosenCandles) -> ForecastSettings:
-    """The settings as they stand now.
+    """The controls of the Forecast page.
 
     Raises:
-        InvalidRequest: a value is out of range, which widgets prevent and links may not.
+        InvalidRequest: A value of the link is out of range.
     """
     model = _choose_model()
     horizon = choose_horizon()
@@ -65,7 +65,7 @@ def choose_horizon() -> int:
 
 
 def choose_paths() -> int:
-    """Futures to simulate."""
+    """Paths to simulate."""
     paths = st.number_input(
         "Paths", 10, MAX_PATHS, DEFAULT_PATHS, 10, key="paths", bind="query-params",
         help=meaning("Paths"),
@@ -74,7 +74,7 @@ def choose_paths() -> int:
 
 
 def choose_seed() -> int:
-    """Seed of the draws."""
+    """Seed of the random numbers."""
     seed = st.number_input(
         "Seed", 0, LARGEST_SEED, 0, key="seed", bind="query-params",
         help=meaning("Seed"),
@@ -93,13 +93,13 @@ def _choose_model() -> models.Entry:
 
 
 def _choose_lookback(model: models.Entry) -> int | None:
-    advised = f"{model.lookback}" if model.lookback else "as many as fit"
+    advised = f"{model.lookback}" if model.lookback else "all that fit"
     lookback = st.number_input(
         "Lookback (bars)", MIN_CONTEXT, max(model.max_context, MIN_CONTEXT), None, 16,
         key="lookback", bind="query-params", placeholder=f"Recommended: {advised}",
         help=meaning(
             "Lookback",
-            f"At most {model.max_context}. Left empty, the model's recommendation is taken.",
+            f"At most {model.max_context}. Empty: the recommended number.",
         ),
     )  # fmt: skip
     return None if lookback is None else int(lookback)
@@ -128,11 +128,11 @@ def _choose_sampling(paths: int) -> SamplingParameters:
 
 
 def choose_origin(source: ChosenCandles) -> pd.Timestamp:
-    """The last bar, or the last one up to a date (and time) on the exchange's clock."""
+    """The last bar, or the last one up to a date (and time) in the time zone of the exchange."""
     candles = source.candles
     clock = candles.local_index
     first, last = clock[min(MIN_CONTEXT, len(clock)) - 1].date(), clock[-1].date()
-    if source.bars is not None:  # what lies before is fetched when it is asked for
+    if source.bars is not None:  # earlier bars are fetched on demand
         first, last = EARLIEST_ORIGIN, pd.Timestamp.now(tz=candles.zone).date()
     _drop_unless_within("origin", first, last)
     day = st.date_input(
@@ -140,8 +140,8 @@ def choose_origin(source: ChosenCandles) -> pd.Timestamp:
         format="YYYY-MM-DD",
         help=meaning(
             "Origin",
-            "Empty: the last one there is. With a past day, the bars that really came are drawn "
-            "over the fan.",
+            "Empty: the latest bar. With a past date, the chart shows the actual bars over the "
+            "fan.",
         ),
     )  # fmt: skip
     if day is None:
@@ -151,7 +151,7 @@ def choose_origin(source: ChosenCandles) -> pd.Timestamp:
         time = st.time_input(
             "Origin time", None, key="origin_time", bind="query-params",
             step=min(max(candles.width, MINUTE), 60 * MINUTE).to_pytimedelta(),
-            help=f"On the clock of {candles.zone}. Empty: the day's last bar.",
+            help=f"In the time zone {candles.zone}. Empty: the last bar of the day.",
         )  # fmt: skip
         if time is not None:
             end = pd.Timestamp.combine(day, time) + pd.Timedelta(minutes=1)
@@ -161,14 +161,14 @@ def choose_origin(source: ChosenCandles) -> pd.Timestamp:
 
 
 def _drop_unless_within(key: str, first: dt.date, last: dt.date) -> None:
-    """Clear a remembered date that this series does not have."""
+    """Clear a date of the session that is outside this series."""
     day = st.session_state.get(key)
     if isinstance(day, dt.date) and not first <= day <= last:
         st.session_state[key] = None
 
 
 def choose_bars(horizon: int) -> list[int]:
-    """The bars ahead that a table has rows for, ascending; says so where none is chosen."""
+    """The bars ahead that a table shows, ascending; an empty choice shows a hint."""
     bars = st.pills(
         "Bars ahead",
         bars_on_offer(horizon),

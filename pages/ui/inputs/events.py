@@ -28,18 +28,19 @@ from kronos.events.csv_file import MAX_BYTES, read_moment
 from kronos.forecast import Forecast
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
+from pages.ui.frame.text import counted
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.jobs import queues
 
 _FILE, _ADDED, _PROBLEM = "own_events_file", "own_events_added", "own_events_problem"
 LONG_BEFORE = pd.Timedelta(days=90)
-"""A date that somebody types in is public to him: so long before, it counts as announced."""
+"""An event added by hand counts as announced so long before its date."""
 MOST_ADDED = 100
 FIRST_DAY, LAST_DAY = dt.date(1970, 1, 1), dt.date(2099, 12, 31)
 
 
 def own_events() -> tuple[Event, ...]:
-    """Events of this session, those added by hand last: they count before those of a file."""
+    """Events of this session; those added by hand come last and take precedence."""
     return own_file()[1] + added_events()
 
 
@@ -50,7 +51,7 @@ def own_events_digest() -> str:
 
 
 def own_file() -> tuple[str, tuple[Event, ...]]:
-    """Name and events of the file that was brought; "" and none without one."""
+    """Name and events of the uploaded file; "" and none without one."""
     return st.session_state.get(_FILE, ("", ()))
 
 
@@ -60,12 +61,11 @@ def added_events() -> tuple[Event, ...]:
 
 
 def choose_own_events(candles: Candles, *, currency: str = "") -> None:
-    """A folded section to bring events, and to take them away again."""
+    """A section to add events of this session and to remove them."""
     count = len(own_events())
     with st.expander(f"Own events: {count:,}" if count else "Own events", icon=":material/event:"):
         st.caption(
-            "They are marked on the chart and told to models that read events, in this session "
-            "only. Where an event is known already, what yours says comes first."
+            "For this session only: marked on the chart, and input of models that read events."
         )
         st.file_uploader(
             "CSV file of events",
@@ -75,15 +75,16 @@ def choose_own_events(candles: Candles, *, currency: str = "") -> None:
             on_change=_read_upload,
             help=meaning(
                 "Event",
-                "Columns: kind, time, region or symbol; and, where known, name, actual, "
-                "consensus, previous, unit, announced.",
+                "Columns: kind, time, region or symbol. Optional: name, actual, consensus, "
+                "previous, unit, announced. A row overrides the stored event of the same kind and "
+                "day.",
             ),
         )
         _choose_one(candles, currency)
         problem = st.session_state.get(_PROBLEM)
         if problem:
             st.error(problem, icon=":material/event_busy:")
-        _show_kept()
+        _show_own()
 
 
 def _read_upload() -> None:
@@ -99,21 +100,21 @@ def _read_upload() -> None:
 
 
 def _choose_one(candles: Candles, currency: str) -> None:
-    """The fields of one event, which count once the button is pressed."""
+    """A form for one event."""
     regions = dict.fromkeys([*regions_of(candles.calendar, candles.symbol, currency), "US"])
     concerned = [REGIONS[region].title for region in regions]
     if candles.symbol:
         concerned.append(candles.symbol)
     with st.form("own_event", border=False):
         st.selectbox("Kind", list(KINDS), format_func=KINDS.__getitem__, key="event_kind")
-        st.selectbox("Concerns", concerned, key="event_concerns")
+        st.selectbox("Region or symbol", concerned, key="event_concerns")
         st.date_input("Date", None, FIRST_DAY, LAST_DAY, key="event_date", format="YYYY-MM-DD")
         st.time_input(
             "Time of day", None, key="event_clock",
-            help=f"On the clock of {candles.zone}. Empty: the usual hour of such releases, or "
-            "only the date.",
+            help=f"In the time zone {candles.zone}. Empty: the usual time of such releases, or the "
+            "date alone.",
         )  # fmt: skip
-        st.text_input("Name, if not that of its kind", max_chars=60, key="event_name")
+        st.text_input("Name (optional)", max_chars=60, key="event_name")
         st.number_input("Actual", value=None, key="event_actual", format="%g")
         st.number_input("Consensus", value=None, key="event_consensus", format="%g")
         st.form_submit_button(
@@ -127,7 +128,9 @@ def _add(candles: Candles) -> None:
     region = next((name for name, one in REGIONS.items() if one.title == concerns), "")
     try:
         if len(added_events()) >= MOST_ADDED:
-            raise InvalidEvents(f"At most {MOST_ADDED} events are added by hand; bring a file.")
+            raise InvalidEvents(
+                f"A session has at most {MOST_ADDED} events added by hand. Upload a file."
+            )
         event = event_from_form(
             candles,
             kind=state["event_kind"],
@@ -158,10 +161,10 @@ def event_from_form(
     actual: float | None = None,
     consensus: float | None = None,
 ) -> Event:
-    """The event that some fields describe.
+    """The event of the form.
 
     Raises:
-        InvalidEvents: They describe none; the message says why.
+        InvalidEvents: A field is missing or wrong.
     """
     if day is None:
         raise InvalidEvents("An event needs a date.")
@@ -178,10 +181,10 @@ def event_from_form(
     )  # fmt: skip
 
 
-def _show_kept() -> None:
+def _show_own() -> None:
     name, of_file = own_file()
     if of_file:
-        st.caption(f"{len(of_file):,} events of {plain(name)}.")
+        st.caption(f"{counted(len(of_file), 'event')} from {plain(name)}.")
     for event in added_events():
         st.caption(plain(f"{event.title}, {event.time:%d %b %Y %H:%M} UTC"))
     if of_file or added_events():
@@ -200,26 +203,26 @@ _MERGED = "events_with_own"
 
 
 def all_events() -> tuple[Event, ...]:
-    """Every event this session knows: those of this machine's tables, and its own.
+    """The stored events of this machine and those of this session.
 
-    A table that cannot be used is said, and its events are left out.
+    A table that cannot be used gives a warning, and its events are left out.
     """
     try:
         stored = load_events()
     except InvalidEvents as error:
-        _say(error)
+        _warn(error)
         stored = ()
     own = own_events()
     if not own:
         return stored
     kept = st.session_state.get(_MERGED)
-    # `load_events` gives the same object until a table changes.
+    # `load_events` returns the same object until a table changes.
     if kept is None or kept[0] is not stored or kept[1] != own:
         tables = [EventTable("stored", stored), EventTable("own", own)]
         try:
             merged = merge_events(tables)
         except InvalidEvents as error:
-            _say(error)
+            _warn(error)
             return stored
         kept = st.session_state[_MERGED] = (stored, own, merged)
     return kept[2]
@@ -234,7 +237,7 @@ def events_for(source: ChosenCandles, model: str) -> EventInputs | None:
     """Events of these candles for a model; None for one that reads no events."""
     try:
         facts = queues.forecasts().facts(model)
-    except KronosError:  # the list of models, and then Run, say what is wrong with it
+    except KronosError:  # the list of models and Run show the error
         return None
     if not facts.reads_events:
         return None
@@ -244,7 +247,7 @@ def events_for(source: ChosenCandles, model: str) -> EventInputs | None:
 def relevant_events(
     events: tuple[Event, ...], candles: Candles, forecast: Forecast | None, *, currency: str = ""
 ) -> tuple[Event, ...]:
-    """Those of the instrument's regions and symbol, within the bars and the horizon."""
+    """Events of the instrument's regions and symbol, within the bars and the horizon."""
     regions = regions_of(candles.calendar, candles.symbol, currency)
     first = pd.Timestamp(candles.frame.index[0])
     last = pd.Timestamp(candles.frame.index[-1])
@@ -259,5 +262,5 @@ def relevant_events(
     )
 
 
-def _say(error: InvalidEvents) -> None:
+def _warn(error: InvalidEvents) -> None:
     st.warning(plain(error), icon=":material/event_busy:")

@@ -1,7 +1,7 @@
-"""Bars of live markets for this session: what was asked of which source, and how far it is.
+"""Bars of live markets for this session, fetched in the background.
 
-Fetching is done by threads of its own, so that a source that hangs delays neither the page nor a
-forecast. Session state holds what is wanted; the bars stay with the thread's queue.
+Fetches have threads of their own, so that a slow source delays neither the page nor a forecast.
+Session state holds the wanted bars' names; the bars stay with the queue.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ AT_ONCE_SECONDS = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Bars to be fetched.
+    """Bars to fetch.
 
     Attributes:
         source: Name of the source.
         symbol: Ticker as the source spells it.
         interval: Width of a bar.
         adjusted: Whether earlier prices are rescaled for splits and dividends.
-        around: A day in the past that bars are wanted around; None for the latest.
-        asked_at: Seconds since 1970; one who asks again gets a new answer.
+        around: A past day to fetch the bars around; None for the latest.
+        asked_at: Time of the request in seconds since 1970; a later request is a new fetch.
     """
 
     source: str
@@ -54,22 +54,22 @@ class Wanted:
 
     @property
     def key(self) -> str:
-        """Sessions that ask for the same within a minute share one answer."""
+        """Key in the queue: sessions that want the same within a minute share one fetch."""
         return (
             f"bars {self.source} {self.symbol} {self.interval} {self.adjusted} {self.around} "
             f"{self.asked_at // 60}"
         )
 
     def is_same(self, other: Wanted | None) -> bool:
-        """Whether both want the same, whenever they asked."""
+        """Whether both want the same bars, at whatever time."""
         return other is not None and replace(other, asked_at=self.asked_at) == self
 
     def span(self) -> tuple[pd.Timestamp | None, pd.Timestamp | None]:
-        """First and last open time to ask for: around a day, with room for every horizon."""
+        """First and last open time to request: around the day, with room for every horizon."""
         if self.around is None:
             return None, None
         width = interval_width(self.interval)
-        # A market that trades five days of seven, and a quarter of each, needs that much longer.
+        # A market that trades on five days of seven, a quarter of each, needs a longer span.
         stretch = 6 if is_intraday(self.interval) else 1.6
         day = pd.Timestamp(self.around, tz="UTC")
         start = day - BARS_BEFORE * width * stretch
@@ -78,16 +78,16 @@ class Wanted:
 
 
 def fetch_work(wanted: Wanted) -> Work:
-    """The work that gets bars from their source."""
+    """The job that fetches bars from their source."""
 
     def work(control: JobControl) -> Bars:
         if not SYMBOL.fullmatch(wanted.symbol):
             raise UnknownSymbol(
-                f"{wanted.symbol[:60]!r} cannot be a ticker: those have at most 40 letters, "
-                "digits and . ^ = - / : Choose one from the list or correct it."
+                f"{wanted.symbol[:60]!r} is not a ticker. A ticker has at most 40 letters, digits "
+                "and the signs . ^ = - / : Correct it or choose one from the list."
             )
         source = open_source(wanted.source)
-        control.stage(f"Asking {source.title} for {wanted.symbol}")
+        control.stage(f"Fetching {wanted.symbol} from {source.title}")
         start, end = wanted.span()
         bars = source.fetch(
             wanted.symbol, interval=wanted.interval, adjusted=wanted.adjusted, start=start, end=end
@@ -99,13 +99,13 @@ def fetch_work(wanted: Wanted) -> Work:
 
 
 def fetch(wanted: Wanted) -> JobStatus:
-    """The state of a fetch, begun if nobody did.
+    """The state of a fetch; starts it if no session has.
 
     Args:
-        wanted: What is asked for; `asked_at` is that of the session's first asking.
+        wanted: The bars; `asked_at` is the time of the session's first request.
 
     Raises:
-        Busy: too many wait for this source.
+        Busy: Too many fetches wait.
     """
     queue = queues.fetches()
     status = queue.status(wanted.key, owner=owner())
@@ -115,10 +115,10 @@ def fetch(wanted: Wanted) -> JobStatus:
 
 
 def asked_since(slot: str, wanted: Wanted) -> Wanted:
-    """The same wish, as of when this session first had it; a new one begins now.
+    """The wanted bars with the time of this session's first request; a new request starts now.
 
     Args:
-        slot: Where the session remembers it.
+        slot: Key of the wanted bars in the session.
     """
     before: Wanted | None = st.session_state.get(slot)
     if not wanted.is_same(before):
@@ -130,22 +130,22 @@ def asked_since(slot: str, wanted: Wanted) -> Wanted:
 
 
 def ask_again(*slots: str) -> None:
-    """Forget when these were asked for, so that they are fetched anew."""
+    """Renew the time of these requests, so that they are fetched again."""
     for slot in slots:
         before: Wanted | None = st.session_state.get(slot)
         if before is not None:
             queues.fetches().leave(before.key, owner=owner())
-            # Not the next minute's key: the same minute's answer is what should be replaced.
+            # One minute on: another key than that of the result to replace.
             st.session_state[slot] = replace(before, asked_at=before.asked_at + 60)
 
 
 def instruments(source: str) -> JobStatus:
-    """The lookup of what a source has, done beside the page; its result are `Instrument`s.
+    """The state of the lookup of a source's symbols; its result is a list of `Instrument`.
 
-    A source that knows without asking anybody answers at once.
+    A source with a local list is done at once.
 
     Raises:
-        Busy: too many wait.
+        Busy: Too many fetches wait.
     """
     key, queue = symbols_key(source), queues.fetches()
     status = queue.status(key, owner=owner())
@@ -153,15 +153,15 @@ def instruments(source: str) -> JobStatus:
         return status
 
     def work(control: JobControl) -> list[Instrument]:
-        control.stage("Asking for the symbols")
+        control.stage("Fetching the list of symbols")
         return open_source(source).suggest("", ALL_SYMBOLS)
 
     status = queue.submit(key, work, owner=owner(), supersede=False)
-    with contextlib.suppress(Exception):  # whatever it raised is told by the status
+    with contextlib.suppress(Exception):  # the status has the error
         queue.result(key, owner=owner(), timeout=AT_ONCE_SECONDS)
     return queue.status(key, owner=owner()) or status
 
 
 def symbols_key(source: str) -> str:
-    """The key of a lookup of all symbols."""
+    """The key in the queue of a lookup of all symbols."""
     return f"symbols {source}"

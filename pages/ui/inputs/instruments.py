@@ -28,6 +28,7 @@ from kronos.errors import (
     SourceDown,
     SourceError,
 )
+from pages.ui.frame.text import counted
 
 SAMPLES = samples.SampleBars.name
 open_source = markets.open_source
@@ -51,7 +52,7 @@ class Entry:
 
     Attributes:
         symbol: Ticker at the source, or the name of an uploaded file.
-        interval: Width of a bar; empty for an uploaded file, which says it itself.
+        interval: Width of a bar; empty for an uploaded file, which has its own.
         digest: SHA-256 of an uploaded file; empty for a symbol.
     """
 
@@ -71,11 +72,11 @@ def source_titles() -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class SymbolList:
-    """What was made of a text.
+    """The symbols of a text.
 
     Attributes:
         symbols: In the order of the text, each once.
-        notes: What was left out and why, plain text; empty if nothing was.
+        notes: What was skipped and why, as plain text; empty if nothing was.
     """
 
     symbols: tuple[str, ...]
@@ -85,8 +86,7 @@ class SymbolList:
 def read_symbols(text: str, limit: int = MAX_SYMBOLS) -> SymbolList:
     """Symbols separated by spaces, commas, semicolons, bars or line breaks.
 
-    Symbols written in small letters alone are put into capitals; mixed ones stay as they are,
-    because some exchanges tell them apart.
+    Symbols in small letters become capitals; mixed ones stay, as some exchanges distinguish them.
     """
     is_cut = len(text) > MAX_TEXT
     written = _SEPARATORS.split(text[:MAX_TEXT])
@@ -98,13 +98,12 @@ def read_symbols(text: str, limit: int = MAX_SYMBOLS) -> SymbolList:
     if is_cut:
         notes.append(f"Only the first {MAX_TEXT:,} characters were read.")
     if odd:
-        notes.append(f"Left out, because no symbol looks like this: {_some(odd)}.")
+        notes.append(f"Skipped, not a symbol: {_some(odd)}.")
     if n_repeated := len(symbols) - len(once):
-        notes.append(f"{n_repeated:,} repeated {_noun(n_repeated)} left out.")
+        notes.append(f"Skipped {counted(n_repeated, 'repeated symbol')}.")
     if len(once) > limit:
         notes.append(
-            f"{len(once):,} symbols were given; the first {limit} are taken and "
-            f"{len(once) - limit:,} left out."
+            f"Skipped {len(once) - limit:,} of {len(once):,} symbols: the limit is {limit}."
         )
     return SymbolList(tuple(once[:limit]), tuple(notes))
 
@@ -135,12 +134,8 @@ def _some(entries: list[str]) -> str:
     return ", ".join(map(repr, shown)) + (f" and {more:,} more" if more else "")
 
 
-def _noun(count: int) -> str:
-    return "entry was" if count == 1 else "entries were"
-
-
 def choose_files() -> list[tuple[Entry, bytes]]:
-    """The uploader; an entry and the bytes for every file.
+    """The uploader; returns an entry and the bytes of every file.
 
     Raises:
         InvalidRequest: There are too many, or they are too large together.
@@ -151,18 +146,18 @@ def choose_files() -> list[tuple[Entry, bytes]]:
         accept_multiple_files=True,
         key="watch_files",
         max_upload_size=MAX_FILE_MB,
-        help="Each file is a line of its own. The files stay in this session and are no part of "
-        "the link.",
+        help="One instrument per file. The files stay in this session; the link does not carry "
+        "them.",
     )
     n_bytes = sum(file.size for file in files)
     if n_bytes > MAX_ALL_MB * 1_000_000:
         raise InvalidRequest(
-            f"The files have {n_bytes / 1e6:,.1f} MB together; at most {MAX_ALL_MB} MB are read. "
+            f"The files have {n_bytes / 1e6:,.1f} MB in total; the limit is {MAX_ALL_MB} MB. "
             "Remove some."
         )
     if len(files) > MAX_SYMBOLS:
         raise InvalidRequest(
-            f"{len(files):,} files were given; at most {MAX_SYMBOLS} are read. Remove some."
+            f"There are {len(files):,} files; the limit is {MAX_SYMBOLS}. Remove some."
         )
     known: dict[str, str] = st.session_state.setdefault("watch_digests", {})
     return [
@@ -180,13 +175,13 @@ def _digest(file: UploadedFile, known: dict[str, str]) -> str:
 OpenSource = Callable[[str], DataSource]
 
 AT_A_TIME = 4
-"""Requests that Yahoo gets at a time, of all runs together; an exchange takes one at a time."""
+"""Requests to Yahoo at a time, of all runs together; an exchange gets one at a time."""
 TOLERATED = 3
-"""Failures of a source in a row, or waits for one line, after which a run stops its requests."""
+"""Failures of a source in a row, or waits for one entry, after which a run stops its requests."""
 LONGEST_WAIT = 90.0
-"""Longest wait of a source that limits requests, in seconds, that a run sleeps through."""
+"""Longest rate limit, in seconds, that a run waits for."""
 HISTORY = {"1d": pd.DateOffset(years=4), "1w": pd.DateOffset(years=15)}
-"""How far back Yahoo is asked for wide bars: more than a model reads, less than all there is."""
+"""Length of the history that a run requests from Yahoo: more than a model reads."""
 
 _turns: defaultdict[str, threading.BoundedSemaphore] = defaultdict(
     lambda: threading.BoundedSemaphore(1)
@@ -202,15 +197,15 @@ def sample_intervals() -> dict[str, str]:
 class Fetching:
     """The requests of one run to one source.
 
-    A run sleeps through longer rate limits than the source itself does, which answers a user.
-    After a refusal, or several failures in a row, the rest of the lines fails at once: two
-    hundred lines would take two hundred time-outs.
+    A run waits for longer rate limits than a source does for a visitor. After a refusal, or
+    several failures in a row, the remaining entries fail at once instead of after two hundred
+    time-outs.
     """
 
     def __init__(self, name: str, open_source: OpenSource, stopped: threading.Event) -> None:
         """Args:
         name: Name of the source.
-        open_source: Gives a source by name.
+        open_source: Returns a source by name.
         stopped: Set once the run has ended; ends every wait.
         """
         self._name = name
@@ -230,14 +225,14 @@ class Fetching:
 
     @property
     def seconds_to_wait(self) -> float:
-        """How long the run waits for the source; 0 if it does not."""
+        """Remaining wait for the source; 0 if there is none."""
         return 0.0 if self._refusal else self._retry.seconds_to_wait
 
     def bars(self, entry: Entry) -> Bars:
         """Bars of one instrument.
 
         Raises:
-            KronosError: The source, its response or the request is at fault; see `DataSource`.
+            KronosError: See `DataSource`.
             ForecastCancelled: The run ended during a wait.
         """
         with _turns[self._name]:
@@ -252,7 +247,7 @@ class Fetching:
         self._require_open()
         start = None
         if self._name == "yahoo" and entry.interval in HISTORY:
-            # A whole day, so that all lines of a day request the same range.
+            # From midnight, so that all entries of a day request the same range.
             start = pd.Timestamp.now(tz="UTC").normalize() - HISTORY[entry.interval]
         try:
             source = self._open_source(self._name)
@@ -273,7 +268,7 @@ class Fetching:
 
     def _require_open(self) -> None:
         if self._refusal is not None:
-            raise SourceDown(f"Not asked, because the source had failed: {self._refusal}")
+            raise SourceDown(f"Skipped, as the source failed before: {self._refusal}")
 
     def _count(self, failure: SourceDown | None) -> None:
         with self._lock:
@@ -283,7 +278,7 @@ class Fetching:
 
     def _sleep(self, seconds: float) -> None:
         if self._stopped.wait(seconds):
-            raise ForecastCancelled("The run was stopped while it waited for the source.")
+            raise ForecastCancelled("The run was cancelled while it waited for the source.")
 
 
 def uploaded_bars(entry: Entry, content: bytes) -> Bars:
@@ -295,7 +290,9 @@ def uploaded_bars(entry: Entry, content: bytes) -> Bars:
     reading = read_csv(content, entry.symbol)
     report = reading.report
     n_left_out = report.rows_read - report.rows_kept
-    notes = (f"{n_left_out:,} of {report.rows_read:,} rows were left out.",) if n_left_out else ()
+    notes = (
+        (f"{n_left_out:,} of {counted(report.rows_read, 'row')} skipped.",) if n_left_out else ()
+    )
     return Bars(
         candles=reading.candles,
         instrument=Instrument("upload", reading.candles.symbol),

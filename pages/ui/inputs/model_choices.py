@@ -1,4 +1,4 @@
-"""What can be compared: every listed model, the ensemble, and every baseline."""
+"""The models that pages offer: every listed model, the ensemble and every baseline."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from kronos.errors import InvalidRequest
 from kronos.forecasters import baselines
 from kronos.models import ENSEMBLE, Entry
+from pages.ui.frame.text import size_text
 from pages.ui.jobs import caches
 from pages.ui.jobs.settings import ForecastSettings
 
@@ -16,17 +17,17 @@ _MAX_LOOKBACK = 1000
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A model or baseline as the page shows it.
+    """A model or baseline in a list.
 
     Attributes:
-        name: What the engine knows it by.
+        name: Name in the engine.
         title: Name to show.
         revision: Revision of its weights, or of its method.
-        remark: What it is, or its size and whether it is here.
-        n_parameters: Numbers that were learned, or that are estimated from the bars.
+        remark: Description, or size and state.
+        n_parameters: Learned parameters of a model; estimated ones of a baseline.
         n_bytes: Size of the weights; 0 for a baseline.
-        is_baseline: Whether temperature and top-p have nothing to act on.
-        is_missing: Whether it would have to be downloaded first.
+        is_baseline: Whether temperature and top-p have no effect.
+        is_missing: Whether it needs a download first.
     """
 
     name: str
@@ -47,13 +48,13 @@ def choices() -> dict[str, Choice]:
 
 
 def choice_of(name: str) -> Choice:
-    """The choice of a name the engine knows, also of one that is no longer listed."""
+    """The choice with this name, also of a model that is no longer listed."""
     found = {choice.name: choice for choice in choices().values()}
     return found.get(name) or Choice(name, name, "", "", 0, 0)
 
 
 def title_of(request: ForecastSettings) -> str:
-    """Model of a request and, where they are not the model's own, temperature and top-p."""
+    """Model and, where they differ from 1, temperature and top-p."""
     sampling = request.sampling
     parts = [choice_of(request.model).title]
     parts += [f"T {sampling.T:g}"] if sampling.T != 1.0 else []
@@ -62,13 +63,13 @@ def title_of(request: ForecastSettings) -> str:
 
 
 def model_state(entry: Entry) -> str:
-    """Size of a model and whether it is here, in a few words."""
-    size = f"{entry.n_bytes / 1e6:,.0f} MB"
+    """Size and state of a model in a few words."""
+    size = f" ({size_text(entry.n_bytes)})" if entry.n_bytes else ""
     where = {
-        "bundled": "ships with the app",
-        "cached": "cached on this machine",
-        "downloadable": f"will be downloaded: {size}" if entry.n_bytes else "will be downloaded",
-        "broken": "cannot be used as it is",
+        "bundled": "included",
+        "cached": "on this machine",
+        "downloadable": f"needs a download{size}",
+        "broken": "not usable: see the Models page",
     }[entry.state]
     if not entry.n_parameters:
         return where
@@ -77,7 +78,7 @@ def model_state(entry: Entry) -> str:
 
 
 def ensemble_entry() -> Entry | None:
-    """The ensemble as a list of models shows it; None where its weights cannot be read."""
+    """The ensemble as an entry of the list; None where its weights cannot be read."""
     try:
         weights = caches.ensemble()
     except InvalidRequest:
@@ -98,7 +99,7 @@ def ensemble_entry() -> Entry | None:
 
 
 def ensemble_remark() -> str:
-    """Members of the ensemble and where their weights come from."""
+    """Members of the ensemble and the origin of their weights."""
     weights = caches.ensemble()
     return f"Averages {', '.join(weights.members)}. Weights: {weights.reason}"
 
@@ -119,7 +120,7 @@ def _ensemble() -> list[Choice]:
     entry = ensemble_entry()
     if entry is None:
         return []
-    # Its members cannot be narrowed: baselines are among them.
+    # Temperature and top-p do not apply: some members are baselines.
     return [replace(_of_model(entry), remark=ensemble_remark(), is_baseline=True)]
 
 

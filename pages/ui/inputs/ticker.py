@@ -19,17 +19,17 @@ from pages.ui.jobs.session import owner
 from pages.ui.jobs.settings import MIN_CONTEXT
 
 TICKER = "Ticker"
-"""The choice of data that stands for live markets."""
+"""The option of the data control for live markets."""
 OTHERS = "Another exchange"
 LATEST, AROUND = "wanted", "wanted around"
-"""Where the session remembers what it asked for: the latest bars, and those around an origin."""
+"""Keys in the session of the wanted bars: the latest ones, and those around an origin."""
 DEFAULT_INTERVAL = "1d"
 _CANCELLED = "cancelled fetch"
 _SEPARATOR = " · "
 
 
 def choose_ticker() -> Wanted | None:
-    """The controls: source, symbol, interval, adjustment. None until a symbol is named."""
+    """The controls: source, symbol, interval, adjustment; None until there is a symbol."""
     source = _choose_source()
     symbol = _choose_symbol(source)
     intervals = open_source(source).intervals
@@ -39,7 +39,7 @@ def choose_ticker() -> Wanted | None:
         intervals.index(DEFAULT_INTERVAL) if DEFAULT_INTERVAL in intervals else 0,
         key="interval",
         bind="query-params",
-        help="Width of a bar. Narrow bars reach back less far at most sources.",
+        help="Width of a bar. Most sources have less history of short intervals.",
     )
     raw = False
     if source == "yahoo":
@@ -47,12 +47,11 @@ def choose_ticker() -> Wanted | None:
             "Raw prices",
             key="raw",
             bind="query-params",
-            help="Off: prices before splits and dividends are rescaled to today's, so that those "
-            "leave no jump. On: prices as they were paid.",
+            help="Off: prices are adjusted for splits and dividends. On: prices as traded.",
         )
     if symbol is None:
         return None
-    if source == "yahoo":  # whose tickers have no small letters
+    if source == "yahoo":  # its tickers have capital letters only
         symbol = symbol.upper()
     return Wanted(source, symbol, interval, adjusted=not raw)
 
@@ -68,10 +67,10 @@ def _choose_source() -> str:
 
 
 def ticker_link(instrument: Instrument, interval: str, **settings: object) -> dict[str, str]:
-    """Query parameters under which the Forecast page shows an instrument.
+    """Link parameters of the Forecast page for an instrument.
 
     Args:
-        instrument: What to show.
+        instrument: The instrument.
         interval: Width of a bar.
         settings: Further parameters of the page, such as horizon or paths.
     """
@@ -89,12 +88,12 @@ def ticker_link(instrument: Instrument, interval: str, **settings: object) -> di
 
 
 def bars_of(wanted: Wanted) -> Bars | JobStatus:
-    """The bars, or the state of the fetch that is to bring them.
+    """The bars, or the state of their fetch.
 
-    Where the remembered origin lies before the latest bars, those around the origin are taken.
+    An origin before the latest bars needs the bars around it.
 
     Raises:
-        Busy: too many wait for this source.
+        Busy: Too many fetches wait.
     """
     status = _fetched(LATEST, wanted)
     day = remembered_origin()
@@ -105,19 +104,19 @@ def bars_of(wanted: Wanted) -> Bars | JobStatus:
 
 def _fetched(slot: str, wanted: Wanted) -> JobStatus:
     wanted = fetching.asked_since(slot, wanted)
-    if st.session_state.get(_CANCELLED) == wanted.key:  # others may still wait for it
+    if st.session_state.get(_CANCELLED) == wanted.key:  # other sessions may still wait for it
         return JobStatus(wanted.key, "cancelled")
     return fetching.fetch(wanted)
 
 
 def ask_again() -> None:
-    """Fetch anew what was fetched, failed or was cancelled."""
+    """Fetch the bars again."""
     st.session_state.pop(_CANCELLED, None)
     fetching.ask_again(LATEST, AROUND)
 
 
 def remembered_origin() -> dt.date | None:
-    """The origin as the page or its link has it, before its control is drawn."""
+    """The origin of the page or its link, before its control is drawn."""
     day = st.session_state.get("origin")
     if isinstance(day, dt.date):
         return day
@@ -128,13 +127,13 @@ def remembered_origin() -> dt.date | None:
 
 
 def show_fetching(status: JobStatus | Busy) -> None:
-    """The page while there are no bars: what is being asked, or what went wrong."""
+    """The page while there are no bars: the state of the fetch, or its error."""
     if isinstance(status, Busy):
         show_error(status)
     elif status.error is not None:
         show_error(status.error)
     elif status.is_final:
-        st.info("The fetch was stopped.", icon=":material/cancel:")
+        st.info("Fetch cancelled.", icon=":material/cancel:")
     else:
         _poll()
         return
@@ -147,7 +146,7 @@ def show_fetching(status: JobStatus | Busy) -> None:
 
 
 def show_source_notes(bars: Bars) -> None:
-    """What the source said of its bars: a warning where they are old ones."""
+    """The notes of the source; a warning where the bars are old."""
     if bars.stale:
         st.warning(plain(bars.stale), icon=":material/cloud_off:")
     for note in bars.notes:
@@ -156,7 +155,7 @@ def show_source_notes(bars: Bars) -> None:
 
 @st.fragment(run_every=fetching.POLL_SECONDS)
 def _poll() -> None:
-    """How far the fetch is, with Cancel; the page is run anew once it has ended."""
+    """Progress of the fetch, with Cancel; reruns the page once it has ended."""
     status = None
     for slot in (AROUND, LATEST):
         wanted: Wanted | None = st.session_state.get(slot)
@@ -166,7 +165,7 @@ def _poll() -> None:
                 status = found
     if status is None:
         st.rerun()
-    queued = f": number {status.position} in the queue" if status.state == "queued" else ""
+    queued = f": position {status.position} in the queue" if status.state == "queued" else ""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f":material/hourglass_top: {plain(status.stage or 'Waiting' + queued)} …")
         st.button("Cancel", key="fetch_cancel", on_click=_cancel, icon=":material/close:")
@@ -181,7 +180,7 @@ def _cancel() -> None:
 
 
 def _choose_symbol(source: str) -> str | None:
-    """A box to type in, with what the source has as suggestions; the link carries the symbol."""
+    """A text box with the symbols of the source as suggestions; the link carries the symbol."""
     known = {_option(each): each.symbol for each in known_instruments(source)}
     named = st.query_params.get("symbol", "").strip()[:60]
     if st.session_state.get("symbol_source", source) != source:
@@ -189,7 +188,7 @@ def _choose_symbol(source: str) -> str | None:
     elif named and "symbol_box" not in st.session_state:
         st.session_state["symbol_box"] = named
     st.session_state["symbol_source"] = source
-    # What was typed is one of the options, under its full name once that is known.
+    # A typed symbol is one of the options, under its full name once the list is loaded.
     typed = st.session_state.get("symbol_box")
     full = next((option for option, symbol in known.items() if symbol == typed), typed)
     if full != typed:
@@ -203,7 +202,7 @@ def _choose_symbol(source: str) -> str | None:
         accept_new_options=True,
         persist_state="session",
         placeholder="AAPL, EURUSD=X, ES=F" if source == "yahoo" else "BTC/USDT",
-        help="Type a ticker as the source spells it, or a name to search the known ones.",
+        help="A ticker in the spelling of the source, or a name to search its list.",
     )
     if not chosen:
         st.query_params.pop("symbol", None)
@@ -224,7 +223,7 @@ def _is_before(day: dt.date, bars: Bars) -> bool:
 
 
 def known_instruments(source: str) -> list[Instrument]:
-    """What a source has, as far as it is known by now; a line on the page says where it is not."""
+    """The instruments of a source; none, with a line on the page, while the list is loading."""
     try:
         status = fetching.instruments(source)
     except Busy:
@@ -232,7 +231,7 @@ def known_instruments(source: str) -> list[Instrument]:
     if status.state == "done":
         return status.result
     if status.is_final:
-        st.caption("The list of symbols could not be had: type the symbol.")
+        st.caption("The list of symbols is not available. Type the symbol.")
     else:
         _await_symbols(source)
     return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kronos.serving.engine import SAMPLING
 from kronos.serving.jobs import JobStatus
+from pages.ui.frame.text import size_text
 
 POLL_SECONDS = 0.5
 
@@ -16,13 +17,13 @@ def progress_share(status: JobStatus) -> float:
 def progress_text(status: JobStatus) -> str:
     """The stage, its steps and the time left, in one line."""
     if status.state == "queued":
-        return f"Waiting for the server: number {status.position} in the queue"
+        return f"In the queue: position {status.position}"
     if not status.total:
         return status.stage or "Starting"
     if status.stage == SAMPLING:
         text = f"Sampling: step {status.done} of {status.total}"
     else:
-        text = f"{status.stage}: {status.done / 1e6:,.0f} of {status.total / 1e6:,.0f} MB"
+        text = f"{status.stage}: {size_text(status.done)} of {size_text(status.total)}"
     if status.seconds_left is None or status.seconds_left < 1:
         return text
     return f"{text}, about {_duration(status.seconds_left)} left"

@@ -15,6 +15,7 @@ from kronos.errors import InvalidRequest, StoreError
 from kronos.forecast import Forecast
 from kronos.store.switch import OFF, VARIABLE, is_off
 from pages.ui.frame.messages import plain
+from pages.ui.frame.text import counted
 from pages.ui.jobs.session import was_pressed
 
 ROOM = 256
@@ -61,7 +62,7 @@ class SaveQueue:
             self._waiting.put_nowait(unsaved)
         except queue.Full:
             self.n_lost += 1
-            self.problem = f"{self.n_lost} forecasts were not kept: the store was too slow."
+            self.problem = f"The store was too slow for {counted(self.n_lost, 'forecast')}."
 
     def wait(self) -> None:
         """Block until the store has everything that was put before."""
@@ -75,7 +76,7 @@ class SaveQueue:
                 self.problem = ""
             except (StoreError, InvalidRequest) as error:
                 self.problem = str(error)
-                logger.warning("A forecast was not kept: %s", error)
+                logger.warning("A forecast was not saved: %s", error)
             finally:
                 self._waiting.task_done()
 
@@ -111,12 +112,12 @@ def save_shown(candles: Candles, source: str, shown: Mapping[str, Forecast]) -> 
     if not requested:
         return
     if is_off():
-        _say(f"Forecasts are not kept: {VARIABLE} is {OFF}.")
+        _say(f"Forecasts are not saved: {VARIABLE} is {OFF}.")
         return
     if not source:
         _say(
-            "Forecasts of a file of your own stay in this session. They are not kept, as everybody "
-            "who uses this server sees its record."
+            "Not saved: forecasts of uploaded files stay in this session, as all users of this "
+            "server see its record."
         )
         return
     saved: set[str] = st.session_state.setdefault("kept forecasts", set())
@@ -125,10 +126,10 @@ def save_shown(candles: Candles, source: str, shown: Mapping[str, Forecast]) -> 
         save_forecast(requested[key], candles, source)
     problem = save_queue().problem
     if not problem:
-        _say("Kept in this server's record, to be scored when its bars have come.")
+        _say("Saved in the record of this server, which scores it once the actual bars are known.")
     elif st.session_state.get("keeping problem") != problem:
         st.session_state["keeping problem"] = problem
-        st.warning(f"Forecasts are not kept: {plain(problem)}", icon=":material/bookmark_remove:")
+        st.warning(f"Forecasts are not saved: {plain(problem)}", icon=":material/bookmark_remove:")
 
 
 def _say(text: str) -> None:

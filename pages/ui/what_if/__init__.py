@@ -1,1 +1,1 @@
-"""The what-if page: how a fan changes with the events that its model reads."""
+"""The What-if page: how a fan changes with the events that its model reads."""

@@ -1,4 +1,4 @@
-"""The settings of the what-if page: widgets in, the plain request and what is supposed out."""
+"""The controls of the What-if page: widgets in, settings and edits of the events out."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from kronos.events import KINDS, SURPRISES, Event, EventInputs, Surprise
 from kronos.forecast import SamplingParameters
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
-from pages.ui.frame.text import moment_text
+from pages.ui.frame.text import counted, moment_text
 from pages.ui.inputs import controls
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.events import choose_own_events, events_for
 from pages.ui.inputs.model_choices import model_state
 from pages.ui.jobs import caches
 from pages.ui.jobs.settings import ForecastSettings
-from pages.ui.what_if.work import Ahead, Edits, kinds_to_add, supposed_event
+from pages.ui.what_if.work import Ahead, Edits, assumed_event, kinds_to_add
 
 MOST_LISTED = 24
-"""Scheduled events with a switch of their own; those after them stay on."""
+"""Scheduled events with a switch; later ones stay on."""
 NOTHING = "Nothing"
 AS_IT_WAS = "As it was"
 
 
 def choose_plain(source: ChosenCandles) -> ForecastSettings:
-    """The forecast as scheduled.
+    """Settings of the forecast as scheduled.
 
     Raises:
-        InvalidRequest: A value is out of range, which widgets prevent and links may not.
+        InvalidRequest: A value of the link is out of range.
     """
     model = _choose_model()
     horizon = controls.choose_horizon()
@@ -50,7 +50,7 @@ def choose_plain(source: ChosenCandles) -> ForecastSettings:
 
 
 def _choose_model() -> models.Entry:
-    """Models at hand that read events come first, and with them what the page opens with."""
+    """The model; usable models that read events come first in the list."""
     readers = caches.event_readers(only_usable=True)
     ordered = sorted(caches.models(), key=lambda entry: entry.name not in readers)
     entries = {entry.title: entry for entry in ordered}
@@ -62,7 +62,7 @@ def _choose_model() -> models.Entry:
 
 
 def choose_edits(ahead: Ahead, inputs: EventInputs) -> Edits:
-    """What is supposed in the place of what is known; the link carries it."""
+    """The edits of the events; the link carries them."""
     with st.container(border=True, key="scenario"):
         scheduled, added, outcome = st.columns(3, gap="medium")
         with scheduled:
@@ -75,9 +75,11 @@ def choose_edits(ahead: Ahead, inputs: EventInputs) -> Edits:
 
 
 def _choose_off(ahead: Ahead) -> tuple[Event, ...]:
-    st.markdown("**Scheduled on the horizon**")
+    st.markdown("**Scheduled within the horizon**")
     if not ahead.scheduled:
-        st.caption(f"Nothing that models read within these {len(ahead.future)} bars.")
+        st.caption(
+            f"No event that models read within the next {counted(len(ahead.future), 'bar')}."
+        )
     off = []
     for event, bar in list(zip(ahead.scheduled, ahead.bars, strict=True))[:MOST_LISTED]:
         stays = st.checkbox(
@@ -90,30 +92,30 @@ def _choose_off(ahead: Ahead) -> tuple[Event, ...]:
             off.append(event)
     n_more = len(ahead.scheduled) - MOST_LISTED
     if n_more > 0:
-        st.caption(f"{n_more} more stay on.")
+        st.caption(f"{counted(n_more, 'later event')} without a switch.")
     return tuple(off)
 
 
 def _choose_added(ahead: Ahead, inputs: EventInputs) -> Event | None:
-    st.markdown("**Put on the calendar**")
+    st.markdown("**Add to the calendar**")
     kinds = kinds_to_add(inputs, ahead.known.calendar)
     chosen = st.selectbox(
-        "Add an event", [NOTHING, *kinds.values()], key="add", bind="query-params",
+        "Event", [NOTHING, *kinds.values()], key="add", bind="query-params",
         help=meaning("Event"),
     )  # fmt: skip
     bars = [bar_text(ahead.known, ahead, bar + 1) for bar in range(len(ahead.future))]
-    on = st.selectbox("On bar", bars, key="add_on", bind="query-params", disabled=chosen == NOTHING)
+    on = st.selectbox("At bar", bars, key="add_on", bind="query-params", disabled=chosen == NOTHING)
     if chosen == NOTHING:
         return None
     kind = next(kind for kind, title in kinds.items() if title == chosen)
-    return supposed_event(kind, bars.index(on) + 1, ahead, inputs)
+    return assumed_event(kind, bars.index(on) + 1, ahead, inputs)
 
 
 def _choose_surprise() -> Surprise | None:
-    st.markdown("**Came out on the last known bar**")
+    st.markdown("**Outcome at the last known bar**")
     titles = {KINDS[kind]: kind for kind in SURPRISES}
     chosen = st.selectbox(
-        "Outcome", [AS_IT_WAS, *titles], key="surprise", bind="query-params",
+        "Release", [AS_IT_WAS, *titles], key="surprise", bind="query-params",
         help=meaning("Surprise"),
     )  # fmt: skip
     kind = titles.get(chosen)
@@ -126,17 +128,17 @@ def _choose_surprise() -> Surprise | None:
 
 
 def bar_text(known: Candles, ahead: Ahead, bar: int) -> str:
-    """A bar to forecast by its number and its time on the exchange's clock."""
+    """Number and time of a bar of the horizon."""
     return f"+{bar}, {moment_text(ahead.future[bar - 1], known)}"
 
 
 def _short_title(event: Event) -> str:
-    """Kind and, where it does not say whose, region: a column has no room for more."""
+    """Kind, and the region of a rate decision: a column has no room for more."""
     title = KINDS[event.kind]
     return f"{title}, {event.region}" if event.kind == "rate_decision" else title
 
 
 def switch_key(event: Event) -> str:
-    """Name of an event's switch, also in links."""
+    """Key of the switch of an event, also in links."""
     who = re.sub(r"[^A-Za-z0-9]+", "-", event.region or event.symbol).lower()
     return f"on_{event.kind}_{who}_{event.release_day}"

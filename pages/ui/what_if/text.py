@@ -1,4 +1,4 @@
-"""How two fans from the same noise differ, and how well that is known. Pure: no page in here."""
+"""The change between two fans from the same random numbers. Pure: no page in here."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pandas as pd
 from kronos.forecast import Forecast
 
 N_RESAMPLES = 400
-"""Draws of the bootstrap: the standard error itself is then known to about 4%."""
+"""Draws of the bootstrap: the standard error is then accurate to about 4%."""
 CLEAR = 2.0
-"""Standard errors from which a change is called more than chance."""
+"""Number of standard errors above which a change counts as significant."""
 _LEVELS = (0.10, 0.50, 0.90)
 
 
@@ -37,7 +37,7 @@ class Change:
 
     @property
     def verdict(self) -> str:
-        """Which of the two is more than the sampling error would explain."""
+        """The significant changes: median, width, both or neither."""
         clear = [
             name
             for name, value, error in (
@@ -50,14 +50,14 @@ class Change:
 
 
 def changes(before: Forecast, after: Forecast, bars: Sequence[int]) -> list[Change]:
-    """What became of median and width at some bars.
+    """Changes of median and width at some bars.
 
-    Both fans draw path i from the same noise, so paths are resampled in pairs: what both have in
-    common does not count as error. Draws are the same at every call.
+    Both fans draw path i from the same random numbers, so the bootstrap resamples paths in pairs:
+    common noise does not count as error. Its draws are the same at every call.
 
     Args:
         before: The fan as scheduled.
-        after: The fan as supposed, with as many paths.
+        after: The fan with the edits, with as many paths.
         bars: Bars of the horizon, from 1.
     """
     columns = np.array(bars) - 1
@@ -80,9 +80,9 @@ def n_changed_paths(before: Forecast, after: Forecast) -> int:
 
 
 def change_table(before: Forecast, after: Forecast, bars: Sequence[int]) -> pd.DataFrame:
-    """One row a bar: medians and widths of both fans, their changes and standard errors.
+    """One row per bar: medians and widths of both fans, their changes and standard errors.
 
-    Medians are prices, all else is in percent of the last close.
+    Medians are prices, all other numbers are in percent of the last close.
     """
     rows = []
     for change in changes(before, after, bars):
@@ -99,30 +99,31 @@ def change_table(before: Forecast, after: Forecast, bars: Sequence[int]) -> pd.D
                 "width B": widths[1],
                 "change of width": change.width,
                 "± width": change.width_error,
-                "more than chance": change.verdict,
+                "significant": change.verdict,
             }
         )
     return pd.DataFrame(rows)
 
 
 def change_text(before: Forecast, after: Forecast) -> str:
-    """What the events changed by the end of the horizon, in a few sentences."""
+    """The change at the end of the horizon, in a few sentences."""
     n, horizon = before.n_paths, before.horizon
     n_changed = n_changed_paths(before, after)
     if not n_changed:
         return (
-            f"All {n} paths are the same in both fans: the model reads what you changed and draws "
-            "no other future from it."
+            f"All {n} paths are equal in both fans: the model reads the change, and its forecast "
+            "stays the same."
         )
     (last,) = changes(before, after, [horizon])
     direction = "wider" if last.width > 0 else "narrower"
     verdict = {
-        "neither": "Neither is more than the choice of paths explains.",
-        "median": "The median's change is more than the choice of paths explains.",
-        "width": "The width's change is more than the choice of paths explains.",
-    }.get(last.verdict, "Both are more than the choice of paths explains.")
+        "neither": "Neither change is significant.",
+        "median": "The change of the median is significant.",
+        "width": "The change of the width is significant.",
+    }.get(last.verdict, "Both changes are significant.")
+    median = round(last.median, 2) + 0.0  # without the sign of a rounded zero
     text = (
-        f"At bar {horizon} the median moves by {last.median:+.2f}% ± {last.median_error:.2f} of "
+        f"At bar {horizon} the median moves by {median:+.2f}% ± {last.median_error:.2f} of "
         f"the last close, and the 80% band is {abs(last.width):.2f} ± {last.width_error:.2f} "
         f"points {direction}. {n_changed} of {n} paths differ. {verdict}"
     )

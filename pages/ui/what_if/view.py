@@ -1,4 +1,4 @@
-"""The what-if page: what is said of the model, the two fans, and what changed."""
+"""The What-if page: notes on the model, the two fans, and the change between them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pages.ui.chart.view import choose_view, show_figure
 from pages.ui.fan.side_by_side import Words
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
+from pages.ui.frame.text import counted
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.controls import choose_bars
 from pages.ui.inputs.events import events_of
@@ -37,26 +38,26 @@ def _title(place: int, request: ForecastSettings) -> str:
 
 WORDS = Words(
     invitation="Press Run to forecast these candles.",
-    older="Below is what was asked before.",
+    older="Below is the previous result.",
     title=_title,
 )
 
 
 def show_heading(candles: Candles, found: Sequence[Finished]) -> None:
-    """Instrument, and how far the fans look ahead."""
+    """Instrument and horizon as the title."""
     text = f"{candles.symbol}: what if"
     if found:
-        text += f", over the next {found[0].run.settings.horizon} bars of {candles.interval}"
+        horizon = counted(found[0].run.settings.horizon, "bar")
+        text += f", next {horizon} of {candles.interval}"
     st.title(plain(text), anchor=False)
 
 
 def show_reads_no_events(model: str) -> None:
-    """That a model reads no events, and how to come by one that does."""
+    """A warning that a model reads no events, and the models that do."""
     title = choice_of(model).title
     st.warning(
-        f"**{plain(title)} was never trained with events.** It sees candles and times only, so no "
-        "event can change its fan. Below is that one fan; a second would show a difference that "
-        "is not there.",
+        f"**{plain(title)} does not read events.** It sees candles and times only, so no event "
+        "changes its fan. The page shows this one fan.",
         icon=":material/hearing_disabled:",
     )
     readers = [choice_of(name).title for name in sorted(caches.event_readers(only_usable=True))]
@@ -64,54 +65,45 @@ def show_reads_no_events(model: str) -> None:
         st.caption(f"These models read events: {plain(', '.join(readers))}.")
         return
     st.markdown(
-        "No model on this machine reads events yet. Chronos-2 takes them as covariates: the Models "
-        "page downloads it, once the package chronos-forecasting is installed. Or train an "
-        "adapter, a small file beside a base model, on candles of yours and the calendar of "
-        'releases: on the Training page, with "Learn the event calendar" on, or by command:'
+        "No model on this machine reads events. Install the package chronos-forecasting and "
+        "download Chronos-2 on the Models page; or train an adapter on your candles and the event "
+        'calendar, on the Training page with "Learn the event calendar" on or with this command:'
     )
     # Not as "sh": the colour of its options is too pale.
     command = "kronos finetune lora --data my-candles --out runs/events --name my-events"
     st.code(command, language=None, wrap_lines=True)
-    st.caption("It then stands first in this page's list of models.")
+    st.caption("This page then lists the adapter first.")
 
 
 def show_reach(edits: Edits, first: int | None, horizon: int, *, at_once: bool) -> None:
-    """From which bar on a fan can change, and why not before.
+    """The first bar that the edits can change, and why not an earlier one.
 
     Args:
-        edits: What is supposed.
-        first: That bar, counted from 1; None where nothing changes.
+        edits: The edits of the events.
+        first: That bar, from 1; None where nothing changes.
         horizon: Bars of the fan.
         at_once: Whether the model reads the events of all bars before it forecasts any.
     """
+    change = f"The fan can change from bar +{first} of {horizon}."
     if not edits:
-        text = (
-            "Take an event off, put one on, or suppose an outcome; then press Run. The second fan "
-            "is drawn from the same noise, so that only the events tell the two apart."
-        )
+        change = "Switch an event off, add one or assume an outcome, then press Run."
+        reason = "Both fans use the same random numbers, so only the events make a difference."
     elif at_once:
-        text = (
-            "Nothing that the model reads would change, so there is no second fan."
-            if first is None
-            else f"The fan can change from bar +1 of {horizon} on: this model reads the events of "
-            "every bar before it forecasts the first."
-        )
+        reason = "This model reads the events of every bar before it forecasts the first one."
     elif first is None:
-        text = (
-            "Nothing that the model reads would change, so there is no second fan: what the bar of "
-            "an event says shapes the bars after it, and the last bar has none."
-        )
+        reason = "An event changes the bars after its own bar, and the last bar has none."
     else:
-        text = (
-            f"The fan can change from bar +{first} of {horizon} on. What the bar of an event says "
-            "shapes the bars after it, not the bar itself. Of FOMC decisions and CPI the days left "
-            "tell before, as if the date had never been, or always been, on the calendar."
+        reason = (
+            "An event changes the bars after its own bar. FOMC decisions and CPI also have a "
+            "countdown of days, so an edit of one changes earlier bars too."
         )
-    st.caption(f":material/info: {plain(text)}")
+    if edits and first is None:
+        change = "The model reads no difference, so there is no second fan."
+    st.caption(f":material/info: {plain(change)}", help=reason)
 
 
 def show_fans(source: ChosenCandles, found: Sequence[Finished], *, narrow: bool) -> None:
-    """The fans side by side and laid over each other; one alone on a chart of its own."""
+    """Two fans side by side, overlaid and in numbers; a single fan on its own chart."""
     view = choose_view()
     candles = source.candles
     if not found:
@@ -128,12 +120,12 @@ def show_fans(source: ChosenCandles, found: Sequence[Finished], *, narrow: bool)
     show_figure(figure, key="side_by_side", alt=compare_description(candles, contenders))
     st.caption(
         "Bands: 80% (p10 to p90) and 50% (p25 to p75) of paths. Thick line: median. Markers: "
-        "filled on known bars, hollow on those to come."
+        "filled on known bars, hollow on forecast bars."
     )
     _show_change(found)
-    st.header("Laid over each other", anchor=False)
+    st.header("Overlay", anchor=False)
     _show_overlay(candles, contenders, view, narrow=narrow)
-    st.header("At chosen bars", anchor=False)
+    st.header("Changes by bar", anchor=False)
     _show_bars(candles, found, narrow=narrow)
 
 
@@ -141,9 +133,9 @@ def _show_change(found: Sequence[Finished]) -> None:
     text = change_text(*(one.forecast for one in found))
     st.info(plain(text), icon=":material/compare_arrows:")
     st.caption(
-        "Errors are standard errors of the difference, from paths resampled in pairs: more paths "
-        "make them smaller. A change tells what this model makes of events, not what the market "
-        "will."
+        "A change shows how the model responds to events, not how the market will.",
+        help="± is the standard error of the difference, from paths resampled in pairs. A change "
+        "is significant above two standard errors.",
     )
 
 
@@ -174,13 +166,13 @@ def _show_bars(candles: Candles, found: Sequence[Finished], *, narrow: bool) -> 
             **dict.fromkeys(("median A", "median B"), number(format=f"%.{decimals}f")),
             **dict.fromkeys(("width A", "width B"), percent),
             "change of width": change,
-            "change of median": number(format="%+.3f%%", help="In percent of the last close"),
+            "change of median": number(format="%+.3f%%", help="In percent of the last close."),
             **dict.fromkeys(("± median", "± width"), error),
         },
     )
     st.caption(
-        "A: as scheduled. B: what if. Changes and widths are in percent of the last close; more "
-        "than chance is a change of more than two standard errors."
+        "A: as scheduled. B: what if. Widths and changes in percent of the last close.",
+        help="A change is significant above two standard errors.",
     )
 
 
@@ -191,7 +183,7 @@ def _contenders(found: Sequence[Finished]) -> list[Contender]:
 
 
 def _marked(source: ChosenCandles, found: Sequence[Finished]) -> list[tuple[Event, ...]]:
-    """What to mark around each fan: the calendar, with what was supposed when it was drawn."""
+    """The events to mark around each fan: the calendar with the edits of its run."""
     first = found[0]
     marked = events_of(source, first.forecast)
     known = None if first.run.settings.events is None else set(first.run.settings.events.events)
@@ -200,9 +192,9 @@ def _marked(source: ChosenCandles, found: Sequence[Finished]) -> list[tuple[Even
         inputs = one.run.settings.events
         shown = marked
         if inputs is not None and known is not None:
-            supposed = set(inputs.events)
-            off = tuple(known - supposed)
-            shown = (*Edits(off).on_chart(marked), *(supposed - known))
+            edited = set(inputs.events)
+            off = tuple(known - edited)
+            shown = (*Edits(off).on_chart(marked), *(edited - known))
             if inputs.surprise is not None:
                 history = context_of(source.candles, one.run.settings.origin)
                 shown = (*shown, surprise_mark(inputs.surprise, history))

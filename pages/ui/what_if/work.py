@@ -1,4 +1,4 @@
-"""Events as scheduled and as supposed, and what of the difference a model reads.
+"""Edits of the events, and the first bar that they can change.
 
 Pure: no page in here.
 """
@@ -17,18 +17,18 @@ from kronos.candles import Candles
 from kronos.events import KINDS, US_KINDS, Event, EventInputs, Surprise, event_bars
 
 MOST_READ = 2048
-"""Bars that no model reads more of here: what lies before is not read, whatever it says."""
+"""Upper limit of the bars that a model reads; events before them have no effect."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ahead:
-    """The bars to forecast, and what is scheduled on them.
+    """The bars of the horizon and the events scheduled on them.
 
     Attributes:
         known: The bars up to the origin.
-        future: (H,) open times of the bars to forecast, UTC.
+        future: (H,) open times of the horizon, UTC.
         scheduled: Events that were public at the origin and set a channel, by time.
-        bars: Bar of each, counted from 1.
+        bars: Bar of each event, from 1.
     """
 
     known: Candles
@@ -39,12 +39,12 @@ class Ahead:
 
 @dataclass(frozen=True, slots=True)
 class Edits:
-    """What is supposed in the place of what is known.
+    """The edits of the events.
 
     Attributes:
-        off: Scheduled events that are taken off the calendar.
-        added: An event that is put onto it.
-        surprise: An outcome on the last known bar.
+        off: Scheduled events to remove.
+        added: An event to add.
+        surprise: An assumed outcome on the last known bar.
     """
 
     off: tuple[Event, ...] = ()
@@ -55,22 +55,22 @@ class Edits:
         return bool(self.off or self.added or self.surprise)
 
     def apply(self, inputs: EventInputs) -> EventInputs:
-        """The events that a model reads then."""
+        """The event inputs of a model with these edits."""
         return replace(inputs, events=self.on_chart(inputs.events), surprise=self.surprise)
 
     def on_chart(self, events: Sequence[Event]) -> tuple[Event, ...]:
-        """Events to be marked then."""
+        """The events to mark with these edits."""
         kept = tuple(event for event in events if event not in self.off)
         return kept if self.added is None else (*kept, self.added)
 
 
 def look_ahead(known: Candles, horizon: int, inputs: EventInputs) -> Ahead:
-    """The bars to forecast, with the events that are scheduled on them.
+    """The bars of the horizon and the events scheduled on them.
 
     Args:
         known: The bars up to the origin.
         horizon: Number of bars to forecast.
-        inputs: The events that a model reads.
+        inputs: Event inputs of the model.
     """
     future = known.future(horizon)
     origin = origin_end(known)
@@ -83,14 +83,14 @@ def look_ahead(known: Candles, horizon: int, inputs: EventInputs) -> Ahead:
 
 
 def origin_end(known: Candles) -> pd.Timestamp:
-    """When the last known bar is complete."""
+    """End of the last known bar."""
     last = pd.DatetimeIndex(known.frame.index[-1:])
     spans = bar_spans(last, interval=known.interval, calendar=known.calendar, zone=known.zone)
     return pd.Timestamp(int(spans.end[0]), tz="UTC")
 
 
 def kinds_to_add(inputs: EventInputs, calendar: str) -> dict[str, str]:
-    """Kinds that set a channel for the instrument, and what to call them."""
+    """Kinds of events that set a channel for the instrument, with their titles."""
     kinds = list(US_KINDS)
     if any(region != "US" for region in inputs.regions):
         kinds.append("rate_decision")
@@ -99,13 +99,13 @@ def kinds_to_add(inputs: EventInputs, calendar: str) -> dict[str, str]:
     return {kind: KINDS[kind] for kind in kinds}
 
 
-def supposed_event(kind: str, bar: int, ahead: Ahead, inputs: EventInputs) -> Event:
-    """An event at the open of a bar to forecast, public by the end of the last known bar.
+def assumed_event(kind: str, bar: int, ahead: Ahead, inputs: EventInputs) -> Event:
+    """An event at the open of a bar of the horizon, public by the end of the last known bar.
 
     Args:
         kind: One of `kinds_to_add`.
         bar: From 1 to the horizon.
-        ahead: The bars.
+        ahead: The bars of the horizon.
         inputs: Gives the symbol and regions of the instrument.
     """
     region = "US"
@@ -117,33 +117,33 @@ def supposed_event(kind: str, bar: int, ahead: Ahead, inputs: EventInputs) -> Ev
         pd.Timestamp(ahead.future[bar - 1]),
         "" if is_own else region,
         inputs.symbol if is_own else "",
-        name=f"Supposed: {KINDS[kind]}",
-        source="supposed",
+        name=f"Assumed: {KINDS[kind]}",
+        source="assumed",
     )
     last = pd.Timestamp(ahead.known.frame.index[-1])
     return replace(event, announced=min(event.announced_time, last))
 
 
 def surprise_mark(surprise: Surprise, known: Candles) -> Event:
-    """What to mark on the last known bar."""
+    """The event that marks an assumed outcome on the last known bar."""
     return Event(
         surprise.kind,
         pd.Timestamp(known.frame.index[-1]),
         "US",
-        name=f"Supposed: {KINDS[surprise.kind]}, {surprise.score:+g} {surprise.unit}",
-        source="supposed",
+        name=f"Assumed: {KINDS[surprise.kind]}, {surprise.score:+g} {surprise.unit}",
+        source="assumed",
     )
 
 
 def first_changed(
     ahead: Ahead, inputs: EventInputs, edits: Edits, *, at_once: bool = False
 ) -> int | None:
-    """The first bar that a model could draw differently; None where it reads no difference.
+    """The first bar that the edits can change, from 1; None where the model reads no difference.
 
     Args:
-        ahead: The bars to forecast.
-        inputs: The known events.
-        edits: What is supposed.
+        ahead: The bars of the horizon.
+        inputs: Event inputs as scheduled.
+        edits: The edits.
         at_once: Whether the model reads the events of all bars before it forecasts any.
     """
     if not edits:
@@ -156,18 +156,18 @@ def first_changed(
 
 
 def first_changed_bar(before: np.ndarray, after: np.ndarray, horizon: int) -> int | None:
-    """The first bar of the horizon, counted from 1, that a model of Kronos could draw differently.
+    """The first bar of the horizon, from 1, that other channels can change in a Kronos model.
 
-    A bar's row is read together with the bar: it has a say in the bars after it and none in the
-    bar itself. The row of the last bar is never read.
+    The model reads the row of a bar together with the bar, so the row changes the bars after it
+    and not the bar itself. The row of the last bar has no effect.
 
     Args:
-        before: (T + H, 20) channels.
-        after: Likewise.
+        before: (T + H, C) channels.
+        after: (T + H, C) channels with the edits.
         horizon: H.
 
     Returns:
-        None if everything the model reads is the same.
+        None if the model reads equal rows.
     """
     rows = np.flatnonzero((before != after)[:-1].any(axis=1))
     if not len(rows):
