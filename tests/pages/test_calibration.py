@@ -76,8 +76,9 @@ def test_a_stale_record_is_used_only_when_asked(keep):
 def test_hindsight_is_told_and_used_only_when_asked(keep):
     keep(state_until("2019-12-01"))
     app = run_until(new_session().run(), has_forecast)
-    assert "Raw fan. The other one is calibrated on" in words(app)
-    assert "this calibration uses hindsight" in words(app)
+    assert "Raw fan. The calibrated fan uses hindsight" in words(app)
+    app.segmented_control(key="stale_fan_kind").set_value("calibrated").run()
+    assert "Calibrated fan with hindsight. Calibrated on" in words(app)
 
 
 def test_without_a_record_of_its_kind_there_is_no_switch(keep):

@@ -17,6 +17,8 @@ from pages.ui.jobs import caches
 
 Fan = Literal["raw", "calibrated"]
 _LABELS: dict[Fan, str] = {"raw": "Raw fan", "calibrated": "Calibrated fan"}
+_SHOWN = 2
+"""Sentences of a fan's state that stand on its line."""
 PROMISE = (
     "Calibration holds in the long run: about 80% of closes are inside the 80% band. It promises "
     "nothing for a single forecast, for days with events or for whole paths."
@@ -46,20 +48,22 @@ def choose_fans(candles: Candles, forecasts: Sequence[Forecast]) -> list[tuple[F
         is_calibrated = is_wanted and found.can_apply
         name = _LABELS["calibrated" if is_calibrated else "raw"]
         words = found.words
+        if is_calibrated and found.is_hindsight:
+            name += " with hindsight"
         if found.kind == "calibrated" and not is_calibrated:  # the words describe the other fan
-            words = f"The other one is {words[0].lower()}{words[1:]}"
+            known = "uses hindsight" if found.is_hindsight else "is available"
+            words = f"The calibrated fan {known}. {words}"
         fan = calibrate(forecast, candles, state) if is_calibrated else forecast
         shown.append((fan, f"{name}. {words}"))
     return shown
 
 
 def show_fan_state(words: str, *, letter: str = "") -> None:
-    """One line with the chosen fan and its state; what to run on the command line is a tooltip."""
+    """One short line with the chosen fan and its state; the rest is a tooltip."""
     sentences = words.removesuffix(".").split(". ")
-    commands = [sentence for sentence in sentences if "kronos calibrate" in sentence]
-    line = ". ".join(sentence for sentence in sentences if sentence not in commands)
+    line, details = ". ".join(sentences[:_SHOWN]), ". ".join(sentences[_SHOWN:])
     text = plain(f"{letter}: {line}" if letter else line)
-    st.caption(f":material/straighten: {text}", help=plain(". ".join(commands)) or None)
+    st.caption(f":material/straighten: {text}", help=plain(details) or None)
 
 
 def _switch(statuses: Sequence[CalibrationStatus]) -> Fan:
