@@ -249,7 +249,7 @@ def test_a_forecast_with_events_by_the_page_is_there_already():
         paths=10, lookback=64, seed=5,
     ).run()  # fmt: skip
     run_until(app, lambda app: "shown" in app.session_state)
-    run_until(press(app, "run"), lambda app: "Kept in this server" in words(app))
+    run_until(press(app, "run"), lambda app: "Saved in the record" in words(app))
     saving.save_queue().wait()
     assert saving.save_queue().problem == ""
     assert open_store().counts() == COUNTS

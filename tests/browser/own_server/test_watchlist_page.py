@@ -60,7 +60,7 @@ def test_a_list_with_one_bad_symbol(market_server: Server, visit: Callable[..., 
     page = seen.page
     page.get_by_label("Symbols", exact=True).fill("spy\nNOPE; AAPL <b>x</b> AAPL")
     page.get_by_label("Symbols", exact=True).blur()
-    page.get_by_text("no symbol looks like this: '<b>x</b>'").wait_for()
+    page.get_by_text("not a symbol: '<b>x</b>'").wait_for()
     press_run(page)
     page.get_by_text("1 line failed").wait_for()
     wait_for_end(page)
