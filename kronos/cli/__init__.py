@@ -18,9 +18,11 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
 import kronos
 from kronos.errors import KronosError
+from kronos.store.address import without_addresses
 from kronos.system import exit_without_collecting
 
 __all__ = ["COMMANDS", "main", "parser"]
@@ -52,7 +54,7 @@ trained on bars before July 2024: scores on them prove nothing."""
 
 def parser(commands: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     """The parser of the whole command, with these subcommands."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="kronos",
         description=_DESCRIPTION,
         epilog=_EPILOG,
@@ -63,6 +65,14 @@ def parser(commands: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     for name in commands:
         import_module(f"kronos.cli.{name}").add_parser(subparsers)
     return top
+
+
+class _Parser(argparse.ArgumentParser):
+    """Repeats no secret of an address in its errors. Parsers of subcommands are of this class."""
+
+    def error(self, message: str) -> NoReturn:
+        """See `argparse.ArgumentParser.error`."""
+        super().error(without_addresses(message))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,7 +5,8 @@
     kronos.store.open_store().get(saved.id).quantiles
 
     switch.py      the variable that names the store or switches it off
-    database.py    its address, and transactions
+    database.py    its URL, and transactions
+    address.py     what of its URL may be shown
     schema.py      tables and migrations
     prediction.py  a forecast as rows
     store.py       adding and reading rows
@@ -21,6 +22,7 @@ this package imports no database library; its functions do.
 from __future__ import annotations
 
 import atexit
+import hashlib
 import os
 import threading
 from collections.abc import Mapping
@@ -54,7 +56,9 @@ def open_store(url: str | None = None) -> Store:
     from kronos.store.store import Store
 
     # Connections must not be shared with the process this one was forked from.
-    key = (os.getpid(), store_url(url).render_as_string(hide_password=False))
+    # A digest: the whole URL may hold a password.
+    text = store_url(url).render_as_string(hide_password=False)
+    key = (os.getpid(), hashlib.sha256(text.encode()).hexdigest())
     with _lock:
         if key not in _stores:
             _stores[key] = Store(url)

@@ -22,6 +22,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from kronos.errors import InvalidRequest, StoreUnavailable
+from kronos.store.address import bare, may_quote_a_secret, require_unambiguous, shown
 from kronos.store.switch import OFF, VARIABLE, is_off
 from kronos.system import user_data
 
@@ -73,15 +74,17 @@ def store_url(named: str | None = None) -> URL:
     text = named or os.environ.get(VARIABLE, "").strip()
     if not text:
         return _file_url(default_file())
-    if "://" not in text:
-        return _file_url(Path(text).expanduser())
     try:
-        url = make_url(text)
+        url = make_url(text) if "://" in text else None
+        require_unambiguous(text, url)
     except (ArgumentError, ValueError) as error:
         # The text is not repeated: it may hold a password.
         raise InvalidRequest(
-            f"The URL of the store cannot be read. {_EXAMPLES} {type(error).__name__} was raised."
+            f"The URL of the store cannot be read. {_EXAMPLES} Percent-encode the special "
+            f"characters of a password, such as %40 for @. {type(error).__name__} was raised."
         ) from None
+    if url is None:
+        return _file_url(Path(text).expanduser())
     if url.drivername in {"sqlite", "sqlite+pysqlite"}:
         if url.database in {None, "", ":memory:"} or url.query:
             raise InvalidRequest(f"The store needs a plain file of its own. {_EXAMPLES}")
@@ -98,18 +101,12 @@ def store_url(named: str | None = None) -> URL:
     )
 
 
-def shown(url: URL) -> str:
-    """The URL for printing: a file's path, or the address without the password."""
-    if url.get_backend_name() == "sqlite":
-        return str(url.database)
-    return url.set(drivername="postgresql").render_as_string(hide_password=True)
-
-
 class Database:
     """One database, for any number of threads and processes."""
 
     def __init__(self, url: sa.URL) -> None:
-        self.url = url
+        self.url = bare(url)  # all that is shown anywhere; the engine has the rest
+        self._secret_url = url
         self.address = shown(url)
         self.is_sqlite = url.get_backend_name() == "sqlite"
         if self.is_sqlite:
@@ -163,7 +160,8 @@ class Database:
         try:
             yield
         except (DBAPIError, PoolTimeout) as error:
-            raise StoreUnavailable(_explain(error, self.address)) from error
+            cause = None if may_quote_a_secret(self._secret_url, str(error)) else error
+            raise StoreUnavailable(_explain(error, self._secret_url)) from cause
 
 
 def _sqlite_engine(url: sa.URL) -> sa.Engine:
@@ -204,13 +202,21 @@ def _postgres_engine(url: sa.URL) -> sa.Engine:
     # PostgreSQL reads a number without a unit as milliseconds.
     arguments["options"] = f"-c lock_timeout={int(PATIENCE_SECONDS * 1000)}"
     named = {name: value for name, value in arguments.items() if name not in url.query}
-    return sa.create_engine(url, connect_args=named, pool_pre_ping=True)
+    # The engine repeats its URL in its `repr` and in errors: it gets one without secrets.
+    known = url.get_dialect()().create_connect_args(url)[1]
+    return sa.create_engine(bare(url), connect_args={**known, **named}, pool_pre_ping=True)
 
 
-def _explain(error: Exception, address: str) -> str:
-    """The database's own message, and advice."""
-    message = str(error.orig if isinstance(error, DBAPIError) and error.orig else error)
+def _explain(error: Exception, url: URL) -> str:
+    """The database's own message, and advice. A message that repeats a secret is left out."""
+    address = shown(url)
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    message = str(cause)
     text = " ".join((message.splitlines() or [type(error).__name__])[0].split())
+    if may_quote_a_secret(url, message):
+        text = type(cause).__name__
+    elif url.username:
+        text = text.replace(f'"{url.username}"', '"..."')
     default = "Check that the database server runs and can be reached."
     if "://" not in address:
         default = "Check the file, or name another one."
