@@ -5,6 +5,7 @@ import streamlit as st
 from kronos.errors import KronosError
 from pages.ui.backtest import controls, view
 from pages.ui.backtest.work import backtest_work, backtests
+from pages.ui.frame.links import show_link_losses
 from pages.ui.frame.messages import plain, show_error
 from pages.ui.frame.shell import is_narrow, require_shell
 from pages.ui.inputs.instruments import open_source
@@ -37,6 +38,7 @@ for note in chosen.notes:
     st.caption(f":material/info: {plain(note)}")
 run = session.current()
 with st.container():  # see pages/compare.py
+    show_link_losses()
     session.show_state(
         None if request is None else request.key,
         invitation="Press Run. At every rebalance, the model ranks the instruments and the "

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from pages.ui.frame.links import show_link_losses
 from pages.ui.frame.shell import is_narrow, require_shell
 from pages.ui.track_record import controls, view, walks
 from pages.ui.track_record.text import READING
@@ -14,6 +15,8 @@ with st.sidebar:
 
 st.title("Track record", anchor=False)
 st.caption("Scores of all forecasts on this server. All visitors see the same record.")
+with st.container():
+    show_link_losses()
 answer = view.look(chosen)
 view.show_scoring()
 if answer is not None and answer.study is not None:

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from kronos.errors import KronosError
+from pages.ui.frame.links import show_link_losses
 from pages.ui.frame.messages import plain, show_error
 from pages.ui.frame.shell import require_shell
 from pages.ui.jobs.run_button import run_button
@@ -28,6 +29,8 @@ run = session.WATCHLIST.current()
 st.title("Watchlist", anchor=False)
 for note in chosen.notes:
     st.caption(f":material/info: {plain(note)}")
+with st.container():
+    show_link_losses()
 view.show_state(run, request, refusal)
 if run is not None:
     view.show_board(run)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import math
-
 import pandas as pd
 import streamlit as st
 
@@ -115,11 +112,8 @@ def show_number(number: readouts.Readout) -> None:
 def _level_of_link(key: str, otherwise: float) -> float:
     """The first value of the level: that of the link, for the first forecast of a visit."""
     linked = take_from_link(_LEVEL)
-    if linked is not None:
-        with contextlib.suppress(ValueError):
-            level = float(linked)
-            if 0.0 <= level < math.inf:
-                st.session_state[_LINKED] = (key, level)
+    if linked is not None:  # read_link has seen that it is a level
+        st.session_state[_LINKED] = (key, float(linked))
     linked_key, level = st.session_state.get(_LINKED, (key, otherwise))
     return float(level) if linked_key == key else otherwise
 

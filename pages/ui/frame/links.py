@@ -6,26 +6,12 @@ import datetime as dt
 from typing import Literal, NoReturn
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages.ui.frame.messages import plain
+from pages.ui.frame.parameters import Parameter, find, is_readable
 
 _LINKED, _LOST = "link_asked", "link_lost"
-_TITLES = {
-    "data": "data",
-    "model": "model",
-    "told_model": "model",
-    **{slot: f"model {slot.upper()}" for slot in "abcd"},
-    "syn_model": "model",
-    "origin": "origin",
-    "horizon": "horizon",
-    "lookback": "lookback",
-    "paths": "paths",
-    "T": "T",
-    "top_p": "top-p",
-    "top_k": "top-k",
-    "seed": "seed",
-}
-"""Titles of the parameters that are compared with the controls, by their names in the address."""
 _SHARED = (
     "data", "source", "exchange", "interval", "raw", "symbol_box", "symbol_source", "horizon",
     "lookback", "paths", "seed", "origin", "origin_time",
@@ -36,12 +22,34 @@ _OF_PAGE = {
 }
 """By page, the keys in the session of the controls of its forecasts."""
 _LONGEST = 40
+_COMPARED = ("number", "day", "time", "flag", "choice")
+"""Kinds of parameters whose text is that of the value of their control."""
+_WITHOUT_CONTROL = object()
 
 
-def remember_link() -> None:
-    """Store the values of the address of a visit, before any control corrects it."""
+def read_link() -> None:
+    """Store the values of the address of a visit, and leave those out that no control can read.
+
+    To be called in every run, before any control.
+    """
     if _LINKED not in st.session_state:
-        st.session_state[_LINKED] = st.query_params.to_dict()
+        linked = st.query_params.to_dict()
+        st.session_state[_LINKED] = linked
+        if "level" in linked and not is_level(linked["level"]):
+            st.session_state[_LOST] = {"level": (linked.pop("level"), _WITHOUT_CONTROL)}
+    unreadable = [
+        name
+        for name in st.query_params
+        if not all(is_readable(name, text) for text in st.query_params.get_all(name))
+    ]
+    context = get_script_run_ctx()
+    if unreadable and context is not None:
+        # A control takes its first value from a copy of the address, also in later runs: when the
+        # page changes, and when the browser goes back.
+        with context.session_state.query_params() as address:
+            for name in unreadable:
+                address.remove_param(name)
+            address.set_initial_query_params_from_current()
 
 
 def take_from_link(name: str) -> str | None:
@@ -58,17 +66,18 @@ def show_link_losses() -> None:
     state = st.session_state
     # Every value of the link is compared once with the value of its control.
     for name, text in list(state.get(_LINKED, {}).items()):
-        if name in _TITLES and name in state:
+        parameter = find(name)
+        if parameter is not None and parameter.kind in _COMPARED and name in state:
             del state[_LINKED][name]
             if not _is_same(state[name], text):
                 state.setdefault(_LOST, {})[name] = (text, state[name])
     still = {
         name: text
         for name, (text, given) in state.get(_LOST, {}).items()
-        if name in state and state[name] == given
+        if given is _WITHOUT_CONTROL or (name in state and state[name] == given)
     }
     if still:
-        lost = "; ".join(f"{_TITLES[name]} {text[:_LONGEST]}" for name, text in still.items())
+        lost = "; ".join(_loss(find(name), text) for name, text in still.items())
         st.warning(
             f"These values of the link are not available here: {plain(lost)}. The page uses the "
             "values in the sidebar instead.",
@@ -97,10 +106,29 @@ def open_page(page: Literal["forecast", "compare"], query: dict[str, str]) -> No
     st.switch_page(f"pages/{page}.py", query_params=query)
 
 
+def is_level(text: str) -> bool:
+    """Whether the text of a link is a price level."""
+    try:
+        return is_readable("level", text) and float(text) >= 0.0
+    except ValueError:
+        return False
+
+
+def _loss(parameter: Parameter | None, text: str) -> str:
+    title = "" if parameter is None else parameter.title
+    return f"{title} {text[:_LONGEST] or '(empty)'}"
+
+
 def _is_same(given: object, text: str) -> bool:
     """Whether a control has the value that an address names."""
+    if given is None:
+        return text == ""
+    if isinstance(given, bool):
+        return str(given).lower() == text.lower()
     if isinstance(given, dt.date):
         return given.isoformat() == text
+    if isinstance(given, dt.time):
+        return given.isoformat().startswith(text[:5]) and len(text) >= 5
     if isinstance(given, int | float):
         try:
             return float(text) == float(given)

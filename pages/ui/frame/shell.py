@@ -8,7 +8,7 @@ import streamlit as st
 
 from kronos.system import asset_path
 from pages.ui.frame.glossary import show_glossary
-from pages.ui.frame.links import remember_link
+from pages.ui.frame.links import read_link
 
 
 class _Page(NamedTuple):
@@ -50,7 +50,7 @@ _STYLE = """<style>
 
 def build_shell() -> st.Page:
     """Configure the page and the navigation; returns the page to run."""
-    remember_link()
+    read_link()
     st.set_page_config(
         page_icon=str(asset_path("icon.svg")),
         layout="wide",

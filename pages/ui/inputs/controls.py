@@ -15,6 +15,7 @@ from pages.ui.frame.messages import plain
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.events import choose_own_events, events_for
 from pages.ui.inputs.model_choices import ensemble_entry, ensemble_remark, model_state
+from pages.ui.inputs.ticker import EARLIEST_ORIGIN
 from pages.ui.jobs import caches
 from pages.ui.jobs.settings import (
     DEFAULT_HORIZON,
@@ -26,7 +27,6 @@ from pages.ui.jobs.settings import (
 )
 
 LARGEST_SEED = 2**31 - 1
-EARLIEST_ORIGIN = dt.date(1970, 1, 1)
 MINUTE = pd.Timedelta(minutes=1)
 
 

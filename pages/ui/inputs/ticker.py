@@ -24,6 +24,7 @@ OTHERS = "Another exchange"
 LATEST, AROUND = "wanted", "wanted around"
 """Keys in the session of the wanted bars: the latest ones, and those around an origin."""
 DEFAULT_INTERVAL = "1d"
+EARLIEST_ORIGIN = dt.date(1970, 1, 1)
 _CANCELLED = "cancelled fetch"
 _SEPARATOR = " · "
 
@@ -121,9 +122,10 @@ def remembered_origin() -> dt.date | None:
     if isinstance(day, dt.date):
         return day
     try:
-        return dt.date.fromisoformat(st.query_params.get("origin", ""))
+        day = dt.date.fromisoformat(st.query_params.get("origin", ""))
     except ValueError:
         return None
+    return day if EARLIEST_ORIGIN <= day <= dt.date.today() else None
 
 
 def show_fetching(status: JobStatus | Busy) -> None:

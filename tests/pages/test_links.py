@@ -1,0 +1,113 @@
+"""Links: every parameter is in the table, and no text of one raises an error."""
+
+import ast
+import fnmatch
+
+import pytest
+
+from benchmarks.gates.links import HOSTILE, visits
+from pages.ui.frame.parameters import PARAMETERS, find, is_readable
+from tests.pages.app_driver import new_session, words
+from tests.source_tree import ROOT, python_files
+
+PAGES = sorted({page for each in PARAMETERS.values() for page in each.pages})
+NUMBERS = ("number", "numbers", "level")
+
+
+def bound_keys(file):
+    """Key expressions of the controls of a file that are bound to the address."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            given = {keyword.arg: keyword.value for keyword in node.keywords}
+            if "bind" in given:
+                yield given["key"]
+
+
+def patterns(key):
+    """The names that a key can have; * stands for what is not written in the code."""
+    if isinstance(key, ast.Constant):
+        return [key.value]
+    if isinstance(key, ast.IfExp):
+        return [*patterns(key.body), *patterns(key.orelse)]
+    if isinstance(key, ast.JoinedStr):
+        parts = (each.value if isinstance(each, ast.Constant) else "*" for each in key.values)
+        return ["".join(parts)]
+    return ["*"]
+
+
+def test_every_control_of_a_link_is_in_the_table():
+    written = [
+        pattern
+        for file in python_files("pages")
+        for key in bound_keys(file)
+        for pattern in patterns(key)
+    ]
+    assert len(written) > 60
+    missing = [name for name in written if "*" not in name and find(name) is None]
+    missing += [
+        name
+        for name in written
+        if "*" in name and name.strip("*") and not fnmatch.filter(PARAMETERS, name)
+    ]
+    assert not missing
+
+
+def test_the_table_names_pages_that_there_are():
+    assert set(PAGES) <= {file.stem for file in (ROOT / "pages").glob("*.py")}
+
+
+@pytest.mark.parametrize("name", [n for n, each in PARAMETERS.items() if each.kind in NUMBERS])
+def test_numbers_that_no_control_can_hold_are_not_readable(name):
+    name = name.replace("*", "24")
+    assert not [
+        text for text in ("inf", "-inf", "nan", "1e309", "9" * 400) if is_readable(name, text)
+    ]
+    assert all(is_readable(name, text) for text in ("24", "-1", "0.5", "1e3", "text", ""))
+
+
+def test_words_that_are_numbers_too_stay_readable():
+    assert is_readable("symbol", "NAN")
+    assert is_readable("symbols", "INF, NAN")
+    assert is_readable("no parameter of ours", "inf")
+    assert not is_readable("symbols", "x" * 1_000_000)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_the_reader_takes_any_text_for_any_parameter(text):
+    assert {is_readable(name.replace("*", "24"), text) for name in PARAMETERS} <= {True, False}
+
+
+def test_the_gate_visits_every_page_with_every_parameter():
+    tried = {(visit.page, name) for visit in visits() for name in visit.link}
+    wanted = {(page, name) for name, each in PARAMETERS.items() for page in each.pages}
+    assert {each for each in wanted if "*" not in each[1]} <= tried
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("text", ["inf", "9" * 400, "\x00\u0661\x1b"])
+def test_a_page_takes_hostile_numbers_in_all_its_controls(page, text):
+    names = [
+        name.replace("*", "24")
+        for name, each in PARAMETERS.items()
+        if page in each.pages and each.kind in (*NUMBERS, "day", "time")
+    ]
+    app = new_session(page, **dict.fromkeys(names, text)).run()
+    assert not app.exception, app.exception
+
+
+def test_what_a_link_cannot_have_is_named():
+    app = new_session("backtest", bt_horizon="inf", bt_seed=["1", "nan"], bt_buy="0.5").run()
+    assert not app.exception
+    assert "not available here: horizon inf; seed nan." in words(app)
+    assert app.number_input(key="bt_buy").value == 0.5
+    assert app.number_input(key="bt_horizon").value == 5
+    assert "bt_horizon" not in app.query_params, "the address loses it"
+
+
+def test_a_link_is_read_again_on_another_page_and_after_it_was_cleaned():
+    app = new_session("synthetic", syn_bars="1e309").run()
+    assert not app.exception
+    app.query_params["syn_bars"] = "inf"
+    app.run()
+    assert not app.exception
+    assert app.number_input(key="syn_bars").value == 300
