@@ -12,12 +12,13 @@ if get_script_run_ctx(suppress_warning=True) is None:
     from starlette.middleware import Middleware
     from streamlit.starlette import App
 
-    from pages.ui.frame.server import PageAddresses, lifespan
+    from pages.ui.frame.headers import SecurityHeaders
+    from pages.ui.frame.server import PageAddresses, lifespan, page
     from pages.ui.jobs.startup import prepare_first_visit
 
     app = App(
         __file__,
-        middleware=[Middleware(PageAddresses)],
+        middleware=[Middleware(SecurityHeaders, html=page()), Middleware(PageAddresses)],
         lifespan=lifespan(prepare_first_visit),
     )
     if __name__ == "__main__":

@@ -44,7 +44,7 @@ class PageAddresses:
         if scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
             path = scope["path"].removeprefix(scope.get("root_path", ""))
             if path in self._paths:
-                answer = HTMLResponse(_page(), headers={"Cache-Control": "no-cache"})
+                answer = HTMLResponse(page(), headers={"Cache-Control": "no-cache"})
                 await answer(scope, receive, send)
                 return
         await self._app(scope, receive, send)
@@ -83,9 +83,10 @@ def _prefix() -> str:
 
 
 @cache
-def _page() -> str:
-    page = Path(file_util.get_static_dir(), "index.html").read_text(encoding="utf-8")
-    return page.replace(_HEAD, _HEAD + _SERVER_IS_BESIDE_THE_PAGE, 1)
+def page() -> str:
+    """The HTML of every page."""
+    html = Path(file_util.get_static_dir(), "index.html").read_text(encoding="utf-8")
+    return html.replace(_HEAD, _HEAD + _SERVER_IS_BESIDE_THE_PAGE, 1)
 
 
 def _await_server() -> None:
