@@ -35,3 +35,11 @@ def test_charts_and_read_outs_need_no_web_server(loaded):
 def test_importing_the_pages_imports_no_torch(loaded):
     assert "streamlit" in loaded[1]
     assert not {"torch", "huggingface_hub", "exchange_calendars"} & loaded[1]
+
+
+def test_server_is_healthy_before_anything_heavy_is_imported():
+    code = "import sys, app; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    names = set(done.stdout.split())
+    assert "streamlit" in names
+    assert not {"pandas", "torch"} & names

@@ -12,10 +12,13 @@ from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kronos.errors import InvalidRequest
-from kronos.serving.service import LocalService
 from kronos.system import sha256_of, user_cache
+
+if TYPE_CHECKING:
+    from kronos.serving.service import LocalService
 
 logger = logging.getLogger(__name__)
 _SUFFIX = ".safetensors"
