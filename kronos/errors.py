@@ -25,6 +25,7 @@
     ├── DeadlineExceeded      no result by the deadline; the request was dropped
     ├── NotFinished           a wait ended before the job (also a TimeoutError)
     ├── OutOfMemory           the machine's memory is not enough (also a MemoryError)
+    ├── NotOffered            this server offers it to administrators alone
     └── Busy                  the queue is full; nothing was started
 
 A message says what was wrong, what was found, and what to do. Code that wraps a library raises
@@ -138,6 +139,10 @@ class NotFinished(KronosError, TimeoutError):
 
 class OutOfMemory(KronosError, MemoryError):
     """The memory of the machine or of its GPU is not enough, even for small portions."""
+
+
+class NotOffered(KronosError):
+    """A server that is open to the public offers this to its administrators alone."""
 
 
 class Busy(KronosError):

@@ -5,6 +5,7 @@ import streamlit as st
 from kronos.errors import KronosError
 from pages.ui.backtest import controls, view
 from pages.ui.backtest.work import backtest_work, backtests
+from pages.ui.frame.access import may_administer, not_offered
 from pages.ui.frame.links import show_link_losses
 from pages.ui.frame.messages import plain, show_error
 from pages.ui.frame.shell import is_narrow, require_shell
@@ -13,7 +14,13 @@ from pages.ui.jobs.registry import Run
 from pages.ui.jobs.run_button import run_button
 from pages.ui.jobs.session_runs import LongRuns
 
+OFFERS = "Backtests"
+
 require_shell()
+if not may_administer():
+    st.title("Backtest", anchor=False)
+    st.info(not_offered(OFFERS), icon=":material/lock:")
+    st.stop()
 session = LongRuns("backtest", backtests)
 
 with st.sidebar:

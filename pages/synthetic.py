@@ -2,12 +2,13 @@
 
 import streamlit as st
 
-from kronos.errors import InvalidRequest
+from kronos.errors import InvalidRequest, KronosError, NotOffered
 from kronos.synthetic.generate import MIN_CONTEXT
 from pages.ui.frame.links import show_link_losses
 from pages.ui.frame.messages import show_error
 from pages.ui.frame.shell import is_narrow, require_shell
 from pages.ui.inputs import candles as candle_source
+from pages.ui.jobs import caches
 from pages.ui.jobs.registry import Run
 from pages.ui.jobs.run_button import run_button
 from pages.ui.jobs.session_runs import LongRuns
@@ -34,10 +35,15 @@ with st.sidebar:
     has_enough = len(source.candles) >= MIN_CONTEXT
     is_pressed = run_button("synthetic_run_button", disabled=not has_enough)
 
-refusal = None
+refusal: KronosError | None = None
 if is_pressed and has_enough:
-    work = synthetic_work(source.candles, request, downloads_model=downloads_model)
-    refusal = session.start(Run(request.key, request, work))
+    try:
+        caches.require_here(request.plan.model)
+    except NotOffered as error:
+        refusal = error
+    else:
+        work = synthetic_work(source.candles, request, downloads_model=downloads_model)
+        refusal = session.start(Run(request.key, request, work))
 
 st.title("Synthetic candles", anchor=False)
 run = session.current()

@@ -10,6 +10,7 @@ import streamlit as st
 from kronos.errors import KronosError
 from kronos.serving.jobs import JobStatus
 from pages.ui.chart.panels import LETTERS
+from pages.ui.frame.access import may_administer, not_offered
 from pages.ui.frame.messages import error_text, plain, show_error
 from pages.ui.frame.text import size_text
 from pages.ui.inputs.candles import ChosenCandles
@@ -122,6 +123,9 @@ def _show_missing(page: ForecastRuns) -> None:
                 f"{plain(choice.title)} needs a download and is left out.",
                 icon=":material/cloud_download:",
             )
+            if not may_administer():
+                st.caption(not_offered("Downloads of models"))
+                continue
             st.button(
                 f"Download {choice.title}"
                 + (f" ({size_text(choice.n_bytes)})" if choice.n_bytes else ""),

@@ -13,8 +13,10 @@ from kronos.errors import (
     InvalidCandles,
     InvalidRequest,
     KronosError,
+    NotOffered,
     SourceError,
 )
+from pages.ui.frame.access import without_paths
 
 _TITLES: tuple[tuple[type[KronosError], str], ...] = (
     (Busy, "The server is busy."),
@@ -28,8 +30,11 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:@&^=\"'])")
 
 
 def plain(text: object) -> str:
-    """Text that Markdown shows unchanged, such as file names and messages from outside."""
-    flat = " ".join(str(text).split())
+    """Text that Markdown shows unchanged, such as file names and messages from outside.
+
+    Visitors of a public server read it without paths.
+    """
+    flat = " ".join(without_paths(str(text)).split())
     return _MARKDOWN.sub(r"\\\1", flat)
 
 
@@ -50,5 +55,7 @@ def show_error(error: Exception) -> None:
     """An error as a message on the page."""
     if isinstance(error, Busy):
         st.warning(error_text(error), icon=":material/hourglass_top:")
+    elif isinstance(error, NotOffered):
+        st.info(error_text(error), icon=":material/lock:")
     else:
         st.error(error_text(error), icon=":material/error:")

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import ipaddress
 import signal
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -20,6 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from streamlit import config, file_util
 from streamlit.starlette import App
 
+from pages.ui.frame.access import VARIABLE, public_setting
 from pages.ui.frame.shell import ADDRESSES
 
 SERVER_PATIENCE = 5.0
@@ -54,6 +57,7 @@ def lifespan(prepare: Callable[[], None]) -> Callable[[App], AbstractAsyncContex
     """The lifespan of the server: run `prepare` in a thread once the server answers."""
 
     def start() -> None:
+        warn_of_strangers()
         _await_server()
         prepare()
 
@@ -64,6 +68,35 @@ def lifespan(prepare: Callable[[], None]) -> Callable[[App], AbstractAsyncContex
         _end_in_order()
 
     return run
+
+
+def warn_of_strangers() -> None:
+    """Say in the terminal that others can reach this server, where nobody chose what they may do.
+
+    An address of this machine alone needs no choice. Behind a proxy the server cannot tell.
+    """
+    address = config.get_option("server.address")
+    if public_setting() is not None or _is_local(address):
+        return
+    where = address or "every address of this machine"
+    print(
+        f"This server answers on {where}. Visitors may download and delete models, train, and see "
+        f"paths of this machine. Set {VARIABLE}=true to offer this to administrators alone, or "
+        f"{VARIABLE}=false if you know all visitors; see docs/deployment.md.",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def _is_local(address: str | None) -> bool:
+    """Whether a server at this address is reached from its own machine alone."""
+    if not address:
+        return False
+    if address == "localhost" or address.startswith("unix://"):
+        return True
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(address).is_loopback
+    return False
 
 
 def _end_in_order() -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import streamlit as st
 
 from kronos.system import asset_path
+from pages.ui.frame.access import show_account
 from pages.ui.frame.glossary import show_glossary
 from pages.ui.frame.links import read_link
 
@@ -74,6 +75,7 @@ def build_shell() -> st.Page:
     st.html(_STYLE)
     with st.sidebar:
         show_glossary()
+        show_account()
     return page
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from kronos.errors import InvalidRequest
 from kronos.forecasters import baselines
 from kronos.models import ENSEMBLE, Entry
+from pages.ui.frame.access import may_administer
 from pages.ui.frame.text import size_text
 from pages.ui.jobs import caches
 from pages.ui.jobs.settings import ForecastSettings
@@ -68,7 +69,7 @@ def model_state(entry: Entry) -> str:
     where = {
         "bundled": "included",
         "cached": "on this machine",
-        "downloadable": f"needs a download{size}",
+        "downloadable": f"needs a download{size}" if may_administer() else "not on this server",
         "broken": "not usable: see the Models page",
     }[entry.state]
     if not entry.n_parameters:

@@ -10,8 +10,10 @@ import streamlit as st
 from data_sources.csv.reader import CsvChoices, CsvReading, read_csv
 from kronos.calibration import CalibrationState, load_state
 from kronos.ensemble.weights import EnsembleWeights, load_weights
-from kronos.models import Entry, available, locate
+from kronos.errors import NotOffered
+from kronos.models import ENSEMBLE, Entry, available, locate
 from kronos.models.facts import reads_events
+from pages.ui.frame.access import may_administer, not_offered
 
 
 @st.cache_data(show_spinner=False, ttl=5)
@@ -23,6 +25,19 @@ def models() -> list[Entry]:
 def needs_download(model: str) -> bool:
     """Whether a model has to be downloaded first."""
     return any(entry.name == model and entry.state == "downloadable" for entry in models())
+
+
+def require_here(model: str) -> None:
+    """Refuse a model that the engine would have to download, where that is not offered.
+
+    Raises:
+        NotOffered: It is not complete on this public server, and this session may not administer.
+    """
+    if may_administer():
+        return
+    names = ensemble().members if model == ENSEMBLE else [model]
+    if any(entry.name in names and not entry.is_usable for entry in models()):
+        raise NotOffered(f"{not_offered('Downloads of models')} Choose another model.")
 
 
 @st.cache_data(show_spinner=False, ttl=600)

@@ -13,7 +13,7 @@ from typing import Literal
 import streamlit as st
 
 from kronos.candles import Candles
-from kronos.errors import Busy, KronosError
+from kronos.errors import Busy, KronosError, NotOffered
 from kronos.forecast import Forecast
 from kronos.request import ForecastRequest
 from kronos.serving.jobs import JobStatus
@@ -61,8 +61,10 @@ class ForecastRun:
         """Submit the download or the request.
 
         Raises:
+            NotOffered: The model would be downloaded onto a public server.
             Busy: The queue is full.
         """
+        caches.require_here(self.settings.model)
         if self.phase == "forecast":
             return queues.forecasts().submit(self.request, owner=owner, supersede=supersede)
         work = download_work(self.settings.model)
@@ -180,8 +182,9 @@ class ForecastRuns(SessionRuns[ForecastRun]):
         )
         key, work = work_key("download", model), download_work(model)
         try:
+            caches.require_here(model)
             queues.downloads().submit(key, work, owner=self.owner(), supersede=False)
-        except Busy as error:
+        except (Busy, NotOffered) as error:
             self._set("refused", error)
             return
         self._set("runs", changed)
@@ -244,7 +247,7 @@ class ForecastRuns(SessionRuns[ForecastRun]):
         ready = replace(run, phase="forecast")
         try:
             return ready, ready.submit(owner=self.owner(), supersede=len(self.runs()) == 1)
-        except Busy as error:
+        except (Busy, NotOffered) as error:
             return run, JobStatus(key=ready.key, state="failed", error=error)
 
     def _leave(self, run: ForecastRun) -> None:

@@ -14,6 +14,7 @@ from kronos.candles import Candles
 from kronos.errors import InvalidRequest, StoreError
 from kronos.forecast import Forecast
 from kronos.store.switch import OFF, VARIABLE, is_off
+from pages.ui.frame.access import may_administer, not_offered
 from pages.ui.frame.messages import plain
 from pages.ui.frame.text import counted
 from pages.ui.jobs.session import was_pressed
@@ -113,6 +114,9 @@ def save_shown(candles: Candles, source: str, shown: Mapping[str, Forecast]) -> 
         return
     if is_off():
         _say(f"Forecasts are not saved: {VARIABLE} is {OFF}.")
+        return
+    if not may_administer():
+        _say(not_offered("Entries in the record"))
         return
     if not source:
         _say(

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import streamlit as st
 
-from kronos.errors import Busy, ForecastCancelled
+from kronos.errors import Busy, ForecastCancelled, KronosError
 from kronos.serving.jobs import JobStatus
 from pages.ui.frame.messages import show_error
 from pages.ui.jobs import session
@@ -139,7 +139,7 @@ class LongRuns(SessionRuns[AnyRun]):
         request_key: str | None,
         *,
         invitation: str,
-        refusal: Busy | None,
+        refusal: KronosError | None,
         text: Callable[[JobStatus], str],
         after_stop: str = "start again",
     ) -> None:

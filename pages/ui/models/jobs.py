@@ -10,20 +10,24 @@ from typing import Literal, get_args
 from kronos.serving.jobs import JobStatus, Work
 from kronos.serving.queue import JobQueue
 from kronos.serving.service import service
+from pages.ui.frame.access import require_administrator
 from pages.ui.jobs import caches, queues
 from pages.ui.jobs.work import delete_work, download_work, self_test_work, verify_work, work_key
 
 Action = Literal["download", "delete", "verify", "test"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 OWNER = "models page"
+OFFERS = "Downloads, deletions and tests of models"
 
 
 def start(action: Action, name: str) -> None:
     """Start work on a model, or join the same work under way.
 
     Raises:
+        NotOffered: This session may not administer a public server.
         Busy: Too much waits; nothing was started.
     """
+    require_administrator(OFFERS)
     for other in ACTIONS:
         status = _queue(other).status(work_key(other, name), owner=OWNER)
         # An attempt at something else settles a failure, and a stored result is no attempt.
@@ -37,7 +41,12 @@ def start(action: Action, name: str) -> None:
 
 
 def cancel(action: Action, name: str) -> bool:
-    """Cancel work; False where it goes on, because a forecast waits for it."""
+    """Cancel work; False where it goes on, because a forecast waits for it.
+
+    Raises:
+        NotOffered: This session may not administer a public server.
+    """
+    require_administrator(OFFERS)
     queue, key = _queue(action), work_key(action, name)
     queue.leave(key, owner=OWNER)
     status = queue.status(key)

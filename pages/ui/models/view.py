@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import streamlit as st
 
 from kronos import models
-from kronos.errors import Busy, CheckpointUnavailable
+from kronos.errors import CheckpointUnavailable, KronosError
 from kronos.models import hub
 from kronos.self_test import SelfTest
 from kronos.serving.model_cache import LoadedModel
 from kronos.serving.service import running_service
 from pages.ui.fan.readouts import Readout
+from pages.ui.frame.access import may_administer, not_offered
 from pages.ui.frame.messages import plain, show_error
 from pages.ui.jobs import caches
 from pages.ui.jobs.progress import POLL_SECONDS, progress_share
@@ -37,7 +38,10 @@ HELP: dict[Action, str] = {
 
 
 def show_machine() -> None:
-    """Device and memory. Starts nothing."""
+    """Device and memory, for administrators. Starts nothing."""
+    if not may_administer():
+        st.info(not_offered(models_jobs.OFFERS), icon=":material/lock:")
+        return
     st.header("This machine", anchor=False)
     with st.container(horizontal=True, gap="small", key="machine"):
         for fact in models_text.machine_facts(_loaded()):
@@ -59,17 +63,21 @@ def show_models() -> None:
 def show_origin() -> None:
     """The origin of the models and their folder."""
     with st.expander("Source and storage", icon=":material/info:"):
-        try:
-            source = f"Downloads come from {plain(hub.endpoint())}."
-        except CheckpointUnavailable as error:
-            show_error(error)
-            source = ""
+        source = storage = ""
+        if may_administer():
+            storage = (
+                " Downloads are in the cache of the Hugging Face hub, "
+                f"{plain(hub.cache_folder())}, which other programs may share."
+            )
+            try:
+                source = f"Downloads come from {plain(hub.endpoint())}."
+            except CheckpointUnavailable as error:
+                show_error(error)
         st.markdown(
             "The bundled model ships with the application. The others are the published Kronos "
             "checkpoints and Chronos-2, a general model of time series, each at one pinned "
             f"revision. {source} The application verifies the SHA-256 of every file before it "
-            "reads the file, and never reads pickled weights. Downloads are in the cache of the "
-            f"Hugging Face hub, {plain(hub.cache_folder())}, which other programs may share."
+            f"reads the file, and never reads pickled weights.{storage}"
         )
 
 
@@ -91,6 +99,8 @@ def _show_model(entry: models.Entry, loaded: LoadedModel | None, *, is_busy: boo
     for problem in models_text.problems(entry, check, outcomes):
         show_error(problem)
     _show_refusal(entry)
+    if not may_administer():
+        return
     if is_busy:
         _show_progress(entry.name)
     else:
@@ -169,12 +179,17 @@ def _start(action: Action, name: str) -> None:
     st.session_state.pop("refused", None)
     try:
         models_jobs.start(action, name)
-    except Busy as error:
+    except KronosError as error:
         st.session_state["refused"] = (name, error)
 
 
 def _cancel(action: Action, name: str) -> None:
-    if not models_jobs.cancel(action, name):
+    try:
+        has_ended = models_jobs.cancel(action, name)
+    except KronosError as error:
+        st.session_state["refused"] = (name, error)
+        return
+    if not has_ended:
         st.toast("The download continues, because a forecast needs it.", icon=":material/download:")
 
 

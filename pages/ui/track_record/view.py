@@ -9,6 +9,7 @@ import streamlit as st
 from kronos.errors import Busy, KronosError
 from pages.ui.chart.view import show_figure
 from pages.ui.fan.results import show_number
+from pages.ui.frame.access import may_administer, not_offered
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.links import open_page
 from pages.ui.frame.messages import error_text, plain, show_error
@@ -47,6 +48,9 @@ def look(chosen: Chosen) -> Answer | None:
 
 def show_empty(answer: Answer) -> None:
     """An empty record, and how to fill it."""
+    if not may_administer():
+        st.info("No stored forecast has an outcome yet.", icon=":material/inbox:")
+        return
     if answer.n_waiting:
         st.info(
             f"{counted(answer.n_waiting, 'stored forecast')}, none scored yet. Press Score now to "
@@ -185,6 +189,8 @@ def show_scoring() -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center", key="record_scoring"):
         st.caption(plain(scored_text(current.last, is_running=False)))
+        if not may_administer():
+            return
         st.button(
             "Score now", key="score_now", icon=":material/fact_check:", width="content",
             on_click=_score_now,
@@ -200,7 +206,9 @@ def _show_running() -> None:
 
 
 def _score_now() -> None:
-    if not scorer().score_now():
+    if not may_administer():
+        st.toast(not_offered("Requests for scores"), icon=":material/lock:")
+    elif not scorer().score_now():
         st.toast(
             "Scored less than a minute ago. Try again in a minute.", icon=":material/schedule:"
         )

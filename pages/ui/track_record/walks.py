@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from data_sources.samples import SAMPLES, SampleBars, load_sample
-from kronos.errors import Busy, ForecastCancelled
+from kronos.errors import Busy, ForecastCancelled, NotOffered
 from kronos.forecasters.baselines import BASELINES
 from kronos.serving.jobs import JobControl, JobStatus
 from kronos.serving.service import service
+from pages.ui.frame.access import may_administer, not_offered, require_administrator
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import error_text, plain, show_error
 from pages.ui.frame.text import counted
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _REFUSED = "walk refused"
 MAX_ORIGINS = 200
+OFFERS = "Walk-forward tests"
 WALK, WINDOWS = "walk", "Windows"
 
 
@@ -43,6 +45,9 @@ def show() -> None:
         "scores. For your own series, use the command line: `kronos walk-forward FOLDER`."
     )
     st.header("Walk-forward test", anchor=False, help=meaning("Walk-forward", more))
+    if not may_administer():
+        st.info(not_offered(OFFERS), icon=":material/lock:")
+        return
     walk = walks().newest(WALK)
     status = None if walk is None else walks().status(walk, owner=_owner())
     if walk is not None and status is not None and not status.is_final:
@@ -79,7 +84,7 @@ def _show_progress(walk: Walk) -> None:
         st.progress(progress_share(status), plain(walk_text(status)))
         st.button(
             "Cancel", key="walk_cancel", icon=":material/close:", width="content",
-            on_click=walks().leave, args=(walk,), kwargs={"owner": _owner()},
+            on_click=_cancel, args=(walk,),
         )  # fmt: skip
 
 
@@ -115,7 +120,17 @@ def _show_end(walk: Walk) -> None:
         st.success(plain(text), icon=":material/check_circle:")
 
 
+def _cancel(walk: Walk) -> None:
+    if may_administer():
+        walks().leave(walk, owner=_owner())
+
+
 def _start(model: str, n_origins: int, with_baselines: bool) -> None:
+    try:
+        require_administrator(OFFERS)
+    except NotOffered as error:
+        st.session_state[_REFUSED] = error
+        return
     from kronos.store import open_store
     from kronos.walk_forward import Series, WalkPlan, walk_forward
 

@@ -23,11 +23,13 @@ from typing import Literal
 import kronos
 from kronos.errors import Busy
 from kronos.system import n_processors
+from pages.ui.frame.access import require_administrator
 from pages.ui.training.folder import TrainingRun, delete_old_runs, runs_folder
 
 State = Literal["starting", "running", "stopping", "stopped", "interrupted", "failed", "done"]
 ALIVE: frozenset[State] = frozenset({"starting", "running", "stopping"})
 
+OFFERS = "Training runs"
 NICENESS = 10
 BUSY = (
     "Another training is under way on this machine, and the limit is one at a time. Your settings "
@@ -43,8 +45,10 @@ def start(run: TrainingRun) -> None:
     """Start a run, or resume it.
 
     Raises:
+        NotOffered: This session may not administer a public server.
         Busy: Another training is under way on this machine.
     """
+    require_administrator(OFFERS)
     with _guard:
         held = take_lock(_lock_path(), run.id)
         try:
@@ -78,7 +82,11 @@ def ask_to_stop(run: TrainingRun) -> None:
     """Request that a run saves and ends; to be repeated while it does not.
 
     A process that is still starting forgets an earlier request when it begins.
+
+    Raises:
+        NotOffered: This session may not administer a public server.
     """
+    require_administrator(OFFERS)
     (run.folder / "stop-asked").touch()
     (run.folder / "STOP").touch()
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from kronos import models
-from kronos.errors import Busy, CheckpointError, InvalidRequest, KronosError
+from kronos.errors import Busy, CheckpointError, InvalidRequest, KronosError, NotOffered
 from kronos.finetune.settings import n_adapter_parameters
 from kronos.models.adapters import adapter_path
 from pages.ui.chart.view import show_figure
 from pages.ui.fan.results import show_number
+from pages.ui.frame.access import require_administrator
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.links import open_page
 from pages.ui.frame.messages import plain, show_error
@@ -102,9 +103,10 @@ def show_setup() -> None:
 def _start(chosen: Chosen, plan: Plan) -> KronosError | None:
     """Start a run and show it, or return the error."""
     try:
+        require_administrator(process.OFFERS)
         # Before the first file, so that repeated attempts leave no folders behind.
         process.require_free()
-    except Busy as error:
+    except KronosError as error:
         return error
     run = create_run(chosen.series, plan, chosen.choices)
     try:
@@ -213,7 +215,7 @@ def _show_live(run: TrainingRun) -> None:
         st.progress(share, progress_line(state, lines, n_steps))
         st.button(
             "Stop", key="train_stop", icon=":material/stop:", width="content",
-            on_click=process.ask_to_stop, args=(run,), disabled=state == "stopping",
+            on_click=_stop, args=(run,), disabled=state == "stopping",
             help="Saves the run and ends it. Resume continues it.",
         )  # fmt: skip
     st.caption(
@@ -270,14 +272,26 @@ def _show_discard(run: TrainingRun) -> None:
         st.button("Delete this run", key="train_discard", on_click=_discard, args=(run,))
 
 
+def _stop(run: TrainingRun) -> None:
+    try:
+        process.ask_to_stop(run)
+    except NotOffered as error:
+        st.session_state[_REFUSED] = error
+
+
 def _resume(run: TrainingRun) -> None:
     try:
         process.start(run)
-    except Busy as error:
+    except (Busy, NotOffered) as error:
         st.session_state[_REFUSED] = error
 
 
 def _discard(run: TrainingRun) -> None:
+    try:
+        require_administrator(process.OFFERS)
+    except NotOffered as error:
+        st.session_state[_REFUSED] = error
+        return
     if process.state_of(run) in ALIVE:
         return  # resumed in another tab; the page shows it under way
     session.look_away()
@@ -336,8 +350,10 @@ def save(run: TrainingRun, name: str) -> None:
     """Save the adapter of a run as a model with an unused name.
 
     Raises:
+        NotOffered: This session may not administer a public server.
         InvalidRequest: The name cannot be one, or is taken.
     """
+    require_administrator(process.OFFERS)
     models.require_free(name)
     if adapter_path(name) is not None:
         # Visitors must not replace models of one another.

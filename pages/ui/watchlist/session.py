@@ -5,7 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from data_sources.registry import open_source
-from kronos.errors import Busy
+from kronos.errors import KronosError, NotOffered
+from pages.ui.frame.access import may_administer
 from pages.ui.inputs.events import all_events
 from pages.ui.inputs.instruments import SAMPLES
 from pages.ui.jobs import caches, queues
@@ -28,7 +29,9 @@ WATCHLIST = LongRuns("watch", watchlists)
 """The run of this session."""
 
 
-def respond(request: WatchRequest | None, chosen: ChosenList, *, pressed: bool) -> Busy | None:
+def respond(
+    request: WatchRequest | None, chosen: ChosenList, *, pressed: bool
+) -> KronosError | None:
     """Start the request, or find the run that was started before.
 
     A session without a run takes the newest run of an equal request, such as one that it left by
@@ -45,6 +48,10 @@ def respond(request: WatchRequest | None, chosen: ChosenList, *, pressed: bool) 
     if not pressed and is_idle and not WATCHLIST.is_cancelled() and WATCHLIST.join(request.key):
         return None
     if pressed or (is_first and is_idle and _needs_no_network(request)):
+        try:
+            caches.require_here(request.model)
+        except NotOffered as error:
+            return error
         return WATCHLIST.start(_run(request, chosen))
     return None
 
@@ -56,7 +63,7 @@ def _run(request: WatchRequest, chosen: ChosenList) -> WatchRun:
         open_source=open_source,
         forecasts=queues.forecasts(),
         downloads_model=caches.needs_download(request.model),
-        save=save_forecast,
+        save=save_forecast if may_administer() else None,
         events=all_events(),
     )
 

@@ -8,7 +8,7 @@ import streamlit as st
 
 from data_sources.samples import SAMPLES as BUNDLED
 from data_sources.source import Instrument
-from kronos.errors import Busy, ForecastCancelled
+from kronos.errors import ForecastCancelled, KronosError
 from kronos.serving.jobs import JobStatus
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.links import open_page
@@ -28,7 +28,9 @@ ROW_PIXELS, HEADER_PIXELS = 44, 38
 MAX_PIXELS = 640
 
 
-def show_state(run: WatchRun | None, request: WatchRequest | None, refusal: Busy | None) -> None:
+def show_state(
+    run: WatchRun | None, request: WatchRequest | None, refusal: KronosError | None
+) -> None:
     """The next action of the visitor, if there is one."""
     if refusal is not None:
         show_error(refusal)

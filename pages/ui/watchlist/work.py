@@ -27,6 +27,7 @@ from kronos.events import Event, event_inputs
 from kronos.forecast import Forecast, SamplingParameters
 from kronos.serving.jobs import JobControl, JobStatus, Priority
 from kronos.serving.service import ForecastService
+from pages.ui.frame.access import without_paths
 from pages.ui.inputs.instruments import (
     AT_A_TIME,
     MAX_SYMBOLS,
@@ -181,7 +182,7 @@ def summarise(bars: Bars, forecast: Forecast) -> Summary:
 def problem_text(error: Exception) -> str:
     """An error as one line of plain text; of an unexpected one only its type."""
     if isinstance(error, KronosError):
-        return " ".join(str(error).split())
+        return " ".join(without_paths(str(error)).split())
     logger.warning("A line of a watchlist failed.", exc_info=error)
     return f"Unexpected error ({type(error).__name__}); details are in the log of the server."
 
