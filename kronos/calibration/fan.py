@@ -65,9 +65,7 @@ def calibration_status(
     streams = dict(found)
     n_outcomes = sum(entry.n_outcomes for entry in streams.values())
     latest = min(entry.latest for entry in streams.values())
-    words = (
-        f"Calibrated on {n_outcomes:,} outcomes{_breadth(streams)}, the last of {latest:%d %b %Y}."
-    )
+    words = f"Calibrated on {n_outcomes:,} outcomes{_breadth(streams)} up to {latest:%d %b %Y}."
     origin = forecast.origin
     age = (origin.tz_localize(candles.zone) if origin.tz is None else origin) - latest
     if age > max_age(candles.interval):
@@ -79,7 +77,7 @@ def calibration_status(
         return CalibrationStatus("stale", words, can_apply=True, n_outcomes=n_outcomes)
     is_hindsight = age < pd.Timedelta(0)
     if is_hindsight:
-        words += " Some of these are later than the origin: this calibration uses hindsight."
+        words += " This uses hindsight: some are later than the origin."
     return CalibrationStatus("calibrated", words, True, n_outcomes, is_hindsight)
 
 
@@ -197,7 +195,7 @@ def _find(
 def _breadth(streams: dict[Stream, StreamState]) -> str:
     """How much wider than series of this kind the streams are."""
     if any(stream.interval == ANY for stream in streams):
-        return " of all bar widths and asset classes, as there are too few of these"
+        return " of all bar widths and asset classes"
     if any(stream.asset_class == ANY for stream in streams):
-        return " of all asset classes, as there are too few of this one"
+        return " of all asset classes"
     return ""

@@ -53,7 +53,7 @@ def test_bars_after_the_origin_make_no_difference(simulate):
 @pytest.mark.parametrize(
     ("state", "kind", "said"),
     [
-        (state_of(), "calibrated", "Calibrated on 2,500 outcomes, the last of 01 Aug 2019"),
+        (state_of(), "calibrated", "Calibrated on 2,500 outcomes up to 01 Aug 2019"),
         (state_of("2019-09-01"), "calibrated", "uses hindsight"),
         (state_of("2017-08-01"), "stale", "older than the origin"),
         (state_of(revision="another"), "stale", "other weights"),

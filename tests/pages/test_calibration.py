@@ -50,7 +50,7 @@ def test_a_good_record_is_used_unasked_and_the_raw_fan_is_one_click_away(keep):
     keep(state_until("2019-06-01"))
     app = run_until(new_session().run(), has_forecast)
     calibrated = words(app)
-    assert "Calibrated fan. Calibrated on 3,200 outcomes, the last of 01 Jun 2019" in calibrated
+    assert "Calibrated fan. Calibrated on 3,200 outcomes up to 01 Jun 2019" in calibrated
     assert PROMISE in calibrated
     app.segmented_control(key="fan_kind").set_value("raw").run()
     raw = words(app)
@@ -102,8 +102,12 @@ def test_a_comparison_says_of_every_fan_which_one_it_is(keep):
     app = new_session("compare", b="EWMA cone", horizon=4, paths=20).run()
     run_until(app, lambda app: "B: Raw fan" in words(app))
     said = words(app)
-    assert "A: Calibrated fan." in said
-    assert "B: Raw fan. Not calibrated: too few outcomes of ewma" in said
+    (caption,) = (
+        one
+        for one in app.caption
+        if "A: Calibrated fan · B: Raw fan" in one.value.replace("\\", "")
+    )
+    assert "B: Not calibrated: too few outcomes of ewma" in caption.help.replace("\\", "")
     assert "A: Calibration holds in the long run" in said
 
 

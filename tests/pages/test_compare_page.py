@@ -72,7 +72,7 @@ def test_a_past_origin_is_scored():
     app = run_until(compare(**link), has_comparison)
     table = app.dataframe[0].value
     assert table["model"].str[0].tolist() == list("ABCD")
-    assert (table["bars known"] == 6).all()
+    assert (table["known bars"] == 6).all()
     assert (table["CRPS"] > 0).all()
     assert table["coverage"].between(0, 100).all()
     assert "Lowest CRPS" in words(app)

@@ -14,7 +14,7 @@ from kronos.evaluation.scores import score_paths
 from kronos.forecast import Forecast
 from pages.ui.chart.panels import Contender
 from pages.ui.chart.scene import actual_bars
-from pages.ui.frame.text import counted
+from pages.ui.frame.text import counted, size_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +77,12 @@ def model_table(
             "model": contender.label,
             "seconds": forecast.seconds,
             "parameters": cost.n_parameters,
-            "memory": cost.n_bytes / 1e6 if cost.n_bytes else None,
+            "memory": size_text(cost.n_bytes) if cost.n_bytes else "–",
             "bars read": forecast.n_context,
         }
         scores = past_scores(candles, forecast)
         if scores is not None:
-            row["CRPS"], row["coverage"], row["bars known"] = scores
+            row["CRPS"], row["coverage"], row["known bars"] = scores
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -114,7 +114,7 @@ def verdict_text(rows: pd.DataFrame) -> str | None:
     if "CRPS" not in rows or rows["CRPS"].isna().any():
         return None
     best = rows.iloc[int(rows["CRPS"].to_numpy().argmin())]
-    n_known = int(best["bars known"])
+    n_known = int(best["known bars"])
     return (
         f"Lowest CRPS from this origin: {best['model']}, {best['CRPS']:.3f} over "
         f"{counted(n_known, 'known bar')}. One origin is a single sample; a ranking needs many."

@@ -18,7 +18,7 @@ from pages.ui.chart.panels import (
 from pages.ui.chart.scene import build_scene
 from pages.ui.chart.view import choose_view, show_figure
 from pages.ui.compare.text import Cost, horizon_table, model_table, verdict_text
-from pages.ui.fan.calibration import choose_fans, show_fan_state
+from pages.ui.fan.calibration import choose_fans
 from pages.ui.fan.results import caution_notes, weights_text
 from pages.ui.fan.side_by_side import Words
 from pages.ui.frame.glossary import meaning
@@ -47,12 +47,20 @@ def contenders_of(candles: Candles, found: Sequence[Finished]) -> list[Contender
             return []
         shown = choose_fans(candles, [one.forecast for one in found])
         contenders = []
-        for one, (forecast, words) in zip(found, shown, strict=True):
-            mark = "" if forecast.calibration_hash is None else ", calibrated"
-            contenders.append(Contender(one.place, title_of(one.run.settings) + mark, forecast))
-            show_fan_state(words, letter=contenders[-1].letter)
-            if forecast.weights is not None:
-                weights = f"{contenders[-1].letter}: {weights_text(forecast)}"
+        for one, fan in zip(found, shown, strict=True):
+            mark = "" if fan.forecast.calibration_hash is None else ", calibrated"
+            title = title_of(one.run.settings) + mark
+            contenders.append(Contender(one.place, title, fan.forecast))
+        letters = [one.letter for one in contenders]
+        names = [f"{letter}: {fan.name}" for letter, fan in zip(letters, shown, strict=True)]
+        states = [f"{letter}: {fan.state}" for letter, fan in zip(letters, shown, strict=True)]
+        st.caption(
+            f":material/straighten: {plain(' · '.join(names))}",
+            help="\n\n".join(map(plain, states)),
+        )
+        for contender in contenders:
+            if contender.forecast.weights is not None:
+                weights = f"{contender.letter}: {weights_text(contender.forecast)}"
                 st.caption(f":material/balance: {plain(weights)}")
         return contenders
 
@@ -157,12 +165,12 @@ def _model_columns() -> dict[str, Any]:
         "parameters": number(
             format="localized", help="A model learns them; a baseline estimates them from the bars."
         ),
-        "memory": number(format="%.1f MB", help="Weights of model and tokenizer."),
+        "memory": st.column_config.TextColumn(help="Weights of model and tokenizer."),
         "bars read": number(format="localized"),
         "CRPS": number(
             format="%.3f",
             help="Mean over the known bars, in units of sigma × sqrt(bars). Lower is better.",
         ),
         "coverage": number(format="%.0f%%", help=meaning("Coverage")),
-        "bars known": number(help="Bars of the horizon with a known actual close."),
+        "known bars": number(help="Bars of the horizon with a known actual close."),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import streamlit as st
@@ -17,12 +18,25 @@ from pages.ui.jobs import caches
 
 Fan = Literal["raw", "calibrated"]
 _LABELS: dict[Fan, str] = {"raw": "Raw fan", "calibrated": "Calibrated fan"}
-_SHOWN = 2
-"""Sentences of a fan's state that stand on its line."""
 PROMISE = (
     "Calibration holds in the long run: about 80% of closes are inside the 80% band. It promises "
     "nothing for a single forecast, for days with events or for whole paths."
 )
+
+
+@dataclass(frozen=True, slots=True)
+class ShownFan:
+    """A forecast, raw or calibrated.
+
+    Attributes:
+        forecast: Its paths.
+        name: Which of the two fans it is.
+        state: State of the calibration: one sentence, then details.
+    """
+
+    forecast: Forecast
+    name: str
+    state: str
 
 
 def choose_fan(candles: Candles, forecast: Forecast | None) -> Forecast | None:
@@ -30,22 +44,27 @@ def choose_fan(candles: Candles, forecast: Forecast | None) -> Forecast | None:
     with st.container():  # see pages/compare.py
         if forecast is None:
             return None
-        ((found, words),) = choose_fans(candles, [forecast])
-        show_fan_state(words)
-        return found
+        (shown,) = choose_fans(candles, [forecast])
+        state, _, details = shown.state.removesuffix(".").partition(". ")
+        st.caption(
+            f":material/straighten: {plain(f'{shown.name}. {state}.')}",
+            help=plain(f"{details}.") if details else None,
+        )
+        return shown.forecast
 
 
-def choose_fans(candles: Candles, forecasts: Sequence[Forecast]) -> list[tuple[Forecast, str]]:
-    """The chosen fan of every forecast with its name and state in words; one switch for all."""
+def choose_fans(candles: Candles, forecasts: Sequence[Forecast]) -> list[ShownFan]:
+    """Every forecast as the fan that one switch chooses for all."""
     try:
         state = caches.calibration()
     except InvalidRequest as error:
-        return [(forecast, f"Raw fan. {error}") for forecast in forecasts]
+        return [ShownFan(forecast, _LABELS["raw"], str(error)) for forecast in forecasts]
     statuses = [calibration_status(state, forecast, candles) for forecast in forecasts]
     is_wanted = _switch(statuses) == "calibrated"
     shown = []
     for forecast, found in zip(forecasts, statuses, strict=True):
         is_calibrated = is_wanted and found.can_apply
+        fan = calibrate(forecast, candles, state) if is_calibrated else forecast
         name = _LABELS["calibrated" if is_calibrated else "raw"]
         words = found.words
         if is_calibrated and found.is_hindsight:
@@ -53,17 +72,8 @@ def choose_fans(candles: Candles, forecasts: Sequence[Forecast]) -> list[tuple[F
         if found.kind == "calibrated" and not is_calibrated:  # the words describe the other fan
             known = "uses hindsight" if found.is_hindsight else "is available"
             words = f"The calibrated fan {known}. {words}"
-        fan = calibrate(forecast, candles, state) if is_calibrated else forecast
-        shown.append((fan, f"{name}. {words}"))
+        shown.append(ShownFan(fan, name, words))
     return shown
-
-
-def show_fan_state(words: str, *, letter: str = "") -> None:
-    """One short line with the chosen fan and its state; the rest is a tooltip."""
-    sentences = words.removesuffix(".").split(". ")
-    line, details = ". ".join(sentences[:_SHOWN]), ". ".join(sentences[_SHOWN:])
-    text = plain(f"{letter}: {line}" if letter else line)
-    st.caption(f":material/straighten: {text}", help=plain(details) or None)
 
 
 def _switch(statuses: Sequence[CalibrationStatus]) -> Fan:

@@ -101,7 +101,7 @@ def show_details(source: ChosenCandles, forecast: Forecast, look: Look) -> None:
         titles, key="details", bind="query-params"
     )
     if made_tab.open:
-        with made_tab, st.container(horizontal=True, gap="medium"):
+        with made_tab, st.container(horizontal=True, gap="small"):
             reason = calendar_title(source.candles.calendar)
             if source.report is not None and source.report.calendar:
                 reason = source.report.calendar
