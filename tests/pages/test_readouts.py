@@ -5,14 +5,12 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kronos.forecast import SamplingParameters
 from pages.ui.fan import readouts
-from pages.ui.frame.text import age_text, origin_query
 
 
 @given(st.floats(0, 1), st.integers(1, 10_000))
@@ -66,29 +64,6 @@ def test_outcome_says_hit_or_miss(simulate):
 
 def test_no_outcome_without_real_bars(simulate):
     assert readouts.outcome_text(*simulate(n_known=0)) is None
-
-
-@pytest.mark.parametrize(
-    ("age", "text"),
-    [
-        ("20s", "less than a minute old"),
-        ("1min", "1 minute old"),
-        ("5h", "5 hours old"),
-        ("364D", "364 days old"),
-        ("2608D", "7 years old"),
-        ("-1h", "in the future"),
-    ],
-)
-def test_age(age, text):
-    now = pd.Timestamp("2026-11-20", tz="UTC")
-    assert age_text(now - pd.Timedelta(age), now) == text
-
-
-def test_a_link_names_the_bar_it_starts_from_even_at_midnight():
-    midnight = pd.Timestamp("2026-03-02", tz="UTC")
-    day = {"origin": "2026-03-02"}
-    assert origin_query(midnight, "1d") == day
-    assert origin_query(midnight, "1h") == day | {"origin_time": "00:00"}
 
 
 def test_narrowing_settings_are_pointed_out(simulate):

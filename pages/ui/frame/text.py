@@ -18,11 +18,13 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def size_text(n_bytes: int) -> str:
-    """A file size, such as "0.4 MB", "24 MB" or "1.2 GB"."""
-    if n_bytes >= 1e9:
-        return f"{n_bytes / 1e9:,.1f} GB"
-    return f"{n_bytes / 1e6:,.{0 if n_bytes >= 10_000_000 else 1}f} MB"
+def size_text(n_bytes: int | None) -> str:
+    """A size in kB, MB or GB."""
+    if n_bytes is None:
+        return "Unknown"
+    if n_bytes < 1e6:
+        return f"{n_bytes / 1e3:,.0f} kB"
+    return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:,.0f} MB"
 
 
 def moment_text(moment: pd.Timestamp, candles: Candles) -> str:

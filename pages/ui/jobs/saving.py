@@ -1,4 +1,4 @@
-"""Saving forecasts in the store of this machine, beside the pages, and what a page says of it."""
+"""Save forecasts of the pages in the store of this machine, in the background."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def save_forecast(forecast: Forecast, candles: Candles, source: str) -> None:
 
 
 def save_shown(candles: Candles, source: str, shown: Mapping[str, Forecast]) -> None:
-    """Save the forecasts on the page for which the user pressed Run; say what becomes of them.
+    """Save the forecasts on the page for which the user pressed Run, with a line on the result.
 
     Args:
         candles: The candles on the page.

@@ -13,7 +13,7 @@ from kronos.self_test import TITLES, SelfTest, Step
 from kronos.serving.jobs import JobStatus
 from kronos.serving.model_cache import LoadedModel
 from pages.ui.fan.readouts import Readout
-from pages.ui.frame.text import counted
+from pages.ui.frame.text import counted, size_text
 from pages.ui.jobs.progress import progress_text
 from pages.ui.models.jobs import ACTIONS, Action
 
@@ -31,15 +31,6 @@ ADAPTER: tuple[str, str, Literal["green", "gray", "red"]] = ("Adapter", ":materi
 def state_of(entry: Entry) -> tuple[str, str, Literal["green", "gray", "red"]]:
     """Words, icon and colour for a model."""
     return ADAPTER if entry.base and entry.state == "cached" else STATES[entry.state]
-
-
-def size_text(n_bytes: int | None) -> str:
-    """A size in kB, MB or GB."""
-    if n_bytes is None:
-        return "Unknown"
-    if n_bytes < 1e6:
-        return f"{n_bytes / 1e3:,.0f} kB"
-    return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:,.0f} MB"
 
 
 def time_text(when: datetime) -> str:

@@ -15,6 +15,7 @@ from kronos.serving.service import running_service
 from pages.ui.fan.readouts import Readout
 from pages.ui.frame.access import may_administer, not_offered
 from pages.ui.frame.messages import plain, show_error
+from pages.ui.frame.text import size_text
 from pages.ui.jobs import caches
 from pages.ui.jobs.progress import POLL_SECONDS, progress_share
 from pages.ui.models import jobs as models_jobs
@@ -107,7 +108,7 @@ def _show_model(entry: models.Entry, loaded: LoadedModel | None, *, is_busy: boo
         _show_actions(entry, loaded)
     freed = outcomes.get("delete")
     if freed is not None and freed.state == "done" and entry.state == "downloadable":
-        st.caption(f"Deleted: {models_text.size_text(freed.result)} freed.")
+        st.caption(f"Deleted: {size_text(freed.result)} freed.")
     tested = outcomes.get("test")
     if tested is not None and tested.state == "done":
         _show_test(tested.result)
