@@ -264,10 +264,10 @@ _service: LocalService | None = None
 
 
 def service() -> LocalService:
-    """The service of this process, started when first used."""
+    """The service of this process, started when first used; a closed one is replaced."""
     global _service
     with _lock:
-        if _service is None:
+        if _service is None or _service.engine.queue.is_closed:
             _service = LocalService()
             atexit.register(_service.close)
         return _service

@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 
-import streamlit as st
-
 from kronos import models
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest, KronosError
@@ -21,6 +19,7 @@ from kronos.serving.service import service
 from kronos.system import user_cache
 from pages.ui.inputs.instruments import MAX_SYMBOLS, Entry, Fetching, OpenSource, uploaded_bars
 from pages.ui.jobs.registry import Run, RunRegistry
+from pages.ui.jobs.services import Service
 from pages.ui.jobs.settings import require_size
 
 
@@ -153,7 +152,7 @@ def _universe(
     return candles, problems
 
 
-@st.cache_resource(show_spinner=False)
+@Service
 def backtests() -> RunRegistry[BacktestRun]:
     """The runs of all sessions."""
     return RunRegistry("backtests")

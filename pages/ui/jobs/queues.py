@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import atexit
 
-import streamlit as st
-
 from kronos.serving.jobs import Limits
 from kronos.serving.queue import JobQueue
 from kronos.serving.service import ForecastService, service
 from kronos.serving.worker import Worker
+from pages.ui.jobs.services import Service
 from pages.ui.jobs.startup_cache import offer_cached
 
 Queue = ForecastService | JobQueue
@@ -20,7 +19,7 @@ DOWNLOAD_PATIENCE = 3600.0
 """Seconds after which a download that no page shows is given up."""
 
 
-@st.cache_resource(show_spinner=False)
+@Service
 def forecasts() -> ForecastService:
     """The service that forecasts for all sessions."""
     local = service()
@@ -28,7 +27,7 @@ def forecasts() -> ForecastService:
     return local
 
 
-@st.cache_resource(show_spinner=False)
+@Service
 def downloads() -> JobQueue:
     """Downloads and deletions of models, one after another.
 
@@ -38,13 +37,13 @@ def downloads() -> JobQueue:
     return _queue(Worker("downloads", Limits(abandon_after=DOWNLOAD_PATIENCE)))
 
 
-@st.cache_resource(show_spinner=False)
+@Service
 def checks() -> JobQueue:
     """Verifications and tests of models, apart from downloads, which may take long."""
     return _queue(Worker("checks"))
 
 
-@st.cache_resource(show_spinner=False)
+@Service
 def fetches() -> JobQueue:
     """Requests for bars of live markets, apart from forecasts and pages."""
     return _queue(Worker("fetches", n_threads=N_FETCHERS))

@@ -17,6 +17,7 @@ from kronos.store.switch import OFF, VARIABLE, is_off
 from pages.ui.frame.access import may_administer, not_offered
 from pages.ui.frame.messages import plain
 from pages.ui.frame.text import counted
+from pages.ui.jobs.services import Service
 from pages.ui.jobs.session import was_pressed
 
 ROOM = 256
@@ -82,7 +83,7 @@ class SaveQueue:
                 self._waiting.task_done()
 
 
-@st.cache_resource(show_spinner=False)
+@Service
 def save_queue() -> SaveQueue:
     """The queue in front of the store of this machine."""
     return SaveQueue(_save_in_store)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pandas as pd
-import streamlit as st
 
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest, KronosError
 from kronos.store.switch import is_off
+from pages.ui.jobs.services import Service
 
 if TYPE_CHECKING:
     from kronos.store.resolving import Due, Resolved
@@ -57,7 +57,13 @@ class Scorer:
         self.is_running = False
         self._wait = first_after
         self._requested = threading.Event()
+        self._is_closed = False
         threading.Thread(target=self._work, name="scoring", daemon=True).start()
+
+    def close(self) -> None:
+        """End the thread, after the run under way."""
+        self._is_closed = True
+        self._requested.set()
 
     def score_now(self) -> bool:
         """Begin a run now; returns False where the last one ended a moment ago."""
@@ -72,6 +78,8 @@ class Scorer:
         while True:
             self._requested.wait(self._wait)
             self._requested.clear()
+            if self._is_closed:
+                return
             self.is_running = True
             try:
                 self.last = run_once()
@@ -84,7 +92,7 @@ class Scorer:
             self._wait = next_wait(self.last, self._wait)
 
 
-@st.cache_resource(show_spinner=False)
+@Service
 def scorer() -> Scorer:
     """The scorer of this server."""
     return Scorer()

@@ -7,8 +7,6 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-import streamlit as st
-
 from kronos import models
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest
@@ -18,6 +16,7 @@ from kronos.serving.service import service
 from kronos.synthetic.generate import SyntheticPlan, series_request, synthetic_series
 from kronos.synthetic.realism import Realism, realism
 from pages.ui.jobs.registry import Run, RunRegistry
+from pages.ui.jobs.services import Service
 
 GENERATING = "Generating bars"
 
@@ -102,7 +101,7 @@ def _report(source: Candles, series: list[Candles], seed: int) -> Realism | None
         return None
 
 
-@st.cache_resource(show_spinner=False)
+@Service
 def synthetics() -> RunRegistry[SyntheticRun]:
     """The runs of all sessions."""
     return RunRegistry("synthetics")

@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import streamlit as st
 
 from kronos.serving.jobs import JobControl, JobStatus, Limits
 from kronos.serving.worker import Worker
 from kronos.system import collector_paused
+from pages.ui.jobs.services import Service
 from pages.ui.track_record.study import Choices, Chosen, Study, choices_of, labels_of, study
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _read_store() -> _Read:
     )
 
 
-@st.cache_resource(show_spinner=False)
+@Service
 def record() -> RecordReader:
     """The record, as all sessions read it."""
     reader = RecordReader()

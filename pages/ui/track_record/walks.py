@@ -18,6 +18,7 @@ from pages.ui.frame.text import counted
 from pages.ui.jobs import caches
 from pages.ui.jobs.progress import POLL_SECONDS, progress_share
 from pages.ui.jobs.registry import Run, RunRegistry
+from pages.ui.jobs.services import Service
 from pages.ui.jobs.session import owner
 from pages.ui.track_record.record import record
 
@@ -32,7 +33,7 @@ OFFERS = "Walk-forward tests"
 WALK, WINDOWS = "walk", "Windows"
 
 
-@st.cache_resource(show_spinner=False)
+@Service
 def walks() -> RunRegistry[Walk]:
     """The walks of all sessions: one at a time, which goes on while no page shows it."""
     return RunRegistry("walks", n_at_once=1, abandon_after=24 * 3600.0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import streamlit as st
-
 from data_sources.registry import open_source
 from kronos.errors import KronosError, NotOffered
 from pages.ui.frame.access import may_administer
@@ -12,6 +10,7 @@ from pages.ui.inputs.instruments import SAMPLES
 from pages.ui.jobs import caches, queues
 from pages.ui.jobs.registry import RunRegistry
 from pages.ui.jobs.saving import save_forecast
+from pages.ui.jobs.services import Service
 from pages.ui.jobs.session_runs import LongRuns
 from pages.ui.watchlist.controls import ChosenList
 from pages.ui.watchlist.work import WatchRequest, WatchRun
@@ -19,7 +18,7 @@ from pages.ui.watchlist.work import WatchRequest, WatchRun
 RUNS_AT_ONCE = 4
 
 
-@st.cache_resource(show_spinner=False)
+@Service
 def watchlists() -> RunRegistry[WatchRun]:
     """The runs of all sessions."""
     return RunRegistry("watchlists", n_at_once=RUNS_AT_ONCE)
