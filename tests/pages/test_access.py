@@ -1,5 +1,7 @@
 """What visitors of a public server may not do, whatever message their browser sends."""
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from pages.ui.training.folder import TrainingRun, runs_folder
 from pages.ui.training.view import save
 from tests.pages.app_driver import new_session, press, run_until, words
 
+ROOT = Path(__file__).parents[2]
 SECRETS = {
     "auth": {"client_id": "fan", "client_secret": "x", "redirect_uri": "http://localhost/"},
     "kronos": {"public": True, "administrators": ["Ann@Example.com"], "administrator_role": "boss"},
@@ -255,3 +258,15 @@ def test_a_server_that_others_reach_asks_once_for_a_choice(
     said = capsys.readouterr().err
     assert said.count("KRONOS_PUBLIC=true") == warns
     assert not warns or (address or "every address of this machine") in said
+
+
+def test_nothing_of_a_sign_in_is_imported_where_none_is_configured():
+    code = (
+        "import sys; from tests.pages.app_driver import new_session;"
+        "app = new_session('models').run(); assert not app.exception;"
+        "print([name for name in sys.modules if name.startswith(('authlib', 'joserfc'))])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
