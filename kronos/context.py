@@ -16,7 +16,10 @@ from kronos.nn.config import N_EVENT_CHANNELS
 PRICES = slice(0, 4)
 CLOSE, VOLUME, AMOUNT = 3, 4, 5
 STD_FLOOR = 1e-5
-"""Added to the standard deviation when values are normalised."""
+"""What the published code adds to the standard deviation when it normalises values."""
+RESOLUTION = 1e-7
+"""A column that moves by less than this share of its mean counts as constant: its movement may be
+rounding, of float32 or of the mean itself. At a price of 100 it is the published 1e-5."""
 
 Stamps = pd.Index | pd.Series
 """Times, as an index or a column."""
@@ -29,10 +32,13 @@ class Context:
     Attributes:
         values: (T, 6) float64 candles in the units of the data.
         fields: (T, 5) calendar fields of the bars, as from `calendar_fields`.
+        is_published: Whether values are normalised as the published code does, so that results
+            depend on the units of price and volume.
     """
 
     values: np.ndarray
     fields: np.ndarray
+    is_published: bool = False
 
     @property
     def mean(self) -> np.ndarray:
@@ -42,13 +48,35 @@ class Context:
     @property
     def scale(self) -> np.ndarray:
         """Divisor of every column: (6,), above 0."""
-        return self.values.std(axis=0) + STD_FLOOR
+        if self.is_published:
+            return self.values.std(axis=0) + STD_FLOOR
+        return column_scale(self.values)
 
     def sha256(self) -> str:
         """SHA-256 of the exact bytes that the model reads."""
         digest = hashlib.sha256(np.ascontiguousarray(self.values, dtype="<f8").tobytes())
         digest.update(np.ascontiguousarray(self.fields, dtype="<i8").tobytes())
         return digest.hexdigest()
+
+
+def column_scale(values: np.ndarray) -> np.ndarray:
+    """Divisors that normalise windows, in the unit of each column.
+
+    It is the standard deviation, without the published `STD_FLOOR`: an absolute number swallows a
+    window whose prices are as small. No function that is exactly in proportion to the unit gives
+    the published divisor for ordinary prices too; where the deviation is 1, they differ by 1e-5 of
+    it (docs/adr/0021-the-unit-of-a-price.md).
+
+    Args:
+        values: (..., T, 6) candles in the units of the data.
+
+    Returns:
+        (..., 6), above 0. A constant column has `RESOLUTION` of its mean, and one of zeros, which
+        has no unit, `STD_FLOOR`.
+    """
+    values = np.ascontiguousarray(values)  # another order in memory rounds sums differently
+    scale = np.maximum(values.std(axis=-2), RESOLUTION * np.abs(values.mean(axis=-2)))
+    return np.where(scale > 0, scale, STD_FLOOR)
 
 
 def calendar_fields(stamps: pd.DatetimeIndex) -> np.ndarray:

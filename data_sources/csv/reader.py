@@ -292,7 +292,8 @@ def _in_order(values: pd.DataFrame, stamps: pd.DatetimeIndex, report: CsvReport)
         group = np.cumsum(is_last) - is_last
         winners = used[group[~is_last]]
         numbers = values.to_numpy(float)
-        same = np.isclose(numbers[lost], numbers[winners], rtol=1e-9, equal_nan=True).all(axis=1)
+        same = np.isclose(numbers[lost], numbers[winners], 1e-9, atol=0.0, equal_nan=True)
+        same = same.all(axis=1)
         report.drop("the same bar again", np.sort(lines[lost[same]]).tolist())
         report.drop(
             "the same time as another row with other values; the one written last was kept",

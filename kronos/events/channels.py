@@ -191,8 +191,9 @@ def surprise_scores(events: Sequence[Event]) -> np.ndarray:
         if surprise is None:
             continue
         if len(before) >= N_BEFORE:
-            sigma = float(np.std(before[-N_BEFORE:], ddof=1))
-            if sigma > 1e-12:
+            past = np.array(before[-N_BEFORE:])
+            sigma = float(np.std(past, ddof=1))
+            if sigma > 1e-12 * float(np.abs(past).max()):  # of equal ones rounding alone is left
                 scores[i] = np.clip(surprise / sigma, -_MOST_SIGMAS, _MOST_SIGMAS)
         before.append(surprise)
     return scores

@@ -106,7 +106,8 @@ def level_scores(leader: Candles | None, moments: np.ndarray) -> np.ndarray:
     before = daily.shift(1).rolling(N_LEVELS, min_periods=MIN_LEVELS)
     mean, sigma = (series.reindex(days).to_numpy() for series in (before.mean(), before.std()))
     with np.errstate(divide="ignore", invalid="ignore"):
-        scores = np.where(sigma > 1e-12, (levels.to_numpy() - mean) / sigma, 0.0)
+        # Of equal levels rounding alone is left.
+        scores = np.where(sigma > 1e-12 * np.abs(mean), (levels.to_numpy() - mean) / sigma, 0.0)
     last = np.searchsorted(ends, moments, side="right") - 1
     at = np.maximum(last, 0)
     usable = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -97,7 +98,8 @@ class UpstreamCalls(ABC):
         contexts, futures = [], []
         for df, x_stamps, y_stamps in zip(df_list, x_timestamp_list, y_timestamp_list, strict=True):
             times = as_times(x_stamps, "x_timestamp")
-            contexts.append(read_context(df, times, self.max_context))
+            context = read_context(df, times, self.max_context)
+            contexts.append(replace(context, is_published=True))
             future = as_times(y_stamps, "y_timestamp")
             if len(future) != pred_len:
                 raise InvalidRequest(f"pred_len is {pred_len} but y_timestamp has {len(future)}.")

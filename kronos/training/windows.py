@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kronos.context import STD_FLOOR
+from kronos.context import column_scale
 from kronos.errors import InvalidRequest
 from kronos.training.corpus import Corpus, CorpusEvents
 
@@ -175,7 +175,7 @@ class WindowSampler:
         values = self.corpus.values[rows].astype(np.float64)
         values[silent, :, 4:] = 0.0
         mean = values[:, :C].mean(axis=1, keepdims=True)
-        scale = values[:, :C].std(axis=1, keepdims=True) + STD_FLOOR
+        scale = column_scale(values[:, :C])[:, None]
         z = (values - mean) / scale
         clip = self.plan.clip
         left = (np.abs(z[:, :, :4]) > clip).any(axis=2)

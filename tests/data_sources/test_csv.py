@@ -234,6 +234,15 @@ class TestRows:
         assert groups["the same bar again"] == (12,)
         assert next(v for k, v in groups.items() if "written last" in k) == (23,)
 
+    def test_small_prices_that_differ_are_no_duplicates(self) -> None:
+        frame = bars()
+        names = ["open", "high", "low", "close"]
+        frame[names] *= 1e-11  # a hundredth of them is far below any absolute tolerance
+        changed = frame.iloc[[20]].assign(close=frame["close"].iloc[20] * 1.004)
+        reading = read(written(pd.concat([frame, changed])))
+        reasons = [group.reason for group in reading.report.dropped]
+        assert any("written last was kept" in reason for reason in reasons)
+
     def test_newest_first_is_turned_round(self) -> None:
         frame = bars()
         reading = read(written(frame[::-1]))

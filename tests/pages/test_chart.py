@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -217,6 +218,8 @@ def test_description_says_what_the_chart_shows(simulate):
         ([1.14149, 1.14196], 5),
         ([0.0712345678, 0.0723456789], 7),
         ([151.2, 150.1], 2),
+        ([0.00001234, 0.00001229], 8),
+        ([1.23456789e-10, 1.2298765e-10], 15),
     ],
 )
 def test_prices_show_as_many_decimals_as_they_need(closes, decimals):
@@ -267,3 +270,14 @@ def test_layers_can_be_left_out(simulate):
     assert names["bands", "paths"] - names["bands",] == {paths}
     assert bands not in names["paths",]
     assert "Median" in names[()]
+
+
+@pytest.mark.parametrize("unit", [1e-7, 1e-14])
+def test_bars_of_small_prices_keep_their_digits(simulate, unit):
+    candles, forecast = simulate()
+    frame = candles.frame.copy()
+    frame[["open", "high", "low", "close"]] *= unit
+    small = replace(candles, frame=frame)
+    (hover,) = (t for t in fan_figure(small, None, view="price").data if t.customdata is not None)
+    shown = np.array(hover.customdata)[:, 3].astype(float)
+    np.testing.assert_allclose(shown, frame["close"].iloc[-len(shown) :], rtol=1e-5)

@@ -24,6 +24,8 @@ MOST_PERSISTENT = 0.999
 _STARTS = ((0.95, 0.10, 0.33), (0.80, 0.30, 0.50))
 """Starting points of the search: persistence, alpha's share of it, 2 / degrees of freedom."""
 _BOUNDS = ((-8.0, 8.0), (-8.0, 8.0), (-1.4, 1.4), (-6.0, 4.0))
+_DECIMALS = 6
+"""Digits of the standardised returns that are fitted: more than prices have, fewer than float64."""
 _BLOCK = 32
 _LAGS = np.arange(_BLOCK)[:, None] - np.arange(_BLOCK)
 
@@ -65,7 +67,8 @@ def fit_garch(returns: np.ndarray, *, targeted: bool = False) -> Garch:
             f"All {len(returns) + 1} closes are equal, so there is no volatility to fit. Choose "
             "another series, or the random walk."
         )
-    squares = np.square(returns / unit)
+    # Rounding of prices, which differs from unit to unit, would end the search elsewhere.
+    squares = np.square(np.round(returns / unit, _DECIMALS))
     n_searched = 2 if targeted else 4
     found = [
         minimize(

@@ -13,6 +13,7 @@ from kronos.context import AMOUNT, CLOSE, PRICES, VOLUME, Context
 
 FARTHEST = float(np.log(1000.0))
 """Largest log-return from the origin that a path may reach, up or down."""
+_DECIMALS = 9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +81,8 @@ def similar_bars(past: np.ndarray, shocks: np.ndarray, uniforms: np.ndarray) -> 
         shocks: (N, H) shocks drawn, on the same scale.
         uniforms: (N, H) numbers in [0, 1) that choose among the neighbours.
     """
+    # Bars with one move keep their order in time, whatever the unit rounds their moves to.
+    past = np.round(past, _DECIMALS)
     order = np.argsort(past, kind="stable")
     reach = max(1, len(past) // 40)
     nearest = np.searchsorted(past[order], shocks)

@@ -88,7 +88,9 @@ def add_candles(sheet: Sheet, scene: Scene) -> None:
         line=UNSEEN,
         showlegend=False,
         name="",
-        customdata=bars[["open", "high", "low", "close", "volume"]].to_numpy().round(10),
+        customdata=bars[["open", "high", "low", "close", "volume"]]
+        .to_numpy()
+        .round(max(10, scene.decimals)),
         hovertemplate=(
             "<b>%{x}</b>"
             f"<br>O %{{customdata[0]:{price}}}  H %{{customdata[1]:{price}}}"

@@ -248,7 +248,8 @@ def price_decimals(closes: np.ndarray) -> int:
     closes = np.abs(closes[-200:])
     size = float(np.median(closes)) or 1.0
     most = 2 if size >= 10 else int(5 - np.floor(np.log10(size)))
+    rounding = 1e-9 * min(size, 1.0)
     for decimals in range(2, most):
-        if np.mean(np.isclose(closes, np.round(closes, decimals), rtol=0, atol=1e-9)) > 0.9:
+        if np.mean(np.abs(closes - np.round(closes, decimals)) <= rounding) > 0.9:
             return decimals
     return most

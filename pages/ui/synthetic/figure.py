@@ -48,7 +48,10 @@ def series_figure(
         margin={"l": 52, "r": 12, "t": 34, "b": 30},
         legend={"orientation": "h", "y": 1.01, "yanchor": "bottom", "x": 0.0},
         xaxis={"type": "date", "nticks": 4 if compact else 8, "zeroline": False},
-        yaxis={"title": {"text": "close"}, "automargin": True, "zeroline": False},
+        yaxis={
+            "title": {"text": "close"}, "automargin": True, "zeroline": False,
+            "exponentformat": "none",  # 0.00001234 instead of 12.34μ
+        },
     )  # fmt: skip
     return figure
 
