@@ -274,7 +274,7 @@ def test_layers_can_be_left_out(simulate):
 
 @pytest.mark.parametrize("unit", [1e-7, 1e-14])
 def test_bars_of_small_prices_keep_their_digits(simulate, unit):
-    candles, forecast = simulate()
+    candles, _ = simulate()
     frame = candles.frame.copy()
     frame[["open", "high", "low", "close"]] *= unit
     small = replace(candles, frame=frame)
