@@ -211,6 +211,7 @@ def _key(window: Window, model: ModelFacts, plan: WalkPlan) -> _WindowKey:
         (model.name, model.revision),
         model.context_length(window.position + 1, plan.horizon, plan.lookback),
         plan.sampling,
+        model.reads_events,
     )
 
 
@@ -224,15 +225,17 @@ def _window_key(
     model: tuple[str, str],  # name, revision
     n_context: int,
     sampling: SamplingParameters,
+    read_events: bool,
 ) -> _WindowKey:
     """The identity of a window, known before it is forecast.
 
     The last close is part of it: where a source has rescaled its prices, the window is another.
+    Which event rows were read is not, as tables that grow would void every walk; that some were is.
     """
     parts = (
         *(symbol, source, interval, origin.value, repr(float(last_close)), horizon, *model),
         *(n_context, sampling.seed, sampling.sample_count, float(sampling.T)),
-        *(float(sampling.top_p), sampling.top_k),
+        *(float(sampling.top_p), sampling.top_k, read_events),
     )
     return tuple(map(str, parts))
 
@@ -241,7 +244,7 @@ def _stored_windows(store: Store, models: Sequence[tuple[str, str]]) -> set[_Win
     """Keys of the stored forecasts of these models, each a name and a revision."""
     names = (
         *("instrument", "source", "interval", "origin", "last_close", "horizon", "model_name"),
-        *("model_version", "seed", "parameters"),
+        *("model_version", "seed", "parameters", "event_context"),
     )
     query = sa.select(*(predictions.c[name] for name in names))
     found = set()
@@ -263,6 +266,7 @@ def _stored_windows(store: Store, models: Sequence[tuple[str, str]]) -> set[_Win
                 (row["model_name"], row["model_version"]),
                 facts["n_context"],
                 sampling,
+                row["event_context"] is not None,
             )
             found.add(key)
     return found

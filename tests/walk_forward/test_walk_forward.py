@@ -1,5 +1,6 @@
 """A walk stores each forecast once, from the bars up to its origin, and resumes."""
 
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -7,14 +8,17 @@ import pandas as pd
 import pytest
 
 from data_sources.samples import load_sample
+from kronos import models
 from kronos.errors import InvalidRequest
 from kronos.forecast import SamplingParameters
-from kronos.models import cut_off
+from kronos.models import adapters, cut_off
 from kronos.serving.service import LocalService
 from kronos.store.record import read_record
 from kronos.store.scoring import score_candles
 from kronos.store.store import Store
 from kronos.walk_forward import Series, WalkPlan, choose_origins, walk_forward
+from kronos.walk_forward import plan as walk_plan
+from tests.event_adapter import NAME, write_event_adapter
 
 CANDLES = load_sample("ETHUSD_1h").slice(0, 700)
 PLAN = WalkPlan(
@@ -109,6 +113,20 @@ def test_other_settings_are_other_windows(service, store):
     walk_forward(service, store, SERIES, PLAN)
     other = replace(PLAN, sampling=SamplingParameters(sample_count=8, seed=1), n_origins=2)
     assert walk_forward(service, store, SERIES, other).n_stored == 4
+
+
+def test_windows_forecast_without_event_rows_are_forecast_again_by_a_model_that_reads_them(
+    store, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(adapters, "adapters_folder", lambda: tmp_path)
+    write_event_adapter(tmp_path, models.BUNDLED)
+    plan = replace(PLAN, models=(NAME,), n_origins=2)
+    with closing(LocalService(device="cpu")) as service:
+        with monkeypatch.context() as earlier:  # a revision whose walks gave no model event rows
+            earlier.setattr(walk_plan, "event_inputs", lambda *_: None)
+            assert walk_forward(service, store, SERIES, plan).n_stored == 2
+        assert walk_forward(service, store, SERIES, plan).n_stored == 2
+        assert walk_forward(service, store, SERIES, plan).n_known == 2
 
 
 def test_a_window_that_cannot_be_forecast_is_reported_and_the_others_are_stored(service, store):
