@@ -13,17 +13,30 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from data_sources.csv.text import require_short
 from kronos.errors import InvalidCandles
 
-__all__ = ["NumberFormat", "is_blank", "read_numbers"]
+__all__ = ["MAX_NUMBER", "NumberFormat", "is_blank", "read_numbers"]
 
+MAX_NUMBER = 64
+"""Characters of a number."""
 _BLANK = frozenset(
     ("", "-", "--", "---", ".", "nan", "null", "none", "n/a", "na", "#n/a", "n.a.", "nil", "?")
 )
 _GROUPING = str.maketrans("", "", " \u00a0\u202f\u2009'\u2019")
 _SIGNS = re.compile(r"^[$€£¥₿₹]|[$€£¥₿₹]$|^(?:usd|eur|gbp)|(?:usd|eur|gbp)$", re.IGNORECASE)
 _SCALES = {"k": 1e3, "m": 1e6, "b": 1e9, "bn": 1e9, "t": 1e12}
-_SCALED = re.compile(r"^(.*[\d.,])\s*(k|m|bn|b|t)$", re.IGNORECASE)
+_SCALE = re.compile(r"(?<=[\d.,])(k|m|bn|b|t)$", re.IGNORECASE)
+_LEADING_ZERO = re.compile(r"(?<![\d.,'])0(?=[.,])")
+# Shapes that may be thousands or decimals, and shapes that float() reads once signs are replaced.
+_OPEN = {sign: re.compile(rf"\D{{0,64}}9{{1,3}}[{sign}]999\D{{0,64}}") for sign in ".,"}
+_REGULAR = {
+    decimal: re.compile(
+        rf"[+-]?([09]{{1,64}}|9{{1,3}}([{grouping}]9{{2,3}}){{0,32}}[{grouping}]999)"
+        rf"([{decimal}]9{{0,64}})?"
+    )
+    for decimal, grouping in (".,", ",.")
+}
 _TO_SHAPE = str.maketrans("12345678", "99999999")
 # Decoded text holds neither NUL, so it can stand between cells, nor half of a surrogate pair, so
 # that can mark zeros for a moment.
@@ -76,6 +89,8 @@ def read_numbers(
         InvalidCandles: A cell is text, or decimal points and commas are mixed; names line and
             column.
     """
+    for name, cells in columns.items():
+        require_short(cells, MAX_NUMBER, f"column {titles[name]}", lines)
     plain = {name: _plain(cells) for name, cells in columns.items()}
     done = {name: values for name, values in plain.items() if values is not None}
     if len(done) == len(columns):
@@ -108,7 +123,7 @@ def _plain(cells: Sequence[str]) -> np.ndarray | None:
 def _shapes(cells: Sequence[str]) -> list[str]:
     """Every digit as 9, save a single 0 before the first sign: (T,)."""
     text = _BETWEEN.join(cells).translate(_TO_SHAPE)
-    text = re.sub(r"(?<![\d.,'])0(?=[.,])", _ZERO, text)
+    text = _LEADING_ZERO.sub(_ZERO, text)
     return text.replace("0", "9").replace(_ZERO, "0").split(_BETWEEN)
 
 
@@ -156,7 +171,7 @@ def _decimal_sign(shape: str) -> str | None:
         return ","
     sign = "." if points else ","
     # 1.234 may be 1234; 0.234, 12.5 and 1234.567 are decimals.
-    return None if re.fullmatch(rf"\D*9{{1,3}}{re.escape(sign)}999\D*", shape) else sign
+    return None if _OPEN[sign].fullmatch(shape.strip()) else sign
 
 
 def _parse(
@@ -168,11 +183,7 @@ def _parse(
     is_scaled: bool,
 ) -> np.ndarray:
     grouping = "," if decimal == "." else "."
-    regular = re.compile(
-        rf"\s*[+-]?([09]+|9{{1,3}}({re.escape(grouping)}9{{2,3}})*{re.escape(grouping)}999)"
-        rf"({re.escape(decimal)}9*)?\s*"
-    )
-    if all(regular.fullmatch(shape) for shape in dict.fromkeys(shapes)):
+    if all(_REGULAR[decimal].fullmatch(shape.strip()) for shape in dict.fromkeys(shapes)):
         text = _BETWEEN.join(cells).replace(grouping, "").replace(decimal, ".")
         return np.fromiter(map(float, text.split(_BETWEEN)), float, len(cells))
     values = np.empty(len(cells))
@@ -192,8 +203,8 @@ def _number(cell: str, decimal: str, is_scaled: bool) -> float:
         return np.nan
     text = _SIGNS.sub("", text.translate(_GROUPING))
     scale = 1.0
-    if is_scaled and (match := _SCALED.match(text)):
-        text, scale = match[1], _SCALES[match[2].lower()]
+    if is_scaled and (match := _SCALE.search(text.rstrip())):
+        text, scale = text[: match.start()].rstrip(), _SCALES[match[1].lower()]
     grouping = "," if decimal == "." else "."
     head, _, tail = text.partition(decimal)
     has_groups = grouping in head and _has_whole_groups(head, grouping)

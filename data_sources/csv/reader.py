@@ -43,6 +43,10 @@ _MAX_NARROWER = 0.1
 # A sparse file still has this share of bars next to each other, and the other steps are gaps of
 # whole bars, save this share (nights and lunch breaks).
 _MIN_ADJACENT, _MIN_WHOLE = 0.05, 0.75
+# A ticker at the start of a file's name.
+_ENDING = re.compile(r"\.(csv|txt|tsv|dat)$", re.IGNORECASE)
+_AFTER_TICKER = re.compile(r"[_\s,()]|-(?=\d)|-(?=[a-z])")
+_TICKER = re.compile(r"\^?(?=[^a-z]{0,15}[A-Z])[A-Z0-9.=\-]{1,15}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +112,9 @@ def read_csv(
 
 def _symbol_in_name(name: str) -> str | None:
     """A ticker at the start of a file name such as BTCUSDT-1h.csv or VOD.L_daily.csv."""
-    stem = re.sub(r"\.(csv|txt|tsv|dat)$", "", name, flags=re.IGNORECASE)
-    token = re.split(r"[_\s,()]|-(?=\d)|-(?=[a-z])", stem, maxsplit=1)[0]
-    if re.fullmatch(r"\^?(?=[^a-z]*[A-Z])[A-Z0-9.=\-]{1,15}", token) and token not in (
+    stem = _ENDING.sub("", name)
+    token = _AFTER_TICKER.split(stem, maxsplit=1)[0]
+    if _TICKER.fullmatch(token) and token not in (
         *("DATA", "OHLC", "OHLCV", "CSV", "EXPORT", "BARS", "CANDLES", "PRICES"),
     ):
         return token

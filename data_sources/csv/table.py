@@ -11,7 +11,7 @@ from operator import itemgetter
 
 from data_sources.csv.numbers import is_blank
 from data_sources.csv.report import ColumnReading, CsvReport
-from data_sources.csv.text import MAX_COLUMNS, Text
+from data_sources.csv.text import MAX_COLUMNS, Text, require_short
 from data_sources.csv.times import split_stamp
 from kronos.errors import InvalidCandles
 
@@ -19,8 +19,18 @@ __all__ = ["Columns", "Table", "read_table"]
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 _SEARCHED = 60  # lines among which the header must be
+_JUDGED = 4 * MAX_COLUMNS  # cells of a line that are looked at to see whether it is the header
 _CHUNK = 20_000  # lines split at once, which bounds the memory that wide files take
 _DIGIT = re.compile(r"\d")
+# Of the titles of columns, which have at most MAX_TITLE characters and single blanks.
+MAX_TITLE = 100
+_IN_BRACKETS = re.compile(r"[(\[][^)\]]{0,100}[)\]]")
+_NUMBERING = re.compile(r"^\d{1,9}[a-z]?[.)] ?")
+_MARKS = re.compile(r"[_\-./*:$€£¥]+")
+_UNIT = re.compile(r"[a-z]{3,5}")
+_AVERAGE = re.compile(r"ma|avg|sma")
+_NUMBER = re.compile(r"[\d.,]+")
+_EPOCH = re.compile(r"\d{10,19}")
 # Layouts of files without a header: MetaTrader and histdata, and Binance.
 _NAMELESS = ["date", "open", "high", "low", "close", "volume"]
 _BINANCE = [
@@ -145,6 +155,8 @@ def read_table(text: Text, report: CsvReport) -> Table:
             f"The table has {len(header)} columns; at most {MAX_COLUMNS} are read. Keep time, "
             "open, high, low, close and volume."
         )
+    for i, title in enumerate(header):
+        require_short([title], MAX_TITLE, f"header of column {i + 1}", [start + 1])
     report.delimiter = _DELIMITERS[delimiter]
     body = start
     if start >= 0:
@@ -188,7 +200,8 @@ def _find_header(lines: list[str]) -> tuple[int, str, list[str]]:
             if delimiter not in text:
                 continue
             cells = _split(text, delimiter)
-            known = len({meaning for cell in cells if (meaning := _meaning(cell))})
+            titles = dict.fromkeys(cell.strip() for cell in cells[:_JUDGED])
+            known = len({meaning for title in titles if (meaning := _meaning(title))})
             if known >= 3 and (best is None or known > best[0]):
                 best = (known, i, delimiter, cells)
     if best is not None:
@@ -221,10 +234,10 @@ def _find_nameless(lines: list[str]) -> tuple[int, str, list[str]] | None:
         return None
     for delimiter in _DELIMITERS:
         cells = [cell.strip() for cell in _split(lines[content], delimiter)]
-        is_number = [bool(re.fullmatch(r"[\d.,]+", cell)) for cell in cells]
+        is_number = [bool(_NUMBER.fullmatch(cell)) for cell in cells]
         if len(cells) < 5 or not cells[0]:
             continue
-        is_stamp = split_stamp(cells[0]) is not None or re.fullmatch(r"\d{10,19}", cells[0])
+        is_stamp = split_stamp(cells[0]) is not None or _EPOCH.fullmatch(cells[0])
         if not is_stamp:
             continue
         has_clock = split_stamp(cells[1], has_date=False) is not None and ":" in cells[1]
@@ -266,18 +279,20 @@ def _read_sub_header(
 
 def _meaning(cell: str) -> str | None:
     """Meaning of a header cell, whatever its case, marks, number or unit; None if unknown."""
-    name = cell.strip().strip("\"'<>#").strip().lower()
+    cell = cell.strip()
+    if len(cell) > MAX_TITLE:
+        return None
+    name = " ".join(cell.split()).strip("\"'<>#").strip().lower()
     if name in _MEANINGS:
         return _MEANINGS[name]
-    name = re.sub(r"[(\[].*?[)\]]", " ", name)
-    name = re.sub(r"^\d+[a-z]?[.)]\s*", "", name)
-    name = re.sub(r"[_\-./*:$€£¥]+", " ", name)
-    name = re.sub(r"\s+", " ", name).strip()
+    name = _IN_BRACKETS.sub(" ", name)
+    name = _NUMBERING.sub("", name)
+    name = " ".join(_MARKS.sub(" ", name).split())
     if name in _MEANINGS:
         return _MEANINGS[name]
     head, _, unit = name.rpartition(" ")
     # "Volume BTC", "Close USD": a unit without brackets.
-    if re.fullmatch(r"[a-z]{3,5}", unit) and head in _MEANINGS and unit not in _MEANINGS:
+    if _UNIT.fullmatch(unit) and head in _MEANINGS and unit not in _MEANINGS:
         meaning = _MEANINGS[head]
         return meaning if meaning in (*_PRICES, "volume", "amount") else None
     return None
@@ -387,7 +402,7 @@ class _ColumnChooser:
             self._use(volumes[0], "volume")
         if "amount" in found:
             self._use(found["amount"][0], "amount")
-        elif len(volumes) == 2 and not re.search(r"ma|avg|sma", self._header[volumes[1]].lower()):
+        elif len(volumes) == 2 and not _AVERAGE.search(self._header[volumes[1]].lower()):
             # "Volume BTC" and "Volume USDT": the second is the traded value.
             self._use(volumes[1], "amount")
             self._columns.assumptions.append(

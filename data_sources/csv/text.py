@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kronos.errors import InvalidCandles
 
-__all__ = ["MAX_BYTES", "MAX_COLUMNS", "MAX_LINE", "MAX_ROWS", "Text", "decode"]
+__all__ = ["MAX_BYTES", "MAX_COLUMNS", "MAX_LINE", "MAX_ROWS", "Text", "decode", "require_short"]
 
 MAX_BYTES = 20 * 1024 * 1024
 MAX_COLUMNS = 64
@@ -80,6 +81,28 @@ def decode(data: bytes, file_name: str) -> Text:
     if start.startswith(("{", "[{", "[[")):
         raise InvalidCandles(f"{file_name} holds JSON, not CSV. Export it as CSV.")
     return Text(_bounded_lines(text, file_name), encoding)
+
+
+def require_short(cells: Sequence[str], limit: int, where: str, lines: Sequence[int]) -> None:
+    """Refuse cells that are too long to be what their column says, before any pattern sees them.
+
+    Args:
+        cells: (T,) cells; blanks around them do not count.
+        limit: Characters a cell may have.
+        where: The column, for the message.
+        lines: (T,) line number of each row.
+
+    Raises:
+        InvalidCandles: A cell is longer; names line and column.
+    """
+    if max(map(len, cells), default=0) <= limit:
+        return
+    for cell, line in zip(cells, lines, strict=True):
+        if len(stripped := cell.strip()) > limit:
+            raise InvalidCandles(
+                f"Line {line}, {where}: the cell has {len(stripped):,} characters and begins with "
+                f"{stripped[:40]!r}; at most {limit} are read. Correct the cell."
+            )
 
 
 def _to_text(data: bytes, file_name: str) -> tuple[str, str]:

@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from data_sources.csv.text import require_short
 from kronos.errors import InvalidCandles
 
-__all__ = ["TimeReading", "parse_times", "split_stamp"]
+__all__ = ["MAX_STAMP", "TimeReading", "parse_times", "split_stamp"]
 
+MAX_STAMP = 64
+"""Characters of a date or a time of day."""
 _EARLIEST, _LATEST = pd.Timestamp("1900-01-01"), pd.Timestamp("2100-01-01")
 _EPOCHS = ((1e8, 1e11, "s"), (1e11, 1e14, "ms"), (1e14, 1e17, "us"), (1e17, 1e20, "ns"))
 _EPOCH_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
@@ -35,21 +38,27 @@ _OFFSETS = {
 }
 _WIDEST_OFFSET = 14 * 60  # minutes, the Line Islands
 
+# No pattern repeats anything without a bound, and cells have single blanks: however a cell is
+# written, it is judged in a few thousand steps.
 _CLOCK = (
     r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?"
-    r"\s*(?P<half>[AaPp]\.?[Mm]\.?)?"
+    r" ?(?P<half>[AaPp]\.?[Mm]\.?)?"
 )
 _COMPACT_CLOCK = r"(?P<chour>\d{2})(?P<cminute>\d{2})(?P<csecond>\d{2})?(?:\d{3})?"
 _ZONE = r"(?P<zone>Z|UTC|GMT|EST|EDT|CET|CEST|JST|(?:UTC|GMT)?[+\u2212-]\d{2}:?\d{2}|[+-]\d{2})"
 _DATE = (
-    r"(?:[A-Za-z]{3,9},?\s+)??"
+    r"(?:[A-Za-z]{3,9},? )??"
     r"(?:(?P<y1>\d{4})(?P<s1>[-/.]?)(?P<m1>\d{1,2})(?P=s1)(?P<d1>\d{1,2})"
     r"|(?P<a>\d{1,2})(?P<sep>[-/.])(?P<b>\d{1,2})(?P=sep)(?P<y2>\d{4}|\d{2})"
-    r"|(?P<d3>\d{1,2})[-/. ](?P<m3>[A-Za-z]{3,9})\.?[-/., ]+(?P<y3>\d{4}|\d{2})"
-    r"|(?P<m4>[A-Za-z]{3,9})\.?[ -](?P<d4>\d{1,2})(?:st|nd|rd|th)?,?[ -]+(?P<y4>\d{4}))"
+    r"|(?P<d3>\d{1,2})[-/. ](?P<m3>[A-Za-z]{3,9})\.?[-/., ]{1,8}(?P<y3>\d{4}|\d{2})"
+    r"|(?P<m4>[A-Za-z]{3,9})\.?[ -](?P<d4>\d{1,2})(?:st|nd|rd|th)?,?[ -]{1,8}(?P<y4>\d{4}))"
 )
-_STAMP = re.compile(rf"^(?P<date>{_DATE})(?:[T\s,;]+(?:{_CLOCK}|{_COMPACT_CLOCK})\s*{_ZONE}?)?\s*$")
-_TIME_OF_DAY = re.compile(rf"^(?:{_CLOCK}|{_COMPACT_CLOCK})\s*{_ZONE}?$")
+_STAMP = re.compile(rf"(?P<date>{_DATE})(?:[T ,;]{{1,8}}(?:{_CLOCK}|{_COMPACT_CLOCK}) ?{_ZONE}?)?")
+_TIME_OF_DAY = re.compile(rf"(?:{_CLOCK}|{_COMPACT_CLOCK}) ?{_ZONE}?")
+_NUMERIC = re.compile(r"\d{1,64}(\.\d{0,64})?")
+_HALVES = re.compile(r"[\d./-]{1,32}([T ])\d")
+_BARE_CLOCK = re.compile(r"\d{1,5}")
+_NO_DIGIT = re.compile(r"\D")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,6 +104,7 @@ def parse_times(
         InvalidCandles: A cell is no timestamp, or day and month cannot be told apart.
     """
     trimmed = [cell.strip() for cell in cells]
+    require_short(trimmed, MAX_STAMP, f"column {column}", lines)
     if clock_cells is None:
         reading = _numeric(trimmed)
         if reading is not None:
@@ -130,7 +140,7 @@ def _bounded(
 
 def _numeric(cells: list[str]) -> TimeReading | None:
     """Epochs, compact dates (20240131, 202401311530) and Excel day numbers."""
-    if not re.fullmatch(r"\d+(\.\d*)?", cells[0]):
+    if not _NUMERIC.fullmatch(cells[0]):
         return None
     try:
         values = np.fromiter(map(float, cells), float, len(cells))
@@ -162,7 +172,7 @@ def _halves(cells: list[str]) -> tuple[list[str], list[str]] | None:
 
     Intraday files repeat few dates and few times of day, so reading the halves is far quicker.
     """
-    match = re.match(r"[\d./-]+([T ])\d", cells[0])
+    match = _HALVES.match(cells[0])
     if match is None:
         return None
     dates, _, clocks = zip(*(cell.partition(match[1]) for cell in cells), strict=True)
@@ -192,7 +202,9 @@ def _split(
     micros = np.array([part[1] for part in parts], "int64")[codes]
     zones = np.array([part[2] for part in parts], dtype=object)[codes]
     if clock_cells is not None:
-        clocks, clock_texts = pd.factorize(np.array([c.strip() for c in clock_cells], object))
+        clock_cells = [cell.strip() for cell in clock_cells]
+        require_short(clock_cells, MAX_STAMP, "time of day", lines)
+        clocks, clock_texts = pd.factorize(np.array(clock_cells, object))
         rows = _first_rows(clocks, len(clock_texts))
         read = [_time_of_day(text, row, lines) for text, row in zip(clock_texts, rows, strict=True)]
         micros = micros + np.array([part[0] for part in read], "int64")[clocks]
@@ -213,7 +225,7 @@ def _stamp(text: str, row: int, column: str, lines: Sequence[int]) -> tuple[_Dat
 
 def _time_of_day(text: str, row: int, lines: Sequence[int]) -> tuple[int, str]:
     parts = split_stamp(text, has_date=False)
-    if parts is None and re.fullmatch(r"\d{1,5}", text):
+    if parts is None and _BARE_CLOCK.fullmatch(text):
         # 93000 is 09:30:00 with its leading zero lost.
         parts = split_stamp(text.zfill(6 if len(text) == 5 else 4), has_date=False)
     if parts is None:
@@ -282,7 +294,7 @@ def _offset_minutes(text: str, line: int) -> int:
     """Minutes east of UTC of a zone text such as Z, EST or UTC+05:30."""
     if text in _OFFSETS:
         return _OFFSETS[text]
-    digits = re.sub(r"\D", "", text).ljust(4, "0")
+    digits = _NO_DIGIT.sub("", text).ljust(4, "0")
     hours, minutes = int(digits[:2]), int(digits[2:])
     if minutes > 59 or hours * 60 + minutes > _WIDEST_OFFSET:
         raise InvalidCandles(
@@ -353,7 +365,9 @@ def split_stamp(text: str, *, has_date: bool = True) -> tuple[_DateText | None, 
     Returns:
         None if the text is neither.
     """
-    match = (_STAMP if has_date else _TIME_OF_DAY).match(text)
+    if len(text) > MAX_STAMP:
+        return None
+    match = (_STAMP if has_date else _TIME_OF_DAY).fullmatch(" ".join(text.split()))
     if match is None:
         return None
     date = _date_of(match) if has_date else None

@@ -46,6 +46,7 @@ __all__ = [
 MAX_BYTES = 5 * 1024 * 1024
 MAX_ROWS = 50_000
 _MAX_CELL = 500
+_MAX_FIGURE = 64  # characters of a time or a number
 _COLUMNS = tuple(field.name for field in fields(Event))
 _ALSO = {
     "date": "time", "datetime": "time", "timestamp": "time", "time_utc": "time",
@@ -238,11 +239,11 @@ USUAL_TIMES: dict[tuple[str, str], str] = {
 _STAMP = re.compile(
     r"(?P<date>\d{4}-\d{2}-\d{2})"
     r"(?:[T ](?P<clock>\d{1,2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?)"
-    r"\s*(?P<offset>Z|UTC|[+-]\d{2}:?\d{2})?)?",
+    r" ?(?P<offset>Z|UTC|[+-]\d{2}:?\d{2})?)?",
     re.IGNORECASE,
 )
-_NUMBER = re.compile(r"[+\-\u2212]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
-_GROUPED = re.compile(r"[+\-\u2212]?\d{1,3}(?:,\d{3})+(?:\.\d*)?")
+_NUMBER = re.compile(r"[+\-\u2212]?(?:\d{1,64}(?:\.\d{0,64})?|\.\d{1,64})(?:[eE][+-]?\d{1,9})?")
+_GROUPED = re.compile(r"[+\-\u2212]?\d{1,3}(?:,\d{3}){1,21}(?:\.\d{0,64})?")
 _FLAGS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
 
@@ -260,7 +261,8 @@ def read_moment(
     """
     if not text:
         return None
-    match = _STAMP.fullmatch(text)
+    _require_short(text, where)
+    match = _STAMP.fullmatch(" ".join(text.split()))
     if match is None:
         raise InvalidEvents(
             f"{where}: must be a time such as 2025-10-24T12:30Z or 2025-10-24 08:30, or a date "
@@ -306,6 +308,7 @@ def read_number(text: str, where: str) -> float | None:
     Letters such as K or M are refused: the figures of one event share one scale, named in the
     column `unit`.
     """
+    _require_short(text, where)
     bare = text.removeprefix("'").removesuffix("%").strip()
     if not bare or bare.lower() in {"-", "n/a", "nan", "none"}:
         return None
@@ -318,6 +321,14 @@ def read_number(text: str, where: str) -> float | None:
             "the scale into the column unit."
         )
     return number
+
+
+def _require_short(text: str, where: str) -> None:
+    if len(text) > _MAX_FIGURE:
+        raise InvalidEvents(
+            f"{where}: the cell has {len(text):,} characters and begins with {text[:40]!r}; at "
+            f"most {_MAX_FIGURE} are read. Correct the cell."
+        )
 
 
 def read_flag(text: str, where: str) -> bool | None:
