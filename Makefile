@@ -26,6 +26,9 @@ ifneq ($(USABLE),True)
 endif
 
 export PYTHON CHROMIUM POSTGRES_BIN
+ifdef KRONOS_PUBLIC
+export KRONOS_PUBLIC
+endif
 
 .PHONY: help setup run test lint format clean distclean
 
@@ -38,6 +41,7 @@ help:  ## Show this list
 	@echo "         CHROMIUM=/path/to/chromium      the browser of the browser tests"
 	@echo "         POSTGRES_BIN=/path/to/bin       PostgreSQL's programs, for the tests of the store"
 	@echo "         TORCH_INDEX=URL                 package index to take torch from"
+	@echo "         KRONOS_PUBLIC=true              visitors are strangers: docs/deployment.md"
 
 setup: $(RUNTIME)  ## Install the application and its dependencies into .venv
 
