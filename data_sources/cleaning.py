@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from kronos.calendars import ALWAYS_OPEN, FX, WEEKDAYS
+from kronos.calendars import ALWAYS_OPEN, FX, METALS, WEEKDAYS
 from kronos.calendars.intervals import interval_width, is_intraday
 from kronos.calendars.sessions import schedule
 from kronos.candles import PRICES, Candles
@@ -34,7 +34,7 @@ _ROUNDING = 1e-6  # relative error that rescaling and rounding of prices leaves
 _SMALL = 0.02
 _DAY = pd.Timedelta(days=1)
 _HALF_HOUR = pd.Timedelta(minutes=30)
-_WITHOUT_SESSIONS = (ALWAYS_OPEN, FX, WEEKDAYS)
+_WITHOUT_SESSIONS = (ALWAYS_OPEN, FX, METALS, WEEKDAYS)
 
 
 def clean_bars(bars: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -151,7 +151,7 @@ def bar_end(opened: pd.Timestamp, *, interval: str, calendar: str, zone: str) ->
     Args:
         opened: Open time of the bar, aware; midnight of its date for days and weeks.
         interval: Name of its width.
-        calendar: "24/7", "fx", "weekdays" or an exchange code.
+        calendar: "24/7", "fx", "metals", "weekdays" or an exchange code.
         zone: IANA name of the exchange's clock.
     """
     has_sessions = calendar not in _WITHOUT_SESSIONS

@@ -30,7 +30,7 @@ class Candles:
         interval: Width of a bar, one of `INTERVALS`: 1m, 5m, 15m, 30m, 1h, 4h, 1d, 1w, ...
         zone: IANA name of the exchange's own clock; calendar features are read on it. Daily
             and weekly bars are stamped with their date's midnight on this clock.
-        calendar: "24/7", "fx", "weekdays", or the exchange_calendars code of the exchange
+        calendar: "24/7", "fx", "metals", "weekdays", or the exchange_calendars code of the exchange
             (XNYS, ...).
         symbol: Name to show.
         source: Source of the bars.

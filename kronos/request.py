@@ -54,7 +54,7 @@ class Market:
     Attributes:
         instrument: Ticker.
         interval: Width of a bar.
-        calendar: "24/7", "fx", "weekdays" or an exchange code.
+        calendar: "24/7", "fx", "metals", "weekdays" or an exchange code.
         zone: The exchange's own clock.
         source: Where the bars come from.
     """

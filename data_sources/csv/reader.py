@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from data_sources.csv.numbers import read_numbers
-from data_sources.csv.report import CsvReport
+from data_sources.csv.report import CsvReport, clock_question
 from data_sources.csv.table import Table, read_table
 from data_sources.csv.text import MAX_BYTES, MAX_COLUMNS, MAX_ROWS, decode
 from data_sources.csv.times import TimeReading, parse_times
@@ -54,11 +54,12 @@ class CsvChoices:
     """What the user says about a file; None leaves it to the reader.
 
     Attributes:
-        clock: IANA name of the clock on which timestamps without an offset are read. The clock
-            of the market, `Candles.zone`, follows from the calendar.
+        clock: Clock on which timestamps without an offset are read: an IANA name or one of
+            `kronos.calendars.clocks.CLOCKS`. The clock of the market, `Candles.zone`, follows
+            from the calendar.
         day_first: Whether 03/04/2024 is the third of April.
         symbol: Ticker.
-        calendar: "24/7", "fx", "weekdays" or an exchange code.
+        calendar: "24/7", "fx", "metals", "weekdays" or an exchange code.
         interval: Width of a bar; refused where it contradicts the spacing of the rows.
     """
 
@@ -145,6 +146,7 @@ def _placed(
     frame = _without_clock_collisions(frame, values.index, report)
     report.interval, report.zone, report.clock = interval, placed.zone, placed.clock
     report.calendar = placed.reason
+    report.clocks = placed.clocks
     report.rows_kept = len(frame)
     notes = (width_note, _clock_note(placed, choices.clock, has_offsets=times.utc is not None))
     report.assumptions += [note for note in notes if note]
@@ -162,6 +164,8 @@ def _clock_note(placed: Placement, chosen: str | None, *, has_offsets: bool) -> 
     """The assumption on the clock of the timestamps; "" where the file or the user decides it."""
     if chosen is None and has_offsets:
         return ""
+    if placed.clocks:
+        return clock_question(placed.clocks)
     if chosen is None:
         return f"timestamps carry no time zone and are read on the clock {placed.clock}"
     if chosen in (placed.clock, placed.zone):

@@ -4,9 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["ColumnReading", "CsvReport", "RowGroup"]
+__all__ = ["ColumnReading", "CsvReport", "RowGroup", "clock_question"]
 
 _SHOWN = 5
+_MOST_CLOCKS = 6
+
+
+def clock_question(clocks: tuple[str, ...]) -> str:
+    """The assumption on the clock of a file that several clocks explain.
+
+    Args:
+        clocks: See `CsvReport.clocks`.
+    """
+    others = ", ".join(clocks[1 : 1 + _MOST_CLOCKS])
+    n_more = len(clocks) - 1 - _MOST_CLOCKS
+    more = f" and {n_more} more" if n_more > 0 else ""
+    return (
+        f"the timestamps carry no time zone and are read on the clock {clocks[0]}, but the bars "
+        f"fit these clocks as well: {others}{more}. Choose the clock of the file"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +78,8 @@ class CsvReport:
         time_format: How timestamps are written.
         number_format: Decimal and thousands signs.
         clock: Clock the timestamps were read on.
+        clocks: Clocks that the bars do not tell apart, `clock` first; empty where the file or the
+            user decides.
         zone: IANA name of the exchange's clock.
         calendar: Calendar and the reason for it, as one sentence.
         interval: Width of a bar.
@@ -80,6 +98,7 @@ class CsvReport:
     time_format: str = ""
     number_format: str = ""
     clock: str = ""
+    clocks: tuple[str, ...] = ()
     zone: str = ""
     calendar: str = ""
     interval: str = ""

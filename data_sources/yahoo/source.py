@@ -15,6 +15,7 @@ from data_sources.http import Retry
 from data_sources.source import Bars, Instrument, RequestedRange
 from data_sources.symbol_search import bundled_symbols, rank
 from data_sources.yahoo.client import TITLE, yfinance_with
+from kronos.calendars import METALS
 from kronos.calendars.intervals import interval_width
 from kronos.calendars.symbols import calendar_of_symbol
 from kronos.candles import Candles
@@ -221,10 +222,10 @@ def _as_bars(
 
 def _calendar(ticker: str, facts: Mapping[str, Any]) -> str | None:
     """Calendar that Yahoo's description points to; None where only the bars can tell."""
-    kind = str(facts.get("instrumentType") or "")
-    if kind in _CALENDARS:
+    kind, hint = str(facts.get("instrumentType") or ""), calendar_of_symbol(ticker)
+    if kind in _CALENDARS and not (hint and hint[0] == METALS):
         return _CALENDARS[kind]
-    if hint := calendar_of_symbol(ticker):
+    if hint:
         return hint[0]
     return "XNYS" if facts.get("exchangeName") in _NEW_YORK else None
 

@@ -3,10 +3,11 @@
 exchanges.py  calendars by code, their clocks and regular hours
 records.py    recorded sessions of an exchange
 sessions.py   sessions between two dates, beyond the records as well
-fx_week.py    the FX week
+fx_week.py    the weeks of currencies and metals
 intervals.py  bar widths
 symbols.py    calendar and asset class from a ticker
 infer.py      calendar from the bars
+clocks.py     clock of timestamps without an offset, from the hours of the calendar
 placement.py  timestamps of bars placed in UTC
 future.py     times of the next bars
 spans.py      span of time of a bar
@@ -16,6 +17,7 @@ from kronos.calendars.exchanges import (
     ALWAYS_OPEN,
     EXCHANGES,
     FX,
+    METALS,
     WEEKDAYS,
     calendar_title,
     calendar_zone,
@@ -31,6 +33,7 @@ __all__ = [
     "EXCHANGES",
     "FX",
     "MAX_HORIZON",
+    "METALS",
     "WEEKDAYS",
     "AssetClass",
     "CalendarChoice",

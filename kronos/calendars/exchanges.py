@@ -15,6 +15,8 @@ __all__ = [
     "ALWAYS_OPEN",
     "EXCHANGES",
     "FX",
+    "METALS",
+    "ROUND_THE_CLOCK",
     "WEEKDAYS",
     "Exchange",
     "calendar_title",
@@ -24,11 +26,15 @@ __all__ = [
 
 ALWAYS_OPEN = "24/7"
 FX = "fx"
+METALS = "metals"
 WEEKDAYS = "weekdays"
+ROUND_THE_CLOCK = (ALWAYS_OPEN, FX, METALS)
+"""Calendars of currencies, metals and coins, which have no exchange."""
 
 _TITLES = {
     ALWAYS_OPEN: "around the clock, every day (24/7)",
     FX: "the FX week, Sunday 17:00 to Friday 17:00 New York",
+    METALS: "the week of metals, Sunday 18:00 to Friday 17:00 New York, with a pause at 17:00",
     WEEKDAYS: "every weekday, no holidays",
 }
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from kronos.calendars.exchanges import ALWAYS_OPEN, FX, check_zone
-from kronos.calendars.fx_week import NEW_YORK, next_fx_bars
+from kronos.calendars.exchanges import ALWAYS_OPEN, FX, METALS, ROUND_THE_CLOCK, check_zone
+from kronos.calendars.fx_week import NEW_YORK, fx_days, next_fx_bars
 from kronos.calendars.intervals import interval_width, is_intraday
 from kronos.calendars.sessions import holidays_known_until, schedule
 from kronos.errors import InvalidCandles, InvalidRequest
@@ -34,7 +34,7 @@ def future_timestamps(
             aware; the last one is the origin.
         n: Number of bars, 1 to 10,000.
         interval: Name of the bar width.
-        calendar: "24/7", "fx", "weekdays" or an exchange code.
+        calendar: "24/7", "fx", "metals", "weekdays" or an exchange code.
         zone: Clock of days and weeks.
 
     Returns:
@@ -58,9 +58,9 @@ def future_timestamps(
             future = pd.DatetimeIndex(index[-1] + width * np.arange(1, n + 1))
         else:
             future = _steps(index[-1], int(n), 1, zone)
-    elif calendar == FX:
+    elif calendar in (FX, METALS):
         future = (
-            next_fx_bars(index, int(n), width)
+            next_fx_bars(index, int(n), width, calendar=calendar)
             if is_intraday(interval)
             else _fx_days(index, int(n), zone)
         )
@@ -73,7 +73,7 @@ def future_timestamps(
 
 def calendar_note(calendar: str, last: pd.Timestamp) -> str | None:
     """A note for timestamps up to `last` beyond the recorded holidays; else None."""
-    if calendar in (ALWAYS_OPEN, FX):
+    if calendar in ROUND_THE_CLOCK:
         return None
     until = holidays_known_until(calendar)
     if until is None or last.tz_convert("UTC").tz_localize(None) <= until + _DAY:
@@ -112,8 +112,8 @@ def _fx_days(index: pd.DatetimeIndex, n: int, zone: str) -> pd.DatetimeIndex:
     weekdays = np.flatnonzero(counts >= 0.4 * counts.max())
     if len(index) < 10:
         weekdays = np.arange(5) if counts[6] == 0 else np.array([0, 1, 2, 3, 6])
-    days = pd.DatetimeIndex(wall[-1].normalize() + _DAY * np.arange(1, 7 * n + 8))
-    traded = days[np.isin(days.day_of_week.to_numpy(), weekdays)]
+    days = pd.DatetimeIndex(wall[-1].normalize() + _DAY * np.arange(1, 7 * n + 29))
+    traded = fx_days(days[np.isin(days.day_of_week.to_numpy(), weekdays)], time)
     return _localize(traded[:n] + time, clock)
 
 

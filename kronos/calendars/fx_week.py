@@ -1,7 +1,10 @@
-"""The FX week: Sunday 17:00 to Friday 17:00 New York time, in summer and winter time.
+"""The weeks of currencies and of metals, on the clock of New York in summer and winter time.
 
-There are no holidays: Christmas and New Year, with thin or partial trading, differ by broker and
-count as ordinary days.
+Currencies trade from Sunday 17:00 to Friday 17:00. Metals open at 18:00 and pause from 17:00 to
+18:00 every day, as gold and silver do on CME Globex. Neither trades on 25 December and 1 January:
+the day before ends at 17:00, and trading starts again at the usual opening of that evening. Holiday
+notices of brokers and of CME Globex publish these times; hours of thin trading on other days
+(24 December, Thanksgiving) differ by broker and count as ordinary ones.
 """
 
 from __future__ import annotations
@@ -9,51 +12,82 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-__all__ = [
-    "BROKER_CLOCK",
-    "NEW_YORK",
-    "best_fx_clock",
-    "from_broker_clock",
-    "is_fx_open",
-    "next_fx_bars",
-]
+from kronos.calendars.exchanges import FX, METALS
+
+__all__ = ["NEW_YORK", "closures", "fx_days", "is_fx_open", "next_fx_bars"]
 
 NEW_YORK = "America/New_York"
 _HOUR = 3600
-_WEEK = 7 * 24 * _HOUR
-_FRIDAY_CLOSE = (4 * 24 + 17) * _HOUR  # seconds after Monday 00:00 New York
-_SUNDAY_OPEN = (6 * 24 + 17) * _HOUR
-# Brokers that close their day at 17:00 New York run a clock 7 hours ahead of New York, so that
-# every week is five whole days. No IANA zone does that all year.
-_BROKER_LEAD = pd.Timedelta(hours=7)
-BROKER_CLOCK = "New York + 7 h"
-_BROKER_ZONES = (NEW_YORK, "Europe/London", "Europe/Berlin", "Europe/Athens")
-_MARGIN = 0.25  # hours a week by which another clock must fit better than UTC
+_DAY = pd.Timedelta(days=1)
+_CLOSE = pd.Timedelta(hours=17)
+_OPENING = {FX: pd.Timedelta(hours=17), METALS: pd.Timedelta(hours=18)}
+_HOLIDAYS = ((12, 25), (1, 1))
 
 
-def is_fx_open(index: pd.DatetimeIndex, width: pd.Timedelta) -> np.ndarray:
+def closures(
+    first: pd.Timestamp, last: pd.Timestamp, *, calendar: str = FX, holidays: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """Starts and ends of the times without trading around two moments.
+
+    Args:
+        first: Aware.
+        last: Aware; a week before `first` and after `last` is covered as well.
+        calendar: "fx" or "metals".
+        holidays: Whether 25 December and 1 January are closed.
+
+    Returns:
+        (C,) and (C,) int64 nanoseconds since 1970 UTC, ascending, without overlap.
+    """
+    margin = 7 * _DAY
+    days = pd.date_range(
+        first.tz_convert(NEW_YORK).tz_localize(None).normalize() - margin,
+        last.tz_convert(NEW_YORK).tz_localize(None).normalize() + margin,
+    ).as_unit("ns")
+    weekday = days.day_of_week.to_numpy()
+    # The evening of a closed trading day: no trading from 17:00 to the opening of the next day.
+    next_closed = np.isin(weekday, (4, 5))
+    if holidays:
+        eve = days + _DAY
+        month, day = eve.month.to_numpy(), eve.day.to_numpy()
+        next_closed |= np.logical_or.reduce([(month == m) & (day == d) for m, d in _HOLIDAYS])
+    opening = _OPENING[calendar]
+    starts = _wall_ns(days + _CLOSE)
+    ends = np.where(next_closed, _wall_ns(days + _DAY + opening), _wall_ns(days + opening))
+    is_closed = ends > starts
+    starts, ends = starts[is_closed], ends[is_closed]
+    # Evenings in a row are one closure.
+    is_new = np.append(True, starts[1:] > np.maximum.accumulate(ends)[:-1])
+    return starts[is_new], np.append(ends[:-1][is_new[1:]], ends[-1:])
+
+
+def is_fx_open(index: pd.DatetimeIndex, width: pd.Timedelta, *, calendar: str = FX) -> np.ndarray:
     """Whether a bar opening at each UTC timestamp sees any trading: (T,) bool."""
-    second = _second_of_week(index.tz_convert(NEW_YORK))
-    closed = (second >= _FRIDAY_CLOSE) & (second + width.total_seconds() <= _SUNDAY_OPEN)
-    return ~closed
+    if not len(index):
+        return np.zeros(0, bool)
+    starts, ends = closures(index.min(), index.max() + width, calendar=calendar)
+    opens = index.as_unit("ns").asi8
+    closed = np.searchsorted(starts, opens, side="right") - 1
+    return ~((closed >= 0) & (opens + width.value <= ends[closed]))
 
 
-def next_fx_bars(index: pd.DatetimeIndex, n: int, width: pd.Timedelta) -> pd.DatetimeIndex:
+def next_fx_bars(
+    index: pd.DatetimeIndex, n: int, width: pd.Timedelta, *, calendar: str = FX
+) -> pd.DatetimeIndex:
     """The next n intraday bars after the last of `index` (UTC).
 
     Bars of two hours or more may lie on a UTC grid or on New York's 17:00; the grid that the bars
     keep through clock changes continues.
     """
     last = index[-1]
-    # Room for weekends (2 days of 7) and a pause of up to an hour a day.
-    steps = np.arange(1, int(n * 1.6) + 2 * int(pd.Timedelta(days=3) / width) + 2) * width
+    # Room for weekends (2 days of 7), a pause of up to an hour a day, and holidays.
+    steps = np.arange(1, int(n * 1.6) + 2 * int(pd.Timedelta(days=6) / width) + 2) * width
     if _is_on_new_york_grid(index, width):
         wall = pd.DatetimeIndex(last.tz_convert(NEW_YORK).tz_localize(None) + steps)
         local = wall.tz_localize(NEW_YORK, ambiguous="NaT", nonexistent="NaT")
         future = pd.DatetimeIndex(local[local.notna()]).tz_convert("UTC")
     else:
         future = pd.DatetimeIndex(last + steps)
-    future = future[is_fx_open(future, width)]
+    future = future[is_fx_open(future, width, calendar=calendar)]
     return future[~_is_daily_pause(future, index, width)][:n]
 
 
@@ -70,45 +104,21 @@ def _is_daily_pause(
     return counts[local.hour.to_numpy() * 60 + local.minute.to_numpy()] * 10 < days
 
 
-def from_broker_clock(wall: pd.DatetimeIndex) -> pd.DatetimeIndex:
-    """Naive timestamps on a clock 7 hours ahead of New York, in UTC."""
-    return (
-        (wall - _BROKER_LEAD)
-        .tz_localize(NEW_YORK, ambiguous=True, nonexistent="shift_forward")
-        .tz_convert("UTC")
-    )
+def fx_days(days: pd.DatetimeIndex, time: pd.Timedelta) -> pd.DatetimeIndex:
+    """Days without those whose daily bar is that of 25 December or 1 January.
 
-
-def best_fx_clock(wall: pd.DatetimeIndex, width: pd.Timedelta) -> tuple[str, pd.DatetimeIndex]:
-    """The clock on which naive intraday FX bars were written.
-
-    It puts every bar inside the FX week and the week's first bar at its opening.
-
-    Returns:
-        An IANA name or `BROKER_CLOCK`, and the bars in UTC.
+    Args:
+        days: Naive dates on the clock of the bars.
+        time: Time of day at which bars open; from noon on, a bar is that of the next date.
     """
-    clocks = {"UTC": wall.tz_localize("UTC"), BROKER_CLOCK: from_broker_clock(wall)}
-    for zone in _BROKER_ZONES:
-        local = wall.tz_localize(zone, ambiguous=True, nonexistent="shift_forward")
-        clocks[zone] = local.tz_convert("UTC")
-    scores = {name: _misfit(index, width) for name, index in clocks.items()}
-    best = min(scores, key=lambda name: scores[name])
-    if scores["UTC"] - scores[best] < _MARGIN:
-        best = "UTC"
-    return best, clocks[best]
+    dates = days + _DAY if time >= pd.Timedelta(hours=12) else days
+    month, day = dates.month.to_numpy(), dates.day.to_numpy()
+    return days[~np.logical_or.reduce([(month == m) & (day == d) for m, d in _HOLIDAYS])]
 
 
-def _misfit(index: pd.DatetimeIndex, width: pd.Timedelta) -> float:
-    """Bars outside the week, and hours missing at its opening and close, per week."""
-    outside = float((~is_fx_open(index, width)).sum())
-    seconds = width.total_seconds()
-    # A bar belongs to the week in which it ends; the first one may open before the week does.
-    since_open = (_second_of_week(index.tz_convert(NEW_YORK)) + seconds - 1 - _SUNDAY_OPEN) % _WEEK
-    week = (index.as_unit("s").asi8 - since_open) // _HOUR // 168
-    weeks = pd.Series(since_open).groupby(week)
-    late = max(0.0, float(weeks.min().median()) - seconds)
-    early = max(0.0, _FRIDAY_CLOSE + _WEEK - _SUNDAY_OPEN - 1 - float(weeks.max().median()))
-    return outside / max(1, weeks.ngroups) + (late + early) / _HOUR
+def _wall_ns(wall: pd.DatetimeIndex) -> np.ndarray:
+    """Wall clock of New York as nanoseconds since 1970 UTC; no clock changes in the evening."""
+    return wall.tz_localize(NEW_YORK).tz_convert("UTC").as_unit("ns").asi8
 
 
 def _second_of_week(local: pd.DatetimeIndex) -> np.ndarray:

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
+from kronos.calendars.clocks import COMMON_CLOCKS, find_clock, to_utc
 from kronos.calendars.exchanges import (
     ALWAYS_OPEN,
     EXCHANGES,
     FX,
+    METALS,
     WEEKDAYS,
     Exchange,
     calendar_title,
     calendar_zone,
 )
-from kronos.calendars.fx_week import NEW_YORK, best_fx_clock
+from kronos.calendars.fx_week import NEW_YORK
 from kronos.calendars.intervals import interval_width, is_intraday
 from kronos.calendars.sessions import schedule
 from kronos.calendars.symbols import calendar_of_symbol
 
-__all__ = ["CalendarChoice", "HoursMatch", "infer_calendar", "match_hours"]
+__all__ = ["CalendarChoice", "HoursMatch", "infer_calendar", "match_hours", "with_clock"]
 
 _DEFAULT = "XNYS"
 # Tried in turn when New York's holidays do not fit daily bars.
@@ -45,17 +47,20 @@ class CalendarChoice:
     """A calendar and the reason for it.
 
     Attributes:
-        calendar: "24/7", "fx", "weekdays" or an exchange code.
+        calendar: "24/7", "fx", "metals", "weekdays" or an exchange code.
         zone: IANA name of the clock of calendar features.
         clock: For naive timestamps, the clock they were written on: an IANA name or
-            `fx_week.BROKER_CLOCK`.
+            `clocks.BROKER_CLOCK`.
         reason: One sentence for display.
+        clocks: For naive timestamps, the clocks that explain them equally well and give other
+            instants, the assumed one first; empty where the bars decide.
     """
 
     calendar: str
     zone: str
     clock: str
     reason: str
+    clocks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,62 @@ def infer_calendar(
         interval: Name of the bar width.
         symbol: Ticker, if known.
     """
+    choice = _calendar(index, interval, symbol)
+    if index.tz is not None:
+        return choice
+    is_named = symbol is not None and calendar_of_symbol(symbol) is not None
+    return with_clock(choice, index, interval, is_certain=is_named)
+
+
+def with_clock(
+    choice: CalendarChoice, wall: pd.DatetimeIndex, interval: str, *, is_certain: bool
+) -> CalendarChoice:
+    """The calendar of naive bars with the clock on which they keep its hours.
+
+    Args:
+        choice: Calendar, and the clock that found it.
+        wall: Sorted naive open times.
+        interval: Name of the bar width.
+        is_certain: Whether the calendar is known, and not guessed from the bars.
+    """
+    found = find_clock(wall, interval=interval, calendar=choice.calendar, zone=choice.zone)
+    clocks = found.candidates
+    if not is_intraday(interval):
+        return replace(choice, clock=found.clock, clocks=clocks)
+    if choice.calendar == FX and not is_certain and found.has_pause:
+        why = "bars from Sunday evening with a daily pause at 16:00 Chicago"
+        choice = _choice("CMES", why)
+    if not is_certain and choice.calendar in EXCHANGES and not clocks:
+        clocks = _other_markets(wall, interval_width(interval), choice.calendar, found.clock)
+    text = choice.reason
+    if choice.calendar in (FX, METALS) and not clocks:
+        text = f"{text.removesuffix('.')}; clock of the file: {found.clock}."
+    return replace(choice, clock=found.clock, clocks=clocks, reason=text)
+
+
+def _other_markets(
+    wall: pd.DatetimeIndex, width: pd.Timedelta, calendar: str, clock: str
+) -> tuple[str, ...]:
+    """Clocks on which the latest bars keep the hours of another exchange, with that of `calendar`.
+
+    Tried are the clock of each exchange, and the common ones for New York's, whose shares have
+    tickers without a suffix. Empty if there is none.
+    """
+    recent = wall[wall > wall[-1] - pd.Timedelta(days=14)]
+    minutes = int(width.total_seconds() // 60)
+    found = {to_utc(recent, clock).asi8.tobytes(): clock}
+    for code, hours in EXCHANGES.items():
+        if hours.open == hours.close or code in _SLOW or code == calendar:
+            continue
+        for other in COMMON_CLOCKS if code == _DEFAULT else (hours.zone,):
+            moments = to_utc(recent, other)
+            if _hours_misfit(_local_stamps(moments, hours.zone), minutes, hours) < 1.0:
+                found.setdefault(moments.asi8.tobytes(), other)
+    return tuple(found.values()) if len(found) > 1 else ()
+
+
+def _calendar(index: pd.DatetimeIndex, interval: str, symbol: str | None) -> CalendarChoice:
+    """Calendar of bars, and for naive ones the clock on which their hours fit it."""
     width = interval_width(interval)
     hint = calendar_of_symbol(symbol) if symbol else None
     if interval == "1w":
@@ -90,8 +151,8 @@ def infer_calendar(
     saturday, sunday = _weekday_shares(wall)[[5, 6]]
     if saturday >= _WEEKEND_SHARE[0]:
         return _choice(ALWAYS_OPEN, f"the bars run through weekends ({saturday:.0%} on Saturdays)")
-    if hint is not None and hint[0] == FX:
-        return _fx(index, interval, f"{hint[1]}")
+    if hint is not None and hint[0] in (FX, METALS):
+        return _choice(*hint)
     if hint is not None and (len(wall) < 10 or hint[0] == ALWAYS_OPEN):
         if hint[0] == ALWAYS_OPEN and _spans_saturday(index):
             return _choice(WEEKDAYS, f"{hint[1]}, but there are no weekend bars")
@@ -102,21 +163,18 @@ def infer_calendar(
             return _choice(ALWAYS_OPEN, "the bars run through a whole Sunday")
         if is_intraday(interval) and _has_daily_pause(index, width):
             return _choice("CMES", "bars from Sunday evening with a daily pause at 16:00 Chicago")
-        return _fx(index, interval, "the bars run round the clock from Sunday evening to Friday")
+        return _choice(FX, "the bars run round the clock from Sunday evening to Friday")
     if is_intraday(interval):
         return _intraday(index, interval, hint)
     return _daily(wall, hint)
 
 
-def match_hours(
-    index: pd.DatetimeIndex, width: pd.Timedelta, *, only: str | None = None
-) -> list[HoursMatch]:
+def match_hours(index: pd.DatetimeIndex, width: pd.Timedelta) -> list[HoursMatch]:
     """Exchanges whose regular hours fit intraday weekday bars, the best first.
 
     Args:
         index: Bar open times. Naive stamps are tried as the exchange's clock and as UTC.
         width: Width of a bar.
-        only: The one exchange to try; default: all that are quick to build.
     """
     recent = index[-20_000:]
     minutes = int(width.total_seconds() // 60)
@@ -124,7 +182,7 @@ def match_hours(
     candidates = [*EXCHANGES.items(), ("XNYS", _EXTENDED)]
     matches: list[HoursMatch] = []
     for code, hours in candidates:
-        if hours.open == hours.close or (code in _SLOW if only is None else code != only):
+        if hours.open == hours.close or code in _SLOW:
             continue  # other evidence decides on markets around the clock
         readings = {"UTC": _local_stamps(aware, hours.zone)}
         if recent.tz is None:
@@ -181,13 +239,6 @@ def _has_daily_pause(index: pd.DatetimeIndex, width: pd.Timedelta) -> bool:
     return bool((hours == 17).sum() < 0.1 * (hours == 15).sum())
 
 
-def _fx(index: pd.DatetimeIndex, interval: str, reason: str) -> CalendarChoice:
-    if index.tz is not None or not is_intraday(interval):
-        return _choice(FX, reason)
-    clock, _ = best_fx_clock(index, interval_width(interval))
-    return _choice(FX, f"{reason}; clock of the file: {clock}", clock)
-
-
 def _intraday(
     index: pd.DatetimeIndex, interval: str, hint: tuple[str, str] | None
 ) -> CalendarChoice:
@@ -195,9 +246,11 @@ def _intraday(
     if hint is not None:
         calendar, reason = hint
         zone = calendar_zone(calendar)
-        fitting = match_hours(index, width, only=calendar)
-        clock = fitting[0].clock if fitting else zone
-        return _checked(_dates(index, clock, zone), calendar, reason, clock)
+        if index.tz is not None:
+            return _checked(_dates(index, zone, zone), calendar, reason, zone)
+        clock = find_clock(index, interval=interval, calendar=calendar).clock
+        dates = to_utc(index, clock).tz_convert(zone).tz_localize(None).normalize()
+        return _checked(dates, calendar, reason, clock)
     # Several exchanges share hours: the holidays decide.
     for match in match_hours(index, width)[:4]:
         zone = calendar_zone(match.calendar)

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from kronos.calendars.exchanges import FX, WEEKDAYS, calendar_title, calendar_zone, check_zone
-from kronos.calendars.fx_week import BROKER_CLOCK, best_fx_clock, from_broker_clock
-from kronos.calendars.infer import CalendarChoice, infer_calendar, match_hours
-from kronos.calendars.intervals import interval_width, is_intraday
+from kronos.calendars.clocks import BROKER_CLOCK, check_clock, to_utc
+from kronos.calendars.exchanges import WEEKDAYS, calendar_title, calendar_zone, check_zone
+from kronos.calendars.fx_week import NEW_YORK
+from kronos.calendars.infer import CalendarChoice, infer_calendar, with_clock
+from kronos.calendars.intervals import is_intraday
 
-__all__ = ["Placement", "place_bars", "to_utc"]
+__all__ = ["Placement", "place_bars"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,10 +21,12 @@ class Placement:
 
     Attributes:
         index: (T,) open times in UTC, in the order given.
-        calendar: "24/7", "fx", "weekdays" or an exchange code.
+        calendar: "24/7", "fx", "metals", "weekdays" or an exchange code.
         zone: IANA name of the market's clock.
         clock: Clock of the naive timestamps, for display.
         reason: Reason for the calendar, in one sentence.
+        clocks: Clocks of naive timestamps that the bars do not tell apart, `clock` first; empty
+            where the clock is known, or the bars decide it.
     """
 
     index: pd.DatetimeIndex
@@ -31,6 +34,7 @@ class Placement:
     zone: str
     clock: str
     reason: str
+    clocks: tuple[str, ...] = ()
 
 
 def place_bars(
@@ -54,7 +58,7 @@ def place_bars(
         written: For aware timestamps, the naive wall clock as written; default: in the zone of
             `index`.
         symbol: Ticker, if known.
-        clock: IANA name of the clock of naive timestamps, if known.
+        clock: Clock of naive timestamps, if known: an IANA name or `clocks.BROKER_CLOCK`.
         zone: The market's clock, if known; also that of naive timestamps without `clock`. Default:
             the calendar's clock. The calendar "weekdays" has none and takes `clock`.
         calendar: Calendar, if known.
@@ -62,8 +66,10 @@ def place_bars(
     Raises:
         InvalidCandles: Unknown interval, zone or calendar.
     """
-    for name in filter(None, (clock, zone)):
-        check_zone(name)
+    if clock:
+        check_clock(clock)
+    if zone:
+        check_zone(zone)
     if written is None:
         written = index if index.tz is None else index.tz_localize(None)
     clock = clock or zone
@@ -76,7 +82,8 @@ def place_bars(
     else:
         choice = _chosen(index, interval, calendar)
     has_own_clock = choice.calendar != WEEKDAYS or choice.zone != calendar_zone(WEEKDAYS)
-    market = zone or (choice.zone if has_own_clock else clock or choice.zone)
+    stand_in = NEW_YORK if clock == BROKER_CLOCK else clock
+    market = zone or (choice.zone if has_own_clock else stand_in or choice.zone)
     are_dates = not is_intraday(interval) and bool((written == written.normalize()).all())
     if are_dates:
         return Placement(
@@ -86,40 +93,15 @@ def place_bars(
         return Placement(
             index.tz_convert("UTC"), choice.calendar, market, "as written", choice.reason
         )
+    open_clocks = () if clock else choice.clocks
     clock = clock or choice.clock
     moments = to_utc(index, clock) if index.tz is None else index
-    return Placement(moments, choice.calendar, market, clock, choice.reason)
-
-
-def to_utc(wall: pd.DatetimeIndex, clock: str) -> pd.DatetimeIndex:
-    """Naive wall-clock timestamps in UTC.
-
-    In an hour that a clock change repeats, the order of the bars decides; where it appears only
-    once, it is summer time. Times that a clock change skips move forward.
-
-    Args:
-        wall: Naive timestamps.
-        clock: IANA name, or `BROKER_CLOCK` for the clock many FX brokers run.
-    """
-    if clock == BROKER_CLOCK:
-        return from_broker_clock(wall)
-    check_zone(clock)
-    try:
-        local = wall.tz_localize(clock, ambiguous="infer", nonexistent="shift_forward")
-    except ValueError:  # the repeated hour appears once only, or out of order
-        local = wall.tz_localize(clock, ambiguous=True, nonexistent="shift_forward")
-    return local.tz_convert("UTC")
+    return Placement(moments, choice.calendar, market, clock, choice.reason, open_clocks)
 
 
 def _chosen(index: pd.DatetimeIndex, interval: str, calendar: str) -> CalendarChoice:
     """A given calendar, and the clock on which naive bars fit it."""
-    zone = clock = calendar_zone(calendar)
-    if index.tz is None and is_intraday(interval):
-        width = interval_width(interval)
-        if calendar == FX:
-            clock = best_fx_clock(index, width)[0]
-        elif found := match_hours(index, width, only=calendar):
-            clock = found[0].clock
-    return CalendarChoice(
-        calendar, zone, clock, f"Calendar: {calendar_title(calendar)}; as chosen."
-    )
+    zone = calendar_zone(calendar)
+    text = f"Calendar: {calendar_title(calendar)}; as chosen."
+    choice = CalendarChoice(calendar, zone, zone, text)
+    return choice if index.tz is not None else with_clock(choice, index, interval, is_certain=True)

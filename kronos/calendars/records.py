@@ -137,7 +137,7 @@ def _calendar_class(calendar: str) -> Any:
         code = exchange_calendars.resolve_alias(calendar)
     except InvalidCalendarName as exc:
         raise InvalidCandles(
-            f"Unknown calendar {calendar!r}; give 24/7, fx, weekdays or an exchange code "
+            f"Unknown calendar {calendar!r}; give 24/7, fx, metals, weekdays or an exchange code "
             "such as XNYS, XLON or XTKS."
         ) from exc
     try:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from kronos.calendars.exchanges import ALWAYS_OPEN, FX
-from kronos.calendars.fx_week import NEW_YORK
+from kronos.calendars.exchanges import ALWAYS_OPEN, FX, METALS, ROUND_THE_CLOCK
+from kronos.calendars.fx_week import NEW_YORK, closures
 from kronos.calendars.intervals import interval_width, is_intraday
 from kronos.calendars.sessions import schedule
 from kronos.errors import InvalidCandles
@@ -54,7 +54,7 @@ def bar_spans(index: pd.DatetimeIndex, *, interval: str, calendar: str, zone: st
     Args:
         index: (T,) open times, aware.
         interval: Name of the bar width.
-        calendar: "24/7", "fx", "weekdays" or an exchange code.
+        calendar: "24/7", "fx", "metals", "weekdays" or an exchange code.
         zone: The market's clock; daily and weekly bars are dated on it.
 
     Raises:
@@ -74,7 +74,7 @@ def bar_spans(index: pd.DatetimeIndex, *, interval: str, calendar: str, zone: st
     if is_intraday(interval):
         end, since = _intraday(index, width, calendar, zone)
         return BarSpans(opens, end, since, since, end)
-    if calendar in (ALWAYS_OPEN, FX):
+    if calendar in ROUND_THE_CLOCK:
         end = _days_later(index, zone, 1)
         since = opens if calendar == ALWAYS_OPEN else _after_weekend(index, zone)
         return BarSpans(opens, end, since, since, end)
@@ -88,7 +88,7 @@ def is_trading(moments: np.ndarray, *, calendar: str, zone: str) -> np.ndarray:
 
     Args:
         moments: (T,) int64 nanoseconds since 1970 UTC, in any order.
-        calendar: "24/7", "fx", "weekdays" or an exchange code.
+        calendar: "24/7", "fx", "metals", "weekdays" or an exchange code.
         zone: The market's clock.
     """
     if not len(moments) or calendar == ALWAYS_OPEN:
@@ -153,6 +153,9 @@ def _segments(
     first: pd.Timestamp, last: pd.Timestamp, calendar: str, zone: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Starts and stops of unbroken trading around some moments, without lunch breaks."""
+    if calendar == METALS:
+        pauses = closures(first - _LOOK_BACK, last + _LOOK_BACK, calendar=METALS)
+        return pauses[1][:-1], pauses[0][1:]
     sessions = schedule(
         calendar,
         first.tz_localize(None).normalize() - _LOOK_BACK,

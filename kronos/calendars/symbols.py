@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from kronos.calendars.exchanges import ALWAYS_OPEN, FX
+from kronos.calendars.exchanges import ALWAYS_OPEN, FX, METALS
 
 __all__ = ["ASSET_CLASSES", "AssetClass", "asset_class", "calendar_of_symbol"]
 
@@ -45,6 +45,7 @@ _CURRENCIES = frozenset((
     "CZK", "TRY", "ZAR", "MXN", "SGD", "HKD", "CNH", "CNY", "INR", "KRW", "BRL", "ILS", "THB",
     "RON", "XAU", "XAG", "XPT", "XPD",
 ))  # fmt: skip
+_METALS = frozenset(["XAU", "XAG", "XPT", "XPD"])
 _COINS = frozenset((
     "BTC", "XBT", "ETH", "SOL", "XRP", "ADA", "DOGE", "DOT", "LTC", "BCH", "BNB", "AVAX",
     "LINK", "MATIC", "POL", "TRX", "ATOM", "UNI", "XLM", "ETC", "EOS", "XMR", "DASH", "ZEC",
@@ -60,14 +61,14 @@ def asset_class(calendar: str, symbol: str = "") -> AssetClass:
     """Asset class of an instrument.
 
     Args:
-        calendar: "24/7", "fx", "weekdays" or an exchange code.
+        calendar: "24/7", "fx", "metals", "weekdays" or an exchange code.
         symbol: Ticker; ES=F is a future on any calendar.
     """
     if symbol.strip().upper().endswith("=F") or calendar == "CMES":
         return "future"
     if calendar == ALWAYS_OPEN:
         return "crypto"
-    return "fx" if calendar == FX else "equity"
+    return "fx" if calendar in (FX, METALS) else "equity"
 
 
 def calendar_of_symbol(symbol: str) -> tuple[str, str] | None:
@@ -109,5 +110,7 @@ def _pair(ticker: str) -> tuple[str, str] | None:
         if base in _COINS or quote in _STABLE or (is_split and base in _STABLE):
             return ALWAYS_OPEN, "{symbol} is a crypto pair"
         if base in _CURRENCIES and quote in _CURRENCIES:
+            if base in _METALS:
+                return METALS, "{symbol} is a metal"
             return FX, "{symbol} is a currency pair"
     return None

@@ -35,6 +35,7 @@ __all__ = [
     "read_series",
     "read_universe",
     "require_folder",
+    "warn_of_clock",
 ]
 
 _MIN_BARS = 2
@@ -47,10 +48,12 @@ def add_file_options(group: Any) -> None:
     group.add_argument(
         "--clock",
         metavar="ZONE",
-        help="clock of times without an offset, such as UTC or America/New_York; "
-        "the exchange's own clock follows from the calendar",
+        help="clock of times without an offset, such as UTC, America/New_York or "
+        '"New York + 7 h" (default: the one on which the bars keep the hours of their calendar)',
     )
-    group.add_argument("--calendar", help="24/7, fx, weekdays or an exchange code such as XNYS")
+    group.add_argument(
+        "--calendar", help="24/7, fx, metals, weekdays or an exchange code such as XNYS"
+    )
     group.add_argument("--symbol", help="name of the instrument")
     group.add_argument(
         "--day-first",
@@ -120,7 +123,22 @@ def read_file(args: argparse.Namespace, *, horizon: int = 1) -> FileBars:
         notes.append(note)
     if not args.quiet:
         print("\n".join(notes), file=sys.stderr)
+    warn_of_clock(name, reading.report.clocks)
     return FileBars(candles, known)
+
+
+def warn_of_clock(name: str, clocks: tuple[str, ...], *, option: str = "--clock ZONE") -> None:
+    """Say on stderr, with --quiet as well, that the bars of a file do not decide their clock.
+
+    Args:
+        name: Name of the file.
+        clocks: Clocks that explain the file, the assumed one first; empty if it is known.
+        option: What sets the clock.
+    """
+    if clocks:
+        from data_sources.csv.report import clock_question
+
+        print(f"warning: {name}: {clock_question(clocks)} with {option}.", file=sys.stderr)
 
 
 def _origin(text: str, candles: Candles) -> pd.Timestamp:
@@ -204,7 +222,9 @@ def _read(path: Path) -> Candles:
     from kronos.training.files import read_bars
 
     if path.suffix == ".csv":
-        return read_csv(path.read_bytes(), path.name).candles
+        reading = read_csv(path.read_bytes(), path.name)
+        warn_of_clock(path.name, reading.report.clocks, option="an offset such as +00:00 in it")
+        return reading.candles
     symbol = path.name.partition(".")[0].partition("_")[0]
     return Candles.from_frame(read_bars(path), symbol=symbol, source=path.name)
 
@@ -284,6 +304,7 @@ def _placed(folder: Path, facts: FileFacts) -> Candles:
         clock=facts.clock or None,
         zone=facts.zone or None,
     )
+    warn_of_clock(facts.file, placed.clocks, option="the column clock of a manifest")
     bars = (
         frame[list(COLUMNS)].astype(float).set_axis(placed.index.as_unit("ns").rename("timestamp"))
     )

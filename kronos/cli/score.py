@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kronos.cli.bars import warn_of_clock
 from kronos.cli.options import add_store_option, moment_of
 from kronos.cli.terminal import columns_text, read_bytes, write_text
 
@@ -70,7 +71,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--symbol", help="symbol of the instrument, if the file's name is another")
     parser.add_argument("--interval", help="width of a bar, such as 5m, 1h, 1d")
     parser.add_argument("--clock", metavar="ZONE", help="clock of times without an offset")
-    parser.add_argument("--calendar", help="24/7, fx, weekdays or an exchange code such as XNYS")
+    parser.add_argument(
+        "--calendar", help="24/7, fx, metals, weekdays or an exchange code such as XNYS"
+    )
     parser.add_argument("--format", choices=("table", "csv"), default="table")
     parser.add_argument("-o", "--output", metavar="OUT", help="file to write (default: stdout)")
     add_store_option(parser)
@@ -121,7 +124,9 @@ def _read(name: str, args: argparse.Namespace) -> Candles:
         clock=args.clock, symbol=args.symbol, calendar=args.calendar, interval=args.interval
     )
     data = read_bytes(name, limit=MAX_BYTES + 1)
-    return read_csv(data, Path(name).name, choices=choices).candles
+    reading = read_csv(data, Path(name).name, choices=choices)
+    warn_of_clock(Path(name).name, reading.report.clocks)
+    return reading.candles
 
 
 def _fetch(due: Due) -> Candles:

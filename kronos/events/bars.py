@@ -31,7 +31,7 @@ def event_bars(
         events: K events.
         index: (T,) open times of the bars, aware.
         interval: Name of the bar width.
-        calendar: "24/7", "fx", "weekdays" or an exchange code.
+        calendar: "24/7", "fx", "metals", "weekdays" or an exchange code.
         zone: The market's clock.
 
     Returns:

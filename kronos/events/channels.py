@@ -125,7 +125,7 @@ def event_channels(
     Args:
         timestamps: (T + H,) open times, aware, increasing: context first, then horizon.
         interval: Name of the bar width.
-        calendar: Calendar of the bars: "24/7", "fx", "weekdays" or an exchange code.
+        calendar: Calendar of the bars: "24/7", "fx", "metals", "weekdays" or an exchange code.
         zone: The market's clock.
         n_context: T, the number of known bars; the origin is the end of the last one.
         events: Any events, in any order; `Event.announced_time` and `Event.value_time` say from

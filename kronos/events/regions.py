@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from kronos.calendars import ALWAYS_OPEN, FX, WEEKDAYS
+from kronos.calendars import ALWAYS_OPEN, FX, METALS, WEEKDAYS
 
 __all__ = ["REGIONS", "Region", "region_zone", "regions_of"]
 
@@ -83,15 +83,15 @@ def regions_of(calendar: str, symbol: str = "", currency: str = "") -> tuple[str
     first; otherwise that of the quote currency, or of the dollar where it is unknown.
 
     Args:
-        calendar: "24/7", "fx", "weekdays" or an exchange code.
+        calendar: "24/7", "fx", "metals", "weekdays" or an exchange code.
         symbol: Ticker.
         currency: ISO code of the quote, where known.
     """
     if calendar in _OF_CALENDAR:
         return (_OF_CALENDAR[calendar],)
-    if calendar in (FX, WEEKDAYS, ALWAYS_OPEN):
+    if calendar in (FX, METALS, WEEKDAYS, ALWAYS_OPEN):
         pair = _currencies_of(symbol)
-        if len(pair) == 2 or (pair and calendar == FX):
+        if len(pair) == 2 or (pair and calendar in (FX, METALS)):
             return tuple(dict.fromkeys(_OF_CURRENCY[code] for code in pair))
     return (_OF_CURRENCY.get(currency.strip().upper(), _DEFAULT),)
 

@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kronos.calendars import asset_class, calendar_note, future_timestamps, infer_calendar
-from kronos.calendars.fx_week import BROKER_CLOCK, is_fx_open
+from kronos.calendars.clocks import BROKER_CLOCK
+from kronos.calendars.fx_week import is_fx_open
 from kronos.calendars.sessions import schedule
 from kronos.calendars.symbols import calendar_of_symbol
 from kronos.errors import InvalidCandles, InvalidRequest
@@ -232,7 +233,7 @@ class TestInference:
         ("symbol", "calendar"),
         [
             *(("BTCUSDT", "24/7"), ("BTC-USD", "24/7"), ("ETH/BTC", "24/7"), ("BTC", "24/7")),
-            *(("EURUSD", "fx"), ("EUR/USD", "fx"), ("GBPJPY=X", "fx"), ("XAUUSD", "fx")),
+            *(("EURUSD", "fx"), ("EUR/USD", "fx"), ("GBPJPY=X", "fx"), ("XAUUSD", "metals")),
             *(("VOD.L", "XLON"), ("SAP.DE", "XETR"), ("7203.T", "XTKS"), ("0700.HK", "XHKG")),
             *(("600519.SS", "XSHG"), ("000001.SZ", "XSHG"), ("600519", "XSHG")),
             *(("^GSPC", "XNYS"), ("^N225", "XTKS"), ("ES=F", "CMES"), ("SHOP.TO", "XTSE")),
@@ -335,3 +336,64 @@ def test_the_calendar_library_is_loaded_only_when_a_session_is_asked_for() -> No
 )
 def test_asset_classes(calendar, symbol, expected):
     assert asset_class(calendar, symbol) == expected
+
+
+class TestHolidaysOfTheWeek:
+    """25 December and 1 January: no currency and no metal trades (notices of brokers and CME)."""
+
+    @pytest.mark.parametrize(
+        ("calendar", "opening"), [("fx", "17:00"), ("metals", "18:00")], ids=["fx", "metals"]
+    )
+    @pytest.mark.parametrize(
+        ("eve", "day"), [("2024-12-24", "2024-12-25"), ("2024-12-31", "2025-01-01")]
+    )
+    def test_trading_stops_at_17_on_the_eve_until_the_evening(
+        self, calendar: str, opening: str, eve: str, day: str
+    ) -> None:
+        last = utc(f"{eve} 14:00", NEW_YORK)
+        coming = future_timestamps(last, 4, interval="1h", calendar=calendar, zone="UTC")
+        hour = int(opening[:2])
+        assert local(coming, NEW_YORK) == [
+            f"{eve} 15:00",
+            f"{eve} 16:00",
+            f"{day} {opening}",
+            f"{day} {hour + 1}:00",
+        ]
+
+    @pytest.mark.parametrize("calendar", ["fx", "metals"])
+    def test_a_holiday_on_a_monday_joins_the_weekend(self, calendar: str) -> None:
+        last = utc("2023-12-22 16:00", NEW_YORK)
+        coming = future_timestamps(last, 1, interval="1h", calendar=calendar, zone="UTC")
+        assert local(coming, NEW_YORK) == [f"2023-12-25 {'17' if calendar == 'fx' else '18'}:00"]
+
+    @pytest.mark.parametrize("time", ["00:00", "17:00"])
+    def test_days_have_no_bar_of_a_holiday(self, time: str) -> None:
+        zone = NEW_YORK if time == "17:00" else "UTC"
+        weekdays = (0, 1, 2, 3, 6) if time == "17:00" else (0, 1, 2, 3, 4)
+        days = pd.date_range(f"2024-10-01 {time}", "2024-12-21", tz=zone)
+        past = days[np.isin(days.day_of_week, weekdays)].tz_convert("UTC")
+        coming = future_timestamps(past, 8, interval="1d", calendar="fx", zone="UTC")
+        shift = pd.Timedelta(hours=7) if time == "17:00" else pd.Timedelta(0)
+        dates = coming.tz_convert(zone).tz_localize(None) + shift
+        assert dates.strftime("%m-%d").tolist() == [
+            *("12-23", "12-24", "12-26", "12-27", "12-30", "12-31", "01-02", "01-03")
+        ]
+
+    def test_other_weeks_of_currencies_are_as_they_were(self) -> None:
+        """Sunday 17:00 to Friday 17:00, by arithmetic on the clock of New York."""
+        hours = pd.date_range("2024-01-02 23:00", "2024-12-24", freq="30min", tz="UTC")
+        clock = hours.tz_convert(NEW_YORK)
+        second = ((clock.day_of_week * 24 + clock.hour) * 60 + clock.minute) * 60
+        for width in ("30min", "1h", "4h"):
+            end = second + pd.Timedelta(width).total_seconds()
+            closed = (second >= (4 * 24 + 17) * 3600) & (end <= (6 * 24 + 17) * 3600)
+            assert (is_fx_open(hours, pd.Timedelta(width)) == ~closed).all()
+
+    def test_metals_pause_every_day_even_after_a_few_bars(self) -> None:
+        last = utc("2024-07-09 15:00", NEW_YORK)
+        coming = future_timestamps(last, 3, interval="1h", calendar="metals", zone="UTC")
+        assert local(coming, NEW_YORK) == [
+            "2024-07-09 16:00",
+            "2024-07-09 18:00",
+            "2024-07-09 19:00",
+        ]

@@ -89,3 +89,22 @@ def test_markets_trade_after_the_opening_and_up_to_the_close():
 def test_naive_timestamps_are_refused():
     with pytest.raises(InvalidCandles, match="time zone"):
         bar_spans(pd.DatetimeIndex(["2025-07-03"]), interval="1d", calendar="XNYS", zone=NEW_YORK)
+
+
+def test_the_first_bar_of_metals_covers_the_time_since_the_close() -> None:
+    new_york = "America/New_York"
+    opens = pd.DatetimeIndex(
+        ["2024-07-07 18:00", "2024-07-07 19:00", "2024-07-08 16:00", "2024-07-08 18:00"]
+    ).tz_localize(new_york)
+    spans = bar_spans(opens.tz_convert("UTC"), interval="1h", calendar="metals", zone="UTC")
+    since = pd.DatetimeIndex(spans.since, tz="UTC").tz_convert(new_york)
+    assert since.strftime("%m-%d %H:%M").tolist() == [
+        *("07-05 17:00", "07-07 19:00", "07-08 16:00", "07-08 17:00")
+    ]
+    moments = pd.DatetimeIndex(
+        ["2024-07-08 17:00", "2024-07-08 17:30", "2024-07-08 18:00", "2024-07-08 18:01"]
+    ).tz_localize(new_york)
+    trading = is_trading(
+        moments.as_unit("ns").tz_convert("UTC").asi8, calendar="metals", zone="UTC"
+    )
+    assert trading.tolist() == [True, False, False, True]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from kronos.calendars import ALWAYS_OPEN, FX
+from kronos.calendars import ALWAYS_OPEN, FX, METALS
 from kronos.calendars.spans import bar_spans
 from kronos.candles import Candles
 from kronos.events import KINDS, US_KINDS, Event, EventInputs, Surprise, event_bars
@@ -94,7 +94,7 @@ def kinds_to_add(inputs: EventInputs, calendar: str) -> dict[str, str]:
     kinds = list(US_KINDS)
     if any(region != "US" for region in inputs.regions):
         kinds.append("rate_decision")
-    if inputs.symbol and calendar not in (ALWAYS_OPEN, FX):
+    if inputs.symbol and calendar not in (ALWAYS_OPEN, FX, METALS):
         kinds.append("earnings")
     return {kind: KINDS[kind] for kind in kinds}
 
