@@ -42,6 +42,7 @@ view.show_heading(source.candles, found)
 # Always one element: a control that changes its place among the elements is mounted again and
 # loses its binding to the address bar.
 with st.container():
+    candle_source.ask_clock(source)
     show_link_losses()
     show_state(
         COMPARISON,

@@ -43,6 +43,8 @@ raw = finished[0].forecast if finished else None
 
 results.show_heading(source.candles, raw)
 results.show_facts(source, raw)
+with st.container():  # see pages/compare.py
+    candle_source.ask_clock(source)
 show_link_losses()
 view.show_state(request, source, status, refusal, raw)
 shown = choose_fan(source.candles, raw)

@@ -48,6 +48,7 @@ if is_pressed and has_enough:
 st.title("Synthetic candles", anchor=False)
 run = session.current()
 with st.container():  # see pages/compare.py
+    candle_source.ask_clock(source)
     show_link_losses()
     session.show_state(
         request.key,

@@ -60,6 +60,7 @@ found = view.WHAT_IF.finished(source.data_id)
 with heading:
     view.show_heading(source.candles, found)
 with st.container():  # see pages/compare.py
+    candle_source.ask_clock(source)
     show_link_losses()
     show_state(
         view.WHAT_IF,

@@ -21,7 +21,7 @@ count alike, the file does not decide, and the caller has to ask.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -43,9 +43,11 @@ __all__ = [
     "BROKER_CLOCK",
     "CLOCKS",
     "COMMON_CLOCKS",
+    "MARGIN",
     "ClockChoice",
     "check_clock",
     "clock_title",
+    "distinct_clocks",
     "find_clock",
     "to_utc",
 ]
@@ -70,8 +72,9 @@ _CELL = pd.Timedelta(minutes=15)  # narrower bars are counted in cells of this w
 _MOST_CELLS = 60_000  # the latest cells of a file that are counted
 _MOST_MISSING = 4  # the weight of a bar outside as well
 _WIDEST_OFFSET = pd.Timedelta(hours=15)
-# Count by which another clock must be worse; above 50 closures, a share of them.
-_MARGIN, _MARGIN_SHARE = 4.0, 0.08
+MARGIN = 4.0
+"""Cost by which another clock must be worse to be ruled out."""
+_MARGIN_SHARE = 0.08  # of the closures, where that is more
 # Outside bars for each closure up to which a clock explains a file.
 _STRAY_SHARE = 0.02
 # Pauses that a file must keep before they count as the market's.
@@ -90,11 +93,13 @@ class ClockChoice:
         candidates: Where it does not, one name for each reading of the file that its bars allow,
             the assumed one first; empty where it does.
         has_pause: Whether the bars keep the daily pause of metals and of CME Globex.
+        cost: What the reading leaves to explain; infinite where no clock explains the bars.
     """
 
     clock: str
     candidates: tuple[str, ...] = ()
     has_pause: bool = False
+    cost: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +166,11 @@ def find_clock(
         ):
             continue
         found = _decide(wall, counts)
-        return ClockChoice(
-            found.clock, found.candidates, is_pause and best.n_closures >= _MIN_PAUSES
-        )
+        has_pause = is_pause and best.n_closures >= _MIN_PAUSES
+        return replace(found, has_pause=has_pause, cost=best.cost)
     # No clock explains the bars: every one may be right.
     everything = sorted(tried[-1], key=lambda count: count.cost)
-    return _ask(wall, [count.clock for count in everything])
+    return replace(_ask(wall, [count.clock for count in everything]), cost=np.inf)
 
 
 def to_utc(wall: pd.DatetimeIndex, clock: str) -> pd.DatetimeIndex:
@@ -211,7 +215,7 @@ def _decide(wall: pd.DatetimeIndex, counts: Sequence[_Count]) -> ClockChoice:
     """The best clock, or all that are about as good."""
     ranked = sorted(counts, key=lambda count: count.cost)
     best = ranked[0]
-    limit = best.cost + max(_MARGIN, _MARGIN_SHARE * best.n_closures)
+    limit = best.cost + max(MARGIN, _MARGIN_SHARE * best.n_closures)
     if not best.is_explained:
         limit = np.inf
     return _ask(wall, [count.clock for count in ranked if count.cost <= limit])
@@ -219,12 +223,17 @@ def _decide(wall: pd.DatetimeIndex, counts: Sequence[_Count]) -> ClockChoice:
 
 def _ask(wall: pd.DatetimeIndex, clocks: Sequence[str]) -> ClockChoice:
     """One name for each reading; a single reading is no question."""
-    distinct = pd.DatetimeIndex(wall.floor("h").unique())
+    names = distinct_clocks(wall, clocks)
+    return ClockChoice(names[0], names if len(names) > 1 else ())
+
+
+def distinct_clocks(wall: pd.DatetimeIndex, clocks: Sequence[str]) -> tuple[str, ...]:
+    """The first of all clocks that give naive timestamps the same instants, in order."""
+    hours = pd.DatetimeIndex(wall.floor("h").unique())
     readings: dict[bytes, str] = {}
     for clock in clocks:
-        readings.setdefault(_instants(distinct, clock).tobytes(), clock)
-    names = tuple(readings.values())
-    return ClockChoice(names[0], names if len(names) > 1 else ())
+        readings.setdefault(_instants(hours, clock).tobytes(), clock)
+    return tuple(readings.values())
 
 
 def _cells(wall: pd.DatetimeIndex, width: pd.Timedelta) -> tuple[pd.DatetimeIndex, pd.Timedelta]:

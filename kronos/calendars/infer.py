@@ -8,7 +8,13 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from kronos.calendars.clocks import COMMON_CLOCKS, find_clock, to_utc
+from kronos.calendars.clocks import (
+    MARGIN,
+    ClockChoice,
+    distinct_clocks,
+    find_clock,
+    to_utc,
+)
 from kronos.calendars.exchanges import (
     ALWAYS_OPEN,
     EXCHANGES,
@@ -112,8 +118,10 @@ def with_clock(
     if choice.calendar == FX and not is_certain and found.has_pause:
         why = "bars from Sunday evening with a daily pause at 16:00 Chicago"
         choice = _choice("CMES", why)
-    if not is_certain and choice.calendar in EXCHANGES and not clocks:
-        clocks = _other_markets(wall, interval_width(interval), choice.calendar, found.clock)
+    if not is_certain and choice.calendar in EXCHANGES:
+        readings = (found.clock, *clocks, *_other_markets(wall, interval, choice.calendar, found))
+        distinct = distinct_clocks(wall, readings)
+        clocks = distinct if len(distinct) > 1 else ()
     text = choice.reason
     if choice.calendar in (FX, METALS) and not clocks:
         text = f"{text.removesuffix('.')}; clock of the file: {found.clock}."
@@ -121,24 +129,28 @@ def with_clock(
 
 
 def _other_markets(
-    wall: pd.DatetimeIndex, width: pd.Timedelta, calendar: str, clock: str
-) -> tuple[str, ...]:
-    """Clocks on which the latest bars keep the hours of another exchange, with that of `calendar`.
+    wall: pd.DatetimeIndex, interval: str, calendar: str, found: ClockChoice
+) -> list[str]:
+    """Clocks on which bars keep the hours of another exchange than the one they were taken for.
 
-    Tried are the clock of each exchange, and the common ones for New York's, whose shares have
-    tickers without a suffix. Empty if there is none.
+    Tried are the own clock of each exchange in the latest two weeks, and every clock for New York,
+    whose shares have tickers without a suffix.
     """
+    own = EXCHANGES[calendar]
+    clocks: list[str] = []
+    width = interval_width(interval)
+    if calendar != _DEFAULT and (own.pause is None or width > pd.Timedelta(hours=1)):
+        second = find_clock(wall, interval=interval, calendar=_DEFAULT)
+        if second.cost <= found.cost + MARGIN:
+            clocks += second.candidates or (second.clock,)
     recent = wall[wall > wall[-1] - pd.Timedelta(days=14)]
     minutes = int(width.total_seconds() // 60)
-    found = {to_utc(recent, clock).asi8.tobytes(): clock}
     for code, hours in EXCHANGES.items():
-        if hours.open == hours.close or code in _SLOW or code == calendar:
-            continue
-        for other in COMMON_CLOCKS if code == _DEFAULT else (hours.zone,):
-            moments = to_utc(recent, other)
-            if _hours_misfit(_local_stamps(moments, hours.zone), minutes, hours) < 1.0:
-                found.setdefault(moments.asi8.tobytes(), other)
-    return tuple(found.values()) if len(found) > 1 else ()
+        if hours.open != hours.close and code not in (*_SLOW, calendar):
+            moments = _local_stamps(to_utc(recent, hours.zone), hours.zone)
+            if _hours_misfit(moments, minutes, hours) < 1.0:
+                clocks.append(hours.zone)
+    return clocks
 
 
 def _calendar(index: pd.DatetimeIndex, interval: str, symbol: str | None) -> CalendarChoice:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from kronos import models
+from kronos.calendars.clocks import BROKER_CLOCK
 from kronos.errors import Busy, CheckpointUnavailable
 from kronos.system import asset_path
 from pages.ui.inputs.candles import UPLOAD
@@ -93,6 +95,39 @@ def test_upload_is_read_explained_and_forecast(app, small):
     assert "399 of 399 rows kept" in text
     press(choose(app, small), "run")
     run_until(app, lambda app: "next 4 bars of 1h" in words(app))
+
+
+def two_days_of_euros() -> bytes:
+    """Hours from Tuesday to Thursday: no weekend shows their clock."""
+    hours = pd.date_range("2024-01-16 03:00", periods=48, freq="h")
+    rows = [f"{hour:%Y-%m-%d %H:%M},1.09,1.1,1.08,1.095" for hour in hours]
+    return "\n".join(["time,open,high,low,close", *rows]).encode()
+
+
+def test_a_file_that_fits_several_clocks_asks_above_the_chart_and_the_link_holds_the_answer(app):
+    run_until(app.run(), has_forecast)
+    app.selectbox(key="data").select(UPLOAD).run()
+    app.file_uploader(key="upload").upload("EURUSD.csv", two_days_of_euros(), "text/csv").run()
+    text = words(app)
+    assert "have no time zone" in text
+    assert "Bars and forecast assume **UTC**" in text
+    assert app.get("plotly_chart")
+    assert "from 16 Jan 2024 03:00" in text
+    app.selectbox(key="asked_clock").select("Asia/Tokyo").run()
+    text = words(app)
+    assert "have no time zone" not in text
+    assert "from 15 Jan 2024 18:00" in text
+    assert app.selectbox(key="upload_clock").value == "Asia/Tokyo"
+    assert "Asia/Tokyo" in str(dict(app.query_params)["upload_clock"])
+    assert not app.exception
+
+
+def test_a_link_with_a_clock_reads_the_next_file_on_it():
+    app = new_session(data=UPLOAD, upload_clock="New York + 7 hours (broker time)").run()
+    app.file_uploader(key="upload").upload("EURUSD.csv", two_days_of_euros(), "text/csv").run()
+    assert app.selectbox(key="upload_clock").value == BROKER_CLOCK
+    assert "have no time zone" not in words(app)
+    assert "from 16 Jan 2024 01:00" in words(app)
 
 
 def test_a_bad_file_is_refused_with_line_and_column(app):

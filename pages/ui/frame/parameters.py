@@ -40,6 +40,7 @@ class Parameter:
 _OF_CANDLES = ("forecast", "compare", "what_if", "synthetic")
 _OF_FORECASTS = _OF_CANDLES[:3]
 _TICKER = {"data": "Ticker"}
+_UPLOAD = {"data": "My own CSV file"}
 _OTHER = "Another exchange"
 _MARKET = {"bt_source": "Yahoo Finance"}
 _LISTED = {"list_source": "Yahoo Finance"}
@@ -57,6 +58,7 @@ PARAMETERS: dict[str, Parameter] = {
     "symbol": Parameter("symbol", "text", _OF_CANDLES, _TICKER),
     "interval": Parameter("interval", "choice", _OF_CANDLES, _TICKER),
     "raw": Parameter("raw prices", "flag", _OF_CANDLES, _TICKER),
+    "upload_clock": Parameter("clock of the file", "titled", _OF_CANDLES, _UPLOAD),
     "origin": Parameter("origin", "day", _OF_FORECASTS),
     "origin_time": Parameter("origin time", "time", _OF_FORECASTS, {"origin": "2019-09-02"}),
     "horizon": Parameter("horizon", "number", _OF_FORECASTS),

@@ -13,6 +13,7 @@ from data_sources.csv.report import CsvReport
 from data_sources.samples import SAMPLES, load_sample
 from data_sources.source import Bars
 from kronos.calendars import calendar_title
+from kronos.calendars.clocks import CLOCKS, clock_title
 from kronos.candles import Candles
 from kronos.errors import Busy, InvalidCandles
 from kronos.serving.jobs import JobStatus
@@ -34,9 +35,10 @@ from pages.ui.jobs.settings import data_id
 UPLOAD = "My own CSV file"
 NO_SYMBOL = "no symbol"
 _UPLOADED, _HANDED = "uploaded file", "handed candles"
+_ASKED_CLOCK = "asked_clock"
 MAX_UPLOAD_MB = 10
 DATE_ORDERS = {"3 April": True, "4 March": False}
-ZONES = (
+_ZONES = (
     "UTC",
     "America/New_York",
     "America/Chicago",
@@ -53,6 +55,8 @@ ZONES = (
     "Asia/Tokyo",
     "Australia/Sydney",
 )
+FILE_CLOCKS = tuple(dict.fromkeys((*_ZONES, *CLOCKS)))
+"""Clocks of a file that a visitor can choose."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -202,16 +206,20 @@ def choose_reading(
     Args:
         prefix: Prefix of the keys of the controls.
         on_change: Called when one of them changes.
-        stays: Whether the options survive a visit of another page, as the file does.
+        stays: Whether the options survive a visit of another page, as the file does; the link
+            holds the clock then.
     """
     persist: Literal["session"] | None = "session" if stays else None
+    linked: Literal["query-params"] | None = "query-params" if stays else None
     with st.expander("Reading options", icon=":material/rule:"):
         clock = st.selectbox(
             "Time zone of the timestamps",
-            ZONES,
+            FILE_CLOCKS,
             None,
             key=f"{prefix}_clock",
+            bind=linked,
             persist_state=persist,
+            format_func=clock_title,
             placeholder="Detect from the file",
             on_change=on_change,
             help="For times without a UTC offset. The calendar sets the time zone of the exchange.",
@@ -226,6 +234,39 @@ def choose_reading(
             on_change=on_change,
         )
     return CsvChoices(clock=clock, day_first=None if order is None else DATE_ORDERS[order])
+
+
+def ask_clock(source: ChosenCandles) -> None:
+    """Ask for the clock of an uploaded file whose bars do not decide it; else nothing.
+
+    The answer goes to the control in the sidebar, which the link holds.
+    """
+    clocks = () if source.report is None else source.report.clocks
+    if not clocks:
+        return
+    with st.container(border=True):
+        st.warning(
+            f"The times of this file have no time zone, and its bars fit {len(clocks)} of the "
+            f"clocks that are tried. Bars and forecast assume **{plain(clock_title(clocks[0]))}**. "
+            "Choose the clock of the file.",
+            icon=":material/schedule:",
+        )
+        st.selectbox(
+            "Clock of the file",
+            clocks,
+            None,
+            key=_ASKED_CLOCK,
+            format_func=clock_title,
+            placeholder=f"{clock_title(clocks[0])}, assumed",
+            on_change=_answer_clock,
+            help="The exporting program knows it; brokers often use New York + 7 hours. The "
+            "choice stands under Reading options in the sidebar.",
+        )
+
+
+def _answer_clock() -> None:
+    st.session_state["upload_clock"] = st.session_state[_ASKED_CLOCK]
+    _forget_origin()
 
 
 def _forget_origin() -> None:

@@ -17,6 +17,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from data_sources import registry as markets
 from data_sources import samples
 from data_sources.csv.reader import read_csv
+from data_sources.csv.report import clock_question
 from data_sources.http import Retry
 from data_sources.source import Bars, DataSource, Instrument
 from kronos.errors import (
@@ -293,6 +294,8 @@ def uploaded_bars(entry: Entry, content: bytes) -> Bars:
     notes = (
         (f"{n_left_out:,} of {counted(report.rows_read, 'row')} skipped.",) if n_left_out else ()
     )
+    if report.clocks:
+        notes = (f"Assumed: {clock_question(report.clocks)}.", *notes)
     return Bars(
         candles=reading.candles,
         instrument=Instrument("upload", reading.candles.symbol),
