@@ -74,6 +74,27 @@ def test_the_same_seed_gives_the_same_output(
     assert texts[0] == texts[1] != texts[2]
 
 
+def test_a_file_that_fits_several_clocks_warns_and_takes_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hours = pd.date_range("2024-01-16 03:00", periods=48, freq="h")
+    rows = [f"{hour:%Y-%m-%d %H:%M},1.09,1.1,1.08,1.095" for hour in hours]
+    path = tmp_path / "EURUSD.csv"
+    path.write_text("\n".join(["time,open,high,low,close", *rows]))
+    forecast = ["forecast", str(path), "--horizon", "1", "--quiet", *QUICK]
+    assert cli.main(forecast) == 0
+    out, err = capsys.readouterr()
+    assert err.startswith("warning: EURUSD.csv: the timestamps carry no time zone")
+    assert "clock UTC" in err
+    assert "--clock ZONE" in err
+    assert rows_of(out)[0]["timestamp"].startswith("2024-01-18T03:00")
+    for clock, hour in (("Asia/Tokyo", "17T18"), ("New York + 7 h", "18T01")):
+        assert cli.main([*forecast, "--clock", clock]) == 0
+        out, err = capsys.readouterr()
+        assert err == ""
+        assert rows_of(out)[0]["timestamp"].startswith(f"2024-01-{hour}:00")
+
+
 def test_an_origin_in_the_past_shows_what_followed(
     bars: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

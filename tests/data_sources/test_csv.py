@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import tomllib
 from pathlib import Path
 
@@ -352,6 +353,34 @@ class TestTime:
     def test_a_clock_stands_in_for_that_of_an_unknown_market(self) -> None:
         candles = read(written(bars(24 * 14)), clock="Asia/Tokyo", calendar="weekdays").candles
         assert candles.zone == "Asia/Tokyo"
+
+    @pytest.mark.parametrize("clock", ["UTC", "Europe/Athens", "New York + 7 h"])
+    def test_hours_of_gold_are_read_on_the_clock_that_keeps_their_pause(self, clock: str) -> None:
+        hours = pd.date_range("2024-02-05", "2024-04-26", freq="h", tz="UTC")
+        local = hours.tz_convert("America/New_York")
+        opened = local - pd.Timedelta(hours=18)
+        trades = (local.hour != 17) & (opened.tz_localize(None).day_of_week.isin([6, 0, 1, 2, 3]))
+        stamps = local[trades]
+        if clock == "New York + 7 h":
+            wall = stamps.tz_localize(None) + pd.Timedelta(hours=7)
+        else:
+            wall = stamps.tz_convert(clock).tz_localize(None)
+        reading = read(written(bars(len(wall)).set_axis(wall)), name="XAUUSD_1h.csv")
+        assert (reading.candles.calendar, reading.report.clock) == ("metals", clock)
+        assert reading.report.clocks == ()
+        assert reading.candles.frame.index.tolist() == stamps.tz_convert("UTC").tolist()
+
+    def test_a_clock_that_the_bars_do_not_show_is_asked_for_and_can_be_chosen(self) -> None:
+        frame = bars(48, start="2024-01-16 03:00")
+        data = written(frame)
+        reading = read(data, name="EURUSD.csv")
+        assert reading.report.clock == reading.report.clocks[0] == "UTC"
+        assert "Asia/Tokyo" in reading.report.clocks
+        assert any("fit these clocks as well" in note for note in reading.report.assumptions)
+        for clock in reading.report.clocks:
+            chosen = read(data, name="EURUSD.csv", clock=clock)
+            assert (chosen.report.clock, chosen.report.clocks) == (clock, ())
+        assert pickle.loads(pickle.dumps(reading.report)).clocks == reading.report.clocks
 
     def test_an_unnecessary_clock_is_reported(self) -> None:
         frame = bars(24 * 14)
