@@ -130,6 +130,10 @@ def rebalance_dates(market: Market, plan: Plan) -> np.ndarray:
     return at[(at - at[0]) % plan.every == 0]
 
 
+FEWEST_REBALANCES = 60
+"""Rebalances below which a yearly return or a Sharpe ratio is mostly chance, and is not shown."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Backtest:
     """The result of a plan.
@@ -162,6 +166,11 @@ class Backtest:
     break_even: float
     deflated: Deflated
     signal_sharpe: dict[str, float]
+
+    @property
+    def can_annualise(self) -> bool:
+        """Whether there are enough rebalances to speak of years."""
+        return len(self.dates) >= FEWEST_REBALANCES
 
     @property
     def curves(self) -> pd.DataFrame:

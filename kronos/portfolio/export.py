@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
 from typing import Any
 
 from kronos.export import cell_text
-from kronos.portfolio.backtest import STRATEGY, Backtest
+from kronos.portfolio.backtest import FEWEST_REBALANCES, STRATEGY, Backtest
 
-__all__ = ["curves_csv", "facts", "result_json", "summary_text", "trades_csv", "warnings_of"]
+__all__ = [
+    "curves_csv",
+    "facts",
+    "result_json",
+    "rows_of",
+    "summary_text",
+    "trades_csv",
+    "warnings_of",
+]
 
 _ROWS = (
     ("annual_return", "return a year", "{:.2%}"),
@@ -24,6 +33,7 @@ _ROWS = (
     ("n_trades", "trades", "{}"),
     ("n_lapsed", "orders lapsed", "{}"),
 )
+_YEARLY = {"annual_return", "sharpe"}
 FEW = 10
 """Number of instruments below which a ranking is no evidence."""
 
@@ -48,6 +58,11 @@ def warnings_of(result: Backtest, cut_off: date | None) -> list[str]:
             f"{n_before} of {n} rebalances lie before {cut_off:%Y-%m-%d}. Until then "
             f"{result.model_name} learned from market prices, perhaps from these: on them a "
             "backtest shows memory, not skill."
+        )
+    if not result.can_annualise:
+        found.append(
+            f"With {n} rebalances, fewer than {FEWEST_REBALANCES}, annual returns and Sharpe "
+            "ratios are mostly chance. They are not shown; the total return is."
         )
     if len(result.names) < FEW:
         found.append(
@@ -122,7 +137,7 @@ def summary_text(result: Backtest, cut_off: date | None) -> str:
         "",
         f"{'':20}" + "".join(f"{name:>14}" for name in names),
     ]
-    for key, label, form in _ROWS:
+    for key, label, form in rows_of(_ROWS, result):
         cells = (form.format(getattr(result.performance[name], key)) for name in names)
         lines.append(f"{label:20}" + "".join(f"{cell:>14}" for cell in cells))
     ic, past = result.rank_ic, result.momentum_ic
@@ -130,11 +145,30 @@ def summary_text(result: Backtest, cut_off: date | None) -> str:
         f"{'RankIC (t)':20}{ic.mean:>8.3f} ({ic.t:.1f}){'':14}{past.mean:>8.3f} ({past.t:.1f})",
         f"{'ICIR':20}{ic.icir:>14.3f}{'':14}{past.icir:>14.3f}",
         f"{'break-even cost':20}{break_even_text(result):>14}",
-        f"{'deflated Sharpe':20}{result.deflated.probability:>14.2f}  "
-        f"({result.deflated.n_trials} trials)",
     ]
+    if result.can_annualise:
+        lines.append(
+            f"{'deflated Sharpe':20}{result.deflated.probability:>14.2f}  "
+            f"({result.deflated.n_trials} trials)"
+        )
     lines += [f"\nwarning: {text}" for text in warnings_of(result, cut_off)]
     return "\n".join(lines) + "\n"
+
+
+def rows_of(rows: Sequence[tuple[str, str, str]], result: Backtest) -> list[tuple[str, str, str]]:
+    """The rows of a table of measures that a backtest is long enough for.
+
+    Args:
+        rows: Field of `Performance`, label and format of each.
+        result: The backtest.
+
+    Returns:
+        All rows; of a short backtest none that speaks of years, the total return first.
+    """
+    if result.can_annualise:
+        return list(rows)
+    left = [row for row in rows if row[0] not in _YEARLY]
+    return sorted(left, key=lambda row: row[0] != "total_return")
 
 
 def break_even_text(result: Backtest) -> str:

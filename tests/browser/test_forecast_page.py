@@ -177,7 +177,7 @@ def test_a_model_that_cannot_be_fetched_says_so(server, visit):
 def test_the_past_is_compared_with_what_came(server, visit, screenshots):
     seen = visit(f"{server.url}/forecast?data={GOOGLE}&origin=2010-06-01")
     wait_for_fan(seen.page)
-    seen.page.get_by_text(re.compile("Actual close at bar")).wait_for()
+    seen.page.get_by_text(re.compile("inside the 80% band")).wait_for()
     wait_until_still(seen.page)
     seen.page.screenshot(path=screenshots / "past_wide_light.png")
     assert not seen.complaints

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import pandas as pd
@@ -145,7 +146,7 @@ def test_the_table_has_a_row_a_fan_and_bar(compared):
 def test_scores_are_those_of_the_definition(compared):
     candles, contenders = compared
     fan = contenders[0].forecast
-    crps, coverage, n_known = past_scores(candles, fan)
+    crps, n_known = past_scores(candles, fan)
     closes = candles.frame["close"].to_numpy()
     sigma = ewma_volatility(closes[:300])
     expected = []
@@ -159,7 +160,10 @@ def test_scores_are_those_of_the_definition(compared):
     assert crps == pytest.approx(np.mean(expected))
     low, high = fan.quantile((0.1, 0.9))[:, :10]
     held = (closes[300:310] >= low) & (closes[300:310] <= high)
-    assert coverage == pytest.approx(100 * held.mean())
+    models = model_table(candles, contenders, [Cost(1, 1)] * 3)
+    found = re.fullmatch(r"(\d+) \((\d+) to (\d+) plausible\)", models["inside 80%"][0])
+    assert int(found[1]) == held.sum()
+    assert int(found[2]) <= 8 <= int(found[3])
 
 
 def test_nothing_is_scored_where_nothing_is_known(simulate):
@@ -187,7 +191,7 @@ def test_a_series_without_volatility_has_no_crps(simulate):
     frame = candles.frame.copy()
     frame.loc[frame.index <= forecast.origin, ["open", "high", "low", "close"]] = 100.0
     flat = dataclasses.replace(candles, frame=frame)
-    crps, _, n_known = past_scores(flat, forecast)
+    crps, n_known = past_scores(flat, forecast)
     assert np.isnan(crps)
     assert n_known == 5
     models = pd.DataFrame({"model": ["A"], "CRPS": [crps], "known bars": [5]})

@@ -75,7 +75,7 @@ def test_a_past_origin_is_scored():
     assert table["model"].str[0].tolist() == list("ABCD")
     assert (table["known bars"] == 6).all()
     assert (table["CRPS"] > 0).all()
-    assert table["coverage"].between(0, 100).all()
+    assert table["inside 80%"].str.match(r"\d+ \(\d+ to \d+ plausible\)").all()
     assert "Lowest CRPS" in words(app)
     assert set(app.dataframe[1].value["80% band"]) <= {"inside", "outside"}
 

@@ -207,8 +207,8 @@ def test_a_past_origin_is_compared_with_what_came(app, small):
     app.query_params["origin"] = "2010-06-01"
     app.query_params["horizon"] = "6"
     run_until(app.run(), has_forecast)
-    assert "Actual close at bar" in words(app)
-    assert "6 of 6" in words(app)
+    assert "inside the 80% band" in words(app)
+    assert "At the last bar of 6, the close" in words(app)
     asked = started(app).settings
     assert f"{asked.origin.tz_convert('America/New_York'):%Y-%m-%d}" == "2010-06-01"
 
@@ -283,7 +283,7 @@ def test_an_intraday_origin_takes_a_time(app):
     app.query_params.update(link)
     run_until(app.run(), has_forecast)
     assert str(shown(app).settings.origin) == "2019-09-02 10:00:00+00:00"
-    assert "Actual close at bar" in words(app)
+    assert "inside the 80% band" in words(app)
 
 
 def test_what_a_link_asks_for_and_cannot_have_is_said():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -50,16 +51,39 @@ def with_actual_close(candles, forecast, level):
     return dataclasses.replace(candles, frame=frame)
 
 
-def test_outcome_says_hit_or_miss(simulate):
-    candles, forecast = simulate(n_known=24)
-    median = float(forecast.quantile((0.5,))[0, -1])
-    hit = readouts.outcome_text(with_actual_close(candles, forecast, median), forecast)
-    assert "hit: inside the 80% band" in hit
+def test_the_outcome_judges_the_whole_path_and_claims_no_hit(simulate):
+    """Inside at the last bar, outside at most others: no success."""
+    candles, forecast = simulate(n_known=24, n_paths=200)
+    low = forecast.quantile((0.02,))[0]
+    frame = candles.frame.copy()
+    closes = np.where(np.arange(24) < 20, low, forecast.quantile((0.5,))[0])
+    frame.loc[frame.index > forecast.origin, "close"] = closes
+    frame["low"] = frame[["low", "close"]].min(axis=1)
+    frame["high"] = frame[["high", "close"]].max(axis=1)
+    text = readouts.outcome_text(dataclasses.replace(candles, frame=frame), forecast)
+    assert text.startswith("4 of 24 closes inside the 80% band. Expected: 19; plausible: ")
+    assert "At the last bar of 24, the close is" in text
+    assert "inside the band; " in text
+    assert not re.search(r"\b(hit|miss|success)", text)
+
+
+def test_an_outcome_beside_the_fan_is_fewer_than_plausible(simulate):
+    candles, forecast = simulate(n_known=24, n_paths=200)
     high = float(forecast.column("close").max()) * 1.1
-    miss = readouts.outcome_text(with_actual_close(candles, forecast, high), forecast)
-    assert "miss: outside the 80% band" in miss
-    assert "100% of paths closed below it" in miss
-    assert "0 of 24 closes inside" in miss
+    text = readouts.outcome_text(with_actual_close(candles, forecast, high), forecast)
+    assert "0 of 24 closes inside" in text
+    assert "Fewer than plausible" in text
+    assert "outside the band; 100% of paths closed below it" in text
+    median = float(forecast.quantile((0.5,))[0, -1])
+    text = readouts.outcome_text(with_actual_close(candles, forecast, median), forecast)
+    assert "does not prove skill" in text
+
+
+def test_one_bar_is_too_little_to_judge(simulate):
+    candles, forecast = simulate(n_known=1)
+    text = readouts.outcome_text(candles, forecast)
+    assert "of 1 close inside the 80% band. Any number from 0 to 1 is plausible" in text
+    assert "At bar 1 of 24" in text
 
 
 def test_no_outcome_without_real_bars(simulate):

@@ -100,7 +100,7 @@ def test_a_hostile_symbol_never_reaches_a_source(markets, symbol):
 def test_an_origin_long_ago_fetches_the_bars_around_it(markets):
     link = {"source": "Binance", "symbol": "BTC/USDT", "interval": "4h", "origin": "2022-03-01"}
     app = run_until(ticker_page(**link), has_forecast)
-    assert "Actual close at bar" in words(app)
+    assert "inside the 80% band" in words(app)
     assert shown(app).settings.origin == pd.Timestamp("2022-03-01 20:00", tz="UTC")
 
 

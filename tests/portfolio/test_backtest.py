@@ -19,7 +19,7 @@ from kronos.errors import ForecastCancelled, InvalidRequest
 from kronos.forecast import Forecast, SamplingParameters
 from kronos.portfolio import Backtest, Market, Plan, Rules, backtest, rebalance_dates
 from kronos.portfolio.backtest import STRATEGY
-from kronos.portfolio.export import facts, warnings_of
+from kronos.portfolio.export import facts, summary_text, warnings_of
 from kronos.portfolio.forecasts import OutlookCache
 from kronos.portfolio.signals import SIGNALS, Outlook
 from kronos.request import ForecastRequest
@@ -171,6 +171,19 @@ def test_days_before_the_cut_off_and_few_instruments_are_warned_of(service):
     assert "3 instruments" in written
     assert "not known" in warnings_of(result, None)[0]
     assert not any("learned" in text for text in warnings_of(result, date.min))
+
+
+@pytest.mark.parametrize(("n", "is_enough"), [(59, False), (60, True)])
+def test_few_rebalances_show_no_figures_of_years(service, n, is_enough):
+    result = backtest(service, Market.of(made(3, 90)), PLAN)
+    dates = pd.date_range("2024-01-01", periods=n, freq="D", tz="UTC")
+    result = replace(result, dates=dates)
+    said = summary_text(result, date.min)
+    for figure in ("return a year", "Sharpe ratio  ", "deflated Sharpe"):
+        assert (figure in said) == is_enough
+    assert "total return" in said
+    assert (f"With {n} rebalances, fewer than 60" in said) != is_enough
+    assert facts(result, date.min)["performance"]["strategy"]["sharpe"] is not None
 
 
 def test_the_run_stays_between_its_days(service):

@@ -13,6 +13,7 @@ from kronos.portfolio.export import (
     break_even_text,
     curves_csv,
     result_json,
+    rows_of,
     trades_csv,
     warnings_of,
 )
@@ -85,7 +86,7 @@ def show_result(run: BacktestRun, outcome: Outcome, *, narrow: bool) -> None:
 def measures_table(result: Backtest) -> pd.DataFrame:
     """One row per measure, one column per book; text, as the units differ."""
     rows = []
-    for name, label, form in _ROWS:
+    for name, label, form in rows_of(_ROWS, result):
         row = {"Measure": label}
         for book, title in TITLES.items():
             value = getattr(result.performance[book], name)
@@ -103,7 +104,7 @@ def measures_table(result: Backtest) -> pd.DataFrame:
 
 
 def verdict(result: Backtest) -> list[str]:
-    """Break-even cost and deflated Sharpe ratio in sentences."""
+    """Break-even cost and, of a backtest that is long enough, deflated Sharpe ratio."""
     lines = []
     if math.isnan(result.break_even):
         lines.append(
@@ -115,6 +116,8 @@ def verdict(result: Backtest) -> list[str]:
             "ends below equal weight."
         )
     deflated = result.deflated
+    if not result.can_annualise:
+        return lines
     if math.isnan(deflated.probability):
         lines.append("Deflated Sharpe ratio: none, because the returns do not vary.")
     else:
@@ -137,18 +140,23 @@ def _heading(result: Backtest) -> str:
 
 def _show_verdict(result: Backtest) -> None:
     st.markdown("\n".join(f"- {plain(line)}" for line in verdict(result)))
-    with st.expander("Sharpe ratio by signal", icon=":material/leaderboard:"):
-        ratios = {
-            SIGNAL_TITLES[name]: "-" if math.isnan(value) else f"{value:.2f}"
-            for name, value in result.signal_sharpe.items()
-        }
-        table = pd.DataFrame({"Signal": ratios.keys(), "Sharpe ratio": ratios.values()})
-        st.dataframe(table, hide_index=True, key="backtest_signals", alt="Sharpe ratio by signal")
-        st.caption(
-            "The best of several signals is partly luck. The deflated Sharpe ratio corrects for it."
-        )
+    if result.can_annualise:
+        with st.expander("Sharpe ratio by signal", icon=":material/leaderboard:"):
+            _show_signals(result)
     with st.expander("Definitions", icon=":material/menu_book:"):
         st.markdown("\n".join(f"- **{name}**: {meaning(name)}" for name in _TERMS))
+
+
+def _show_signals(result: Backtest) -> None:
+    ratios = {
+        SIGNAL_TITLES[name]: "-" if math.isnan(value) else f"{value:.2f}"
+        for name, value in result.signal_sharpe.items()
+    }
+    table = pd.DataFrame({"Signal": ratios.keys(), "Sharpe ratio": ratios.values()})
+    st.dataframe(table, hide_index=True, key="backtest_signals", alt="Sharpe ratio by signal")
+    st.caption(
+        "The best of several signals is partly luck. The deflated Sharpe ratio corrects for it."
+    )
 
 
 def _show_trades(result: Backtest) -> None:

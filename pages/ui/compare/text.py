@@ -14,6 +14,7 @@ from kronos.evaluation.scores import score_paths
 from kronos.forecast import Forecast
 from pages.ui.chart.panels import Contender
 from pages.ui.chart.scene import actual_bars
+from pages.ui.fan.readouts import outcome_count
 from pages.ui.frame.text import counted, size_text
 
 
@@ -67,8 +68,8 @@ def model_table(
     """One row per fan: its cost and, where actual bars are known, its scores.
 
     CRPS is the fair estimator on log-returns from the origin, over sigma * sqrt(bars) with the
-    EWMA volatility at the origin, averaged over the known bars; lower is better. Coverage is the
-    share of these bars, in percent, that closed inside the 80% band.
+    EWMA volatility at the origin, averaged over the known bars; lower is better. Beside it stands
+    how many of these bars closed inside the 80% band, and the plausible numbers.
     """
     rows = []
     for contender, cost in zip(contenders, costs, strict=True):
@@ -82,13 +83,14 @@ def model_table(
         }
         scores = past_scores(candles, forecast)
         if scores is not None:
-            row["CRPS"], row["coverage"], row["known bars"] = scores
+            row["CRPS"], row["known bars"] = scores
+            row["inside 80%"] = _count_text(candles, forecast)
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def past_scores(candles: Candles, forecast: Forecast) -> tuple[float, float, int] | None:
-    """Mean CRPS, coverage of the 80% band in percent, and the number of known bars.
+def past_scores(candles: Candles, forecast: Forecast) -> tuple[float, int] | None:
+    """Mean CRPS, and the number of known bars.
 
     Returns:
         None if no bar is known. The CRPS is NaN where the bars before the origin have no
@@ -106,7 +108,15 @@ def past_scores(candles: Candles, forecast: Forecast) -> tuple[float, float, int
     returns = np.log(closes[known] / forecast.last_close)
     scores = score_paths(returns, forecast.log_returns()[:, known], scale)
     crps = float(scores.crps.mean()) if sigma > 0 else float("nan")
-    return crps, 100.0 * float(scores.inside.mean()), int(known.sum())
+    return crps, int(known.sum())
+
+
+def _count_text(candles: Candles, forecast: Forecast) -> str:
+    """Closes inside the 80% band and the plausible numbers; empty where nothing can be said."""
+    found = outcome_count(candles, forecast)
+    if found is None:
+        return ""
+    return f"{found.n_inside} ({found.low} to {found.high} plausible)"
 
 
 def verdict_text(rows: pd.DataFrame) -> str | None:

@@ -171,6 +171,9 @@ def _model_columns() -> dict[str, Any]:
             format="%.3f",
             help="Mean over the known bars, in units of sigma × sqrt(bars). Lower is better.",
         ),
-        "coverage": number(format="%.0f%%", help=meaning("Coverage")),
+        "inside 80%": st.column_config.TextColumn(
+            help="Known bars that closed inside the 80% band, and the numbers that 95% of the "
+            "fan's own paths have inside the band of the others."
+        ),
         "known bars": number(help="Bars of the horizon with a known actual close."),
     }

@@ -10,6 +10,7 @@ import pandas as pd
 from data_sources.source import Bars
 from kronos.calendars import calendar_note
 from kronos.candles import Candles
+from kronos.evaluation.whole_path import PLAUSIBLE, InsideCount, count_inside
 from kronos.forecast import Forecast
 from kronos.models import PRETRAINED_UNTIL
 from pages.ui.chart.scene import Scene, build_scene, n_known, price_decimals
@@ -63,25 +64,58 @@ def touch_readout(forecast: Forecast, level: float) -> Readout:
 
 
 def outcome_text(candles: Candles, forecast: Forecast) -> str | None:
-    """Hit or miss at the last actual bar of the horizon, and the coverage; None without one."""
+    """How many actual closes are inside the 80% band, and where the last one lies.
+
+    The count is judged by the fan's own paths (`count_inside`): closes of neighbouring bars move
+    together, so that few or all of them inside may mean little.
+
+    Returns:
+        None where no bar of the horizon is known.
+    """
     scene = build_scene(candles, forecast, view="price")
     if scene.actual is None:
         return None
     closes = scene.actual["close"].to_numpy(dtype=float)
-    known = np.flatnonzero(np.isfinite(closes))
-    low, high = forecast.quantile((0.10, 0.90))
-    n_inside = int(((closes >= low) & (closes <= high))[known].sum())
-    last = int(known[-1])
+    last = int(np.flatnonzero(np.isfinite(closes))[-1])
     close = float(closes[last])
+    low, high = forecast.quantile((0.10, 0.90))[:, last]
+    place = "inside the band" if low <= close <= high else "outside the band"
     rank = float((forecast.column("close")[:, last] < close).mean())
-    is_inside = bool(low[last] <= close <= high[last])
-    verdict = "hit: inside the 80% band" if is_inside else "miss: outside the 80% band"
-    return (
-        f"Actual close at bar {last + 1} of {forecast.horizon}: {scene.price_text(close)} "
-        f"({scene.percent_text(close)}), {verdict}. {rank:.0%} of paths closed below it. "
-        f"Coverage: {n_inside} of {counted(len(known), 'close')} inside the band, about "
-        f"{0.8 * len(known):.0f} expected."
+    which = "the last bar" if last + 1 == forecast.horizon else f"bar {last + 1}"
+    counts = inside_text(candles, forecast)
+    return f"{counts} " * bool(counts) + (
+        f"At {which} of {forecast.horizon}, the close is {scene.price_text(close)} "
+        f"({scene.percent_text(close)}), {place}; {rank:.0%} of paths closed below it."
     )
+
+
+def inside_text(candles: Candles, forecast: Forecast) -> str | None:
+    """The closes inside the 80% band, the number expected, and what they say about the fan.
+
+    Returns:
+        None where no bar of the horizon is known, or the fan has fewer than 3 paths.
+    """
+    found = outcome_count(candles, forecast)
+    if found is None:
+        return None
+    text = f"{found.n_inside} of {counted(found.n_known, 'close')} inside the 80% band."
+    if not found.can_judge:
+        return f"{text} Any number from 0 to {found.n_known} is plausible: too little to judge."
+    text += (
+        f" Expected: {found.expected:.0f}; plausible: {found.low} to {found.high}, as in "
+        f"{PLAUSIBLE:.0%} of the fan's own paths."
+    )
+    if found.n_inside < found.low:
+        return f"{text} Fewer than plausible: the fan was too narrow or off the market."
+    if found.n_inside > found.high:
+        return f"{text} More than plausible: the fan was too wide."
+    return f"{text} Plausible, which does not prove skill."
+
+
+def outcome_count(candles: Candles, forecast: Forecast) -> InsideCount | None:
+    """Closes inside the 80% band; None where none is known, or the fan has too few paths."""
+    closes = candles.bars_at(forecast.timestamps)["close"].to_numpy(dtype=float)
+    return count_inside(forecast.column("close"), closes)
 
 
 def data_facts(candles: Candles, bars: Bars | None, now: pd.Timestamp) -> list[str]:
@@ -119,7 +153,7 @@ def cautions(candles: Candles, forecast: Forecast, *, is_published: bool) -> lis
     if is_published and is_trained_on:
         notes.append(
             "The published models were trained on bars up to June 2024. This forecast starts "
-            "earlier, so the model may have seen the outcome: a hit proves nothing."
+            "earlier, so the model may have seen the outcome: a fan that held proves nothing."
         )
     if is_published and not is_trained_on:
         notes.append(

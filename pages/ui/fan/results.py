@@ -49,11 +49,11 @@ def show_readouts(candles: Candles, forecast: Forecast) -> None:
 
 
 def show_outcome(candles: Candles, forecast: Forecast) -> None:
-    """Hit or miss, where the actual bars are known."""
+    """The fan against the actual bars, where they are known."""
     outcome = readouts.outcome_text(candles, forecast)
     if outcome is not None:
-        icon = ":material/check_circle:" if "hit" in outcome else ":material/cancel:"
-        st.info(plain(outcome), icon=icon)
+        # No tick and no cross: one forecast is no evidence of either.
+        st.info(plain(outcome), icon=":material/straighten:")
 
 
 def show_cautions(source: ChosenCandles, forecast: Forecast) -> None:
@@ -89,7 +89,7 @@ def caution_notes(source: ChosenCandles, forecast: Forecast) -> list[str]:
     if adapter is not None and adapter.cut_off and f"{forecast.origin:%Y-%m-%d}" < adapter.cut_off:
         notes.append(
             f"The adapter was trained on bars up to {adapter.cut_off}. This forecast starts "
-            "earlier, so a hit proves nothing."
+            "earlier, so a fan that held proves nothing."
         )
     if forecast.calibration_hash is not None:
         notes.append(PROMISE)

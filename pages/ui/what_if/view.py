@@ -12,6 +12,7 @@ from pages.ui.chart.figure import chart_description, fan_figure
 from pages.ui.chart.panels import Contender, compare_description, overlay_figure, panel_figure
 from pages.ui.chart.scene import View, build_scene
 from pages.ui.chart.view import choose_view, show_figure
+from pages.ui.fan.readouts import inside_text
 from pages.ui.fan.side_by_side import Words
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
@@ -123,6 +124,7 @@ def show_fans(source: ChosenCandles, found: Sequence[Finished], *, narrow: bool)
         "filled on known bars, hollow on forecast bars."
     )
     _show_change(found)
+    _show_outcomes(candles, contenders)
     st.header("Overlay", anchor=False)
     _show_overlay(candles, contenders, view, narrow=narrow)
     st.header("Changes by bar", anchor=False)
@@ -137,6 +139,14 @@ def _show_change(found: Sequence[Finished]) -> None:
         help="± is the standard error of the difference, from paths resampled in pairs. A change "
         "is significant above two standard errors.",
     )
+
+
+def _show_outcomes(candles: Candles, contenders: Sequence[Contender]) -> None:
+    """Each fan against the actual bars, where they are known."""
+    for contender in contenders:
+        text = inside_text(candles, contender.forecast)
+        if text is not None:
+            st.caption(plain(f"{contender.letter}: {text}"))
 
 
 def _show_overlay(
