@@ -16,8 +16,10 @@ from kronos.errors import InvalidRequest, StoreUnavailable
 from kronos.store.address import shown, without_addresses
 from kronos.store.database import Database, store_url
 
-# Long enough that no fixed text of a message holds one by chance.
-SECRETS = st.text(min_size=6, max_size=40).filter(lambda text: "\0" not in text)
+# The first character is in no fixed text of a message, so that none holds a secret by chance.
+SECRETS = (
+    st.text(min_size=1, max_size=40).filter(lambda text: "\0" not in text).map("\u00b6{}".format)
+)
 ENCODINGS = [lambda text: quote(text, safe=""), quote, quote_plus]
 PLACES = [
     "postgresql://me:{0}@db.example/prices",
@@ -129,3 +131,32 @@ def test_the_command_shows_no_secret(place, capsys, caplog, monkeypatch):
 )
 def test_text_ends_at_an_address_that_may_hold_a_secret(text, expected):
     assert without_addresses(text) == expected
+
+
+@pytest.mark.postgres
+def test_a_real_server_that_quotes_a_parameter_is_not_repeated(postgres, caplog):
+    """PostgreSQL repeats a value that it cannot use; psycopg repeats its connection string."""
+    caplog.set_level(logging.DEBUG)
+    for query in (
+        "options=-c%20statement_timeout%3Dhunter2",
+        "options=-c%20hunter2",
+        "sslmode=verify-full&sslrootcert=/hunter2",
+        "sslkey=/hunter2&sslcert=/hunter2&sslmode=require",
+        "hunter2=hunter2",
+        "passfile=/hunter2&connect_timeout=hunter2",
+    ):
+        with pytest.raises(StoreUnavailable) as raised:
+            kronos.store.open_store(f"{postgres.url}?{query}")
+        said = _everything_said(raised.value) + caplog.text
+        assert "hunter2" not in said, query
+        assert "(postgresql://127.0.0.1/postgres) cannot be used" in str(raised.value)
+
+
+@pytest.mark.postgres
+def test_a_store_works_with_a_password_in_its_query(postgres, opened):
+    named = f"{postgres.empty()}?password=hunter2&options=-c%20lock_timeout%3D9s"
+    store = opened(named)
+    assert sum(store.counts().values()) == 0
+    with store.database.reading() as connection:
+        assert connection.execute(sa.text("show lock_timeout")).scalar() == "9s"
+    assert "hunter2" not in repr(store.database._engine) + repr(vars(store))
