@@ -308,7 +308,7 @@ def test_the_glossary_is_opened_read_and_closed(tour, screenshots):
     page = tour.go("Models")
     page.get_by_role("button", name="Glossary").focus()
     page.keyboard.press("Enter")
-    page.get_by_role("tab", name="Judging it").click()
+    page.get_by_role("tab", name="Forecast quality").click()
     page.get_by_text("Continuous ranked probability score").wait_for()
     settle(page)
     page.screenshot(path=screenshots / "glossary.png")

@@ -60,7 +60,7 @@ def test_from_a_file_to_a_comparison(server, visit, stranger, screenshots):
     wait_for_comparison(page)
     titles = page.locator(".js-plotly-plot .annotation-text")
     expect(titles).to_have_text(["A · Bundled", "B · mine"])
-    page.get_by_text("as it was read on the Training page").wait_for()
+    page.get_by_text("From the Training page").wait_for()
     page.screenshot(path=screenshots / "training_compared.png")
     page.get_by_role("link", name="Training").click()
     page.get_by_role("button", name="Forecast", exact=True).click()
