@@ -111,3 +111,10 @@ def test_a_link_is_read_again_on_another_page_and_after_it_was_cleaned():
     app.run()
     assert not app.exception
     assert app.number_input(key="syn_bars").value == 300
+
+
+@pytest.mark.parametrize("link", [{"view": ""}, {"window": ""}, {"view": ["", ""]}])
+def test_an_option_that_is_required_is_not_emptied(link):
+    app = new_session("forecast", **link).run()
+    assert not app.exception
+    assert app.session_state[next(iter(link))] in ("price", "auto")

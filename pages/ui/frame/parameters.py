@@ -15,9 +15,11 @@ __all__ = ["LONGEST", "PARAMETERS", "Parameter", "find", "is_readable"]
 LONGEST, LONGEST_NUMBER = 20_000, 64
 """Most characters of a text, and of a number: a list of 200 symbols fits."""
 
-Kind = Literal["number", "numbers", "level", "day", "time", "flag", "choice", "titled", "text"]
+Kind = Literal[
+    "number", "numbers", "level", "day", "time", "flag", "choice", "titled", "several", "text"
+]  # fmt: skip
 """What the text of a link says: one number or several, a price level from 0, a day, a time, a
-switch, an option, the title of an option that has another value, or free text."""
+switch, an option, the title of one option or of several that have another value, or free text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,8 @@ PARAMETERS: dict[str, Parameter] = {
     **_of("forecast", "choice", model="model"),
     **_of("forecast", "number", lookback="lookback", T="T", top_p="top-p", top_k="top-k"),
     **_of("forecast", "level", level="level"),
-    **_of("forecast", "titled", window="window", layers="layers", details="details"),
+    **_of("forecast", "titled", window="window", details="details"),
+    **_of("forecast", "several", layers="layers"),
     **_of("compare", "number", models="models to compare"),
     **_of("compare", "choice", **{slot: f"model {slot.upper()}" for slot in "abcd"}),
     **_of("compare", "number", **{f"T{slot}": f"T of {slot.upper()}" for slot in "abcd"}),
@@ -127,6 +130,8 @@ def is_readable(name: str, text: str) -> bool:
     is infinite or too large for a float. Everything else that they cannot hold, they leave out.
     """
     parameter = find(name)
+    if parameter is not None and parameter.kind == "titled" and not text:
+        return False  # a control that requires an option would have none
     if parameter is None or parameter.kind not in ("number", "numbers", "level"):
         return len(text) <= LONGEST
     try:
