@@ -8,11 +8,14 @@ from __future__ import annotations
 import atexit
 import gc
 import hashlib
+import json
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO
 
 __all__ = [
     "asset_path",
@@ -22,9 +25,15 @@ __all__ = [
     "free_bytes",
     "is_out_of_memory",
     "n_processors",
+    "open_regular",
+    "parse_json",
     "peak_bytes",
+    "printable",
     "process_bytes",
+    "read_json",
+    "read_text",
     "sha256_of",
+    "shown",
     "total_bytes",
     "user_cache",
     "user_data",
@@ -101,6 +110,79 @@ def atomic_write(
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def open_regular(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a file for reading, if it is one: to open a pipe waits, and a device has no end.
+
+    Raises:
+        OSError: It cannot be opened.
+        ValueError: It is no regular file.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise ValueError("it is no regular file")
+    with open(path, "rb") as opened:
+        yield opened
+
+
+def read_text(path: str | os.PathLike[str], *, limit: int = 1 << 20) -> str:
+    """Text of a file in UTF-8 that anybody may have written.
+
+    Args:
+        path: The file.
+        limit: Most bytes that are read.
+
+    Raises:
+        OSError: It cannot be opened.
+        ValueError: It is no regular file, too large, or no UTF-8.
+    """
+    with open_regular(path) as opened:
+        data = opened.read(limit + 1)
+    if len(data) > limit:
+        raise ValueError(f"it has more than {limit:,} bytes")
+    return data.decode("utf-8")
+
+
+def read_json(path: str | os.PathLike[str], *, limit: int = 1 << 20) -> Any:
+    """Contents of a JSON file that anybody may have written; raises as `read_text`."""
+    return parse_json(read_text(path, limit=limit))
+
+
+def parse_json(text: str) -> Any:
+    """Value of a JSON text that anybody may have written.
+
+    Raises:
+        ValueError: It is no JSON, is nested too deeply, or names a field twice.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_unique)
+    except RecursionError:
+        raise ValueError("its JSON is nested too deeply") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"it names the field {name!r:.40} twice")
+        found[name] = value
+    return found
+
+
+def printable(text: object, most: int = 400) -> str:
+    """Text from a file or its name, cut, that every page and terminal can show."""
+    short = str(text)
+    short = short if len(short) <= most else f"{short[: most - 3]}..."
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in short)
+
+
+def shown(value: object) -> str:
+    """A value from a file as Python writes it, cut."""
+    try:
+        return printable(repr(value), 40)
+    except (ValueError, RecursionError):  # a number of thousands of digits, lists within lists
+        return f"a {type(value).__name__} that is too long to show"
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

@@ -23,7 +23,8 @@ from kronos.decoding.decoder import Decoder, generate
 from kronos.decoding.sequence import TokenContext, TokenSequence
 from kronos.forecast import Progress, SamplingParameters
 from kronos.forecasters.kronos import KronosPredictor
-from kronos.nn.checkpoint import CONFIG_NAME, WEIGHTS_NAME, load_model, load_tokenizer
+from kronos.nn.checkpoint import load_model, load_tokenizer
+from kronos.nn.config import CONFIG_NAME, WEIGHTS_NAME
 
 
 @dataclass(frozen=True, slots=True)

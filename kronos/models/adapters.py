@@ -13,16 +13,19 @@ import hashlib
 import json
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from kronos.errors import CheckpointCorrupt, CheckpointInvalid, InvalidRequest
-from kronos.models.checkpoints import safetensors_header
 from kronos.models.hub.repository import WEIGHTS_NAME
-from kronos.system import atomic_write, sha256_of, user_data
+from kronos.nn.header import Header, read_header
+from kronos.system import atomic_write, parse_json, printable, sha256_of, shown, user_data
 
 __all__ = [
+    "ENDING",
     "KEY",
     "AdapterFacts",
     "adapter_path",
@@ -40,9 +43,14 @@ __all__ = [
 ]
 
 KEY = "kronos_adapter"
+_A, _B = ".lora_A.weight", ".lora_B.weight"
 _FORMAT = 1
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-_ENDING = ".safetensors"
+ENDING = ".safetensors"
+_LONGEST = {"base": 1024}
+_LONGEST_TEXT = 200
+_MOST = {"rank": 1024, "steps": 10**9, "n_parameters": 10**11}
+_MOST_SCORES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +109,21 @@ def read_facts(path: Path) -> AdapterFacts:
         CheckpointInvalid: It is no such file; the message says how that shows.
     """
     try:
-        return _checked(json.loads(safetensors_header(path)["__metadata__"][KEY]))
+        header = read_header(path)
+        if KEY not in header.metadata:
+            raise ValueError(f"it has no {KEY} in its header")
+        facts = _checked(parse_json(header.metadata[KEY]))
+        _check_shapes(facts, header)
     except FileNotFoundError as exc:
-        raise CheckpointInvalid(f"The adapter {path} is not there.") from exc
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
         raise CheckpointInvalid(
-            f"{path} is no adapter of this program ({type(exc).__name__}: {exc}). Adapters are "
-            "made by `kronos finetune lora`."
+            f"The adapter {path} is not there. Delete its link, or put the file back."
         ) from exc
+    except (OSError, ValueError) as exc:
+        raise CheckpointInvalid(
+            f"{path} is no adapter of this program ({printable(exc)}). Adapters are made by "
+            "`kronos finetune lora`."
+        ) from exc
+    return facts
 
 
 def check_tensors(path: Path, facts: AdapterFacts, tensors: dict[str, bytes]) -> None:
@@ -173,7 +188,7 @@ def check_name(name: str) -> str:
     Raises:
         InvalidRequest: It has characters that a file name cannot have on every system.
     """
-    if not _NAME.fullmatch(name) or name.endswith((".", _ENDING)):
+    if not is_name(name):
         raise InvalidRequest(
             f"{name!r:.80} cannot be the name of an adapter: give 1 to 63 lower-case letters, "
             "digits, dots, hyphens or underscores, beginning with a letter or digit."
@@ -186,14 +201,25 @@ def adapter_path(name: str) -> Path | None:
     short = name.strip().casefold()
     if not _NAME.fullmatch(short):
         return None
-    path = adapters_folder() / f"{short}{_ENDING}"
-    return path if path.is_file() else None
+    path = adapters_folder() / f"{short}{ENDING}"
+    try:
+        return path if path.is_file() else None
+    except OSError:  # a folder that may not be read
+        return None
 
 
 def installed() -> dict[str, Path]:
-    """Files of the installed adapters by name, in order."""
-    found = sorted(adapters_folder().glob(f"*{_ENDING}"))
-    return {path.name.removesuffix(_ENDING): path for path in found}
+    """Files of the installed adapters by name, in order; files and names may be damaged ones."""
+    try:
+        found = sorted(adapters_folder().glob(f"*{ENDING}"))
+    except (OSError, RuntimeError):  # a folder that may not be read, or a circle of links
+        return {}
+    return {path.name.removesuffix(ENDING): path for path in found}
+
+
+def is_name(name: str) -> bool:
+    """Whether an adapter can have a name."""
+    return bool(_NAME.fullmatch(name)) and not name.endswith((".", ENDING))
 
 
 def install_adapter(file: Path, name: str) -> Path:
@@ -204,7 +230,7 @@ def install_adapter(file: Path, name: str) -> Path:
         CheckpointInvalid: The file is no adapter.
     """
     read_facts(file)
-    target = adapters_folder() / f"{check_name(name)}{_ENDING}"
+    target = adapters_folder() / f"{check_name(name)}{ENDING}"
     target.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(target, flush=True) as partial:
         shutil.copyfile(file, partial)
@@ -212,28 +238,76 @@ def install_adapter(file: Path, name: str) -> Path:
 
 
 def delete_adapter(name: str) -> int:
-    """Delete an installed adapter; returns the bytes freed, 0 where there was none."""
-    path = adapter_path(name)
+    """Delete an installed adapter, damaged or not; returns the bytes freed, 0 where there was none.
+
+    Raises:
+        CheckpointInvalid: It cannot be deleted.
+    """
+    path = adapter_path(name) or installed().get(name)
     if path is None:
         return 0
-    freed = path.stat().st_size
-    path.unlink()
+    try:
+        freed = path.lstat().st_size
+        path.unlink()
+    except OSError as exc:
+        raise CheckpointInvalid(
+            f"{path} cannot be deleted ({exc.strerror}). Remove it by hand."
+        ) from exc
     return freed
 
 
-def _checked(facts: dict[str, Any]) -> AdapterFacts:
+def _checked(facts: Any) -> AdapterFacts:
+    if not isinstance(facts, dict):
+        raise ValueError("its facts are no JSON object")
     found = facts.pop("format", None)
     if found != _FORMAT:
-        raise ValueError(f"format {found!r}, where this program reads {_FORMAT}")
+        raise ValueError(f"format {shown(found)}, where this program reads {_FORMAT}")
     kinds = {field.name: str(field.type) for field in fields(AdapterFacts)}
     if set(facts) != set(kinds):
-        raise ValueError(f"other fields than expected: {sorted(set(facts) ^ set(kinds))}")
-    allowed: dict[str, Any] = {
-        "str": str, "int": int, "float": (int, float), "bool": bool, "dict[str, float]": dict,
-    }  # fmt: skip
+        odd = printable(sorted(set(facts) ^ set(kinds)), 200)
+        raise ValueError(f"other fields than expected: {odd}")
     for name, value in facts.items():
-        if not isinstance(value, allowed[kinds[name]]):
-            raise ValueError(f"{name} is {value!r:.40}")
+        if not _IS_FINE[kinds[name]](name, value):
+            raise ValueError(f"{name} is {shown(value)}")
     if facts["rank"] < 1:
         raise ValueError(f"rank is {facts['rank']}")
+    for name in ("cut_off", "seen_until"):
+        date.fromisoformat(facts[name][:10])
     return AdapterFacts(**facts)
+
+
+def _check_shapes(facts: AdapterFacts, header: Header) -> None:
+    """Compare the shapes of the small matrices with the rank."""
+    for name, tensor in header.tensors.items():
+        axis = {_A: 0, _B: 1}.get(name[-len(_A) :])
+        if axis is not None and (len(tensor.shape) != 2 or tensor.shape[axis] != facts.rank):
+            raise ValueError(f"{name!r:.60} has the shape {tensor.shape}, its rank is {facts.rank}")
+        if not tensor.is_float:
+            raise ValueError(f"{name!r:.60} has the type {tensor.dtype}")
+
+
+def _is_text(name: str, value: Any) -> bool:
+    longest = _LONGEST.get(name, _LONGEST_TEXT)
+    return isinstance(value, str) and len(value) <= longest and value.isprintable()
+
+
+def _is_number(name: str, value: Any) -> bool:
+    return type(value) in (int, float) and -1e15 < value < 1e15
+
+
+def _are_scores(name: str, value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and len(value) <= _MOST_SCORES
+        and all(_is_text("", key) for key in value)
+        and all(type(each) in (int, float) for each in value.values())
+    )
+
+
+_IS_FINE: dict[str, Callable[[str, Any], bool]] = {
+    "str": _is_text,
+    "int": lambda name, value: type(value) is int and 0 <= value <= _MOST[name],
+    "float": _is_number,
+    "bool": lambda name, value: isinstance(value, bool),
+    "dict[str, float]": _are_scores,
+}

@@ -22,14 +22,41 @@ from typing import Any
 
 from kronos.errors import CheckpointCorrupt, CheckpointInvalid, CheckpointUnavailable
 from kronos.models.hub.repository import CONFIG_NAME, WEIGHTS_NAME
-from kronos.system import asset_path, sha256_of
+from kronos.nn.config import (
+    ModelConfig,
+    TokenizerConfig,
+    read_config,
+    read_weights_header,
+    require_same_sizes,
+)
+from kronos.system import asset_path, printable, read_json, sha256_of, shown
 
-__all__ = ["CARD_NAME", "Card", "bundled_folder", "describe_bundle", "pair_of", "weights_digest"]
+__all__ = [
+    "CARD_NAME",
+    "Card",
+    "bundled_folder",
+    "check_chronos",
+    "check_pair",
+    "describe_bundle",
+    "pair_of",
+    "weights_digest",
+]
 
 CARD_NAME = "bundled.json"
 _PARTS = ("model", "tokenizer")
 _PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
-_HEADER_LIMIT = 16 << 20
+_LONGEST_CONTEXT = 65_536
+"""Most bars that a card may say a model reads; published models read up to 8,192."""
+_MOST_CHRONOS = {
+    "d_model": 8192, "d_kv": 1024, "d_ff": 32768, "num_layers": 128, "num_heads": 256,
+    "vocab_size": 65536,
+}  # fmt: skip
+_MOST_CHRONOS_CONFIG = {
+    "context_length": _LONGEST_CONTEXT, "input_patch_size": 1024, "input_patch_stride": 1024,
+    "output_patch_size": 1024, "max_output_patches": 4096,
+}  # fmt: skip
+_MOST_LEVELS = 1000
+"""Largest sizes of a Chronos-2. The published ones have 12 layers of width 768 and 21 levels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +84,18 @@ class Card:
         """
         path = folder / CARD_NAME
         try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
+            facts = read_json(path)
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as exc:
-            raise CheckpointInvalid(f"{path} cannot be read as JSON: {exc}.") from exc
+            raise CheckpointInvalid(
+                f"{path} cannot be read as JSON: {printable(exc)}. Restore or delete it."
+            ) from exc
         if not isinstance(facts, dict):
-            raise CheckpointInvalid(f"{path} must hold a JSON object, found {facts!r:.60}.")
+            raise CheckpointInvalid(
+                f"{path} must hold a JSON object, found {type(facts).__name__}. Restore or delete "
+                "it."
+            )
         return cls(
             lookback=_whole(facts, "lookback", path),
             max_context=_whole(facts, "max_context", path) or 512,
@@ -124,6 +156,16 @@ def pair_of(folder: Path, tokenizer: Path | None) -> tuple[Path, Path]:
     Raises:
         CheckpointInvalid: No such folder, no checkpoint in it, or no tokenizer given.
     """
+    try:
+        return _pair_of(folder, tokenizer)
+    except (OSError, ValueError) as exc:  # too long for a path, or a folder that may not be read
+        raise CheckpointInvalid(
+            f"{printable(folder)} cannot be read as a checkpoint folder: {printable(exc)}. Give "
+            "the path of a folder that this user may read."
+        ) from exc
+
+
+def _pair_of(folder: Path, tokenizer: Path | None) -> tuple[Path, Path]:
     if not folder.is_dir():
         kind = "a file; give the folder it lies in" if folder.exists() else "not there"
         raise CheckpointInvalid(f"{folder} should be a checkpoint folder, but it is {kind}.")
@@ -148,11 +190,97 @@ def weights_digest(*folders: Path, known: Mapping[Path, str] | None = None) -> s
     Args:
         folders: The folders that hold the weights.
         known: SHA-256 of files that are hashed already.
+
+    Raises:
+        CheckpointInvalid: A file cannot be read.
     """
     known = known or {}
     files = [folder / WEIGHTS_NAME for folder in folders]
-    digests = [known.get(path) or _digest_while_unchanged(path) for path in files]
+    try:
+        digests = [known.get(path) or _digest_while_unchanged(path) for path in files]
+    except OSError as exc:
+        raise CheckpointInvalid(
+            f"The weights in {folders[0]} cannot be read: {printable(exc)}. Make the folder "
+            "readable, or choose another model."
+        ) from exc
     return hashlib.sha256("".join(digests).encode()).hexdigest()[:16]
+
+
+def check_pair(model: Path, tokenizer: Path) -> int:
+    """Compare the configurations of a model and its tokenizer with their weights' headers.
+
+    Returns:
+        Learnable parameters of the model.
+
+    Raises:
+        CheckpointInvalid: A file cannot be read, or they do not fit.
+    """
+    header = None
+    for folder, kind in ((tokenizer, TokenizerConfig), (model, ModelConfig)):
+        config: ModelConfig | TokenizerConfig = kind.from_dict(read_config(folder))
+        header = read_weights_header(folder)
+        require_same_sizes(config, header, folder)
+    assert header is not None
+    return sum(
+        math.prod(tensor.shape)
+        for name, tensor in header.tensors.items()
+        # Integer tensors and rotary frequencies are stored, but follow from the configuration.
+        if tensor.is_float and not name.endswith("rotary.inv_freq")
+    )
+
+
+def check_chronos(folder: Path) -> int:
+    """Compare the configuration of a Chronos-2 with the header of its weights.
+
+    Returns:
+        Most bars it reads at once.
+
+    Raises:
+        CheckpointInvalid: A file cannot be read, a size is out of range, or they do not fit.
+    """
+    config, header = read_config(folder), read_weights_header(folder)
+    own = config.get("chronos_config")
+    if not isinstance(own, dict):
+        raise CheckpointInvalid(f"{folder} has no chronos_config. Give a folder as the hub has it.")
+    for facts, most in ((config, _MOST_CHRONOS), (own, _MOST_CHRONOS_CONFIG)):
+        for name, bound in most.items():
+            value = facts.get(name, 1)
+            if type(value) is not int or not 1 <= value <= bound:
+                raise CheckpointInvalid(
+                    f"{folder / CONFIG_NAME}: {name} must be a whole number from 1 to {bound:,}, "
+                    f"found {shown(value)}. Give a folder as the hub has it."
+                )
+    levels = own.get("quantiles")
+    if (
+        not isinstance(levels, list)
+        or not 1 <= len(levels) <= _MOST_LEVELS
+        or not all(type(level) is float and 0 < level < 1 for level in levels)
+    ):
+        raise CheckpointInvalid(
+            f"{folder / CONFIG_NAME}: quantiles must be 1 to {_MOST_LEVELS} numbers between 0 and "
+            f"1, found {shown(levels)}. Give a folder as the hub has it."
+        )
+    width = config.get("d_model")
+    found = header.tensors.get("shared.weight")
+    wanted = (config.get("vocab_size"), width)
+    blocks = {name.split(".")[2] for name in header.tensors if name.startswith("encoder.block.")}
+    if found is None or found.shape != wanted or len(blocks) != config.get("num_layers"):
+        raise CheckpointInvalid(
+            f"{folder / WEIGHTS_NAME} does not fit its {CONFIG_NAME}: shared.weight is "
+            f"{found and found.shape}, expected {wanted}; {len(blocks)} blocks, expected "
+            f"{shown(config.get('num_layers'))}. Use the two files of one checkpoint."
+        )
+    inner, heads = config.get("d_kv", 64), config.get("num_heads", 8)
+    shapes = {"SelfAttention.q.weight": (inner * heads, width)}
+    shapes |= {"DenseReluDense.wi.weight": (config.get("d_ff"), width)}
+    for name, tensor in header.tensors.items():
+        for ending, shape in shapes.items():
+            if name.endswith(ending) and tensor.shape != shape:
+                raise CheckpointInvalid(
+                    f"{folder / WEIGHTS_NAME} does not fit its {CONFIG_NAME}: {name} is "
+                    f"{tensor.shape}, expected {shape}. Use the two files of one checkpoint."
+                )
+    return int(own["context_length"])
 
 
 def _digest_while_unchanged(path: Path) -> str:
@@ -188,48 +316,10 @@ def describe_bundle(folder: str | Path, *, lookback: int, max_context: int) -> C
 
 def is_chronos_folder(folder: Path) -> bool:
     """Whether a folder holds a checkpoint whose configuration is that of Chronos-2."""
-    if not (folder / WEIGHTS_NAME).is_file():
-        return False
     try:
-        config = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return (folder / WEIGHTS_NAME).is_file() and "chronos_config" in read_config(folder)
+    except (CheckpointInvalid, OSError):
         return False
-    return isinstance(config, dict) and "chronos_config" in config
-
-
-def count_parameters(folder: Path) -> int:
-    """Learnable parameters of a checkpoint folder, counted in the header of its weights.
-
-    Raises:
-        CheckpointInvalid: The header is not that of a safetensors file.
-    """
-    path = folder / WEIGHTS_NAME
-    try:
-        return sum(
-            math.prod(tensor["shape"])
-            for name, tensor in safetensors_header(path).items()
-            # Integer tensors and rotary frequencies are stored, but follow from the configuration.
-            if name != "__metadata__"
-            and tensor["dtype"][0] in "FB"
-            and not name.endswith("rotary.inv_freq")
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
-        raise CheckpointInvalid(f"{path} is no safetensors file: {exc}.") from exc
-
-
-def safetensors_header(path: Path) -> dict[str, Any]:
-    """The JSON object at the head of a safetensors file: its metadata, and shapes by name.
-
-    Raises:
-        OSError: The file cannot be read.
-        ValueError: It has no such header.
-    """
-    with path.open("rb") as opened:
-        n_bytes = int.from_bytes(opened.read(8), "little")
-        if n_bytes > _HEADER_LIMIT:
-            raise ValueError(f"a header of {n_bytes:,} bytes")
-        header: dict[str, Any] = json.loads(opened.read(n_bytes))
-    return header
 
 
 def size_of(folder: Path) -> int:
@@ -257,8 +347,11 @@ def _whole(facts: dict[str, Any], key: str, path: Path) -> int | None:
     value = facts.get(key)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or value < 2:
-        raise CheckpointInvalid(f"{path}: {key} must be a whole number from 2, found {value!r}.")
+    if type(value) is not int or not 2 <= value <= _LONGEST_CONTEXT:
+        raise CheckpointInvalid(
+            f"{path}: {key} must be a whole number from 2 to {_LONGEST_CONTEXT:,}, found "
+            f"{shown(value)}."
+        )
     return value
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +9,17 @@ from pathlib import Path
 from kronos.errors import CheckpointError, CheckpointInvalid, InvalidRequest
 from kronos.forecasters import baselines
 from kronos.models.adapters import adapter_path, read_facts
-from kronos.models.checkpoints import Card, bundled_folder, pair_of, weights_digest
-from kronos.models.hub.repository import CONFIG_NAME
+from kronos.models.checkpoints import (
+    Card,
+    bundled_folder,
+    check_chronos,
+    check_pair,
+    pair_of,
+    weights_digest,
+)
 from kronos.models.inventory import Entry, adapter_entry, available
 from kronos.models.registry import BUNDLED, Reference, kind_of, resolve
+from kronos.nn.config import ModelConfig, read_config
 from kronos.request import ModelFacts
 
 __all__ = ["model_facts", "reads_events"]
@@ -80,6 +86,7 @@ def _kronos_facts(model: str, name: str, entry: Entry) -> ModelFacts:
 
 def _folder_facts(model: str, folder: Path) -> ModelFacts:
     model_folder, tokenizer = pair_of(folder, None)
+    check_pair(model_folder, tokenizer)
     card = Card.read(folder) or Card()
     return ModelFacts(
         model=model,
@@ -99,13 +106,7 @@ def _chronos_facts(found: Reference) -> ModelFacts:
     if (model := found.model) is not None:
         return chronos_facts(model.name, model.title, model.model.revision, model.max_context)
     folder = Path(found.name).expanduser()
-    try:
-        config = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
-        longest = int(config["chronos_config"]["context_length"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointInvalid(
-            f"{folder} says no length of its context: {error!r}. Give a folder as the hub has it."
-        ) from error
+    longest = check_chronos(folder)
     return chronos_facts(found.name, folder.resolve().name, weights_digest(folder), longest)
 
 
@@ -118,12 +119,4 @@ def _reads_events(adapter: Path | None, base: str) -> bool:
 
 
 def _has_channels(model: Path) -> bool:
-    path = model / CONFIG_NAME
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        return bool(config.get("n_event_channels"))
-    except (OSError, ValueError, AttributeError) as error:
-        raise CheckpointInvalid(
-            f"{path} is not a JSON object that can be read: {error}. Restore the file, or choose "
-            "another model."
-        ) from error
+    return bool(ModelConfig.from_dict(read_config(model)).n_event_channels)

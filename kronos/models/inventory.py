@@ -17,17 +17,19 @@ from kronos.errors import (
 from kronos.forecasters.baselines import BASELINES
 from kronos.models import hub
 from kronos.models.adapters import (
+    ENDING,
     adapter_path,
     check_name,
     delete_adapter,
     install_adapter,
     installed,
+    is_name,
     read_facts,
 )
 from kronos.models.checkpoints import (
     Card,
     bundled_folder,
-    count_parameters,
+    check_pair,
     pair_of,
     size_of,
     weights_digest,
@@ -43,6 +45,7 @@ from kronos.models.registry import (
     published,
     unknown,
 )
+from kronos.system import printable
 
 __all__ = [
     "Checked",
@@ -127,7 +130,13 @@ def available() -> list[Entry]:
     """
     models = [_bundled_entry(), *map(_hub_entry, (PUBLISHED | CHRONOS).values())]
     known = {entry.name: entry for entry in models}
-    return [*models, *(adapter_entry(name, path, known) for name, path in installed().items())]
+    adapters = [
+        adapter_entry(name, path, known)
+        if is_name(name)
+        else _broken(name, f"{name} cannot be the name of an adapter. Rename or delete the file.")
+        for name, path in _adapters().items()
+    ]
+    return [*models, *adapters]
 
 
 def checked(name: str) -> Checked | None:
@@ -153,9 +162,31 @@ def require_free(name: str) -> None:
     Raises:
         InvalidRequest: It is the name of a model or baseline, or cannot be that of an adapter.
     """
-    reserved = {BUNDLED, ENSEMBLE, *BASELINES}
-    if name.casefold() in reserved or published(check_name(name)) is not None:
+    if _is_reserved(check_name(name)):
         raise InvalidRequest(f"{name} is the name of a model already; choose another.")
+
+
+def _adapters() -> dict[str, Path]:
+    """Files of the adapters by the names of their entries.
+
+    A file whose name is that of another model, or cannot be that of an adapter, is listed under its
+    whole name, ending included, which no model has.
+    """
+    return {
+        name if is_name(name) and not _is_reserved(name) else printable(path.name): path
+        for name, path in installed().items()
+    }
+
+
+def _adapter(name: str) -> Path | None:
+    return None if _is_reserved(name.strip()) else adapter_path(name)
+
+
+def _is_reserved(name: str) -> bool:
+    try:
+        return name.casefold() in {BUNDLED, ENSEMBLE, *BASELINES} or published(name) is not None
+    except CheckpointUnavailable:  # a name of a model that is not public
+        return True
 
 
 def download(name: str, progress: Progress | None = None) -> None:
@@ -165,7 +196,7 @@ def download(name: str, progress: Progress | None = None) -> None:
         InvalidRequest: There is no such model.
         CheckpointError: As for `kronos.models.load`.
     """
-    if (adapter := adapter_path(name)) is not None:
+    if (adapter := _adapter(name)) is not None:
         locate(adapter, progress=progress)
         return
     model = _model(name)
@@ -187,9 +218,9 @@ def delete(name: str) -> int:
     Raises:
         InvalidRequest: There is no such model, or it is the bundled one.
     """
-    if adapter_path(name) is not None:
+    if (adapter := _adapters().get(name) or _adapter(name)) is not None:
         _checks.pop(name, None)
-        return delete_adapter(name)
+        return delete_adapter(adapter.name.removesuffix(ENDING))
     model = _model(name)
     if model is None:
         raise InvalidRequest(
@@ -216,7 +247,7 @@ def verify(name: str) -> None:
             the next load downloads it again.
         CheckpointInvalid: An adapter does not belong to the base that is here.
     """
-    adapter = adapter_path(name)
+    adapter = _adapter(name)
     model = None if adapter else _model(name)
     known = adapter.stem if adapter else BUNDLED if model is None else model.name
     try:
@@ -268,14 +299,16 @@ def _model(name: str) -> PublishedModel | None:
 
 
 def _hub_entry(model: PublishedModel) -> Entry:
-    problem = "; ".join(filter(None, map(hub.problem, model.repositories)))
+    state: State = "downloadable"
+    try:
+        problem = "; ".join(filter(None, map(hub.problem, model.repositories)))
+        if all(map(hub.cached_folder, model.repositories)):
+            state = "cached"
+    except (OSError, ValueError) as error:
+        problem = f"Its files in {hub.cache_folder()} cannot be read: {printable(error)}"
     if problem:
-        state: State = "broken"
+        state = "broken"
         problem += f". Run `kronos models delete {model.name}` and download it again."
-    elif all(map(hub.cached_folder, model.repositories)):
-        state = "cached"
-    else:
-        state = "downloadable"
     return Entry(
         name=model.name,
         title=model.title,
@@ -294,12 +327,10 @@ def _bundled_entry() -> Entry:
     try:
         folder = bundled_folder()
         card = Card.read(folder) or Card()
-        n_parameters = count_parameters(folder / "model")
+        n_parameters = check_pair(folder / "model", folder / "tokenizer")
         revision = weights_digest(folder / "model", folder / "tokenizer")
-    except CheckpointError as error:
-        return Entry(
-            BUNDLED, "Bundled", "broken", 0, 0, 0, None, "MIT", revision="", problem=str(error)
-        )
+    except (CheckpointError, OSError, ValueError) as error:
+        return _broken(BUNDLED, error, title="Bundled", licence="MIT")
     return Entry(
         name=BUNDLED,
         title="Bundled",
@@ -314,21 +345,43 @@ def _bundled_entry() -> Entry:
 
 
 def adapter_entry(name: str, path: Path, known: dict[str, Entry]) -> Entry:
-    broken = Entry(name, name, "broken", path.stat().st_size, 0, 0, None, "not known", revision="")
+    """An adapter in the list of models.
+
+    Args:
+        name: Its name.
+        path: Its file, which may be damaged or missing.
+        known: The models that it may belong to.
+    """
     try:
         facts = read_facts(path)
-    except CheckpointError as error:
-        return replace(broken, problem=str(error))
-    base = _base_entry(facts.base, known)
+        base = _base_entry(facts.base, known)
+        n_bytes = path.stat().st_size
+    except (CheckpointError, OSError, ValueError) as error:
+        return _broken(name, error)
     return replace(
         base,
         name=name,
         title=name,
         state="cached" if base.state == "bundled" else base.state,
-        n_bytes=path.stat().st_size + (base.n_bytes if base.state == "downloadable" else 0),
+        n_bytes=n_bytes + (base.n_bytes if base.state == "downloadable" else 0),
         revision=facts.tensors_sha256[:16],
         base=facts.base,
         cut_off=facts.cut_off[:10],
+    )
+
+
+def _broken(name: str, problem: object, *, title: str = "", licence: str = "not known") -> Entry:
+    return Entry(
+        name=name,
+        title=title or printable(name, 80),
+        state="broken",
+        n_bytes=0,
+        n_parameters=0,
+        max_context=0,
+        lookback=None,
+        licence=licence,
+        revision="",
+        problem=printable(problem, 600),
     )
 
 
@@ -341,9 +394,10 @@ def _base_entry(base: str, known: dict[str, Entry]) -> Entry:
     entry = Entry(base, base, "cached", 0, 0, 512, None, "not known", revision="")
     try:
         card = Card.read(folder) or Card()
-        n_parameters = count_parameters(pair_of(folder, None)[0])
-    except CheckpointError as error:
-        return replace(entry, state="broken", problem=f"Its base, {base}, cannot be used: {error}")
+        n_parameters = check_pair(*pair_of(folder, None))
+    except (CheckpointError, OSError, ValueError) as error:
+        problem = f"Its base, {base}, cannot be used: {error}"
+        return replace(entry, state="broken", problem=printable(problem, 600))
     return replace(
         entry, n_parameters=n_parameters, max_context=card.max_context, lookback=card.lookback
     )

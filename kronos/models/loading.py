@@ -11,9 +11,23 @@ from typing import TYPE_CHECKING, Literal
 from kronos.errors import CheckpointInvalid, CheckpointUnavailable, InvalidRequest
 from kronos.models import hub
 from kronos.models.adapters import AdapterFacts, check_base, read_facts
-from kronos.models.checkpoints import Card, bundled_folder, pair_of, weights_digest
+from kronos.models.checkpoints import (
+    Card,
+    bundled_folder,
+    check_chronos,
+    pair_of,
+    weights_digest,
+)
 from kronos.models.hub import Progress, Repository
-from kronos.models.registry import BUNDLED, PUBLISHED, Reference, published, resolve, unknown
+from kronos.models.registry import (
+    BUNDLED,
+    PUBLISHED,
+    Reference,
+    is_folder,
+    published,
+    resolve,
+    unknown,
+)
 from kronos.system import collector_paused
 
 if TYPE_CHECKING:
@@ -189,6 +203,7 @@ def _load_chronos(
         name, revision = model.title, model.model.revision
     else:
         folder = Path(found.name).expanduser()
+        check_chronos(folder)
         name, revision = folder.resolve().name, weights_digest(folder)
     with collector_paused():
         from kronos.forecasters.chronos import ChronosForecaster
@@ -283,12 +298,17 @@ def _adapted(
             f"The adapter {path.stem} comes with the tokenizer of its base; leave out "
             f"tokenizer={tokenizer!r}."
         )
-    if Path(facts.base).is_absolute() and not Path(facts.base).is_dir():
+    if Path(facts.base).is_absolute() and not is_folder(Path(facts.base)):
         raise CheckpointUnavailable(
             f"The adapter {path.stem} needs its base, which was in {facts.base} and is gone. Put "
             f"the folder back, or delete the adapter: kronos models delete {path.stem}."
         )
     try:
+        if resolve(facts.base).kind == "adapter":  # perhaps itself, or in a circle
+            raise CheckpointInvalid(
+                f"The base of the adapter {path.stem} is an adapter itself. Delete it: kronos "
+                f"models delete {path.stem}."
+            )
         base = locate(facts.base, progress=progress)
     except CheckpointUnavailable as exc:
         raise CheckpointUnavailable(
@@ -300,8 +320,6 @@ def _adapted(
             f"The adapter {path.stem} was trained on {facts.base}, which this version does not "
             "know. Update the program, or delete the adapter."
         ) from exc
-    if base.adapter is not None:
-        raise CheckpointInvalid(f"The base of the adapter {path.stem} is an adapter itself.")
     check_base(path, facts, base.model, base.tokenizer)
     revision = facts.tensors_sha256[:16]
     return replace(

@@ -45,7 +45,7 @@ def load_adapter(path: Path, facts: AdapterFacts) -> dict[str, Tensor]:
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as exc:
+    except (SafetensorError, OSError, ValueError) as exc:
         raise CheckpointInvalid(f"The adapter {path} cannot be read ({exc}).") from exc
     check_tensors(path, facts, _bytes(tensors))
     return tensors

@@ -19,6 +19,7 @@ from kronos.forecasters.baselines import BASELINES, find
 from kronos.models.adapters import adapter_path
 from kronos.models.checkpoints import is_chronos_folder
 from kronos.models.hub.repository import WEIGHTS_NAME, Repository, repository
+from kronos.system import printable, shown
 
 __all__ = [
     "BUNDLED",
@@ -29,6 +30,7 @@ __all__ = [
     "PublishedModel",
     "Reference",
     "draws_tokens",
+    "is_folder",
     "kind_of",
     "published",
     "resolve",
@@ -223,10 +225,17 @@ def resolve(name_or_path: str | os.PathLike[str]) -> Reference:
             return Reference("adapter", adapter.stem, path=adapter)
         if not looks_like_path(name_or_path):
             raise unknown(name_or_path)
-    path = Path(name_or_path).expanduser()
-    if path.is_file() and path.suffix == ".safetensors" and path.name != WEIGHTS_NAME:
-        return Reference("adapter", str(name_or_path), path=path)
-    kind: Kind = "chronos" if is_chronos_folder(path) else "folder"
+    try:
+        path = Path(name_or_path).expanduser()
+        is_adapter = path.is_file() and path.suffix == ".safetensors"
+        if is_adapter and path.name != WEIGHTS_NAME:
+            return Reference("adapter", str(name_or_path), path=path)
+        kind: Kind = "chronos" if is_chronos_folder(path) else "folder"
+    except (OSError, ValueError, RuntimeError) as error:  # too long, or the home of nobody
+        raise InvalidRequest(
+            f"{shown(name_or_path)} is no path of a model: {printable(error)}. Give the name of a "
+            "model or a path that exists."
+        ) from error
     return Reference(kind, str(name_or_path), path=path)
 
 
@@ -246,7 +255,20 @@ def draws_tokens(name_or_path: str | os.PathLike[str]) -> bool:
 def looks_like_path(text: str) -> bool:
     """Whether a text that is no known name can only be a path."""
     separators = {"/", os.sep}
-    return text.startswith((".", "~")) or any(s in text for s in separators) or Path(text).exists()
+    if text.startswith((".", "~")) or any(s in text for s in separators):
+        return True
+    try:
+        return Path(text).exists()
+    except (OSError, ValueError):  # too long for a name
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path from a file is that of a folder."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def published(name: str) -> PublishedModel | None:
@@ -280,7 +302,7 @@ def names() -> list[str]:
 def unknown(name: str) -> InvalidRequest:
     """The error for a name that is none of these."""
     return InvalidRequest(
-        f"There is no model {name!r}. Choose one of {', '.join(names())}, or give the path of a "
-        "folder that holds model/ and tokenizer/. Where baselines are offered, they are "
+        f"There is no model {name!r:.80}. Choose one of {', '.join(names())}, or give the path of "
+        "a folder that holds model/ and tokenizer/. Where baselines are offered, they are "
         f"{', '.join(BASELINES)}."
     )

@@ -18,13 +18,21 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from kronos.errors import CheckpointInvalid
+from kronos.nn.config import (
+    CONFIG_NAME,
+    WEIGHTS_NAME,
+    ModelConfig,
+    TokenizerConfig,
+    misfit,
+    read_config,
+    read_weights_header,
+    require_same_sizes,
+)
+from kronos.nn.header import Header
 from kronos.nn.layers import Attention, inverse_frequencies
 from kronos.nn.model import Kronos
 from kronos.nn.tokenizer import KronosTokenizer
 from kronos.system import atomic_write
-
-CONFIG_NAME = "config.json"
-WEIGHTS_NAME = "model.safetensors"
 
 M = TypeVar("M", bound=Kronos | KronosTokenizer)
 
@@ -95,11 +103,17 @@ def load_checkpoint(kind: type[M], folder: str | Path) -> M:
         CheckpointInvalid: A file is missing or unreadable, or parameters do not fit.
     """
     folder = Path(folder)
-    config = _read_config(folder)
+    fields = ModelConfig if issubclass(kind, Kronos) else TokenizerConfig
+    config = fields.from_dict(read_config(folder))
+    _require_weights(folder)
+    header = read_weights_header(folder)
+    require_same_sizes(config, header, folder)
+    # Without memory first: what the file does not hold is not allocated.
+    with torch.device("meta"), _WithoutRandomWeights():
+        _check_names(kind(**config.to_dict()), header, folder)
     with _WithoutRandomWeights():
-        module: M = kind(**config)
+        module: M = kind(**config.to_dict())
     tensors = _read_tensors(folder)
-    _check_names(module, tensors, folder)
     # Values are copied into the module's own float32 memory: half precision widens on the way,
     # and nothing goes on reading the file, which may be replaced.
     module.load_state_dict({name: tensors[name] for name in module.state_dict()}, strict=True)
@@ -125,27 +139,16 @@ class _WithoutRandomWeights(TorchFunctionMode):
         return None if func in self._DRAWS else func(*args, **(kwargs or {}))
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / CONFIG_NAME
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as exc:
-        raise CheckpointInvalid(
-            f"{path} is missing. A checkpoint folder holds {CONFIG_NAME} and {WEIGHTS_NAME}."
-        ) from exc
-    except ValueError as exc:
-        raise CheckpointInvalid(f"{path} is not valid JSON: {exc}.") from exc
-    if not isinstance(config, dict):
-        raise CheckpointInvalid(f"{path} must hold a JSON object, found {type(config).__name__}.")
-    return config
-
-
-def _read_tensors(folder: Path) -> dict[str, Tensor]:
+def _require_weights(folder: Path) -> None:
     path = folder / WEIGHTS_NAME
     if not path.is_file():
         pickled = sorted(p.name for p in folder.glob("*") if p.suffix in {".bin", ".pt", ".pth"})
         found = f" Found {', '.join(pickled)}, which is pickle and is not read." if pickled else ""
         raise CheckpointInvalid(f"{path} is missing.{found} Convert the weights to safetensors.")
+
+
+def _read_tensors(folder: Path) -> dict[str, Tensor]:
+    path = folder / WEIGHTS_NAME
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -155,21 +158,20 @@ def _read_tensors(folder: Path) -> dict[str, Tensor]:
         ) from exc
 
 
-def _check_names(
-    module: Kronos | KronosTokenizer, tensors: dict[str, Tensor], folder: Path
-) -> None:
-    wanted = module.state_dict()
+def _check_names(module: Kronos | KronosTokenizer, header: Header, folder: Path) -> None:
+    wanted, found = module.state_dict(), header.tensors
     derived = derived_buffers(module)
-    faults = [f"missing {name}" for name in wanted if name not in tensors]
-    faults += [f"unknown {name}" for name in tensors if name not in wanted and name not in derived]
+    faults = [f"missing {name}" for name in wanted if name not in found]
+    faults += [f"unknown {name}" for name in found if name not in wanted and name not in derived]
     faults += [
-        f"{name} is {tuple(tensors[name].shape)}, expected {tuple(like.shape)}"
+        f"{name} is {found[name].shape}, expected {tuple(like.shape)}"
         for name, like in (wanted | derived).items()
-        if name in tensors and tensors[name].shape != like.shape
+        if name in found and found[name].shape != tuple(like.shape)
+    ]
+    faults += [
+        f"{name} has the type {found[name].dtype}, which is no type of parameters"
+        for name in wanted
+        if name in found and not found[name].is_float
     ]
     if faults:
-        shown = "; ".join(faults[:6]) + ("; ..." if len(faults) > 6 else "")
-        raise CheckpointInvalid(
-            f"{folder / WEIGHTS_NAME} does not fit its {CONFIG_NAME} ({len(faults)} faults): "
-            f"{shown}. Use the two files of one checkpoint."
-        )
+        raise misfit(folder, faults)

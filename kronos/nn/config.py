@@ -7,14 +7,28 @@ Source: the configuration files of the NeoQuasar checkpoints and the paper, arXi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
+from pathlib import Path
 from typing import Any, Self
 
 from kronos.errors import CheckpointInvalid
+from kronos.nn.header import Header, n_blocks, read_header
+from kronos.system import printable, read_json, shown
+
+CONFIG_NAME = "config.json"
+WEIGHTS_NAME = "model.safetensors"
 
 N_EVENT_CHANNELS = 20
 """Event channels of a bar; `kronos.events` says what they mean."""
+
+MOST = {
+    "d_in": 64, "d_model": 8192, "n_heads": 256, "ff_dim": 32768, "s1_bits": 16, "s2_bits": 16,
+    "n_layers": 128, "n_enc_layers": 128, "n_dec_layers": 128, "group_size": 16,
+}  # fmt: skip
+"""Largest value of every count in a configuration. The largest published model has 18 layers of
+width 1,664, 32 heads and 3,072 inner units, and tokens of 10 and 10 bits."""
 
 
 class _Config:
@@ -30,7 +44,7 @@ class _Config:
             CheckpointInvalid: A field is missing, unknown, or out of range.
         """
         known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
-        unknown = sorted(set(values) - known)
+        unknown = [printable(name, 40) for name in sorted(set(values) - known)[:9]]
         missing = sorted(known - set(values) - cls._defaults().keys())
         if unknown or missing:
             raise CheckpointInvalid(
@@ -64,21 +78,24 @@ def _check_common(config: TokenizerConfig | ModelConfig, counts: tuple[str, ...]
     """Types and ranges of the fields that both configurations have."""
     for name in ("d_model", "n_heads", "ff_dim", "s1_bits", "s2_bits", *counts):
         value = getattr(config, name)
-        is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-        _require(is_count, f"{name} must be a whole number from 1, found {value!r}.")
-    for name in ("s1_bits", "s2_bits"):
-        value = getattr(config, name)
-        _require(value <= 16, f"{name} must be at most 16, found {value}.")
-    for name in ("ffn_dropout_p", "attn_dropout_p", "resid_dropout_p"):
-        value = getattr(config, name)
         _require(
-            isinstance(value, int | float) and 0 <= value < 1,
-            f"{name} must be from 0 to below 1, found {value!r}.",
+            type(value) is int and 1 <= value <= MOST[name],
+            f"{name} must be a whole number from 1 to {MOST[name]:,}, found {shown(value)}.",
         )
+    for name in ("ffn_dropout_p", "attn_dropout_p", "resid_dropout_p"):
+        _require_share(config, name)
     _require(
         config.d_model % (2 * config.n_heads) == 0,
         f"d_model {config.d_model} must be a multiple of twice n_heads {config.n_heads}: rotary "
         "positions turn pairs of channels.",
+    )
+
+
+def _require_share(config: TokenizerConfig | ModelConfig, name: str) -> None:
+    value = getattr(config, name)
+    _require(
+        type(value) in (int, float) and 0 <= value < 1,
+        f"{name} must be from 0 to below 1, found {shown(value)}.",
     )
 
 
@@ -118,6 +135,12 @@ class TokenizerConfig(_Config):
 
     def __post_init__(self) -> None:
         _check_common(self, ("d_in", "n_enc_layers", "n_dec_layers", "group_size"))
+        for name in ("beta", "gamma0", "gamma", "zeta"):
+            value = getattr(self, name)
+            _require(
+                type(value) in (int, float) and -1e6 < value < 1e6 and math.isfinite(value),
+                f"{name} must be a number of less than 1,000,000, found {shown(value)}.",
+            )
         bits = self.s1_bits + self.s2_bits
         _require(
             bits % self.group_size == 0,
@@ -152,16 +175,107 @@ class ModelConfig(_Config):
 
     def __post_init__(self) -> None:
         _check_common(self, ("n_layers",))
+        _require_share(self, "token_dropout_p")
+        _require(
+            type(self.learn_te) is bool,
+            f"learn_te must be true or false, found {shown(self.learn_te)}.",
+        )
         n_channels = self.n_event_channels
         _require(
             type(n_channels) is int and n_channels in (0, N_EVENT_CHANNELS),
             f"n_event_channels must be {N_EVENT_CHANNELS}, or 0 for a model that reads no events; "
-            f"found {n_channels!r}.",
+            f"found {shown(n_channels)}.",
         )
         _require(
             self.d_model % 8 == 0,
             f"d_model {self.d_model} is no multiple of 8: the dependency-aware layer has 4 heads.",
         )
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The JSON object in the `config.json` of a checkpoint folder, not checked further.
+
+    Raises:
+        CheckpointInvalid: It is missing or no such object.
+    """
+    path = folder / CONFIG_NAME
+    try:
+        config = read_json(path)
+    except FileNotFoundError as exc:
+        raise CheckpointInvalid(
+            f"{path} is missing. A checkpoint folder holds {CONFIG_NAME} and {WEIGHTS_NAME}."
+        ) from exc
+    except (OSError, ValueError) as exc:
+        raise CheckpointInvalid(
+            f"{path} is not valid JSON that can be read: {printable(exc)}. Restore the file, or "
+            "choose another model."
+        ) from exc
+    if not isinstance(config, dict):
+        raise CheckpointInvalid(f"{path} must hold a JSON object, found {type(config).__name__}.")
+    return config
+
+
+def read_weights_header(folder: Path) -> Header:
+    """The header of the weights of a checkpoint folder.
+
+    Raises:
+        CheckpointInvalid: It cannot be read.
+    """
+    path = folder / WEIGHTS_NAME
+    try:
+        return read_header(path)
+    except (OSError, ValueError) as exc:
+        raise CheckpointInvalid(
+            f"{path} cannot be read as safetensors: {printable(exc)}. Copy or download the file "
+            "again."
+        ) from exc
+
+
+def require_same_sizes(config: ModelConfig | TokenizerConfig, header: Header, folder: Path) -> None:
+    """Compare layers, widths and vocabularies of a configuration with those of the weights.
+
+    Raises:
+        CheckpointInvalid: They differ.
+    """
+    if isinstance(config, ModelConfig):
+        blocks = {"transformer": ("n_layers", config.n_layers)}
+        matrices = {
+            "embedding.emb_s1.weight": (2**config.s1_bits, config.d_model),
+            "embedding.emb_s2.weight": (2**config.s2_bits, config.d_model),
+        }
+    else:
+        blocks = {
+            "encoder": ("n_enc_layers", config.n_enc_layers - 1),
+            "decoder": ("n_dec_layers", config.n_dec_layers - 1),
+        }
+        matrices = {
+            "embed.weight": (config.d_model, config.d_in),
+            "quant_embed.weight": (config.s1_bits + config.s2_bits, config.d_model),
+        }
+    faults = []
+    for stem, (name, n_wanted) in blocks.items():
+        if (n := n_blocks(header, stem)) != n_wanted:
+            faults.append(f"{name} means {n_wanted} blocks {stem}.N, the weights have {n}")
+        if n_wanted:
+            matrices[f"{stem}.0.ffn.w1.weight"] = (config.ff_dim, config.d_model)
+    for name, shape in matrices.items():
+        facts = header.tensors.get(name)
+        if facts is None:
+            faults.append(f"missing {name}")
+        elif facts.shape != shape:
+            faults.append(f"{name} is {facts.shape}, expected {shape}")
+    if faults:
+        raise misfit(folder, faults)
+
+
+def misfit(folder: Path, faults: list[str]) -> CheckpointInvalid:
+    """The error for weights that do not fit their configuration."""
+    shown = "; ".join(printable(each, 160) for each in faults[:6])
+    more = "; ..." if len(faults) > 6 else ""
+    return CheckpointInvalid(
+        f"{folder / WEIGHTS_NAME} does not fit its {CONFIG_NAME} ({len(faults)} faults): "
+        f"{shown}{more}. Use the two files of one checkpoint."
+    )
 
 
 def _model(layers: int, width: int, heads: int, ff: int, drop: tuple[float, ...]) -> ModelConfig:

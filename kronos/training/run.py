@@ -12,13 +12,8 @@ import pandas as pd
 import torch
 from torch import nn
 
-from kronos.nn.checkpoint import (
-    WEIGHTS_NAME,
-    load_model,
-    load_tokenizer,
-    save_checkpoint,
-)
-from kronos.nn.config import ModelConfig, TokenizerConfig
+from kronos.nn.checkpoint import load_model, load_tokenizer, save_checkpoint
+from kronos.nn.config import WEIGHTS_NAME, ModelConfig, TokenizerConfig
 from kronos.nn.model import Kronos
 from kronos.nn.tokenizer import KronosTokenizer
 from kronos.system import sha256_of

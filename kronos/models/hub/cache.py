@@ -26,7 +26,7 @@ from typing import Any
 from kronos.errors import CheckpointCorrupt
 from kronos.models.hub.client import cache_folder, hub_client
 from kronos.models.hub.repository import WEIGHTS_NAME, RemoteFile, Repository
-from kronos.system import atomic_write
+from kronos.system import atomic_write, read_json
 
 __all__ = ["cached_file", "cached_folder", "check", "problem", "remove", "sweep", "verify"]
 
@@ -205,7 +205,7 @@ def _record_path(repo: Repository) -> Path:
 
 def _read_record(repo: Repository) -> dict[str, dict[str, Any]]:
     try:
-        record = json.loads(_record_path(repo).read_text(encoding="utf-8"))
+        record = read_json(_record_path(repo))
     except (OSError, ValueError):
         return {}
     entries = record.items() if isinstance(record, dict) else ()

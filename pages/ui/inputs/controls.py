@@ -83,7 +83,7 @@ def choose_seed() -> int:
 
 
 def _choose_model() -> models.Entry:
-    entries = {entry.title: entry for entry in caches.models()}
+    entries = {entry.title: entry for entry in caches.usable_models()}
     if (ensemble := ensemble_entry()) is not None:
         entries[ensemble.title] = ensemble
     title = st.selectbox("Model", list(entries), key="model", bind="query-params")

@@ -43,7 +43,7 @@ class Choice:
 
 def choices() -> dict[str, Choice]:
     """Title -> choice, models first."""
-    models = [_of_model(entry) for entry in caches.models()]
+    models = [_of_model(entry) for entry in caches.usable_models()]
     found = [*models, *_ensemble(), *map(_of_baseline, baselines.BASELINES.values())]
     return {choice.title: choice for choice in found}
 

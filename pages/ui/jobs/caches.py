@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 
 import streamlit as st
 
@@ -13,6 +12,7 @@ from kronos.ensemble.weights import EnsembleWeights, load_weights
 from kronos.errors import NotOffered
 from kronos.models import ENSEMBLE, Entry, available, locate
 from kronos.models.facts import reads_events
+from kronos.nn.config import read_config
 from pages.ui.frame.access import may_administer, not_offered
 
 
@@ -20,6 +20,11 @@ from pages.ui.frame.access import may_administer, not_offered
 def models() -> list[Entry]:
     """Every model and whether it is on this machine, looked up again every few seconds."""
     return available()
+
+
+def usable_models() -> list[Entry]:
+    """The models to choose from: all but the broken ones, which the Models page explains."""
+    return [entry for entry in models() if entry.state != "broken"] or models()
 
 
 def needs_download(model: str) -> bool:
@@ -47,9 +52,7 @@ def model_config(name: str) -> dict[str, int]:
     Raises:
         CheckpointError: It cannot be used.
     """
-    folder = locate(name).model
-    found: dict[str, int] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return found
+    return read_config(locate(name).model)
 
 
 @st.cache_data(show_spinner=False, ttl=5)

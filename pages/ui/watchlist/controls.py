@@ -218,7 +218,7 @@ def _add_found(key: str) -> None:
 
 
 def _choose_model() -> models.Entry:
-    entries = {entry.title: entry for entry in caches.models()}
+    entries = {entry.title: entry for entry in caches.usable_models()}
     title = st.selectbox("Model", list(entries), key="list_model", bind="query-params")
     st.caption(model_state(entries[title]).capitalize())
     return entries[title]

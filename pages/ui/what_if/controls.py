@@ -52,7 +52,7 @@ def choose_plain(source: ChosenCandles) -> ForecastSettings:
 def _choose_model() -> models.Entry:
     """The model; usable models that read events come first in the list."""
     readers = caches.event_readers(only_usable=True)
-    ordered = sorted(caches.models(), key=lambda entry: entry.name not in readers)
+    ordered = sorted(caches.usable_models(), key=lambda entry: entry.name not in readers)
     entries = {entry.title: entry for entry in ordered}
     title = st.selectbox(
         "Model", list(entries), key="told_model", bind="query-params", help=meaning("Reads events")
