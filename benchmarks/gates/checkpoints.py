@@ -96,7 +96,7 @@ def probe(folder: Path | None, adapter: Path) -> Iterator[str]:
         for entry in entries:
             reads_events(entry)
             "".join((entry.name, entry.title, entry.problem)).encode()
-    except Exception as error:  # noqa: BLE001: whatever it is, it takes every page down
+    except Exception as error:  # noqa: BLE001 - whatever it is, it takes every page down
         yield f"available: {error!r:.200}"
     own = [entry.name for entry in entries if entry.name.startswith(adapter.stem[:8])]
     wanted: list[str | Path] = [adapter, *own, *([] if folder is None else [folder, str(folder)])]
@@ -109,7 +109,7 @@ def probe(folder: Path | None, adapter: Path) -> Iterator[str]:
                     str(error).encode()
                 except UnicodeEncodeError:
                     yield f"{ask.__name__}: a text that no page can show: {error!r:.200}"
-            except Exception as error:  # noqa: BLE001: what the gate looks for
+            except Exception as error:  # noqa: BLE001 - what the gate looks for
                 yield f"{ask.__name__}: {type(error).__name__}: {error!s:.200}"
 
 

@@ -25,6 +25,7 @@ from kronos.models.hub.repository import CONFIG_NAME, WEIGHTS_NAME
 from kronos.nn.config import (
     ModelConfig,
     TokenizerConfig,
+    misfit,
     read_config,
     read_weights_header,
     require_same_sizes,
@@ -260,26 +261,24 @@ def check_chronos(folder: Path) -> int:
             f"{folder / CONFIG_NAME}: quantiles must be 1 to {_MOST_LEVELS} numbers between 0 and "
             f"1, found {shown(levels)}. Give a folder as the hub has it."
         )
-    width = config.get("d_model")
-    found = header.tensors.get("shared.weight")
-    wanted = (config.get("vocab_size"), width)
+    width, inner = config.get("d_model"), config.get("d_ff")
+    attention = (config.get("d_kv", 0) * config.get("num_heads", 0), width)
+    wanted = {"shared.weight": (config.get("vocab_size"), width)}
+    for block in range(config.get("num_layers", 0)):
+        stem = f"encoder.block.{block}.layer"
+        wanted |= {f"{stem}.{i}.self_attention.q.weight": attention for i in (0, 1)}
+        gated = "wi_0" if config.get("is_gated_act") else "wi"
+        wanted[f"{stem}.2.mlp.{gated}.weight"] = (inner, width)
+    out = (len(levels) * own.get("output_patch_size", 0), inner)
+    wanted["output_patch_embedding.output_layer.weight"] = out
     blocks = {name.split(".")[2] for name in header.tensors if name.startswith("encoder.block.")}
-    if found is None or found.shape != wanted or len(blocks) != config.get("num_layers"):
-        raise CheckpointInvalid(
-            f"{folder / WEIGHTS_NAME} does not fit its {CONFIG_NAME}: shared.weight is "
-            f"{found and found.shape}, expected {wanted}; {len(blocks)} blocks, expected "
-            f"{shown(config.get('num_layers'))}. Use the two files of one checkpoint."
-        )
-    inner, heads = config.get("d_kv", 64), config.get("num_heads", 8)
-    shapes = {"SelfAttention.q.weight": (inner * heads, width)}
-    shapes |= {"DenseReluDense.wi.weight": (config.get("d_ff"), width)}
-    for name, tensor in header.tensors.items():
-        for ending, shape in shapes.items():
-            if name.endswith(ending) and tensor.shape != shape:
-                raise CheckpointInvalid(
-                    f"{folder / WEIGHTS_NAME} does not fit its {CONFIG_NAME}: {name} is "
-                    f"{tensor.shape}, expected {shape}. Use the two files of one checkpoint."
-                )
+    faults = [] if len(blocks) == config.get("num_layers") else [f"{len(blocks)} blocks"]
+    for name, shape in wanted.items():
+        found = header.tensors.get(name)
+        if found is None or found.shape != shape:
+            faults.append(f"{name} is {found and found.shape}, expected {shape}")
+    if faults:
+        raise misfit(folder, faults)
     return int(own["context_length"])
 
 

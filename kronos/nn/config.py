@@ -31,6 +31,10 @@ MOST = {
 width 1,664, 32 heads and 3,072 inner units, and tokens of 10 and 10 bits."""
 
 
+_BUFFERS = "tokenizer.bsq."
+"""What the names of whole numbers begin with, which follow from the configuration."""
+
+
 class _Config:
     """Reading from and writing to plain mappings."""
 
@@ -264,6 +268,11 @@ def require_same_sizes(config: ModelConfig | TokenizerConfig, header: Header, fo
             faults.append(f"missing {name}")
         elif facts.shape != shape:
             faults.append(f"{name} is {facts.shape}, expected {shape}")
+    faults += [
+        f"{name} has the type {facts.dtype}, which is no type of parameters"
+        for name, facts in header.tensors.items()
+        if not facts.is_float and not name.startswith(_BUFFERS)
+    ]
     if faults:
         raise misfit(folder, faults)
 
