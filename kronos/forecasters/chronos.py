@@ -95,7 +95,7 @@ class ChronosForecaster(DirectForecaster):
             )
         except MemoryError:
             raise
-        except Exception as exc:  # noqa: BLE001 - the libraries raise errors of any kind
+        except Exception as exc:
             found = ascii(str(exc))[1:400]
             raise CheckpointInvalid(
                 f"{folder} cannot be loaded as a checkpoint of Chronos-2: {found}. It must hold "
