@@ -1,0 +1,90 @@
+"""Pages on a machine with damaged models: each is named in its own row, and the rest works."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.gates.broken_models import CHECKPOINTS, adapters, copy_checkpoint, write_adapter
+from kronos.models.adapters import adapters_folder
+from pages.ui.jobs import caches
+from tests.pages.app_driver import new_session, press, words
+from tests.source_tree import ROOT
+
+LISTS = {
+    "forecast": "model", "compare": "b", "what_if": "told_model", "synthetic": "syn_model",
+    "backtest": "bt_model", "watchlist": "list_model",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def names(tmp_path_factory) -> Iterator[list[str]]:
+    """Damaged adapters, and good adapters of damaged checkpoints, all installed at once."""
+    scratch = tmp_path_factory.mktemp("broken")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(scratch / "data"))
+        adapters_folder().mkdir(parents=True)
+        base = copy_checkpoint(ROOT / "tests" / "golden", scratch / "base")
+        for name, write in adapters(base).items():
+            write(adapters_folder() / f"{name}.safetensors")
+        for number, damage in enumerate(CHECKPOINTS.values()):
+            folder = copy_checkpoint(ROOT / "tests" / "golden", scratch / f"case-{number}")
+            damage(folder)
+            write_adapter(adapters_folder() / f"based-{number}.safetensors", str(folder), base)
+        write_adapter(adapters_folder() / "good.safetensors", str(base), base)
+        _look_again()
+        yield [entry.name for entry in caches.models() if entry.state == "broken"]
+    _look_again()
+
+
+def _look_again() -> None:
+    caches.models.clear()
+    caches.event_readers.clear()
+
+
+def test_the_models_page_shows_every_damaged_model_with_its_reason(names):
+    app = new_session("models").run()
+    assert not app.exception
+    assert len(names) >= len(adapters(Path())) + len(CHECKPOINTS) - 2
+    keys = {button.key for button in app.button}
+    assert {f"delete {name}" for name in names} <= keys
+    assert len(app.error) == len(names)
+    assert all("The model cannot be used." in error.value for error in app.error)
+    said = words(app)
+    assert "nested too deeply" in said
+    assert "no regular file" in said
+    assert "good" in {each.value for each in app.subheader}
+
+
+def test_a_damaged_model_is_deleted_on_the_models_page(names):
+    app = press(new_session("models").run(), "delete dangling")
+    app = press(app, "confirm delete")
+    assert not app.exception
+    assert "delete dangling" not in {button.key for button in app.run().button}
+    assert not (adapters_folder() / "dangling.safetensors").is_symlink()
+
+
+@pytest.mark.parametrize("page", LISTS)
+def test_lists_of_models_leave_damaged_ones_out_and_name_that_of_a_link(names, page):
+    app = new_session(page, **{LISTS[page]: names[0]}).run()
+    assert not app.exception
+    (chosen,) = (each for each in app.selectbox if each.key == LISTS[page])
+    assert "good" in chosen.options
+    assert not set(chosen.options) & set(names)
+    assert f"not available here: {'model B' if page == 'compare' else 'model'} {names[0]}" in words(
+        app
+    )
+
+
+@pytest.mark.parametrize("page", ["training", "track_record"])
+def test_the_other_pages_work(names, page):
+    assert not new_session(page).run().exception
+
+
+def test_a_link_to_any_damaged_model_shows_the_page(names):
+    for name in names[::4]:
+        app = new_session("forecast", model=name, horizon=2, paths=10).run()
+        assert not app.exception
+        assert f"model {name[:40]}"[:30].split("\n")[0] in words(app)
