@@ -50,8 +50,8 @@ def test_the_models_page_shows_every_damaged_model_with_its_reason(names):
     assert len(names) >= len(adapters(Path())) + len(CHECKPOINTS) - 2
     keys = {button.key for button in app.button}
     assert {f"delete {name}" for name in names} <= keys
-    assert len(app.error) == len(names)
-    assert all("The model cannot be used." in error.value for error in app.error)
+    refused = [error for error in app.error if "The model cannot be used." in error.value]
+    assert len(refused) >= len(names)
     said = words(app)
     assert "nested too deeply" in said
     assert "no regular file" in said
