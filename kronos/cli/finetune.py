@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from threading import Event as Flag
 from typing import TYPE_CHECKING, Any
@@ -200,11 +201,15 @@ def _tune(args: argparse.Namespace) -> int:
     if not _is_main():
         return 0
     if result.outcome.reason == "stopped":
-        _say(f"Saved at step {result.outcome.step}. The same command resumes from there.")
+        outcome = result.outcome
+        _say(
+            f"Stopped on request. Saved at step {outcome.step} of {outcome.n_steps}. The same "
+            "command resumes from there."
+        )
         return 130
     if getattr(args, "name", None):
         models.install(result.path, args.name)
-    _tell(result, getattr(args, "name", None) or str(result.path))
+    _tell(result, out, getattr(args, "name", None) or str(result.path))
     return 0
 
 
@@ -380,13 +385,18 @@ def _announce(material: Material, settings: FinetuneSettings) -> None:
         _say("The published weights have seen bars until June 2024: scores on those are too good.")
 
 
-def _tell(result: Result, model: str) -> None:
+def _tell(result: Result, out: Path, model: str) -> None:
+    from kronos.finetune.report import gain_text, why_ended
+
     outcome = result.outcome
-    ended = "no longer improving" if outcome.reason == "early" else "all steps done"
-    best = "the start was best" if outcome.best_step == 0 else f"best at step {outcome.best_step}"
+    log = (out / "model-run/log.jsonl").read_text(encoding="utf-8").splitlines()
+    scored = [line for each in log if "crps" in (line := json.loads(each))]
+    best = next(line for line in reversed(scored) if line["step"] == outcome.best_step)
+    _say(why_ended(asdict(outcome)))
+    _say(gain_text(scored[0], best))
     _say(
-        f"Ended after {outcome.step:,} steps ({ended}): {best}, CRPS {outcome.best:.4f}; "
-        f"{result.n_trained:,} parameters trained in {outcome.seconds:,.0f} s with at most "
+        f"Best step {outcome.best_step:,}, CRPS {outcome.best:.4f}; {result.n_trained:,} "
+        f"parameters trained in {outcome.seconds:,.0f} s with at most "
         f"{megabytes(outcome.peak_bytes)} of memory."
     )
     _say(f"Use it with: kronos forecast bars.csv --model {model}")

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Tested", "block_bootstrap", "diebold_mariano", "newey_west"]
+__all__ = ["Tested", "block_bootstrap", "diebold_mariano", "newey_west", "paired_change"]
+
+FEWEST_PAIRS = 10
+"""Pairs below which a bootstrap says nothing of an interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +72,26 @@ def block_bootstrap(n: int, block: int, n_draws: int, seed: int = 0) -> np.ndarr
     counts = np.zeros((n_draws, n))
     np.add.at(counts, (np.arange(n_draws)[:, None], places), 1.0)
     return counts
+
+
+def paired_change(
+    losses: np.ndarray, before: np.ndarray, *, block: int, n_draws: int = 2000
+) -> dict[str, float]:
+    """Relative change of a mean loss, with its 95% interval from a bootstrap of pairs.
+
+    Args:
+        losses: (n,) losses, in order of time.
+        before: (n,) losses of what they are compared with, on the same windows.
+        block: Neighbours that depend on one another; they are drawn together.
+        n_draws: Draws of the bootstrap.
+
+    Returns:
+        change, below 0 where the loss has fallen; and change_low and change_high, its interval,
+        unless there are fewer than `FEWEST_PAIRS` pairs.
+    """
+    found = {"change": float(losses.mean() / before.mean() - 1.0)}
+    if len(losses) < FEWEST_PAIRS:
+        return found
+    sums = block_bootstrap(len(losses), block, n_draws) @ np.column_stack([losses, before])
+    low, high = np.quantile(sums[:, 0] / sums[:, 1] - 1.0, (0.025, 0.975))
+    return found | {"change_low": float(low), "change_high": float(high)}

@@ -5,6 +5,7 @@
     lora.py      adapters in a model
     job.py       one run of either kind, from corpus to files
     rolling.py   champion and challenger, for a scheduler
+    report.py    the end of a run in words
     history.py   the decisions of rolling runs
 
 Every run uses the loop of `kronos.training.loop`.

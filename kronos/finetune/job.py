@@ -19,11 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from kronos.errors import InvalidRequest
+from kronos.evaluation.significance import paired_change
 from kronos.events import Event, Leaders
 from kronos.finetune.lora import LoraSettings, add_events, add_lora, lora_tensors, n_trained
+from kronos.finetune.report import why_ended
 from kronos.finetune.settings import FinetuneSettings
 from kronos.finetune.split import Parts
 from kronos.forecasters.kronos import KronosPredictor
@@ -32,8 +35,9 @@ from kronos.models.adapters import AdapterFacts
 from kronos.models.merging import merge, save_adapter
 from kronos.nn.checkpoint import load_model, load_tokenizer, save_checkpoint
 from kronos.nn.model import Kronos
+from kronos.system import atomic_write
 from kronos.training.corpus import Corpus, CorpusEvents
-from kronos.training.held_out import score
+from kronos.training.held_out import EvaluationPlan, evaluate, figures, window_scores
 from kronos.training.loop import Outcome, recompute_blocks, train
 from kronos.training.objectives import ModelObjective, TokenizerObjective
 from kronos.training.processes import Process, process_group
@@ -211,13 +215,21 @@ def _train_model(
         recompute_blocks(model)
     sampler = _sampler(material, settings)
     scored = material.on(parts.validation) if process.is_main else None
+    against_base = _AgainstBase(out / "model-run", parts.validation, settings.evaluation())
 
     @torch.no_grad()
     def validate() -> dict[str, float]:
         predictor = KronosPredictor(
             plain(), tokenizer, device=process.device, max_context=base.max_context
         )
-        return score(predictor, parts.validation, settings.evaluation(), scored)
+        table = evaluate(
+            predictor.sample,
+            parts.validation,
+            settings.evaluation(),
+            events=scored,
+            with_channels=scored is not None and predictor.reads_events,
+        )
+        return figures(table) | against_base(table)
 
     return train(
         model,
@@ -231,6 +243,35 @@ def _train_model(
         watch=hooks.watch,
         stop=hooks.stop,
     )
+
+
+class _AgainstBase:
+    """The change of the validation CRPS since the first validation, that of the base.
+
+    The base's scores of every window lie in the folder of the run, for when it is resumed. A run
+    that an earlier version began has none, and no change is said of it.
+    """
+
+    def __init__(self, folder: Path, corpus: Corpus, plan: EvaluationPlan) -> None:
+        self._path, self._corpus, self._plan = folder / "base-scores.json", corpus, plan
+        self._is_first = not (folder / "state.safetensors").is_file()
+
+    def __call__(self, table: pd.DataFrame) -> dict[str, float]:
+        """Figures for the log; see `paired_change`."""
+        scores, block = window_scores(table, self._corpus, self._plan)
+        counted = {"windows": float(len(scores))}
+        if self._is_first:
+            self._is_first = False
+            with atomic_write(self._path) as partial:
+                partial.write_text(json.dumps(scores.tolist()), encoding="utf-8")
+            return counted
+        try:
+            before = np.array(json.loads(self._path.read_text(encoding="utf-8")), dtype=float)
+        except (OSError, ValueError):
+            return counted
+        if before.shape != scores.shape:
+            return counted
+        return counted | paired_change(scores, before, block=block)
 
 
 def _train_tokenizer(
@@ -351,6 +392,7 @@ def _describe(material: Material, settings: FinetuneSettings, outcome: Outcome, 
         "asset_class": material.asset_class,
         "settings": asdict(settings),
         "outcome": asdict(outcome),
+        "ended": why_ended(asdict(outcome)),
     }
     (out / "finetune.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 

@@ -22,7 +22,16 @@ from kronos.forecasters.kronos import KronosPredictor
 from kronos.forecasters.paths import PRICE_FLOOR, anchor_factor
 from kronos.training.corpus import Corpus, CorpusEvents, SeriesInfo
 
-__all__ = ["EvaluationPlan", "Sample", "draw_windows", "evaluate", "figures", "score", "summarise"]
+__all__ = [
+    "EvaluationPlan",
+    "Sample",
+    "draw_windows",
+    "evaluate",
+    "figures",
+    "score",
+    "summarise",
+    "window_scores",
+]
 
 CONE_BARS = 256
 """Default history of the cone's volatility, in bars."""
@@ -252,6 +261,30 @@ def figures(table: pd.DataFrame) -> dict[str, float]:
         "quiet_error": float(quiet["anchored_error"].mean()) if len(quiet) else 0.0,
         "quiet_windows": float((quiet["step"] == 1).sum()),
     }
+
+
+def window_scores(
+    table: pd.DataFrame, corpus: Corpus, plan: EvaluationPlan
+) -> tuple[np.ndarray, int]:
+    """CRPS of every window of a table of `evaluate`, in order of time.
+
+    Args:
+        table: The scores of the windows that the plan draws.
+        corpus: The held-out series.
+        plan: The windows.
+
+    Returns:
+        (n,) mean CRPS of the anchored fan, and how many windows begin within one on average:
+        so many neighbours depend on one another.
+    """
+    windows = draw_windows(corpus, plan)
+    crps = table["anchored_crps"].to_numpy().reshape(len(windows), plan.horizon).mean(axis=1)
+    origins = np.array([window.origin for window in windows])
+    begin, end = corpus.times[origins], corpus.times[origins + plan.horizon - 1]
+    order = np.argsort(begin, kind="stable")
+    sorted_begin = begin[order]
+    n_within = np.searchsorted(sorted_begin, end, "right") - np.searchsorted(sorted_begin, begin)
+    return crps[order], int(np.ceil(n_within.mean()))
 
 
 def summarise(scores: pd.DataFrame, by: str | None = None) -> pd.DataFrame:

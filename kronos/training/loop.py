@@ -97,6 +97,8 @@ class Outcome:
         best: Their validation figure; None if no figure is watched.
         seconds: Time of the run so far, earlier calls included.
         peak_bytes: Peak memory of this call: the GPU's, else this process's.
+        n_steps: Steps requested.
+        patience: Validations without a better figure after which a run ends; 0 for no limit.
     """
 
     reason: Literal["finished", "early", "stopped"]
@@ -105,6 +107,8 @@ class Outcome:
     best: float | None
     seconds: float
     peak_bytes: int
+    n_steps: int
+    patience: int
 
 
 def learning_rate(step: int, config: LoopConfig) -> float:
@@ -300,7 +304,14 @@ class _Run:
             load_best(self.out, place.best_step, self.module)
             best_step = place.best_step
         outcome = Outcome(
-            reason, place.step, best_step, place.best, self._seconds(), self._peak_bytes()
+            reason,
+            place.step,
+            best_step,
+            place.best,
+            self._seconds(),
+            self._peak_bytes(),
+            self.config.steps,
+            self.config.patience if self.config.watched else 0,
         )
         self.log.write(split="end", **asdict(outcome))
         self.process.wait()

@@ -6,6 +6,7 @@ import pytest
 from kronos.errors import InvalidCandles
 from kronos.evaluation.cone import cone_scale, ewma_volatility
 from kronos.evaluation.scores import fair_crps, score_cone, score_paths
+from kronos.evaluation.significance import paired_change
 
 
 def test_ewma_volatility_of_constant_moves_is_the_move():
@@ -73,3 +74,16 @@ def test_outcomes_inside_the_band_are_counted():
     scores = score_paths(np.array([0.0, 0.79, 0.81]), paths, np.ones(3))
     assert scores.inside.tolist() == [True, True, False]
     np.testing.assert_allclose(scores.width, 1.6)
+
+
+def test_a_paired_change_has_the_interval_of_its_pairs():
+    """Windows differ far more than the two models: only pairs show which one is better."""
+    rng = np.random.default_rng(0)
+    before = rng.lognormal(0, 0.5, 200)
+    better = before * rng.normal(0.95, 0.05, 200)
+    found = paired_change(better, before, block=2)
+    assert found["change"] == pytest.approx(better.mean() / before.mean() - 1)
+    assert -0.07 < found["change_low"] < found["change"] < found["change_high"] < -0.03
+    same = paired_change(before * rng.normal(1.0, 0.05, 200), before, block=2)
+    assert same["change_low"] < 0 < same["change_high"]
+    assert set(paired_change(better[:9], before[:9], block=2)) == {"change"}

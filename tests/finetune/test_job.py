@@ -50,6 +50,13 @@ def test_the_log_tells_losses_scores_time_and_memory(adapter):
     assert all({"loss", "seconds", "lr"} <= set(line) for line in train)
     assert all({"crps", "coverage", "quiet_error", "seconds"} <= set(line) for line in scored)
     assert log[-1]["split"] == "end"
+    assert (log[-1]["n_steps"], log[-1]["patience"]) == (QUICK.steps, QUICK.patience)
+    assert "change" not in scored[0]  # the base itself
+    for line in scored[1:]:
+        assert line["windows"] == scored[0]["windows"] > 0
+        assert line["change"] == pytest.approx(line["crps"] / scored[0]["crps"] - 1, abs=1e-4)
+        if "change_low" in line:
+            assert line["change_low"] <= line["change"] <= line["change_high"]
     assert log[-1]["peak_bytes"] > 10_000_000
     best = min(scored, key=lambda line: line["crps"])
     assert adapter.outcome.best_step == best["step"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from kronos.finetune.report import gain_text, has_gained, why_ended
 from pages.ui.fan.readouts import Readout
 from pages.ui.frame.text import counted
 from pages.ui.training.plan import Plan
@@ -102,7 +103,7 @@ def result_facts(lines: Sequence[Line]) -> list[Readout]:
     base = found[0]
     best = next(line for line in found if line["step"] == best_step)
     return [
-        Readout("Best step", f"{best_step:,}", f"of {end['step']:,}"),
+        Readout("Best step", f"{best_step:,}", _steps_text(end)),
         Readout("CRPS", f"{best['crps']:.4f}", _against("base", best["crps"], base["crps"])),
         Readout("CRPS of the base", f"{base['crps']:.4f}", "before training"),
         Readout(
@@ -117,6 +118,11 @@ def result_facts(lines: Sequence[Line]) -> list[Readout]:
     ]
 
 
+def _steps_text(end: Line) -> str:
+    done, requested = int(end["step"]), int(end.get("n_steps") or end["step"])
+    return f"of {done:,}" if done == requested else f"of {done:,}; requested {requested:,}"
+
+
 def _against(what: str, score: float, other: float) -> str:
     change = score / other - 1.0
     if abs(change) < 0.0005:
@@ -124,21 +130,25 @@ def _against(what: str, score: float, other: float) -> str:
     return f"{abs(change):.1%} {'below' if change < 0 else 'above'} the {what}"
 
 
-def verdict(lines: Sequence[Line]) -> tuple[bool, str]:
-    """Whether training helped, and a sentence about it."""
+def verdict(lines: Sequence[Line], n_steps: int | None = None) -> tuple[bool, str]:
+    """Whether there is evidence that training helped, and what is known of it in sentences.
+
+    Args:
+        lines: The log of a run that has ended.
+        n_steps: Steps requested, for logs that do not have them.
+    """
     end, found = of_split(lines, "end")[-1], scores(lines)
+    best = next(line for line in reversed(found) if line["step"] == end["best_step"])
+    text = gain_text(found[0], best)
     if int(end["best_step"]) == 0:
-        return False, (
-            "No step beats the base on the validation bars, so the adapter changes nothing. More "
-            "bars, more steps or another learning rate may help."
+        text += " The adapter changes nothing; more bars or another learning rate may help."
+    else:
+        level = "below" if best["crps"] < best["cone_crps"] else "not below"
+        text += (
+            f" The CRPS is {level} that of the volatility cone. These windows also selected the "
+            "step, which flatters it: test the model on newer bars."
         )
-    best = next(line for line in found if line["step"] == end["best_step"])
-    text = f"Step {end['best_step']:,} beats the base on the validation bars"
-    text += " and beats" if best["crps"] < best["cone_crps"] else ", but does not beat"
-    return True, (
-        f"{text} the volatility cone. The score is slightly optimistic, because it also selected "
-        "the step: test the model on newer bars."
-    )
+    return has_gained(best), f"{text} {why_ended(end, n_steps)}"
 
 
 def ended_text(state: State, code: int | None) -> str:

@@ -304,11 +304,9 @@ _SAVE_REFUSED = "keeping refused"
 def show_outcome(run: TrainingRun) -> None:
     """Scores of the adapter, and what to do with it."""
     lines = run.lines()
-    helped, words = verdict(lines)
-    if helped:
-        st.success(words, icon=":material/check_circle:")
-    else:
-        st.warning(words, icon=":material/balance:")
+    has_gained, words = verdict(lines, run.settings.steps)
+    # Colour only for what the interval bears out.
+    (st.success if has_gained else st.info)(plain(words), icon=":material/balance:")
     with st.container(horizontal=True, gap="small", key="training_result"):
         for fact in result_facts(lines):
             show_number(fact)
