@@ -77,7 +77,7 @@ def test_no_validation_window_overlaps_training(parts, tuning_corpus):
 def test_weights_that_never_got_better_are_those_of_the_base(material, tmp_path, monkeypatch):
     """That they do not is given: by a score of three windows they may, by chance."""
     worse = itertools.count()
-    monkeypatch.setattr(job, "score", lambda *_: {"crps": float(next(worse))})
+    monkeypatch.setattr(job, "figures", lambda _: {"crps": float(next(worse))})
     settings = dataclasses.replace(QUICK, patience=2, steps=20)
     result = finetune_lora(material, settings, tmp_path, hooks=CPU)
     outcome = result.outcome
