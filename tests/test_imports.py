@@ -54,7 +54,9 @@ MAY_USE = {
         "calendars", "context", "errors", "evaluation", "events", "forecast", "forecasters", "nn",
         "system",
     },
-    "finetune": {"errors", "evaluation", "events", "forecasters", "models", "nn", "system", "training"},
+    "finetune": {
+        "errors", "evaluation", "events", "forecasters", "models", "nn", "system", "training",
+    },
     "portfolio": {
         "calendars", "candles", "errors", "evaluation", "events", "export", "forecast", "request",
         "serving",
