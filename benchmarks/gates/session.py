@@ -20,7 +20,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-_PLACE = re.compile(r"[Ii]n (?:the queue: position|line: place) (\d+)")
+_PLACE = re.compile(r"Place (\d+) in line")
 _FINISHED = "Expected move"
 _READABLE = frozenset({"metric", "markdown", "html"})
 _STEP = re.compile(r"^(Sampling|Starting|Loading)")

@@ -22,8 +22,9 @@ FINAL_STATES = frozenset({"done", "failed", "cancelled"})
 class Priority(IntEnum):
     """How soon a job is taken; the smaller number goes first."""
 
-    PERSON = 0  # somebody waits for the result
-    BATCH = 1  # work in the background
+    PERSON = 0  # somebody asked for the result and waits for it
+    VISIT = 1  # a page that was opened shows it, but nobody has asked for it
+    BATCH = 2  # work in the background
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Limits:
         max_results: Finished results stored, least recently used dropped first, and as many
             failed or cancelled jobs; beside those whose end an owner has yet to see.
         abandon_after: Seconds of silence after which an owner counts as gone.
+        max_visits: Jobs of visits that may wait, instead of `max_queued`: a page that is opened
+            shows a place in line, however long the line is.
 
     Raises:
         InvalidRequest: there is no room for even one job or result.
@@ -43,13 +46,19 @@ class Limits:
     max_queued: int = 8
     max_results: int = 32
     abandon_after: float = 300.0
+    max_visits: int = 4096
 
     def __post_init__(self) -> None:
-        if self.max_queued < 1 or self.max_results < 1:
+        if min(self.max_queued, self.max_visits, self.max_results) < 1:
             raise InvalidRequest(
                 "A queue needs room for at least one waiting job and one result, found "
-                f"max_queued={self.max_queued} and max_results={self.max_results}."
+                f"max_queued={self.max_queued}, max_visits={self.max_visits} and "
+                f"max_results={self.max_results}."
             )
+
+    def room(self, priority: Priority) -> int:
+        """Jobs of a priority that may wait."""
+        return self.max_visits if priority is Priority.VISIT else self.max_queued
 
 
 @dataclass(frozen=True, slots=True)

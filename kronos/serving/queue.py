@@ -93,7 +93,8 @@ class JobQueue:
 
         A key that failed or was cancelled before is tried again. Joining a waiting job of a worse
         priority moves it, for good, to the end of the better class: nobody who waits there is
-        overtaken, and it takes room there like a new job. A running job has its priority already.
+        overtaken, and it takes room there like a new job. A running job goes on in the better of
+        the two classes.
 
         Args:
             key: Stands for the result: equal keys, equal results.
@@ -125,6 +126,8 @@ class JobQueue:
                 elif _needs_place(job, priority):
                     self._vacate(job)
                     self._line_up(job, priority)
+                elif not job.is_final:
+                    job.priority = min(job.priority, priority)
                 job.is_stored |= keep
                 self._watch(job, owner, until)
                 return self._describe(job)
@@ -198,6 +201,14 @@ class JobQueue:
             job = self._watched.get(owner, {}).get(key)
             if job is not None:
                 self._leave(job, owner)
+
+    def leave_all(self, *, owner: str) -> tuple[str, ...]:
+        """Stop waiting for everything, as an owner that is gone; returns the keys of its jobs."""
+        with self._lock:
+            jobs = list(self._watched.get(owner, {}).values())
+            for job in jobs:
+                self._leave(job, owner)
+            return tuple(job.key for job in jobs)
 
     # For workers.
 
@@ -303,7 +314,7 @@ class JobQueue:
             self._room[priority].wait(seconds)
 
     def _has_room(self, priority: Priority) -> bool:
-        return self._line.length(priority) < self._limits.max_queued
+        return self._line.length(priority) < self._limits.room(priority)
 
     def _refused_position(
         self, key: str, priority: Priority, superseding: str | None
@@ -321,7 +332,8 @@ class JobQueue:
             for job in self._watched.get(superseding or "", {}).values()
             if job.state == "queued" and len(job.watchers) == 1 and job.key != key
         ]
-        if self._line.length(priority) - vacated.count(priority) < self._limits.max_queued:
+        room = self._limits.room(priority)
+        if self._line.length(priority) - vacated.count(priority) < room:
             return None
         return self._line.n_ahead(priority) - sum(other <= priority for other in vacated) + 1
 

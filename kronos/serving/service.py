@@ -98,6 +98,10 @@ class ForecastService(ABC):
         """Stop waiting for a request; its job ends once nobody waits for it."""
 
     @abstractmethod
+    def leave_all(self, *, owner: str) -> tuple[str, ...]:
+        """Stop waiting for everything, as an owner that is gone; returns the digests."""
+
+    @abstractmethod
     def facts(self, model: str) -> ModelFacts:
         """What a request needs to know of a model, baseline or ensemble; loads nothing.
 
@@ -202,6 +206,10 @@ class LocalService(ForecastService):
     def leave(self, key: str, *, owner: str) -> None:
         """See `ForecastService.leave`."""
         self.engine.queue.leave(key, owner=owner)
+
+    def leave_all(self, *, owner: str) -> tuple[str, ...]:
+        """See `ForecastService.leave_all`."""
+        return self.engine.queue.leave_all(owner=owner)
 
     def offer(self, key: str, answer: Any) -> None:
         """Answer a request before it is submitted, with what an earlier process computed."""

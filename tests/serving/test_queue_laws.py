@@ -67,7 +67,7 @@ class QueueBesideItsModel:
     def __init__(self) -> None:
         self.now = 1000.0
         self.queue = JobQueue(
-            Limits(max_queued=MAX_QUEUED, max_results=100, abandon_after=ABANDON_AFTER),
+            Limits(MAX_QUEUED, 100, abandon_after=ABANDON_AFTER, max_visits=MAX_QUEUED),
             clock=lambda: self.now,
         )
         self.latest: dict[str, Expected] = {}
@@ -124,9 +124,16 @@ class QueueBesideItsModel:
             self.all.append(job)
         if is_new or is_raised:
             self.arrive(job, priority)
+        elif job.state == "running":
+            job.priority = min(job.priority, priority)
         if job.is_active:
             job.watch(owner, self.now, math.inf if deadline is None else self.now + deadline)
         assert status.state == job.state
+
+    def leave_all(self, owner):
+        self.queue.leave_all(owner=owner)
+        for job in self.all:
+            self.leave_in_model(job, owner)
 
     def leave(self, key, owner):
         self.queue.leave(key, owner=owner)
@@ -212,7 +219,7 @@ class QueueBesideItsModel:
         match action % 10:
             case 0 | 1 | 2 | 3:
                 deadline = DEADLINES[manner // 4 % len(DEADLINES)]
-                self.submit(key, owner, Priority(manner % 2), deadline, manner // 2 % 2 == 0)
+                self.submit(key, owner, Priority(manner % 3), deadline, manner // 2 % 2 == 0)
             case 4:
                 self.leave(key, owner)
             case 5:
@@ -223,6 +230,8 @@ class QueueBesideItsModel:
                 self.end(subject, object_ % 3 == 0)
             case 8 if self.taken:
                 self.step(subject)
+            case 9 if subject % 4 == 0:
+                self.leave_all(owner)
             case 9:
                 self.pass_time(SECONDS[manner % len(SECONDS)])
         self.says_what_the_model_says()

@@ -16,7 +16,12 @@ from pages.ui.frame.text import size_text
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.model_choices import choice_of
 from pages.ui.jobs.forecast_runs import ForecastRun, ForecastRuns, is_pending
-from pages.ui.jobs.progress import POLL_SECONDS, progress_share, progress_text
+from pages.ui.jobs.progress import (
+    look_again_in,
+    poll_seconds,
+    progress_share,
+    progress_text,
+)
 from pages.ui.jobs.settings import ForecastSettings
 
 RUN_PIXELS = 260
@@ -67,7 +72,8 @@ def show_state(
         return
     _show_missing(page)
     if any(map(is_pending, statuses)):
-        show_progress(page, words, source.data_id)
+        draw = st.fragment(show_progress, run_every=poll_seconds(statuses))
+        draw(page, words, source.data_id)
         if older:
             st.caption(older.strip())
         return
@@ -76,13 +82,13 @@ def show_state(
         st.info(f"Settings changed: press Run.{older}", icon=":material/sync:")
 
 
-@st.fragment(run_every=POLL_SECONDS)
 def show_progress(page: ForecastRuns, words: Words, data_id: str) -> None:
     """Every run with its steps, and Cancel for all. Reruns the page when there is more to show."""
     before = page.shown_keys()
     statuses = page.advance(data_id)
     if page.shown_keys() != before or not any(map(is_pending, statuses)):
         st.rerun()
+    look_again_in(poll_seconds(statuses))
     with st.container(horizontal=True, vertical_alignment="bottom", key="compare_progress"):
         for place, (run, status) in enumerate(zip(page.runs(), statuses, strict=True)):
             if run.phase == "missing":

@@ -22,7 +22,12 @@ from pages.ui.frame.text import counted
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.events import added_events, own_file
 from pages.ui.jobs.forecast_runs import FORECAST
-from pages.ui.jobs.progress import POLL_SECONDS, progress_share, progress_text
+from pages.ui.jobs.progress import (
+    look_again_in,
+    poll_seconds,
+    progress_share,
+    progress_text,
+)
 from pages.ui.jobs.settings import ForecastSettings
 
 
@@ -56,7 +61,7 @@ def show_state(
         text = f"Cancelled. Press Run to start again.{older}"
         st.info(text, icon=":material/cancel:")
     elif not status.is_final:
-        show_progress(source.data_id)
+        st.fragment(show_progress, run_every=poll_seconds([status]))(source.data_id)
         if shown:
             st.caption(older.strip())
     elif [run.settings for run in FORECAST.runs()] != [settings]:
@@ -70,15 +75,15 @@ def _settings(forecast: Forecast) -> str:
     )
 
 
-@st.fragment(run_every=POLL_SECONDS)
 def show_progress(data_id: str) -> None:
-    """Steps and time left, with Cancel. Reruns the page once the request has ended.
+    """Place in line, or steps and time left, with Cancel. Reruns the page at the end.
 
     It stands outside the chart: a figure that is drawn anew loses its zoom.
     """
     status = next(iter(FORECAST.advance(data_id)), None)
     if status is None or status.is_final:
         st.rerun()
+    look_again_in(poll_seconds([status]))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.progress(progress_share(status), progress_text(status))
         st.button(

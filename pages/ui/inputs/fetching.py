@@ -22,6 +22,7 @@ from kronos.calendars.intervals import interval_width, is_intraday
 from kronos.errors import UnknownSymbol
 from kronos.serving.jobs import JobControl, JobStatus, Work
 from pages.ui.jobs import queues
+from pages.ui.jobs.presence import note_waiting
 from pages.ui.jobs.session import owner
 
 SYMBOL = re.compile(r"[\w.^=\-/:$& ]{1,40}", re.ASCII)
@@ -111,6 +112,7 @@ def fetch(wanted: Wanted) -> JobStatus:
     status = queue.status(wanted.key, owner=owner())
     if status is not None:
         return status
+    note_waiting(owner(), queue)
     return queue.submit(wanted.key, fetch_work(wanted), owner=owner(), supersede=False)
 
 

@@ -16,8 +16,9 @@ from kronos.candles import Candles
 from kronos.errors import Busy, KronosError, NotOffered
 from kronos.forecast import Forecast
 from kronos.request import ForecastRequest
-from kronos.serving.jobs import JobStatus
+from kronos.serving.jobs import JobStatus, Priority
 from pages.ui.jobs import caches, queues, session
+from pages.ui.jobs.presence import note_waiting, take_left
 from pages.ui.jobs.session_runs import SessionRuns
 from pages.ui.jobs.settings import ForecastSettings
 from pages.ui.jobs.work import download_work, work_key
@@ -34,21 +35,25 @@ class ForecastRun:
         request: The request that they make.
         phase: missing: its model is not on this machine and waits for a click; download: the
             model is being downloaded; forecast: the service has the request.
+        priority: Class in which the request waits: that of visits until the user presses Run.
     """
 
     settings: ForecastSettings
     request: ForecastRequest
     phase: Phase
+    priority: Priority = Priority.PERSON
 
     @classmethod
-    def of(cls, settings: ForecastSettings, candles: Candles, phase: Phase) -> ForecastRun:
+    def of(
+        cls, settings: ForecastSettings, candles: Candles, phase: Phase, priority: Priority
+    ) -> ForecastRun:
         """The run of some settings.
 
         Raises:
             KronosError: No request can be made of them.
         """
         facts = queues.forecasts().facts(settings.model)
-        return cls(settings, settings.request(candles, facts), phase)
+        return cls(settings, settings.request(candles, facts), phase, priority)
 
     @property
     def key(self) -> str:
@@ -66,7 +71,11 @@ class ForecastRun:
         """
         caches.require_here(self.settings.model)
         if self.phase == "forecast":
-            return queues.forecasts().submit(self.request, owner=owner, supersede=supersede)
+            service = queues.forecasts()
+            note_waiting(owner, service)
+            return service.submit(
+                self.request, owner=owner, priority=self.priority, supersede=supersede
+            )
         work = download_work(self.settings.model)
         return queues.downloads().submit(self.key, work, owner=owner, supersede=supersede)
 
@@ -139,14 +148,19 @@ class ForecastRuns(SessionRuns[ForecastRun]):
         if not pressed and (not is_first or waits):
             return refused
         try:
-            self.start(settings, candles)
+            self.start(settings, candles, Priority.PERSON if pressed else Priority.VISIT)
         except KronosError as error:
             return error
         if pressed:
             session.note_pressed(*(run.request.digest for run in self.runs()))
         return None
 
-    def start(self, settings: Sequence[ForecastSettings], candles: Candles) -> None:
+    def start(
+        self,
+        settings: Sequence[ForecastSettings],
+        candles: Candles,
+        priority: Priority = Priority.PERSON,
+    ) -> None:
         """Start all forecasts, or join those that are under way already.
 
         Raises:
@@ -155,7 +169,7 @@ class ForecastRuns(SessionRuns[ForecastRun]):
         """
         absent: Phase = "download" if self._downloads_on_run else "missing"
         new = tuple(
-            ForecastRun.of(each, candles, absent if _is_missing(each) else "forecast")
+            ForecastRun.of(each, candles, absent if _is_missing(each) else "forecast", priority)
             for each in settings
         )
         begun: list[ForecastRun] = []
@@ -175,7 +189,7 @@ class ForecastRuns(SessionRuns[ForecastRun]):
     def download(self, model: str) -> None:
         """Download a missing model; the forecasts that need it start after that."""
         changed = tuple(
-            replace(run, phase="download")
+            replace(run, phase="download", priority=Priority.PERSON)
             if run.phase == "missing" and run.settings.model == model
             else run
             for run in self.runs()
@@ -241,6 +255,12 @@ class ForecastRuns(SessionRuns[ForecastRun]):
         if run.phase == "missing":
             return run, None
         status = self.status(run)
+        if run.phase == "forecast" and _is_over(status) and take_left(run.key):
+            # The connection was lost for so long that this session counted as gone.
+            try:
+                return run, run.submit(owner=self.owner(), supersede=len(self.runs()) == 1)
+            except Busy as error:
+                return run, JobStatus(key=run.key, state="failed", error=error)
         if run.phase == "forecast" or status is None or status.state != "done":
             return run, status
         caches.models.clear()
@@ -258,6 +278,11 @@ class ForecastRuns(SessionRuns[ForecastRun]):
         for run in left:
             if run.key not in staying:
                 self._leave(run)
+
+
+def _is_over(status: JobStatus | None) -> bool:
+    """Whether nothing comes of a job any more."""
+    return status is None or status.state == "cancelled"
 
 
 def _is_missing(settings: ForecastSettings) -> bool:

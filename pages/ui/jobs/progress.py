@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
 from kronos.serving.engine import SAMPLING
 from kronos.serving.jobs import JobStatus
 from pages.ui.frame.text import size_text
 
 POLL_SECONDS = 0.5
+SLOWEST_POLL_SECONDS = 4.0
 
 
 def progress_share(status: JobStatus) -> float:
@@ -17,7 +23,7 @@ def progress_share(status: JobStatus) -> float:
 def progress_text(status: JobStatus) -> str:
     """The stage, its steps and the time left, in one line."""
     if status.state == "queued":
-        return f"In the queue: position {status.position}"
+        return f"Place {status.position} in line"
     if not status.total:
         return status.stage or "Starting"
     if status.stage == SAMPLING:
@@ -27,6 +33,35 @@ def progress_text(status: JobStatus) -> str:
     if status.seconds_left is None or status.seconds_left < 1:
         return text
     return f"{text}, about {_duration(status.seconds_left)} left"
+
+
+def poll_seconds(statuses: Iterable[JobStatus | None]) -> float:
+    """Seconds until a page looks again: the longer, the further back in line all its jobs are.
+
+    Hundreds of pages that look twice a second would take the processor from what they wait for.
+    """
+    places = [
+        status.position if status.state == "queued" else 0
+        for status in statuses
+        if status is not None and not status.is_final
+    ]
+    seconds = POLL_SECONDS
+    # Few different values: each change makes the browser start its clock anew.
+    while places and seconds < min(SLOWEST_POLL_SECONDS, POLL_SECONDS * min(places) / 2):
+        seconds *= 2
+    return seconds
+
+
+def look_again_in(seconds: float) -> None:
+    """Let the fragment that runs now run again every so often, instead of as its call said."""
+    context = get_script_run_ctx(suppress_warning=True)
+    fragments = () if context is None else context.fragment_ids_this_run or ()
+    # In a run of the whole page the call of the fragment says how often.
+    if context is not None and len(fragments) == 1:
+        message = ForwardMsg()
+        message.auto_rerun.interval = seconds
+        message.auto_rerun.fragment_id = fragments[0]
+        context.enqueue(message)
 
 
 def _duration(seconds: float) -> str:
