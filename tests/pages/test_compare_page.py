@@ -155,9 +155,12 @@ def test_a_full_queue_says_so_and_nothing_is_left_behind(gate, fresh_seed):
         name = f"filler {fresh_seed} {number}"
         queues.forecasts().submit(named(name, nothing("ewma")), owner=name)
     app = compare(models="2", seed=fresh_seed)
+    assert not app.warning, "a visit waits, however long the line is"
+    press(app, "cancel_all")
+    press_run(app)
     assert len(app.warning) == 1, words(app)
     assert "busy" in app.warning[0].value
-    assert "compare_runs" not in app.session_state
+    assert states(app) == ["cancelled"] * 2
     gate.set()
     run_until(app, lambda app: queues.forecasts().engine.queue.peek_priority() is None)
     run_until(press_run(app), has_comparison)

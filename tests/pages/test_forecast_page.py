@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 from kronos import models
 from kronos.calendars.clocks import BROKER_CLOCK
 from kronos.errors import Busy, CheckpointUnavailable
+from kronos.serving.jobs import Priority
 from kronos.system import asset_path
 from pages.ui.inputs.candles import UPLOAD
 from pages.ui.jobs import queues
@@ -182,10 +183,17 @@ def fill_the_queue(name: str) -> None:
             queues.forecasts().submit(named(owner, nothing("bundled")), owner=owner)
 
 
-def test_a_full_server_says_so(app, gate, fresh_seed):
+def test_a_visit_of_a_full_server_shows_its_place_and_run_says_that_it_is_full(
+    app, gate, fresh_seed
+):
     fill_the_queue(fresh_seed)
     app.query_params["seed"] = fresh_seed
     app.run()
+    assert not app.warning, words(app)
+    status = started(app).status()
+    assert (status.state, status.priority) == ("queued", Priority.VISIT)
+    assert app.get("progress")[0].proto.text == f"Place {status.position} in line"
+    press(app, "run")
     assert len(app.warning) == 1, words(app)
     assert "yours would be number" in app.warning[0].value
     gate.set()

@@ -180,7 +180,7 @@ class ForecastRuns(SessionRuns[ForecastRun]):
                     run.submit(owner=self.owner(), supersede=len(new) == 1)
                     begun.append(run)
         except KronosError:
-            self._leave_all(begun, but=self.runs())
+            self._leave_all(begun, but=() if self.is_cancelled() else self.runs())
             raise
         self._leave_all(self.runs(), but=new)
         self._set("runs", new)
