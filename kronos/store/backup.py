@@ -24,6 +24,7 @@ import sqlalchemy as sa
 
 from kronos.errors import InvalidRequest, StoreDamaged
 from kronos.export import cell_text
+from kronos.store.integrity import checked
 from kronos.store.prediction import Prediction
 from kronos.store.schema import TABLES, signal_evaluations
 from kronos.store.store import Store, add_rows
@@ -44,6 +45,7 @@ _SCORES = [
 Steps = dict[int, dict[str, Any]]
 
 
+@checked
 def back_up(store: Store, path: str | Path) -> dict[str, int]:
     """Writes every row of one moment; other processes may write meanwhile.
 
@@ -109,6 +111,7 @@ def restore(store: Store, path: str | Path) -> dict[str, int]:
             return _copy(backup, store)
 
 
+@checked
 def export_csv(store: Store, out: TextIO, **chosen: str | None) -> int:
     """Writes one row for every step of every prediction: facts, quantiles and newest scores.
 
@@ -132,6 +135,7 @@ def export_csv(store: Store, out: TextIO, **chosen: str | None) -> int:
     return n_predictions
 
 
+@checked
 def export_json_lines(store: Store, out: TextIO, **chosen: str | None) -> int:
     """Writes one JSON object a line for every prediction, with its newest evaluations.
 

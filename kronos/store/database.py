@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,12 +21,12 @@ from sqlalchemy import URL, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from kronos.errors import InvalidRequest, StoreUnavailable
+from kronos.errors import InvalidRequest, KronosError, StoreDamaged, StoreUnavailable
 from kronos.store.address import bare, may_quote_a_secret, require_unambiguous, shown
 from kronos.store.switch import OFF, VARIABLE, is_off
 from kronos.system import user_data
 
-__all__ = ["VARIABLE", "Database", "default_file", "shown", "store_url"]
+__all__ = ["VARIABLE", "Database", "damaged", "default_file", "shown", "store_url"]
 
 PATIENCE_SECONDS = 30.0
 """Longest wait of a transaction for another one."""
@@ -35,7 +35,6 @@ _HINTS = (
     ("locked", "Another process has held it for too long; try again when that has ended."),
     ("lock timeout", "Another process has held it for too long; try again when that has ended."),
     ("not a database", "The file is something else; name another one."),
-    ("malformed", "The file is damaged; restore it from a backup."),
     ("full", "Free some space and try again."),
     ("readonly", "This user may not write to it; name another file."),
     ("unable to open", "Name a file in a folder that this user may write to."),
@@ -43,6 +42,8 @@ _HINTS = (
     ("does not exist", "Create the database, or correct its URL."),
     ("permission denied", "Give the user the right to create tables, or name another database."),
 )
+_DAMAGE = ("malformed", "Could not decode to UTF-8")
+"""In messages of SQLite about a file that is damaged."""
 _POSTGRES = {"postgres", "postgresql", "postgresql+psycopg"}
 _EXAMPLES = (
     "Give the path of a file, or a URL such as sqlite:///forecasts.sqlite3 or "
@@ -161,7 +162,37 @@ class Database:
             yield
         except (DBAPIError, PoolTimeout) as error:
             cause = None if may_quote_a_secret(self._secret_url, str(error)) else error
+            if self.is_sqlite and any(word in str(error) for word in _DAMAGE):
+                raise damaged(self.address, str(getattr(error, "orig", error))) from cause
             raise StoreUnavailable(_explain(error, self._secret_url)) from cause
+        except KronosError:
+            raise
+        except Exception as error:
+            # The driver meets text that is no UTF-8, SQLAlchemy a date that is none.
+            found = self._find_damage() if self.is_sqlite else None
+            if found is None:
+                raise
+            raise damaged(self.address, found) from error
+
+    def _find_damage(self) -> str | None:
+        """What SQLite finds wrong with the file; None if it is sound."""
+        import sqlite3
+
+        try:
+            with closing(sqlite3.connect(str(self.url.database), timeout=1.0)) as connection:
+                found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            return str(error)
+        return None if found == "ok" else " ".join(found.split())
+
+
+def damaged(address: str, found: str) -> StoreDamaged:
+    """The error of a damaged store."""
+    return StoreDamaged(
+        f"The store of forecasts ({address}) is damaged: {found.rstrip('.')}. Its file is left as "
+        "it is. Move it aside, with the files -wal and -shm beside it: the next start begins a new "
+        "store, and `kronos store restore BACKUP` adds the rows of a backup."
+    )
 
 
 def _sqlite_engine(url: sa.URL) -> sa.Engine:

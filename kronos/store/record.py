@@ -19,6 +19,7 @@ from kronos.calendars import asset_class
 from kronos.evaluation.scores import LEVELS
 from kronos.events import Event
 from kronos.events.bars import event_days
+from kronos.store.integrity import checked
 from kronos.store.schema import predictions, signal_evaluations
 from kronos.store.store import Store
 
@@ -52,6 +53,7 @@ _CHUNK = 500
 _KEY = ["model", "interval", "made"]
 
 
+@checked
 def read_record(
     store: Store,
     cut_off: CutOff,
@@ -118,6 +120,7 @@ def read_record(
     return table[list(COLUMNS)]
 
 
+@checked
 def read_quantiles(store: Store, record: pd.DataFrame) -> np.ndarray:
     """The stored quantiles of the rows of a record, in log-returns from the origin.
 
@@ -146,6 +149,7 @@ def read_quantiles(store: Store, record: pd.DataFrame) -> np.ndarray:
     return out
 
 
+@checked
 def summarise(store: Store) -> pd.DataFrame:
     """Mean scores of every model, by interval and by when the forecast was stored.
 

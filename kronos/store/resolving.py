@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from kronos.calendars.intervals import interval_width
 from kronos.candles import Candles
 from kronos.errors import KronosError
+from kronos.store.integrity import checked
 from kronos.store.schema import predictions, signal_evaluations
 from kronos.store.scoring import ScoreReport, score_candles
 from kronos.store.store import Store
@@ -55,6 +56,7 @@ class Resolved:
     failures: dict[Due, KronosError] = field(default_factory=dict)
 
 
+@checked
 def stored_series(store: Store, source: str) -> list[Due]:
     """Every series of a source with forecasts."""
     return [
@@ -69,6 +71,7 @@ def stored_series(store: Store, source: str) -> list[Due]:
     ]
 
 
+@checked
 def due_series(store: Store) -> list[Due]:
     """Series with a forecast whose next unscored step has ended, oldest origin first."""
     scored = (

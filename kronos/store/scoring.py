@@ -23,6 +23,7 @@ from kronos.candles import Candles
 from kronos.errors import InvalidRequest
 from kronos.evaluation.scores import StepScores, energy_score, score_steps
 from kronos.forecast import Forecast
+from kronos.store.integrity import checked
 from kronos.store.prediction import Prediction, StoredPaths, paths_row, prediction_row
 from kronos.store.schema import path_evaluations, prediction_paths, predictions, signal_evaluations
 from kronos.store.store import Store, add_rows, stored_earlier
@@ -121,6 +122,7 @@ class ScoreReport:
         self.n_without_origin += other.n_without_origin
 
 
+@checked
 def score_candles(
     store: Store,
     candles: Candles,
@@ -159,6 +161,7 @@ def score_candles(
     return report
 
 
+@checked
 def save_scored(
     store: Store, forecasts: Sequence[ScoredForecast], *, paths: StoredPaths = "none"
 ) -> int:

@@ -15,6 +15,7 @@ from kronos.candles import Candles
 from kronos.errors import InvalidRequest
 from kronos.forecast import Forecast
 from kronos.store.database import Database, store_url
+from kronos.store.integrity import checked, finding_damage
 from kronos.store.prediction import (
     Prediction,
     StoredPaths,
@@ -77,6 +78,7 @@ class Store:
         """Address of the store for printing."""
         return self.database.address
 
+    @checked
     def save(
         self,
         forecast: Forecast,
@@ -105,6 +107,7 @@ class Store:
 
         return self.database.write(work)
 
+    @checked
     def get(self, prediction_id: str) -> Prediction:
         """A prediction by its id, or by the beginning of its id.
 
@@ -126,6 +129,7 @@ class Store:
             raise InvalidRequest(f"There is {how_many} with the id {prediction_id} in the store.")
         return found[0]
 
+    @checked
     def paths(self, prediction: Prediction) -> dict[str, np.ndarray]:
         """The stored columns of a prediction's paths, each (N, H); empty where none are stored.
 
@@ -156,10 +160,11 @@ class Store:
         for name, value in given.items():
             if value is not None:
                 query = query.where(predictions.c[name] == value)
-        with self.database.reading() as connection:
+        with finding_damage(self.database), self.database.reading() as connection:
             for row in connection.execute(query.execution_options(yield_per=_CHUNK)).mappings():
                 yield Prediction.of_row(dict(row))
 
+    @checked
     def series(self) -> list[tuple[str, str, str]]:
         """(source, instrument, interval) of every series with predictions, sorted."""
         columns = (predictions.c.source, predictions.c.instrument, predictions.c.interval)
@@ -167,6 +172,7 @@ class Store:
             rows = connection.execute(sa.select(*columns).distinct().order_by(*columns))
             return [(source, instrument, interval) for source, instrument, interval in rows]
 
+    @checked
     def first_origin(self, *, instrument: str, interval: str, source: str) -> pd.Timestamp:
         """Origin of the oldest prediction of a series, UTC; NaT without one."""
         given = {"instrument": instrument, "interval": interval, "source": source}
@@ -176,6 +182,7 @@ class Store:
         with self.database.reading() as connection:
             return pd.Timestamp(connection.scalar(query))
 
+    @checked
     def evaluations(self, prediction_ids: Sequence[str] | None = None) -> pd.DataFrame:
         """The newest revision of every evaluated step, one row each, columns as in the table.
 
@@ -186,10 +193,12 @@ class Store:
             signal_evaluations, ["prediction_id", "step"], prediction_ids=prediction_ids
         )
 
+    @checked
     def path_evaluations(self, prediction_ids: Sequence[str] | None = None) -> pd.DataFrame:
         """The newest energy score of every prediction, where it has one."""
         return self._newest(path_evaluations, ["prediction_id"], prediction_ids=prediction_ids)
 
+    @checked
     def counts(self) -> dict[str, int]:
         """Rows of every table."""
         with self.database.reading() as connection:
