@@ -14,11 +14,16 @@ if get_script_run_ctx(suppress_warning=True) is None:
 
     from pages.ui.frame.headers import SecurityHeaders
     from pages.ui.frame.server import PageAddresses, lifespan, page
+    from pages.ui.frame.uploads import UploadBudget
     from pages.ui.jobs.startup import prepare_first_visit
 
     app = App(
         __file__,
-        middleware=[Middleware(SecurityHeaders, html=page()), Middleware(PageAddresses)],
+        middleware=[
+            Middleware(SecurityHeaders, html=page()),
+            Middleware(PageAddresses),
+            Middleware(UploadBudget),
+        ],
         lifespan=lifespan(prepare_first_visit),
     )
     if __name__ == "__main__":

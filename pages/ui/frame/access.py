@@ -48,6 +48,16 @@ def public_setting() -> bool | None:
     return _WORDS.get(str(named).strip().casefold(), True)
 
 
+def setting(variable: str, name: str) -> Any:
+    """A setting of the environment, else of `[kronos]` in secrets.toml; None where neither has it.
+
+    Args:
+        variable: Name in the environment.
+        name: Name in the file.
+    """
+    return os.environ.get(variable, "").strip() or _section(_SECTION).get(name)
+
+
 def is_public() -> bool:
     """Whether visitors are strangers."""
     return public_setting() is True

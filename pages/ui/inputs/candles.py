@@ -163,7 +163,7 @@ def _uploaded() -> ChosenCandles | None:
         st.caption(f"Earlier upload: {plain(name)}. Upload another file to replace it.")
     try:
         reading = caches.read_upload(content, name, choices)
-    except InvalidCandles as error:
+    except (Busy, InvalidCandles) as error:
         st.session_state["source_problem"] = error
         return None
     return ChosenCandles(
@@ -290,7 +290,8 @@ def show_no_candles() -> None:
         st.title("Live markets", anchor=False)
         st.info("Choose a symbol in the sidebar or type one.", icon=":material/search:")
         return
-    if isinstance(problem, JobStatus | Busy):
+    is_live = st.session_state.get("data") == TICKER
+    if isinstance(problem, JobStatus) or (isinstance(problem, Busy) and is_live):
         st.title(plain(st.session_state[LATEST].symbol), anchor=False)
         show_fetching(problem)
         return

@@ -16,7 +16,6 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from data_sources import registry as markets
 from data_sources import samples
-from data_sources.csv.reader import read_csv
 from data_sources.csv.report import clock_question
 from data_sources.http import Retry
 from data_sources.source import Bars, DataSource, Instrument
@@ -30,6 +29,7 @@ from kronos.errors import (
     SourceError,
 )
 from pages.ui.frame.text import counted
+from pages.ui.jobs import queues
 
 SAMPLES = samples.SampleBars.name
 open_source = markets.open_source
@@ -287,8 +287,9 @@ def uploaded_bars(entry: Entry, content: bytes) -> Bars:
 
     Raises:
         InvalidCandles: The file cannot be used; the message names line and column.
+        Busy: Other files are being read, and the line does not move.
     """
-    reading = read_csv(content, entry.symbol)
+    reading = queues.readings().read(content, entry.symbol)
     report = reading.report
     n_left_out = report.rows_read - report.rows_kept
     notes = (

@@ -6,7 +6,7 @@ import hashlib
 
 import streamlit as st
 
-from data_sources.csv.reader import CsvChoices, CsvReading, read_csv
+from data_sources.csv.reader import CsvChoices, CsvReading
 from kronos.calibration import CalibrationState, load_state
 from kronos.ensemble.weights import EnsembleWeights, load_weights
 from kronos.errors import NotOffered
@@ -14,6 +14,7 @@ from kronos.models import ENSEMBLE, Entry, available, locate
 from kronos.models.facts import reads_events
 from kronos.nn.config import read_config
 from pages.ui.frame.access import may_administer, not_offered
+from pages.ui.jobs import queues
 
 
 @st.cache_data(show_spinner=False, ttl=5)
@@ -87,10 +88,31 @@ def ensemble() -> EnsembleWeights:
 
 
 def read_upload(content: bytes, name: str, choices: CsvChoices) -> CsvReading:
-    """An uploaded file as candles; cached for this session alone."""
+    """An uploaded file as candles; cached for this session alone.
+
+    Raises:
+        InvalidCandles: The file cannot be used, or its reading takes more than the budget.
+        Busy: Other files are being read, and the line does not move.
+    """
     return _read_upload(hashlib.sha256(content).hexdigest(), name, choices, content)
 
 
 @st.cache_resource(show_spinner="Reading the file", scope="session", max_entries=3)
 def _read_upload(digest: str, name: str, choices: CsvChoices, _content: bytes) -> CsvReading:
-    return read_csv(_content, name, choices=choices)
+    return read_apart(_content, name, choices)
+
+
+def read_apart(content: bytes, name: str, choices: CsvChoices | None = None) -> CsvReading:
+    """Read a file in a process of its own; abandoned if the visitor leaves or changes the page.
+
+    Raises:
+        InvalidCandles: The file cannot be used, or its reading takes more than the budget.
+        Busy: Other files are being read, and the line does not move.
+    """
+    return queues.readings().read(content, name, choices=choices, on_wait=_end_if_superseded)
+
+
+def _end_if_superseded() -> None:
+    """Raise if another run of this script is due, or its visitor has gone."""
+    # Streamlit looks for such requests whenever a script looks at its state.
+    _ = "upload" in st.session_state

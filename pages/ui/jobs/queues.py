@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 
+from data_sources.csv.process import ReaderProcesses
 from kronos.serving.jobs import Limits
 from kronos.serving.queue import JobQueue
 from kronos.serving.service import ForecastService, service
@@ -47,6 +48,14 @@ def checks() -> JobQueue:
 def fetches() -> JobQueue:
     """Requests for bars of live markets, apart from forecasts and pages."""
     return _queue(Worker("fetches", n_threads=N_FETCHERS))
+
+
+@Service
+def readings() -> ReaderProcesses:
+    """The processes that read uploaded files, outside of the server's interpreter."""
+    processes = ReaderProcesses()
+    atexit.register(processes.close)
+    return processes
 
 
 def _queue(worker: Worker) -> JobQueue:

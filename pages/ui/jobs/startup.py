@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 def prepare_first_visit() -> None:
-    """Prepare the opening forecast and start the scorer."""
+    """Prepare the opening forecast, start the scorer and the first reader of uploads."""
     # torch takes longest to import, so it begins first; a cached forecast does not need it.
     if not is_filled():
         threading.Thread(target=prepare_torch, name="torch", daemon=True).start()
@@ -27,6 +27,8 @@ def prepare_first_visit() -> None:
     except KronosError as error:
         # The page shows the same error to a visitor who requests this forecast.
         logger.warning("The opening forecast could not be prepared: %s", error)
+    from pages.ui.jobs.queues import readings
     from pages.ui.jobs.scoring import scorer
 
     scorer()
+    readings().warm()

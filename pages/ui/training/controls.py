@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from data_sources.csv.reader import CsvChoices, read_csv
+from data_sources.csv.reader import CsvChoices
 from data_sources.samples import SAMPLES, load_sample
 from kronos import models
 from kronos.errors import InvalidCandles, InvalidRequest
@@ -181,7 +181,7 @@ def _sample(title: str, key: str) -> Series:
 
 def _uploaded(file: UploadedFile, choices: CsvChoices) -> Series:
     try:
-        reading = read_csv(file.getvalue(), file.name, choices=choices)
+        reading = caches.read_apart(file.getvalue(), file.name, choices)
     except InvalidCandles as error:
         raise InvalidCandles(f"{file.name[:120]}: {error}") from error
     return Series(file.name[:120], reading.candles, reading.report)

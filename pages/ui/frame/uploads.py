@@ -1,0 +1,144 @@
+"""The budget of uploads: how many bytes the server holds for a session, and for all together.
+
+Streamlit keeps every file that a session sends until the session takes it back or ends, whether a
+page ever reads it or not. What is over the budget is refused before its bytes are read.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from typing import cast
+
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+from streamlit import config
+from streamlit.runtime import Runtime
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+
+from pages.ui.frame.access import setting
+
+SESSION_VARIABLE, SERVER_VARIABLE = "KRONOS_UPLOADS_PER_SESSION_MB", "KRONOS_UPLOADS_MB"
+SESSION_MB, SERVER_MB = 80, 400
+"""Defaults: what all uploaders of the pages take together is 76 MB."""
+MAX_FILES = 400
+"""Files of a session. The watchlist takes 200 and training 50."""
+_FRAMING = 4096  # bytes of a request beside those of its file
+
+
+class UploadBudget:
+    """Refuses uploads over the budget; all other requests go on."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._lock = threading.Lock()
+        self._arriving: dict[str, dict[object, int]] = defaultdict(dict)  # bytes, by session
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        session = _session_of(scope)
+        if session is None:
+            await self._app(scope, receive, send)
+            return
+        length = Headers(scope=scope).get("content-length", "")
+        if not length.isascii() or not length.isdigit() or len(length) > 12:
+            text = "An upload names its length: send Content-Length."
+            await PlainTextResponse(text, 411)(scope, receive, send)
+            return
+        upload = object()
+        refusal = self._admit(session, upload, int(length))
+        if refusal:
+            await PlainTextResponse(refusal, 413, _close())(scope, receive, send)
+            return
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            with self._lock:
+                del self._arriving[session][upload]
+                if not self._arriving[session]:
+                    del self._arriving[session]
+
+    def _admit(self, session: str, upload: object, n_bytes: int) -> str:
+        """Take an upload into account; returns why it is refused, "" if it is not."""
+        _release_ended_sessions()
+        held = _held()
+        with self._lock:
+            arriving = {name: sum(parts.values()) for name, parts in self._arriving.items()}
+            own = sum(held.get(session, [])) + arriving.get(session, 0)
+            everybody = sum(map(sum, held.values())) + sum(arriving.values())
+            n_files = len(held.get(session, [])) + len(self._arriving.get(session, {}))
+            session_mb, server_mb = budget()
+            if own + n_bytes - _FRAMING > session_mb * 10**6 or n_files >= MAX_FILES:
+                return (
+                    f"This session has uploaded {n_files:,} files with {own / 1e6:,.1f} MB. The "
+                    f"limit is {session_mb:g} MB and {MAX_FILES} files. Remove some files first."
+                )
+            if everybody + n_bytes - _FRAMING > server_mb * 10**6:
+                return (
+                    f"The uploads of all visitors have {everybody / 1e6:,.1f} MB and the limit of "
+                    f"this server is {server_mb:g} MB. Try again in a few minutes."
+                )
+            self._arriving[session][upload] = n_bytes
+        return ""
+
+
+def budget() -> tuple[float, float]:
+    """Megabytes for a session, and for all together."""
+    return (
+        _megabytes(SESSION_VARIABLE, "uploads_per_session_mb", SESSION_MB),
+        _megabytes(SERVER_VARIABLE, "uploads_mb", SERVER_MB),
+    )
+
+
+def _megabytes(variable: str, name: str, default: float) -> float:
+    """A number of megabytes; what is none, or negative, is the default."""
+    try:
+        value = float(setting(variable, name))
+    except (TypeError, ValueError):
+        return default
+    return value if 0 <= value < float("inf") else default
+
+
+def _session_of(scope: Scope) -> str | None:
+    """The session that a request uploads to; None for any other request."""
+    if scope["type"] != "http" or scope["method"] != "PUT":
+        return None
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    base = config.get_option("server.baseUrlPath").strip("/")
+    parts = path.removeprefix(f"/{base}" if base else "").strip("/").split("/")
+    is_upload = len(parts) == 4 and parts[:2] == ["_stcore", "upload_file"]
+    return parts[2] if is_upload else None
+
+
+def _close() -> dict[str, str]:
+    # The body was not read: the connection cannot serve another request.
+    return {"Connection": "close"}
+
+
+def _manager() -> MemoryUploadedFileManager | None:
+    if not Runtime.exists():
+        return None
+    return cast("MemoryUploadedFileManager", Runtime.instance().uploaded_file_mgr)
+
+
+def _held() -> dict[str, list[int]]:
+    """Sizes of the files that the server holds, by session."""
+    manager = _manager()
+    if manager is None:
+        return {}
+    with manager._lock:
+        return {
+            session: [len(file.data) for file in files.values()]
+            for session, files in manager.file_storage.items()
+        }
+
+
+def _release_ended_sessions() -> None:
+    """Let go of the files of sessions that cannot come back; Streamlit itself does so later."""
+    manager = _manager()
+    if manager is not None:
+        sessions = Runtime.instance()._session_mgr
+        for session in list(manager.file_storage):
+            if sessions.get_session_info(session) is None:
+                manager.remove_session_files(session)

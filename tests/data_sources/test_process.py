@@ -1,0 +1,118 @@
+"""Files are read in processes of their own, within a budget."""
+
+import threading
+import time
+
+import pandas as pd
+import pytest
+
+from data_sources.csv.process import Budget, ReaderProcesses
+from data_sources.csv.reader import CsvChoices, read_csv
+from kronos.errors import Busy, InvalidCandles
+from kronos.system import asset_path
+
+GOOD = asset_path("samples", "GOOG_1d.csv").read_bytes()
+TITLES = b"time,open,high,low,close\n"
+
+
+def bars(n_rows: int) -> bytes:
+    times = pd.date_range("2023-01-01", periods=n_rows, freq="min").strftime("%Y-%m-%d %H:%M")
+    return TITLES + "".join(f"{each},10,11,9,10.5\n" for each in times).encode()
+
+
+@pytest.fixture(scope="module")
+def processes():
+    made = ReaderProcesses(1)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("key", ["GOOG_1d", "BTCUSDT_1h", "EURUSD_1h"])
+def test_a_file_is_read_as_in_this_process(processes, key):
+    found = next(asset_path("samples").glob(f"{key[:3]}*.csv"))
+    choices = CsvChoices(symbol="ABC")
+    expected = read_csv(found.read_bytes(), found.name, choices=choices)
+    read = processes.read(found.read_bytes(), found.name, choices=choices)
+    pd.testing.assert_frame_equal(read.candles.frame, expected.candles.frame, check_freq=True)
+    assert read.report == expected.report
+    for name in ("interval", "zone", "calendar", "symbol", "source"):
+        assert getattr(read.candles, name) == getattr(expected.candles, name)
+
+
+def test_a_refusal_is_the_readers_own_and_the_process_reads_on(processes):
+    for data in (b"a,b\n1,2\n", b"", b"\x00" * 100):
+        with pytest.raises(InvalidCandles) as expected:
+            read_csv(data, "bad.csv")
+        with pytest.raises(InvalidCandles) as found:
+            processes.read(data, "bad.csv")
+        assert str(found.value) == str(expected.value)
+    assert len(processes.read(GOOD, "GOOG_1d.csv").candles) > 32
+
+
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [
+        (Budget(processor=0.05), "more than 0.05 s of processor time to read. Keep the most"),
+        (Budget(memory=50 * 2**20), "more than 50 MB of memory"),
+        (Budget(wait=0.2), "longer than 0 s"),
+    ],
+)
+def test_a_file_beyond_the_budget_is_refused_and_the_next_one_is_read(budget, said):
+    processes = ReaderProcesses(1, budget)
+    processes.warm()
+    with pytest.raises(InvalidCandles, match=said):
+        processes.read(bars(200_000), "large.csv")
+    processes._budget = Budget()
+    assert len(processes.read(GOOD, "GOOG_1d.csv").candles) > 32
+    processes.close()
+
+
+def test_a_visitor_who_leaves_ends_the_reading(processes):
+    class Gone(BaseException):
+        """As Streamlit ends a script."""
+
+    looks = []
+
+    def on_wait():
+        looks.append(time.monotonic())
+        if len(looks) > 5:
+            raise Gone
+
+    with pytest.raises(Gone):
+        processes.read(bars(200_000), "large.csv", on_wait=on_wait)
+    assert not processes._idle
+    assert len(processes.read(GOOD, "GOOG_1d.csv").candles) > 32
+
+
+def test_others_wait_in_line_and_the_line_has_an_end():
+    processes = ReaderProcesses(1, Budget(wait=0.3))
+    processes._enter(lambda: None)
+    with pytest.raises(Busy, match=r"waited in line for 0 s\. Upload it again"):
+        processes.read(GOOD, "GOOG_1d.csv")
+    processes._leave()
+    processes._budget = Budget()
+    read = []
+    threads = [
+        threading.Thread(target=lambda: read.append(processes.read(GOOD, "GOOG_1d.csv")))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(read) == 4
+    assert len(processes._idle) == 1
+    assert not processes._line
+    processes.close()
+
+
+def test_a_process_that_was_killed_is_replaced(processes):
+    processes.read(GOOD, "GOOG_1d.csv")
+    processes._idle[0]._process.kill()
+    processes._idle[0]._process.wait()
+    assert len(processes.read(GOOD, "GOOG_1d.csv").candles) > 32
+
+
+def test_a_fault_of_the_reader_is_a_typed_error(processes):
+    with pytest.raises(InvalidCandles, match="cannot be read \\(TypeError"):
+        processes.read(GOOD, "x.csv", choices=CsvChoices(clock=5))  # type: ignore[arg-type]
