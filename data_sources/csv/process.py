@@ -364,6 +364,7 @@ def _reading(header: dict[str, Any], body: bytes) -> CsvReading:
     frame = pd.DataFrame(values.T.copy(), index=index, columns=list(COLUMNS))
     given = {field.name: header["report"][field.name] for field in fields(CsvReport)}
     given["columns"] = [ColumnReading(**each) for each in given["columns"]]
+    given["clocks"] = tuple(given["clocks"])
     for name in ("dropped", "repaired"):
         given[name] = [RowGroup(e["reason"], e["count"], tuple(e["rows"])) for e in given[name]]
     return CsvReading(Candles(frame, **header["candles"]), CsvReport(**given))
