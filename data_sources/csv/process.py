@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any
 
 from kronos.errors import Busy, InvalidCandles, KronosError
 from kronos.system import n_processors
@@ -312,14 +312,14 @@ def _nothing() -> None:
 # Messages, the same on both sides.
 
 
-def _send(stream: BinaryIO, header: Mapping[str, Any], body: bytes | memoryview) -> None:
+def _send(stream: IO[bytes], header: Mapping[str, Any], body: bytes | memoryview) -> None:
     line = json.dumps({**header, "n_bytes": len(body)}).encode() + b"\n"
     stream.write(line)
     stream.write(body)
     stream.flush()
 
 
-def _receive(stream: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
+def _receive(stream: IO[bytes]) -> tuple[dict[str, Any], bytes] | None:
     """A message; None at the end of the stream."""
     line = stream.readline(_HEADER_LIMIT)
     if not line.endswith(b"\n"):
