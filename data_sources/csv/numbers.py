@@ -185,7 +185,9 @@ def _parse(
     grouping = "," if decimal == "." else "."
     if all(_REGULAR[decimal].fullmatch(shape.strip()) for shape in dict.fromkeys(shapes)):
         text = _BETWEEN.join(cells).replace(grouping, "").replace(decimal, ".")
-        return np.fromiter(map(float, text.split(_BETWEEN)), float, len(cells))
+        # float() knows fewer blanks than str.strip(), which the shapes went through.
+        bare = map(str.strip, text.split(_BETWEEN))
+        return np.fromiter(map(float, bare), float, len(cells))
     values = np.empty(len(cells))
     for row, cell in enumerate(cells):
         try:

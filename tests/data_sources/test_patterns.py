@@ -148,3 +148,8 @@ def test_blanks_in_a_date_count_once():
     spaced = table().replace(b" 00:00", b"   00:00")
     read, usual = (read_csv(data, "x.csv") for data in (spaced, table()))
     assert read.candles.frame.equals(usual.candles.frame)
+
+
+def test_a_separator_of_files_beside_a_number_is_a_blank():
+    odd = table(first=ROWS[0].replace(",2,", ",\x1c2,"))
+    assert read_csv(odd, "x.csv").candles.frame.equals(read_csv(table(), "x.csv").candles.frame)
