@@ -137,7 +137,11 @@ def data_of(home: Path) -> dict[str, int]:
     }
     for store in (home / "data").rglob("*.sqlite3"):
         with closing(sqlite3.connect(f"{store.as_uri()}?mode=ro", uri=True)) as opened:
-            listed = "select name from sqlite_master where type = 'table'"
+            # An empty store is made when the server first looks for forecasts to score.
+            listed = (
+                "select name from sqlite_master where type = 'table' "
+                "and name <> 'kronos_store_version'"
+            )
             for (table,) in opened.execute(listed).fetchall():
                 counted = opened.execute(f'select count(*) from "{table}"').fetchone()[0]
                 found[f"rows of {table}"] = counted
@@ -148,7 +152,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the gate; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a trial of some seconds")
-    parser.add_argument("--combinations", type=int, default=2000, help="messages of many buttons")
+    parser.add_argument("--combinations", type=int, default=700, help="messages of many buttons")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
     rng = random.Random(args.seed)
