@@ -79,7 +79,7 @@ _MARGIN_SHARE = 0.08  # of the closures, where that is more
 _STRAY_SHARE = 0.02
 # Pauses that a file must keep before they count as the market's.
 _MIN_PAUSES = 5
-_DAY = pd.Timedelta(days=1)
+_DAY, _HOUR = pd.Timedelta(days=1), pd.Timedelta(hours=1)
 _AUCTION = pd.Timedelta(minutes=30)
 _EXTENDED_HOURS = (pd.Timedelta(hours=4), pd.Timedelta(hours=20))  # of New York
 
@@ -158,7 +158,7 @@ def find_clock(
     readings = {clock: _reading(stamps, clock) for clock in clocks}
     tried = []
     for closed, is_pause in _variants(calendar, cell):
-        counts = _counts(readings, stamps, cell.value, closed)
+        counts = _counts(readings, stamps, cell.value, closed, must_be_seen=is_pause)
         best = min(counts, key=lambda count: count.cost)
         tried.append(counts)
         if not best.is_explained or (
@@ -266,7 +266,19 @@ def _counts(
     stamps: pd.DatetimeIndex,
     cell: int,
     closed: Closures,
+    *,
+    must_be_seen: bool,
 ) -> list[_Count]:
+    """Counts of every clock.
+
+    Args:
+        readings: Instants, and stamps that its changes skip, by clock.
+        stamps: The naive stamps.
+        cell: Width of a bar in nanoseconds.
+        closed: Times without trading.
+        must_be_seen: Whether bars that cover such a time count as one bar outside, although each
+            of them reaches out of it; bars wider than it do not.
+    """
     first = (stamps[0] - _WIDEST_OFFSET).tz_localize("UTC")
     last = (stamps[-1] + _WIDEST_OFFSET).tz_localize("UTC")
     starts, ends = closed(first, last)
@@ -284,8 +296,13 @@ def _counts(
         # A bar that reaches into the closure on one side makes up for the other side, or a shift
         # by less than a bar would hide a bar that is missing.
         gaps = (starts[inner] - before) + (after - ends[inner])
+        if must_be_seen:
+            lengths = ends[inner] - starts[inner]
+            outside += int(((after <= before) & (cell <= lengths)).sum())
         bars = gaps // cell
-        missing = int(bars[(bars > 0) & (bars <= _MOST_MISSING)].sum())
+        # A wide bar may be a whole session: where it is missing, there is no edge to compare.
+        is_edge = (bars > 0) & (bars <= _MOST_MISSING) & (cell <= _HOUR.value)
+        missing = int(bars[is_edge].sum())
         found.append(_Count(clock, outside, missing, int(inner.sum())))
     return found
 
@@ -300,7 +317,7 @@ def _variants(calendar: str, cell: pd.Timedelta) -> list[tuple[Closures, bool]]:
     if calendar in (FX, METALS) or _is_round_the_clock(calendar):
         week, pausing = (_week(FX), False), (_week(METALS), True)
         # Bars wider than the pause show it only through the opening on Sunday.
-        is_visible = cell <= pd.Timedelta(hours=1)
+        is_visible = cell <= _HOUR
         return [pausing, week] if is_visible or calendar != FX else [week]
     hours = [(_nights(calendar, pd.Timedelta(0)), False), (_nights(calendar, _AUCTION), False)]
     return [*hours, (_extended_nights, False)] if calendar == "XNYS" else hours

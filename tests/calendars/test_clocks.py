@@ -132,6 +132,26 @@ def test_bars_that_no_clock_explains_ask() -> None:
     assert len(placed.clocks) > 10
 
 
+def test_bars_across_a_pause_do_not_keep_it() -> None:
+    """On a clock that is half an hour off no bar of currencies lies inside the pause of metals."""
+    bars = week_bars("2015-01-01", "2015-01-10")
+    placed = place_bars(written(bars, "Etc/GMT-6"), interval="1h", symbol="EURUSD")
+    assert "Etc/GMT-6" in placed.clocks
+
+
+def test_a_missing_bar_as_wide_as_a_session_says_nothing() -> None:
+    bars = bars_of("XTKS", pd.Timestamp("2017-01-05"), pd.Timestamp("2017-03-08"), "4h")
+    bars = bars.delete([6, 7, 20, 21])
+    placed = place_bars(written(bars, "UTC"), interval="4h", symbol="7203.T")
+    assert "UTC" in (placed.clock, *placed.clocks)
+
+
+def test_shares_without_a_suffix_are_tried_as_those_of_new_york() -> None:
+    bars = bars_of("XNYS", pd.Timestamp("2015-02-02"), pd.Timestamp("2015-02-03"), "15min")
+    placed = place_bars(written(bars, "America/Halifax"), interval="15m", symbol="AAPL")
+    assert "America/Halifax" in (placed.clock, *placed.clocks)
+
+
 def test_a_known_clock_or_an_offset_is_no_question() -> None:
     bars = week_bars("2024-01-16 03:00", "2024-01-18 03:00")
     wall = written(bars, BROKER_CLOCK)

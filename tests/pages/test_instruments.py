@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,9 +10,11 @@ from hypothesis import strategies as st
 from pages.ui.inputs.instruments import (
     MAX_SYMBOL_LENGTH,
     MAX_SYMBOLS,
+    Entry,
     is_symbol,
     list_line,
     read_symbols,
+    uploaded_bars,
 )
 
 
@@ -93,3 +96,15 @@ def test_whatever_is_pasted_reads_back_as_the_same_list(text):
     again = read_symbols(list_line(found.symbols))
     assert again.symbols == found.symbols
     assert again.notes == ()
+
+
+def test_a_file_is_read_on_the_clock_of_its_entry_and_else_says_what_is_assumed():
+    hours = pd.date_range("2024-01-16 03:00", periods=48, freq="h")
+    rows = [f"{hour:%Y-%m-%d %H:%M},1.09,1.1,1.08,1.095" for hour in hours]
+    content = "\n".join(["time,open,high,low,close", *rows]).encode()
+    assumed = uploaded_bars(Entry("EURUSD.csv", digest="a"), content)
+    assert "read on the clock UTC, but the bars fit these clocks as well" in assumed.notes[0]
+    chosen = uploaded_bars(Entry("EURUSD.csv", digest="a", clock="Asia/Tokyo"), content)
+    assert chosen.notes == ()
+    first = chosen.candles.frame.index[0]
+    assert first == pd.Timestamp("2024-01-15 18:00", tz="UTC")

@@ -135,6 +135,19 @@ def test_files_are_lines_and_a_bad_one_spoils_no_other(fresh_seed):
     assert table(other)["Symbol"].tolist() == ["IBM"], "files stay in their session"
 
 
+def test_the_clock_of_files_can_be_chosen(fresh_seed):
+    app = run_until(watchlist(samples="IBM", list_seed=fresh_seed), is_finished)
+    assert "watch_clock" not in [each.key for each in app.selectbox]
+    hours = pd.date_range("2024-01-16 03:00", periods=48, freq="h")
+    rows = [f"{hour:%Y-%m-%d %H:%M},1.09,1.1,1.08,1.095" for hour in hours]
+    content = "\n".join(["time,open,high,low,close", *rows]).encode()
+    app.file_uploader(key="watch_files").upload("EURUSD.csv", content, "text/csv").run()
+    app.selectbox(key="watch_clock").select("Asia/Tokyo").run()
+    run_until(press_run(app), is_finished)
+    assert table(app)["Status"].str.startswith("Failed").tolist() == [False, False]
+    assert not app.exception
+
+
 def test_a_new_page_finds_the_run_of_a_closed_one(fresh_seed):
     link = {"list_seed": fresh_seed, "list_horizon": "40", "list_paths": "200"}
     first = watchlist(**link)

@@ -13,7 +13,7 @@ from data_sources.csv.report import CsvReport
 from data_sources.samples import SAMPLES, load_sample
 from data_sources.source import Bars
 from kronos.calendars import calendar_title
-from kronos.calendars.clocks import CLOCKS, clock_title
+from kronos.calendars.clocks import clock_title
 from kronos.candles import Candles
 from kronos.errors import Busy, InvalidCandles
 from kronos.serving.jobs import JobStatus
@@ -21,6 +21,7 @@ from pages.ui.frame.links import forget_link
 from pages.ui.frame.messages import plain, show_error
 from pages.ui.frame.text import counted, moment_text
 from pages.ui.inputs.fetching import Wanted
+from pages.ui.inputs.file_clock import choose_file_clock
 from pages.ui.inputs.ticker import (
     LATEST,
     TICKER,
@@ -38,25 +39,6 @@ _UPLOADED, _HANDED = "uploaded file", "handed candles"
 _ASKED_CLOCK = "asked_clock"
 MAX_UPLOAD_MB = 10
 DATE_ORDERS = {"3 April": True, "4 March": False}
-_ZONES = (
-    "UTC",
-    "America/New_York",
-    "America/Chicago",
-    "America/Toronto",
-    "America/Sao_Paulo",
-    "Europe/London",
-    "Europe/Berlin",
-    "Europe/Moscow",
-    "Asia/Kolkata",
-    "Asia/Shanghai",
-    "Asia/Hong_Kong",
-    "Asia/Singapore",
-    "Asia/Seoul",
-    "Asia/Tokyo",
-    "Australia/Sydney",
-)
-FILE_CLOCKS = tuple(dict.fromkeys((*_ZONES, *CLOCKS)))
-"""Clocks of a file that a visitor can choose."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -210,20 +192,8 @@ def choose_reading(
             holds the clock then.
     """
     persist: Literal["session"] | None = "session" if stays else None
-    linked: Literal["query-params"] | None = "query-params" if stays else None
     with st.expander("Reading options", icon=":material/rule:"):
-        clock = st.selectbox(
-            "Time zone of the timestamps",
-            FILE_CLOCKS,
-            None,
-            key=f"{prefix}_clock",
-            bind=linked,
-            persist_state=persist,
-            format_func=clock_title,
-            placeholder="Detect from the file",
-            on_change=on_change,
-            help="For times without a UTC offset. The calendar sets the time zone of the exchange.",
-        )
+        clock = choose_file_clock(f"{prefix}_clock", on_change=on_change, stays=stays)
         order = st.selectbox(
             "Date order: 03/04/2024 is",
             list(DATE_ORDERS),

@@ -16,6 +16,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from data_sources import registry as markets
 from data_sources import samples
+from data_sources.csv.reader import CsvChoices
 from data_sources.csv.report import clock_question
 from data_sources.http import Retry
 from data_sources.source import Bars, DataSource, Instrument
@@ -29,6 +30,7 @@ from kronos.errors import (
     SourceError,
 )
 from pages.ui.frame.text import counted
+from pages.ui.inputs.file_clock import choose_file_clock
 from pages.ui.jobs import queues
 
 SAMPLES = samples.SampleBars.name
@@ -55,11 +57,13 @@ class Entry:
         symbol: Ticker at the source, or the name of an uploaded file.
         interval: Width of a bar; empty for an uploaded file, which has its own.
         digest: SHA-256 of an uploaded file; empty for a symbol.
+        clock: Clock of its times without an offset; empty to find it from the bars.
     """
 
     symbol: str
     interval: str = ""
     digest: str = ""
+    clock: str = ""
 
     @property
     def is_file(self) -> bool:
@@ -150,6 +154,7 @@ def choose_files() -> list[tuple[Entry, bytes]]:
         help="One instrument per file. The files stay in this session; the link does not carry "
         "them.",
     )
+    clock = choose_file_clock("watch_clock") if files else None
     n_bytes = sum(file.size for file in files)
     if n_bytes > MAX_ALL_MB * 1_000_000:
         raise InvalidRequest(
@@ -162,7 +167,8 @@ def choose_files() -> list[tuple[Entry, bytes]]:
         )
     known: dict[str, str] = st.session_state.setdefault("watch_digests", {})
     return [
-        (Entry(file.name[:120], digest=_digest(file, known)), file.getvalue()) for file in files
+        (Entry(file.name[:120], digest=_digest(file, known), clock=clock or ""), file.getvalue())
+        for file in files
     ]
 
 
@@ -289,7 +295,8 @@ def uploaded_bars(entry: Entry, content: bytes) -> Bars:
         InvalidCandles: The file cannot be used; the message names line and column.
         Busy: Other files are being read, and the line does not move.
     """
-    reading = queues.readings().read(content, entry.symbol)
+    choices = CsvChoices(clock=entry.clock or None)
+    reading = queues.readings().read(content, entry.symbol, choices=choices)
     report = reading.report
     n_left_out = report.rows_read - report.rows_kept
     notes = (

@@ -221,6 +221,13 @@ def show_reading(chosen: Chosen) -> None:
     ]
     st.dataframe(pd.DataFrame(rows), hide_index=True, key="training_series")
     reports = [each for each in chosen.series if each.report is not None]
+    is_open = [each.title for each in reports if each.report is not None and each.report.clocks]
+    if is_open:
+        st.warning(
+            f"The bars fit several clocks: {plain(', '.join(is_open))}. The lines below name the "
+            "one that is assumed. Choose the time zone under Reading options.",
+            icon=":material/schedule:",
+        )
     if reports:
         with st.expander("How the files were read", icon=":material/fact_check:"):
             for each in reports:
