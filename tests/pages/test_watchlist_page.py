@@ -24,7 +24,7 @@ def table(app: AppTest) -> pd.DataFrame:
 
 
 def is_finished(app: AppTest) -> bool:
-    has_ended = table(app)["Status"].str.match("Done|Failed|The |Older").all()
+    has_ended = table(app)["Status"].str.match("Done|Failed|The |Older|Assumed").all()
     return bool(app.dataframe) and bool(has_ended) and not is_running(app)
 
 
