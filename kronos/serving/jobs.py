@@ -106,11 +106,13 @@ class Watcher:
         seen: When the owner last showed that it is there.
         deadline: When the result becomes worthless to the owner; infinite for never.
         n_blocked: Calls in which the owner waits for the end now.
+        is_told: Whether the owner knows that its deadline has passed: it will not ask for the end.
     """
 
     seen: float
     deadline: float
     n_blocked: int = 0
+    is_told: bool = False
 
     def is_silent_since(self, limit: float) -> bool:
         return self.n_blocked == 0 and self.seen < limit
@@ -161,7 +163,7 @@ class Job:
     def watch(self, owner: str, now: float, deadline: float) -> Watcher:
         """Count `owner` as waiting; of several deadlines of one owner the latest holds."""
         watcher = self.watchers.setdefault(owner, Watcher(now, deadline))
-        watcher.seen = now
+        watcher.seen, watcher.is_told = now, False
         watcher.deadline = max(watcher.deadline, deadline)
         self.deadline = max(self.deadline, watcher.deadline)
         return watcher

@@ -395,6 +395,8 @@ class JobQueue:
                 if self._is_closed or job.watchers.get(owner) is not watcher:
                     raise cancelled()
                 if watcher.deadline <= self._clock():
+                    watcher.is_told = True
+                    self._end_if_unwanted(job)
                     raise too_late()
                 if until <= self._clock():
                     raise not_finished(job)
@@ -430,6 +432,8 @@ class JobQueue:
             self._vacate(job)
         job.state, job.result, job.error, job.payload = state, result, error, None
         job.wake()
+        for owner in [owner for owner, watcher in job.watchers.items() if watcher.is_told]:
+            self._unwatch(job, owner)
         now = self._clock()
         if self._active.get(job.key) is job:
             del self._active[job.key]

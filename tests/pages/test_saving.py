@@ -5,7 +5,7 @@ import threading
 import pandas as pd
 import pytest
 
-from kronos.errors import InvalidRequest, StoreUnavailable
+from kronos.errors import InvalidRequest, StoreDamaged, StoreUnavailable
 from kronos.store import open_store
 from pages.ui.inputs.candles import UPLOAD
 from pages.ui.jobs import saving, scoring
@@ -63,34 +63,137 @@ def test_an_upload_is_not_kept():
     assert n_kept() == 0
 
 
-def test_a_store_that_fails_is_told_in_words_and_the_queue_goes_on():
-    said = ["The store is full."]
+UNSAVED = {"forecast": make_forecast(CANDLES), "candles": CANDLES, "source": "samples"}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        StoreUnavailable("The store is full."),
+        StoreDamaged("The file is damaged."),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+        OSError(28, "No space left on device"),
+        MemoryError(),
+        RecursionError("too deep"),
+        AssertionError(),
+        KeyError("id"),
+        SystemExit(1),
+        KeyboardInterrupt(),
+        GeneratorExit(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_a_store_raises_is_said_and_saved_once_the_store_is_back(error):
+    down, saved = threading.Event(), []
+    down.set()
 
     def save(unsaved):
-        if said:
-            raise StoreUnavailable(said.pop())
+        if down.is_set():
+            raise error
+        saved.append(unsaved.key)
 
-    queue = SaveQueue(save)
-    unsaved = Unsaved(make_forecast(CANDLES), CANDLES, "samples")
-    queue.put(unsaved)
-    queue.wait()
-    assert queue.problem == "The store is full."
-    queue.put(unsaved)
-    queue.wait()
+    queue = SaveQueue(save, first_delay=0.01)
+    for key in ("a", "b"):
+        assert queue.put(Unsaved(**UNSAVED, key=key))
+        assert queue.wait(30)
+    reason = str(error) or type(error).__name__
+    assert reason in queue.problem
+    assert "2 forecasts wait" in queue.problem
+    assert reason in queue.not_saved({"a"})
+    down.clear()
+    for _ in range(600):
+        if queue.not_saved({"a", "b"}, patience=0.05) is None:
+            break
+        threading.Event().wait(0.05)
+    assert sorted(saved) == ["a", "b"]
     assert queue.problem == ""
 
 
-def test_a_slow_store_never_delays_whoever_puts(monkeypatch):
+def test_one_that_cannot_be_saved_holds_up_no_other():
+    def save(unsaved):
+        if unsaved.key == "refused":
+            raise InvalidRequest("Not of these candles.")
+        if unsaved.key == "broken":
+            raise TypeError("not JSON")
+
+    queue = SaveQueue(save, first_delay=0.01)
+    for key in ("refused", "broken", "sound"):
+        queue.put(Unsaved(**UNSAVED, key=key))
+    assert queue.wait(30)
+    assert queue.not_saved({"refused"}) == "Not of these candles."
+    assert "TypeError: not JSON" in queue.not_saved({"broken"})
+    assert queue.not_saved({"sound"}) is None
+
+
+def test_failed_saves_are_tried_ever_more_rarely(monkeypatch):
+    monkeypatch.setattr(saving, "LONGEST_DELAY", 0.08)
+    tried = []
+
+    def save(unsaved):
+        tried.append(queue._delay)
+        if len(tried) < 6:
+            raise StoreUnavailable("down")
+
+    queue = SaveQueue(save, first_delay=0.01)
+    queue.put(Unsaved(**UNSAVED, key="a"))
+    for _ in range(600):
+        if len(tried) == 6:
+            break
+        threading.Event().wait(0.05)
+    assert tried == [0, 0.01, 0.02, 0.04, 0.08, 0.08]
+
+
+def test_a_full_line_takes_no_more_says_so_and_never_delays_whoever_puts(monkeypatch):
     monkeypatch.setattr(saving, "ROOM", 2)
     free = threading.Event()
     queue = SaveQueue(lambda unsaved: free.wait(30))
-    unsaved = Unsaved(make_forecast(CANDLES), CANDLES, "samples")
-    for _ in range(6):
-        queue.put(unsaved)
-    assert queue.n_lost >= 3
-    assert "too slow for" in queue.problem
+    taken = [queue.put(Unsaved(**UNSAVED)) for _ in range(6)]
+    assert (sum(taken), queue.n_lost) == (2, 4)
+    assert "full at 2" in queue.problem
+    assert queue.not_saved({""}) == queue.problem
     free.set()
-    queue.wait()
+    assert queue.wait(30)
+    assert queue.problem == ""
+
+
+def test_the_end_saves_what_waits_and_names_the_rest(caplog):
+    is_down = [True]
+
+    def save(unsaved):
+        if is_down[0] or unsaved.key == "broken":
+            raise StoreUnavailable("The store is full.")
+        saved.append(unsaved.key)
+
+    saved = []
+    queue = SaveQueue(save, first_delay=1000.0)
+    for key in ("a", "broken"):
+        queue.put(Unsaved(**UNSAVED, key=key))
+    assert queue.wait(30)
+    is_down[0] = False
+    queue.close()
+    assert saved == ["a"]
+    last = caplog.records[-1]
+    assert (last.levelname, last.getMessage().count("BTCUSD 1h from 2026-03-03")) == ("ERROR", 1)
+    assert "The store is full." in last.getMessage()
+    assert not queue.put(Unsaved(**UNSAVED))
+
+
+def test_the_page_says_what_is_not_saved_until_the_store_is_back(tmp_path):
+    path = tmp_path / "store.sqlite3"
+    app = opened()
+    path.write_bytes(b"SQLite format 3\0" + b"\xff" * 8192)
+    app.number_input(key="seed").set_value(9).run()
+    app = run_until(press(app, "run"), lambda app: "Not saved:" in words(app))
+    assert "Saved in the record" not in words(app)
+    assert str(path) in words(app)
+    path.rename(tmp_path / "aside")
+    for _ in range(100):
+        if save_queue().problem == "":
+            break
+        threading.Event().wait(0.1)
+    app = run_until(app.run(), lambda app: "Saved in the record" in words(app))
+    assert n_kept() == 1
+    assert (tmp_path / "aside").read_bytes().endswith(b"\xff" * 8192)
 
 
 def due(hours):

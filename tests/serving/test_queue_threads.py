@@ -10,6 +10,7 @@ import pytest
 
 from kronos.errors import (
     Busy,
+    DeadlineExceeded,
     ForecastCancelled,
 )
 from kronos.serving.jobs import Limits, Priority
@@ -98,6 +99,21 @@ def test_a_blocked_owner_is_never_abandoned():
     assert queue.is_wanted(job)
     queue.finish(job, 1)
     assert call.end() == 1
+
+
+def test_the_end_of_a_job_waits_for_no_owner_that_was_told_too_late():
+    queue = JobQueue(Limits(max_queued=1))
+    submit(queue, "running", deadline=0.05)
+    job = queue.take(0)
+    submit(queue, "a", owner="me", deadline=0.05)
+    for key, owner in (("running", "owner of running"), ("a", "me")):
+        with pytest.raises(DeadlineExceeded):
+            queue.result(key, owner=owner, timeout=PATIENCE)
+    assert not queue.is_wanted(job)
+    queue.cancel(job)
+    for key in ("running", "a"):
+        found = queue.status(key)
+        assert (found.state, found.watchers) == ("failed", 0)
 
 
 def test_leaving_wakes_the_owner_and_nobody_else(queue):
