@@ -56,13 +56,13 @@ class _Model(Forecaster):
 
     @property
     def facts(self) -> Any:
-        raise NotImplementedError
+        raise TypeError("no submission of the soak needs this")
 
     def prepare(self, request: Any) -> Pending[Any]:
-        raise NotImplementedError
+        raise TypeError("no submission of the soak needs this")
 
     def prepare_samples(self, *_: Any, **__: Any) -> Pending[Any]:
-        raise NotImplementedError
+        raise TypeError("no submission of the soak needs this")
 
 
 @dataclass(frozen=True)

@@ -218,13 +218,21 @@ class JobQueue:
         None if the queue is closed, or if no job arrived within `timeout` seconds.
         """
         with self._lock:
-            self._arrival.wait_for(lambda: self._is_closed or self._first(), timeout)
-            job = None if self._is_closed else self._first()
-            if job is not None:
-                self._vacate(job)
-                job.state = "running"
-                job.begin("")
-            return job
+            until = math.inf if timeout is None else time.monotonic() + timeout
+            # One look for each answer: a job that is found may be too late at a second look, and
+            # a worker that gets None without a timeout ends.
+            while not self._is_closed:
+                job = self._first()
+                if job is not None:
+                    self._vacate(job)
+                    job.state = "running"
+                    job.begin("")
+                    return job
+                seconds = min(until - time.monotonic(), threading.TIMEOUT_MAX)
+                if seconds <= 0:
+                    return None
+                self._arrival.wait(seconds)
+            return None
 
     def peek_priority(self) -> Priority | None:
         """Priority of the job that would be taken next; None if none waits."""

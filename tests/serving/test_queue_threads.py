@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 import time
@@ -64,6 +65,17 @@ def test_take_waits_for_a_job_and_no_longer_than_its_timeout(queue):
     assert call.is_blocked
     submit(queue, "a")
     assert call.end().key == "a"
+
+
+@pytest.mark.parametrize("ticks", range(1, 12))
+def test_a_deadline_that_passes_while_a_job_is_taken_ends_no_worker(ticks):
+    """At each reading of the clock one second has passed."""
+    queue = JobQueue(Limits(abandon_after=1e9), clock=itertools.count().__next__)
+    submit(queue, "late", deadline=ticks)
+    call = Call(queue.take)
+    call.thread.join(0.02)
+    submit(queue, "next")
+    assert call.end() is not None
 
 
 def test_waiting_for_room_ends_with_room(queue):

@@ -187,7 +187,7 @@ def problem_text(error: Exception) -> str:
     return f"Unexpected error ({type(error).__name__}); details are in the log of the server."
 
 
-Save = Callable[[Forecast, Candles, str], None]
+Save = Callable[[Forecast, Candles, str], object]
 LOOK_EVERY = 0.05
 """Seconds between two looks at what the engine has finished."""
 
