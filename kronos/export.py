@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest
 from kronos.forecast import Forecast, SamplingParameters
-from kronos.system import atomic_write
+from kronos.system import atomic_write, open_regular, parse_json
 
 __all__ = [
     "candles_csv",
@@ -123,8 +123,8 @@ def load_forecast(path: str | Path) -> Forecast:
         InvalidRequest: The file cannot be read, or is no forecast.
     """
     try:
-        with safe_open(path, framework="numpy") as stored:
-            paths, facts = stored.get_tensor("paths"), json.loads(stored.metadata()["facts"])
+        with open_regular(path), safe_open(path, framework="numpy") as stored:
+            paths, facts = stored.get_tensor("paths"), parse_json(stored.metadata()["facts"])
         times = [_moment(text, facts["zone"]) for text in facts["timestamps"]]
         return Forecast(
             paths=paths,
@@ -142,7 +142,10 @@ def load_forecast(path: str | Path) -> Forecast:
             calibration_hash=facts.get("calibration_sha256"),
             weights=_weights(facts.get("weights")),
         )
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (
+        *(OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError),
+        SafetensorError,
+    ) as error:
         raise InvalidRequest(f"{path} is no forecast that can be read: {error}.") from error
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from kronos.errors import InvalidRequest
-from kronos.system import asset_path, atomic_write, user_data
+from kronos.system import asset_path, atomic_write, printable, read_json, shown, user_data
 
 __all__ = [
     "ANY",
@@ -45,6 +45,7 @@ ETA = 0.02
 DECIMALS = 6
 """Decimals of the offsets in a file."""
 _FORMAT = 1
+_LARGEST_FILE = 16 << 20
 
 
 class Stream(NamedTuple):
@@ -189,9 +190,10 @@ class CalibrationState:
             InvalidRequest: The file cannot be read, or was changed.
         """
         try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
+            facts = read_json(path, limit=_LARGEST_FILE)
             if facts["format"] != _FORMAT:
-                raise ValueError(f"its format is {facts['format']}, this program reads {_FORMAT}")
+                found = shown(facts["format"])
+                raise ValueError(f"its format is {found}, this program reads {_FORMAT}")
             state = cls(
                 np.array(facts["levels"], dtype=float),
                 {_stream(row): _stream_state(row) for row in facts["streams"]},
@@ -200,9 +202,9 @@ class CalibrationState:
             )
             if state.digest != facts["sha256"]:
                 raise ValueError("its digest is not that of its contents")
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
             raise InvalidRequest(
-                f"{path} is no calibration that can be read: {error}. Make it anew with "
+                f"{path} is no calibration that can be read: {printable(error)}. Make it anew with "
                 "`kronos calibrate`."
             ) from error
         return state

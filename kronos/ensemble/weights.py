@@ -23,7 +23,7 @@ from kronos.calendars import ASSET_CLASSES
 from kronos.calendars.intervals import interval_width
 from kronos.errors import InvalidRequest
 from kronos.forecasters import baselines
-from kronos.system import atomic_write, user_data
+from kronos.system import atomic_write, printable, read_json, read_text, shown, user_data
 
 __all__ = [
     "FEWEST",
@@ -54,6 +54,8 @@ _HALFWAY = 200
 _SMALLEST = 1e-6
 _FORMAT = 1
 _FILE = "weights.json"
+_LARGEST_FILE = 64 << 20
+_MOST_MEMBERS = 100
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,25 +177,33 @@ class EnsembleWeights:
             InvalidRequest: The folder cannot be read.
         """
         try:
-            name = (folder / "current").read_text(encoding="utf-8")
+            name = read_text(folder / "current", limit=200)
             if "/" in name or not name.startswith("version-"):
                 raise ValueError(f"it names the version {name!r:.40}")
             version = folder / name
-            facts = json.loads((version / _FILE).read_text(encoding="utf-8"))
+            facts = read_json(version / _FILE, limit=_LARGEST_FILE)
             if facts["format"] != _FORMAT:
-                raise ValueError(f"its format is {facts['format']}, this program reads {_FORMAT}")
+                found = shown(facts["format"])
+                raise ValueError(f"its format is {found}, this program reads {_FORMAT}")
             return cls(
-                tuple(facts["members"]),
-                tuple(facts["revisions"]),
+                _names(facts["members"]),
+                _names(facts["revisions"]),
                 _learned_of(facts, version),
                 None if facts["trial"] is None else Trial(**facts["trial"]),
                 str(facts["reason"]),
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
             raise InvalidRequest(
-                f"{folder} holds no weights that can be read: {error}. Make them anew with "
-                "`kronos ensemble train`."
+                f"{folder} holds no weights that can be read: {printable(error)}. Make them anew "
+                "with `kronos ensemble train`."
             ) from error
+
+
+def _names(found: Any) -> tuple[str, ...]:
+    is_fine = isinstance(found, list) and 1 <= len(found) <= _MOST_MEMBERS
+    if not is_fine or not all(isinstance(each, str) and len(each) <= 200 for each in found):
+        raise ValueError(f"its members are {shown(found)}")
+    return tuple(found)
 
 
 def equal(members: tuple[str, ...] = MEMBERS, reason: str = "") -> EnsembleWeights:
@@ -344,11 +354,17 @@ def _learned_of(facts: dict[str, Any], version: Path) -> Learned | None:
     if found is None:
         return None
     names = list(found["n_apart"])
+    n_members = len(facts["members"])
+    lists = [*(found["constants"][name] for name in names), *(row[3] for row in found["recent"])]
+    if POOLED not in names or any(len(np.array(each, dtype=float)) != n_members for each in lists):
+        raise ValueError("its numbers are not one for each member")
+    if any(not name.isalnum() for name in names):  # they are names of files
+        raise ValueError(f"it has the asset classes {shown(names)}")
     return Learned(
         members=tuple(facts["members"]),
         revisions=tuple(facts["revisions"]),
         constants={name: list(found["constants"][name]) for name in names},
-        boosters={name: (version / f"{name}.txt").read_text(encoding="utf-8") for name in names},
+        boosters={name: read_text(version / f"{name}.txt", limit=_LARGEST_FILE) for name in names},
         n_apart={name: int(found["n_apart"][name]) for name in names},
         recent={(a, b, int(c)): list(losses) for a, b, c, losses in found["recent"]},
         cut_off=pd.Timestamp(found["cut_off"]),

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from kronos.errors import InvalidRequest
+from kronos.system import parse_json
 
 __all__ = ["Decision", "append", "champions", "exclusive", "read"]
 
@@ -54,8 +55,10 @@ def append(folder: Path, decision: Decision) -> None:
 def read(folder: Path) -> list[Decision]:
     """All decisions, the oldest first; a line torn by a crash is left out."""
     path = folder / _NAME
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return [Decision(**facts) for line in lines if (facts := _parsed(line)) is not None]
+    lines = (
+        path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    )
+    return [found for line in lines if (found := _parsed(line)) is not None]
 
 
 def champions(decisions: list[Decision]) -> list[str]:
@@ -87,9 +90,8 @@ def exclusive(folder: Path) -> Iterator[None]:
         yield
 
 
-def _parsed(line: str) -> dict[str, Any] | None:
+def _parsed(line: str) -> Decision | None:
     try:
-        facts = json.loads(line)
-    except ValueError:
+        return Decision(**parse_json(line))
+    except (ValueError, TypeError):
         return None
-    return facts if isinstance(facts, dict) else None

@@ -81,7 +81,7 @@ class OutlookCache:
                 float(outlook["high"]),
                 float(outlook["probability_up"]),
             )
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             return
 
 

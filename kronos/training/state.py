@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from kronos.errors import InvalidRequest
-from kronos.system import atomic_write
+from kronos.nn.header import read_header
+from kronos.system import atomic_write, parse_json, printable
 
 Losses = dict[str, Tensor]
 """Named scalars; "loss" is the one minimised."""
@@ -141,15 +142,26 @@ def load_state(
     """Restore the last state in `out`; its position, or step 0 if there is none.
 
     Raises:
-        InvalidRequest: The state is of other settings or other data.
+        InvalidRequest: The state is of other settings or other data, or cannot be read.
     """
     path = out / "state.safetensors"
     if not path.is_file():
         return Place()
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    saved = json.loads(metadata["settings"])
+    try:
+        read_header(path)
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        saved, place = parse_json(metadata["settings"]), Place(**parse_json(metadata["place"]))
+        saved.keys()
+    except (
+        *(OSError, ValueError, KeyError, TypeError, AttributeError),
+        SafetensorError,
+    ) as error:
+        raise InvalidRequest(
+            f"{path} is no state of a training that can be read: {printable(error)}. Delete it to "
+            "start anew, or choose another output folder."
+        ) from error
     current = json.loads(json.dumps(settings))
     changed = {k for k in saved.keys() | current.keys() if saved.get(k) != current.get(k)}
     if changed - {"log_every", "save_every"}:
@@ -168,7 +180,7 @@ def load_state(
                 _, _, index, field = name.split("/")
                 state.setdefault(int(index), {})[field] = tensor
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-    return Place(**json.loads(metadata["place"]))
+    return place
 
 
 def save_best(out: Path, step: int, module: nn.Module) -> None:

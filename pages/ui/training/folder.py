@@ -23,9 +23,10 @@ import pandas as pd
 from data_sources.csv.reader import CsvChoices
 from kronos.candles import Candles
 from kronos.forecast import COLUMNS
-from kronos.system import user_data
+from kronos.system import parse_json, read_json, user_data
 from pages.ui.training.plan import Plan, Series, Settings, arguments, facts_of, table_of
 
+_LARGEST_PLAN = 4 << 20
 KEPT_DAYS = 30
 """Age at which a run without use is deleted, when the next one starts."""
 _ID = re.compile(r"[A-Za-z0-9_-]{22}")
@@ -73,7 +74,7 @@ class TrainingRun:
 
     @cached_property
     def _plan(self) -> dict[str, Any]:
-        plan: dict[str, Any] = json.loads((self.folder / "plan.json").read_text(encoding="utf-8"))
+        plan: dict[str, Any] = read_json(self.folder / "plan.json", limit=_LARGEST_PLAN)
         return plan
 
     @property
@@ -129,7 +130,7 @@ class TrainingRun:
     def exit_code(self) -> int | None:
         """Exit code of its process; None while it runs, or if nothing recorded the end."""
         text = _read(self.folder / "exit")
-        return int(text) if text else None
+        return int(text) if re.fullmatch(r"-?[0-9]{1,9}", text.strip()) else None
 
     @property
     def is_stop_asked(self) -> bool:
@@ -139,7 +140,8 @@ class TrainingRun:
     def lines(self) -> list[dict[str, Any]]:
         """The log so far, without an incomplete last line."""
         text = _read(self.folder / "model-run/log.jsonl")
-        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+        found = map(_parsed, text[: text.rfind("\n") + 1].splitlines())
+        return [line for line in found if line is not None]
 
     def output_tail(self, n_lines: int = 15) -> list[str]:
         """The last output of its process, without paths of this machine."""
@@ -166,7 +168,11 @@ def find_run(run_id: str) -> TrainingRun | None:
     if not _ID.fullmatch(run_id):
         return None
     run = TrainingRun(runs_folder() / run_id)
-    return run if (run.folder / "plan.json").is_file() else None
+    try:
+        _ = run.settings, run.cut_off, run.arguments, run.created, run.choices, run.series
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # no plan, or a damaged one
+        return None
+    return run
 
 
 def create_run(series: Sequence[Series], plan: Plan, choices: CsvChoices) -> TrainingRun:
@@ -217,6 +223,14 @@ def delete_old_runs(*, but: str) -> None:
                      if path.exists()]  # fmt: skip
             if max(times, default=0.0) < oldest:
                 TrainingRun(folder).delete()
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    try:
+        found = parse_json(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _read(path: Path) -> str:

@@ -1,0 +1,90 @@
+"""Damaged files of a user beside models: typed errors, and pages that work without them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from kronos.calibration import CalibrationState
+from kronos.ensemble.weights import EnsembleWeights
+from kronos.errors import InvalidRequest
+from kronos.export import load_forecast
+from kronos.finetune import history
+from kronos.system import asset_path
+from pages.ui.training import folder as training_folder
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+CONTENTS = {
+    "nothing": b"", "bytes": bytes(range(256)), "a list": b"[]", "a number": b"1e999",
+    "an object": b"{}", "nested": DEEP, "a field nested": b'{"format": ' + DEEP + b"}",
+    "a field twice": b'{"format": 1, "format": 1}', "null": b"null", "spaces": b" " * (70 << 20),
+}  # fmt: skip
+
+
+def damaged(path: Path, name: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    if name == "a pipe":
+        os.mkfifo(path)
+    elif name == "a device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.write_bytes(CONTENTS[name])
+    return path
+
+
+@pytest.mark.parametrize("name", [*CONTENTS, "a pipe", "a device"])
+def test_each_damage_is_a_typed_error_of_every_reader(tmp_path, name):
+    readers = {
+        tmp_path / "calibration.json": CalibrationState.load,
+        tmp_path / "forecast.safetensors": load_forecast,
+    }
+    for path, read in readers.items():
+        with pytest.raises(InvalidRequest, match=path.name):
+            read(damaged(path, name))
+    folder = tmp_path / "ensemble"
+    damaged(folder / "version-1" / "weights.json", name)
+    (folder / "current").write_text("version-1")
+    with pytest.raises(InvalidRequest, match="no weights that can be read"):
+        EnsembleWeights.load(folder)
+    damaged(folder / "current", name)
+    with pytest.raises(InvalidRequest, match="no weights that can be read"):
+        EnsembleWeights.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("eta", 1e999), ("eta", "fast"), ("levels", {}), ("streams", [1]), ("streams", [{}]),
+        ("format", 10**400), ("levels", [["a"]]), ("streams", "all"),
+    ],
+)  # fmt: skip
+def test_fields_of_a_calibration_are_checked(tmp_path, field, value):
+    facts = json.loads(asset_path("bundled", "calibration.json").read_text(encoding="utf-8"))
+    path = tmp_path / "calibration.json"
+    path.write_text(json.dumps(facts | {field: value}))
+    with pytest.raises(InvalidRequest):
+        CalibrationState.load(path)
+    facts["streams"][0]["latest"] = "99999-01-01"
+    path.write_text(json.dumps(facts))
+    with pytest.raises(InvalidRequest):
+        CalibrationState.load(path)
+
+
+def test_a_damaged_line_of_the_history_is_left_out(tmp_path):
+    history.append(tmp_path, history.Decision("promoted", "a", "better"))
+    lines = [b"[]", b"{}", DEEP, b"\xff", b'{"what": "promoted", "extra": 1}', b"1e999"]
+    with (tmp_path / "history.jsonl").open("ab") as opened:
+        opened.write(b"\n".join(lines) + b"\n")
+    assert history.champions(history.read(tmp_path)) == ["a"]
+
+
+@pytest.mark.parametrize("name", [*CONTENTS, "a pipe", "a device"])
+def test_a_run_whose_plan_is_damaged_is_no_run(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(training_folder, "runs_folder", lambda: tmp_path)
+    run_id = "a" * 22
+    damaged(tmp_path / run_id / "plan.json", name)
+    assert training_folder.find_run(run_id) is None
