@@ -208,13 +208,12 @@ def test_it_is_a_backup_that_can_be_restored(tmp_path):
     [
         ("BTCUSD_30m.csv --origin 2019-09-20T12:00 --horizon 4 --seed 1", "3b3d5bdeb00c2fd5"),
         ("GOOG_1d.csv --origin 2012-06-01 --horizon 3 --seed 2 --model ewma", "d128a8fcfbf88a46"),
-        ("EURUSD_1h.csv --horizon 2 --seed 3", "c84bc4b1dfa28514"),
         (
             "ETHUSD_1h.csv --origin 2019-09-20T12:00 --horizon 4 --seed 4 --model ensemble",
             "35c1e8ee8af35536",
         ),
     ],
-    ids=["bundled", "ewma", "waiting", "ensemble"],
+    ids=["bundled", "ewma", "ensemble"],
 )
 def test_a_forecast_by_command_is_there_already(asked, prediction, samples, capsys):
     name, *options = asked.split()
@@ -222,6 +221,15 @@ def test_a_forecast_by_command_is_there_already(asked, prediction, samples, caps
     assert main(["forecast", *given]) == 0
     assert prediction in capsys.readouterr().err
     assert open_store().counts() == COUNTS
+
+
+def test_a_forecast_into_a_holiday_that_the_calendar_lacked_is_another_one(samples, capsys):
+    given = [str(samples / "EURUSD_1h.csv"), "--horizon", "2", "--seed", "3"]
+    assert main(["forecast", *given, "--paths", "10", "--lookback", "64", "--save"]) == 0
+    times = [line.partition(",")[0] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert times[0] == "2018-01-01T22:00:00+00:00"  # currencies do not trade on 1 January
+    begins = {each.timestamps[0] for each in open_store().predictions(instrument="EURUSD")}
+    assert begins == {pd.Timestamp("2017-12-31T22:00", tz="UTC"), pd.Timestamp(times[0])}
 
 
 def test_a_forecast_saved_by_hand_is_there_already():
