@@ -17,11 +17,14 @@ from kronos.errors import UnknownSymbol
 __all__ = [
     "LATEST_DELAY",
     "UNFINISHED",
+    "WILD_FACTOR",
     "as_half_hours",
     "as_weeks",
     "bar_end",
     "clean_bars",
     "finished_bars",
+    "wild_bars",
+    "without_wild_bars",
 ]
 
 LATEST_DELAY = pd.Timedelta(minutes=30)
@@ -32,6 +35,10 @@ _ROUNDING = 1e-6  # relative error that rescaling and rounding of prices leaves
 # Share of the close by which open or close may lie outside high and low and still be a price that
 # was traded; beyond it one of the four is wrong, and nothing says which.
 _SMALL = 0.02
+WILD_FACTOR = 50.0
+"""By how much a price may lie outside the prices of the neighbouring bars and still be one."""
+_NEIGHBOURS = 3  # bars on either side; two wild ones among them do not hide each other
+_NAMED = 3  # wild bars that a note names
 _DAY = pd.Timedelta(days=1)
 _HALF_HOUR = pd.Timedelta(minutes=30)
 _WITHOUT_SESSIONS = (ALWAYS_OPEN, FX, METALS, WEEKDAYS)
@@ -41,7 +48,8 @@ def clean_bars(bars: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """Usable bars, sorted, one for each time.
 
     Left out and counted: bars without one of the four prices, with a price that is not above 0,
-    and with open or close far outside high and low. Where open or close lie slightly outside,
+    with open or close far outside high and low, and with a price far outside those of the bars
+    before and after (`wild_bars`). Where open or close lie slightly outside,
     high and low are widened to them. Of two bars of one time the later row is used. A volume that
     is missing or negative becomes 0, which means unknown.
 
@@ -60,9 +68,75 @@ def clean_bars(bars: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     usable = bars[~missing & ~worthless]
     usable = _without_repeats(usable, notes).sort_index()
     usable = _with_wide_ranges(usable, notes)
+    usable, wild = without_wild_bars(usable)
+    notes += wild
     volume = usable["volume"].to_numpy(float)
     is_known = np.isfinite(volume) & (volume > 0)
     return usable.assign(volume=np.where(is_known, volume, 0.0)), notes
+
+
+def wild_bars(bars: pd.DataFrame) -> np.ndarray:
+    """Which bars have a price that none of their neighbours explains.
+
+    The median close of the three bars before and that of the three bars after span a range. A
+    price more than `WILD_FACTOR` above or below that range is wild. So a level that lasts, such as
+    that after a split or a collapse, is never wild, whatever its size, and neither is a price
+    between two levels. At either end of a series only one side is known.
+
+    Args:
+        bars: (T, ...) columns open, high, low, close, all above 0; in order of time.
+
+    Returns:
+        (T,) bool; nothing is wild with fewer than three neighbours.
+    """
+    prices = bars[list(PRICES)].to_numpy(float)
+    n_bars = len(prices)
+    if n_bars <= _NEIGHBOURS:
+        return np.zeros(n_bars, bool)
+    # Extremes of the medians are among closes, so a series without wild extremes is done at once.
+    low, high = prices.min(), prices.max()
+    if high <= low * WILD_FACTOR:
+        return np.zeros(n_bars, bool)
+    blank = np.full(_NEIGHBOURS, np.nan)
+    padded = np.concatenate([blank, prices[:, 3], blank])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, _NEIGHBOURS)
+    sides = np.stack([windows[:n_bars], windows[_NEIGHBOURS + 1 :]])  # (2, T, 3)
+    medians = np.median(sides, axis=2)  # NaN where a side has fewer bars
+    top, bottom = np.fmax(*medians), np.fmin(*medians)
+    # In short series a bar in the middle has no whole side; its neighbours are one.
+    is_open = np.isnan(top)
+    if is_open.any():
+        both = np.nanmedian(np.concatenate([*sides[:, is_open]], axis=1), axis=1)
+        top[is_open] = bottom[is_open] = both
+    # The quotient of two prices can be infinite, their comparison cannot.
+    with np.errstate(over="ignore"):
+        too_high = prices.max(axis=1) > top * WILD_FACTOR
+    return too_high | (prices.min(axis=1) < bottom / WILD_FACTOR)
+
+
+def without_wild_bars(bars: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The bars without those that `wild_bars` finds, and a note that names them.
+
+    Args:
+        bars: Columns open, high, low, close; indexed by aware open times, in order.
+    """
+    is_wild = wild_bars(bars)
+    if not is_wild.any():
+        return bars, []
+    found = bars.loc[is_wild, list(PRICES)]
+    named = [
+        f"{stamp:%Y-%m-%d %H:%M} UTC with open {row[0]:g}, high {row[1]:g}, low {row[2]:g} and "
+        f"close {row[3]:g}"
+        for stamp, row in zip(
+            pd.DatetimeIndex(found.index[:_NAMED]).tz_convert("UTC"), found.to_numpy(), strict=False
+        )
+    ]
+    more = f"; and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
+    note = (
+        f"{_count(len(found))} left out, with a price more than {WILD_FACTOR:.0f} times outside "
+        f"those of the bars before and after: {'; '.join(named)}{more}."
+    )
+    return bars[~is_wild], [note]
 
 
 def _without_repeats(bars: pd.DataFrame, notes: list[str]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from data_sources.cache.store import BarStore, CachedRange, SeriesKey
-from data_sources.cleaning import LATEST_DELAY, UNFINISHED, bar_end
+from data_sources.cleaning import LATEST_DELAY, UNFINISHED, bar_end, without_wild_bars
 from data_sources.source import Bars, DataSource, Instrument, RequestedRange
 from kronos.calendars.intervals import interval_width
 from kronos.candles import PRICES, Candles
@@ -218,10 +218,11 @@ class CachedBars:
         if frame is None or frame.empty:
             return None
         self._store.attempt(lambda store: store.mark_used(cached, self._clock()))
+        frame, wild = without_wild_bars(frame)  # Earlier versions cached them.
         candles = Candles(
             frame, key.interval, cached.zone, cached.calendar, cached.symbol, cached.credit
         )
-        return Bars(candles, cached.instrument, cached.fetched_at, cached.notes)
+        return Bars(candles, cached.instrument, cached.fetched_at, (*cached.notes, *wild))
 
     def _request(
         self, key: SeriesKey, start: pd.Timestamp | None, end: pd.Timestamp | None

@@ -14,6 +14,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 import numpy as np
 import pandas as pd
 
+from data_sources.cleaning import WILD_FACTOR, wild_bars
 from data_sources.csv.numbers import read_numbers
 from data_sources.csv.report import CsvReport, clock_question
 from data_sources.csv.table import Table, read_table
@@ -105,6 +106,7 @@ def read_csv(
     times = _times(table, choices, report)
     values = _in_order(values, times.moments, report)
     values = _with_repaired_ranges(values, report)
+    values = _without_wild_prices(values, report)
     _require_rows(values, report)
     positions = pd.Index(table.lines).get_indexer(values.index)
     candles = _placed(values, times, positions, symbol, choices, report)
@@ -338,6 +340,20 @@ def _with_repaired_ranges(values: pd.DataFrame, report: CsvReport) -> pd.DataFra
     report.repair("high or low widened to hold open and close", values.index[is_slight].tolist())
     repaired = values.assign(high=np.maximum(high, top), low=np.minimum(low, bottom))
     return repaired[~is_beyond]
+
+
+def _without_wild_prices(values: pd.DataFrame, report: CsvReport) -> pd.DataFrame:
+    """Rows without those that have a price far outside those of the rows before and after."""
+    is_wild = wild_bars(values)
+    if is_wild.any():
+        first = values.loc[is_wild, list(PRICES)].iloc[0]
+        found = ", ".join(f"{name} {first[name]:g}" for name in PRICES)
+        report.drop(
+            f"a price is more than {WILD_FACTOR:.0f} times outside those of the bars before and "
+            f"after; the first has {found}",
+            values.index[is_wild].tolist(),
+        )
+    return values[~is_wild]
 
 
 def _interval(index: pd.DatetimeIndex, chosen: str | None) -> tuple[str, str]:

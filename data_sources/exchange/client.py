@@ -12,8 +12,11 @@ from typing import Any
 import pandas as pd
 
 from data_sources.http import (
+    MOST_BYTES,
     REQUEST_SECONDS,
+    UNREADABLE,
     Retry,
+    parse_json,
     raise_for_page,
     raise_for_status,
     rate_limited,
@@ -24,6 +27,7 @@ from kronos.calendars.intervals import interval_width
 from kronos.errors import (
     IntervalUnavailable,
     InvalidRequest,
+    KronosError,
     SourceBlocked,
     SourceDown,
     SourceNonsense,
@@ -37,7 +41,12 @@ ATTEMPT_SECONDS = 8.0
 MAX_BARS = 50_000
 """Most bars that one request may span."""
 _PAGE = 500
+_MOST_ROWS_OF_A_PAGE = 20_000  # some exchanges send more than was requested
 _ALL_PAGES_SECONDS = 90.0
+# The list of markets is several requests, which may take longer together.
+_MARKETS_FACTOR = 2.5
+_MOST_REDIRECTS = 5
+_LATEST = 9_000_000_000_000  # milliseconds; within the times that pandas has
 
 
 class ExchangeClient:
@@ -49,6 +58,7 @@ class ExchangeClient:
         request_seconds: How long one attempt at a request may take.
         clock: Time of this machine, aware.
         sleep: Sleeps so many seconds.
+        most_bytes: Most bytes of an answer.
 
     Raises:
         InvalidRequest: ccxt has no such exchange.
@@ -62,8 +72,11 @@ class ExchangeClient:
         request_seconds: float = ATTEMPT_SECONDS,
         clock: Callable[[], pd.Timestamp] = lambda: pd.Timestamp.now("UTC"),
         sleep: Callable[[float], None] = time.sleep,
+        most_bytes: int = MOST_BYTES,
     ) -> None:
         import ccxt
+
+        from data_sources.connection import BoundedAdapter  # loads requests
 
         if exchange_id not in ccxt.exchanges:
             raise InvalidRequest(f"There is no exchange {exchange_id[:40]!r} in ccxt.")
@@ -81,7 +94,12 @@ class ExchangeClient:
         self._status = 0  # of the last response
         self._turn = threading.Lock()
         self._retry = Retry(self.title, sleep=sleep)
+        self._adapter = BoundedAdapter(self.title, most_bytes=most_bytes)
+        self.ccxt.session.mount("http://", self._adapter)
+        self.ccxt.session.mount("https://", self._adapter)
+        self.ccxt.session.max_redirects = _MOST_REDIRECTS
         self.ccxt.session.hooks["response"].append(self._validate)
+        self.ccxt.on_json_response = self._parse_document
         self._parse = self.ccxt.parse_ohlcvs
         self.ccxt.parse_ohlcvs = self._parse_strictly
         if configure is not None:
@@ -107,13 +125,18 @@ class ExchangeClient:
         finally:
             self._turn.release()
 
-    def request(self, method: str, *args: Any) -> Any:
+    def request(self, method: str, *args: Any, seconds: float = math.inf) -> Any:
         """The result of a method of ccxt's client. Only to be called in `turn`.
+
+        Args:
+            method: Its name.
+            args: Its arguments.
+            seconds: How long it may take where that is less than usual.
 
         Raises:
             SourceError: The exchange did not give it.
         """
-        return self._retry.run(lambda seconds: self._attempt(seconds, method, args))
+        return self._retry.run(lambda left: self._attempt(left, method, args), seconds=seconds)
 
     def _attempt(self, seconds: float, method: str, args: tuple[Any, ...]) -> Any:
         import ccxt
@@ -121,12 +144,20 @@ class ExchangeClient:
         limit = max(0.001, min(self._request_seconds, seconds))
         self.ccxt.timeout = limit * 1000
         self._status = 0
+        longest = limit * (_MARKETS_FACTOR if method == "load_markets" else 1)
         try:
-            return getattr(self.ccxt, method)(*args)
+            with self._adapter.within(min(longest, seconds)):
+                return getattr(self.ccxt, method)(*args)
+        except KronosError:
+            raise
         except ccxt.BaseError as exc:
             raise self._explain(exc, limit, method) from exc
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as exc:
-            raise self._nonsense(f"{type(exc).__name__}: {exc}") from exc
+        except UNREADABLE as exc:
+            raise self.nonsense(f"{type(exc).__name__}: {exc}") from exc
+
+    def _parse_document(self, text: str) -> Any:
+        """As ccxt parses documents, with our bounds."""
+        return parse_json(self.title, text, numbers_as_text=self.ccxt.quoteJsonNumbers)
 
     def _validate(self, response: Any, *_: Any, **__: Any) -> None:
         """Look at every response before ccxt, which drops status and headers."""
@@ -139,17 +170,22 @@ class ExchangeClient:
 
     def _parse_strictly(self, rows: Any, market: Any = None, *rest: Any, **named: Any) -> Any:
         """As ccxt parses bars, but an error for a row without a time, which ccxt drops."""
+        if isinstance(rows, list) and len(rows) > _MOST_ROWS_OF_A_PAGE:
+            raise self.nonsense(f"{len(rows):,} bars in one answer")
         ends = rows[:1] + rows[-1:] if isinstance(rows, list) else [rows]
         for row in ends:
             parsed = self.ccxt.parse_ohlcv(row, market)
             if not isinstance(parsed, list) or not isinstance(parsed[0], int):
-                raise self._nonsense(f"a bar {str(row)[:80]!r}")
+                raise self.nonsense(f"a bar {str(row)[:80]!r}")
         return self._parse(rows, market, *rest, **named)
 
     def _explain(self, error: Exception, limit: float, method: str) -> Exception:
         import ccxt
+        from requests.exceptions import TooManyRedirects
 
         said = " ".join(str(error).split())[:300].rstrip(".")
+        if isinstance(error.__cause__, TooManyRedirects):
+            return self.nonsense(f"more than {_MOST_REDIRECTS} redirects")
         if isinstance(error, ccxt.RequestTimeout):
             return unreachable(self.title, f"it did not answer within {limit:.0f} s")
         if isinstance(error, ccxt.DDoSProtection | ccxt.RateLimitExceeded):
@@ -160,7 +196,7 @@ class ExchangeClient:
                 f"({said}). Choose another exchange."
             )
         if isinstance(error, ccxt.NullResponse | ccxt.BadResponse):
-            return self._nonsense(said)
+            return self.nonsense(said)
         if self._status >= 400 or not isinstance(error, ccxt.NetworkError):
             return self._refusal(error, said, method)
         if isinstance(error, ccxt.ExchangeNotAvailable):
@@ -178,7 +214,7 @@ class ExchangeClient:
 
         found = f"HTTP {self._status}: {said}" if self._status >= 400 else said
         if method != "fetch_ohlcv":
-            return self._nonsense(found)
+            return self.nonsense(found)
         if isinstance(error, ccxt.BadSymbol) or self._status == 404:
             return UnknownSymbol(
                 f"{self.title} does not know this symbol ({found}). Search for it again."
@@ -188,7 +224,8 @@ class ExchangeClient:
             "another interval."
         )
 
-    def _nonsense(self, said: str) -> SourceNonsense:
+    def nonsense(self, said: str) -> SourceNonsense:
+        """The error of an answer that cannot be read."""
         return SourceNonsense(
             f"{self.title} sent an answer that cannot be read ({said[:200]}). It may have changed "
             "its format: update the application, or choose another exchange."
@@ -229,12 +266,13 @@ def read_pages(
     rows: list[list[Any]] = []
     deadline = time.monotonic() + _ALL_PAGES_SECONDS
     while cursor <= stop:
-        if time.monotonic() > deadline:
+        left = deadline - time.monotonic()
+        if left <= 0 or len(rows) > 2 * MAX_BARS:
             raise SourceDown(
                 f"{client.title} needs more than {_ALL_PAGES_SECONDS:.0f} s for these bars. Ask "
                 "for a later start."
             )
-        response = client.request("fetch_ohlcv", symbol, interval, cursor, page)
+        response = client.request("fetch_ohlcv", symbol, interval, cursor, page, seconds=left)
         found = _checked(client, response)
         rows += [row for row in found if cursor <= row[0] <= stop]
         newest = max((row[0] for row in found), default=None)
@@ -257,6 +295,7 @@ def _checked(client: ExchangeClient, response: Any) -> list[list[Any]]:
     rows: list[Any] = response if isinstance(response, list) else [response]
     for row in rows:
         is_row = isinstance(row, list) and len(row) >= 6 and isinstance(row[0], int)
+        is_row = is_row and 0 <= row[0] < _LATEST
         if not is_row or not all(_is_number_or_none(value) for value in row[1:6]):
             raise SourceNonsense(
                 f"{client.title} sent something that is no bar ({str(row)[:80]}). It may have "

@@ -13,11 +13,12 @@ import pandas as pd
 
 from data_sources.cleaning import clean_bars, finished_bars
 from data_sources.exchange.client import ATTEMPT_SECONDS, ExchangeClient, read_pages
+from data_sources.http import MOST_BYTES, UNREADABLE
 from data_sources.source import Bars, Instrument, RequestedRange
 from data_sources.symbol_search import rank
 from kronos.calendars.intervals import INTERVALS, interval_width, is_intraday
 from kronos.candles import Candles
-from kronos.errors import SourceError, UnknownSymbol
+from kronos.errors import KronosError, SourceError, UnknownSymbol
 
 __all__ = ["RECENT_BARS", "Exchange"]
 
@@ -43,6 +44,7 @@ class Exchange:
         request_seconds: How long one attempt at a request may take.
         clock: Time of this machine, aware.
         sleep: Sleeps so many seconds.
+        most_bytes: Most bytes of an answer.
 
     Raises:
         InvalidRequest: ccxt has no such exchange.
@@ -56,6 +58,7 @@ class Exchange:
         request_seconds: float = ATTEMPT_SECONDS,
         clock: Callable[[], pd.Timestamp] = lambda: pd.Timestamp.now("UTC"),
         sleep: Callable[[float], None] = time.sleep,
+        most_bytes: int = MOST_BYTES,
     ) -> None:
         self.name = exchange_id
         self._client = ExchangeClient(
@@ -64,6 +67,7 @@ class Exchange:
             request_seconds=request_seconds,
             clock=clock,
             sleep=sleep,
+            most_bytes=most_bytes,
         )
         self.title = self._client.title
         widths = self._client.ccxt.timeframes or {}
@@ -82,7 +86,10 @@ class Exchange:
             markets = self._markets()
         with self._listing:
             if self._listed[0] is not markets:
-                self._listed = (markets, self._tradable(markets))
+                try:
+                    self._listed = (markets, self._tradable(markets))
+                except UNREADABLE as exc:
+                    raise self._client.nonsense(f"{type(exc).__name__}: {exc}") from exc
             listed = self._listed[1]
         return rank(text, listed, limit)
 
@@ -106,6 +113,21 @@ class Exchange:
             first = requested.start or last - (RECENT_BARS + 1) * width
             rows = read_pages(self._client, market["symbol"], interval, first, last)
             now = self._client.now()
+        try:
+            return self._as_bars(rows, market, requested, now)
+        except KronosError:
+            raise
+        except UNREADABLE as exc:
+            raise self._client.nonsense(f"{type(exc).__name__}: {exc}") from exc
+
+    def _as_bars(
+        self,
+        rows: list[list[Any]],
+        market: dict[str, Any],
+        requested: RequestedRange,
+        now: pd.Timestamp,
+    ) -> Bars:
+        interval, width = requested.interval, interval_width(requested.interval)
         bars, notes = clean_bars(_table(rows))
         bars = requested.cut(bars, market["symbol"])
         # An exchange keeps some intervals only for a while, and gives what it has.

@@ -7,16 +7,27 @@ goes into the request and nowhere else: no message and no log shows it.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import time
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Any
 
-import httpx2
 import pandas as pd
+from requests import Session
+from requests.exceptions import RequestException, Timeout
 
-from data_sources.http import Retry, raise_for_page, raise_for_status, unreachable
+from data_sources.connection import BoundedAdapter
+from data_sources.http import (
+    MOST_BYTES,
+    Retry,
+    parse_json,
+    raise_for_page,
+    raise_for_status,
+    unreachable,
+)
 from kronos.errors import InvalidRequest, SourceNonsense, UnknownSymbol
 
 __all__ = ["KEY_VARIABLE", "Fred", "fred_key"]
@@ -63,7 +74,7 @@ class _WithoutKeys(logging.Filter):
         return True
 
 
-logging.getLogger("httpx2").addFilter(_WithoutKeys())
+logging.getLogger("urllib3.connectionpool").addFilter(_WithoutKeys())
 
 
 class Fred:
@@ -74,6 +85,7 @@ class Fred:
         endpoint: Base address; default: FRED_ENDPOINT, or the public API.
         seconds: How long one attempt at a request may take.
         sleep: Sleeps so many seconds.
+        most_bytes: Most bytes of an answer.
     """
 
     def __init__(
@@ -83,13 +95,17 @@ class Fred:
         endpoint: str | None = None,
         seconds: float = 15.0,
         sleep: Callable[[float], None] = time.sleep,
+        most_bytes: int = MOST_BYTES,
     ) -> None:
         self._key = key
         address = endpoint or os.environ.get(_ENDPOINT_VARIABLE, "").strip() or _ENDPOINT
         self._address = address.rstrip("/")
         self._seconds = seconds
         self._retry = Retry(TITLE, seconds=3 * seconds, sleep=sleep)
-        self._client = httpx2.Client(follow_redirects=False)
+        self._client = Session()
+        adapter = BoundedAdapter(TITLE, most_bytes=most_bytes)
+        self._client.mount("http://", adapter)
+        self._client.mount("https://", adapter)
 
     def release_dates(self, release: int, since: pd.Timestamp) -> list[str]:
         """Dates of a release, past and scheduled, ascending, as YYYY-MM-DD.
@@ -171,6 +187,8 @@ class Fred:
         rows, count = document.get(member), document.get("count")
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise SourceNonsense(f"{TITLE} answered {path} without {member}. {_ADVICE}")
+        if len(rows) > _MOST_ROWS:
+            raise SourceNonsense(f"{TITLE} gave {len(rows):,} rows for {path}. {_ADVICE}")
         if isinstance(count, int) and count > len(rows):
             raise SourceNonsense(
                 f"{TITLE} has {count:,} rows for {path} and gave {len(rows):,}: more than one "
@@ -185,17 +203,21 @@ class Fred:
                 f"{self._address}/fred/{path}",
                 params={**query, "file_type": "json", "api_key": self._key},
                 timeout=max(limit, 0.001),
+                allow_redirects=False,
             )
-        except httpx2.TimeoutException as exc:
+        except Timeout as exc:
             raise unreachable(TITLE, f"it did not answer within {limit:.0f} s") from self._cause(
                 exc
             )
-        except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
-            raise unreachable(TITLE, self._without_key(str(exc))) from self._cause(exc)
-        raise_for_status(TITLE, response.status_code, response.headers, response.text)
-        raise_for_page(TITLE, response.headers.get("Content-Type", ""), response.text)
+        except (RequestException, UnicodeError) as exc:
+            # Requests wraps the reason several times; it stands at the end.
+            said = self._without_key(str(exc)).rsplit(": ", 1)[-1].rstrip("\"')")[:200]
+            raise unreachable(TITLE, said) from self._cause(exc)
+        text = response.content.decode(errors="replace")
+        raise_for_status(TITLE, response.status_code, response.headers, text)
+        raise_for_page(TITLE, response.headers.get("Content-Type", ""), text)
         try:
-            document = response.json()
+            document = parse_json(TITLE, text)
         except ValueError as exc:
             raise SourceNonsense(f"{TITLE} answered {path} with no JSON. {_ADVICE}") from exc
         if not isinstance(document, dict):
@@ -226,9 +248,19 @@ class Fred:
 
 def _date(row: Mapping[str, Any], name: str) -> str:
     text = row.get(name)
-    if not isinstance(text, str) or not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
-        raise SourceNonsense(f"{TITLE} gave {text!r} for {name}, not a date. {_ADVICE}")
+    if not isinstance(text, str) or not _is_date(text):
+        raise SourceNonsense(f"{TITLE} gave {str(text)[:40]!r} for {name}, not a date. {_ADVICE}")
     return text
+
+
+def _is_date(text: str) -> bool:
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        return False
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return text >= "1776-07-04"
 
 
 def _value(row: Mapping[str, Any]) -> float:
@@ -236,6 +268,9 @@ def _value(row: Mapping[str, Any]) -> float:
     if text in {".", ""}:
         return float("nan")
     try:
-        return float(text)
+        value = float(text) if len(text) <= 40 else math.inf
     except ValueError as exc:
         raise SourceNonsense(f"{TITLE} gave the value {text[:40]!r}, no number. {_ADVICE}") from exc
+    if not math.isfinite(value):
+        raise SourceNonsense(f"{TITLE} gave the value {text[:40]!r}, no number. {_ADVICE}")
+    return value

@@ -7,6 +7,7 @@ no consensus; that stays missing.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from data_sources.fred.client import Fred
+from kronos.errors import SourceDown
 from kronos.events import Event
 from kronos.events.csv_file import USUAL_TIMES, release_moment
 
@@ -24,6 +26,7 @@ NEW_YORK = "America/New_York"
 _BLS, _BEA = "U.S. Bureau of Labor Statistics", "U.S. Bureau of Economic Analysis"
 _TARGET = "DFEDTARU"
 _DAY = pd.Timedelta(days=1)
+_ALL_REQUESTS_SECONDS = 180.0
 # Later estimates of GDP follow the first by a month or so; other dates are annual revisions.
 _SECOND_ESTIMATE_DAYS, _THIRD_ESTIMATE_DAYS = 24, 20
 _ESTIMATES = ("advance", "second", "third")
@@ -97,7 +100,13 @@ def fetch_releases(
     """
     events: list[Event] = []
     total = 2 * len(RELEASES) + 1
+    deadline = time.monotonic() + _ALL_REQUESTS_SECONDS
     for i, release in enumerate(RELEASES):
+        if time.monotonic() > deadline:
+            raise SourceDown(
+                f"FRED needs more than {_ALL_REQUESTS_SECONDS:.0f} s for these releases. Try "
+                "again later, or ask for a later start."
+            )
         dates = fred.release_dates(release.number, since)
         progress(2 * i + 1, total)
         # Two years before, so that the first release has its previous figure.

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from data_sources.http import Retry
+from data_sources.http import UNREADABLE, Retry
 from data_sources.yahoo.client import TITLE, yfinance_with
-from kronos.errors import InvalidRequest, SourceNonsense, UnknownSymbol
+from kronos.errors import InvalidRequest, KronosError, SourceNonsense, UnknownSymbol
 from kronos.events import Event
 
 if TYPE_CHECKING:
@@ -103,7 +103,9 @@ class YahooEarnings:
             with yfinance_with(self._session, seconds=seconds) as client:
                 company = client.Ticker(ticker, session=self._session)
                 table = company.get_earnings_dates(limit=MAX_REPORTS)
-        except (YFException, LookupError, TypeError, ValueError, AttributeError) as exc:
+        except KronosError:
+            raise
+        except (YFException, *UNREADABLE) as exc:
             raise _unreadable(ticker, f"{type(exc).__name__}: {exc}") from exc
         if table is None or table.empty:
             raise UnknownSymbol(

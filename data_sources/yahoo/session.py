@@ -7,19 +7,30 @@ keeps the time limits. Cookies and crumbs stay with yfinance.
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urljoin
 
 import pandas as pd
 from curl_cffi.requests import Response, Session
 from curl_cffi.requests.exceptions import RequestException, Timeout
 
-from data_sources.http import raise_for_page, raise_for_status, server_time, unreachable
+from data_sources.http import (
+    MOST_BYTES,
+    Body,
+    parse_json,
+    raise_for_page,
+    raise_for_redirect,
+    raise_for_status,
+    raise_for_zone,
+    server_time,
+    too_large,
+    unreachable,
+)
 from data_sources.yahoo.client import TITLE
 from kronos.errors import (
     IntervalUnavailable,
@@ -31,6 +42,10 @@ from kronos.errors import (
 
 __all__ = ["ChartSession", "EarningsSession", "ValidatingSession"]
 
+_MOST_BARS = 200_000  # of one chart; a century of days has 25,000
+_MOST_REDIRECTS = 5
+_CONTENT = {"data", "content", "json", "files", "multipart"}
+_REDIRECTS = {301, 302, 303, 307, 308}
 _COOKIE_SECONDS = 3.0  # limit of a request for a cookie, which charts do not need
 
 
@@ -40,12 +55,16 @@ class ValidatingSession(Session[Response]):
     Args:
         path: Part of the addresses whose responses are validated.
         seconds: Time limit of one such request.
+        most_bytes: Most bytes of a response, decoded.
         options: As for `curl_cffi.requests.Session`.
     """
 
-    def __init__(self, path: str, seconds: float, **options: Any) -> None:
+    def __init__(
+        self, path: str, seconds: float, *, most_bytes: int = MOST_BYTES, **options: Any
+    ) -> None:
         # `Retry` repeats requests; the client must not.
         super().__init__(**{"impersonate": "chrome", "retry": 0, **options})
+        self._most_bytes = most_bytes
         self._path = path
         self._seconds = seconds
         self._call = threading.local()
@@ -67,16 +86,67 @@ class ValidatingSession(Session[Response]):
         deadline = getattr(self._call, "deadline", None)
         if deadline is not None:
             limit = min(limit, deadline - time.monotonic())
-        options["timeout"] = max(limit, 0.001)
-        if not is_validated:
-            return self.send(method, url, *args, **options)
+        ends = time.monotonic() + max(limit, 0.001)
         try:
-            response = self.send(method, url, *args, **options)
+            response = self._within_yahoo(method, url, ends, *args, **options)
+        except SourceNonsense as exc:
+            if not is_validated:  # The client does without a cookie.
+                raise RequestException(str(exc)) from exc
+            raise
         except Timeout as exc:
+            if not is_validated:
+                raise
             raise unreachable(TITLE, f"it did not answer within {limit:.0f} s") from exc
         except RequestException as exc:
+            if not is_validated:
+                raise
             raise unreachable(TITLE, str(exc).split(". See ")[0]) from exc
-        self.validate(response)
+        if is_validated:
+            self.validate(response)
+        return response
+
+    def _within_yahoo(
+        self, method: Any, url: str, ends: float, *args: Any, **options: Any
+    ) -> Response:
+        """The response behind all redirects, none of which may leave Yahoo."""
+        for _ in range(_MOST_REDIRECTS + 1):
+            options["timeout"] = max(ends - time.monotonic(), 0.001)
+            response = self._bounded(method, url, *args, **options)
+            location = response.headers.get("Location")
+            if response.status_code not in _REDIRECTS or not location:
+                return response
+            target = urljoin(url, location)
+            raise_for_redirect(TITLE, url, target, is_same=_are_yahoos)
+            if response.status_code not in {307, 308} and method not in {"GET", "HEAD"}:
+                method = "GET"
+                options = {name: options[name] for name in options if name not in _CONTENT}
+            url, args = target, ()
+            options.pop("params", None)  # The address has them.
+        raise SourceNonsense(
+            f"{TITLE} redirects more than {_MOST_REDIRECTS} times. A login page of this network "
+            "or a proxy stands in between: choose another source, or try again later."
+        )
+
+    def _bounded(self, method: Any, url: str, *args: Any, **options: Any) -> Response:
+        """The response to one request, its body read up to the most bytes."""
+        body = Body(TITLE, most=self._most_bytes)  # curl decodes it
+        is_full = False
+
+        def take(piece: bytes) -> int:
+            nonlocal is_full
+            is_full = is_full or not body.add(piece)
+            return -1 if is_full else len(piece)
+
+        options |= {"allow_redirects": False, "content_callback": take}
+        try:
+            response = self.send(method, url, *args, **options)
+        except UnicodeError as exc:  # in its headers
+            raise RequestException(f"headers that cannot be read ({exc})") from exc
+        except RequestException as exc:
+            if is_full:
+                raise too_large(TITLE, self._most_bytes) from exc
+            raise
+        response.content = body.content()
         return response
 
     def send(self, method: Any, url: str, *args: Any, **options: Any) -> Response:
@@ -151,7 +221,7 @@ def _raise_unless_chart(response: Response) -> None:
     raise_for_status(TITLE, status, response.headers, body)
     raise_for_page(TITLE, response.headers.get("Content-Type", ""), body)
     try:
-        document = json.loads(body)
+        document = parse_json(TITLE, body)
         # Some errors come in the format of another part of Yahoo.
         chart = document["finance"] if "finance" in document else document["chart"]
         results, error = chart["result"], chart["error"]
@@ -164,6 +234,31 @@ def _raise_unless_chart(response: Response) -> None:
         raise _refusal(status, error)
     if not results:
         raise UnknownSymbol(f"{TITLE} has no bars of that symbol.")
+    _raise_unless_readable(results)
+
+
+def _raise_unless_readable(results: Any) -> None:
+    """Raise on a chart that would harm who reads it: too long, or on no clock."""
+    try:
+        chart = results[0]
+        stamps, meta = chart.get("timestamp") or [], chart["meta"]
+        if len(stamps) > _MOST_BARS:
+            raise SourceNonsense(
+                f"{TITLE} sent {len(stamps):,} bars, more than {_MOST_BARS:,}. Ask for a later "
+                "start, or for wider bars."
+            )
+        if "exchangeTimezoneName" in meta:
+            raise_for_zone(TITLE, meta["exchangeTimezoneName"])
+    except (AttributeError, LookupError, TypeError) as exc:
+        raise SourceNonsense(
+            f"{TITLE} sent a chart that cannot be read ({type(exc).__name__}: {exc}). It may have "
+            "changed its format: update the application, or choose another source."
+        ) from exc
+
+
+def _are_yahoos(old: str, new: str) -> bool:
+    """Whether both are hosts of Yahoo, which sends a client from one to another."""
+    return all(host == "yahoo.com" or host.endswith(".yahoo.com") for host in (old, new))
 
 
 def _refusal(status: int, error: Any) -> Exception:

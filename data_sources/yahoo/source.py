@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from data_sources.cleaning import as_half_hours, as_weeks, clean_bars, finished_bars
-from data_sources.http import Retry
+from data_sources.http import UNREADABLE, Retry
 from data_sources.source import Bars, Instrument, RequestedRange
 from data_sources.symbol_search import bundled_symbols, rank
 from data_sources.yahoo.client import TITLE, yfinance_with
@@ -19,7 +19,13 @@ from kronos.calendars import METALS
 from kronos.calendars.intervals import interval_width
 from kronos.calendars.symbols import calendar_of_symbol
 from kronos.candles import Candles
-from kronos.errors import IntervalUnavailable, InvalidRequest, SourceNonsense, UnknownSymbol
+from kronos.errors import (
+    IntervalUnavailable,
+    InvalidRequest,
+    KronosError,
+    SourceNonsense,
+    UnknownSymbol,
+)
 
 if TYPE_CHECKING:
     from data_sources.yahoo.session import ChartSession
@@ -121,7 +127,12 @@ class Yahoo:
                 return table, facts, session.clock or self._clock()
 
         table, facts, now = self._retry.run(request)
-        return _as_bars(table, facts, ticker, requested, now)
+        try:
+            return _as_bars(table, facts, ticker, requested, now)
+        except KronosError:
+            raise
+        except UNREADABLE as exc:
+            raise _unreadable(ticker, exc) from exc
 
     def _span(self, requested: RequestedRange) -> tuple[pd.Timestamp, pd.Timestamp]:
         """The times of the request to Yahoo: from the first up to, but without, the second."""
@@ -183,11 +194,18 @@ def _history(instrument: Any, options: Mapping[str, Any]) -> tuple[pd.DataFrame,
         raise UnknownSymbol(
             f"{TITLE} has no bars of {ticker} there. Ask for another range, or check the symbol."
         ) from exc
-    except (YFException, LookupError, TypeError, ValueError, AttributeError) as exc:
-        raise SourceNonsense(
-            f"{TITLE} sent a chart of {ticker} that cannot be read ({type(exc).__name__}: {exc}). "
-            "It may have changed its format: update the application, or choose another source."
-        ) from exc
+    except KronosError:
+        raise
+    except (YFException, *UNREADABLE) as exc:
+        raise _unreadable(ticker, exc) from exc
+
+
+def _unreadable(ticker: str, error: Exception) -> SourceNonsense:
+    said = f"{type(error).__name__}: {error}"[:200]
+    return SourceNonsense(
+        f"{TITLE} sent a chart of {ticker} that cannot be read ({said}). "
+        "It may have changed its format: update the application, or choose another source."
+    )
 
 
 def _as_bars(

@@ -100,8 +100,8 @@ def test_days_that_begin_at_another_midnight_keep_that_clock(binance, markets, m
     """Some exchanges count their days in Singapore."""
     request = type(binance._client).request
 
-    def shifted(client, method, *args):
-        answer = request(client, method, *args)
+    def shifted(client, method, *args, **named):
+        answer = request(client, method, *args, **named)
         is_page = method == "fetch_ohlcv"
         return [[row[0] - 8 * 3600_000, *row[1:]] for row in answer] if is_page else answer
 
