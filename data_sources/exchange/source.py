@@ -152,6 +152,8 @@ class Exchange:
         if time.monotonic() - self._loaded >= _MARKETS_SECONDS:
             try:
                 client.request("load_markets", True)
+                if not client.ccxt.markets:
+                    raise client.nonsense("an empty list of markets")
                 self._loaded = time.monotonic()
             except SourceError:
                 # Markets change rarely, so the old ones stand in.

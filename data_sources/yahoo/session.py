@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 import pandas as pd
+from curl_cffi import CurlError
 from curl_cffi.requests import Response, Session
 from curl_cffi.requests.exceptions import RequestException, Timeout
 
@@ -82,7 +83,7 @@ class ValidatingSession(Session[Response]):
     def request(self, method: Any, url: str, *args: Any, **options: Any) -> Response:
         """See `curl_cffi.requests.Session.request`."""
         is_validated = self._path in url
-        limit = self._seconds if is_validated else _COOKIE_SECONDS
+        limit = self._seconds if is_validated else min(self._seconds, _COOKIE_SECONDS)
         deadline = getattr(self._call, "deadline", None)
         if deadline is not None:
             limit = min(limit, deadline - time.monotonic())
@@ -146,6 +147,8 @@ class ValidatingSession(Session[Response]):
             if is_full:
                 raise too_large(TITLE, self._most_bytes) from exc
             raise
+        except CurlError as exc:  # of an address that it cannot use
+            raise RequestException(str(exc)[:200]) from exc
         response.content = body.content()
         return response
 

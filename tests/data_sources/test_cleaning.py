@@ -81,3 +81,39 @@ def test_cleaned_bars_are_candles_and_each_was_an_input(given_rows):
         assert (candidates == bar[["open", "close"]].to_numpy()).all(axis=1).any()
         assert bar["high"] in bars.loc[[stamp]].to_numpy()
     assert np.isfinite(cleaned.to_numpy()).all()
+
+
+def levels(*closes):
+    return table([[c, c * 1.01, c * 0.99, c, 5.0] for c in closes])
+
+
+def test_a_price_that_no_neighbour_explains_is_left_out_and_named():
+    bars = levels(*[10.0] * 9)
+    bars.iloc[4, 1] = 1e30
+    cleaned, notes = clean_bars(bars)
+    assert cleaned.index.equals(bars.index.delete(4))
+    assert len(notes) == 1
+    assert "1970-01-01 00:04 UTC with open 10, high 1e+30" in notes[0]
+
+
+def test_wild_prices_are_found_side_by_side_and_at_both_ends():
+    closes = [1e30, *[10.0] * 4, 1e30, 1e-30, *[10.0] * 4, 1e-30]
+    cleaned, notes = clean_bars(levels(*closes))
+    assert cleaned["close"].tolist() == [10.0] * 8
+    assert "4 bars were left out" in notes[0]
+    assert notes[0].endswith("; and 1 more.")
+
+
+def test_crashes_splits_and_lasting_levels_are_kept():
+    for closes in (
+        [100, 100, 100, 60, 58, 59, 61],
+        [100, 100, 100, 5, 5, 5, 5],  # a split by 20
+        [1, 1, 1, 10, 1, 1, 1],  # an illiquid coin
+        [80, 60, 30, 17, 1, 0.005, 7e-5, 2e-4, 3e-4, 2e-4],  # a collapse
+        [1, 1, 1, 1000, 1000, 1000],  # another unit
+        [1, 1e30, 1],  # nobody can say which is wrong
+    ):
+        bars = levels(*closes)
+        cleaned, notes = clean_bars(bars)
+        pd.testing.assert_frame_equal(cleaned, bars)
+        assert notes == []

@@ -21,7 +21,9 @@ def server() -> Iterator[Hostile]:
 def lines() -> dict[str, str]:
     """What the user reads, by fault, as the table of the docs says it."""
     text = (ROOT / "docs" / "data-sources.md").read_text(encoding="utf-8")
-    rows = text.split("## Hostile answers")[1].split("\n| --- ")[1].split("\n\n")[0].splitlines()[1:]
+    rows = (
+        text.split("## Hostile answers")[1].split("\n| --- ")[1].split("\n\n")[0].splitlines()[1:]
+    )
     return {row.strip("| ").split(" | ")[0]: row.strip("| ").split(" | ")[1] for row in rows}
 
 

@@ -41,7 +41,12 @@ class Line:
 
 def table() -> list[Line]:
     text = (ROOT / "docs" / "data-sources.md").read_text(encoding="utf-8")
-    rows = text.split("## When something goes wrong")[1].split("\n| --- ")[1].splitlines()[1:]
+    rows = (
+        text.split("## When something goes wrong")[1]
+        .split("\n| --- ")[1]
+        .split("\n\n")[0]
+        .splitlines()[1:]
+    )
     lines = [Line(*(cell.strip() for cell in row.strip(" |").split(" | "))) for row in rows if row]
     return [
         Line(line.fault, source, *(getattr(line, name) for name in COLUMNS[2:]))

@@ -1,0 +1,99 @@
+"""Hostile answers of market sources: every fault, through the real client of every source.
+
+The server is on loopback. A case fails if its error is not of `kronos.errors`, if it takes longer
+than the time of one request, or if it takes more memory than `MOST_MEGABYTES`. Each case runs in a
+process of its own, so that its memory can be told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+MOST_SECONDS = {"Yahoo": 21.0, "Binance": 21.0, "FRED": 46.0}
+MOST_MEGABYTES = 300.0
+ATTEMPT_SECONDS = {"Yahoo": 8.0, "Binance": 8.0, "FRED": 15.0}
+
+
+def one(source: str, fault: str, *, quick: bool) -> dict[str, object]:
+    """One case, in this process."""
+    from data_sources.http import MOST_BYTES
+    from kronos.errors import SourceError
+    from kronos.system import peak_bytes
+    from tests.loopback_hostile import FAULTS, Hostile, fetch
+
+    seconds = 0.5 if quick else ATTEMPT_SECONDS[source]
+    with Hostile(slow=0.1 if quick else 0.5) as server:
+        # Loads the libraries, so that their memory does not count.
+        server.answer = FAULTS["a web page"]
+        for _ in range(2):
+            try:
+                fetch(source, server.url, seconds=seconds, most_bytes=MOST_BYTES)
+            except SourceError:
+                pass
+        server.answer = FAULTS[fault]
+        before, began = peak_bytes(), time.perf_counter()
+        try:
+            fetch(source, server.url, seconds=seconds, most_bytes=MOST_BYTES)
+            error = "no error"
+        except SourceError:
+            error = ""
+        except Exception as exc:  # noqa: BLE001 - any other is what this looks for
+            error = f"{type(exc).__name__}: {exc}"[:200]
+        took = time.perf_counter() - began
+    grown = (peak_bytes() - before) / 1e6
+    if not error and took > MOST_SECONDS[source]:
+        error = f"took {took:.1f} s"
+    if not error and grown > MOST_MEGABYTES:
+        error = f"took {grown:,.0f} MB"
+    return {"error": error, "seconds": took, "megabytes": grown}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the gate; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="time limits of half a second")
+    parser.add_argument("--one", nargs=2, metavar=("SOURCE", "FAULT"), help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    if args.one:
+        print(json.dumps(one(*args.one, quick=args.quick)))
+        return 0
+    from tests.loopback_hostile import FAULTS, SOURCES
+
+    failures, slowest, largest, tried = 0, (0.0, ""), (0.0, ""), 0
+    with tempfile.TemporaryDirectory() as home:
+        environment = os.environ | {"HOME": home, "XDG_CACHE_HOME": home}
+        for fault in FAULTS:
+            for source in SOURCES:
+                tried += 1
+                name = f"{source}, {fault}"
+                command = [sys.executable, "-m", "benchmarks.gates.sources", "--one", source, fault]
+                done = subprocess.run(
+                    command + ["--quick"] * args.quick,
+                    cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200,
+                )  # fmt: skip
+                lines = done.stdout.splitlines()
+                found = json.loads(lines[-1]) if done.returncode == 0 and lines else {}
+                error = found.get("error", f"died: {done.stderr[-200:]}")
+                slowest = max(slowest, (found.get("seconds", 0.0), name))
+                largest = max(largest, (found.get("megabytes", 0.0), name))
+                if error:
+                    failures += 1
+                    print(f"  {name}: {error}", flush=True)
+    asked = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
+    revision = subprocess.run(asked, capture_output=True, text=True).stdout.strip() or "unknown"
+    print(f"answers {tried}; failures {failures}")
+    print(f"slowest {slowest[0]:.1f} s: {slowest[1]}")
+    print(f"most memory {largest[0]:,.0f} MB: {largest[1]}; revision {revision}")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
