@@ -101,13 +101,11 @@ def wild_bars(bars: pd.DataFrame) -> np.ndarray:
     padded = np.concatenate([blank, prices[:, 3], blank])
     windows = np.lib.stride_tricks.sliding_window_view(padded, _NEIGHBOURS)
     sides = np.stack([windows[:n_bars], windows[_NEIGHBOURS + 1 :]])  # (2, T, 3)
-    medians = np.median(sides, axis=2)  # NaN where a side has fewer bars
+    known = np.isfinite(sides).sum(axis=2, keepdims=True)
+    ranked = np.sort(sides, axis=2)  # NaN last, so it is the median of a side without bars
+    middle = [np.take_along_axis(ranked, k, axis=2)[..., 0] for k in ((known - 1) // 2, known // 2)]
+    medians = middle[0] / 2 + middle[1] / 2
     top, bottom = np.fmax(*medians), np.fmin(*medians)
-    # In short series a bar in the middle has no whole side; its neighbours are one.
-    is_open = np.isnan(top)
-    if is_open.any():
-        both = np.nanmedian(np.concatenate([*sides[:, is_open]], axis=1), axis=1)
-        top[is_open] = bottom[is_open] = both
     # The quotient of two prices can be infinite, their comparison cannot.
     with np.errstate(over="ignore"):
         too_high = prices.max(axis=1) > top * WILD_FACTOR

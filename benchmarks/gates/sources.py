@@ -8,6 +8,7 @@ process of its own, so that its memory can be told.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -34,10 +35,8 @@ def one(source: str, fault: str, *, quick: bool) -> dict[str, object]:
         # Loads the libraries, so that their memory does not count.
         server.answer = FAULTS["a web page"]
         for _ in range(2):
-            try:
+            with contextlib.suppress(SourceError):
                 fetch(source, server.url, seconds=seconds, most_bytes=MOST_BYTES)
-            except SourceError:
-                pass
         server.answer = FAULTS[fault]
         before, began = peak_bytes(), time.perf_counter()
         try:
