@@ -102,11 +102,11 @@ class _Watched:
             self._line = None
 
 
-class _WatchedHttp(_Watched, HTTPConnection):  # type: ignore[misc]
+class _WatchedHttp(_Watched, HTTPConnection):
     pass
 
 
-class _WatchedHttps(_Watched, HTTPSConnection):  # type: ignore[misc]
+class _WatchedHttps(_Watched, HTTPSConnection):
     pass
 
 
