@@ -10,8 +10,10 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from streamlit.proto.BackMsg_pb2 import BackMsg
@@ -20,6 +22,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+Result = TypeVar("Result")
 _PLACE = re.compile(r"Place (\d+) in line")
 _FINISHED = "Expected move"
 _READABLE = frozenset({"metric", "markdown", "html"})
@@ -54,6 +57,12 @@ class Seen:
     def has_answer_or_place(self) -> bool:
         """Whether the visitor knows where the forecast is."""
         return self.is_finished or self.is_running or bool(self.places)
+
+
+def run_apart(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run a coroutine to its end in a thread of its own, as this one may have a running loop."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 class Session:

@@ -50,7 +50,7 @@ def status(**options):
 @pytest.mark.parametrize(
     ("job", "words"),
     [
-        (status(state="queued", position=2), "position 2"),
+        (status(state="queued", position=2), "Place 2 in line"),
         (status(stage="Loading the model"), "Loading the model"),
         (
             status(stage="Sampling", done=7, total=24, seconds_left=3.2),

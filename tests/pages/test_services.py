@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 
@@ -10,7 +9,7 @@ import psutil
 import pytest
 import streamlit as st
 
-from benchmarks.gates.session import Session
+from benchmarks.gates.session import Session, run_apart
 from pages.ui.backtest.work import backtests
 from pages.ui.jobs import queues, saving, scoring, services
 from pages.ui.jobs.services import Service
@@ -97,7 +96,7 @@ def test_fifty_messages_of_a_visitor_change_no_thread_count_and_lose_no_run(tmp_
             return before, psutil.Process(process.pid).num_threads()
 
     try:
-        before, after = asyncio.run(attack())
+        before, after = run_apart(attack())
     finally:
         stop_server(process)
     # Those that serve a script come and go; every worker that was made anew would add its own.

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 
-from benchmarks.gates.session import Session
+from benchmarks.gates.session import Session, run_apart
 from benchmarks.gates.uploads import put
 from pages.ui.frame import uploads
 from pages.ui.frame.uploads import UploadBudget
@@ -101,7 +101,7 @@ def test_forty_uploads_of_nine_megabytes_end_at_the_budget_of_a_real_server(tmp_
             ]
 
     try:
-        statuses = asyncio.run(attack())
+        statuses = run_apart(attack())
     finally:
         stop_server(process)
     n_kept = uploads.SESSION_MB // 9
