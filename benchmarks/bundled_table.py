@@ -12,22 +12,14 @@ made by corpus_manifest.py.
 from __future__ import annotations
 
 import platform
-import subprocess
 import sys
 import time
 
 import torch
 
+from benchmarks.revision import revision
 from kronos.cli import main
 from kronos.models import load
-
-
-def revision() -> str:
-    """Commit of this checkout, or "unknown" outside one."""
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip() or "unknown"
 
 
 def run(arguments: list[str]) -> int:

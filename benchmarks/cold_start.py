@@ -24,7 +24,7 @@ import urllib.request
 from collections import defaultdict
 from pathlib import Path
 
-from benchmarks.bundled_table import revision
+from benchmarks.revision import revision
 from benchmarks.speed.workload import Checkpoint, prepare
 from kronos.system import asset_path
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.bundled_table import revision
+from benchmarks.revision import revision
 from data_sources.samples import SAMPLES, SampleBars, load_sample
 from kronos.serving.service import LocalService
 from kronos.store.store import Store

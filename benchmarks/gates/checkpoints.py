@@ -10,7 +10,6 @@ import argparse
 import multiprocessing
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +22,7 @@ import psutil
 
 from benchmarks.gates.broken_models import CHECKPOINTS, adapters, copy_checkpoint, mutated
 from benchmarks.gates.broken_models import write_adapter as write_valid_adapter
+from benchmarks.revision import revision
 
 ROOT = Path(__file__).parents[2]
 MOST_SECONDS, MOST_BYTES = 5.0, 300e6
@@ -198,13 +198,8 @@ def _run(plan: list[Case], home: Path, base: Path) -> int:
     print(f"cases {len(plan):,}; failures {len(failures)}")
     print(f"most processor time {most_seconds[0]:.2f} s: {most_seconds[1]}")
     print(f"most memory of a case {most_bytes[0] / 1e6:.0f} MB: {most_bytes[1]}")
-    print(f"revision {_revision()}")
+    print(f"revision {revision()}")
     return 1 if failures else 0
-
-
-def _revision() -> str:
-    asked = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
-    return subprocess.run(asked, capture_output=True, text=True).stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.bundled_table import revision
+from benchmarks.revision import revision
 from kronos.candles import Candles
 from kronos.errors import KronosError
 from kronos.forecast import Forecast, SamplingParameters

@@ -9,13 +9,14 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+from benchmarks.revision import revision
 
 ROOT = Path(__file__).parents[2]
 
@@ -116,13 +117,8 @@ def _run(*, quick: bool, seed: int) -> int:
         print(f"  {failure}")
     print(f"visits {len(plan):,}; failures {len(failures)}")
     print(f"slowest {slowest:.1f} s: {slowest_visit.page} {str(slowest_visit.link)[:120]}")
-    print(f"peak memory {peak_megabytes():,.0f} MB; revision {_revision()}")
+    print(f"peak memory {peak_megabytes():,.0f} MB; revision {revision()}")
     return 1 if failures else 0
-
-
-def _revision() -> str:
-    asked = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
-    return subprocess.run(asked, capture_output=True, text=True).stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

@@ -30,6 +30,8 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from benchmarks.revision import revision
+
 ROOT = Path(__file__).parents[2]
 PAGES = (
     "forecast", "compare", "what_if", "watchlist", "track_record", "backtest", "synthetic",
@@ -228,7 +230,7 @@ def _attack(
         print(f"  {failure}")
     print(f"messages {n_tried:,} of {len(ids)} buttons; failures {len(failures)}")
     print(f"slowest {slowest:.1f} s; memory of the server {memory:,.0f} MB")
-    print(f"revision {_revision()}")
+    print(f"revision {revision()}")
     return 1 if failures else 0
 
 
@@ -241,11 +243,6 @@ def _await(url: str, process: subprocess.Popen[bytes]) -> None:
         except OSError:
             time.sleep(0.1)
     raise SystemExit("The server did not start.")
-
-
-def _revision() -> str:
-    asked = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
-    return subprocess.run(asked, capture_output=True, text=True).stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

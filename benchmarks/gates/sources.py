@@ -17,6 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.revision import revision
+
 ROOT = Path(__file__).parents[2]
 MOST_SECONDS = {"Yahoo": 21.0, "Binance": 21.0, "FRED": 46.0}
 MOST_MEGABYTES = 300.0
@@ -86,11 +88,9 @@ def main(argv: list[str] | None = None) -> int:
                 if error:
                     failures += 1
                     print(f"  {name}: {error}", flush=True)
-    asked = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
-    revision = subprocess.run(asked, capture_output=True, text=True).stdout.strip() or "unknown"
     print(f"answers {tried}; failures {failures}")
     print(f"slowest {slowest[0]:.1f} s: {slowest[1]}")
-    print(f"most memory {largest[0]:,.0f} MB: {largest[1]}; revision {revision}")
+    print(f"most memory {largest[0]:,.0f} MB: {largest[1]}; revision {revision()}")
     return 1 if failures else 0
 
 

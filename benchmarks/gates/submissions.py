@@ -23,7 +23,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.gates.verdict import revision
+from benchmarks.revision import revision
 from kronos.errors import Busy, DeadlineExceeded, ForecastCancelled, InvalidRequest
 from kronos.forecasters.base import Forecaster, Pending
 from kronos.serving.engine import Engine

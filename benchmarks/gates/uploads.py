@@ -30,6 +30,7 @@ from typing import NamedTuple
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from benchmarks.gates.session import Session
+from benchmarks.revision import revision
 from data_sources.csv.process import Budget, ReaderProcesses
 from kronos.errors import InvalidCandles
 from kronos.system import asset_path, peak_bytes
@@ -454,7 +455,7 @@ def _run(home: str, *, quick: bool, only: str | None, n_jobs: int) -> int:
         print(f"uploads {len(files)}, failures {len(found)}; slowest health check {slowest:.3f} s")
     for failure in failures[:20]:
         print(f"  {failure}")
-    print(f"failures {len(failures)}; revision {_revision()}")
+    print(f"failures {len(failures)}; revision {revision()}")
     return 1 if failures else 0
 
 
@@ -464,11 +465,6 @@ def _some(
     for number, (name, make) in enumerate(makers.items()):
         if not quick or number % 6 == 0:
             yield name, make
-
-
-def _revision() -> str:
-    asked = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
-    return subprocess.run(asked, capture_output=True, text=True).stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

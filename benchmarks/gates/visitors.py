@@ -31,8 +31,8 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.bundled_table import revision
 from benchmarks.gates.session import Session
+from benchmarks.revision import revision
 
 ROOT = Path(__file__).parents[2]
 FIRST_SIGN = 30.0

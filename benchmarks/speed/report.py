@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.bundled_table import revision
+from benchmarks.revision import revision
 from benchmarks.speed.limits import Rates, StepCost, floor
 from benchmarks.speed.process import Summary
 from benchmarks.speed.scaling import Row, Throughput

@@ -1,4 +1,4 @@
-"""What every gate prints."""
+"""The revision that every benchmark and gate prints."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 
 
 def revision() -> str:
-    """The revision of this tree, marked where files differ from it."""
+    """Commit of this checkout, marked where files differ from it; "unknown" outside one."""
     done = subprocess.run(
         ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
     )
