@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,24 +9,19 @@ from pathlib import Path
 import pytest
 
 from kronos.store.store import Store
-from tests.store.postgres_server import PostgresServer
+from tests.store.postgres_server import PostgresServer, find_programs
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A running server, shared by the tests of a process."""
-    named = os.environ.get("POSTGRES_BIN")
-    on_path = shutil.which("initdb")
-    places = [Path(named)] if named else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    if not named and on_path:
-        places.append(Path(on_path).parent)
-    usable = [place for place in places if (place / "initdb").is_file()]
-    if not usable:
+    programs = find_programs()
+    if programs is None:
         pytest.fail(
             "No PostgreSQL was found. `make test` finds or installs one; or set POSTGRES_BIN to "
             "the folder of its programs."
         )
-    server = PostgresServer(usable[-1])
+    server = PostgresServer(programs)
     yield server
     server.close()
 

@@ -17,6 +17,16 @@ import psycopg
 _START_SECONDS = 60.0
 
 
+def find_programs() -> Path | None:
+    """The folder of PostgreSQL's programs: POSTGRES_BIN, Debian's, or that on the path."""
+    named = os.environ.get("POSTGRES_BIN")
+    on_path = shutil.which("initdb")
+    places = [Path(named)] if named else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not named and on_path:
+        places.append(Path(on_path).parent)
+    return next((place for place in reversed(places) if (place / "initdb").is_file()), None)
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -1,7 +1,6 @@
 """Many processes write at once and are killed at any point: nothing acknowledged is lost."""
 
 import random
-import sqlite3
 import time
 
 import pytest
@@ -9,19 +8,7 @@ import pytest
 from kronos.store.store import Store
 from tests.store import writers
 
-N_WRITERS = 3
 N_PROCESSES, N_SAVES = 4, 20
-
-
-def working(said, alive):
-    """Numbers of the writers that have stored something; waits for one."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        found = sorted({number for _, _, number in writers.words(said)} & set(alive))
-        if found:
-            return found
-        time.sleep(0.002)
-    raise AssertionError("the writers write nothing")
 
 
 @pytest.mark.slow
@@ -38,46 +25,12 @@ def test_processes_that_write_at_once_lose_and_double_nothing(url, opened):
     assert sum(is_new) == counts["ml_predictions"] == counts["prediction_paths"] == wanted
 
 
-def kill_writers(url, said, n_kills, *, also=None, seed=0):
-    """Kills one of several writers after the other, each at any point of its work."""
-    rng = random.Random(seed)
-
-    def start(number):
-        return writers.start(writers.write_on_and_on, url, number, said)
-
-    alive = {number: start(number) for number in range(N_WRITERS)}
-    try:
-        for kill in range(n_kills):
-            victim = rng.choice(working(said, alive))
-            time.sleep(rng.uniform(0, 0.03))
-            if also is not None:
-                also()
-                time.sleep(rng.uniform(0, 0.1))
-            process = alive.pop(victim)
-            process.kill()
-            process.join()
-            assert process.exitcode == -9
-            alive[N_WRITERS + kill] = start(N_WRITERS + kill)
-    finally:
-        for process in alive.values():
-            process.kill()
-            process.join()
-
-
-def check_sqlite(path, said):
-    with sqlite3.connect(path) as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
-    with Store(str(path)) as store:
-        return writers.check(store, said)
-
-
 @pytest.mark.parametrize("n_kills", [2, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.timeout(1200)
 def test_killed_writers_lose_nothing_in_sqlite(tmp_path, n_kills):
     path, said = tmp_path / "store.sqlite3", tmp_path / "said"
-    kill_writers(f"sqlite:///{path}", said, n_kills)
-    assert check_sqlite(path, said) >= n_kills
+    writers.kill_writers(f"sqlite:///{path}", said, n_kills)
+    assert writers.check_sqlite(path, said) >= n_kills
 
 
 @pytest.mark.postgres
@@ -91,7 +44,7 @@ def test_a_killed_server_and_killed_writers_lose_nothing_in_postgres(postgres, t
         postgres.kill()
         postgres.start()
 
-    kill_writers(url, said, n_kills, also=kill_server)
+    writers.kill_writers(url, said, n_kills, also=kill_server)
     with Store(url) as store:
         assert writers.check(store, said) >= n_kills
 

@@ -9,17 +9,24 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import random
+import signal
+import sqlite3
 import time
+from collections.abc import Callable, Collection
+from contextlib import closing
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import sqlalchemy as sa
 from alembic import command  # noqa: F401  (loaded ahead, like all a writer needs)
 
 from kronos.errors import StoreUnavailable
 from kronos.evaluation.scores import LEVELS
+from kronos.store.schema import predictions, signal_evaluations
 from kronos.store.scoring import score_candles
 from kronos.store.store import Store
 from tests.store.made import make_candles, make_forecast
@@ -28,6 +35,7 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload([__name__])
 
 HORIZON = 6
+N_WRITERS = 3
 CANDLES = make_candles()
 
 
@@ -103,3 +111,86 @@ def check(store: Store, said: Path) -> int:
         paths = store.paths(prediction)["close"]
         assert np.array_equal(np.quantile(paths, LEVELS, axis=0).T, prediction.quantiles)
     return len(stored)
+
+
+def check_acknowledged(store: Store, said: Path) -> None:
+    """Every confirmed row is there; reads ids alone, for use after each of many kills."""
+    spoken = words(said)  # before the store is read: writers go on
+    confirmed = {kind: {i for found, i, _ in spoken if found == kind} for kind in "PE"}
+    with store.database.reading() as connection:
+        saved = set(connection.execute(sa.select(predictions.c.id)).scalars())
+        scored = set(connection.execute(sa.select(signal_evaluations.c.prediction_id)).scalars())
+    assert confirmed["P"] <= saved, f"{len(confirmed['P'] - saved)} confirmed predictions are lost"
+    assert confirmed["E"] <= scored, f"{len(confirmed['E'] - scored)} confirmed scores are lost"
+
+
+def check_sqlite(path: Path, said: Path) -> int:
+    """The file is sound, and so are its rows; the number of predictions."""
+    check_file(path)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    with Store(str(path)) as store:
+        return check(store, said)
+
+
+def check_file(path: Path) -> None:
+    """SQLite finds nothing wrong with a file."""
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def kill_writers(
+    url: str,
+    said: Path,
+    n_kills: int,
+    *,
+    also: Callable[[], None] = lambda: None,
+    before: Callable[[int], None] = lambda pid: None,
+    after: Callable[[], None] = lambda: None,
+    seed: int = 0,
+) -> None:
+    """Kill one of several writers after the other, each at any point of its work.
+
+    Args:
+        url: Their store.
+        said: Where they write what the store has confirmed.
+        n_kills: Number of kills.
+        also: Called between the choice of a writer and its kill.
+        before: Called with the process id of a writer that is about to be killed.
+        after: Called after each kill, while the other writers go on.
+        seed: Of the moments.
+    """
+    rng = random.Random(seed)
+
+    def begin(number: int) -> BaseProcess:
+        return start(write_on_and_on, url, number, said)
+
+    alive = {number: begin(number) for number in range(N_WRITERS)}
+    try:
+        for kill in range(n_kills):
+            victim = rng.choice(_working(said, alive))
+            time.sleep(rng.uniform(0, 0.03))
+            also()
+            time.sleep(rng.uniform(0, 0.1))
+            process = alive.pop(victim)
+            before(process.pid or 0)
+            process.kill()
+            process.join()
+            assert process.exitcode == -signal.SIGKILL, "a writer ended before it was killed"
+            after()
+            alive[N_WRITERS + kill] = begin(N_WRITERS + kill)
+    finally:
+        for process in alive.values():
+            process.kill()
+            process.join()
+
+
+def _working(said: Path, alive: Collection[int]) -> list[int]:
+    """Numbers of the writers that have stored something; waits for one."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        found = sorted({number for _, _, number in words(said)} & set(alive))
+        if found:
+            return found
+        time.sleep(0.002)
+    raise AssertionError("the writers write nothing")
