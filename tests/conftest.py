@@ -55,6 +55,7 @@ def own_cache(tmp_path_factory):
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
         patch.delenv("KRONOS_STORE", raising=False)
+        patch.setenv("KRONOS_CALENDAR", "off")  # no request that a test does not mean
         yield
 
 

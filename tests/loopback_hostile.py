@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from tests.loopback_calendar import calendar_session
 from tests.loopback_fred import KEY
 from tests.loopback_markets import redirect, yahoo_session
 
@@ -147,7 +148,8 @@ FAULTS: dict[str, Answer] = {
     "a redirect to a file": moved("file:///etc/passwd"),
     "endless redirects": moved("/again"),
 }
-SOURCES = ("Yahoo", "Binance", "FRED")
+SOURCES = ("Yahoo", "Binance", "FRED", "Yahoo Finance")
+"""The last one is the economic calendar of the first."""
 
 
 def fetch(source: str, url: str, *, seconds: float, most_bytes: int) -> Any:
@@ -161,12 +163,16 @@ def fetch(source: str, url: str, *, seconds: float, most_bytes: int) -> Any:
     """
     from data_sources.exchange.source import Exchange
     from data_sources.fred.client import Fred
+    from data_sources.yahoo.releases import YahooReleases
     from data_sources.yahoo.source import Yahoo
 
     rest: dict[str, Any] = {"sleep": lambda _: None}
     if source == "FRED":
         client = Fred(KEY, endpoint=url, seconds=seconds, most_bytes=most_bytes, **rest)
         return client.latest("DFEDTARU", pd.Timestamp("2024-01-01"))
+    if source == "Yahoo Finance":
+        connection = calendar_session(url, page_seconds=seconds, most_bytes=most_bytes)
+        return YahooReleases(connection, **rest).fetch("US", START, NOW.normalize(), now=NOW)
     if source == "Yahoo":
         session = yahoo_session(url, chart_seconds=seconds, most_bytes=most_bytes)
         opened: Any = Yahoo(session, clock=lambda: NOW, **rest)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urljoin
@@ -41,9 +41,10 @@ from kronos.errors import (
     UnknownSymbol,
 )
 
-__all__ = ["ChartSession", "EarningsSession", "ValidatingSession"]
+__all__ = ["CalendarSession", "ChartSession", "EarningsSession", "ValidatingSession"]
 
 _MOST_BARS = 200_000  # of one chart; a century of days has 25,000
+_MOST_ROWS = 1000  # of one answer of the economic calendar; 100 are asked for
 _MOST_REDIRECTS = 5
 _CONTENT = {"data", "content", "json", "files", "multipart"}
 _REDIRECTS = {301, 302, 303, 307, 308}
@@ -156,6 +157,11 @@ class ValidatingSession(Session[Response]):
         """Send the request without validation."""
         return super().request(method, url, *args, **options)
 
+    def _is_first_refusal(self) -> bool:
+        """Whether it is the first one of the attempt: yfinance then gets another cookie."""
+        self._call.n_unauthorized = getattr(self._call, "n_unauthorized", 0) + 1
+        return bool(self._call.n_unauthorized == 1)
+
     @abstractmethod
     def validate(self, response: Response) -> None:
         """Raise on a response that yfinance must not read.
@@ -184,13 +190,8 @@ class ChartSession(ValidatingSession):
     def validate(self, response: Response) -> None:
         """See `ValidatingSession.validate`."""
         self._call.clock = server_time(response.headers) or self.clock
-        # On the first refusal yfinance may get another cookie and send the request once more.
         if response.status_code != 401 or not self._is_first_refusal():
             _raise_unless_chart(response)
-
-    def _is_first_refusal(self) -> bool:
-        self._call.n_unauthorized = getattr(self._call, "n_unauthorized", 0) + 1
-        return bool(self._call.n_unauthorized == 1)
 
 
 class EarningsSession(ValidatingSession):
@@ -217,6 +218,75 @@ class EarningsSession(ValidatingSession):
                 "calendar. A captcha, a page that asks for consent or a proxy stands in between: "
                 "open https://finance.yahoo.com/calendar/earnings in a browser from this network."
             )
+
+
+class CalendarSession(ValidatingSession):
+    """The connection to Yahoo's economic calendar.
+
+    Args:
+        page_seconds: Time limit of one page of it.
+        options: As for `curl_cffi.requests.Session`.
+    """
+
+    def __init__(self, *, page_seconds: float = 10.0, **options: Any) -> None:
+        super().__init__("/v1/finance/visualization", page_seconds, **options)
+
+    def table(self, fields: Sequence[str]) -> tuple[int, list[list[Any]]]:
+        """The last page of this thread: number of all rows, and its rows in the order of fields.
+
+        Raises:
+            SourceNonsense: A field is missing.
+        """
+        empty: tuple[int, list[str], list[list[Any]]] = (0, [], [])
+        total, names, rows = getattr(self._call, "page", empty)
+        missing = [field for field in fields if field not in names]
+        if missing:
+            raise _no_calendar(200, f"without {', '.join(missing)}")
+        places = [names.index(field) for field in fields]
+        return total, [[row[place] for place in places] for row in rows]
+
+    def validate(self, response: Response) -> None:
+        """See `ValidatingSession.validate`."""
+        self._call.page = 0, [], []
+        if response.status_code != 401 or not self._is_first_refusal():
+            self._call.page = _calendar_page(response)
+
+
+def _calendar_page(response: Response) -> tuple[int, list[str], list[list[Any]]]:
+    """Number of all rows, names of the columns, and the rows of an answer."""
+    status, body = response.status_code, response.text
+    raise_for_status(TITLE, status, response.headers, body)
+    raise_for_page(TITLE, response.headers.get("Content-Type", ""), body)
+    try:
+        calendar = parse_json(TITLE, body)["finance"]
+        error, results = calendar.get("error"), calendar.get("result")
+    except (AttributeError, ValueError, LookupError, TypeError) as exc:
+        raise _no_calendar(status, "in another format") from exc
+    if error:
+        said = error.get("description", "") if isinstance(error, dict) else error
+        if status == 401:
+            raise SourceBlocked(
+                f"{TITLE} wants a login from this address (HTTP 401: {str(said)[:200]}). Try "
+                "again later."
+            )
+        raise _no_calendar(status, f"with an error: {str(said)[:200]}")
+    try:
+        total, table = results[0]["total"], results[0]["documents"][0]
+        names = [column["id"] for column in table["columns"]]
+        rows = table["rows"]
+        is_table = isinstance(rows, list) and len(rows) <= _MOST_ROWS and isinstance(total, int)
+        if not is_table or any(len(row) != len(names) for row in rows):
+            raise TypeError(f"{len(rows)} rows of {len(names)} columns")
+    except (AttributeError, LookupError, TypeError) as exc:
+        raise _no_calendar(status, f"{type(exc).__name__}: {exc}") from exc
+    return total, names, rows
+
+
+def _no_calendar(status: int, found: str) -> SourceNonsense:
+    return SourceNonsense(
+        f"{TITLE} answered (HTTP {status}), but not with its economic calendar ({found[:200]}). It "
+        "may have changed its format: update the application."
+    )
 
 
 def _raise_unless_chart(response: Response) -> None:

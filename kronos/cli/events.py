@@ -1,4 +1,7 @@
-"""`kronos events`: list the calendar, add your own events, fetch releases and earnings."""
+"""`kronos events`: list the calendar, add your own events, fetch releases and earnings.
+
+`fetch_calendar` fetches the days that a command needs and that this machine does not have.
+"""
 
 from __future__ import annotations
 
@@ -7,33 +10,39 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from kronos.cli.terminal import ProgressLine, columns_text, read_bytes, write_text
-from kronos.errors import InvalidRequest
+from kronos.errors import InvalidRequest, KronosError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from data_sources.calendar import CalendarDays
+    from kronos.candles import Candles
     from kronos.events import Event
 
-__all__ = ["add_parser", "run"]
+__all__ = ["add_parser", "fetch_calendar", "run"]
 
 _EPILOG = """\
 examples:
   kronos events                              30 days back and ahead
   kronos events list --kind cpi --from 2024-01-01 --csv
   kronos events add mine.csv                 events of your own, or a consensus for known ones
-  FRED_API_KEY=... kronos events refresh     releases of the United States, from FRED
+  kronos events refresh                      coming and past releases, from Yahoo Finance
+  FRED_API_KEY=... kronos events refresh     also the official figures of the US, from FRED
   kronos events earnings AAPL MSFT           earnings dates, from Yahoo Finance
 
 A CSV of your own has a header with kind, time, region or symbol, and optionally name, period,
 actual, consensus, previous, unit, source, zone. A time without an offset is on the release's own
 clock: 2025-10-24 08:30 for a CPI of region US is 08:30 in New York.
 
-Tables are merged from the least to the most trusted: bundled, fetched, your own. A later table's
-fields replace earlier ones, except where they are empty. A consensus is never estimated: without
-one there is no surprise. FRED has none; add it by a CSV of your own."""
+Tables are merged from the least to the most trusted: Yahoo's, bundled, FRED's, your own. A later
+table's fields replace earlier ones, except where they are empty. A consensus is never estimated:
+without one there is no surprise. Yahoo has it, FRED has none; a CSV of your own replaces it.
+
+Days around today that are not known are fetched unasked. KRONOS_CALENDAR=off prevents that."""
 
 _COLUMNS = ("time", "kind", "for", "event", "actual", "consensus", "previous", "unit", "source")
 _AROUND_DAYS = 30
+_AHEAD_DAYS = 92
 _SINCE = "2015-01-01"
 
 
@@ -63,9 +72,19 @@ def add_parser(subparsers: Any) -> None:
         "--replace", action="store_true", help="remove the events that were added before"
     )
     adding.set_defaults(action="add")
-    refresh = actions.add_parser("refresh", help="fetch releases from FRED, with your key")
+    refresh = actions.add_parser(
+        "refresh", help="fetch releases from Yahoo Finance, and from FRED with your key"
+    )
     refresh.add_argument(
-        "--since", metavar="DATE", default=_SINCE, help=f"first day (default {_SINCE})"
+        "--since",
+        metavar="DATE",
+        help=f"first day (default: {_AROUND_DAYS} days ago at Yahoo Finance, {_SINCE} at FRED)",
+    )
+    refresh.add_argument(
+        "--source", choices=("yahoo", "fred"), help="one source alone (default: both)"
+    )
+    refresh.add_argument(
+        "--region", action="append", help="region at Yahoo Finance; repeat it (default: all)"
     )
     refresh.set_defaults(action="refresh")
     earnings = actions.add_parser("earnings", help="fetch earnings dates from Yahoo Finance")
@@ -94,6 +113,7 @@ def _list(args: argparse.Namespace) -> None:
     if first is None and last is None:
         first, last = today - around, today + around
     end = None if last is None else last + pd.Timedelta(days=1)
+    _fetch_listed(args, first or today, last or today)
     events = [
         event
         for event in load_events()
@@ -111,6 +131,51 @@ def _list(args: argparse.Namespace) -> None:
               file=sys.stderr)  # fmt: skip
         return
     write_text(None, _table(events))
+
+
+def _fetch_listed(args: argparse.Namespace, first: pd.Timestamp, last: pd.Timestamp) -> None:
+    """Fetch the days of a list that reach into the present."""
+    import pandas as pd
+
+    from data_sources.calendar import CalendarDays
+
+    now, around = pd.Timestamp.now("UTC").normalize(), pd.Timedelta(days=_AROUND_DAYS)
+    first, last = max(first, now - around), min(last, now + around)
+    if first <= last:
+        region = (args.region or "US").upper()
+        _fetch_days(CalendarDays((region,), first.as_unit("ns"), last.as_unit("ns")))
+
+
+def fetch_calendar(candles: Candles, horizon: int, *, origin: pd.Timestamp | None = None) -> None:
+    """Fetch the events around a forecast that this machine does not have.
+
+    A source that fails is named on stderr: the forecast then reads what is known.
+
+    Args:
+        candles: Bars of the instrument.
+        horizon: Number of bars to forecast.
+        origin: Last known bar; default: the last of the candles.
+    """
+    import pandas as pd
+
+    from data_sources.calendar import days_for
+
+    end = pd.Timestamp(candles.frame.index[-1] if origin is None else origin)
+    end += horizon * max(candles.width, pd.Timedelta(0))
+    days = days_for(candles, end, origin=origin, now=pd.Timestamp.now("UTC"))
+    if days is not None:
+        _fetch_days(days)
+
+
+def _fetch_days(days: CalendarDays) -> None:
+    from data_sources.calendar import event_calendar, is_on
+
+    if not is_on() or not event_calendar().missing(days):
+        return
+    try:
+        event_calendar().refresh(days)
+    except KronosError as error:
+        print(f"note: the calendar of events may lack days: {error}", file=sys.stderr)
 
 
 def _table(events: list[Event]) -> str:
@@ -151,6 +216,46 @@ def _add(args: argparse.Namespace) -> None:
 
 
 def _refresh(args: argparse.Namespace) -> None:
+    import os
+
+    since = _day("--since", args.since) if args.since else None
+    has_key = bool(os.environ.get("FRED_API_KEY", "").strip())
+    if args.source != "fred":
+        _refresh_yahoo(args.region or [], since)
+    if args.source == "fred" or (args.source is None and has_key):
+        _refresh_fred(since or _day("--since", _SINCE))
+
+
+def _refresh_yahoo(regions: list[str], since: pd.Timestamp | None) -> None:
+    import pandas as pd
+
+    from data_sources.calendar import CalendarDays, event_calendar
+    from data_sources.yahoo.releases import COUNTRIES
+    from kronos.events import stored_events
+
+    chosen = tuple(region.upper() for region in regions) or tuple(COUNTRIES)
+    for region in chosen:
+        _require_one_of("--region", region, tuple(COUNTRIES))
+    now = pd.Timestamp.now("UTC").as_unit("ns")
+    first = now.normalize() - pd.Timedelta(days=_AROUND_DAYS) if since is None else since
+    last = now.normalize() + pd.Timedelta(days=_AHEAD_DAYS)
+    days = CalendarDays(chosen, first.as_unit("ns"), last)
+    notes = event_calendar().refresh(days, again=True, progress=_say)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    events = stored_events("yahoo")
+    n_coming = sum(event.time > now for event in events)
+    print(
+        f"{len(events):,} events from Yahoo Finance known, {n_coming} of them in the future.",
+        file=sys.stderr,
+    )
+
+
+def _say(stage: str) -> None:
+    print(f"{stage} ...", file=sys.stderr)
+
+
+def _refresh_fred(day: pd.Timestamp) -> None:
     import pandas as pd
 
     from data_sources.fred.client import Fred, fred_key
@@ -158,7 +263,7 @@ def _refresh(args: argparse.Namespace) -> None:
     from kronos.events import bundled_events, save_events, stored_events
     from kronos.events.tables import USER
 
-    since = _day("--since", args.since).tz_localize(None)
+    since = day.tz_localize(None)
     fred = Fred(fred_key())
     known = (*bundled_events(), *stored_events(USER))
     meetings = {event.release_day: event for event in known if event.kind == "fomc"}

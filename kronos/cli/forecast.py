@@ -8,6 +8,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from kronos.cli.bars import add_file_options, read_file
+from kronos.cli.events import fetch_calendar
 from kronos.cli.options import add_device_option, add_store_option
 from kronos.cli.terminal import ProgressLine, write_text
 from kronos.errors import InvalidRequest
@@ -177,6 +178,8 @@ def run(args: argparse.Namespace) -> int:
             line(status.done, status.total)
 
         facts = service.facts(args.model)
+        if facts.reads_events:
+            fetch_calendar(bars.known, args.horizon)
         request = ForecastRequest.of_candles(
             bars.known,
             facts,

@@ -1,13 +1,14 @@
 """The tables of events on this machine, merged into one calendar.
 
-Tables are merged from the least to the most trusted: bundled, fetched, the user's own. Two rows are
-the same event when kind, region, symbol and the date on the release's own clock agree, and for news
-and gaps the name too. Then the later table's fields count, and the earlier table fills its missing
-ones: a user's consensus joins the official actual.
+Tables are merged from the least to the most trusted: Yahoo's calendar, bundled, FRED and earnings,
+the user's own. So official figures stand, and Yahoo adds the consensus and later dates. Two rows
+are the same event when kind, region, symbol and the date on the release's own clock agree, and for
+news and gaps the name too. Then the later table's fields count, and the earlier table fills its
+missing ones: a user's consensus joins the official actual.
 
-A fetched table is complete over the span it covers for a kind, region and symbol. An event of an
-earlier table within that span which it does not list, and which has no actual, is dropped: its date
-was moved.
+A table of FRED or of earnings is complete over the span it covers for a kind, region and symbol. An
+event of an earlier table within that span which it does not list, and which has no actual, is
+dropped: its date was moved. Yahoo's calendar names releases as it likes and is never complete.
 """
 
 from __future__ import annotations
@@ -117,8 +118,8 @@ def _joined(earlier: Event, later: Event) -> Event:
     return replace(later, source="; ".join(dict.fromkeys(sources)), **filled)
 
 
-FETCHED = ("fred", "earnings")
-"""Names of the fetched tables."""
+FETCHED = ("yahoo", "fred", "earnings")
+"""Names of the fetched tables: Yahoo's economic calendar, FRED's releases, Yahoo's earnings."""
 USER = "user"
 """Name of the table of the user's own events."""
 
@@ -152,7 +153,7 @@ def stored_events(name: str, *, folder: Path | None = None) -> tuple[Event, ...]
 
 
 def load_events(*, folder: Path | None = None) -> tuple[Event, ...]:
-    """All events: bundled, fetched and the user's own, merged.
+    """All events: fetched, bundled and the user's own, merged.
 
     The result is cached until a file changes, because pages load it on every rerun.
 
@@ -160,11 +161,16 @@ def load_events(*, folder: Path | None = None) -> tuple[Event, ...]:
         InvalidEvents: A stored file cannot be read.
     """
     global _merged
-    bundled = EventTable("bundled", bundled_events())
-    fetched = [
-        EventTable(name, stored_events(name, folder=folder), is_complete=True) for name in FETCHED
+    least, *others = FETCHED
+    tables = [
+        EventTable(least, stored_events(least, folder=folder)),
+        EventTable("bundled", bundled_events()),
+        *(
+            EventTable(name, stored_events(name, folder=folder), is_complete=True)
+            for name in others
+        ),
+        EventTable(USER, stored_events(USER, folder=folder)),
     ]
-    tables = [bundled, *fetched, EventTable(USER, stored_events(USER, folder=folder))]
     given = tuple(table.events for table in tables)
     known, events = _merged
     # `_read` returns the same object for an unchanged file, so that identity suffices.
