@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import plotly.graph_objects as go
 import pytest
 from streamlit.components.v2 import manifest_scanner
 
 from kronos import models
 from kronos.forecasters.base import Pending
 from kronos.models import adapters
+from pages.ui.chart.sheet import Sheet
 from pages.ui.jobs import caches, queues
 from tests.event_adapter import write_event_adapter
 from tests.forecasters.chronos.tiny import tiny_on_a_hub, write_tiny
@@ -29,6 +32,23 @@ def components_are_looked_for_once() -> Iterator[None]:
     found = manifest_scanner.scan_component_manifests()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(manifest_scanner, "scan_component_manifests", lambda: found)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def figures_are_validated() -> Iterator[None]:
+    """Plotly validates every figure that a test draws, as pages do not; nothing may change."""
+    draw = Sheet.figure
+
+    def checked(self: Sheet) -> go.Figure:
+        figure = draw(self)
+        lists = {"shapes": self.shapes, "annotations": self.annotations}
+        valid = go.Figure({"data": self.traces, "layout": self.layout | lists})
+        assert json.loads(figure.to_json(validate=False)) == json.loads(valid.to_json())
+        return figure
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Sheet, "figure", checked)
         yield
 
 

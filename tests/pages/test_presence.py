@@ -116,6 +116,17 @@ def test_pages_look_less_often_the_further_back_they_wait():
     assert progress_text(waiting(12)) == "Place 12 in line"
 
 
+def test_pages_look_less_often_the_longer_a_job_takes():
+    def running(seconds_left: float) -> JobStatus:
+        return JobStatus("a", "running", seconds_left=seconds_left)
+
+    seconds = [poll_seconds([running(left)]) for left in range(60)]
+    assert seconds == sorted(seconds)
+    assert (seconds[0], seconds[-1]) == (POLL_SECONDS, SLOWEST_POLL_SECONDS)
+    assert all(poll <= max(POLL_SECONDS, left / 2) for left, poll in enumerate(seconds))
+    assert poll_seconds([running(60), running(1)]) == POLL_SECONDS
+
+
 @pytest.mark.timeout(180)
 def test_a_crowd_gets_places_in_line_which_move_up_when_others_leave(tmp_path):
     server, process = start_server(tmp_path)

@@ -27,8 +27,16 @@ def test_panels_lie_where_plotly_puts_them(heights, widths):
             assert figure.layout[name].domain == pytest.approx(axis["domain"])
 
 
-def test_what_plotly_does_not_know_is_refused():
+@pytest.mark.parametrize(("name", "value"), [("colour", "red"), ("x", "one")])
+def test_every_figure_of_a_test_is_validated(name, value):
     sheet = Sheet()
-    sheet.trace("scatter", x=[1], y=[2], colour="red")
-    with pytest.raises(ValueError, match="colour"):
+    sheet.trace("scatter", **{"x": [1], "y": [2], name: value})
+    with pytest.raises(ValueError, match=name):
+        sheet.figure()
+
+
+def test_a_short_form_that_only_validation_takes_apart_is_refused():
+    sheet = Sheet()
+    sheet.time_axis()["rangeslider_visible"] = False
+    with pytest.raises(AssertionError):
         sheet.figure()

@@ -63,5 +63,5 @@ def time_axis(scene: Scene, *, n_ticks: int) -> dict[str, Any]:
         "ticks": "",
         "zeroline": False,
         "showgrid": True,
-        "rangeslider_visible": False,
+        "rangeslider": {"visible": False},
     }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import plotly.graph_objects as go
+
 from kronos.candles import Candles
 from kronos.events import Event, events_csv
 from kronos.forecast import Forecast
@@ -45,7 +47,7 @@ def chart_html(candles: Candles, forecast: Forecast, look: Look) -> str:
         forecast: The fan.
         look: The look of the chart on the page.
     """
-    figure = fan_figure(candles, forecast, **look)
+    figure = go.Figure(fan_figure(candles, forecast, **look))
     bottom = 60
     figure.update_layout(
         template="plotly_white",

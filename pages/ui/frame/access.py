@@ -128,7 +128,7 @@ def show_account() -> None:
 
 def without_paths(text: str) -> str:
     """A text without the paths of this machine, for visitors of a public server."""
-    if not is_public() or ("/" not in text and "\\" not in text) or is_administrator():
+    if ("/" not in text and "\\" not in text) or not is_public() or is_administrator():
         return text
     return _paths().sub(PATH, text)
 
@@ -157,9 +157,8 @@ def _section(name: str) -> Mapping[str, Any]:
 
 def _is_unreadable() -> bool:
     """Whether there is a secrets.toml that Streamlit cannot read."""
-    if st.secrets.load_if_toml_exists():
-        return False
-    return any(Path(file).is_file() for file in config.get_option("secrets.files"))
+    exists = any(Path(file).is_file() for file in config.get_option("secrets.files"))
+    return exists and not st.secrets.load_if_toml_exists()
 
 
 def _providers(auth: Mapping[str, Any]) -> list[str | None]:

@@ -36,20 +36,23 @@ def progress_text(status: JobStatus) -> str:
 
 
 def poll_seconds(statuses: Iterable[JobStatus | None]) -> float:
-    """Seconds until a page looks again: the longer, the further back in line all its jobs are.
+    """Seconds until a page looks again: the longer, the further away the end of all its jobs is.
 
     Hundreds of pages that look twice a second would take the processor from what they wait for.
     """
-    places = [
-        status.position if status.state == "queued" else 0
-        for status in statuses
-        if status is not None and not status.is_final
-    ]
+    waits = [_wait(each) for each in statuses if each is not None and not each.is_final]
     seconds = POLL_SECONDS
     # Few different values: each change makes the browser start its clock anew.
-    while places and seconds < min(SLOWEST_POLL_SECONDS, POLL_SECONDS * min(places) / 2):
+    while waits and seconds < min(SLOWEST_POLL_SECONDS, min(waits)):
         seconds *= 2
     return seconds
+
+
+def _wait(status: JobStatus) -> float:
+    """Seconds in which little happens to a job that has not ended."""
+    if status.state == "queued":
+        return POLL_SECONDS * status.position / 2
+    return (status.seconds_left or 0.0) / 4
 
 
 def look_again_in(seconds: float) -> None:
