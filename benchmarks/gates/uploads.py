@@ -13,7 +13,6 @@ import datetime as dt
 import http.client
 import json
 import os
-import random
 import re
 import socket
 import subprocess
@@ -25,15 +24,17 @@ import urllib.parse
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from unittest import mock
 
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
+from benchmarks.gates.mutations import mutated
 from benchmarks.gates.session import Session
 from benchmarks.revision import revision
 from data_sources.csv.process import Budget, ReaderProcesses
 from kronos.errors import InvalidCandles
-from kronos.system import asset_path, peak_bytes
+from kronos.system import peak_bytes
 
 ROOT = Path(__file__).parents[2]
 MB = 10**6
@@ -130,122 +131,89 @@ def shapes() -> dict[str, Callable[[], bytes]]:
     return made
 
 
-def mutated(seed: int) -> bytes:
-    """A small file with a few things wrong; the same for the same seed."""
-    chance = random.Random(seed)
-    data = bytearray(chance.choice(_seeds()))
-    for _ in range(chance.randint(1, 3)):
-        _mutate(data, chance)
-    return bytes(data)
-
-
-_PIECES = (
-    *(b"", b",", b";", b"\t", b'"', b"\n", b"\r", b"\x00", b"\xef\xbb\xbf", b"\xff\xfe", b"'"),
-    *(b"nan", b"inf", b"-", b"1e400", b"0x1", b"1_0", b"(", b"[", b" " * 70, b"9" * 70, b"\xc3"),
-    *(b"2024-02-30", b"31/12/99", b"24:00", b"25:61", b"+99:99", b"EST", b"UTC", b"PK\x03\x04"),
-    *(b"\xe2\x80\xae", b"\xd9\xa3", b"\xe2\x88\x92", b"1.234,5", b"1,234.5", b"k", b"M", b"Price"),
-    *(b"Ticker", b"close", b"Close,Close", b"#", b"\x1a", b"\x0b", b"\x1c", b"\xc2\x85", b"0"),
-)
-
-
-def _mutate(data: bytearray, chance: random.Random) -> None:
-    """One change in place."""
-    at = chance.randrange(len(data) + 1)
-    kind = chance.randrange(8)
-    if kind == 0:
-        data[at : at + chance.randint(1, 40)] = b""
-    elif kind == 1:
-        data[at:at] = chance.choice(_PIECES)
-    elif kind == 2 and at < len(data):
-        data[at] = chance.randrange(256)
-    elif kind == 3:
-        data[at:at] = data[at : at + chance.randint(1, 400)]
-    elif kind == 4:
-        old = bytes(chance.choice((b",", b".", b"-", b":", b" ", b"\n", b"0", b"1")))
-        data[:] = data.replace(old, chance.choice(_PIECES), chance.choice((1, 5, -1)))
-    elif kind == 5:
-        lines = data.split(b"\n")
-        chance.shuffle(lines)
-        data[:] = b"\n".join(lines)
-    elif kind == 6:
-        data[:] = data[:at] + data[:at]
-    else:
-        cells = data[at : at + 60]
-        data[at : at + 60] = cells[::-1]
-
-
-_known_seeds: list[bytes] = []
-
-
-def _seeds() -> list[bytes]:
-    """Small good files: the first bars of every sample, and layouts of vendors."""
-    if not _known_seeds:
-        for file in sorted(asset_path("samples").glob("*.csv")):
-            _known_seeds.append(b"".join(file.read_bytes().splitlines(keepends=True)[:50]))
-        plain = TITLES + _rows(50)
-        _known_seeds.extend(
-            [
-                plain.replace(",", ";").replace(".", ",").encode(),
-                plain.replace(",", "\t").encode("utf-16"),
-                plain.replace("\n", "\r\n").encode(),
-                plain.partition("\n")[2].replace("-", ".").encode(),
-                ("Price,Close,High\n" + plain).encode(),
-                _formats()[:3_000].encode(),
-            ]
-        )
-    return _known_seeds
-
-
 class Batch(NamedTuple):
     """Mutated files that one process read."""
 
     n_files: int
-    n_refused: int
+    n_tables: int  # files with a table of candles, so that their numbers are parsed
+    n_read: int  # files that are read to the end
     failures: list[str]
     seconds: float  # most processor time of a file
     memory: int  # most bytes
 
+    def __add__(self, other: Batch) -> Batch:  # type: ignore[override]
+        return Batch(
+            self.n_files + other.n_files, self.n_tables + other.n_tables,
+            self.n_read + other.n_read, [*self.failures, *other.failures],
+            max(self.seconds, other.seconds), max(self.memory, other.memory),
+        )  # fmt: skip
+
 
 def _read_batch(first: int, count: int) -> Batch:
     """Read mutated files in this process."""
-    from data_sources.csv.reader import read_csv
+    from data_sources.csv import reader
 
-    failures, refused, slowest = [], 0, 0.0
-    for seed in range(first, first + count):
-        data = mutated(seed)
-        began = time.process_time()
-        try:
-            read_csv(data, f"{seed}.csv")
-        except InvalidCandles:
-            refused += 1
-        except Exception as error:  # noqa: BLE001, which the gate counts
-            failures.append(f"seed {seed}: {type(error).__name__}: {str(error)[:150]}")
-        slowest = max(slowest, time.process_time() - began)
-    return Batch(count, refused, failures, slowest, peak_bytes())
+    tables: list[int] = []
+    read_numbers = reader.read_numbers
+
+    def counted(*args: Any, **options: Any) -> Any:
+        tables.append(1)
+        return read_numbers(*args, **options)
+
+    failures, n_read, slowest = [], 0, 0.0
+    with mock.patch.object(reader, "read_numbers", counted):
+        for seed in range(first, first + count):
+            data = mutated(seed)
+            began = time.process_time()
+            try:
+                reader.read_csv(data, f"{seed}.csv")
+                n_read += 1
+            except InvalidCandles:
+                pass
+            except Exception as error:  # noqa: BLE001, which the gate counts
+                failures.append(f"seed {seed}: {type(error).__name__}: {str(error)[:150]}")
+            slowest = max(slowest, time.process_time() - began)
+    return Batch(count, len(tables), n_read, failures, slowest, peak_bytes())
 
 
-def _batch_process(first: int, count: int) -> Batch:
+def _batch_process(first: int, count: int, log: Path | None) -> Batch:
     """A batch in a process of its own, which is killed where a file takes for ever."""
     command = [sys.executable, "-m", "benchmarks.gates.uploads", "--batch", f"{first},{count}"]
     limit = 60 + count
     try:
         done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=limit)
-        return Batch(*json.loads(done.stdout))
+        batch = Batch(*json.loads(done.stdout))
     except (subprocess.TimeoutExpired, ValueError) as error:
-        return Batch(count, 0, [f"seeds from {first}: {type(error).__name__}"], float(limit), 0)
+        told = f"seeds from {first}: {type(error).__name__}"
+        return Batch(count, 0, 0, [told], float(limit), 0)
+    if log is not None:
+        with log.open("a") as lines:
+            lines.write(json.dumps([revision(), first, batch]) + "\n")
+    return batch
 
 
-def read_mutated(n_files: int, n_jobs: int) -> Batch:
-    """Read mutated files in batches and print progress."""
-    total = Batch(0, 0, [], 0.0, 0)
-    starts = range(0, n_files, BATCH)
+def read_mutated(n_files: int, n_jobs: int, log: Path | None = None) -> Batch:
+    """Read mutated files in batches and print progress.
+
+    Args:
+        n_files: How many; file i has the seed i.
+        n_jobs: Batches at once.
+        log: A file of finished batches: those of this revision are not read again.
+    """
+    known: dict[int, Batch] = {}
+    if log is not None and log.exists():
+        entries = map(json.loads, log.read_text().splitlines())
+        known = {first: Batch(*batch) for made_by, first, batch in entries if made_by == revision()}
+
+    def read(first: int) -> Batch:
+        count = min(BATCH, n_files - first)
+        batch = known.get(first)
+        return batch if batch and batch.n_files == count else _batch_process(first, count, log)
+
+    total = Batch(0, 0, 0, [], 0.0, 0)
     with ThreadPoolExecutor(n_jobs) as pool:
-        for batch in pool.map(lambda at: _batch_process(at, min(BATCH, n_files - at)), starts):
-            total = Batch(
-                total.n_files + batch.n_files, total.n_refused + batch.n_refused,
-                total.failures + batch.failures, max(total.seconds, batch.seconds),
-                max(total.memory, batch.memory),
-            )  # fmt: skip
+        for batch in pool.map(read, range(0, n_files, BATCH)):
+            total += batch
             if total.n_files % 5_000 < BATCH:
                 print(f"  {total.n_files:,} read, {len(total.failures)} failures", flush=True)
     return total
@@ -417,6 +385,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="a few shapes, 500 mutated files")
     parser.add_argument("--jobs", type=int, default=2, help="batches at once")
     parser.add_argument("--only", choices=("shapes", "mutated", "server"))
+    parser.add_argument("--log", type=Path, help="finished batches of mutated files, to go on from")
     parser.add_argument("--batch", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.batch:
@@ -426,19 +395,20 @@ def main(argv: list[str] | None = None) -> int:
         for name in ("HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HF_HOME"):
             os.environ[name] = home
         os.environ |= {"HF_HUB_OFFLINE": "1", "KRONOS_STORE": "off"}
-        return _run(home, quick=args.quick, only=args.only, n_jobs=args.jobs)
+        return _run(home, quick=args.quick, only=args.only, n_jobs=args.jobs, log=args.log)
 
 
-def _run(home: str, *, quick: bool, only: str | None, n_jobs: int) -> int:
+def _run(home: str, *, quick: bool, only: str | None, n_jobs: int, log: Path | None) -> int:
     failures: list[str] = []
     if only in (None, "mutated"):
-        batch = read_mutated(BATCH if quick else N_MUTATED, n_jobs)
+        batch = read_mutated(BATCH if quick else N_MUTATED, n_jobs, log)
         failures += batch.failures
         if batch.seconds > Budget().processor or batch.memory > Budget().memory:
             failures.append("A mutated file is beyond the budget.")
         print(
-            f"mutated files {batch.n_files:,}, refused {batch.n_refused:,}, failures "
-            f"{len(batch.failures)}; most {batch.seconds:.2f} s, {batch.memory / MB:,.0f} MB"
+            f"mutated files {batch.n_files:,}: {batch.n_tables:,} with a table that is parsed, "
+            f"{batch.n_read:,} read to the end, failures {len(batch.failures)}; most "
+            f"{batch.seconds:.2f} s, {batch.memory / MB:,.0f} MB"
         )
     if only in (None, "shapes", "server"):
         files = {name: make() for name, make in _some(shapes(), quick=quick)}

@@ -323,7 +323,8 @@ def _with_repaired_ranges(values: pd.DataFrame, report: CsvReport) -> pd.DataFra
     """
     opens, high, low, close = (values[name].to_numpy() for name in PRICES)
     top, bottom = np.maximum(opens, close), np.minimum(opens, close)
-    overhang = np.maximum(top - high, low - bottom) / close
+    with np.errstate(over="ignore"):  # a tiny close beside a large one: infinite, so beyond
+        overhang = np.maximum(top - high, low - bottom) / close
     is_beyond = (overhang > _MAX_OVERHANG) | (high < low * (1 - _MAX_OVERHANG))
     if is_beyond.sum() > max(3, _MAX_BROKEN_SHARE * len(values)):
         row = int(np.argmax(is_beyond))
