@@ -124,23 +124,25 @@ def _choose_one(candles: Candles, currency: str) -> None:
 
 def _add(candles: Candles) -> None:
     state = st.session_state
-    concerns = state["event_concerns"]
+    kind, concerns = state.get("event_kind"), state.get("event_concerns")
     region = next((name for name, one in REGIONS.items() if one.title == concerns), "")
     try:
+        if kind is None or concerns is None:  # the message of another client than the page
+            raise InvalidEvents("The event is incomplete. Choose its kind and region or symbol.")
         if len(added_events()) >= MOST_ADDED:
             raise InvalidEvents(
                 f"A session has at most {MOST_ADDED} events added by hand. Upload a file."
             )
         event = event_from_form(
             candles,
-            kind=state["event_kind"],
+            kind=kind,
             region=region,
             symbol="" if region else concerns,
-            day=state["event_date"],
-            clock=state["event_clock"],
-            name=state["event_name"].strip(),
-            actual=state["event_actual"],
-            consensus=state["event_consensus"],
+            day=state.get("event_date"),
+            clock=state.get("event_clock"),
+            name=(state.get("event_name") or "").strip(),
+            actual=state.get("event_actual"),
+            consensus=state.get("event_consensus"),
         )
     except InvalidEvents as error:
         state[_PROBLEM] = plain(error)
