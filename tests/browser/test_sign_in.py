@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -77,6 +78,27 @@ def test_administrators_sign_in_and_out(
     expect(page.get_by_text(REFUSAL)).to_be_visible()
     assert not page.get_by_role("button", name="Self-test").count()
     assert not [each for each in seen.complaints if "Security" in each]
+
+
+def test_who_is_taken_off_the_list_loses_the_role_without_a_restart(
+    provider, public_server, stranger
+):
+    provider.claims = ANN
+    page = _signed_in(stranger(f"{public_server.url}/models"), public_server)
+    expect(page.get_by_role("button", name="Self-test")).to_have_count(1)
+    file = public_server.log.parent / "secrets.toml"
+    before = file.read_text()
+    file.write_text(before.replace("ann@example.com", "somebody.else@example.com"))
+    try:
+        deadline = time.monotonic() + PATIENCE_MS / 1000
+        while page.get_by_role("button", name="Self-test").count() and time.monotonic() < deadline:
+            page.reload()
+            page.get_by_role("heading", name="All models").wait_for()
+            page.locator('[data-test-script-state="notRunning"]').first.wait_for()
+        expect(page.get_by_text(REFUSAL)).to_be_visible()
+        expect(page.get_by_text("Signed in as")).not_to_contain_text("administrator")
+    finally:
+        file.write_text(before)
 
 
 def test_a_token_of_a_key_that_the_provider_does_not_have_signs_nobody_in(

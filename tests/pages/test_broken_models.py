@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from benchmarks.gates.broken_models import CHECKPOINTS, adapters, copy_checkpoint, write_adapter
 from kronos.models.adapters import adapters_folder
+from kronos.serving import service
 from pages.ui.jobs import caches
-from tests.pages.app_driver import new_session, press, words
+from tests.pages.app_driver import new_session, press, run_until, words
 from tests.source_tree import ROOT
 
 LISTS = {
@@ -76,6 +78,40 @@ def test_lists_of_models_leave_damaged_ones_out_and_name_that_of_a_link(names, p
     assert f"not available here: {'model B' if page == 'compare' else 'model'} {names[0]}" in words(
         app
     )
+
+
+@pytest.mark.parametrize(
+    ("page", "link", "run"),
+    [
+        ("forecast", {"model": "good"}, "run"),
+        ("compare", {"a": "good", "b": "bundled"}, "run_comparison"),
+    ],
+)
+def test_the_error_of_a_model_that_breaks_stays_until_the_next_run(
+    names, page, link, run, monkeypatch, fresh_seed
+):
+    monkeypatch.setattr(service, "FACTS_KEPT", 0.0)
+    app = new_session(page, horizon=2, paths=10, lookback=32, **link)
+    run_until(app.run(), _is_drawn)
+    file = adapters_folder() / "good.safetensors"
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    try:
+        app.number_input(key="seed").set_value(7)
+        app = press(app, run)
+        for _ in range(3):
+            assert "The model cannot be used." in "".join(error.value for error in app.error)
+            app.run()
+        assert not app.exception
+    finally:
+        file.write_bytes(whole)
+    app = run_until(press(app, run), _is_drawn)
+    assert not app.error
+
+
+def _is_drawn(app: AppTest) -> bool:
+    """Whether there is a fan beside the bars."""
+    return any("p50" in chart.proto.spec for chart in app.get("plotly_chart"))
 
 
 @pytest.mark.parametrize("page", ["training", "track_record"])

@@ -120,7 +120,7 @@ def test_a_run_is_seen_through_kept_and_seen_by_nobody_else(home: Path) -> None:
     assert "saved as mine" in words(reloaded), "the link finds it again"
     press(reloaded, "train_compare")
     assert not reloaded.exception
-    assert "as it was read on the Training page" in words(reloaded)
+    assert "From the Training page: MINE" in words(reloaded)
     assert reloaded.selectbox(key="b").value == "mine"
 
     held = process.take_lock(runs_folder() / "lock", run_id)  # as if resumed in another tab

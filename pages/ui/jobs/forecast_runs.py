@@ -140,20 +140,20 @@ class ForecastRuns(SessionRuns[ForecastRun]):
         nothing: a link must not make this machine fetch a model that no user chose.
 
         Returns:
-            The reason why nothing could be started, if that is so.
+            The reason why the last start of these candles was refused, until the next one.
         """
         is_first = self.take_first_visit()
-        refused: KronosError | None = st.session_state.pop(self._key("refused"), None)
         waits = self._downloads_on_run and any(_is_missing(each) for each in settings)
-        if not pressed and (not is_first or waits):
-            return refused
-        try:
-            self.start(settings, candles, Priority.PERSON if pressed else Priority.VISIT)
-        except KronosError as error:
-            return error
-        if pressed:
-            session.note_pressed(*(run.request.digest for run in self.runs()))
-        return None
+        if pressed or (is_first and not waits):
+            try:
+                self.start(settings, candles, Priority.PERSON if pressed else Priority.VISIT)
+            except KronosError as error:
+                self._set("refused", (settings[0].data_id, error))
+            else:
+                if pressed:
+                    session.note_pressed(*(run.request.digest for run in self.runs()))
+        data_id, refused = self._get("refused") or ("", None)
+        return refused if settings and settings[0].data_id == data_id else None
 
     def start(
         self,
@@ -185,6 +185,7 @@ class ForecastRuns(SessionRuns[ForecastRun]):
         self._leave_all(self.runs(), but=new)
         self._set("runs", new)
         self._set("cancelled", False)
+        self._set("refused", None)
 
     def download(self, model: str) -> None:
         """Download a missing model; the forecasts that need it start after that."""
@@ -199,8 +200,9 @@ class ForecastRuns(SessionRuns[ForecastRun]):
             caches.require_here(model)
             queues.downloads().submit(key, work, owner=self.owner(), supersede=False)
         except (Busy, NotOffered) as error:
-            self._set("refused", error)
+            self._set("refused", (self.runs()[0].settings.data_id, error))
             return
+        self._set("refused", None)
         self._set("runs", changed)
 
     def advance(self, data_id: str) -> list[JobStatus | None]:
