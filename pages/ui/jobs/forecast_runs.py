@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import streamlit as st
-
 from kronos.candles import Candles
 from kronos.errors import Busy, KronosError, NotOffered
 from kronos.forecast import Forecast
