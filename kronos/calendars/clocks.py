@@ -49,6 +49,7 @@ __all__ = [
     "clock_title",
     "distinct_clocks",
     "find_clock",
+    "repeats",
     "to_utc",
 ]
 
@@ -176,21 +177,43 @@ def find_clock(
 def to_utc(wall: pd.DatetimeIndex, clock: str) -> pd.DatetimeIndex:
     """Naive wall-clock timestamps in UTC.
 
-    In an hour that a clock change repeats, the order of the bars decides; where it appears only
-    once, it is summer time. Times that a clock change skips move forward.
+    In an hour that a clock change repeats, the order of the bars decides: where their times run
+    through it a second time, that is winter time. An hour that is there once is summer time. Times
+    that a clock change skips move forward.
 
     Args:
         wall: Naive timestamps.
         clock: IANA name, or `BROKER_CLOCK` for the clock many FX brokers run.
     """
+    is_summer = ~_second_runs(wall, clock)
+    if clock == BROKER_CLOCK:
+        wall, clock = wall - _BROKER_LEAD, NEW_YORK
+    local = wall.tz_localize(check_zone(clock), ambiguous=is_summer, nonexistent="shift_forward")
+    return local.tz_convert("UTC")
+
+
+def repeats(wall: pd.DatetimeIndex, clock: str) -> np.ndarray:
+    """Whether a clock shows each naive timestamp twice, as it is set back: (T,) bool."""
     if clock == BROKER_CLOCK:
         wall, clock = wall - _BROKER_LEAD, NEW_YORK
     check_zone(clock)
-    try:
-        local = wall.tz_localize(clock, ambiguous="infer", nonexistent="shift_forward")
-    except ValueError:  # the repeated hour appears once only, or out of order
-        local = wall.tz_localize(clock, ambiguous=True, nonexistent="shift_forward")
-    return local.tz_convert("UTC")
+    summer, winter = (
+        wall.tz_localize(clock, ambiguous=np.full(len(wall), is_summer), nonexistent="NaT")
+        for is_summer in (True, False)
+    )
+    return np.asarray(summer.asi8 != winter.asi8)
+
+
+def _second_runs(wall: pd.DatetimeIndex, clock: str) -> np.ndarray:
+    """Timestamps of the second run through an hour that a clock repeats: (T,) bool."""
+    rows = np.flatnonzero(repeats(wall, clock))
+    second = np.zeros(len(wall), bool)
+    steps = np.diff(wall[rows].as_unit("ns").asi8, prepend=np.iinfo(np.int64).min // 2)
+    is_change = np.abs(steps) > _DAY.value  # the hours of two changes lie half a year apart
+    n_back = np.cumsum((steps <= 0) & ~is_change)
+    change = np.cumsum(is_change) - 1
+    second[rows] = n_back > n_back[np.flatnonzero(is_change)][change]
+    return second
 
 
 def check_clock(clock: str) -> str:

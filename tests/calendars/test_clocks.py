@@ -188,6 +188,35 @@ def test_two_exchanges_with_the_same_hours_ask() -> None:
     assert len(placed.clocks) > 1
 
 
+@pytest.mark.parametrize(
+    ("clock", "change"),
+    [
+        (NEW_YORK, "2024-11-03 06:00"),
+        ("Europe/London", "2024-10-27 01:00"),
+        (BROKER_CLOCK, "2024-11-03 06:00"),
+    ],
+)
+@pytest.mark.parametrize("freq", ["1h", "30min", "15min"])
+def test_the_order_of_the_bars_tells_the_runs_through_a_repeated_hour_apart(
+    clock: str, change: str, freq: str
+) -> None:
+    bars = pd.date_range(pd.Timestamp(change, tz="UTC") - 30 * HOUR, periods=240, freq=freq)
+    next_year = bars + pd.Timedelta(days=364)  # the clocks are set back on the same weekday
+    for whole in (bars, bars.append(next_year)):
+        wall = whole.tz_convert(NEW_YORK if clock == BROKER_CLOCK else clock).tz_localize(None)
+        wall = wall + 7 * HOUR if clock == BROKER_CLOCK else wall
+        assert wall.has_duplicates
+        assert to_utc(wall, clock).equals(whole.rename(None))
+
+
+def test_an_hour_that_is_there_once_is_summer_time_whatever_other_years_have() -> None:
+    bars = pd.date_range("2024-11-02", periods=96, freq="30min", tz="UTC")
+    once = bars[(bars < "2024-11-03 06:00") | (bars >= "2024-11-03 07:00")]
+    both = bars + pd.Timedelta(days=364)
+    whole = once.append(both)
+    assert to_utc(whole.tz_convert(NEW_YORK).tz_localize(None), NEW_YORK).equals(whole)
+
+
 def test_titles_say_what_a_fixed_clock_is() -> None:
     assert clock_title("Etc/GMT+5") == "UTC-5, no daylight saving"
     assert clock_title("Etc/GMT-9") == "UTC+9, no daylight saving"
