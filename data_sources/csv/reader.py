@@ -16,12 +16,14 @@ import pandas as pd
 
 from data_sources.cleaning import WILD_FACTOR, wild_bars
 from data_sources.csv.numbers import read_numbers
+from data_sources.csv.order import in_order, on_clock
 from data_sources.csv.report import CsvReport, clock_question
 from data_sources.csv.table import Table, read_table
 from data_sources.csv.text import MAX_BYTES, MAX_COLUMNS, MAX_ROWS, decode
 from data_sources.csv.times import TimeReading, parse_times
 from kronos.calendars import Placement, place_bars
-from kronos.calendars.intervals import infer_interval, interval_width
+from kronos.calendars.clocks import to_utc
+from kronos.calendars.intervals import infer_interval, interval_width, is_intraday
 from kronos.candles import COLUMNS, PRICES, Candles, fill_volume
 from kronos.errors import InvalidCandles
 
@@ -104,12 +106,13 @@ def read_csv(
     symbol = choices.symbol or table.ticker() or _symbol_in_name(name)
     table = table.only(np.flatnonzero(np.isin(table.lines, values.index)).tolist())
     times = _times(table, choices, report)
-    values = _in_order(values, times.moments, report)
+    values, again = in_order(values, times.moments, report, clock=choices.clock)
     values = _with_repaired_ranges(values, report)
     values = _without_wild_prices(values, report)
     _require_rows(values, report)
     positions = pd.Index(table.lines).get_indexer(values.index)
-    candles = _placed(values, times, positions, symbol, choices, report)
+    is_second = np.isin(values.index, again)
+    candles = _placed(values, times, positions, is_second, symbol, choices, report)
     return CsvReading(replace(candles, source=source or f"CSV file {name}"), report)
 
 
@@ -128,23 +131,33 @@ def _placed(
     values: pd.DataFrame,
     times: TimeReading,
     positions: np.ndarray,
+    is_second: np.ndarray,
     symbol: str | None,
     choices: CsvChoices,
     report: CsvReport,
 ) -> Candles:
-    """Candles of sorted rows, the positions of which refer to `times`."""
-    index = times.moments[positions]
-    interval, width_note = _interval(index, choices.interval)
+    """Candles of sorted rows, the positions of which refer to `times`.
+
+    Where a clock may have been set back, both runs through that hour are there (`is_second`).
+    """
+    stamps, written = times.moments[positions], times.written[positions]
+    rows = np.unique(stamps.asi8, return_index=True)[1]
+    interval, width_note = _interval(stamps[rows], choices.interval)
     placed = place_bars(
-        index,
+        stamps[rows],
         interval=interval,
-        written=times.written[positions],
+        written=written[rows],
         symbol=symbol,
         clock=choices.clock,
         calendar=choices.calendar,
     )
+    moments = placed.index
+    if is_second.any():
+        clock = placed.clock if is_intraday(interval) else None
+        values, stamps = on_clock(values, stamps, is_second, clock, report)
+        moments = moments if clock is None else to_utc(stamps, clock)
     frame = fill_volume(values)
-    frame.index = pd.DatetimeIndex(placed.index, name="timestamp").as_unit("ns")
+    frame.index = pd.DatetimeIndex(moments, name="timestamp").as_unit("ns")
     frame = _without_clock_collisions(frame, values.index, report)
     report.interval, report.zone, report.clock = interval, placed.zone, placed.clock
     report.calendar = placed.reason
@@ -274,42 +287,6 @@ def _without_blank_prices(values: pd.DataFrame, report: CsvReport) -> pd.DataFra
             f"{prices[row, column]:g}. Series that cross zero (spreads, rates) are not supported."
         )
     return values[~(blank | all_zero)]
-
-
-def _in_order(values: pd.DataFrame, stamps: pd.DatetimeIndex, report: CsvReport) -> pd.DataFrame:
-    """Rows in time order, one for each time: of several, the one written last.
-
-    In a file that runs backwards the line further up is the one written last.
-
-    Args:
-        values: Indexed by line number.
-        stamps: (T,) time of each row.
-    """
-    moments = stamps.asi8
-    steps = np.diff(moments)
-    lines = values.index.to_numpy()
-    order = np.argsort(moments, kind="stable")
-    if (steps < 0).any() and (steps <= 0).all():
-        report.assumptions.append("rows stand newest first and were turned round")
-        order = np.argsort(moments[::-1], kind="stable")
-        order = len(moments) - 1 - order
-    elif (steps < 0).any():
-        behind = moments < np.maximum.accumulate(moments)
-        report.repair("not in time order; sorted", lines[behind].tolist())
-    is_last = np.append(np.diff(moments[order]) != 0, True)
-    used, lost = order[is_last], order[~is_last]
-    if lost.size:
-        group = np.cumsum(is_last) - is_last
-        winners = used[group[~is_last]]
-        numbers = values.to_numpy(float)
-        same = np.isclose(numbers[lost], numbers[winners], 1e-9, atol=0.0, equal_nan=True)
-        same = same.all(axis=1)
-        report.drop("the same bar again", np.sort(lines[lost[same]]).tolist())
-        report.drop(
-            "the same time as another row with other values; the one written last was kept",
-            np.sort(lines[lost[~same]]).tolist(),
-        )
-    return values.iloc[used]
 
 
 def _with_repaired_ranges(values: pd.DataFrame, report: CsvReport) -> pd.DataFrame:

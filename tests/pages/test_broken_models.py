@@ -9,7 +9,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from benchmarks.gates.broken_models import CHECKPOINTS, adapters, copy_checkpoint, write_adapter
+from kronos.errors import CheckpointInvalid
 from kronos.models.adapters import adapters_folder
+from kronos.models.facts import ModelFacts
 from kronos.serving import service
 from pages.ui.jobs import caches
 from tests.pages.app_driver import new_session, press, run_until, words
@@ -90,21 +92,26 @@ def test_lists_of_models_leave_damaged_ones_out_and_name_that_of_a_link(names, p
 def test_the_error_of_a_model_that_breaks_stays_until_the_next_run(
     names, page, link, run, monkeypatch, fresh_seed
 ):
-    monkeypatch.setattr(service, "FACTS_KEPT", 0.0)
     app = new_session(page, horizon=2, paths=10, lookback=32, **link)
     run_until(app.run(), _is_drawn)
-    file = adapters_folder() / "good.safetensors"
-    whole = file.read_bytes()
-    file.write_bytes(whole[: len(whole) // 2])
-    try:
-        app.number_input(key="seed").set_value(7)
-        app = press(app, run)
-        for _ in range(3):
-            assert "The model cannot be used." in "".join(error.value for error in app.error)
-            app.run()
-        assert not app.exception
-    finally:
-        file.write_bytes(whole)
+    facts = service.forecaster_facts
+
+    def breaks(model: str) -> ModelFacts:
+        if model == "good":
+            raise CheckpointInvalid("good.safetensors ends early.")
+        return facts(model)
+
+    monkeypatch.setattr(service, "FACTS_KEPT", 0.0)
+    monkeypatch.setattr(service, "forecaster_facts", breaks)
+    app.number_input(key="seed").set_value(int(fresh_seed))
+    app = press(app, run)
+    for _ in range(3):
+        assert "good.safetensors ends early." in "".join(
+            error.value.replace("\\", "") for error in app.error
+        )
+        app.run()
+    assert not app.exception
+    monkeypatch.setattr(service, "forecaster_facts", facts)
     app = run_until(press(app, run), _is_drawn)
     assert not app.error
 
