@@ -194,13 +194,14 @@ class EventCalendar:
         )
         return MissingDays(tuple(months), ticker, needs_fred)
 
-    def problem(self) -> SourceError | None:
-        """Why the last fetch failed, for some minutes; None where none did."""
+    def problem(self, days: CalendarDays) -> SourceError | None:
+        """Why the last fetch for such days failed, for some minutes; None where none did."""
         now = self._now()
-        found = [
-            error for name, (_, error) in [*self._failures.items()] if self._is_paused(name, now)
-        ]
-        return found[0] if found else None
+        names = ["releases", *(["earnings"] if days.ticker else []), "fred"]
+        for name in names:
+            if self._is_paused(name, now):
+                return self._failures[name][1]
+        return None
 
     def covered_until(self, region: str, *, now: pd.Timestamp | None = None) -> pd.Timestamp | None:
         """Last day of the fetched releases of a region without a gap from this month on."""

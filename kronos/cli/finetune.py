@@ -308,7 +308,7 @@ def _moment(date: pd.Timestamp | None) -> pd.Timestamp | None:
 def _events() -> list[Event]:
     from kronos.events import load_events
 
-    return list(load_events())
+    return [event.as_read for event in load_events()]
 
 
 def _settings(args: argparse.Namespace) -> FinetuneSettings:

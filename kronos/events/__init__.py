@@ -8,6 +8,7 @@ bars.py      the bars of a chart or a record that events fall on
 leaders.py   leading markets
 channels.py  the channels of a window of bars
 inputs.py    the event rows of a forecast
+coverage.py  what the calendar covers for an instrument, in words
 """
 
 from kronos.events.bars import event_bars
@@ -20,7 +21,7 @@ from kronos.events.channels import (
     sets_a_channel,
 )
 from kronos.events.csv_file import events_csv, read_events
-from kronos.events.event import KINDS, MACRO, Event, known_at
+from kronos.events.event import COLOURS, KINDS, MACRO, READABLE, Event, known_at
 from kronos.events.inputs import EventInputs, Surprise, event_inputs
 from kronos.events.leaders import Leaders
 from kronos.events.regions import REGIONS, regions_of
@@ -35,9 +36,11 @@ from kronos.events.tables import (
 
 __all__ = [
     "CHANNELS",
+    "COLOURS",
     "KINDS",
     "MACRO",
     "N_CHANNELS",
+    "READABLE",
     "REGIONS",
     "SURPRISES",
     "US_KINDS",

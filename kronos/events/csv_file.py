@@ -8,6 +8,7 @@ One row for each event. A header names the columns, in any order and case:
     name, period, unit, source
     actual, consensus, previous
     announced            moment at which its date became public
+    colour, reads_as     of an event of kind other: its colour, and the kind that models read it as
     fetched_at, is_time_exact
 
 A time without an offset is read on the release's own clock, so 08:30 in New York is 12:30 UTC in
@@ -53,9 +54,11 @@ _ALSO = {
     "event": "kind", "type": "kind",
     "ticker": "symbol", "country": "region",
     "forecast": "consensus", "expected": "consensus", "estimate": "consensus",
+    "color": "colour",
     "prior": "previous", "title": "name", "reference": "period", "timezone": "zone", "tz": "zone",
 }  # fmt: skip
-_TEXTS = ("symbol", "name", "period", "unit", "source")
+_TEXTS = ("symbol", "name", "period", "unit", "source", "colour", "reads_as")
+_RARE = ("colour", "reads_as")  # written only where an event has one
 _QUOTED_STARTS = ("=", "+", "-", "@", "'", "\t", "\r")
 
 
@@ -99,9 +102,15 @@ def events_csv(events: Iterable[Event]) -> str:
     """
     opened = io.StringIO()
     writer = csv.writer(opened, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    for event in events:
-        writer.writerow([_cell(getattr(event, name)) for name in _COLUMNS])
+    rows = tuple(events)
+    columns = [
+        name
+        for name in _COLUMNS
+        if name not in _RARE or any(getattr(event, name) for event in rows)
+    ]
+    writer.writerow(columns)
+    for event in rows:
+        writer.writerow([_cell(getattr(event, name)) for name in columns])
     return opened.getvalue()
 
 
@@ -192,14 +201,18 @@ def _event(row: dict[str, str], where: str) -> Event:
     kind = cell("kind").lower().replace(" ", "_").replace("-", "_")
     region = cell("region").upper()
     try:
-        Event(kind, pd.Timestamp(0, tz="UTC"), region, cell("symbol"))
+        texts = {name: cell(name).removeprefix("'") for name in _TEXTS}
+        texts |= {name: texts[name].lower() for name in _RARE}
+        Event(
+            kind, pd.Timestamp(0, tz="UTC"), region, texts["symbol"], texts["name"],
+            colour=texts["colour"], reads_as=texts["reads_as"],
+        )  # fmt: skip
     except InvalidEvents as exc:
         raise InvalidEvents(f"{where}: {exc}") from exc
     time = read_moment(cell("time"), f"{where}, column time", kind, region, cell("zone"))
     if time is None:
         raise InvalidEvents(f"{where}, column time: must be a date or a time, found nothing.")
     flag = read_flag(cell("is_time_exact"), f"{where}, column is_time_exact")
-    texts = {name: cell(name).removeprefix("'") for name in _TEXTS}
     return Event(
         kind=kind,
         time=time[0],

@@ -16,7 +16,9 @@ import pandas as pd
 from kronos.errors import InvalidEvents
 from kronos.events.regions import REGIONS, region_zone
 
-__all__ = ["CHART_ONLY", "KINDS", "MACRO", "Event", "known_at", "sorted_events"]
+__all__ = [
+    "CHART_ONLY", "COLOURS", "KINDS", "MACRO", "READABLE", "Event", "known_at", "sorted_events",
+]  # fmt: skip
 
 MACRO: dict[str, str] = {
     "fomc": "FOMC decision",
@@ -28,8 +30,16 @@ MACRO: dict[str, str] = {
 }
 """Kinds of official releases and their titles; fomc, nfp and pce are releases of the US."""
 
-CHART_ONLY: dict[str, str] = {"news": "News", "split": "Split", "gap": "Gap"}
-"""Kinds on charts that set no channel."""
+CHART_ONLY: dict[str, str] = {"news": "News", "split": "Split", "gap": "Gap", "other": "Other"}
+"""Kinds on charts that set no channel; an event of kind other has a name and a colour."""
+
+READABLE = (*MACRO, "earnings")
+"""Kinds that a model reads, and that an event of kind other can be mapped to."""
+
+COLOURS = ("blue", "green", "orange", "red", "purple", "grey")
+"""Colours of events of kind other."""
+
+_OF_US = ("fomc", "cpi", "nfp", "gdp", "pce")
 
 KINDS: dict[str, str] = {**MACRO, "earnings": "Earnings", **CHART_ONLY}
 """Every kind of event and its title."""
@@ -37,7 +47,7 @@ KINDS: dict[str, str] = {**MACRO, "earnings": "Earnings", **CHART_ONLY}
 # Days before a release from which its date counts as public, unless the event says otherwise.
 # Official calendars appear a year ahead; shorter leads allow for moved dates.
 _LEAD_DAYS = {"fomc": 180, "rate_decision": 180, "earnings": 14, "news": 0, "split": 14, "gap": 0}
-_LEAD_DAYS_OF_STATISTICS = 90
+_LEAD_DAYS_OF_STATISTICS = 90  # and of visitors' own events
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +70,8 @@ class Event:
         announced: Moment from which the date was public, UTC; None: the usual lead of its kind.
             For an unscheduled event its own time.
         is_time_exact: Whether the time of day is known; otherwise only the date is certain.
+        colour: One of `COLOURS`, for an event of kind other; "" for the first one.
+        reads_as: Kind that models read an event of kind other as; "": no model reads it.
 
     Raises:
         InvalidEvents: On construction, for an invalid field.
@@ -79,6 +91,8 @@ class Event:
     fetched_at: pd.Timestamp | None = None
     announced: pd.Timestamp | None = None
     is_time_exact: bool = True
+    colour: str = ""
+    reads_as: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -93,12 +107,53 @@ class Event:
             )
         if self.kind in MACRO and (self.symbol or not self.region):
             raise InvalidEvents(f"An event of kind {self.kind} has a region and no symbol.")
+        self._check_other()
         for name in ("time", "fetched_at", "announced"):
             _check_moment(name, getattr(self, name))
         for name in ("actual", "consensus", "previous"):
             value = getattr(self, name)
             if value is not None and not math.isfinite(value):
                 raise InvalidEvents(f"{name} must be a finite number or missing, found {value}.")
+
+    def _check_other(self) -> None:
+        if self.kind != "other":
+            if self.colour or self.reads_as:
+                raise InvalidEvents("Only an event of kind other has a colour or a mapping.")
+            return
+        if not self.name.strip():
+            raise InvalidEvents("An event of kind other needs a name.")
+        if self.colour and self.colour not in COLOURS:
+            raise InvalidEvents(
+                f"Unknown colour {self.colour!r}; the colours are {', '.join(COLOURS)}."
+            )
+        if self.reads_as and self.reads_as not in READABLE:
+            raise InvalidEvents(
+                f"Models cannot read an event as {self.reads_as!r}; they read "
+                f"{', '.join(READABLE)}."
+            )
+        if self.reads_as == "earnings" and not self.symbol:
+            raise InvalidEvents("An event that models read as earnings needs a symbol.")
+        if self.reads_as == "rate_decision" and not self.region:
+            raise InvalidEvents("An event that models read as a rate decision needs a region.")
+
+    @property
+    def as_read(self) -> Event:
+        """The event as models read it: one of kind other as the kind that it is mapped to.
+
+        Its figures are left out, because their unit need not be that of the kind.
+        """
+        if not self.reads_as:
+            return self
+        is_macro = self.reads_as in MACRO
+        region = "US" if self.reads_as in _OF_US else self.region
+        return replace(
+            self,
+            kind=self.reads_as,
+            region=region if is_macro else "",
+            symbol="" if is_macro else self.symbol,
+            actual=None, consensus=None, previous=None, colour="", reads_as="",
+            announced=self.announced_time,
+        )  # fmt: skip
 
     @property
     def title(self) -> str:

@@ -130,5 +130,6 @@ def event_inputs(events: Iterable[Event], candles: Candles, *, currency: str = "
         currency: Currency it is quoted in, where the source says.
     """
     regions = regions_of(candles.calendar, candles.symbol, currency)
-    chosen = tuple(event for event in events if sets_a_channel(event, candles.symbol, regions))
+    read = (event.as_read for event in events)
+    chosen = tuple(event for event in read if sets_a_channel(event, candles.symbol, regions))
     return EventInputs(chosen, candles.symbol, regions)

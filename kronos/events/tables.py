@@ -3,8 +3,8 @@
 Tables are merged from the least to the most trusted: Yahoo's calendar, bundled, FRED and earnings,
 the user's own. So official figures stand, and Yahoo adds the consensus and later dates. Two rows
 are the same event when kind, region, symbol and the date on the release's own clock agree, and for
-news and gaps the name too. Then the later table's fields count, and the earlier table fills its
-missing ones: a user's consensus joins the official actual.
+news, gaps and others the name too. Then the later table's fields count, and the earlier table fills
+its missing ones: a user's consensus joins the official actual.
 
 A table of FRED or of earnings is complete over the span it covers for a kind, region and symbol. An
 event of an earlier table within that span which it does not list, and which has no actual, is
@@ -35,7 +35,7 @@ __all__ = [
     "stored_events",
 ]
 
-_SEVERAL_A_DAY = frozenset({"news", "gap"})
+_SEVERAL_A_DAY = frozenset({"news", "gap", "other"})
 
 
 @dataclass(frozen=True, slots=True)

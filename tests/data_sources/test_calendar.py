@@ -147,10 +147,10 @@ def test_a_failure_is_not_repeated_for_some_minutes(tmp_path, clock):
     with pytest.raises(SourceDown):
         cal.refresh(DAYS)
     assert not cal.missing(DAYS)
-    assert str(cal.problem()) == "Yahoo Finance cannot be reached."
+    assert str(cal.problem(DAYS)) == "Yahoo Finance cannot be reached."
     clock.move(minutes=6)
     assert cal.missing(DAYS)
-    assert cal.problem() is None
+    assert cal.problem(DAYS) is None
     source.error = RateLimited("too many", retry_after=3600)
     with pytest.raises(RateLimited):
         cal.refresh(DAYS)
@@ -159,7 +159,20 @@ def test_a_failure_is_not_repeated_for_some_minutes(tmp_path, clock):
     clock.move(minutes=20)
     source.error = None
     cal.refresh(DAYS)
-    assert cal.problem() is None
+    assert cal.problem(DAYS) is None
+
+
+def test_a_failure_of_earnings_is_that_of_pages_with_earnings(tmp_path, clock):
+    class Down:
+        def fetch(self, symbol, *, now):
+            raise SourceDown("down")
+
+    cal = calendar(tmp_path, Listed(), clock, earnings=Down())
+    of_company = CalendarDays(("US",), DAYS.first, DAYS.last, ticker="AAPL")
+    with pytest.raises(SourceDown):
+        cal.refresh(of_company)
+    assert cal.problem(of_company) is not None
+    assert cal.problem(DAYS) is None
 
 
 def test_what_was_fetched_before_a_failure_stays(tmp_path, clock):

@@ -19,6 +19,7 @@ from kronos.events import (
     read_events,
     regions_of,
     save_events,
+    sets_a_channel,
 )
 from kronos.events.tables import stored_events
 
@@ -261,3 +262,55 @@ def test_a_stored_file_that_was_damaged_is_named(tmp_path):
 )
 def test_regions_follow_from_exchange_pair_or_currency(calendar, symbol, currency, regions):
     assert regions_of(calendar, symbol, currency) == regions
+
+
+def other(**options):
+    fields = {"kind": "other", "time": pd.Timestamp("2026-12-01 15:00", tz="UTC"), "symbol": "ACME",
+              "name": "Product day"} | options  # fmt: skip
+    return Event(**fields)
+
+
+def test_an_event_of_ones_own_is_read_by_no_model():
+    event = other(colour="red", actual=1.0)
+    assert event.as_read is event
+    assert not sets_a_channel(event.as_read, "ACME", ("US",))
+
+
+@pytest.mark.parametrize(
+    ("reads_as", "region", "symbol"),
+    [("cpi", "US", ""), ("rate_decision", "EU", ""), ("earnings", "", "ACME")],
+)
+def test_an_event_of_ones_own_is_read_as_the_kind_it_is_mapped_to(reads_as, region, symbol):
+    event = other(reads_as=reads_as, region="EU", actual=5.0, consensus=1.0)
+    read = event.as_read
+    assert (read.kind, read.region, read.symbol) == (reads_as, region, symbol)
+    assert (read.surprise, read.name) == (None, "Product day")
+    assert read.announced_time == event.announced_time
+    assert sets_a_channel(read, "ACME", ("EU", "US"))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"name": " "}, "needs a name"),
+        ({"colour": "ultraviolet"}, "the colours are blue"),
+        ({"reads_as": "split"}, "Models cannot read"),
+        ({"reads_as": "earnings", "symbol": "", "region": "US"}, "needs a symbol"),
+        ({"reads_as": "rate_decision"}, "needs a region"),
+        ({"kind": "news", "colour": "red"}, "Only an event of kind other"),
+    ],
+)
+def test_an_event_of_ones_own_with_a_wrong_field_is_refused(options, said):
+    with pytest.raises(InvalidEvents, match=said):
+        other(**options)
+
+
+def test_colour_and_mapping_are_columns_only_where_an_event_has_them():
+    plain, mapped = Event("cpi", other().time, "US"), other(colour="red", reads_as="earnings")
+    assert "colour" not in events_csv([plain])
+    assert read_events(events_csv([plain, mapped]).encode(), "x.csv") == (plain, mapped)
+    row = "Other,2026-12-01T15:00Z,ACME,Product day,Red,Earnings\n"
+    text = f"kind,time,symbol,name,color,reads_as\n{row}"
+    assert read_events(text.encode(), "x.csv") == (mapped,)
+    twice = [EventTable("a", (mapped,)), EventTable("b", (other(name="Another"),))]
+    assert len(merge_events(twice)) == 2

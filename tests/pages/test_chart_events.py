@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from kronos.events import Event, bundled_events
-from pages.ui.chart.events import RAIL_AXIS, event_markers
+from kronos.events import COLOURS, KINDS, MACRO, Event, bundled_events
+from pages.ui.chart.events import RAIL_AXIS, event_markers, events_legend
 from pages.ui.chart.figure import chart_description, fan_figure
 from pages.ui.chart.scene import build_scene
 
@@ -24,29 +24,120 @@ def at(day: int, hours: float = 12.0) -> pd.Timestamp:
 
 
 def rail(figure):
-    return {trace.name: trace for trace in figure.data if trace.yaxis == "y9"}
-
-
-def test_shape_tells_the_kind_and_filling_past_from_scheduled(simulate):
-    candles, forecast = simulate(**DAILY)
-    events = [
-        Event("cpi", at(40), "US", actual=0.4, consensus=0.3, unit="%"),
-        Event("fomc", at(65), "US"),
-        Event("earnings", at(30), symbol="ACME"),
-        Event("earnings", at(70), symbol="ACME"),
-        Event("news", at(20), symbol="ACME"),
-        Event("split", at(21), symbol="ACME"),
-        Event("gap", at(22), symbol="ACME"),
-    ]
-    traces = rail(fan_figure(candles, forecast, events=events))
-    shown = {name: list(trace.marker.symbol) for name, trace in traces.items()}
-    assert shown == {
-        "Macro release": ["square", "square-open"],
-        "Earnings": ["diamond", "diamond-open"],
-        "News": ["circle"],
-        "Split": ["triangle-up"],
-        "Gap": ["x"],
+    return {
+        trace.name: trace
+        for trace in figure.data
+        if trace.yaxis == "y9" and trace.mode == "markers"
     }
+
+
+def letters(figure):
+    """The letters by bar label."""
+    traces = [trace for trace in figure.data if trace.yaxis == "y9" and trace.mode == "text"]
+    return {x: text for trace in traces for x, text in zip(trace.x, trace.text, strict=True)}
+
+
+EVERY_KIND = [
+    Event(kind, at(20 + 4 * i), region, symbol, name)
+    for i, (kind, region, symbol, name) in enumerate(
+        [
+            *((kind, "US", "", "") for kind in MACRO),
+            *((kind, "", "ACME", "") for kind in ("earnings", "news", "split", "gap")),
+            ("other", "", "ACME", "Party"),
+        ]
+    )
+]
+
+
+def test_shape_and_letter_tell_the_kind_and_filling_past_from_scheduled(simulate):
+    figure = fan_figure(*simulate(**DAILY), events=EVERY_KIND)
+    traces = rail(figure)
+    shown = {name: [*trace.marker.symbol] for name, trace in traces.items()}
+    assert shown == {
+        "F FOMC decision": ["hexagon"],
+        "C CPI": ["square"],
+        "J Payrolls": ["pentagon"],
+        "G GDP": ["octagon"],
+        "P PCE price index": ["diamond-wide"],
+        "R Rate decision": ["hexagon2"],
+        "E Earnings": ["diamond"],
+        "N News": ["circle"],
+        "S Split": ["triangle-up"],
+        "Gap": ["x"],
+        "P Party": ["star-open"],
+    }
+    assert len({tuple(trace.marker.symbol) for trace in traces.values()}) == len(KINDS)
+    assert [*letters(figure).values()][:3] == ["<b>F</b>", "<b>C</b>", "<b>J</b>"]
+
+
+def contrast(one: str, other: str) -> float:
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in parts]
+        return sum(w * v for w, v in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_letters_read_on_their_icons_and_icons_on_both_grounds(simulate):
+    others = [
+        Event("other", at(3 * i), symbol="ACME", name=f"{c} day", colour=c)
+        for i, c in enumerate(COLOURS)
+    ]
+    figure = fan_figure(*simulate(**DAILY), events=[*EVERY_KIND, *others])
+    colours = {x: trace.marker.color for trace in rail(figure).values() for x in trace.x}
+    inks = [trace for trace in figure.data if trace.yaxis == "y9" and trace.mode == "text"]
+    for trace in inks:
+        for bar, text in zip(trace.x, trace.text, strict=True):
+            if trace.textfont.color and text != "<b></b>":
+                assert contrast(trace.textfont.color, colours[bar]) >= 4.5, (bar, text)
+    # Icons are shapes, not text: light ground and dark ground of the themes.
+    assert all(contrast(colour, "#0E1117") >= 3 for colour in colours.values())
+    assert all(contrast(colour, "#FFFFFF") >= 2.4 for colour in colours.values())
+    hollow = [trace for trace in inks if not trace.textfont.color]
+    assert hollow, "letters of hollow icons have the colour of the page's text"
+
+
+def test_an_event_of_ones_own_has_its_name_and_colour(simulate):
+    events = [
+        Event("other", at(40), symbol="ACME", name="Ex-dividend day", colour="red"),
+        Event("other", at(41), symbol="ACME", name="<b>launch</b>", colour="green"),
+        Event("other", at(42), symbol="ACME", name="x" * 60),
+    ]
+    traces = rail(fan_figure(*simulate(**DAILY), events=events))
+    assert sorted(traces) == [
+        "B &lt;b&gt;launch&lt;/b&gt;", "E Ex-dividend day", f"X {'x' * 23}…",
+    ]  # fmt: skip
+    assert len({trace.marker.color for trace in traces.values()}) == 3
+
+
+def test_icons_that_would_overlap_stand_below_one_another(simulate):
+    candles, forecast = simulate(**DAILY | {"n_bars": 300, "horizon": 60})
+    events = [Event("news", at(200 + i), symbol="ACME", name=str(i)) for i in range(5)]
+    (trace,) = rail(fan_figure(candles, forecast, events=events)).values()
+    assert len(set(trace.y)) > 1
+    (still,) = rail(fan_figure(candles, forecast, events=[events[0], Event(
+        "news", at(250), symbol="ACME", name="late")])).values()  # fmt: skip
+    assert len(set(still.y)) == 1
+
+
+def test_a_crowd_of_events_has_small_icons_without_letters(simulate):
+    candles, forecast = simulate(**DAILY | {"n_bars": 480})
+    events = [
+        Event(kind, at(i), "US") for i in range(480) for kind in ("cpi", "gdp", "pce", "fomc")
+    ]
+    figure = fan_figure(candles, forecast, events=events, window="all")
+    assert not letters(figure)
+    assert {len(trace.x) for trace in rail(figure).values()} == {480}
+    assert max(trace.marker.size for trace in rail(figure).values()) <= 10
+
+
+def test_a_chart_without_a_legend_says_it_in_words(simulate):
+    scene = build_scene(*simulate(**DAILY), view="price")
+    text = events_legend(scene, [Event("cpi", at(40), "US"), Event("fomc", at(65), "US")])
+    assert text == "Events: F FOMC decision, C CPI. Filled: past. Hollow: scheduled."
+    assert events_legend(scene, []) == ""
 
 
 def test_an_event_stands_on_the_bar_of_its_date(simulate):
@@ -82,23 +173,26 @@ def test_hover_names_time_actual_consensus_and_surprise(simulate):
         Event("earnings", at(66), symbol="ACME", is_time_exact=False),
     ]
     traces = rail(fan_figure(candles, forecast, events=events))
-    past, coming = traces["Macro release"].text
+    (past,), (coming,) = traces["C CPI"].text, traces["F FOMC decision"].text
     assert past == (
         "<b>CPI</b><br>11 Feb 2024 12:00 EST<br>"
         "actual 0.4% · consensus 0.5% · surprise −0.1% · previous 0.2%"
     )
     assert coming == "<b>FOMC decision</b><br>07 Mar 2024 12:00 EST, scheduled<br>consensus 4%"
-    assert traces["Earnings"].text == ("<b>Earnings</b><br>08 Mar 2024, scheduled",)
+    assert traces["E Earnings"].text == ("<b>Earnings</b><br>08 Mar 2024, scheduled",)
 
 
-def test_events_of_one_shape_on_one_bar_share_an_icon_and_a_hover_box(simulate):
+def test_events_of_one_kind_on_one_bar_share_an_icon_and_a_hover_box(simulate):
     candles, forecast = simulate(**DAILY)
-    events = [Event("gdp", at(40), "US"), Event("cpi", at(40, 10), "US")]
-    events.append(Event("earnings", at(40, 16), symbol="ACME"))
+    events = [
+        Event("rate_decision", at(40), "US", name="later"),
+        Event("rate_decision", at(40, 10), "EU", name="earlier"),
+        Event("earnings", at(40, 16), symbol="ACME"),
+    ]
     traces = rail(fan_figure(candles, forecast, events=events))
-    (text,) = traces["Macro release"].text
-    assert text.index("CPI") < text.index("GDP")  # by time
-    (macro,), (earnings,) = traces["Macro release"].y, traces["Earnings"].y
+    (text,) = traces["R Rate decision"].text
+    assert text.index("earlier") < text.index("later")
+    (macro,), (earnings,) = traces["R Rate decision"].y, traces["E Earnings"].y
     assert 0 < earnings < macro < 1  # stacked
 
 
@@ -107,7 +201,7 @@ def test_many_events_on_a_bar_are_counted(simulate):
     events = [
         Event("news", at(40, hour), symbol="ACME", name=f"Item {hour}") for hour in range(1, 10)
     ]
-    (text,) = rail(fan_figure(candles, forecast, events=events))["News"].text
+    (text,) = rail(fan_figure(candles, forecast, events=events))["N News"].text
     assert text.count("<b>") == 6
     assert text.endswith("and 3 more")
 
@@ -117,7 +211,7 @@ def test_what_nobody_had_announced_is_not_on_the_horizon(simulate):
     assert not rail(fan_figure(*simulate(**DAILY), events=[sudden]))
     # It is shown with the real bars, once they are known.
     (trace,) = rail(fan_figure(*simulate(**DAILY, n_known=5), events=[sudden])).values()
-    assert list(trace.marker.symbol) == ["square-open"]
+    assert list(trace.marker.symbol) == ["hexagon-open"]
     assert "unscheduled" in trace.text[0]
 
 
@@ -139,7 +233,7 @@ def test_zooming_prices_leaves_the_rail_where_it_is(simulate, view):
 def test_text_of_events_is_escaped(simulate):
     candles, forecast = simulate(**DAILY)
     evil = Event("news", at(40), symbol="X", name="<img src=x onerror=alert(1)>", unit="<b>")
-    (text,) = rail(fan_figure(candles, forecast, events=[evil]))["News"].text
+    (text,) = rail(fan_figure(candles, forecast, events=[evil]))["N News"].text
     assert "<img" not in text
     assert "&lt;img" in text
 
@@ -152,7 +246,7 @@ def test_the_bundled_table_can_be_drawn_in_every_form(simulate):
             figure = fan_figure(
                 candles, forecast if with_forecast else None, events=events, compact=compact
             )
-            assert "Macro release" in rail(figure)
+            assert "C CPI" in rail(figure)
             assert len(figure.to_json()) < 1_000_000
 
 

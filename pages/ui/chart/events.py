@@ -1,43 +1,90 @@
-"""Events on the fan chart: an icon rail above the candles, and a dotted line down to the bar."""
+"""Events on the fan chart: an icon rail above the candles, and a dotted line down to the bar.
+
+Each kind has a shape and a letter of its own, which the legend names. An icon is filled up to the
+origin and hollow after it. Icons that would overlap stand below one another; where there is no room
+for letters, the shape alone tells the kind.
+"""
 
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from kronos.calendars.spans import bar_spans
-from kronos.events import Event, event_bars
+from kronos.events import KINDS, Event, event_bars
 from pages.ui.chart import style
 from pages.ui.chart.scene import Scene
 from pages.ui.chart.sheet import Sheet
 
-__all__ = ["Marker", "add_events", "event_markers", "events_sentence"]
+__all__ = ["Marker", "add_events", "event_markers", "events_legend", "events_sentence"]
 
 RAIL_AXIS = "yaxis9"
 _TOP, _STEP = 0.972, 0.042
+_MOST_ROWS = 4
 _MOST_NAMED = 6
 _MOST_LETTERS = 60
+_MOST_IN_LEGEND = 24
+_ICON = 15.0
+"""Size in pixels of an icon with a letter."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """The look of a group of kinds; every group has its own shape."""
+    """The look of a group of events.
+
+    Attributes:
+        title: Entry of the legend.
+        letter: On the icon; "" for a shape that is a sign of its own.
+        symbol: Plotly's name of the shape.
+        colour: Of the icon and its line.
+        ink: Of the letter on a filled icon.
+    """
 
     title: str
+    letter: str
     symbol: str
     colour: str
+    ink: str = style.DARK_INK
+
+
+def _macro(title: str, letter: str, symbol: str) -> _Look:
+    return _Look(title, letter, symbol, style.MACRO, style.LIGHT_INK)
 
 
 _LOOKS = {
-    "macro": _Look("Macro release", "square", style.MACRO),
-    "earnings": _Look("Earnings", "diamond", style.EARNINGS),
-    "news": _Look("News", "circle", style.NEWS),
-    "split": _Look("Split", "triangle-up", style.NEUTRAL),
-    "gap": _Look("Gap", "x", style.DOWN),
+    "fomc": _macro("FOMC decision", "F", "hexagon"),
+    "cpi": _macro("CPI", "C", "square"),
+    "nfp": _macro("Payrolls", "J", "pentagon"),
+    "gdp": _macro("GDP", "G", "octagon"),
+    "pce": _macro("PCE price index", "P", "diamond-wide"),
+    "rate_decision": _macro("Rate decision", "R", "hexagon2"),
+    "earnings": _Look("Earnings", "E", "diamond", style.EARNINGS),
+    "news": _Look("News", "N", "circle", style.NEWS),
+    "split": _Look("Split", "S", "triangle-up", style.NEUTRAL),
+    "gap": _Look("Gap", "", "x", style.DOWN),
 }
+_OTHER_COLOURS = {
+    "": style.FAN, "blue": style.FAN, "green": style.UP, "orange": style.EARNINGS,
+    "red": "#E05A56", "purple": "#B07CE0", "grey": style.NEUTRAL,
+}  # fmt: skip
+
+
+def _group_of(event: Event) -> str:
+    """Events of one group on a bar share an icon."""
+    return f"other {event.colour} {event.name}" if event.kind == "other" else event.kind
+
+
+def _look_of(event: Event) -> _Look:
+    if event.kind != "other":
+        return _LOOKS[event.kind]
+    name = event.name.strip()
+    title = name if len(name) <= _MOST_IN_LEGEND else f"{name[: _MOST_IN_LEGEND - 1]}…"
+    letter = next((sign.upper() for sign in name if sign.isalnum()), "")
+    return _Look(title, letter[:1], "star", _OTHER_COLOURS[event.colour])
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +92,9 @@ class Marker:
     """The events of one group on one bar.
 
     Attributes:
-        group: macro, earnings, news, split or gap.
+        group: Their kind; for kind other with colour and name.
         bar: Position of the bar among `Scene.labels`.
-        row: 0 for the topmost icon of the bar, 1 for the next, ...
+        row: 0 for the topmost row of icons, 1 for the next, ...
         is_past: Whether it is before the origin (filled marker) or after it (hollow).
         events: The events, by time.
     """
@@ -59,11 +106,16 @@ class Marker:
     events: tuple[Event, ...]
 
 
-def event_markers(scene: Scene, events: Sequence[Event]) -> list[Marker]:
+def event_markers(scene: Scene, events: Sequence[Event], *, apart: int = 1) -> list[Marker]:
     """The icons and their bars.
 
     After the origin only events announced before it have an icon; unannounced ones have one where
     the chart shows the actual bars too.
+
+    Args:
+        scene: The bars.
+        events: Events to mark.
+        apart: Bars from one icon of a row to the next, so that they do not overlap.
     """
     bars = event_bars(
         events,
@@ -77,17 +129,25 @@ def event_markers(scene: Scene, events: Sequence[Event]) -> list[Marker]:
     for event, bar in zip(events, bars.tolist(), strict=True):
         if bar < 0 or (bar >= scene.n_history and not _is_shown(scene, event, bar, origin)):
             continue
-        group = event.kind if event.kind in _LOOKS else "macro"
-        grouped.setdefault((bar, group), []).append(event)
-    markers, rows = [], dict.fromkeys(bars.tolist(), 0)
-    for group in _LOOKS:
-        for bar, found in sorted(
-            (bar, members) for (bar, name), members in grouped.items() if name == group
-        ):
-            ordered = tuple(sorted(found, key=lambda event: event.time))
-            is_past = bar < scene.n_history
-            markers.append(Marker(group, bar, rows[bar], is_past, ordered))
-            rows[bar] += 1
+        grouped.setdefault((bar, _group_of(event)), []).append(event)
+    kinds = list(KINDS)
+    ordered = sorted(
+        grouped.items(), key=lambda item: (item[0][0], kinds.index(item[1][0].kind), item[0][1])
+    )
+    markers: list[Marker] = []
+    free: list[int] = []  # by row: the first bar on which it has room
+    here: set[int] = set()  # rows of the bar
+    for (bar, group), found in ordered:
+        if not markers or markers[-1].bar != bar:
+            here = set()
+        row = next((i for i, first in enumerate(free) if first <= bar), len(free))
+        if row >= _MOST_ROWS and (others := [i for i in range(_MOST_ROWS) if i not in here]):
+            row = min(others, key=free.__getitem__)
+        here.add(row)
+        free[row : row + 1] = [bar + apart]
+        is_past = bar < scene.n_history
+        by_time = tuple(sorted(found, key=lambda event: event.time))
+        markers.append(Marker(group, bar, row, is_past, by_time))
     return markers
 
 
@@ -96,12 +156,18 @@ def add_events(
 ) -> None:
     """Draw the rail, on a hidden axis that a zoom of prices does not move, and a line per bar.
 
-    Events outside the bars are left out. Several of one shape on a bar share an icon and a hover
-    box; different shapes stack.
+    Events outside the bars are left out. Several of one kind on a bar share an icon and a hover
+    box.
     """
-    markers = event_markers(scene, events)
+    panel = 230 if compact else 820
+    per_bar = panel / (scene.n_window + scene.horizon)
+    markers = event_markers(scene, events, apart=max(1, math.ceil(_ICON / per_bar)))
     if not markers:
         return
+    n_visible = sum(marker.bar >= scene.first_visible for marker in markers)
+    has_letters = n_visible * _ICON <= _MOST_ROWS * panel
+    if not has_letters:
+        markers = event_markers(scene, events)
     sheet.layout[RAIL_AXIS] = {
         "overlaying": "y",
         "anchor": "x",
@@ -111,11 +177,20 @@ def add_events(
     }
     origin = _origin(scene)
     _add_lines(sheet, markers)
-    for group, look in _LOOKS.items():
-        of_group = [marker for marker in markers if marker.group == group]
-        if of_group:
-            texts = [_hover(marker, scene.zone, origin) for marker in of_group]
-            _add_icons(sheet, scene, of_group, texts, look, compact=compact)
+    size = _ICON if has_letters else min(10.0, max(6.0, 0.85 * per_bar))
+    for of_group in _by_group(markers):
+        _add_icons(sheet, scene, of_group, origin, size)
+    if has_letters:
+        _add_letters(sheet, scene, markers)
+
+
+def _by_group(markers: Sequence[Marker]) -> list[list[Marker]]:
+    """The markers of each group, in the order of the kinds."""
+    groups: dict[str, list[Marker]] = {}
+    for marker in markers:
+        groups.setdefault(marker.group, []).append(marker)
+    kinds = list(KINDS)
+    return sorted(groups.values(), key=lambda of: (kinds.index(of[0].events[0].kind), of[0].group))
 
 
 def _add_lines(sheet: Sheet, markers: list[Marker]) -> None:
@@ -127,17 +202,26 @@ def _add_lines(sheet: Sheet, markers: list[Marker]) -> None:
     for marker in markers:
         if marker.bar not in lowest or marker.row > lowest[marker.bar].row:
             lowest[marker.bar] = marker
-    for group, look in _LOOKS.items():
-        pieces = [
-            f"M{marker.bar},0L{marker.bar},{_height(marker) - 0.02:.3f}"
-            for marker in lowest.values()
-            if marker.group == group
-        ]
-        if pieces:
-            sheet.shape(
-                "path", path="".join(pieces), xref="x", yref="y domain", layer="below",
-                opacity=0.5, line={"color": look.colour, "width": 1, "dash": "dot"},
-            )  # fmt: skip
+    pieces: dict[str, list[str]] = {}
+    for marker in lowest.values():
+        piece = f"M{marker.bar},0L{marker.bar},{_height(marker) - 0.02:.3f}"
+        pieces.setdefault(_look_of(marker.events[0]).colour, []).append(piece)
+    for colour, of_colour in pieces.items():
+        sheet.shape(
+            "path", path="".join(of_colour), xref="x", yref="y domain", layer="below",
+            opacity=0.5, line={"color": colour, "width": 1, "dash": "dot"},
+        )  # fmt: skip
+
+
+def events_legend(scene: Scene, events: Sequence[Event]) -> str:
+    """Letters and kinds of the marked events, for a chart without a legend; "" for none."""
+    looks = [_look_of(of[0].events[0]) for of in _by_group(event_markers(scene, events))]
+    named = [_legend_entry(look) for look in looks[: 2 * _MOST_NAMED]]
+    return f"Events: {', '.join(named)}. Filled: past. Hollow: scheduled." if named else ""
+
+
+def _legend_entry(look: _Look) -> str:
+    return f"{look.letter} {look.title}" if look.letter else look.title
 
 
 def events_sentence(scene: Scene, events: Sequence[Event]) -> str:
@@ -155,15 +239,9 @@ def events_sentence(scene: Scene, events: Sequence[Event]) -> str:
 
 
 def _add_icons(
-    sheet: Sheet,
-    scene: Scene,
-    markers: list[Marker],
-    texts: list[str],
-    look: _Look,
-    *,
-    compact: bool,
+    sheet: Sheet, scene: Scene, markers: list[Marker], origin: pd.Timestamp, size: float
 ) -> None:
-    hollow = f"{look.symbol}-open"
+    look = _look_of(markers[0].events[0])
     sheet.trace(
         "scatter",
         x=[scene.labels[marker.bar] for marker in markers],
@@ -171,23 +249,40 @@ def _add_icons(
         yaxis="y9",
         mode="markers",
         marker={
-            "symbol": [look.symbol if marker.is_past else hollow for marker in markers],
-            "size": _icon_size(scene, compact=compact),
+            "symbol": [
+                look.symbol if marker.is_past else f"{look.symbol}-open" for marker in markers
+            ],
+            "size": size,
             "color": look.colour,
-            "line": {"width": 1.8, "color": look.colour},
+            "line": {"width": 1.8 if size < _ICON else 1.4, "color": look.colour},
         },
-        text=texts,
+        text=[_hover(marker, scene.zone, origin) for marker in markers],
         hovertemplate="%{text}<extra></extra>",
-        name=look.title,
+        name=html.escape(_legend_entry(look)),
         cliponaxis=False,
     )
 
 
-def _icon_size(scene: Scene, *, compact: bool) -> float:
-    """Size in pixels at which icons of neighbouring bars hardly overlap."""
-    panel = 230 if compact else 820
-    per_bar = panel / (scene.n_window + scene.horizon)
-    return float(min(10.0, max(6.0, 0.85 * per_bar)))
+def _add_letters(sheet: Sheet, scene: Scene, markers: list[Marker]) -> None:
+    """The letters: in an ink that reads on a filled icon, in the page's own on a hollow one."""
+    inks: dict[str, list[Marker]] = {}
+    for marker in markers:
+        ink = _look_of(marker.events[0]).ink if marker.is_past else ""
+        inks.setdefault(ink, []).append(marker)
+    for ink, of_ink in inks.items():
+        sheet.trace(
+            "scatter",
+            x=[scene.labels[marker.bar] for marker in of_ink],
+            y=[_height(marker) for marker in of_ink],
+            yaxis="y9",
+            mode="text",
+            text=[f"<b>{html.escape(_look_of(one.events[0]).letter)}</b>" for one in of_ink],
+            textfont={"size": 9.5} | ({"color": ink} if ink else {}),
+            hoverinfo="skip",
+            showlegend=False,
+            name="",
+            cliponaxis=False,
+        )
 
 
 def _height(marker: Marker) -> float:

@@ -6,6 +6,7 @@ The figure has transparent grounds and no text colours, so that it follows the p
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Collection, Sequence
 from typing import TypedDict, get_args
 
@@ -15,13 +16,14 @@ from kronos.candles import Candles
 from kronos.events import Event
 from kronos.forecast import Forecast
 from pages.ui.chart import layers, style
-from pages.ui.chart.events import add_events, events_sentence
+from pages.ui.chart.events import add_events, event_markers, events_sentence
 from pages.ui.chart.layers import add_distribution, add_edge_labels
 from pages.ui.chart.scene import Layer, Scene, View, Window, build_scene
 from pages.ui.chart.sheet import Sheet
 
 __all__ = ["Layer", "Look", "View", "Window", "chart_description", "fan_figure"]
 
+_LAYERS_IN_LEGEND = 5
 VIEW_NAMES = {"price": "", "percent": "change since the last close", "log": "log scale"}
 
 
@@ -56,7 +58,8 @@ def fan_figure(
         events: Events to mark, in any order.
     """
     scene = build_scene(candles, forecast, view=view, compact=compact, window=window)
-    height, margin = _frame_size(scene, compact=compact)
+    n_kinds = len({marker.group for marker in event_markers(scene, events)})
+    height, margin = _frame_size(scene, n_kinds, compact=compact)
     sheet = _panels(scene)
     if forecast is not None:
         layers.add_zone(sheet, scene)
@@ -100,11 +103,15 @@ def chart_description(
     )
 
 
-def _frame_size(scene: Scene, *, compact: bool) -> tuple[int, dict[str, int]]:
+def _frame_size(scene: Scene, n_kinds: int, *, compact: bool) -> tuple[int, dict[str, int]]:
     has_fan = scene.forecast is not None
     if compact:
         return 470, {"l": 46, "r": 60 if has_fan else 8, "t": 54 if has_fan else 36, "b": 8}
-    return 640, {"l": 64, "r": 142 if has_fan else 20, "t": 92 if has_fan else 44, "b": 8}
+    # The margin has room for three rows of the legend, with four entries each.
+    rows = math.ceil((_LAYERS_IN_LEGEND + n_kinds) / 4)
+    more = 18 * max(0, rows - 3) if has_fan else 0
+    top = 92 + more if has_fan else 44
+    return 640 + more, {"l": 64, "r": 142 if has_fan else 20, "t": top, "b": 8}
 
 
 def _panels(scene: Scene) -> Sheet:
@@ -192,7 +199,7 @@ def _set_layout(
         },
         legend={
             "orientation": "h", "x": 0, "xanchor": "left", "yref": "container",
-            "y": 1 - 32 / height, "yanchor": "top",  # a second row still ends above the plot
+            "y": 1 - 32 / height, "yanchor": "top",  # its last row ends above the plot
             "bgcolor": style.CLEAR, "font": {"size": 11.5}, "itemsizing": "constant",
             "traceorder": "normal",
         },

@@ -18,9 +18,11 @@ NEUTRAL = "#7C8AA0"
 PILL = "#2C63CF"
 PILL_TEXT = "#FFFFFF"
 ACTUAL = "#C98A12"
-MACRO = "#A468D6"
+MACRO = "#9455CC"
 EARNINGS = "#C98A12"
 NEWS = "#0FA39A"
+# Letters on filled icons.
+LIGHT_INK, DARK_INK = "#FFFFFF", "#0B0E13"
 CLEAR = "rgba(0,0,0,0)"
 FONT = "Inter, Source Sans, system-ui, -apple-system, Segoe UI, sans-serif"
 FONT_SIZE = 12.5

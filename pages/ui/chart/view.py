@@ -9,11 +9,14 @@ import streamlit as st
 
 from kronos.candles import Candles
 from kronos.forecast import Forecast
+from pages.ui.chart.events import events_legend
 from pages.ui.chart.figure import Layer, Look, View, Window, chart_description, fan_figure
-from pages.ui.chart.scene import MAX_WINDOW, bars_in_window, n_known
+from pages.ui.chart.scene import MAX_WINDOW, bars_in_window, build_scene, n_known
+from pages.ui.frame.messages import plain
 from pages.ui.frame.shell import is_narrow
+from pages.ui.inputs.calendar import show_calendar
 from pages.ui.inputs.candles import ChosenCandles
-from pages.ui.inputs.events import events_of
+from pages.ui.inputs.events import all_events, events_of
 
 WINDOW_LABELS: dict[Window, str] = {"auto": "Near", "all": "All"}
 LAYER_LABELS: dict[Layer, str] = {"bands": "Bands", "paths": "Paths", "events": "Events"}
@@ -35,6 +38,17 @@ def show_chart(source: ChosenCandles, forecast: Forecast | None) -> Look:
     show_figure(figure, key="fan", alt=chart_description(candles, forecast, look["events"]))
     if narrow and forecast is not None:
         st.caption("Bands: 80% (p10 to p90) and 50% (p25 to p75) of paths. Thick line: median.")
+    if narrow or forecast is None:  # no legend has the letters
+        legend = events_legend(
+            build_scene(
+                candles, forecast, view=look["view"], compact=narrow, window=look["window"]
+            ),
+            look["events"],
+        )
+        if legend:
+            st.caption(plain(legend))
+    if "events" in look["shown"]:
+        show_calendar(source, all_events(), forecast)
     return look
 
 

@@ -165,7 +165,7 @@ channels = event_channels(
     calendar=known.calendar,
     zone=known.zone,
     n_context=len(known),
-    events=events,
+    events=[event.as_read for event in events],
     symbol=known.symbol,
     regions=regions_of(known.calendar, known.symbol, {currency!r}),
 )

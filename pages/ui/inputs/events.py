@@ -11,8 +11,10 @@ import streamlit as st
 from kronos.candles import Candles
 from kronos.errors import InvalidEvents, KronosError
 from kronos.events import (
+    COLOURS,
     KINDS,
     MACRO,
+    READABLE,
     REGIONS,
     Event,
     EventInputs,
@@ -29,6 +31,7 @@ from kronos.forecast import Forecast
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
 from pages.ui.frame.text import counted
+from pages.ui.inputs.calendar import keep_calendar
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.jobs import queues
 
@@ -76,8 +79,8 @@ def choose_own_events(candles: Candles, *, currency: str = "") -> None:
             help=meaning(
                 "Event",
                 "Columns: kind, time, region or symbol. Optional: name, actual, consensus, "
-                "previous, unit, announced. A row overrides the stored event of the same kind and "
-                "day.",
+                "previous, unit, announced; for kind other also colour and reads_as. A row "
+                "overrides the stored event of the same kind and day.",
             ),
         )
         _choose_one(candles, currency)
@@ -114,7 +117,17 @@ def _choose_one(candles: Candles, currency: str) -> None:
             help=f"In the time zone {candles.zone}. Empty: the usual time of such releases, or the "
             "date alone.",
         )  # fmt: skip
-        st.text_input("Name (optional)", max_chars=60, key="event_name")
+        st.text_input(
+            "Name", max_chars=60, key="event_name", help="Optional, except for the kind Other."
+        )
+        st.selectbox(
+            "Colour of other events", COLOURS, format_func=str.capitalize, key="event_colour"
+        )
+        st.selectbox(
+            "Models read other events as", ["", *READABLE], key="event_reads_as",
+            format_func=lambda kind: KINDS[kind] if kind else "Nothing",
+            help="Only models that read events do. Nothing: the event is on the chart alone.",
+        )  # fmt: skip
         st.number_input("Actual", value=None, key="event_actual", format="%g")
         st.number_input("Consensus", value=None, key="event_consensus", format="%g")
         st.form_submit_button(
@@ -143,6 +156,8 @@ def _add(candles: Candles) -> None:
             name=(state.get("event_name") or "").strip(),
             actual=state.get("event_actual"),
             consensus=state.get("event_consensus"),
+            colour=state.get("event_colour") or "",
+            reads_as=state.get("event_reads_as") or "",
         )
     except InvalidEvents as error:
         state[_PROBLEM] = plain(error)
@@ -162,8 +177,10 @@ def event_from_form(
     name: str = "",
     actual: float | None = None,
     consensus: float | None = None,
+    colour: str = "",
+    reads_as: str = "",
 ) -> Event:
-    """The event of the form.
+    """The event of the form; colour and mapping are those of the kind other alone.
 
     Raises:
         InvalidEvents: A field is missing or wrong.
@@ -176,10 +193,12 @@ def event_from_form(
     assert moment is not None  # the text is not empty
     time, is_exact = moment
     is_public = kind in MACRO or kind in ("news", "gap")
+    is_other = kind == "other"
     return Event(
         kind, time, region, symbol, name,
         actual=actual, consensus=consensus, source="added by hand",
         announced=None if is_public else time - LONG_BEFORE, is_time_exact=is_exact,
+        colour=colour if is_other else "", reads_as=reads_as if is_other else "",
     )  # fmt: skip
 
 
@@ -237,6 +256,7 @@ def events_of(source: ChosenCandles, forecast: Forecast | None) -> tuple[Event, 
 
 def events_for(source: ChosenCandles, model: str) -> EventInputs | None:
     """Events of these candles for a model; None for one that reads no events."""
+    keep_calendar(source)
     try:
         facts = queues.forecasts().facts(model)
     except KronosError:  # the list of models and Run show the error

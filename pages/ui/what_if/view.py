@@ -17,9 +17,10 @@ from pages.ui.fan.side_by_side import Words
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
 from pages.ui.frame.text import counted
+from pages.ui.inputs.calendar import show_calendar
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.controls import choose_bars
-from pages.ui.inputs.events import events_of
+from pages.ui.inputs.events import all_events, events_of
 from pages.ui.inputs.model_choices import choice_of, title_of
 from pages.ui.jobs import caches
 from pages.ui.jobs.forecast_runs import Finished, ForecastRuns
@@ -115,6 +116,7 @@ def show_fans(source: ChosenCandles, found: Sequence[Finished], *, narrow: bool)
         forecast = found[0].forecast
         figure = fan_figure(candles, forecast, view=view, compact=narrow, events=marked[0])
         show_figure(figure, key="fan", alt=chart_description(candles, forecast, marked[0]))
+        show_calendar(source, all_events(), forecast)
         return
     contenders = _contenders(found)
     figure = panel_figure(candles, contenders, view=view, compact=narrow, events=marked)
@@ -123,6 +125,7 @@ def show_fans(source: ChosenCandles, found: Sequence[Finished], *, narrow: bool)
         "Bands: 80% (p10 to p90) and 50% (p25 to p75) of paths. Thick line: median. Markers: "
         "filled on known bars, hollow on forecast bars."
     )
+    show_calendar(source, all_events(), found[0].forecast)
     _show_change(found)
     _show_outcomes(candles, contenders)
     st.header("Overlay", anchor=False)

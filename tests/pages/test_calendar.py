@@ -1,0 +1,91 @@
+"""The calendar of events on the page: fetched unasked, and what it covers is said."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from data_sources.calendar import EventCalendar
+from data_sources.registry import register_source
+from data_sources.yahoo.releases import YahooReleases
+from data_sources.yahoo.source import Yahoo
+from pages.ui.inputs import calendar
+from pages.ui.inputs.ticker import TICKER
+from pages.ui.jobs import queues
+from tests.loopback_calendar import LoopbackCalendar, calendar_session, row
+from tests.loopback_markets import LoopbackMarkets, yahoo_session
+from tests.pages.app_driver import SAMPLE_TITLES, new_session, run_until, words
+from tests.pages.test_forecast_page import has_forecast
+
+PAIR = {"data": TICKER, "source": "Yahoo Finance", "symbol": "EURUSD=X", "interval": "1h",
+        "horizon": 4, "paths": 10}  # fmt: skip
+
+
+@pytest.fixture
+def yahoo(monkeypatch, tmp_path):
+    """Yahoo's bars and calendar on loopback, with releases of these days."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("KRONOS_CALENDAR", "on")
+    monkeypatch.delenv("FRED_API_KEY", raising=False)
+    now = pd.Timestamp.now("UTC")
+
+    def of(name: str, country: str, days: int, *figures: str | None):
+        time = now.normalize() + pd.Timedelta(days=days, hours=13)
+        return row(name, country, f"{time:%Y-%m-%dT%H:%M:%SZ}", "", *figures)
+
+    rows = (
+        of("CPI MM, SA*", "US", -4, "0.3", "0.2", "0.1"),
+        of("CPI MM, SA*", "US", 30),
+        of("ECB Refinancing*", "EU", -5, "2.15", "2.15", "2.15"),
+        of("ECB Refinancing*", "EU", 40),
+    )
+    with LoopbackMarkets(now=None) as markets, LoopbackCalendar(rows) as served:
+        register_source("yahoo", lambda: Yahoo(yahoo_session(markets.url, chart_seconds=5.0)))
+        source = YahooReleases(calendar_session(served.url), sleep=lambda seconds: None)
+        opened = EventCalendar(source)
+        monkeypatch.setattr(calendar, "event_calendar", lambda: opened)
+        queues.fetches.reset()  # no result of another test
+        yield served
+
+
+def is_settled(app) -> bool:
+    return has_forecast(app) and "Fetching" not in words(app)
+
+
+def test_missing_days_are_fetched_unasked_and_drawn(yahoo):
+    app = run_until(new_session(**PAIR).run(), is_settled)
+    text = words(app)
+    assert "CPI" in text.split("Event calendar: ")[1].split(" until ")[0]
+    assert "ECB" in text.split("Event calendar: ")[1].split(" until ")[0]
+    spec = app.get("plotly_chart")[0].proto.spec
+    assert "C CPI" in spec
+    assert "R Rate decision" in spec
+    assert "surprise +0.1%" in spec
+    n_requests = len(yahoo.requests)
+    assert n_requests == 2
+    app.run()
+    other = run_until(new_session(**PAIR).run(), is_settled)
+    assert "C CPI" in other.get("plotly_chart")[0].proto.spec
+    assert len(yahoo.requests) == n_requests, "sessions share what was fetched"
+
+
+def test_a_source_that_fails_is_said_and_the_page_goes_on(yahoo):
+    yahoo.faults.statuses = [403] * 20
+    app = run_until(new_session(**PAIR).run(), lambda app: "Not up to date" in words(app))
+    assert "Not up to date: Yahoo Finance refuses requests from this address" in words(app)
+    run_until(app, has_forecast)
+    n_requests = len(yahoo.requests)
+    app.run()
+    app.run()
+    assert len(yahoo.requests) == n_requests, "a failure is not repeated at once"
+
+
+def test_bars_of_years_ago_send_no_request_and_say_what_is_known(yahoo):
+    app = run_until(new_session(data=SAMPLE_TITLES[2], horizon=4, paths=10).run(), has_forecast)
+    assert (
+        "Event calendar: FOMC, ECB until June 2023. CPI, payrolls, GDP, PCE: none before January "
+        "2020." in words(app)
+    )
+    assert not yahoo.requests
+    assert queues.fetches().status("calendar", owner="anyone") is None
