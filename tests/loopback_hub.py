@@ -38,6 +38,13 @@ class Faults:
         stall: Stop sending in the middle of a body, the connection staying open.
         claimed_size: Size that HEAD reports for the weights.
         slow: Seconds to wait between pieces of a body.
+        piece: Bytes of such a piece.
+        slow_headers: Seconds to wait between bytes of a header.
+        location: Redirect large files to this address instead of the CDN's.
+        cdn_status: Answer with this code at the CDN.
+        cdn_headers: Headers that the CDN sends along.
+        cdn_body: Send this at the CDN instead of the file.
+        endless: Repeat the CDN's body for ever, without a length.
     """
 
     hang: bool = False
@@ -53,6 +60,13 @@ class Faults:
     stall: bool = False
     claimed_size: int | None = None
     slow: float = 0.0
+    piece: int = 1 << 16
+    slow_headers: float = 0.0
+    location: str = ""
+    cdn_status: int = 0
+    cdn_headers: dict[str, str] = field(default_factory=dict)
+    cdn_body: bytes = b""
+    endless: bool = False
 
 
 class LoopbackHub:
@@ -88,6 +102,10 @@ class LoopbackHub:
     @property
     def url(self) -> str:
         return self._address(0)
+
+    @property
+    def cdn_url(self) -> str:
+        return self._address(1)
 
     def n_requests(self, text: str) -> int:
         """How many requests contain this text."""
@@ -144,6 +162,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif hub.faults.statuses:
             extra = {"Retry-After": hub.faults.retry_after} if hub.faults.retry_after else {}
             self._refuse(hub.faults.statuses.pop(0), "", extra)
+        elif self.server.is_cdn and (hub.faults.cdn_status or hub.faults.cdn_body):
+            headers = dict(hub.faults.cdn_headers)
+            self._send(hub.faults.cdn_status or 200, hub.faults.cdn_body, headers)
         elif self.server.is_cdn:
             self._send_bytes(hub._blobs[self.path.lstrip("/")], {})
         else:
@@ -180,7 +201,7 @@ class _Handler(BaseHTTPRequestHandler):
             headers["X-Linked-Etag"] = f'"{etag}"'
         if not faults.no_length:
             headers["X-Linked-Size"] = str(faults.claimed_size or len(content))
-        headers["Location"] = f"{self.server.hub._address(1)}/{digest}"
+        headers["Location"] = faults.location or f"{self.server.hub._address(1)}/{digest}"
         self._send(302, b"", headers)
 
     def _send_bytes(self, content: bytes, headers: dict[str, str]) -> None:
@@ -204,7 +225,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        if hub.faults.no_length and status == 200:
+        while hub.faults.slow_headers and not hub.released.wait(hub.faults.slow_headers):
+            self.wfile.write(b"X-Slow: 1\r\n")
+        is_endless = self.server.is_cdn and hub.faults.endless
+        if is_endless or (hub.faults.no_length and status == 200):
             self.send_header("Connection", "close")
             self.close_connection = True
         else:
@@ -212,6 +236,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
+        while is_endless and not hub.released.is_set():
+            self.wfile.write(body)
         middle = len(body) // 2
         if self.server.is_cdn and hub.faults.cuts > 0:
             hub.faults.cuts -= 1
@@ -223,8 +249,8 @@ class _Handler(BaseHTTPRequestHandler):
             hub.released.wait(30)
             self.close_connection = True
         elif hub.faults.slow:
-            for piece in range(0, len(body), 1 << 16):
-                self.wfile.write(body[piece : piece + (1 << 16)])
+            for piece in range(0, len(body), hub.faults.piece):
+                self.wfile.write(body[piece : piece + hub.faults.piece])
                 self.wfile.flush()
                 hub.released.wait(hub.faults.slow)
         else:

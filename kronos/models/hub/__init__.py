@@ -8,6 +8,7 @@ cancelled, and errors that say what to do.
 
     repository.py   what a repository at a pinned revision consists of
     client.py       endpoint, cache folder and token; bounded calls and their errors
+    connection.py   where the client may connect to, what it reads, and how it is ended
     cache.py        finding, verifying and removing files on disk; no request ever
     transfer.py     the download
 """

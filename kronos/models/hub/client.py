@@ -11,14 +11,16 @@ process, pauses between its retries.
 
 from __future__ import annotations
 
+import base64
 import errno
 import os
 import threading
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Generic, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from kronos.errors import CheckpointUnavailable
 from kronos.models.hub.repository import Repository
@@ -26,6 +28,7 @@ from kronos.models.hub.repository import Repository
 __all__ = [
     "TICK_SECONDS",
     "Call",
+    "authorization",
     "cache_folder",
     "disk_full",
     "endpoint",
@@ -47,6 +50,8 @@ LONGEST_PAUSE_SECONDS = 5.0
 """A longer Retry-After counts as a refusal."""
 _CHUNK_BYTES = 1 << 18
 _TRUE = {"1", "ON", "YES", "TRUE"}
+_UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What the client raises on an answer of another form than it expects."""
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 
 T = TypeVar("T")
@@ -55,25 +60,48 @@ T = TypeVar("T")
 def endpoint() -> str:
     """Base address of the hub: HF_ENDPOINT (a mirror) or the public hub, without a final slash.
 
+    A user and password in HF_ENDPOINT are left out: the address is shown and logged. The mirror
+    gets them in a header (`authorization`).
+
     Raises:
         CheckpointUnavailable: HF_ENDPOINT is not a web address.
     """
+    parts = _endpoint_parts()
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}".rstrip("/")
+
+
+def authorization() -> str:
+    """Header with the user and password of HF_ENDPOINT, for the mirror alone; empty without."""
+    parts = _endpoint_parts()
+    if parts.username is None and parts.password is None:
+        return ""
+    pair = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+    return "Basic " + base64.b64encode(pair.encode()).decode()
+
+
+def _endpoint_parts() -> SplitResult:
     found = os.environ.get("HF_ENDPOINT", "").strip() or DEFAULT_ENDPOINT
-    address = found.rstrip("/")
     try:
-        parts = urlsplit(address)
+        parts = urlsplit(found.rstrip("/"))
         # Reading the port is what finds it out of range.
         is_web_address = parts.scheme in {"http", "https"} and bool(
             parts.hostname and parts.port != 0
         )
+        # An @ behind the host is one of a password that is not percent-encoded.
+        rest = f"{parts.path}{parts.query}{parts.fragment}"
+        is_web_address = is_web_address and "@" not in rest and not parts.query
     except ValueError:
         is_web_address = False
     if not is_web_address:
+        # What stands before the last @ may be a password.
+        shown = "...@" + found.rpartition("@")[2] if "@" in found else found
+        shown = shown.partition("?")[0][:100]
         raise CheckpointUnavailable(
-            f"HF_ENDPOINT must be a web address such as {DEFAULT_ENDPOINT}, found {found!r}. "
-            "Correct it or unset it."
-        )
-    return address
+            f"HF_ENDPOINT must be a web address such as {DEFAULT_ENDPOINT}, found {shown!r}. "
+            "Percent-encode special characters of a password; correct it or unset it."
+        ) from None
+    return parts
 
 
 def cache_folder() -> Path:
@@ -119,7 +147,15 @@ def hub_client() -> ModuleType:
     # The client reports, can be stopped, and resumes at the end of a chunk only. Its 10 MB would
     # be most of a minute on a slow line.
     constants.DOWNLOAD_CHUNK_SIZE = _CHUNK_BYTES
+    _install_hooks()
     return huggingface_hub
+
+
+@cache
+def _install_hooks() -> None:
+    from kronos.models.hub import connection
+
+    connection.install()
 
 
 class Call(Generic[T]):
@@ -129,7 +165,10 @@ class Call(Generic[T]):
     """
 
     def __init__(self, function: Callable[[threading.Event], T]) -> None:
+        from kronos.models.hub.connection import Connections
+
         self._function = function
+        self._connections = Connections(endpoint(), authorization())
         self._stop = threading.Event()
         self._ended = threading.Event()
         self._values: list[T] = []
@@ -138,7 +177,8 @@ class Call(Generic[T]):
 
     def _run(self) -> None:
         try:
-            self._values.append(self._function(self._stop))
+            with self._connections:
+                self._values.append(self._function(self._stop))
         except BaseException as error:  # noqa: BLE001 - carried to the waiting thread
             self._error = error
         finally:
@@ -152,14 +192,22 @@ class Call(Generic[T]):
         """
         import httpx2
 
+        from kronos.models.hub.connection import Refused
+
         try:
             while not self._ended.wait(TICK_SECONDS):
                 look()
         except BaseException:
-            # The client notices at its next chunk, and removes its partial file.
+            # The client notices at once, and removes its partial file.
             self._stop.set()
+            self._connections.end()
             self._ended.wait(1.0)
             raise
+        if isinstance(self._error, Refused):
+            raise not_a_hub(repo, str(self._error)) from self._error
+        if isinstance(self._error, _UNREADABLE):
+            found = f"with something that cannot be read ({type(self._error).__name__})"
+            raise not_a_hub(repo, found) from self._error
         if isinstance(self._error, (OSError, httpx2.HTTPError)):
             raise _explained(self._error, repo) from self._error
         if self._error is not None:
@@ -250,6 +298,8 @@ def _explained(error: BaseException, repo: Repository) -> CheckpointUnavailable:
         return _explained(error.__cause__, repo)
     if isinstance(error, HfHubHTTPError):
         return _refused(error.response.status_code, error, repo)
+    if isinstance(error, httpx2.TooManyRedirects):
+        return not_a_hub(repo, "with too many redirects")
     if isinstance(error, httpx2.TimeoutException):
         return unreachable(repo, "it did not answer in time")
     if isinstance(error, httpx2.HTTPError):

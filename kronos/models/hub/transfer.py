@@ -45,6 +45,10 @@ ANSWER_SECONDS = 10.0
 """How long a query may take in all, attempts and pauses included."""
 STALL_SECONDS = 30.0
 """How long a download may stand still."""
+SLOWEST_BYTES = 1 << 16
+"""Bytes a second below which a whole download is given up, after the time of one that stalls."""
+MOST_UNANNOUNCED = 1 << 30
+"""Most bytes of a file whose size nobody names."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _PLAIN_NAME = re.compile(r"[0-9A-Za-z_-]{6,128}")
 
@@ -199,14 +203,23 @@ def _query(repo: Repository, file: RemoteFile, tick: Callable[[], None]) -> _Mis
             f"version is pinned to {file.sha256}. Nothing was downloaded. Unset HF_ENDPOINT, or "
             "update this package."
         )
+    if file.size is not None and facts.size not in {None, file.size}:
+        raise CheckpointCorrupt(
+            f"{base} offers {file.name} of {repo.repo_id} with {facts.size:,} bytes, but this "
+            f"version is pinned to {file.size:,}. Nothing was downloaded. Unset HF_ENDPOINT, or "
+            "update this package."
+        )
     size = facts.size if facts.size is not None else (file.size or 0)
     return _MissingFile(repo, file, digest=facts.etag, size=size)
 
 
 def _download(item: _MissingFile, finished: int, flight: _Flight, report: Progress) -> None:
     """Downloads one file into the cache and verifies it."""
+    from kronos.models.hub.connection import Refused
+
     hub, base, credentials, folder = hub_client(), endpoint(), token(), cache_folder()
     bar_lock = threading.Lock()
+    most = item.size or MOST_UNANNOUNCED
 
     def transfer(stop: threading.Event) -> str:
         class Bar:
@@ -220,6 +233,8 @@ def _download(item: _MissingFile, finished: int, flight: _Flight, report: Progre
                     raise _Stopped
                 with bar_lock:
                     flight.done += n_bytes
+                if flight.done - finished > most:
+                    raise Refused(f"with more than the {most:,} bytes of {item.file.name}")
 
             def __enter__(self) -> Bar:
                 return self
@@ -242,7 +257,9 @@ def _download(item: _MissingFile, finished: int, flight: _Flight, report: Progre
 
         return retried(once, stop)
 
-    moved, last = time.monotonic(), (-1, -1)
+    began = moved = time.monotonic()
+    last = (-1, -1)
+    most_seconds = STALL_SECONDS + most / SLOWEST_BYTES
 
     def look() -> None:
         nonlocal moved, last
@@ -252,6 +269,10 @@ def _download(item: _MissingFile, finished: int, flight: _Flight, report: Progre
             moved, last = time.monotonic(), now
         elif time.monotonic() - moved > STALL_SECONDS:
             raise unreachable(item.repo, f"the download stood still for {STALL_SECONDS:.0f} s")
+        if time.monotonic() - began > most_seconds:
+            raise unreachable(
+                item.repo, f"the download of {most:,} bytes took more than {most_seconds:,.0f} s"
+            )
         report(flight.done, max(flight.total, flight.done) if flight.total else 0)
 
     path = Path(Call(transfer).result(look, item.repo))
