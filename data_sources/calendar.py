@@ -346,9 +346,10 @@ class EventCalendar:
         return self._clock().tz_convert("UTC").as_unit("ns")
 
     def _is_paused(self, name: str, now: pd.Timestamp) -> bool:
-        if name not in self._failures:
+        failure = self._failures.get(name)  # another thread may remove it meanwhile
+        if failure is None:
             return False
-        at, error = self._failures[name]
+        at, error = failure
         wait = error.retry_after if isinstance(error, RateLimited) else None
         return now - at < max(_PAUSE, pd.Timedelta(seconds=wait or 0))
 

@@ -253,6 +253,8 @@ class Body:
                 piece = self._decoder.unconsumed_tail
         except zlib.error as exc:
             raise self._cut() from exc
+        if self._decoder.unused_data:  # zlib stores what follows the end, without a bound
+            raise self._cut()
         return len(self._data) <= self._most
 
     def content(self) -> bytes:

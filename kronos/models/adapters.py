@@ -243,7 +243,8 @@ def delete_adapter(name: str) -> int:
     Raises:
         CheckpointInvalid: It cannot be deleted.
     """
-    path = adapter_path(name) or installed().get(name)
+    # A damaged entry may differ from a sound one in case or blanks alone.
+    path = installed().get(name) or adapter_path(name)
     if path is None:
         return 0
     try:

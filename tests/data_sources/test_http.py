@@ -1,5 +1,6 @@
 """The policy for repeating requests: how often, how long, and for which errors."""
 
+import gzip
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -7,7 +8,7 @@ import ccxt
 import pytest
 
 from data_sources.exchange.client import ExchangeClient
-from data_sources.http import Retry
+from data_sources.http import Body, Retry
 from kronos.errors import (
     IntervalUnavailable,
     RateLimited,
@@ -121,3 +122,12 @@ def test_no_client_library_repeats_requests_of_its_own():
         assert isinstance(client, ccxt.Exchange)
         assert client.handle_option_and_params({}, "any", "maxRetriesOnFailure", 9)[0] == 0
         assert client.session.get_adapter("https://x").max_retries.total == 0
+
+
+def test_bytes_after_the_end_of_a_compressed_body_are_refused():
+    """They have no place in the body, so that its limit would not hold for them."""
+    body = Body("A source", "gzip", most=1000)
+    assert body.add(gzip.compress(b"[]"))
+    with pytest.raises(SourceNonsense, match="compression is damaged"):
+        body.add(b"\0")
+    assert body.content() == b"[]"

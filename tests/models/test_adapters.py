@@ -75,6 +75,16 @@ def test_an_installed_adapter_is_listed_and_loads_by_name(made, own_base):
     assert "tiny-crypto" not in {found.name for found in models.available()}
 
 
+@pytest.mark.parametrize("stem", ["Tiny", "tIny", " tiny"])
+def test_a_broken_entry_is_deleted_and_not_the_adapter_of_a_similar_name(made, stem):
+    sound = models.install(made[0], "tiny")
+    broken = adapters.adapters_folder() / f"{stem}.safetensors"
+    broken.write_bytes(b"nothing")
+    assert models.delete(broken.name) == len(b"nothing")
+    assert not broken.exists()
+    assert entry("tiny").state == "cached"
+
+
 def test_the_wrong_base_is_refused(made, own_base):
     models.install(made[0], "tiny-crypto")
     other = load_model(own_base / "model")
