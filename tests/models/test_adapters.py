@@ -77,7 +77,7 @@ def test_an_installed_adapter_is_listed_and_loads_by_name(made, own_base):
 
 @pytest.mark.parametrize("stem", ["Tiny", "tIny", " tiny"])
 def test_a_broken_entry_is_deleted_and_not_the_adapter_of_a_similar_name(made, stem):
-    sound = models.install(made[0], "tiny")
+    models.install(made[0], "tiny")
     broken = adapters.adapters_folder() / f"{stem}.safetensors"
     broken.write_bytes(b"nothing")
     assert models.delete(broken.name) == len(b"nothing")
