@@ -1,7 +1,8 @@
-"""Reading CSV files in processes of their own, within a budget of processor time and memory.
+"""Reading CSV files of candles and events in processes of their own, within a budget.
 
 Whatever a file holds, the server's interpreter goes on: a reader process gets the bytes and returns
-the numbers. It is kept for the next file, and replaced if it had to be killed. A message is a line
+the numbers. It is kept for the next file, and replaced if it had to be killed. The budget is one of
+processor time and of memory. A message is a line
 of JSON, then as many bytes as that says.
 """
 
@@ -19,20 +20,31 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from kronos.errors import Busy, InvalidCandles, KronosError
+from kronos.errors import Busy, InvalidCandles, InvalidEvents, KronosError
 from kronos.system import n_processors
 
 if TYPE_CHECKING:
     from data_sources.csv.reader import CsvChoices, CsvReading
+    from kronos.events import Event
 
 __all__ = ["Budget", "ReaderProcesses"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PAUSE = 0.02  # seconds between two looks at a reader
+_NONE = -(2**63)  # numpy's number of a missing moment
 _READY = b"ready\n"
 _START_LIMIT = 120.0  # seconds that a new reader may need to import what it reads with
 _KEPT_BYTES = 350 * 2**20  # a reader that holds more after a file is replaced
 _HEADER_LIMIT = 16 * 2**20
+# What is raised for a table that cannot be used, and what to do with one beyond the budget.
+_REFUSALS: dict[str, tuple[type[KronosError], str]] = {
+    "candles": (
+        InvalidCandles,
+        "Keep the most recent rows and the columns time, open, high, low, close and volume, or use "
+        "a wider interval.",
+    ),
+    "events": (InvalidEvents, "Keep the events that matter."),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +114,37 @@ class ReaderProcesses:
             InvalidCandles: The file cannot be used, or its reading takes more than the budget.
             Busy: The line does not move.
         """
-        on_wait = on_wait or _nothing
-        request = {
-            "name": file_name,
-            "choices": None if choices is None else asdict(choices),
-        }
+        given = None if choices is None else asdict(choices)
+        request = {"kind": "candles", "name": file_name, "choices": given}
+        return _reading(*self._run(request, data, on_wait or _nothing))
+
+    def read_events(
+        self,
+        data: bytes,
+        file_name: str,
+        *,
+        max_rows: int,
+        on_wait: Callable[[], object] | None = None,
+    ) -> tuple[Event, ...]:
+        """Read events from the bytes of a CSV file, as `kronos.events.read_events` does.
+
+        Args:
+            data: The file.
+            file_name: Its name, for messages.
+            max_rows: Most events.
+            on_wait: As for `read`.
+
+        Raises:
+            InvalidEvents: The file cannot be used, or its reading takes more than the budget.
+            Busy: The line does not move.
+        """
+        request = {"kind": "events", "name": file_name, "max_rows": max_rows}
+        return _events(*self._run(request, data, on_wait or _nothing))
+
+    def _run(
+        self, request: Mapping[str, Any], data: bytes, on_wait: Callable[[], object]
+    ) -> tuple[dict[str, Any], bytes]:
+        """The answer of a reader."""
         self._enter(on_wait)
         reader = None
         try:
@@ -127,7 +165,9 @@ class ReaderProcesses:
             self._keep(reader)
         finally:
             self._leave()
-        return _reading(header, body)
+        if "error" in header:
+            raise _REFUSALS[request["kind"]][0](header["error"])
+        return header, body
 
     def close(self) -> None:
         """End the idle readers. One that is at work ends with its file."""
@@ -241,15 +281,15 @@ class _Reader:
         exchange.start()
         end = time.monotonic() + budget.wait
         while exchange.is_alive():
-            self._watch(str(request["name"])[:120], before, budget, end)
+            self._watch(request, before, budget, end)
             on_wait()
             exchange.join(_PAUSE)
         if not answer or answer[0] is None:
-            raise InvalidCandles(
+            raise _REFUSALS[request["kind"]][0](
                 f"{str(request['name'])[:120]} cannot be read: the process that reads files has "
                 "ended. Save the table as plain CSV and upload it again."
             )
-        self._watch(str(request["name"])[:120], before, budget, end)
+        self._watch(request, before, budget, end)
         return answer[0]
 
     def end(self) -> None:
@@ -278,7 +318,7 @@ class _Reader:
         except (OSError, ValueError):  # it was killed
             answer.append(None)
 
-    def _watch(self, name: str, before: float, budget: Budget, end: float) -> None:
+    def _watch(self, request: Mapping[str, Any], before: float, budget: Budget, end: float) -> None:
         taken, held = self._processor_seconds() - before, self.held_bytes()
         held = 0 if held == sys.maxsize else held
         self.taken = (max(self.taken[0], taken), max(self.taken[1], held))
@@ -290,10 +330,8 @@ class _Reader:
             limit = f"longer than {budget.wait:.0f} s"
         else:
             return
-        raise InvalidCandles(
-            f"{name} takes {limit} to read. Keep the most recent rows and the columns time, open, "
-            "high, low, close and volume, or use a wider interval."
-        )
+        error, advice = _REFUSALS[request["kind"]]
+        raise error(f"{str(request['name'])[:120]} takes {limit} to read. {advice}")
 
     def _processor_seconds(self) -> float:
         import psutil
@@ -343,13 +381,7 @@ def _packed(reading: CsvReading) -> tuple[dict[str, Any], bytes]:
 
 
 def _reading(header: dict[str, Any], body: bytes) -> CsvReading:
-    """The reading of an answer.
-
-    Raises:
-        InvalidCandles: The file could not be used.
-    """
-    if "error" in header:
-        raise InvalidCandles(header["error"])
+    """The reading of an answer."""
     import numpy as np
     import pandas as pd
 
@@ -370,14 +402,50 @@ def _reading(header: dict[str, Any], body: bytes) -> CsvReading:
     return CsvReading(Candles(frame, **header["candles"]), CsvReport(**given))
 
 
+def _packed_events(events: tuple[Event, ...]) -> tuple[dict[str, Any], bytes]:
+    """Events as JSON: a list of the values of each field; moments in ns since 1970."""
+    from kronos.events import Event
+
+    fields_of = {
+        field.name: [_packed_value(getattr(event, field.name)) for event in events]
+        for field in fields(Event)
+    }
+    return {}, json.dumps(fields_of).encode()
+
+
+def _packed_value(value: Any) -> Any:
+    return value.as_unit("ns").value if hasattr(value, "as_unit") else value
+
+
+def _events(_: dict[str, Any], body: bytes) -> tuple[Event, ...]:
+    """The events of an answer."""
+    import numpy as np
+    import pandas as pd
+
+    from kronos.events import Event
+
+    given = json.loads(body)
+    for name in ("time", "fetched_at", "announced"):
+        known = np.array([_NONE if each is None else each for each in given[name]], "int64")
+        moments = pd.DatetimeIndex(known.astype("datetime64[ns]")).tz_localize("UTC")
+        is_known = (known != _NONE).tolist()
+        given[name] = [each if k else None for each, k in zip(moments, is_known, strict=True)]
+    return tuple(
+        Event(**dict(zip(given, row, strict=True))) for row in zip(*given.values(), strict=True)
+    )
+
+
 def _answer(header: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
     from data_sources.csv.reader import CsvChoices, read_csv
+    from kronos.events import read_events
 
     name = header["name"]
     try:
+        if header["kind"] == "events":
+            return _packed_events(read_events(data, name, max_rows=header["max_rows"]))
         choices = None if header["choices"] is None else CsvChoices(**header["choices"])
         return _packed(read_csv(data, name, choices=choices))
-    except InvalidCandles as error:
+    except (InvalidCandles, InvalidEvents) as error:
         return {"error": str(error)}, b""
     except MemoryError:
         return {"error": f"{name[:120]} takes more memory to read than there is. Shorten it."}, b""
@@ -394,10 +462,10 @@ def _serve() -> None:
     import os
 
     from data_sources.csv import reader
+    from kronos import events
     from kronos.calendars import sessions
 
-    assert reader is not None
-    assert sessions is not None
+    assert None not in (reader, events, sessions)
     # What a library prints goes to the terminal, never into an answer.
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

@@ -46,6 +46,8 @@ __all__ = [
 
 MAX_BYTES = 5 * 1024 * 1024
 MAX_ROWS = 50_000
+_MAX_LINES = 4 * MAX_ROWS
+_MAX_HEADER = 64 * 1024  # characters of the header in which its separator is looked for
 _MAX_CELL = 500
 _MAX_FIGURE = 64  # characters of a time or a number
 _COLUMNS = tuple(field.name for field in fields(Event))
@@ -62,12 +64,13 @@ _RARE = ("colour", "reads_as")  # written only where an event has one
 _QUOTED_STARTS = ("=", "+", "-", "@", "'", "\t", "\r")
 
 
-def read_events(data: bytes, file_name: str) -> tuple[Event, ...]:
+def read_events(data: bytes, file_name: str, *, max_rows: int = MAX_ROWS) -> tuple[Event, ...]:
     """Events of a CSV file, by time.
 
     Args:
-        data: The file: UTF-8, comma or semicolon, at most 5 MB and 50,000 rows.
+        data: The file: UTF-8, comma or semicolon, at most 5 MB.
         file_name: Its name, for messages.
+        max_rows: Most events.
 
     Raises:
         InvalidEvents: The file is not a table of events; the message names line and column.
@@ -78,8 +81,10 @@ def read_events(data: bytes, file_name: str) -> tuple[Event, ...]:
     events: list[Event] = []
     lines: list[int] = []
     for line, cells in rows:
-        if len(events) == MAX_ROWS:
-            raise InvalidEvents(f"{file_name} has more than {MAX_ROWS:,} events; split it.")
+        if len(events) == max_rows:
+            raise InvalidEvents(
+                f"{file_name} has more than {max_rows:,} events. Keep those that matter."
+            )
         if len(cells) != len(header):
             raise InvalidEvents(
                 f"{file_name}, line {line}: {len(cells)} cells where the header has "
@@ -148,7 +153,12 @@ def _text(data: bytes, file_name: str) -> str:
 
 def _rows(text: str, file_name: str) -> Iterator[tuple[int, list[str]]]:
     """Line numbers and cells of the rows that are not empty."""
-    header = text.lstrip().splitlines()[0]
+    if (n_lines := text.count("\n")) > _MAX_LINES:
+        raise InvalidEvents(
+            f"{file_name} has {n_lines:,} lines; at most {_MAX_LINES:,} are read. Delete those "
+            "that are empty, and keep the events that matter."
+        )
+    header = text.lstrip()[:_MAX_HEADER].splitlines()[0]
     delimiter = max((",", ";", "\t"), key=header.count)
     reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
     line = 0

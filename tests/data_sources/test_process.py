@@ -8,7 +8,9 @@ import pytest
 
 from data_sources.csv.process import Budget, ReaderProcesses
 from data_sources.csv.reader import CsvChoices, read_csv
-from kronos.errors import Busy, InvalidCandles
+from kronos.errors import Busy, InvalidCandles, InvalidEvents
+from kronos.events import read_events
+from kronos.events.csv_file import MAX_BYTES
 from kronos.system import asset_path
 
 GOOD = asset_path("samples", "GOOG_1d.csv").read_bytes()
@@ -116,3 +118,40 @@ def test_a_process_that_was_killed_is_replaced(processes):
 def test_a_fault_of_the_reader_is_a_typed_error(processes):
     with pytest.raises(InvalidCandles, match="cannot be read \\(TypeError"):
         processes.read(GOOD, "x.csv", choices=CsvChoices(clock=5))  # type: ignore[arg-type]
+
+
+EVENTS = (
+    "kind,time,region,symbol,name,period,actual,consensus,unit,announced,fetched_at\n"
+    "cpi,2024-01-11,US,,,Dec 2023,0.3,,%,,2024-01-11T13:31:07.25Z\n"
+    "earnings,2024-02-01 16:05,,GOOG,\u00dcber alles,,-1.5,1e3,USD,2023-11-01,\n"
+).encode()
+
+
+def test_events_are_read_as_in_this_process(processes):
+    assert processes.read_events(EVENTS, "e.csv", max_rows=2) == read_events(EVENTS, "e.csv")
+    for data, max_rows in ((b"kind,time\n", 9), (EVENTS, 1), (b"", 9), (EVENTS[:90], 9)):
+        with pytest.raises(InvalidEvents) as expected:
+            read_events(data, "e.csv", max_rows=max_rows)
+        with pytest.raises(InvalidEvents) as found:
+            processes.read_events(data, "e.csv", max_rows=max_rows)
+        assert str(found.value) == str(expected.value)
+
+
+def test_events_beyond_the_budget_are_refused():
+    processes = ReaderProcesses(1, Budget(processor=0.05))
+    processes.warm()
+    rows = "".join(
+        f"cpi,{year}-01-{day:02},US\n" for year in range(1970, 2090) for day in range(1, 29)
+    )
+    with pytest.raises(InvalidEvents, match=r"0.05 s of processor time to read\. Keep the events"):
+        processes.read_events(f"kind,time,region\n{rows}".encode(), "e.csv", max_rows=10_000)
+    processes.close()
+
+
+@pytest.mark.parametrize("junk", [b"\n", b" \n", b"\r\n", b",,\n"])
+def test_lines_without_events_have_a_bound(junk):
+    data = b"kind,time,region\n" + junk * ((MAX_BYTES - 100) // len(junk))
+    began = time.process_time()
+    with pytest.raises(InvalidEvents, match="lines; at most 200,000 are read"):
+        read_events(data, "e.csv")
+    assert time.process_time() - began < 2  # 24 s where every empty line is looked at

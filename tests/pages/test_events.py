@@ -13,13 +13,14 @@ from data_sources.samples import load_sample
 from kronos import models
 from kronos.decoding.decoder import generate
 from kronos.errors import InvalidEvents
-from kronos.events import Event, event_inputs, load_events, read_events
+from kronos.events import Event, csv_file, event_inputs, load_events, read_events
 from kronos.export import forecast_json
 from kronos.forecast import SamplingParameters
 from pages.ui.fan import exports
 from pages.ui.fan.exports import events_code
 from pages.ui.inputs.candles import sample_code
 from pages.ui.inputs.events import event_from_form
+from pages.ui.jobs import caches
 from pages.ui.jobs.settings import ForecastSettings
 from tests.pages.app_driver import SAMPLE_TITLES, new_session, press, run_until, words
 
@@ -53,6 +54,21 @@ def test_a_file_that_cannot_be_read_names_line_and_column():
     app.file_uploader(key="events_upload").upload("mine.csv", bad, "text/csv").run()
     (error,) = app.error
     assert "mine.csv, line 2, column time" in error.value.replace("\\", "")
+
+
+def test_a_file_is_read_outside_of_the_server_and_has_a_bound(monkeypatch):
+    def never(*_):
+        raise AssertionError("read in the process of the server")
+
+    monkeypatch.setattr(csv_file, "_rows", never)
+    app = forecast_page()
+    app.file_uploader(key="events_upload").upload("mine.csv", CSV, "text/csv").run()
+    assert "Own events: 1" in words(app)
+    monkeypatch.setattr(caches, "MAX_EVENTS", 1)
+    longer = CSV + b"earnings,2013-03-13,,GOOG,Another one\n"
+    app.file_uploader(key="events_upload").upload("mine.csv", longer, "text/csv").run()
+    assert "more than 1 events" in app.error[0].value.replace("\\", "")
+    assert "Own events: 1" not in words(app)
 
 
 def test_an_event_is_added_by_hand():

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from kronos.candles import Candles
-from kronos.errors import InvalidEvents, KronosError
+from kronos.errors import Busy, InvalidEvents, KronosError
 from kronos.events import (
     COLOURS,
     KINDS,
@@ -23,22 +23,22 @@ from kronos.events import (
     events_csv,
     load_events,
     merge_events,
-    read_events,
     regions_of,
 )
-from kronos.events.csv_file import MAX_BYTES, read_moment
+from kronos.events.csv_file import read_moment
 from kronos.forecast import Forecast
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
 from pages.ui.frame.text import counted
 from pages.ui.inputs.calendar import keep_calendar
 from pages.ui.inputs.candles import ChosenCandles
-from pages.ui.jobs import queues
+from pages.ui.jobs import caches, queues
 
 _FILE, _ADDED, _PROBLEM = "own_events_file", "own_events_added", "own_events_problem"
 LONG_BEFORE = pd.Timedelta(days=90)
 """An event added by hand counts as announced so long before its date."""
 MOST_ADDED = 100
+MAX_EVENTS_MB = 2
 FIRST_DAY, LAST_DAY = dt.date(1970, 1, 1), dt.date(2099, 12, 31)
 
 
@@ -74,7 +74,7 @@ def choose_own_events(candles: Candles, *, currency: str = "") -> None:
             "CSV file of events",
             type=["csv", "txt", "tsv"],
             key="events_upload",
-            max_upload_size=MAX_BYTES // 2**20,
+            max_upload_size=MAX_EVENTS_MB,
             on_change=_read_upload,
             help=meaning(
                 "Event",
@@ -97,8 +97,8 @@ def _read_upload() -> None:
     if file is None:
         return
     try:
-        st.session_state[_FILE] = (file.name, read_events(file.getvalue(), file.name))
-    except InvalidEvents as error:
+        st.session_state[_FILE] = (file.name, caches.read_events_apart(file.getvalue(), file.name))
+    except (Busy, InvalidEvents) as error:
         st.session_state[_PROBLEM] = plain(error)
 
 

@@ -10,11 +10,15 @@ from data_sources.csv.reader import CsvChoices, CsvReading
 from kronos.calibration import CalibrationState, load_state
 from kronos.ensemble.weights import EnsembleWeights, load_weights
 from kronos.errors import NotOffered
+from kronos.events import Event
 from kronos.models import ENSEMBLE, Entry, available, locate
 from kronos.models.facts import reads_events
 from kronos.nn.config import read_config
 from pages.ui.frame.access import may_administer, not_offered
 from pages.ui.jobs import queues
+
+MAX_EVENTS = 10_000
+"""Events of a file that a visitor uploads: each takes a kilobyte while the session lasts."""
 
 
 @st.cache_data(show_spinner=False, ttl=5)
@@ -110,6 +114,16 @@ def read_apart(content: bytes, name: str, choices: CsvChoices | None = None) -> 
         Busy: Other files are being read, and the line does not move.
     """
     return queues.readings().read(content, name, choices=choices, on_wait=_end_if_superseded)
+
+
+def read_events_apart(content: bytes, name: str) -> tuple[Event, ...]:
+    """Read a file of events in a process of its own.
+
+    Raises:
+        InvalidEvents: The file cannot be used, or its reading takes more than the budget.
+        Busy: Other files are being read, and the line does not move.
+    """
+    return queues.readings().read_events(content, name, max_rows=MAX_EVENTS)
 
 
 def _end_if_superseded() -> None:

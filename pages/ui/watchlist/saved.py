@@ -225,7 +225,8 @@ def _take_file() -> None:
     file = st.session_state.get("watch_text_file")
     if file is None:
         return
-    text = file.getvalue().decode("utf-8", errors="replace")[: MAX_TEXT + 1]
+    # A letter has at most four bytes.
+    text = file.getvalue()[: 4 * MAX_TEXT + 4].decode("utf-8", errors="replace")[: MAX_TEXT + 1]
     source = st.session_state.get("list_source", SAMPLES)
     if source == OTHERS:
         source = st.session_state.get("list_exchange", SAMPLES)
