@@ -6,14 +6,16 @@ Needs the standard library alone and is cheap to import.
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import hashlib
 import json
 import os
+import re
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -34,6 +36,7 @@ __all__ = [
     "read_text",
     "sha256_of",
     "shown",
+    "storage_problem",
     "total_bytes",
     "user_cache",
     "user_data",
@@ -44,6 +47,20 @@ _PACKAGE = Path(__file__).resolve().parent
 # A wheel carries the checkout's assets/ folder as kronos/_assets (see pyproject.toml).
 _INSTALLED = _PACKAGE / "_assets"
 _CHECKOUT = _PACKAGE.parent / "assets"
+_SPACE = "Free some space and try again."
+_PLACE = "Name another place, or give this user the right to use this one."
+_ADVICE = {
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: _SPACE,
+    errno.EFBIG: "Raise the largest size of a file (ulimit -f), or name another place.",
+    errno.EIO: "Check the disk.",
+    errno.EROFS: "Name a place on a disk that can be written.",
+    errno.EACCES: _PLACE,
+    errno.EPERM: _PLACE,
+    errno.ENOTDIR: _PLACE,
+}
+# Libraries in Rust report errors of the system as text.
+_NUMBER = re.compile(r"\(os error (\d{1,4})\)")
 _STATUS, _MEMORY = Path("/proc/self/status"), Path("/proc/meminfo")
 
 
@@ -99,6 +116,9 @@ def atomic_write(
     Yields:
         The partial file to write, in the same folder. It replaces `path` when the block ends, and
         is removed when the block raises.
+
+    Raises:
+        OSError: The file cannot be written, also where the block raises such an error as text.
     """
     suffix = "" if is_only_writer else f".{os.getpid()}-{threading.get_ident()}"
     partial = path.with_name(f"{path.name}{suffix}.partial")
@@ -108,8 +128,36 @@ def atomic_write(
             with partial.open("rb") as opened:
                 os.fsync(opened.fileno())
         os.replace(partial, path)
+    except Exception as error:
+        number = _number(error)
+        if number is None or isinstance(error, OSError):
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that cannot be used has no partial file
+            partial.unlink(missing_ok=True)
+
+
+def storage_problem(error: BaseException) -> str | None:
+    """What is wrong with a disk, a folder or a file, and what to do; None for other errors.
+
+    Args:
+        error: Any error. That the file of a name is not there is no problem of storage.
+    """
+    number = _number(error)
+    if number not in _ADVICE:
+        return None
+    name = getattr(error, "filename", None)
+    what = "A file" if name is None else printable(os.fsdecode(name))
+    return f"{what} cannot be used: {os.strerror(number)}. {_ADVICE[number]}"
+
+
+def _number(error: BaseException) -> int | None:
+    """The system's number of an error."""
+    if isinstance(error, OSError):
+        return error.errno
+    found = _NUMBER.search(str(error))
+    return None if found is None else int(found[1])
 
 
 @contextmanager

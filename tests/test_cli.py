@@ -366,3 +366,27 @@ def test_progress_is_drawn_on_a_terminal_and_cleaned_up() -> None:
     with ProgressLine("downloading", stream=silent) as progress:
         progress(1, 1)
     assert silent.getvalue() == ""
+
+
+def test_a_full_output_is_one_line_of_advice(capfd: pytest.CaptureFixture[str]) -> None:
+    command = [sys.executable, "-m", "kronos", "models"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 2
+    assert done.stderr.decode().splitlines() == [
+        "kronos: A file cannot be used: No space left on device. Free some space and try again."
+    ]
+
+
+def test_a_disk_that_fails_in_a_command_is_one_line_of_advice(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise OSError(30, "Read-only file system", "runs/log.jsonl")
+
+    monkeypatch.setattr(models, "available", fail)
+    assert cli.main(["models"]) == 2
+    assert capsys.readouterr().err == (
+        "kronos: runs/log.jsonl cannot be used: Read-only file system. Name a place on a disk that "
+        "can be written.\n"
+    )

@@ -1,5 +1,6 @@
 """Memory, processors and folders of the machine; files that are replaced as a whole."""
 
+import errno
 import os
 from pathlib import Path
 from threading import Barrier, Thread
@@ -83,3 +84,25 @@ def test_threads_that_write_one_file_do_not_mix_their_content(tmp_path):
         thread.join()
     assert set(path.read_text()) in ({"a"}, {"b"})
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_of_the_disk_that_a_library_reports_as_text_is_one_of_the_system(tmp_path):
+    path = tmp_path / "weights"
+    with pytest.raises(OSError, match="No space left") as found, system.atomic_write(path):
+        raise ValueError("Error while serializing: I/O error (os error 28)")
+    assert (found.value.errno, found.value.filename) == (errno.ENOSPC, str(path))
+    assert system.storage_problem(found.value) == (
+        f"{path} cannot be used: No space left on device. Free some space and try again."
+    )
+
+
+@pytest.mark.parametrize("number", [errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO])
+def test_problems_of_storage_are_said_with_what_to_do(number):
+    said = system.storage_problem(OSError(number, "", "runs/log"))
+    assert said.startswith(f"runs/log cannot be used: {os.strerror(number)}. ")
+    assert system.storage_problem(OSError(number, "")).startswith("A file cannot be used")
+
+
+def test_other_errors_are_no_problem_of_storage():
+    for error in (FileNotFoundError(2, "", "a"), OSError("odd"), KeyError(28), MemoryError()):
+        assert system.storage_problem(error) is None

@@ -13,13 +13,10 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import socket
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -30,6 +27,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from benchmarks.gates.session import serve
 from benchmarks.revision import revision
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +38,6 @@ PAGES = (
 CONTROL = ("run", "train_start", "walk_start", "watch_run_button")
 """Keys of buttons that change the data of a private server."""
 PATIENCE_SECONDS = 60.0
-START_SECONDS = 60.0
 SETTLE_SECONDS = 5.0
 
 
@@ -103,9 +100,6 @@ def visitor(url: str, page: str) -> Iterator[Visitor]:
 @contextmanager
 def server(home: Path, *, public: bool) -> Iterator[tuple[str, psutil.Process]]:
     """A server with folders of its own and without a way to the hub."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     folders = {"HOME": "", "XDG_DATA_HOME": "data", "XDG_CACHE_HOME": "cache", "HF_HOME": "hub"}
     environment = {
         **os.environ,
@@ -113,20 +107,8 @@ def server(home: Path, *, public: bool) -> Iterator[tuple[str, psutil.Process]]:
         "HF_ENDPOINT": "http://127.0.0.1:9",
         "KRONOS_PUBLIC": str(public),
     }
-    options = [f"--server.port={port}", "--server.address=127.0.0.1", "--server.headless=true"]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", *options]
-    with (home / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        _await(url, process)
+    with serve(environment, home / "server.log") as (url, process):
         yield url, psutil.Process(process.pid)
-    finally:
-        process.terminate()
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            process.kill()
 
 
 def data_of(home: Path) -> dict[str, int]:
@@ -232,17 +214,6 @@ def _attack(
     print(f"slowest {slowest:.1f} s; memory of the server {memory:,.0f} MB")
     print(f"revision {revision()}")
     return 1 if failures else 0
-
-
-def _await(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=1):
-                return
-        except OSError:
-            time.sleep(0.1)
-    raise SystemExit("The server did not start.")
 
 
 if __name__ == "__main__":

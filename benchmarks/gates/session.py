@@ -9,10 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import socket
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Coroutine
+import urllib.request
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -22,6 +27,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+ROOT = Path(__file__).parents[2]
+START_SECONDS, END_SECONDS = 60.0, 60.0
 Result = TypeVar("Result")
 _PLACE = re.compile(r"Place (\d+) in line")
 _FINISHED = "Expected move"
@@ -63,6 +70,51 @@ def run_apart(work: Coroutine[Any, Any, Result]) -> Result:
     """Run a coroutine to its end in a thread of its own, as this one may have a running loop."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, work).result()
+
+
+@contextlib.contextmanager
+def serve(
+    environment: Mapping[str, str], log: Path, *, prefix: Sequence[str] = ()
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A server of the application, which gets SIGTERM at the end.
+
+    Args:
+        environment: All its environment variables.
+        log: File of all that it prints.
+        prefix: What its command begins with.
+
+    Yields:
+        Its address and its process, once it is healthy.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    options = [f"--server.port={port}", "--server.address=127.0.0.1", "--server.headless=true"]
+    command = [*prefix, sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"), *options]
+    with log.open("wb") as opened:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=dict(environment), stdout=opened, stderr=opened
+        )
+        try:
+            end = time.monotonic() + START_SECONDS
+            while True:
+                try:
+                    with urllib.request.urlopen(f"{url}/_stcore/health", timeout=1):
+                        break
+                except OSError as error:
+                    if time.monotonic() > end or process.poll() is not None:
+                        text = log.read_text(errors="replace")
+                        raise RuntimeError(f"The server did not start: {text[-2000:]}") from error
+                    time.sleep(0.1)
+            yield url, process
+        finally:
+            process.terminate()
+            try:
+                process.wait(END_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 class Session:

@@ -23,7 +23,7 @@ from typing import NoReturn
 import kronos
 from kronos.errors import KronosError
 from kronos.store.address import without_addresses
-from kronos.system import exit_without_collecting
+from kronos.system import exit_without_collecting, storage_problem
 
 __all__ = ["COMMANDS", "main", "parser"]
 
@@ -101,6 +101,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("kronos: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # `kronos ... | head`: the interpreter would report the error again when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _abandon_output()  # `kronos ... | head`
         return 1
+    except Exception as error:
+        problem = storage_problem(error)
+        if problem is None:
+            raise
+        _abandon_output()
+        print(f"kronos: {problem}", file=sys.stderr)
+        return 2
+
+
+def _abandon_output() -> None:
+    """Drop output that cannot be written; the interpreter would report it again as it exits."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -9,9 +9,10 @@ between, and waiting does not help.
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,6 +43,8 @@ _HINTS = (
     ("does not exist", "Create the database, or correct its URL."),
     ("permission denied", "Give the user the right to create tables, or name another database."),
 )
+_LEAST_FREE = 1 << 20
+"""Bytes below which a disk counts as full: SQLite needs some beside the file, even to read."""
 _DAMAGE = ("malformed", "Could not decode to UTF-8")
 """In messages of SQLite about a file that is damaged."""
 _POSTGRES = {"postgres", "postgresql", "postgresql+psycopg"}
@@ -252,7 +255,19 @@ def _explain(error: Exception, url: URL) -> str:
     if "://" not in address:
         default = "Check the file, or name another one."
     hint = next((hint for word, hint in _HINTS if word in message.lower()), default)
+    if hint is default and url.get_backend_name() == "sqlite":
+        hint = _disk_hint(Path(str(url.database))) or default
     return f"The store of forecasts ({address}) cannot be used: {text.rstrip('.')}. {hint}"
+
+
+def _disk_hint(path: Path) -> str | None:
+    """Advice on the disk of a file: SQLite calls a full one, among others, an I/O error."""
+    with suppress(OSError):
+        if shutil.disk_usage(path.parent).free < _LEAST_FREE:
+            return "Its disk is full: free some space and try again."
+    if not os.access(path.parent, os.W_OK):
+        return f"This user may not write to {path.parent}; name another file."
+    return None
 
 
 def _file_url(path: Path) -> URL:

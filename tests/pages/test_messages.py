@@ -33,6 +33,7 @@ def test_markup_is_escaped(text):
         (CheckpointUnavailable("no route"), "could not be downloaded"),
         (InvalidCandles("Line 7, column close"), "Line 7"),
         (ZeroDivisionError("secret"), "ZeroDivisionError"),
+        (OSError(28, "", "runs/log"), "runs/log cannot be used: No space left on device. Free"),
     ],
 )
 def test_every_error_has_words(error, words):

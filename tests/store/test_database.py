@@ -1,10 +1,12 @@
 """Where the store is, and what is said when it cannot be there."""
 
+import shutil
 import sqlite3
 import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 import kronos.store.database as address
 from kronos.errors import InvalidRequest, StoreUnavailable
@@ -122,3 +124,18 @@ def test_users_and_databases_that_do_not_exist_are_told(postgres):
         Store(postgres.url.replace("/postgres", "/nowhere"))
     with pytest.raises(StoreUnavailable, match="does not exist"):
         Store(postgres.url.replace("kronos@", "nobody:s3cret@"))
+
+
+def test_an_io_error_of_a_full_disk_says_that_it_is_full(monkeypatch, tmp_path):
+    """SQLite calls a full disk an I/O error where it needs space beside the file."""
+    database = Database(store_url(str(tmp_path / "store.sqlite3")))
+
+    def fail(_):
+        raise OperationalError("select", {}, sqlite3.OperationalError("disk I/O error"))
+
+    with pytest.raises(StoreUnavailable, match="Check the file"):
+        database.write(fail)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=0))
+    with pytest.raises(StoreUnavailable, match="disk is full: free some space"):
+        database.write(fail)

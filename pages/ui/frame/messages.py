@@ -16,6 +16,7 @@ from kronos.errors import (
     NotOffered,
     SourceError,
 )
+from kronos.system import storage_problem
 from pages.ui.frame.access import without_paths
 
 _TITLES: tuple[tuple[type[KronosError], str], ...] = (
@@ -45,6 +46,9 @@ def error_text(error: Exception) -> str:
             return f"**{title}** {plain(error)}"
     if isinstance(error, KronosError):
         return plain(error)
+    problem = storage_problem(error)
+    if problem is not None:
+        return f"**The disk cannot be used.** {plain(problem)}"
     return (
         f"**Unexpected error** ({plain(type(error).__name__)}). Nothing was saved; the server log "
         "has the details. Press Run to try again."
