@@ -13,7 +13,7 @@ if get_script_run_ctx(suppress_warning=True) is None:
     from streamlit.starlette import App
 
     from pages.ui.frame.headers import SecurityHeaders
-    from pages.ui.frame.server import PageAddresses, lifespan, page
+    from pages.ui.frame.server import PageAddresses, leave_out_closed_secrets, lifespan, page
     from pages.ui.frame.uploads import UploadBudget
     from pages.ui.jobs.startup import prepare_first_visit
 
@@ -26,6 +26,7 @@ if get_script_run_ctx(suppress_warning=True) is None:
         ],
         lifespan=lifespan(prepare_first_visit),
     )
+    leave_out_closed_secrets()
     if __name__ == "__main__":
         app.run()
 else:

@@ -26,6 +26,7 @@ __all__ = [
     "exit_without_collecting",
     "free_bytes",
     "is_out_of_memory",
+    "may_be_there",
     "n_processors",
     "open_regular",
     "parse_json",
@@ -158,6 +159,14 @@ def _number(error: BaseException) -> int | None:
         return error.errno
     found = _NUMBER.search(str(error))
     return None if found is None else int(found[1])
+
+
+def may_be_there(path: Path) -> bool:
+    """Whether a file is there or cannot be looked for; then its reader says why."""
+    try:
+        return path.is_file()
+    except OSError:
+        return True
 
 
 @contextmanager

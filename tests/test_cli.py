@@ -17,7 +17,8 @@ import pandas as pd
 import pytest
 
 from kronos import cli, models, system
-from kronos.cli.terminal import ProgressLine
+from kronos.cli.terminal import ProgressLine, open_text, write_text
+from kronos.errors import InvalidRequest
 from kronos.models.hub.repository import WEIGHTS_NAME, repository
 from tests.loopback_hub import LoopbackHub
 
@@ -376,6 +377,37 @@ def test_a_full_output_is_one_line_of_advice(capfd: pytest.CaptureFixture[str]) 
     assert done.stderr.decode().splitlines() == [
         "kronos: A file cannot be used: No space left on device. Free some space and try again."
     ]
+
+
+def test_an_earlier_result_stays_where_a_new_one_cannot_be_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "old.csv"
+    path.write_text("an earlier result\n")
+    path.chmod(0o640)
+
+    def write_half() -> None:
+        with open_text(str(path)) as opened:
+            opened.write("half")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(InvalidRequest, match="cannot be written: No space left"):
+        write_half()
+    assert path.read_text() == "an earlier result\n"
+    write_text(str(path), "new\n")
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("new\n", 0o640)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_user_without_a_home_is_told_to_set_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", fail)
+    assert cli.main(["models"]) == 2
+    assert "Set the environment variable HOME" in capsys.readouterr().err
 
 
 def test_a_disk_that_fails_in_a_command_is_one_line_of_advice(

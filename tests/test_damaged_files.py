@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from kronos.calibration import CalibrationState
-from kronos.ensemble.weights import EnsembleWeights
-from kronos.errors import InvalidRequest
+from kronos import system
+from kronos.calibration import CalibrationState, load_state
+from kronos.ensemble.weights import EnsembleWeights, load_weights
+from kronos.errors import InvalidEvents, InvalidRequest
+from kronos.events.tables import stored_events
 from kronos.export import load_forecast
 from kronos.finetune import history
 from kronos.system import asset_path
@@ -53,6 +55,29 @@ def test_each_damage_is_a_typed_error_of_every_reader(tmp_path, name):
     damaged(folder / "current", name)
     with pytest.raises(InvalidRequest, match="no weights that can be read"):
         EnsembleWeights.load(folder)
+
+
+def test_files_that_may_not_be_looked_for_are_typed_errors(tmp_path, monkeypatch):
+    """As in a home that is closed to this user: to look for a file there raises, too."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+
+    def refuse(function):
+        def call(path, *args, **options):
+            if str(path).startswith(str(tmp_path)):
+                raise PermissionError(13, "Permission denied", str(path))
+            return function(path, *args, **options)
+
+        return call
+
+    for where, name in ((Path, "stat"), (Path, "open"), (system.os, "stat")):
+        monkeypatch.setattr(where, name, refuse(getattr(where, name)))
+    for read, kind in (
+        (load_state, InvalidRequest),
+        (load_weights, InvalidRequest),
+        (lambda: stored_events("user"), InvalidEvents),
+    ):
+        with pytest.raises(kind, match="Permission denied"):
+            read()
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,13 @@ def yfinance_with(session: TimedSession, *, seconds: float) -> Iterator[Any]:
             client = _configured()
             client.data.YfData.cache_get.cache_clear()
             yield client
+        except Exception as error:
+            if type(error).__module__ != "peewee":
+                raise
+            raise SourceDown(
+                f"The cache of {TITLE} in {user_cache('yfinance')} cannot be used: {error}. Free "
+                "some space, or make the folder writable."
+            ) from error
         finally:
             with _free:
                 _users.remove(session)

@@ -18,7 +18,15 @@ import numpy as np
 import pandas as pd
 
 from kronos.errors import InvalidRequest
-from kronos.system import asset_path, atomic_write, printable, read_json, shown, user_data
+from kronos.system import (
+    asset_path,
+    atomic_write,
+    may_be_there,
+    printable,
+    read_json,
+    shown,
+    user_data,
+)
 
 __all__ = [
     "ANY",
@@ -244,7 +252,7 @@ def load_state() -> CalibrationState:
         InvalidRequest: A file exists and cannot be used.
     """
     for path in (user_file(), bundled_file()):
-        if path.is_file():
+        if may_be_there(path):
             return CalibrationState.load(path)
     return CalibrationState(np.empty(0), {})
 

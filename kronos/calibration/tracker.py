@@ -327,6 +327,8 @@ def _members(outcomes: Outcomes) -> Iterator[tuple[Stream, np.ndarray]]:
 def _enter(tracker: QuantileTracker, outcomes: Outcomes, rows: np.ndarray) -> None:
     """Enters the outcomes of one stream in the order of their moments."""
     rows = rows[outcomes.resolved[rows] > tracker.latest]
+    if not len(rows):
+        return
     rows = rows[np.argsort(outcomes.resolved[rows], kind="stable")]
     moments, firsts = np.unique(outcomes.resolved[rows], return_index=True)
     for moment, some in zip(moments, np.split(rows, firsts[1:]), strict=True):

@@ -18,6 +18,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import NoReturn
 
 import kronos
@@ -50,6 +51,12 @@ examples:
 
 Forecasts are samples of a statistical model, not advice. The published models may have been
 trained on bars before July 2024: scores on them prove nothing."""
+
+
+_NO_HOME = (
+    "This user has no home folder. Set the environment variable HOME to a folder that the user may "
+    "write to."
+)
 
 
 def parser(commands: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
@@ -90,6 +97,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser(named or COMMANDS).parse_args(words)
     if argv is None:
         exit_without_collecting()
+    try:
+        Path.home()
+    except RuntimeError:
+        print(f"kronos: {_NO_HOME}", file=sys.stderr)
+        return 2
     try:
         code = int(args.run(args))
         sys.stdout.flush()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TextIO
 
 from kronos.errors import InvalidRequest
+from kronos.system import atomic_write
 
 __all__ = [
     "ProgressLine",
@@ -135,8 +138,16 @@ def open_text(name: str | None) -> Iterator[TextIO]:
     if name in {None, "-"}:
         yield sys.stdout
         return
+    path = Path(str(name))
     try:
-        with Path(str(name)).open("w", encoding="utf-8", newline="") as opened:
+        # An earlier result stays until the new one is whole, where the folder takes a second file.
+        is_replaced = path.is_file() and os.access(path.parent, os.W_OK)
+        with (
+            atomic_write(path.resolve()) if is_replaced else nullcontext(path) as target,
+            target.open("w", encoding="utf-8", newline="") as opened,
+        ):
+            if is_replaced:
+                shutil.copymode(path, target)
             yield opened
     except OSError as exc:
         raise InvalidRequest(

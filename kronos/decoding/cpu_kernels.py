@@ -11,6 +11,8 @@ Kernels are compiled once per machine and cached beside this file.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -51,6 +53,26 @@ _ABOVE_ONE = np.int32(0x3F800001)
 """The bits of the float32 after 1."""
 
 
+def _cached(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Compile a kernel, from the cache where there is one; without a place for it, in memory."""
+
+    def compiled(kernel: Callable[..., Any]) -> Any:
+        try:
+            made = njit(cache=True, **options)(kernel)
+        except RuntimeError:  # neither this folder nor one of the user can be written
+            return njit(**options)(kernel)
+        save = made._cache.save_overload
+
+        def save_if_possible(*overload: Any) -> None:
+            with suppress(OSError):  # such as a full disk
+                save(*overload)
+
+        made._cache.save_overload = save_if_possible
+        return made
+
+    return compiled
+
+
 @njit(inline="always", **_OPTIONS)
 def _exp(x: Any) -> Any:
     x = min(max(x, _LEAST), _MOST)
@@ -61,7 +83,7 @@ def _exp(x: Any) -> Any:
     return p * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
 
 
-@njit(cache=True, **_OPTIONS)
+@_cached(**_OPTIONS)
 def embed_pairs(s1: Array, s2: Array, of_s1: Array, of_s2: Array, bar: Array, x: Array) -> None:
     """x (D, R) = rows s1 and s2 (R,) of two tables (V, D), plus what the bar adds to all (D,)."""
     for r in range(R):
@@ -70,7 +92,7 @@ def embed_pairs(s1: Array, s2: Array, of_s1: Array, of_s2: Array, bar: Array, x:
             x[d, r] = a[d] + b[d] + bar[d]
 
 
-@njit(cache=True, **_OPTIONS)
+@_cached(**_OPTIONS)
 def gather(ids: Array, table: Array, out: Array) -> None:
     """out (D, R) = rows (R,) of a table (V, D)."""
     for r in range(R):
@@ -79,7 +101,7 @@ def gather(ids: Array, table: Array, out: Array) -> None:
             out[d, r] = row[d]
 
 
-@njit(cache=True, **_OPTIONS)
+@_cached(**_OPTIONS)
 def add_and_normalise(x: Array, bias: Array, weight: Array, eps: float, out: Array) -> None:
     """x (D, R) += bias (D,); out = RMS norm of x over D, times weight (D,)."""
     D = x.shape[0]
@@ -95,7 +117,7 @@ def add_and_normalise(x: Array, bias: Array, weight: Array, eps: float, out: Arr
             out[d, r] = x[d, r] * scale[r] * weight[d]
 
 
-@njit(cache=True, **_OPTIONS)
+@_cached(**_OPTIONS)
 def rotate_and_store(
     qkv: Array,
     bias: Array,
@@ -132,7 +154,7 @@ def rotate_and_store(
             values[step, d, r] = qkv[2 * D + d, r] + bias[2 * D + d]
 
 
-@njit(cache=True, **_OPTIONS)
+@_cached(**_OPTIONS)
 def store(kv: Array, bias: Array, step: int, keys: Array, values: Array) -> None:
     """Adds the bias (2 D,) to kv (2 D, R); stores it as [step] of keys and values (S, D, R)."""
     D = keys.shape[1]
@@ -142,7 +164,7 @@ def store(kv: Array, bias: Array, step: int, keys: Array, values: Array) -> None
             values[step, d, r] = kv[D + d, r] + bias[D + d]
 
 
-@njit(cache=True, **_OPTIONS)
+@_cached(**_OPTIONS)
 def weigh(
     q: Array, n_own: int, keys: Array, scores: Array, largest: Array, own: Array, total: Array
 ) -> None:
@@ -190,7 +212,7 @@ def _dot(a: Array, b: Array, out: Array) -> None:
             out[r] += a[e, r] * b[e, r] + a[e + 1, r] * b[e + 1, r]
 
 
-@njit(cache=True, **_OPTIONS)
+@_cached(**_OPTIONS)
 def mix(mixed: Array, n_own: int, values: Array, own: Array, total: Array, out: Array) -> None:
     """out (D, R) = attention outputs: mixed (H, R, E) of the context, plus generated positions."""
     n_heads, E = mixed.shape[0], mixed.shape[2]
@@ -217,7 +239,7 @@ def mix(mixed: Array, n_own: int, values: Array, own: Array, total: Array, out: 
                 seen[e, r] *= weight[r]
 
 
-@njit(cache=True, **_OPTIONS)
+@_cached(**_OPTIONS)
 def gate(gate_up: Array, out: Array) -> None:
     """out (F, R) = silu(first half) * second half of gate_up (2 F, R)."""
     F = out.shape[0]
@@ -227,7 +249,7 @@ def gate(gate_up: Array, out: Array) -> None:
             out[f, r] = g / (_ONE + _exp(-g)) * gate_up[F + f, r]
 
 
-@njit(cache=True, **_OPTIONS)
+@_cached(**_OPTIONS)
 def powers(logits: Array, bias: Array, temperature: float) -> None:
     """logits (V, R) become powers: exp of (logits + bias (V,), less a path's largest) / T.
 
@@ -314,7 +336,7 @@ def _transpose(columns: Array, rows: Array) -> None:
             rows[r, v] = columns[v, r]
 
 
-@njit(cache=True, **_OPTIONS)
+@_cached(**_OPTIONS)
 def least_kept(powers: Array, n: int, top_k: int, top_p: float, rows: Array, least: Array) -> None:
     """The smallest power that top-k, then top-p, keep of each of the first n paths.
 
@@ -342,7 +364,7 @@ def least_kept(powers: Array, n: int, top_k: int, top_p: float, rows: Array, lea
         least[r] = kept
 
 
-@njit(cache=True, **_EXACT)
+@_cached(**_EXACT)
 def draw(powers: Array, least: Array, uniforms: Array, cumulative: Array, ids: Array) -> None:
     """ids (n,) drawn at uniforms (n,) in [0, 1) from powers (V, R) that are not below least (R,).
 

@@ -23,7 +23,15 @@ from kronos.calendars import ASSET_CLASSES
 from kronos.calendars.intervals import interval_width
 from kronos.errors import InvalidRequest
 from kronos.forecasters import baselines
-from kronos.system import atomic_write, printable, read_json, read_text, shown, user_data
+from kronos.system import (
+    atomic_write,
+    may_be_there,
+    printable,
+    read_json,
+    read_text,
+    shown,
+    user_data,
+)
 
 __all__ = [
     "FEWEST",
@@ -224,7 +232,7 @@ def load_weights(folder: Path | None = None) -> EnsembleWeights:
         InvalidRequest: The files exist and cannot be read, or a member is missing.
     """
     folder = folder or user_folder()
-    if not (folder / "current").is_file():
+    if not may_be_there(folder / "current"):
         return equal()
     found = EnsembleWeights.load(folder)
     here = _revisions(found.members)

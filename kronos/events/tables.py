@@ -21,7 +21,7 @@ from pathlib import Path
 from kronos.errors import InvalidEvents
 from kronos.events.csv_file import MAX_BYTES, events_csv, read_events
 from kronos.events.event import Event, sorted_events
-from kronos.system import asset_path, atomic_write, user_data
+from kronos.system import asset_path, atomic_write, may_be_there, user_data
 
 __all__ = [
     "FETCHED",
@@ -149,7 +149,7 @@ def stored_events(name: str, *, folder: Path | None = None) -> tuple[Event, ...]
         InvalidEvents: The file exists and cannot be read.
     """
     path = _path(name, folder)
-    return _read(path) if path.is_file() else ()
+    return _read(path) if may_be_there(path) else ()
 
 
 def load_events(*, folder: Path | None = None) -> tuple[Event, ...]:
@@ -228,7 +228,10 @@ def _read(path: Path) -> tuple[Event, ...]:
         with path.open("rb") as opened:
             data = opened.read(MAX_BYTES + 1)
     except OSError as exc:
-        raise InvalidEvents(f"{path} cannot be read: {exc.strerror}.") from exc
+        raise InvalidEvents(
+            f"{path} cannot be read: {exc.strerror}. Give this user the right to read it, or move "
+            "it away."
+        ) from exc
     events = read_events(data, path.name)
     with _lock:
         _kept[path] = (stamp, events)

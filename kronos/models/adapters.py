@@ -226,14 +226,20 @@ def install_adapter(file: Path, name: str) -> Path:
     """Install a copy of an adapter under a name, in the place of an earlier one.
 
     Raises:
-        InvalidRequest: The name cannot be one.
+        InvalidRequest: The name cannot be one, or the folder cannot be written.
         CheckpointInvalid: The file is no adapter.
     """
     read_facts(file)
     target = adapters_folder() / f"{check_name(name)}{ENDING}"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(target, flush=True) as partial:
-        shutil.copyfile(file, partial)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(target, flush=True) as partial:
+            shutil.copyfile(file, partial)
+    except OSError as error:
+        raise InvalidRequest(
+            f"{name} cannot be installed as {target}: {error.strerror}. The adapter is in {file}, "
+            "and every command takes that file in place of a name."
+        ) from error
     return target
 
 

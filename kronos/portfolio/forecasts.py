@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -28,6 +29,7 @@ from kronos.serving.service import ForecastService
 
 __all__ = ["OutlookCache", "Save", "Survey", "Window", "survey"]
 
+logger = logging.getLogger(__name__)
 BATCH = 16
 """Windows in one request. The model splits them as its memory requires; a run stops between two
 requests."""
@@ -51,9 +53,15 @@ class OutlookCache:
         self.path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.jsonl"
         self._lock = threading.Lock()
         self._outlooks: dict[str, Outlook | None] = {}
-        if self.path.is_file():
-            for line in self.path.read_text(encoding="utf-8").splitlines():
-                self._read(line)
+        self._is_cached = True
+        try:
+            text = self.path.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            text = ""
+            if not isinstance(error, FileNotFoundError):
+                self._give_up(error)
+        for line in text.splitlines():
+            self._read(line)
 
     def __contains__(self, key: str) -> bool:
         return key in self._outlooks
@@ -66,10 +74,22 @@ class OutlookCache:
         lines = "".join(f"{json.dumps(_row(key, each))}\n" for key, each in outlooks.items())
         with self._lock:
             self._outlooks.update(outlooks)
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a", encoding="utf-8") as opened:
-                # The line break goes first, because the line before may have been cut off.
-                opened.write("\n" + lines)
+            if self._is_cached:
+                try:
+                    self.path.parent.mkdir(parents=True, exist_ok=True)
+                    with self.path.open("a", encoding="utf-8") as opened:
+                        # The line break goes first: the line before may have been cut off.
+                        opened.write("\n" + lines)
+                except OSError as error:
+                    self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        self._is_cached = False
+        logger.warning(
+            "Forecasts of this backtest are not cached: %s cannot be used: %s. Without a cache, a "
+            "run that is stopped begins anew.",
+            self.path, error.strerror,
+        )  # fmt: skip
 
     def _read(self, line: str) -> None:
         try:

@@ -104,7 +104,10 @@ def restore(store: Store, path: str | Path) -> dict[str, int]:
                 sound = target.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
                 names = {row[0] for row in target.execute("SELECT name FROM sqlite_master")}
         except sqlite3.Error as error:
-            raise StoreDamaged(f"{path} is no backup that can be read: {error}.") from error
+            raise StoreDamaged(
+                f"{path} is no backup that can be read: {error}. Name another one, and see that "
+                f"{folder} has space for a copy."
+            ) from error
         if not sound or TABLES[0].name not in names:
             raise StoreDamaged(f"{path} is damaged, or no backup of a store of forecasts.")
         with Store(str(copied)) as backup:

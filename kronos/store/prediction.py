@@ -83,8 +83,15 @@ class Prediction:
 
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> Prediction:
-        """The prediction of a row of `ml_predictions`."""
+        """The prediction of a row of `ml_predictions`.
+
+        Raises:
+            ValueError: A value is damaged, among them prices that are not above zero; operations
+                of a store make it `StoreDamaged`.
+        """
         facts = {name: row[name] for name in cls.__slots__}
+        if not (0 < row["last_close"] < np.inf and (np.array(row["quantiles"]) > 0).all()):
+            raise ValueError(f"prices of the prediction {row['id']} are not above zero")
         return cls(
             **facts
             | {

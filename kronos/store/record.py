@@ -19,6 +19,7 @@ from kronos.calendars import asset_class
 from kronos.evaluation.scores import LEVELS
 from kronos.events import Event
 from kronos.events.bars import event_days
+from kronos.store.database import damaged
 from kronos.store.integrity import checked
 from kronos.store.schema import predictions, signal_evaluations
 from kronos.store.store import Store
@@ -144,6 +145,9 @@ def read_quantiles(store: Store, record: pd.DataFrame) -> np.ndarray:
             wanted = predictions.c.id.in_(ids[start : start + _CHUNK])
             for name, last_close, text in connection.execute(sa.select(*columns).where(wanted)):
                 values = np.array(json.loads(text) if isinstance(text, str) else text)
+                if not (0 < last_close < np.inf and (values > 0).all()):
+                    found = f"prices of the prediction {name} are not above zero"
+                    raise damaged(store.database.address, found)
                 rows = rows_of[name]
                 out[rows] = np.log(values[steps[rows] - 1] / last_close)
     return out

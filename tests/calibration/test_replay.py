@@ -112,6 +112,13 @@ def test_learning_goes_on_where_it_was_left():
     np.testing.assert_allclose(later[stream].offsets, whole, atol=0.1)
 
 
+def test_outcomes_from_before_what_was_learned_change_nothing():
+    outcomes = made()
+    once = learned_state(replay(outcomes), LEVELS)
+    again = learned_state(replay(outcomes, start=once.starts()), LEVELS)
+    assert again.digest == once.digest
+
+
 def test_a_state_is_read_as_it_was_written_and_damage_is_told(tmp_path):
     state = learned_state(replay(made(2000)), LEVELS, learned_from="simulated bars")
     file = tmp_path / "deep" / "calibration.json"

@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+from numba.core import caching
 
 from kronos.decoding import cpu_kernels as kernels
 from kronos.decoding.cpu import TileDecoder, TokenTables
@@ -147,3 +148,27 @@ def test_tables_follow_the_weights(model):
     assert torch.equal(
         torch.stack((seq.s1, seq.s2)), run(Decoder(model), new_sequence(seq.context, 5))
     )
+
+
+def test_kernels_are_compiled_in_memory_where_no_cache_can_be_written(monkeypatch):
+    """As in a container whose file system is read-only, for a user without a home."""
+
+    def add(x, y):
+        return x + y
+
+    with monkeypatch.context() as patched:
+        patched.setattr(caching.CacheImpl, "_locator_classes", [])
+        assert kernels._cached()(add)(1, 2) == 3
+
+
+def test_a_cache_of_kernels_on_a_full_disk_fails_no_forecast(monkeypatch, tmp_path):
+    source = tmp_path / "kernel.py"
+    source.write_text("def add(x, y):\n    return x + y\n")
+    scope = {}
+    exec(compile(source.read_text(), source, "exec"), scope)
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(caching.IndexDataCacheFile, "save", fail)
+    assert kernels._cached()(scope["add"])(1, 2) == 3

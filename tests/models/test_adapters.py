@@ -1,6 +1,7 @@
 """Adapters: listed, loaded by name, refused on the wrong base."""
 
 import dataclasses
+import re
 import shutil
 from pathlib import Path
 
@@ -83,6 +84,14 @@ def test_a_broken_entry_is_deleted_and_not_the_adapter_of_a_similar_name(made, s
     assert models.delete(broken.name) == len(b"nothing")
     assert not broken.exists()
     assert entry("tiny").state == "cached"
+
+
+def test_an_adapter_that_cannot_be_installed_is_named_with_its_file(made, home):
+    file, _ = made
+    adapters.adapters_folder().parent.mkdir(parents=True, exist_ok=True)
+    adapters.adapters_folder().write_text("in the way")
+    with pytest.raises(InvalidRequest, match=re.escape(f"The adapter is in {file}")):
+        adapters.install_adapter(file, "mine")
 
 
 def test_the_wrong_base_is_refused(made, own_base):

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from streamlit import config
 from streamlit.runtime.scriptrunner.script_cache import ScriptCache
 
-from pages.ui.frame.server import PageAddresses
+from pages.ui.frame.server import PageAddresses, leave_out_closed_secrets
 from pages.ui.frame.shell import ADDRESSES
 
 ROOT = Path(__file__).parents[2]
@@ -63,3 +63,25 @@ def test_no_page_is_parsed_into_a_tree(monkeypatch):
         patched.setattr(ast, "parse", parsed)
         for page in [ROOT / "app.py", *ROOT.glob("pages/*.py")]:
             assert ScriptCache().get_bytecode(str(page))
+
+
+def test_secrets_in_a_closed_folder_are_left_out(tmp_path, monkeypatch, capsys):
+    """Streamlit reads them as it starts, and the server would not."""
+    closed, free = str(tmp_path / "closed" / "secrets.toml"), str(tmp_path / "secrets.toml")
+    stat = Path.stat
+
+    def look(path, **options):
+        if str(path) == closed:
+            raise PermissionError(13, "Permission denied", closed)
+        return stat(path, **options)
+
+    before = config.get_option("secrets.files")
+    config.set_option("secrets.files", [closed, free])
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "stat", look)
+            leave_out_closed_secrets()
+        assert config.get_option("secrets.files") == [free]
+        assert f"{closed} is left out: Permission denied." in capsys.readouterr().err
+    finally:
+        config.set_option("secrets.files", before)

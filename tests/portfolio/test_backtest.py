@@ -153,6 +153,17 @@ def test_a_cached_outlook_is_exact(tmp_path):
     assert "k" not in OutlookCache(tmp_path, {"model": "b"})
 
 
+def test_a_cache_that_cannot_be_used_is_said_once_and_fails_nothing(tmp_path, caplog):
+    (tmp_path / "file").write_text("")
+    cache = OutlookCache(tmp_path / "file" / "cache", {"model": "a"})
+    for key in ("a", "b"):
+        cache.add({key: None})
+    assert ("a" in cache, "b" in cache) == (True, True)
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert "are not cached" in said
+    assert "begins anew" in said
+
+
 def test_instruments_that_start_later_join_once_they_have_enough_bars(service):
     bars = made(3, 140)
     bars["S2"] = bars["S2"].slice(60)

@@ -88,6 +88,25 @@ def warn_of_strangers() -> None:
     )
 
 
+def leave_out_closed_secrets() -> None:
+    """Let the server start where a folder of secrets may not be read, such as a closed home.
+
+    Streamlit reads every such file as it starts, and does without those that are not there.
+    """
+    usable = []
+    for name in config.get_option("secrets.files"):
+        try:
+            Path(name).stat()
+        except PermissionError as error:
+            print(f"{name} is left out: {error.strerror}.", file=sys.stderr, flush=True)
+            continue
+        except OSError:
+            pass
+        usable.append(name)
+    if len(usable) < len(config.get_option("secrets.files")):
+        config.set_option("secrets.files", usable)
+
+
 def _is_local(address: str | None) -> bool:
     """Whether a server at this address is reached from its own machine alone."""
     if not address:

@@ -32,7 +32,14 @@ def folder() -> Path:
 
 def is_filled() -> bool:
     """Whether there is an entry; imports nothing heavy."""
-    return any(folder().glob(f"*{_SUFFIX}"))
+    return bool(_entries())
+
+
+def _entries() -> list[Path]:
+    try:
+        return list(folder().glob(f"*{_SUFFIX}"))
+    except OSError:  # a folder that may not be read
+        return []
 
 
 def put(key: str, service: LocalService) -> None:
@@ -56,7 +63,7 @@ def offer_cached(service: LocalService) -> None:
     """Offer the entries to the service as answers."""
     from kronos.export import load_forecast
 
-    for path in folder().glob(f"*{_SUFFIX}"):
+    for path in _entries():
         if service.status(path.stem) is not None:  # an earlier caller has read it
             continue
         try:
