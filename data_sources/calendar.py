@@ -199,8 +199,9 @@ class EventCalendar:
         now = self._now()
         names = ["releases", *(["earnings"] if days.ticker else []), "fred"]
         for name in names:
-            if self._is_paused(name, now):
-                return self._failures[name][1]
+            failure = self._failures.get(name)
+            if failure is not None and self._is_paused(name, now):
+                return failure[1]
         return None
 
     def covered_until(self, region: str, *, now: pd.Timestamp | None = None) -> pd.Timestamp | None:

@@ -126,7 +126,6 @@ class Client:
         self._random = random.Random(seed * 1000 + number)
         self.tally = Tally()
         self.n_done = 0
-        self.n_abandoned = 0
 
     def run(self, n_submissions: int) -> None:
         """Submit so often, and compare each end with its model."""
@@ -197,7 +196,6 @@ class Client:
         self._abandoned.queue.submit(
             key, self._abandoned.payload(key, False), owner=name, wait=True
         )
-        self.n_abandoned += 1
         return "left alone"
 
     def _expect(self, right: bool, end: str, key: str) -> str:

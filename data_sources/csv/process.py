@@ -86,8 +86,8 @@ class ReaderProcesses:
         with self._changed:
             if self._idle or self._is_closed:
                 return
-        reader = _Reader()
         try:
+            reader = _Reader()
             reader.await_ready(_nothing)
         except KronosError:
             return  # the first file tries again and reports it
@@ -222,12 +222,15 @@ class _Reader:
     def __init__(self) -> None:
         import psutil
 
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "data_sources.csv.process"],
-            cwd=_ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "data_sources.csv.process"],
+                cwd=_ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
+        except OSError as exc:  # no memory, process or file is left
+            raise _does_not_start() from exc
         with contextlib.suppress(psutil.Error):
             self._watched = psutil.Process(self._process.pid)
         self._is_ready = False
@@ -260,7 +263,7 @@ class _Reader:
             waiting.join(_PAUSE)
         if first != [_READY]:
             self.end()
-            raise Busy("The process that reads files does not start. Upload the file again.")
+            raise _does_not_start()
         self._is_ready = True
 
     def run(
@@ -341,6 +344,10 @@ class _Reader:
         except psutil.Error:
             return 0.0
         return float(times.user + times.system)
+
+
+def _does_not_start() -> Busy:
+    return Busy("The process that reads files does not start. Upload the file again in a minute.")
 
 
 def _nothing() -> None:

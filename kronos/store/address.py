@@ -22,7 +22,8 @@ HARMLESS = frozenset({
 """Parameters whose values a message of a driver may repeat. The address does not show them."""
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(?=.*[@?]).*", re.DOTALL)
 _CONNECTION_TEXT = re.compile(r"\b(?:(?:ssl)?password|passwd|user|host|dbname)\s*=", re.IGNORECASE)
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+]+:")
+# user:password@, but no drive letter and no colon in the name of a file within a folder.
+_LOGIN = re.compile(r"(?![A-Za-z]:[/\\])[^/\\:]+:.*@", re.DOTALL)
 
 
 def shown(url: URL) -> str:
@@ -54,7 +55,7 @@ def require_unambiguous(text: str, url: URL | None = None) -> None:
     """
     if url is None:
         # A file of this name would be made, and its path be shown.
-        if _CONNECTION_TEXT.search(text) or (_SCHEME.match(text) and "@" in text):
+        if _CONNECTION_TEXT.search(text) or _LOGIN.match(text):
             raise ValueError("an address without ://")
         return
     # A character of a password that is not percent-encoded ends the password too early.

@@ -1,5 +1,6 @@
 """Files are read in processes of their own, within a budget."""
 
+import sys
 import threading
 import time
 
@@ -155,3 +156,15 @@ def test_lines_without_events_have_a_bound(junk):
     with pytest.raises(InvalidEvents, match="lines; at most 200,000 are read"):
         read_events(data, "e.csv")
     assert time.process_time() - began < 2  # 24 s where every empty line is looked at
+
+
+def test_a_machine_that_starts_no_process_is_busy_and_loses_no_place(monkeypatch):
+    processes = ReaderProcesses(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", "/no/such/program")
+        processes.warm()
+        for _ in range(2):
+            with pytest.raises(Busy, match="does not start"):
+                processes.read(GOOD, "GOOG_1d.csv")
+    assert len(processes.read(GOOD, "GOOG_1d.csv").candles) > 32
+    processes.close()

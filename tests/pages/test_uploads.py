@@ -1,6 +1,7 @@
 """Uploads have a budget, for a session and for the server."""
 
 import asyncio
+import re
 
 import pytest
 from starlette.applications import Starlette
@@ -15,7 +16,9 @@ from benchmarks.gates.session import Session, run_apart
 from benchmarks.gates.uploads import put
 from pages.ui.frame import uploads
 from pages.ui.frame.uploads import UploadBudget
+from pages.ui.inputs.instruments import MAX_SYMBOLS
 from tests.browser.conftest import start_server, stop_server
+from tests.source_tree import ROOT
 
 MB = 10**6
 
@@ -84,6 +87,12 @@ def test_an_upload_without_a_length_is_refused_before_it_is_read(client):
 def test_a_setting_that_is_no_size_is_the_default(monkeypatch, text):
     monkeypatch.setenv(uploads.SERVER_VARIABLE, text)
     assert uploads.budget() == (uploads.SESSION_MB, uploads.SERVER_MB)
+
+
+def test_the_proxy_of_the_guide_lets_the_files_of_a_watchlist_through():
+    guide = (ROOT / "docs/deployment.md").read_text(encoding="utf-8")
+    (burst,) = re.findall(r"zone=fan_uploads burst=(\d+)", guide)
+    assert MAX_SYMBOLS <= int(burst) <= uploads.MAX_FILES
 
 
 def test_forty_uploads_of_nine_megabytes_end_at_the_budget_of_a_real_server(tmp_path):

@@ -103,6 +103,21 @@ def test_several_hosts_reach_the_driver(monkeypatch):
     assert (given_to["host"], given_to["port"]) == ("a,b", "1,2")
 
 
+@pytest.mark.parametrize(
+    "named",
+    ["me_too:hunter2@db.example/prices", "m:hunter2@db/x", "me-too:hun/ter2@db", "a.b:hun:ter2@db"],
+)
+def test_an_address_without_a_scheme_is_no_file(named):
+    with pytest.raises(InvalidRequest, match="cannot be read") as raised:
+        store_url(named)
+    assert "hun" not in _everything_said(raised.value).splitlines()[-1]
+
+
+@pytest.mark.parametrize("named", ["C:\\me@work\\fan.sqlite3", "me@work/a:b.sqlite3", "a/b:c@d"])
+def test_a_path_with_a_colon_and_an_at_sign_is_a_file(named):
+    assert store_url(named).get_backend_name() == "sqlite"
+
+
 @pytest.mark.parametrize("place", PLACES)
 def test_the_command_shows_no_secret(place, capsys, caplog, monkeypatch):
     """Neither where the server is away, nor where the words cannot be read."""
