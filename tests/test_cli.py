@@ -85,8 +85,8 @@ def test_a_file_that_fits_several_clocks_warns_and_takes_one(
     forecast = ["forecast", str(path), "--horizon", "1", "--quiet", *QUICK]
     assert cli.main(forecast) == 0
     out, err = capsys.readouterr()
-    assert err.startswith("warning: EURUSD.csv: the timestamps carry no time zone")
-    assert "clock UTC" in err
+    assert err.startswith("warning: EURUSD.csv: the timestamps have no time zone")
+    assert "read as UTC" in err
     assert "--clock ZONE" in err
     assert rows_of(out)[0]["timestamp"].startswith("2024-01-18T03:00")
     for clock, hour in (("Asia/Tokyo", "17T18"), ("New York + 7 h", "18T01")):

@@ -182,7 +182,7 @@ def _clock_note(placed: Placement, chosen: str | None, *, has_offsets: bool) -> 
     if placed.clocks:
         return clock_question(placed.clocks)
     if chosen is None:
-        return f"timestamps carry no time zone and are read on the clock {placed.clock}"
+        return f"the timestamps have no time zone and are read as {placed.clock}"
     if chosen in (placed.clock, placed.zone):
         return ""
     why = (

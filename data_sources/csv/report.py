@@ -20,8 +20,8 @@ def clock_question(clocks: tuple[str, ...]) -> str:
     n_more = len(clocks) - 1 - _MOST_CLOCKS
     more = f" and {n_more} more" if n_more > 0 else ""
     return (
-        f"the timestamps carry no time zone and are read on the clock {clocks[0]}, but the bars "
-        f"fit these clocks as well: {others}{more}. Choose the clock of the file"
+        f"the timestamps have no time zone and are read as {clocks[0]}, but the bars fit these "
+        f"time zones as well: {others}{more}. Choose the time zone of the file"
     )
 
 
@@ -128,7 +128,7 @@ class CsvReport:
         text = [
             f"{self.rows_kept:,} of {self.rows_read:,} rows kept, interval {self.interval}.",
             f"Columns: {used}.",
-            f"Timestamps: {self.time_format}, read on the clock {self.clock}.",
+            f"Timestamps: {self.time_format}, time zone: {self.clock}.",
             self.calendar,
             f"File: {self.encoding}, {self.delimiter}; numbers with {self.number_format}.",
         ]

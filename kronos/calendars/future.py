@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from kronos.calendars.exchanges import ALWAYS_OPEN, FX, METALS, ROUND_THE_CLOCK, check_zone
-from kronos.calendars.fx_week import NEW_YORK, fx_days, next_fx_bars
+from kronos.calendars.fx_week import NEW_YORK, fx_days, is_fx_open, next_fx_bars
 from kronos.calendars.intervals import interval_width, is_intraday
 from kronos.calendars.sessions import holidays_known_until, schedule
 from kronos.errors import InvalidCandles, InvalidRequest
@@ -153,7 +153,12 @@ def _session_bars(
         else _lay_over(coming, offsets, _usual_length(past), is_end_stamped)
     )
     bars = np.unique(bars)
-    return pd.DatetimeIndex(bars[bars > last.to_datetime64()][:n]).tz_localize("UTC")
+    coming_bars = pd.DatetimeIndex(bars[bars > last.to_datetime64()]).tz_localize("UTC")
+    if offsets is None and calendar == "CMES":
+        # Sessions of the calendar last 24 hours; bars of one session do not show the daily pause,
+        # which is that of metals.
+        coming_bars = coming_bars[is_fx_open(coming_bars, width, calendar=METALS)]
+    return coming_bars[:n]
 
 
 def _naive(column: pd.Series) -> np.ndarray:

@@ -120,6 +120,33 @@ class TestFuture:
         coming = future_timestamps(bars[:800], 800, interval="1h", calendar="fx", zone="UTC")
         assert coming.tolist() == bars[800:1600].tolist()
 
+    @pytest.mark.parametrize("n_past", [1, 240, 1500])
+    def test_futures_pause_every_day_however_few_bars_are_known(self, n_past: int) -> None:
+        """Globex: Sunday 18:00 to Friday 17:00 New York, closed from 17:00 to 18:00 every day."""
+        minutes = pd.date_range("2025-03-03", "2025-03-14", freq="min", tz="UTC")
+        wall = minutes.tz_convert(NEW_YORK)
+        time, day = wall.hour * 60 + wall.minute, wall.day_of_week
+        is_closed = (day == 5) | ((day == 4) & (time >= 1020)) | ((day == 6) & (time < 1080))
+        bars = minutes[~is_closed & ~((time >= 1020) & (time < 1080))]
+        known = int((bars < utc("2025-03-06 15:00", NEW_YORK)).sum())
+        for zone in ("America/Chicago", NEW_YORK):
+            coming = future_timestamps(
+                bars[known - n_past : known], 3000, interval="1m", calendar="CMES", zone=zone
+            )
+            assert coming.tolist() == bars[known : known + 3000].tolist()
+
+    def test_gold_futures_keep_the_holidays_of_globex(self) -> None:
+        for eve, opening in (
+            ("2024-12-24 10:00", "2024-12-25 18:00"),
+            ("2024-12-31 14:00", "2025-01-01 18:00"),
+            ("2025-04-17 14:00", "2025-04-20 18:00"),  # Good Friday
+        ):
+            coming = future_timestamps(
+                utc(eve, NEW_YORK), 30, interval="1h", calendar="CMES", zone="America/Chicago"
+            )
+            gaps = np.flatnonzero(np.diff(coming.as_unit("s").asi8) > 20 * 3600)
+            assert local(coming[gaps + 1], NEW_YORK) == [opening]
+
     def test_four_hour_fx_bars_keep_the_grid_they_are_on(self) -> None:
         weeks = pd.date_range("2024-02-01", "2024-04-30", freq="h", tz="UTC")
         on_utc = weeks[weeks.hour % 4 == 0]

@@ -111,7 +111,7 @@ def test_a_file_that_fits_several_clocks_asks_above_the_chart_and_the_link_holds
     app.file_uploader(key="upload").upload("EURUSD.csv", two_days_of_euros(), "text/csv").run()
     text = words(app)
     assert "have no time zone" in text
-    assert "Bars and forecast assume **UTC**" in text
+    assert "Chart and forecast assume **UTC**" in text
     assert app.get("plotly_chart")
     assert "from 16 Jan 2024 03:00" in text
     app.selectbox(key="asked_clock").select("Asia/Tokyo").run()

@@ -216,21 +216,21 @@ def ask_clock(source: ChosenCandles) -> None:
         return
     with st.container(border=True):
         st.warning(
-            f"The times of this file have no time zone, and its bars fit {len(clocks)} of the "
-            f"clocks that are tried. Bars and forecast assume **{plain(clock_title(clocks[0]))}**. "
-            "Choose the clock of the file.",
+            f"The times in this file have no time zone, and its bars fit {len(clocks)} time zones. "
+            f"Chart and forecast assume **{plain(clock_title(clocks[0]))}**. Choose the time zone "
+            "of the file.",
             icon=":material/schedule:",
         )
         st.selectbox(
-            "Clock of the file",
+            "Time zone of the file",
             clocks,
             None,
             key=_ASKED_CLOCK,
             format_func=clock_title,
             placeholder=f"{clock_title(clocks[0])}, assumed",
             on_change=_answer_clock,
-            help="The exporting program knows it; brokers often use New York + 7 hours. The "
-            "choice stands under Reading options in the sidebar.",
+            help="See the settings of the program that wrote the file. Brokers often use New York "
+            "+ 7 hours. Reading options in the sidebar shows the choice.",
         )
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 FRESH_FOR = 600.0
 """Seconds after which the record is read again, if a page shows it."""
+RETRY_AFTER = 10.0
+"""Seconds for which an error stands before the record is read again, if a page is drawn."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +71,7 @@ class RecordReader:
         self._lock = threading.Lock()
         self._read: _Read | None = None
         self._version = 0
+        self._failed_at = -np.inf  # of the clock that only runs forward
 
     def close(self) -> bool:
         """Cancel everything; see `Worker.close`."""
@@ -88,13 +91,23 @@ class RecordReader:
             version = self._version
 
         def work(control: JobControl) -> Answer:
-            answer = self._answer(chosen, control)
+            try:
+                answer = self._answer(chosen, control)
+            except Exception:
+                self._failed_at = time.monotonic()
+                raise
             if answer.study is not None:
                 # A later request may name the model that is the first anyway.
                 self._studies.queue.offer(_key(version, answer.study.chosen), answer)
             return answer
 
-        return self._studies.queue.submit(_key(version, chosen), work, owner=owner)
+        key = _key(version, chosen)
+        # A page that is drawn at the end of a job would start the next one, and show no error.
+        if time.monotonic() - self._failed_at < RETRY_AFTER:
+            status = self._studies.queue.status(key, owner=owner)
+            if status is not None and status.state == "failed":
+                return status
+        return self._studies.queue.submit(key, work, owner=owner)
 
     def refresh(self) -> None:
         """Read the store again for the next study."""
