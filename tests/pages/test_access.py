@@ -110,6 +110,9 @@ def test_no_page_shows_a_visitor_a_path_or_an_action_of_administrators(page, pub
     offered = {button.key for button in app.button}
     assert not offered & kept
     assert not [key for key in offered if key and key.split()[0] in models_jobs.ACTIONS]
+    if page == "models":
+        assert "Licence" in said
+        assert "Memory" not in said, "a fact about the machine"
     if page in {"training", "backtest", "models", "track_record"}:
         assert "not offered to visitors of this public server" in said
 

@@ -59,7 +59,7 @@ def test_a_model_s_facts_say_where_it_is():
     assert fact(facts, "Memory") == "165 MB; float32 on cpu"
     away = models_text.model_facts(replace(SMALL, state="downloadable"), None, None)
     assert fact(away, "Size") == "115 MB; to download"
-    assert fact(away, "Memory").startswith("Not loaded")
+    assert fact(away, "Memory") == "Not loaded; needs a download first"
 
 
 def test_a_broken_bundle_has_unknown_facts_and_two_actions():

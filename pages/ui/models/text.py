@@ -27,6 +27,10 @@ STATES: dict[str, tuple[str, str, Literal["green", "gray", "red"]]] = {
 ADAPTER: tuple[str, str, Literal["green", "gray", "red"]] = ("Adapter", ":material/tune:", "green")
 """The same of an adapter whose base is here."""
 
+MEMORY = "Memory"
+"""Label of the memory that a model takes, a fact about the machine."""
+_NOT_LOADED = {"downloadable": "needs a download first", "broken": "cannot be used"}
+
 
 def state_of(entry: Entry) -> tuple[str, str, Literal["green", "gray", "red"]]:
     """Words, icon and colour for a model."""
@@ -60,7 +64,7 @@ def model_facts(entry: Entry, check: Checked | None, loaded: LoadedModel | None)
         ),
         *_origin(entry),
         _checksum(entry, check),
-        _memory(loaded),
+        _memory(entry, loaded),
     ]
 
 
@@ -85,12 +89,12 @@ def _checksum(entry: Entry, check: Checked | None) -> Readout:
     return Readout("Checksum", "Verified", time_text(check.when))
 
 
-def _memory(loaded: LoadedModel | None) -> Readout:
+def _memory(entry: Entry, loaded: LoadedModel | None) -> Readout:
     if loaded is None:
-        return Readout("Memory", "Not loaded", "loads on first use")
+        return Readout(MEMORY, "Not loaded", _NOT_LOADED.get(entry.state, "loads on first use"))
     where = loaded.placement
     remark = f"{where.dtype} on {where.device}" if where else "loaded"
-    return Readout("Memory", size_text(loaded.n_bytes), remark)
+    return Readout(MEMORY, size_text(loaded.n_bytes), remark)
 
 
 def machine_facts(loaded: Sequence[LoadedModel]) -> list[Readout]:

@@ -95,7 +95,8 @@ def _show_model(entry: models.Entry, loaded: LoadedModel | None, *, is_busy: boo
     check = models.checked(entry.name)
     with st.container(horizontal=True, gap="small"):
         for fact in models_text.model_facts(entry, check, loaded):
-            _show(fact)
+            if fact.label != models_text.MEMORY or may_administer():
+                _show(fact)
     outcomes = models_jobs.outcomes(entry.name)
     for problem in models_text.problems(entry, check, outcomes):
         show_error(problem)
