@@ -73,8 +73,8 @@ def on_clock(
     second = second & repeats(stamps, clock) if clock else np.zeros(len(stamps), bool)
     if second.any():
         report.assumptions.append(
-            f"the clocks of {clock} are set back within these bars: the hour that they repeat "
-            f"is there twice, and both are kept (again from line {values.index[second].min()})"
+            f"the clock {clock} is set back within these bars: the hour that it repeats is there "
+            f"twice, and both are kept (again from line {values.index[second].min()})"
         )
     used = _used(values, _moments(stamps, second), report)
     return values.iloc[used], stamps[used]

@@ -21,7 +21,7 @@ def clock_question(clocks: tuple[str, ...]) -> str:
     more = f" and {n_more} more" if n_more > 0 else ""
     return (
         f"the timestamps have no time zone and are read as {clocks[0]}, but the bars fit these "
-        f"time zones as well: {others}{more}. Choose the time zone of the file"
+        f"clocks as well: {others}{more}. Choose the clock of the file"
     )
 
 

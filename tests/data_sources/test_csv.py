@@ -376,7 +376,7 @@ class TestTime:
         reading = read(data, name="EURUSD.csv")
         assert reading.report.clock == reading.report.clocks[0] == "UTC"
         assert "Asia/Tokyo" in reading.report.clocks
-        assert any("fit these time zones as well" in note for note in reading.report.assumptions)
+        assert any("fit these clocks as well" in note for note in reading.report.assumptions)
         for clock in reading.report.clocks:
             chosen = read(data, name="EURUSD.csv", clock=clock)
             assert (chosen.report.clock, chosen.report.clocks) == (clock, ())
@@ -458,7 +458,7 @@ class TestTime:
         assert_holds(reading, utc)
         assert not reading.report.dropped
         assert not reading.report.repaired
-        assert any("are set back" in note for note in reading.report.assumptions)
+        assert any("is set back" in note for note in reading.report.assumptions)
 
     @pytest.mark.parametrize("zone", ["America/New_York", "Europe/London"])
     def test_a_repeated_hour_that_is_there_once_is_summer_time(self, zone: str) -> None:
@@ -467,7 +467,7 @@ class TestTime:
         once = ~wall.index.duplicated()
         reading = read(written(wall[once]), clock=zone)
         assert_holds(reading, utc[once])
-        assert not any("are set back" in note for note in reading.report.assumptions)
+        assert not any("is set back" in note for note in reading.report.assumptions)
 
     @pytest.mark.parametrize("zone", ["America/New_York", "Europe/London"])
     def test_only_the_clock_of_the_file_repeats_an_hour(self, zone: str) -> None:

@@ -103,7 +103,7 @@ def test_a_file_is_read_on_the_clock_of_its_entry_and_else_says_what_is_assumed(
     rows = [f"{hour:%Y-%m-%d %H:%M},1.09,1.1,1.08,1.095" for hour in hours]
     content = "\n".join(["time,open,high,low,close", *rows]).encode()
     assumed = uploaded_bars(Entry("EURUSD.csv", digest="a"), content)
-    assert "read as UTC, but the bars fit these time zones as well" in assumed.notes[0]
+    assert "read as UTC, but the bars fit these clocks as well" in assumed.notes[0]
     chosen = uploaded_bars(Entry("EURUSD.csv", digest="a", clock="Asia/Tokyo"), content)
     assert chosen.notes == ()
     first = chosen.candles.frame.index[0]
