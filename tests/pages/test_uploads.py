@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from types import SimpleNamespace
 
 import pytest
 from starlette.applications import Starlette
@@ -15,7 +16,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 from benchmarks.gates.session import Session, run_apart
 from benchmarks.gates.uploads import put
 from pages.ui.frame import uploads
-from pages.ui.frame.uploads import UploadBudget
+from pages.ui.frame.uploads import Copies, UploadBudget
 from pages.ui.inputs.instruments import MAX_SYMBOLS
 from tests.browser.conftest import start_server, stop_server
 from tests.source_tree import ROOT
@@ -25,6 +26,8 @@ MB = 10**6
 
 @pytest.fixture
 def manager(monkeypatch):
+    for each in list(uploads._all_copies):
+        each.release()
     made = MemoryUploadedFileManager("/_stcore/upload_file")
     monkeypatch.setattr(uploads, "_manager", lambda: made)
     monkeypatch.setattr(uploads, "_release_ended_sessions", lambda: None)
@@ -67,6 +70,58 @@ def test_all_sessions_together_have_a_budget(client, monkeypatch):
     answers = [upload(client, f"session {i}", "1", MB) for i in range(5)]
     assert [answer.status_code for answer in answers] == [204] * 3 + [413] * 2
     assert "The uploads of all visitors have 3.0 MB" in answers[-1].text
+
+
+def test_copies_count_and_those_that_can_be_made_again_make_room(client, monkeypatch):
+    monkeypatch.setenv(uploads.SESSION_VARIABLE, "3")
+    own, other = Copies("a"), Copies("b")
+    own.put("file on another page", b"", MB)
+    own.put("its reading", b"", MB, can_be_remade=True)
+    other.put("its reading", b"", 2 * MB, can_be_remade=True)
+    assert upload(client, "a", "1", MB).status_code == 204
+    assert own.sizes() == [MB, MB]
+    assert upload(client, "a", "2", MB).status_code == 204
+    assert own.sizes() == [MB]
+    assert other.sizes() == [2 * MB]
+    refused = upload(client, "a", "3", MB)
+    assert refused.status_code == 413
+    assert "with 3.0 MB" in refused.text
+    own.release()
+    assert upload(client, "a", "3", MB).status_code == 204
+
+
+def test_copies_of_all_sessions_count_for_the_server(client, monkeypatch):
+    monkeypatch.setenv(uploads.SERVER_VARIABLE, "3")
+    fixed, remade = Copies("a"), Copies("b")
+    fixed.put("x", b"", 2 * MB)
+    remade.put("x", b"", 2 * MB, can_be_remade=True)
+    assert upload(client, "c", "1", MB).status_code == 204
+    assert (fixed.sizes(), remade.sizes()) == ([2 * MB], [])
+    assert upload(client, "d", "1", MB).status_code == 413
+
+
+def test_a_copy_that_no_page_uses_is_let_go_and_a_copy_of_a_session_ends_with_it(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(uploads.time, "monotonic", lambda: clock[0])
+    idle, used = Copies("a"), Copies("b")
+    idle.put("x", "idle", MB)
+    used.put("x", "used", MB, key="file")
+    clock[0] = uploads.COPY_SECONDS - 1
+    assert used.get("x", "file") == "used"
+    assert used.get("x", "another file") is None
+    clock[0] += 2
+    assert used.get("x", "file") == "used"
+    assert idle.sizes() == []
+    assert used.sizes() == [MB]
+    monkeypatch.undo()
+    sessions = SimpleNamespace(get_session_info=lambda name: None if name == "b" else object())
+    monkeypatch.setattr(uploads, "_manager", lambda: MemoryUploadedFileManager("/"))
+    runtime = SimpleNamespace(instance=lambda: SimpleNamespace(_session_mgr=sessions))
+    monkeypatch.setattr(uploads, "Runtime", runtime)
+    idle.put("x", "again", MB)
+    used.put("x", "again", MB)
+    uploads._release_ended_sessions()
+    assert (idle.sizes(), used.sizes()) == ([MB], [])
 
 
 def test_many_small_files_are_refused(client, monkeypatch):

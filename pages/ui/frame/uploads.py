@@ -1,21 +1,28 @@
 """The budget of uploads: how many bytes the server holds for a session, and for all together.
 
 Streamlit keeps every file that a session sends until the session takes it back or ends, whether a
-page ever reads it or not. What is over the budget is refused before its bytes are read.
+page ever reads it or not. Pages keep what they made of files, and files whose widget is on another
+page, as copies. Both count. What is over the budget is refused before its bytes are read; copies
+that can be made again leave first.
 """
 
 from __future__ import annotations
 
 import threading
+import time
+import weakref
 from collections import defaultdict
-from typing import cast
+from dataclasses import dataclass
+from typing import Any, cast
 
+import streamlit as st
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from streamlit import config
 from streamlit.runtime import Runtime
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages.ui.frame.access import setting
 
@@ -25,6 +32,102 @@ SESSION_MB, SERVER_MB = 80, 400
 MAX_FILES = 400
 """Files of a session. The watchlist takes 200 and training 50."""
 _FRAMING = 4096  # bytes of a request beside those of its file
+COPY_SECONDS = 3600.0
+"""Seconds after which a copy that no page has used is let go."""
+_COPIES = "copies of uploads"
+
+
+@dataclass(slots=True)
+class _Copy:
+    key: object
+    value: Any
+    n_bytes: int
+    can_be_remade: bool
+    used: float
+
+
+class Copies:
+    """What a session keeps of its uploads beside the files that Streamlit holds.
+
+    Any thread may call: the server lets go of copies of sessions that have gone, of old ones, and
+    of those that can be made again where an upload needs their room.
+
+    Args:
+        session: Name of the session.
+    """
+
+    def __init__(self, session: str) -> None:
+        self.session = session
+        self._lock = threading.Lock()
+        self._kept: dict[str, _Copy] = {}
+        _all_copies.add(self)
+
+    def get(self, name: str, key: object = None) -> Any:
+        """The copy of that name, if it was made for this key; None where there is none."""
+        for copies in list(_all_copies):
+            copies.release_old()
+        with self._lock:
+            copy = self._kept.get(name)
+            if copy is None or copy.key != key:
+                return None
+            copy.used = time.monotonic()
+            return copy.value
+
+    def put(
+        self,
+        name: str,
+        value: Any,
+        n_bytes: int,
+        *,
+        key: object = None,
+        can_be_remade: bool = False,
+    ) -> None:
+        """Keep a copy in place of the one of that name.
+
+        Args:
+            name: What it is.
+            value: The copy.
+            n_bytes: Its size.
+            key: What it was made of.
+            can_be_remade: Whether the page makes it again where it is missing.
+        """
+        with self._lock:
+            self._kept[name] = _Copy(key, value, n_bytes, can_be_remade, time.monotonic())
+
+    def drop(self, name: str) -> None:
+        """Let go of a copy, if it is there."""
+        with self._lock:
+            self._kept.pop(name, None)
+
+    def sizes(self) -> list[int]:
+        """Bytes of every copy."""
+        with self._lock:
+            return [copy.n_bytes for copy in self._kept.values()]
+
+    def release(self, *, only_remade: bool = False) -> None:
+        """Let go of all copies, or of those that can be made again."""
+        with self._lock:
+            kept = self._kept.items() if only_remade else ()
+            self._kept = {name: copy for name, copy in kept if not copy.can_be_remade}
+
+    def release_old(self) -> None:
+        """Let go of copies that no page has used for `COPY_SECONDS`."""
+        oldest = time.monotonic() - COPY_SECONDS
+        with self._lock:
+            kept = self._kept.items()
+            self._kept = {name: copy for name, copy in kept if copy.used >= oldest}
+
+
+_all_copies: weakref.WeakSet[Copies] = weakref.WeakSet()
+
+
+def copies() -> Copies:
+    """The copies of this session, which end with it."""
+    if _COPIES not in st.session_state:
+        context = get_script_run_ctx()
+        st.session_state[_COPIES] = Copies("" if context is None else context.session_id)
+    found: Copies = st.session_state[_COPIES]
+    return found
 
 
 class UploadBudget:
@@ -62,12 +165,26 @@ class UploadBudget:
     def _admit(self, session: str, upload: object, n_bytes: int) -> str:
         """Take an upload into account; returns why it is refused, "" if it is not."""
         _release_ended_sessions()
+        refusal = self._refusal(session, upload, n_bytes)
+        if refusal:
+            for each in [*(c for c in _all_copies if c.session == session), *_all_copies]:
+                each.release(only_remade=True)
+                if not (refusal := self._refusal(session, upload, n_bytes)):
+                    break
+        return refusal
+
+    def _refusal(self, session: str, upload: object, n_bytes: int) -> str:
+        """Why an upload is refused; "" where it is taken into account."""
         held = _held()
         with self._lock:
             arriving = {name: sum(parts.values()) for name, parts in self._arriving.items()}
             own = sum(held.get(session, [])) + arriving.get(session, 0)
             everybody = sum(map(sum, held.values())) + sum(arriving.values())
             n_files = len(held.get(session, [])) + len(self._arriving.get(session, {}))
+            for each in list(_all_copies):
+                n_kept = sum(each.sizes())
+                everybody += n_kept
+                own += n_kept if each.session == session else 0
             session_mb, server_mb = budget()
             if own + n_bytes - _FRAMING > session_mb * 10**6 or n_files >= MAX_FILES:
                 return (
@@ -136,9 +253,14 @@ def _held() -> dict[str, list[int]]:
 
 def _release_ended_sessions() -> None:
     """Let go of the files of sessions that cannot come back; Streamlit itself does so later."""
+    for each in list(_all_copies):
+        each.release_old()
     manager = _manager()
     if manager is not None:
         sessions = Runtime.instance()._session_mgr
         for session in list(manager.file_storage):
             if sessions.get_session_info(session) is None:
                 manager.remove_session_files(session)
+        for each in list(_all_copies):
+            if sessions.get_session_info(each.session) is None:
+                each.release()

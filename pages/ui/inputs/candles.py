@@ -20,6 +20,7 @@ from kronos.serving.jobs import JobStatus
 from pages.ui.frame.links import forget_link
 from pages.ui.frame.messages import plain, show_error
 from pages.ui.frame.text import counted, moment_text
+from pages.ui.frame.uploads import copies
 from pages.ui.inputs.fetching import Wanted
 from pages.ui.inputs.file_clock import choose_file_clock
 from pages.ui.inputs.ticker import (
@@ -136,11 +137,12 @@ def _uploaded() -> ChosenCandles | None:
     choices = choose_reading("upload", on_change=_forget_origin, stays=True)
     if file is not None:
         # The widget loses its file when the user opens another page; the session keeps it.
-        st.session_state[_UPLOADED] = (file.name, file.getvalue())
-        st.session_state.pop(_HANDED, None)
-    if _UPLOADED not in st.session_state:
+        copies().put(_UPLOADED, (file.name, file.getvalue()), file.size)
+        copies().drop(_HANDED)
+    uploaded = copies().get(_UPLOADED)
+    if uploaded is None:
         return _handed()
-    name, content = st.session_state[_UPLOADED]
+    name, content = uploaded
     if file is None:
         st.caption(f"Earlier upload: {plain(name)}. Upload another file to replace it.")
     try:
@@ -155,7 +157,7 @@ def _uploaded() -> ChosenCandles | None:
 
 def _uploaded_another() -> None:
     """Forget the file before."""
-    st.session_state.pop(_UPLOADED, None)
+    copies().drop(_UPLOADED)
     _forget_origin()
 
 
@@ -169,12 +171,12 @@ def hand_over(candles: Candles, name: str, choices: CsvChoices) -> None:
     """
     code = upload_code(name, choices)
     chosen = ChosenCandles(candles, data_id(candles), code=code, is_handed=True)
-    st.session_state[_HANDED] = (name, chosen)
-    st.session_state.pop(_UPLOADED, None)
+    copies().put(_HANDED, (name, chosen), caches.candles_bytes(candles))
+    copies().drop(_UPLOADED)
 
 
 def _handed() -> ChosenCandles | None:
-    name, chosen = st.session_state.get(_HANDED, ("", None))
+    name, chosen = copies().get(_HANDED) or ("", None)
     if chosen is not None:
         st.caption(f"From the Training page: {plain(name)}. Upload another file to replace it.")
     return chosen

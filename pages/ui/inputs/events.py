@@ -30,6 +30,7 @@ from kronos.forecast import Forecast
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
 from pages.ui.frame.text import counted
+from pages.ui.frame.uploads import copies
 from pages.ui.inputs.calendar import keep_calendar
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.jobs import caches, queues
@@ -37,6 +38,7 @@ from pages.ui.jobs import caches, queues
 _FILE, _ADDED, _PROBLEM = "own_events_file", "own_events_added", "own_events_problem"
 LONG_BEFORE = pd.Timedelta(days=90)
 """An event added by hand counts as announced so long before its date."""
+_EVENT_BYTES = 1000  # of an event in memory, measured
 MOST_ADDED = 100
 MAX_EVENTS_MB = 2
 FIRST_DAY, LAST_DAY = dt.date(1970, 1, 1), dt.date(2099, 12, 31)
@@ -55,7 +57,7 @@ def own_events_digest() -> str:
 
 def own_file() -> tuple[str, tuple[Event, ...]]:
     """Name and events of the uploaded file; "" and none without one."""
-    return st.session_state.get(_FILE, ("", ()))
+    return copies().get(_FILE) or ("", ())
 
 
 def added_events() -> tuple[Event, ...]:
@@ -93,13 +95,15 @@ def choose_own_events(candles: Candles, *, currency: str = "") -> None:
 def _read_upload() -> None:
     st.session_state[_PROBLEM] = ""
     file = st.session_state.get("events_upload")
-    st.session_state.pop(_FILE, None)
+    copies().drop(_FILE)
     if file is None:
         return
     try:
-        st.session_state[_FILE] = (file.name, caches.read_events_apart(file.getvalue(), file.name))
+        events = caches.read_events_apart(file.getvalue(), file.name)
     except (Busy, InvalidEvents) as error:
         st.session_state[_PROBLEM] = plain(error)
+    else:
+        copies().put(_FILE, (file.name, events), _EVENT_BYTES * len(events))
 
 
 def _choose_one(candles: Candles, currency: str) -> None:
@@ -216,7 +220,8 @@ def _show_own() -> None:
 
 
 def _remove() -> None:
-    for key in (_FILE, _ADDED, _PROBLEM):
+    copies().drop(_FILE)
+    for key in (_ADDED, _PROBLEM):
         st.session_state.pop(key, None)
 
 

@@ -8,6 +8,7 @@ import streamlit as st
 
 from data_sources.csv.reader import CsvChoices, CsvReading
 from kronos.calibration import CalibrationState, load_state
+from kronos.candles import Candles
 from kronos.ensemble.weights import EnsembleWeights, load_weights
 from kronos.errors import NotOffered
 from kronos.events import Event
@@ -15,8 +16,10 @@ from kronos.models import ENSEMBLE, Entry, available, locate
 from kronos.models.facts import reads_events
 from kronos.nn.config import read_config
 from pages.ui.frame.access import may_administer, not_offered
+from pages.ui.frame.uploads import copies
 from pages.ui.jobs import queues
 
+_READING = "reading of an upload"
 MAX_EVENTS = 10_000
 """Events of a file that a visitor uploads: each takes a kilobyte while the session lasts."""
 
@@ -98,12 +101,19 @@ def read_upload(content: bytes, name: str, choices: CsvChoices) -> CsvReading:
         InvalidCandles: The file cannot be used, or its reading takes more than the budget.
         Busy: Other files are being read, and the line does not move.
     """
-    return _read_upload(hashlib.sha256(content).hexdigest(), name, choices, content)
+    key = (hashlib.sha256(content).hexdigest(), name, choices)
+    known: CsvReading | None = copies().get(_READING, key)
+    if known is None:
+        with st.spinner("Reading the file"):
+            known = read_apart(content, name, choices)
+        n_bytes = candles_bytes(known.candles)
+        copies().put(_READING, known, n_bytes, key=key, can_be_remade=True)
+    return known
 
 
-@st.cache_resource(show_spinner="Reading the file", scope="session", max_entries=3)
-def _read_upload(digest: str, name: str, choices: CsvChoices, _content: bytes) -> CsvReading:
-    return read_apart(_content, name, choices)
+def candles_bytes(candles: Candles) -> int:
+    """Memory of bars."""
+    return int(candles.frame.memory_usage(index=True).sum())
 
 
 def read_apart(content: bytes, name: str, choices: CsvChoices | None = None) -> CsvReading:

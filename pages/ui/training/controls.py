@@ -18,6 +18,7 @@ from kronos.training.corpus import Corpus
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
 from pages.ui.frame.text import counted
+from pages.ui.frame.uploads import copies
 from pages.ui.inputs.candles import choose_reading
 from pages.ui.inputs.controls import LARGEST_SEED
 from pages.ui.inputs.model_choices import model_state
@@ -165,13 +166,18 @@ def _read(
     choices: CsvChoices | None = None,
 ) -> Chosen | None:
     """The series, read once and cached in the session."""
-    cached_known, cached = st.session_state.get(_READ, (None, None))
-    if cached_known == known:
-        found: Chosen | None = cached
+    found: Chosen | None = copies().get(_READ, known)
+    if found is not None:
         return found
+    copies().drop(_READ)
     series = tuple(read())
-    found = Chosen(series, as_corpus(series), choices or CsvChoices()) if series else None
-    st.session_state[_READ] = (known, found)
+    if not series:
+        return None
+    found = Chosen(series, as_corpus(series), choices or CsvChoices())
+    corpus = found.corpus
+    n_bytes = corpus.values.nbytes + corpus.stamps.nbytes + corpus.times.nbytes
+    n_bytes += sum(caches.candles_bytes(each.candles) for each in series)
+    copies().put(_READ, found, n_bytes, key=known, can_be_remade=True)
     return found
 
 
