@@ -193,7 +193,9 @@ def require_positive_prices(context: Context) -> None:
         )
 
 
-def event_rows(events: Any, *, n_bars: int, n_read: int, horizon: int) -> np.ndarray:
+def event_rows(
+    events: Any, *, n_bars: int, n_read: int, horizon: int, n_alignments: int = 1
+) -> np.ndarray:
     """Rows of the bars that are read, then of those to forecast.
 
     Args:
@@ -202,9 +204,11 @@ def event_rows(events: Any, *, n_bars: int, n_read: int, horizon: int) -> np.nda
         n_bars: Bars of the table.
         n_read: Number of them that are read, the last ones.
         horizon: Bars to forecast, H.
+        n_alignments: Number A of alignments, as of `ModelFacts.event_alignments`; their channels
+            stand side by side.
 
     Returns:
-        (n_read + H, 20) float32.
+        (n_read + H, 20 A) float32.
 
     Raises:
         InvalidRequest: They have another shape, or are not all finite numbers.
@@ -213,10 +217,11 @@ def event_rows(events: Any, *, n_bars: int, n_read: int, horizon: int) -> np.nda
         given = np.asarray(events, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InvalidRequest(f"events must be an array of numbers: {error}.") from error
-    wanted = (n_bars + horizon, N_EVENT_CHANNELS)
+    n_channels = n_alignments * N_EVENT_CHANNELS
+    wanted = (n_bars + horizon, n_channels)
     if given.shape != wanted:
         raise InvalidRequest(
-            f"events must be {wanted}, the {N_EVENT_CHANNELS} channels of each of the {n_bars} "
+            f"events must be {wanted}, the {n_channels} channels of each of the {n_bars} "
             f"bars given and then of the {horizon} to forecast; found {given.shape}."
         )
     # The model reads float32, in which larger numbers are infinite.

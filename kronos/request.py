@@ -36,13 +36,14 @@ from kronos.context import (
     rows_sha256,
 )
 from kronos.errors import InvalidRequest
-from kronos.events.channels import CHANNELS
+from kronos.events.channels import ALIGNMENTS, CHANNELS, Alignment
 from kronos.events.inputs import EventInputs
 from kronos.forecast import COLUMNS, SamplingParameters, whole_number
 
 __all__ = ["EngineRequest", "ForecastRequest", "Market", "ModelFacts", "market_of"]
 
 _MAGIC = b"KFR1"
+_ROW_SHAPES = [(len(CHANNELS) * (i + 1),) for i in range(len(ALIGNMENTS))]
 _MAX_BYTES = 64 << 20
 """Most bytes that the arrays of a request may unpack to."""
 
@@ -88,6 +89,7 @@ class ModelFacts:
         advised: Bars read where no lookback is given; None for all that fit.
         shares_window: Whether context and horizon share the window of `most` bars.
         reads_events: Whether it reads event rows.
+        event_alignment: Which schedule such a row holds; see `kronos.events.channels`.
         history: Bars up to the origin that it needs besides those it reads, for a volatility.
         members: Facts of the members of an ensemble.
     """
@@ -100,8 +102,19 @@ class ModelFacts:
     advised: int | None = None
     shares_window: bool = False
     reads_events: bool = False
+    event_alignment: Alignment = ALIGNMENTS[0]
     history: int = 0
     members: tuple[ModelFacts, ...] = ()
+
+    @property
+    def event_alignments(self) -> tuple[Alignment, ...]:
+        """Alignments of the event rows of a request: those of all members, none without events."""
+        if not self.reads_events:
+            return ()
+        if not self.members:
+            return (self.event_alignment,)
+        found = {each for one in self.members for each in one.event_alignments}
+        return tuple(each for each in ALIGNMENTS if each in found)
 
     def context_length(self, n_bars: int, horizon: int, lookback: int | None = None) -> int:
         """Bars that the model reads of `n_bars`.
@@ -180,7 +193,8 @@ class ForecastRequest(EngineRequest):
         sampling: How futures are drawn.
         lookback: Bars read as context; None for what suits the model, or for all that are held.
         events: (T + H, 20) float32 event rows of the bars and of those to forecast; None where
-            the model reads none, or is given none.
+            the model reads none, or is given none. An ensemble whose members read rows of several
+            alignments gets them side by side, in the order of `ModelFacts.event_alignments`.
         market: What the bars are of; None where that is not known.
         anchor: Whether the fan starts at the last close; see `Forecaster.forecast`.
 
@@ -213,7 +227,8 @@ class ForecastRequest(EngineRequest):
                 f"{n_bars} bars and {horizon} times."
             )
         if self.events is not None and (
-            self.events.shape != (n_bars + horizon, len(CHANNELS))
+            len(self.events) != n_bars + horizon
+            or self.events.shape[1:] not in _ROW_SHAPES
             or self.events.dtype != np.float32
             or not np.isfinite(self.events).all()
         ):
@@ -260,7 +275,7 @@ class ForecastRequest(EngineRequest):
         held = known.slice(-facts.n_held(len(known), horizon, lookback))
         rows = None
         if events is not None and facts.reads_events:
-            rows = events.rows(held, future)
+            rows = events.rows(held, future, facts.event_alignments)
         return cls.of_frame(
             held.frame,
             facts,
@@ -300,7 +315,13 @@ class ForecastRequest(EngineRequest):
         if events is not None:
             if not facts.reads_events:
                 raise facts.no_events()
-            rows = event_rows(events, n_bars=len(df), n_read=len(bars), horizon=len(future))
+            rows = event_rows(
+                events,
+                n_bars=len(df),
+                n_read=len(bars),
+                horizon=len(future),
+                n_alignments=len(facts.event_alignments),
+            )
         request = cls(
             facts.model, facts.revision, facts.name, bars, times[-len(bars) :].rename(None),
             future, sampling,
@@ -327,7 +348,7 @@ class ForecastRequest(EngineRequest):
         """(n_read + H, 20) event rows of the bars that are read and of those to forecast."""
         return None if self.events is None else self.events[-(n_read + self.horizon) :]
 
-    def for_member(self, facts: ModelFacts) -> ForecastRequest:
+    def for_member(self, facts: ModelFacts, ensemble: ModelFacts) -> ForecastRequest:
         """The request that a member of an ensemble would get if it were asked alone."""
         lookback = self.lookback
         if lookback is not None:
@@ -342,8 +363,18 @@ class ForecastRequest(EngineRequest):
             bars=self.bars[-n:],
             times=self.times[-n:],
             lookback=lookback,
-            events=self.context_events(n) if facts.reads_events else None,
+            events=self._member_events(n, facts, ensemble),
         )
+
+    def _member_events(
+        self, n_read: int, facts: ModelFacts, ensemble: ModelFacts
+    ) -> np.ndarray | None:
+        rows = self.context_events(n_read)
+        if rows is None or not facts.reads_events:
+            return None
+        (own,) = facts.event_alignments
+        start = len(CHANNELS) * ensemble.event_alignments.index(own)
+        return rows[:, start : start + len(CHANNELS)]
 
     @cached_property
     def digest(self) -> str:

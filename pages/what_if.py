@@ -12,6 +12,7 @@ from pages.ui.frame.links import show_link_losses
 from pages.ui.frame.messages import show_error
 from pages.ui.frame.shell import is_narrow, require_shell
 from pages.ui.inputs import candles as candle_source
+from pages.ui.inputs.events import alignments_of
 from pages.ui.jobs import saving
 from pages.ui.jobs.run_button import run_button
 from pages.ui.jobs.settings import context_of
@@ -48,8 +49,10 @@ with st.container():  # see pages/compare.py
         ahead = work.look_ahead(known, as_scheduled.horizon, events)
         edits = controls.choose_edits(ahead, events)
         at_once = kind_of(as_scheduled.model) == "chronos"
-        first = work.first_changed(ahead, events, edits, at_once=at_once)
-        view.show_reach(edits, first, as_scheduled.horizon, at_once=at_once)
+        alignments = alignments_of(as_scheduled.model)
+        first = work.first_changed(ahead, events, edits, alignments=alignments, at_once=at_once)
+        is_in_time = "ahead" in alignments
+        view.show_reach(edits, first, as_scheduled.horizon, at_once=at_once, is_in_time=is_in_time)
         if first is not None:
             requests.append(replace(as_scheduled, events=edits.apply(events)))
 

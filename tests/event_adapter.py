@@ -10,13 +10,22 @@ from kronos.models import adapters
 NAME = "made-up-events"
 
 
-def write_event_adapter(folder: Path, base: Path | str, *, strength: float = 0.3) -> Path:
+def write_event_adapter(
+    folder: Path,
+    base: Path | str,
+    *,
+    strength: float = 0.3,
+    alignment: str = "bar",
+    name: str = NAME,
+) -> Path:
     """Writes an adapter that is an event embedding of random weights, and nothing else.
 
     Args:
         folder: Where adapters are looked for.
         base: As for `models.locate`.
         strength: Standard deviation of the weights.
+        alignment: That of the event rows it reads.
+        name: Of the file; the facts of a name are cached for some seconds.
     """
     import torch
 
@@ -36,8 +45,8 @@ def write_event_adapter(folder: Path, base: Path | str, *, strength: float = 0.3
         rank=1, alpha=1, cut_off="2012-01-01T00:00:00+00:00",
         seen_until="2012-06-01T00:00:00+00:00", code="0", created="2025-07-01T00:00:00+00:00",
         steps=0, n_parameters=sum(value.numel() for value in tensors.values()), has_events=True,
-        asset_class="", scores={}, tensors_sha256="",
+        asset_class="", scores={}, tensors_sha256="", event_alignment=alignment,
     )  # fmt: skip
-    path = folder / f"{NAME}.safetensors"
+    path = folder / f"{name}.safetensors"
     save_adapter(path, facts, tensors)
     return path

@@ -225,7 +225,7 @@ def test_a_lookback_that_the_bars_show_is_no_part_of_a_request():
     for member in ensemble.members:
         n_read = member.context_length(len(some.bars), 24)
         alone = of(GOOG, member, min(200, n_read))
-        assert some.for_member(member).digest == alone.digest
+        assert some.for_member(member, ensemble).digest == alone.digest
 
 
 def test_numbers_of_numpy_make_the_same_request():
@@ -357,3 +357,34 @@ def test_another_process_gives_bitwise_the_same_answer_to_every_kind_of_request(
         for each, (digest, answer) in zip(requests, others, strict=True):
             assert digest == each.digest
             assert as_bytes(answer) == as_bytes(service.run(each)), type(each).__name__
+
+
+def test_rows_are_those_that_the_model_was_trained_with():
+    events = event_inputs(load_events(), GOOG)
+    held, future = GOOG.slice(-128), GOOG.future(24)
+    for alignment in ("bar", "ahead"):
+        found = request(replace(READER, event_alignment=alignment)).events
+        np.testing.assert_array_equal(found, events.rows(held, future, [alignment]))
+    assert request().digest != request(replace(READER, event_alignment="ahead")).digest
+
+
+def test_members_of_an_ensemble_get_rows_of_their_own_alignment():
+    own = replace(READER, advised=None, most=200)
+    ahead = replace(own, model="ahead", name="Ahead", event_alignment="ahead")
+    silent = replace(own, model="silent", name="Silent", reads_events=False)
+    ensemble = replace(own, model="both", name="Both", members=(silent, ahead, own))
+    assert ensemble.event_alignments == ("bar", "ahead")
+    whole = request(ensemble)
+    assert whole.events.shape[1] == 40
+    assert same(ForecastRequest.from_bytes(whole.to_bytes()), whole)
+    for member in ensemble.members:
+        assert whole.for_member(member, ensemble).digest == request(member).digest
+    alone = replace(ensemble, members=(silent, ahead))
+    assert alone.event_alignments == ("ahead",)
+    assert request(alone).for_member(ahead, alone).digest == request(ahead).digest
+    given = ForecastRequest.of_frame(
+        GOOG.frame, ensemble, x_timestamp=GOOG.local_index,
+        y_timestamp=GOOG.future(24).tz_convert(GOOG.zone), sampling=whole.sampling,
+        events=np.zeros((len(GOOG.frame) + 24, 40)),
+    )  # fmt: skip
+    assert given.events.shape == whole.events.shape

@@ -26,7 +26,7 @@ import pandas as pd
 
 from benchmarks.bootstrap import Figure
 from benchmarks.events.arms import Sampling, draw_origins, fans
-from benchmarks.events.planted import RecoveryPlan, recover, recovery_table
+from benchmarks.events.planted import FLAG_ALONE, RecoveryPlan, recover, recovery_table
 from benchmarks.events.real import RealPlan, events_of, load_bars, parts_of, train_adapter
 from benchmarks.events.scores import ARMS, compare, score_windows, verdict
 from kronos import models
@@ -37,13 +37,11 @@ from kronos.models.adapters import read_facts
 from kronos.training.corpus import CorpusEvents
 
 DEFAULTS, PLANTED = RealPlan(), RecoveryPlan()
-QUICK = replace(
-    PLANTED,
-    planted=replace(PLANTED.planted, n_series=8, n_bars=1000, multiplier=4.0),
-    steps=200,
-    origins=24,
-    paths=32,
-)
+
+
+def _quick(plan: RecoveryPlan) -> RecoveryPlan:
+    planted = replace(plan.planted, n_series=8, n_bars=1000, multiplier=4.0)
+    return replace(plan, planted=planted, steps=200, validate_every=0, origins=24, paths=32)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -58,6 +56,12 @@ def parser() -> argparse.ArgumentParser:
     add = planted.add_argument
     add("--out", type=Path, required=True, metavar="FOLDER", help="folder of the run")
     multiplier = PLANTED.planted.multiplier
+    add(
+        "--interval",
+        choices=("5m", "1w"),
+        default="1w",
+        help="1w: days-until announce an event as well; 5m: its flag alone (1w)",
+    )
     add("--multiplier", type=float, help=f"how much further event bars move ({multiplier:g})")
     add("--steps", type=int, help=f"optimizer steps ({PLANTED.steps})")
     add("--lr", type=float, help=f"peak learning rate ({PLANTED.lr:g})")
@@ -111,7 +115,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run_planted(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    plan = QUICK if args.quick else PLANTED
+    plan = FLAG_ALONE if args.interval == "5m" else PLANTED
+    if args.quick:
+        plan = _quick(plan)
     given = {name: getattr(args, name) for name in ("steps", "lr", "alpha", "targets")}
     plan = replace(plan, **{name: value for name, value in given.items() if value is not None})
     if args.multiplier is not None:

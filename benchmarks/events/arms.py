@@ -13,6 +13,7 @@ from kronos.forecast import SamplingParameters
 from kronos.forecasters.kronos import KronosPredictor
 from kronos.forecasters.paths import PRICE_FLOOR, anchor_factor
 from kronos.training.corpus import Corpus, CorpusEvents, SeriesInfo
+from kronos.training.held_out import alignment_of
 
 __all__ = ["Fan", "Origin", "Sampling", "draw_origins", "fans"]
 
@@ -133,14 +134,15 @@ def fans(
         reads_events: Whether the model gets the event channels.
     """
     parameters = SamplingParameters(sample_count=sampling.paths, seed=sampling.seed)
+    alignment = alignment_of(predictor) if reads_events else None
     found = []
     for first in range(0, len(origins), _BATCH):
         chunk = origins[first : first + _BATCH]
         rows = [np.arange(o.at - sampling.context, o.at + sampling.horizon) for o in chunk]
         inputs = {}
-        if reads_events:
+        if alignment is not None:
             inputs["events"] = [
-                events.channels(o.series, row, sampling.context)
+                events.channels(o.series, row, sampling.context, alignment)
                 for o, row in zip(chunk, rows, strict=True)
             ]
         contexts = [_context(corpus, o, sampling.context) for o in chunk]

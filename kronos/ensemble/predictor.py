@@ -75,7 +75,8 @@ class EnsembleForecaster(Forecaster):
     def prepare(self, request: ForecastRequest) -> Pending[Forecast]:
         """See `Forecaster.prepare`; without a market the weights are equal."""
         started = time.perf_counter()
-        pending = [each.prepare(request.for_member(each.facts)) for each in self._members]
+        whole = self.facts
+        pending = [each.prepare(request.for_member(each.facts, whole)) for each in self._members]
 
         def result() -> Forecast:
             forecasts = [each.result() for each in pending]

@@ -13,10 +13,12 @@ coverage.py  what the calendar covers for an instrument, in words
 
 from kronos.events.bars import event_bars
 from kronos.events.channels import (
+    ALIGNMENTS,
     CHANNELS,
     N_CHANNELS,
     SURPRISES,
     US_KINDS,
+    Alignment,
     event_channels,
     sets_a_channel,
 )
@@ -35,6 +37,7 @@ from kronos.events.tables import (
 )
 
 __all__ = [
+    "ALIGNMENTS",
     "CHANNELS",
     "COLOURS",
     "KINDS",
@@ -44,6 +47,7 @@ __all__ = [
     "REGIONS",
     "SURPRISES",
     "US_KINDS",
+    "Alignment",
     "Event",
     "EventInputs",
     "EventTable",

@@ -5,6 +5,12 @@ horizon facts that were public at the origin, the end of the last bar of the con
 and days until are set, and surprises, leader returns and the level of the VIX are 0, in training as
 in inference. Facts published later change no value.
 
+A model reads the row of a bar with the token of that bar and then draws the next one. What was
+released in a bar (5-7, 14-17) stands in its own row. Where the schedule stands (0-4, 8-13, 18, 19)
+is the alignment, which a model is trained with: "bar" writes that of the bar itself, which comes
+too late for the bar; "ahead" writes that of the next bar. There the last row has no schedule, as no
+bar follows it.
+
 | channel | meaning |
 | --- | --- |
 | 0-4 | is_fomc, is_cpi, is_nfp, is_gdp, is_pce: releases of the US |
@@ -16,13 +22,17 @@ in inference. Facts published later change no value.
 | 12-13 | days_to_cpi as sine and cosine of a full turn in 42 days |
 | 14-16 | btc, spy, dxy log_return_1h |
 | 17 | vix_level_z |
-| 18-19 | reserved, 0 |
+| 18 | pause_before: log(1 + hours) / 4 of the pause of the market before the bar; "ahead" only |
+| 19 | is_release_bar: the bar that a release falls in; "ahead" only |
+
+Flags of intraday bars cover the clock hour of a release, is_release_bar the one bar that holds it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -35,6 +45,7 @@ from kronos.events.event import Event, sorted_events
 from kronos.events.leaders import Leaders, hourly_returns, level_scores
 
 __all__ = [
+    "ALIGNMENTS",
     "CHANNELS",
     "CPI_CYCLE_DAYS",
     "FOMC_CYCLE_DAYS",
@@ -42,6 +53,7 @@ __all__ = [
     "N_CHANNELS",
     "SURPRISES",
     "US_KINDS",
+    "Alignment",
     "ScoredKind",
     "event_channels",
     "hawkish_scores",
@@ -55,11 +67,15 @@ CHANNELS = (
     "is_earnings", "is_rate_decision",
     "days_to_fomc_sin", "days_to_fomc_cos", "days_to_cpi_sin", "days_to_cpi_cos",
     "btc_log_return_1h", "spy_log_return_1h", "dxy_log_return_1h", "vix_level_z",
-    "reserved_18", "reserved_19",
+    "pause_before", "is_release_bar",
 )  # fmt: skip
 """Names of the channels, in order."""
 
 N_CHANNELS = len(CHANNELS)
+
+Alignment = Literal["bar", "ahead"]
+"""Whether a row holds the schedule of its own bar, or of the next one."""
+ALIGNMENTS: tuple[Alignment, ...] = ("bar", "ahead")
 
 FOMC_CYCLE_DAYS = 56.0
 """Longest usual time between two meetings: eight weeks. Days beyond it count as this many."""
@@ -72,6 +88,9 @@ _MOST_SIGMAS = 3.0
 _MOST_STEPS = 2.0
 _STEP = 0.25  # percentage points of a usual change of rates
 _DAY = pd.Timedelta(days=1).value
+_HOUR = pd.Timedelta(hours=1).value
+_PAUSE_SCALE = 4.0  # log(1 + 54 hours): about a weekend
+_LONGEST_PAUSE = 240.0  # hours, longer than any holiday but the weeks of a war
 
 US_KINDS = ("fomc", "cpi", "nfp", "gdp", "pce")
 """Releases of the United States: each sets its flag for every instrument."""
@@ -119,6 +138,7 @@ def event_channels(
     leaders: Leaders | None = None,
     symbol: str = "",
     regions: Sequence[str] = ("US",),
+    alignment: Alignment = "bar",
 ) -> np.ndarray:
     """Event channels of a context and its horizon.
 
@@ -133,13 +153,20 @@ def event_channels(
         leaders: Leading markets, over the context and some days before; default none.
         symbol: The instrument's ticker, for its earnings.
         regions: The instrument's regions, for rate decisions (`kronos.events.regions_of`).
+        alignment: Whether a row holds the schedule of its own bar ("bar") or of the next one
+            ("ahead"), as the model was trained; see `ModelFacts.event_alignment`.
 
     Returns:
         (T + H, 20) float32, in the order of `CHANNELS`.
 
     Raises:
-        InvalidRequest: n_context is out of range, or the timestamps do not increase.
+        InvalidRequest: n_context is out of range, the timestamps do not increase, or there is no
+            such alignment.
     """
+    if alignment not in ALIGNMENTS:
+        raise InvalidRequest(
+            f"The alignment of event rows is {' or '.join(ALIGNMENTS)}, found {alignment!r}."
+        )
     if not 1 <= n_context <= len(timestamps):
         raise InvalidRequest(
             f"n_context must be from 1 to the number of bars, {len(timestamps)}; found {n_context}."
@@ -150,7 +177,16 @@ def event_channels(
     known = np.minimum(spans.end, spans.end[n_context - 1])
     view = _View(spans, known, n_context, zone, is_intraday(interval))
     out = np.zeros((len(timestamps), N_CHANNELS), np.float64)
-    _write_events(out, view, sorted_events(events), symbol, regions)
+    chosen = [event for event in sorted_events(events) if sets_a_channel(event, symbol, regions)]
+    _write_released(out, view, chosen)
+    if alignment == "bar":
+        _write_scheduled(out, view, chosen)
+    elif len(timestamps) > 1:
+        # What is public stays that of the row; the bars are those after it.
+        following = _View(_without_first(spans), known[:-1], n_context, zone, view.is_intraday)
+        _write_scheduled(out[:-1], following, chosen)
+        out[:-1, CHANNELS.index("pause_before")] = following.pauses()
+        out[:-1, CHANNELS.index("is_release_bar")] = following.release_bars(chosen)
     _write_leaders(out[:n_context], leaders or Leaders(), known[:n_context])
     return out.astype(np.float32)
 
@@ -219,29 +255,30 @@ def hawkish_scores(events: Sequence[Event]) -> np.ndarray:
     )
 
 
-def _write_events(
-    out: np.ndarray, view: _View, events: Sequence[Event], symbol: str, regions: Sequence[str]
-) -> None:
-    """Writes the flags, scores and days until."""
-    of_us = {
-        kind: [event for event in events if event.kind == kind and event.region == "US"]
-        for kind in US_KINDS
-    }
-    for kind, releases in of_us.items():
-        out[:, CHANNELS.index(f"is_{kind}")] = view.flags(releases)
+def _write_scheduled(out: np.ndarray, view: _View, events: Sequence[Event]) -> None:
+    """Writes the flags and the days until."""
+    for kind in (*US_KINDS, "earnings", "rate_decision"):
+        out[:, CHANNELS.index(f"is_{kind}")] = view.flags(_of_kind(events, kind))
     for kind, scored in SURPRISES.items():
-        found = hawkish_scores(of_us[kind]) if kind == "fomc" else surprise_scores(of_us[kind])
-        out[:, CHANNELS.index(scored.channel)] = view.scores(of_us[kind], found)
         if scored.days:
             sine = CHANNELS.index(scored.days)
-            out[:, sine : sine + 2] = view.days_until(of_us[kind], scored.cycle)
-    for kind in ("earnings", "rate_decision"):
-        chosen = [
-            event
-            for event in events
-            if event.kind == kind and sets_a_channel(event, symbol, regions)
-        ]
-        out[:, CHANNELS.index(f"is_{kind}")] = view.flags(chosen)
+            out[:, sine : sine + 2] = view.days_until(_of_kind(events, kind), scored.cycle)
+
+
+def _write_released(out: np.ndarray, view: _View, events: Sequence[Event]) -> None:
+    """Writes the scores of outcomes."""
+    for kind, scored in SURPRISES.items():
+        releases = _of_kind(events, kind)
+        found = hawkish_scores(releases) if kind == "fomc" else surprise_scores(releases)
+        out[:, CHANNELS.index(scored.channel)] = view.scores(releases, found)
+
+
+def _of_kind(events: Sequence[Event], kind: str) -> list[Event]:
+    return [event for event in events if event.kind == kind]
+
+
+def _without_first(spans: BarSpans) -> BarSpans:
+    return BarSpans(*(getattr(spans, field.name)[1:] for field in fields(BarSpans)))
 
 
 def _write_leaders(out: np.ndarray, leaders: Leaders, known: np.ndarray) -> None:
@@ -270,7 +307,7 @@ class _View:
         self._known = known
         self._n_context = n_context
         self._zone = zone
-        self._is_intraday = is_intraday
+        self.is_intraday = is_intraday
 
     def flags(self, events: Sequence[Event]) -> np.ndarray:
         """(T + H,) 1 on the bars of events whose date was public, else 0."""
@@ -323,15 +360,35 @@ class _View:
         turn = 2.0 * np.pi * np.clip(days, 0.0, cycle) / cycle
         return np.nan_to_num(np.column_stack([np.sin(turn), np.cos(turn)]), nan=0.0)
 
+    def pauses(self) -> np.ndarray:
+        """(n,) scaled length of the pause before each bar, as the market's calendar has it."""
+        hours = (self._spans.open - self._spans.since) / _HOUR
+        return np.log1p(np.clip(hours, 0.0, _LONGEST_PAUSE)) / _PAUSE_SCALE
+
+    def release_bars(self, events: Sequence[Event]) -> np.ndarray:
+        """(n,) 1 on the bars that hold a release whose date was public, else 0.
+
+        An intraday bar only where the time of day is certain.
+        """
+        out = np.zeros(len(self._known))
+        certain = [event for event in events if event.is_time_exact or not self.is_intraday]
+        times, announced = (
+            np.array([getattr(event, name).value for event in certain], np.int64)
+            for name in ("time", "announced_time")
+        )
+        bars = dated_bars(self._spans, times)
+        announced, bars = announced[bars >= 0], bars[bars >= 0]
+        out[bars[announced < self._known[bars]]] = 1.0
+        return out
+
     def _flagged(self, events: Sequence[Event]) -> list[np.ndarray]:
         """Positions of the bars of each event: of its date, or of its hour."""
         times = np.array([event.time.value for event in events], np.int64)
         dated = dated_bars(self._spans, times)
         bars = [dated[i : i + 1][dated[i : i + 1] >= 0] for i in range(len(events))]
-        if not self._is_intraday:
+        if not self.is_intraday:
             return bars
-        hour = pd.Timedelta(hours=1).value
-        first, last = self._spans.open[0] - hour, self._spans.end[-1] + hour
+        first, last = self._spans.open[0] - _HOUR, self._spans.end[-1] + _HOUR
         for i in np.flatnonzero((first <= times) & (times <= last)).tolist():
             start, stop = release_hour(events[i])
             begin = np.searchsorted(self._spans.end, start, side="right")
@@ -341,7 +398,7 @@ class _View:
 
     def _dates(self, moments: np.ndarray) -> np.ndarray:
         """The moments intraday; else midnights of their dates on the market's clock."""
-        if self._is_intraday or not len(moments):
+        if self.is_intraday or not len(moments):
             return moments
         wall = pd.DatetimeIndex(moments, tz="UTC").tz_convert(self._zone).tz_localize(None)
         return wall.normalize().as_unit("ns").asi8

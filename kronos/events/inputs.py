@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,7 +13,13 @@ import pandas as pd
 
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest
-from kronos.events.channels import CHANNELS, SURPRISES, event_channels, sets_a_channel
+from kronos.events.channels import (
+    CHANNELS,
+    SURPRISES,
+    Alignment,
+    event_channels,
+    sets_a_channel,
+)
 from kronos.events.event import Event
 from kronos.events.regions import regions_of
 
@@ -53,11 +59,23 @@ class Surprise:
         """Unit of the score."""
         return SURPRISES[self.kind].unit
 
-    def write(self, row: np.ndarray) -> None:
-        """Enter the release and its score into the channels (20,) of a bar."""
+    def write(self, rows: np.ndarray, bar: int, alignment: Alignment) -> None:
+        """Enter the release and its score at a bar.
+
+        Args:
+            rows: (L, 20) channels, which are changed.
+            bar: Position of the bar of the release.
+            alignment: That of the rows.
+        """
         scored = SURPRISES[self.kind]
+        rows[bar, CHANNELS.index(scored.channel)] = self.score
+        scheduled = bar - 1 if alignment == "ahead" else bar
+        if scheduled < 0:
+            return
+        row = rows[scheduled]
         row[CHANNELS.index(f"is_{self.kind}")] = 1.0
-        row[CHANNELS.index(scored.channel)] = self.score
+        if alignment == "ahead":
+            row[CHANNELS.index("is_release_bar")] = 1.0
         if scored.days:  # 0 days on the bar of the event
             sine = CHANNELS.index(scored.days)
             row[sine : sine + 2] = 0.0, 1.0
@@ -94,7 +112,12 @@ class EventInputs:
         text = json.dumps([facts, self.symbol, self.regions, supposed])
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def rows(self, known: Candles, future: pd.DatetimeIndex) -> np.ndarray:
+    def rows(
+        self,
+        known: Candles,
+        future: pd.DatetimeIndex,
+        alignments: Sequence[Alignment] = ("bar",),
+    ) -> np.ndarray:
         """Event rows of the bars that are known and of those to forecast.
 
         The channels of leading markets are 0.
@@ -102,10 +125,15 @@ class EventInputs:
         Args:
             known: The T bars up to the origin.
             future: (H,) open times of the bars to forecast.
+            alignments: A of the model, as in `ModelFacts.event_alignments`.
 
         Returns:
-            (T + H, 20) channels; nothing in them became public after the origin.
+            (T + H, 20 A) channels, alignment after alignment; nothing in them became public after
+            the origin.
         """
+        return np.hstack([self._rows(known, future, each) for each in alignments])
+
+    def _rows(self, known: Candles, future: pd.DatetimeIndex, alignment: Alignment) -> np.ndarray:
         rows = event_channels(
             pd.DatetimeIndex(known.frame.index.append(future.tz_convert("UTC"))),
             interval=known.interval,
@@ -115,9 +143,10 @@ class EventInputs:
             events=self.events,
             symbol=self.symbol,
             regions=self.regions,
+            alignment=alignment,
         )
         if self.surprise is not None:
-            self.surprise.write(rows[len(known) - 1])
+            self.surprise.write(rows, len(known) - 1, alignment)
         return rows
 
 

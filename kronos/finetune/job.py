@@ -34,10 +34,17 @@ from kronos.models import BUNDLED, Located, describe_bundle, weights_sha256
 from kronos.models.adapters import AdapterFacts
 from kronos.models.merging import merge, save_adapter
 from kronos.nn.checkpoint import load_model, load_tokenizer, save_checkpoint
+from kronos.nn.config import ModelConfig
 from kronos.nn.model import Kronos
 from kronos.system import atomic_write
 from kronos.training.corpus import Corpus, CorpusEvents
-from kronos.training.held_out import EvaluationPlan, evaluate, figures, window_scores
+from kronos.training.held_out import (
+    EvaluationPlan,
+    alignment_of,
+    evaluate,
+    figures,
+    window_scores,
+)
 from kronos.training.loop import Outcome, recompute_blocks, train
 from kronos.training.objectives import ModelObjective, TokenizerObjective
 from kronos.training.processes import Process, process_group
@@ -139,7 +146,9 @@ def finetune_lora(
     scale = lora.alpha / lora.rank
 
     def merged() -> Kronos:
-        return merge(load_model(base.model), lora_tensors(model), scale)
+        alignment = model.config.event_alignment
+        plain = load_model(base.model)
+        return merge(plain, lora_tensors(model), scale, event_alignment=alignment)
 
     facts = {"lora": repr(lora)}
     with process_group(hooks.device) as process:
@@ -147,7 +156,7 @@ def finetune_lora(
             material, settings, out, process, hooks, model, merged, base.tokenizer, facts
         )
         if process.is_main and outcome.reason != "stopped":
-            adapter = _adapter_facts(material, lora, outcome, n_trained(model))
+            adapter = _adapter_facts(material, lora, outcome, model)
             save_adapter(out / ADAPTER_NAME, adapter, lora_tensors(model))
         process.wait()
     return Result(outcome, out / ADAPTER_NAME, n_trained(model))
@@ -213,7 +222,7 @@ def _train_model(
     objective = BUNDLED_MODEL_OBJECTIVE if base.name == BUNDLED else ModelObjective()
     if settings.save_memory:
         recompute_blocks(model)
-    sampler = _sampler(material, settings)
+    sampler = _sampler(material, settings, model.config)
     scored = material.on(parts.validation) if process.is_main else None
     against_base = _AgainstBase(out / "model-run", parts.validation, settings.evaluation())
 
@@ -227,7 +236,7 @@ def _train_model(
             parts.validation,
             settings.evaluation(),
             events=scored,
-            with_channels=scored is not None and predictor.reads_events,
+            alignment=alignment_of(predictor),
         )
         return figures(table) | against_base(table)
 
@@ -239,7 +248,7 @@ def _train_model(
         out / "model-run",
         process,
         validate=validate,
-        facts=_facts(material, settings, objective) | facts,
+        facts=_facts(material, settings, objective, model.config) | facts,
         watch=hooks.watch,
         stop=hooks.stop,
     )
@@ -309,7 +318,7 @@ def _train_tokenizer(
     return outcome
 
 
-def _sampler(material: Material, settings: FinetuneSettings) -> WindowSampler:
+def _sampler(material: Material, settings: FinetuneSettings, config: ModelConfig) -> WindowSampler:
     train_part = material.parts.train
     return WindowSampler(
         train_part,
@@ -317,6 +326,7 @@ def _sampler(material: Material, settings: FinetuneSettings) -> WindowSampler:
         seed=settings.seed,
         events=material.on(train_part),
         with_channels=material.learn_events,
+        alignment=config.event_alignment,
     )
 
 
@@ -326,10 +336,17 @@ def _freeze_events(model: Kronos) -> None:
         model.event_emb.requires_grad_(False)
 
 
-def _facts(material: Material, settings: FinetuneSettings, objective: Any) -> dict[str, str]:
+def _facts(
+    material: Material,
+    settings: FinetuneSettings,
+    objective: Any,
+    config: ModelConfig | None = None,
+) -> dict[str, str]:
     """What a run depends on beside its loop: it resumes only under equal facts."""
     base, parts = material.base, material.parts
     events = "" if material.events is None else _digest(repr(material.events).encode())
+    # A run that an earlier version began with the other rows cannot go on with these.
+    rows = " ahead" if config and config.event_alignment == "ahead" else ""
     return {
         "base": weights_sha256(base.model),
         "base tokenizer": weights_sha256(base.tokenizer),
@@ -337,7 +354,7 @@ def _facts(material: Material, settings: FinetuneSettings, objective: Any) -> di
         "windows": repr(settings.plan()),
         "validation": repr(settings.evaluation()),
         "objective": repr(objective),
-        "events": f"{events} {material.learn_events}",
+        "events": f"{events} {material.learn_events}{rows}",
     }
 
 
@@ -355,7 +372,7 @@ def _digest(*pieces: bytes | memoryview) -> str:
 
 
 def _adapter_facts(
-    material: Material, lora: LoraSettings, outcome: Outcome, n_parameters: int
+    material: Material, lora: LoraSettings, outcome: Outcome, model: Kronos
 ) -> AdapterFacts:
     base, parts = material.base, material.parts
     return AdapterFacts(
@@ -369,11 +386,12 @@ def _adapter_facts(
         code=code_revision(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         steps=outcome.best_step,
-        n_parameters=n_parameters,
+        n_parameters=n_trained(model),
         has_events=material.learn_events,
         asset_class=material.asset_class,
         scores={} if outcome.best is None else {"crps": outcome.best},
         tensors_sha256="",
+        event_alignment=model.config.event_alignment,
     )
 
 

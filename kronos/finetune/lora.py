@@ -88,8 +88,11 @@ def add_lora(model: Kronos, settings: LoraSettings, *, events: bool, seed: int =
 
 
 def add_events(model: Kronos) -> None:
-    """Make the event embedding of a model trainable; it is added if there is none."""
-    block = model.event_emb or model.add_event_embedding()
+    """Make the event embedding of a model trainable; it is added if there is none.
+
+    A new one learns rows that tell of the next bar. One that is there goes on with its own.
+    """
+    block = model.event_emb or model.add_event_embedding("ahead")
     block.requires_grad_(True)
 
 

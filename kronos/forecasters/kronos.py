@@ -95,6 +95,7 @@ class KronosPredictor(Forecaster, UpstreamCalls):
             advised=self.lookback,
             shares_window=True,
             reads_events=self.reads_events,
+            event_alignment=self.model.config.event_alignment,
         )
 
     def prepare(self, request: ForecastRequest) -> Pending[Forecast]:

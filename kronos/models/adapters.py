@@ -21,6 +21,7 @@ from typing import Any
 
 from kronos.errors import CheckpointCorrupt, CheckpointInvalid, InvalidRequest
 from kronos.models.hub.repository import WEIGHTS_NAME
+from kronos.nn.config import EVENT_ALIGNMENTS, EventAlignment
 from kronos.nn.header import Header, read_header
 from kronos.system import atomic_write, parse_json, printable, sha256_of, shown, user_data
 
@@ -74,6 +75,7 @@ class AdapterFacts:
         asset_class: The asset class it was trained on, where one was chosen.
         scores: Figures on the bars behind the cut-off, by name.
         tensors_sha256: SHA-256 over the bytes of all tensors, in the order of their names.
+        event_alignment: That of the event rows it was trained with; see `ModelConfig`.
     """
 
     base: str
@@ -91,6 +93,7 @@ class AdapterFacts:
     asset_class: str
     scores: dict[str, float]
     tensors_sha256: str
+    event_alignment: EventAlignment = EVENT_ALIGNMENTS[0]
 
     @property
     def scale(self) -> float:
@@ -99,7 +102,11 @@ class AdapterFacts:
 
     def header(self) -> dict[str, str]:
         """The metadata of the file."""
-        return {KEY: json.dumps({"format": _FORMAT, **asdict(self)}, sort_keys=True)}
+        facts = asdict(self)
+        # Earlier versions know no such field; to them an adapter without it is what it always was.
+        if self.event_alignment == EVENT_ALIGNMENTS[0]:
+            del facts["event_alignment"]
+        return {KEY: json.dumps({"format": _FORMAT, **facts}, sort_keys=True)}
 
 
 def read_facts(path: Path) -> AdapterFacts:
@@ -269,6 +276,7 @@ def _checked(facts: Any) -> AdapterFacts:
     found = facts.pop("format", None)
     if found != _FORMAT:
         raise ValueError(f"format {shown(found)}, where this program reads {_FORMAT}")
+    facts = {"event_alignment": EVENT_ALIGNMENTS[0], **facts}
     kinds = {field.name: str(field.type) for field in fields(AdapterFacts)}
     if set(facts) != set(kinds):
         odd = printable(sorted(set(facts) ^ set(kinds)), 200)
@@ -317,4 +325,5 @@ _IS_FINE: dict[str, Callable[[str, Any], bool]] = {
     "float": _is_number,
     "bool": lambda name, value: isinstance(value, bool),
     "dict[str, float]": _are_scores,
+    "EventAlignment": lambda name, value: value in EVENT_ALIGNMENTS,
 }

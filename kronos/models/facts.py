@@ -19,7 +19,7 @@ from kronos.models.checkpoints import (
 )
 from kronos.models.inventory import Entry, adapter_entry, available
 from kronos.models.registry import BUNDLED, Reference, kind_of, resolve
-from kronos.nn.config import ModelConfig, read_config
+from kronos.nn.config import EventAlignment, ModelConfig, read_config
 from kronos.request import ModelFacts
 
 __all__ = ["model_facts", "reads_events"]
@@ -46,7 +46,7 @@ def model_facts(name_or_path: str | os.PathLike[str]) -> ModelFacts:
     if found.kind == "adapter" and found.path is not None:
         path = found.path
         facts = _kronos_facts(found.name, path.stem, adapter_entry(path.stem, path, entries))
-        return replace(facts, reads_events=_reads_events(path, read_facts(path).base))
+        return _with_events(facts, _event_alignment(path, read_facts(path).base))
     if found.kind == "folder" and found.path is not None:
         return _folder_facts(found.name, found.path)
     name = BUNDLED if found.model is None else found.model.title
@@ -60,19 +60,21 @@ def reads_events(entry: Entry) -> bool:
     them as covariates. The published models of Kronos read none. A broken one reads none, and the
     list of models says what is wrong with it.
     """
-    if kind_of(entry.name) == "chronos":
-        return True
+    return kind_of(entry.name) == "chronos" or _alignment(entry) is not None
+
+
+def _alignment(entry: Entry) -> EventAlignment | None:
     try:
         path = adapter_path(entry.name) if entry.base else None
-        return _reads_events(path, entry.base or entry.name)
+        return _event_alignment(path, entry.base or entry.name)
     except (CheckpointError, OSError, ValueError):
-        return False
+        return None
 
 
 def _kronos_facts(model: str, name: str, entry: Entry) -> ModelFacts:
     if entry.state == "broken":
         raise CheckpointInvalid(entry.problem)
-    return ModelFacts(
+    facts = ModelFacts(
         model=model,
         name=name,
         revision=entry.revision,
@@ -80,15 +82,15 @@ def _kronos_facts(model: str, name: str, entry: Entry) -> ModelFacts:
         most=entry.max_context,
         advised=entry.lookback,
         shares_window=True,
-        reads_events=reads_events(entry),
     )
+    return _with_events(facts, _alignment(entry))
 
 
 def _folder_facts(model: str, folder: Path) -> ModelFacts:
     model_folder, tokenizer = pair_of(folder, None)
     check_pair(model_folder, tokenizer)
     card = Card.read(folder) or Card()
-    return ModelFacts(
+    facts = ModelFacts(
         model=model,
         name=folder.resolve().name,
         revision=weights_digest(model_folder, tokenizer),
@@ -96,8 +98,8 @@ def _folder_facts(model: str, folder: Path) -> ModelFacts:
         most=card.max_context,
         advised=card.lookback,
         shares_window=True,
-        reads_events=_has_channels(model_folder),
     )
+    return _with_events(facts, _alignment_of(model_folder))
 
 
 def _chronos_facts(found: Reference) -> ModelFacts:
@@ -110,13 +112,22 @@ def _chronos_facts(found: Reference) -> ModelFacts:
     return chronos_facts(found.name, folder.resolve().name, weights_digest(folder), longest)
 
 
-def _reads_events(adapter: Path | None, base: str) -> bool:
-    if adapter is not None and read_facts(adapter).has_events:
-        return True
+def _event_alignment(adapter: Path | None, base: str) -> EventAlignment | None:
+    """The alignment of the event rows that a model reads; None for one that reads none."""
+    if adapter is not None and (facts := read_facts(adapter)).has_events:
+        return facts.event_alignment
     if base == BUNDLED:
-        return _has_channels(bundled_folder() / "model")
-    return Path(base).is_absolute() and _has_channels(pair_of(Path(base), None)[0])
+        return _alignment_of(bundled_folder() / "model")
+    return _alignment_of(pair_of(Path(base), None)[0]) if Path(base).is_absolute() else None
 
 
-def _has_channels(model: Path) -> bool:
-    return bool(ModelConfig.from_dict(read_config(model)).n_event_channels)
+def _alignment_of(model: Path) -> EventAlignment | None:
+    config = ModelConfig.from_dict(read_config(model))
+    return config.event_alignment if config.n_event_channels else None
+
+
+def _with_events(facts: ModelFacts, alignment: EventAlignment | None) -> ModelFacts:
+    """The facts of a model that reads event rows of an alignment, or none."""
+    if alignment is None:
+        return replace(facts, reads_events=False)
+    return replace(facts, reads_events=True, event_alignment=alignment)

@@ -156,7 +156,12 @@ def load_kronos(
         from kronos.models.merging import load_adapter, merge
 
         path, facts = located.adapter
-        merge(model, load_adapter(path, facts), facts.scale)
+        merge(
+            model,
+            load_adapter(path, facts),
+            facts.scale,
+            event_alignment=facts.event_alignment,
+        )
     if dtype == "fastest":
         dtype = fastest_dtype(model, where)
     return KronosPredictor(

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from kronos.errors import CheckpointInvalid
 from kronos.models.adapters import AdapterFacts, check_tensors, digest_of
+from kronos.nn.config import EVENT_ALIGNMENTS, EventAlignment
 from kronos.nn.model import Kronos
 from kronos.system import atomic_write
 
@@ -52,20 +53,27 @@ def load_adapter(path: Path, facts: AdapterFacts) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def merge(model: Kronos, tensors: dict[str, Tensor], scale: float) -> Kronos:
+def merge(
+    model: Kronos,
+    tensors: dict[str, Tensor],
+    scale: float,
+    *,
+    event_alignment: EventAlignment = EVENT_ALIGNMENTS[0],
+) -> Kronos:
     """Merge an adapter into its base, in place: every product is added to its matrix.
 
     Args:
         model: The base.
         tensors: Tensors of the adapter.
         scale: Factor of the low-rank products.
+        event_alignment: That of the adapter's event rows, where it learned to read them.
 
     Raises:
         CheckpointInvalid: A tensor does not fit the model.
     """
     has_events = any(name.startswith(EVENT_BLOCK) for name in tensors)
     if has_events and model.event_emb is None:
-        model.add_event_embedding()
+        model.add_event_embedding(event_alignment)
     parameters = dict(model.named_parameters())
     for name, tensor in tensors.items():
         if name.endswith(_B):

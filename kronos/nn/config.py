@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from kronos.errors import CheckpointInvalid
 from kronos.nn.header import Header, n_blocks, read_header
@@ -22,6 +22,9 @@ WEIGHTS_NAME = "model.safetensors"
 
 N_EVENT_CHANNELS = 20
 """Event channels of a bar; `kronos.events` says what they mean."""
+EventAlignment = Literal["bar", "ahead"]
+EVENT_ALIGNMENTS: tuple[EventAlignment, ...] = ("bar", "ahead")
+"""Which schedule the event row of a bar holds: that of the bar itself, or of the next one."""
 
 MOST = {
     "d_in": 64, "d_model": 8192, "n_heads": 256, "ff_dim": 32768, "s1_bits": 16, "s2_bits": 16,
@@ -162,6 +165,8 @@ class ModelConfig(_Config):
         learn_te: Whether the calendar embeddings are learned (else fixed sinusoids).
         n_event_channels: Event channels the model reads beside its tokens: `N_EVENT_CHANNELS`,
             or 0 for a model without an event embedding, such as the published ones.
+        event_alignment: One of `EVENT_ALIGNMENTS`: the rows that the model was trained with.
+            "bar" is what every model has that was made before there was a choice.
     """
 
     s1_bits: int
@@ -176,6 +181,7 @@ class ModelConfig(_Config):
     token_dropout_p: float
     learn_te: bool
     n_event_channels: int = 0
+    event_alignment: EventAlignment = EVENT_ALIGNMENTS[0]
 
     def __post_init__(self) -> None:
         _check_common(self, ("n_layers",))
@@ -189,6 +195,11 @@ class ModelConfig(_Config):
             type(n_channels) is int and n_channels in (0, N_EVENT_CHANNELS),
             f"n_event_channels must be {N_EVENT_CHANNELS}, or 0 for a model that reads no events; "
             f"found {shown(n_channels)}.",
+        )
+        _require(
+            self.event_alignment in EVENT_ALIGNMENTS,
+            f"event_alignment must be {' or '.join(EVENT_ALIGNMENTS)}, found "
+            f"{shown(self.event_alignment)}.",
         )
         _require(
             self.d_model % 8 == 0,

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kronos.errors import InvalidRequest
-from kronos.nn.config import N_EVENT_CHANNELS, ModelConfig
+from kronos.nn.config import EVENT_ALIGNMENTS, N_EVENT_CHANNELS, EventAlignment, ModelConfig
 from kronos.nn.layers import (
     Attend,
     Attention,
@@ -195,8 +195,13 @@ class Kronos(nn.Module):
         elif isinstance(module, nn.Embedding) and module.weight.requires_grad:
             nn.init.normal_(module.weight, std=self.config.d_model**-0.5)
 
-    def add_event_embedding(self) -> EventEmbedding:
+    def add_event_embedding(
+        self, alignment: EventAlignment = EVENT_ALIGNMENTS[0]
+    ) -> EventEmbedding:
         """Gives the model an event embedding, which adds nothing until it has been trained.
+
+        Args:
+            alignment: That of the rows that it will read, one of `EVENT_ALIGNMENTS`.
 
         Returns:
             The new block, also to be found as `event_emb`.
@@ -211,7 +216,9 @@ class Kronos(nn.Module):
             )
         like = self.norm.weight
         self.event_emb = EventEmbedding(self.config.d_model).to(like.device, like.dtype)
-        self.config = replace(self.config, n_event_channels=N_EVENT_CHANNELS)
+        self.config = replace(
+            self.config, n_event_channels=N_EVENT_CHANNELS, event_alignment=alignment
+        )
         return self.event_emb
 
     @property

@@ -21,7 +21,7 @@ import pandas as pd
 from kronos.calendars import asset_class, place_bars
 from kronos.context import calendar_fields
 from kronos.errors import InvalidRequest
-from kronos.events import CHANNELS, Event, Leaders, event_channels, regions_of
+from kronos.events import CHANNELS, Alignment, Event, Leaders, event_channels, regions_of
 from kronos.events.event import sorted_events
 from kronos.forecast import COLUMNS
 from kronos.training.files import (
@@ -329,13 +329,20 @@ class CorpusEvents:
             carries[rows] = (self.channels(series, rows, len(rows))[:, _FLAGS] != 0).any(axis=1)
         self._before = np.concatenate([[0], np.cumsum(carries)])
 
-    def channels(self, series: SeriesInfo, rows: np.ndarray, n_context: int) -> np.ndarray:
+    def channels(
+        self,
+        series: SeriesInfo,
+        rows: np.ndarray,
+        n_context: int,
+        alignment: Alignment = "bar",
+    ) -> np.ndarray:
         """The channels of a window as known at its origin.
 
         Args:
             series: The series of the window.
             rows: (L,) positions of its bars in the corpus.
             n_context: Number of bars before the origin.
+            alignment: Which schedule a row holds; see `kronos.events.channels`.
 
         Returns:
             (L, 20) float32.
@@ -353,6 +360,7 @@ class CorpusEvents:
             leaders=self._leaders,
             symbol=series.symbol,
             regions=regions_of(series.calendar, series.symbol),
+            alignment=alignment,
         )
 
     def any_between(self, start: np.ndarray, stop: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from kronos.context import CLOSE, Context
 from kronos.errors import InvalidRequest
 from kronos.evaluation.cone import cone_scale, ewma_volatility
 from kronos.evaluation.scores import FanScores, score_cone, score_paths
+from kronos.events import Alignment
 from kronos.forecast import Progress, SamplingParameters
 from kronos.forecasters.kronos import KronosPredictor
 from kronos.forecasters.paths import PRICE_FLOOR, anchor_factor
@@ -136,7 +137,7 @@ def evaluate(
     progress: Progress | None = None,
     *,
     events: CorpusEvents | None = None,
-    with_channels: bool = False,
+    alignment: Alignment | None = None,
 ) -> pd.DataFrame:
     """Score a model and the cone on the same windows.
 
@@ -146,7 +147,7 @@ def evaluate(
         plan: The windows, and the number of paths.
         progress: Called with windows done and total windows.
         events: Events of the corpus; without them, every window counts as quiet.
-        with_channels: Whether the model reads them.
+        alignment: That of the event rows that the model reads; None for one that reads none.
 
     Returns:
         One row per window and step: series, interval, group, step, quiet (no event among the
@@ -161,8 +162,8 @@ def evaluate(
         contexts = [_context(corpus, w, plan.lookback) for w in chunk]
         futures = [corpus.stamps[_future(w, plan)].astype(np.int64) for w in chunk]
         inputs = {}
-        if events is not None and with_channels:
-            inputs["events"] = [_channels(events, window, plan) for window in chunk]
+        if events is not None and alignment is not None:
+            inputs["events"] = [_channels(events, window, plan, alignment) for window in chunk]
         paths, last = sample(contexts, futures, sampling, **inputs)
         for window, series_paths, final in zip(chunk, paths, last, strict=True):
             table = _scored(corpus, window, plan, series_paths[..., CLOSE], final[CLOSE])
@@ -177,9 +178,11 @@ def _context(corpus: Corpus, window: Window, lookback: int) -> Context:
     return Context(corpus.values[rows].astype(np.float64), corpus.stamps[rows].astype(np.int64))
 
 
-def _channels(events: CorpusEvents, window: Window, plan: EvaluationPlan) -> np.ndarray:
+def _channels(
+    events: CorpusEvents, window: Window, plan: EvaluationPlan, alignment: Alignment
+) -> np.ndarray:
     rows = np.arange(window.origin - plan.lookback, window.origin + plan.horizon)
-    return events.channels(window.series, rows, plan.lookback)
+    return events.channels(window.series, rows, plan.lookback, alignment)
 
 
 def _is_quiet(events: CorpusEvents | None, window: Window, plan: EvaluationPlan) -> bool:
@@ -239,8 +242,14 @@ def score(
         plan: The windows, and the number of paths.
         events: Events of the corpus, read by a model with an event embedding.
     """
-    reads = events is not None and predictor.reads_events
-    return figures(evaluate(predictor.sample, corpus, plan, events=events, with_channels=reads))
+    return figures(
+        evaluate(predictor.sample, corpus, plan, events=events, alignment=alignment_of(predictor))
+    )
+
+
+def alignment_of(predictor: KronosPredictor) -> Alignment | None:
+    """The alignment of the event rows that a model reads; None for one that reads none."""
+    return next(iter(predictor.facts.event_alignments), None)
 
 
 def figures(table: pd.DataFrame) -> dict[str, float]:

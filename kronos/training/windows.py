@@ -15,6 +15,7 @@ from torch import Tensor
 
 from kronos.context import column_scale
 from kronos.errors import InvalidRequest
+from kronos.events import Alignment
 from kronos.training.corpus import Corpus, CorpusEvents
 
 
@@ -103,6 +104,7 @@ class WindowSampler:
         seed: int,
         events: CorpusEvents | None = None,
         with_channels: bool = True,
+        alignment: Alignment = "bar",
     ) -> None:
         """Args:
         corpus: The bars.
@@ -110,11 +112,12 @@ class WindowSampler:
         seed: Seed of the windows.
         events: Events of the corpus, for `WindowPlan.event_weight`.
         with_channels: Whether batches have the channels of `events`.
+        alignment: That of the channels, as in the configuration of the model.
         """
         self.corpus = corpus
         self.plan = plan
         self.seed = seed
-        self._events, self._with_channels = events, with_channels
+        self._events, self._with_channels, self._alignment = events, with_channels, alignment
         starts = np.array([s.start for s in corpus.series])
         lengths = np.array([s.n_bars for s in corpus.series])
         weights = _series_weights(corpus, lengths, plan.group_power)
@@ -145,7 +148,7 @@ class WindowSampler:
         if shared.random() < self.plan.drop_events:
             return batch
         channels = [
-            self._events.channels(self.corpus.series[s], row, C)
+            self._events.channels(self.corpus.series[s], row, C, self._alignment)
             for s, row in zip(chosen, rows, strict=True)
         ]
         return replace(batch, events=torch.from_numpy(np.stack(channels)))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kronos.calendars.spans import bar_spans
 from kronos.candles import Candles
-from kronos.events.channels import event_channels
+from kronos.events.channels import ALIGNMENTS, Alignment, event_channels
 from kronos.events.event import Event, known_at
 from kronos.events.leaders import Leaders
 from kronos.forecast import COLUMNS
@@ -20,6 +20,7 @@ from kronos.forecast import COLUMNS
 START = pd.Timestamp("2024-01-02", tz="UTC").as_unit("ns")
 N_CONTEXT, HORIZON = 60, 12
 NO_VALUES = [5, 6, 7, 14, 15, 16, 17]
+SCHEDULED = [*range(5), *range(8, 14)]
 
 
 def market(interval: str, calendar: str, zone: str) -> tuple[pd.DatetimeIndex, dict[str, str]]:
@@ -103,10 +104,12 @@ def channels(
     events: list[Event] | tuple[Event, ...],
     n_context: int = N_CONTEXT,
     leaders: Leaders = LEADERS,
+    alignment: Alignment = "bar",
 ) -> np.ndarray:
     return event_channels(
-        index, n_context=n_context, events=events, leaders=leaders, symbol="ABC", **about
-    )
+        index, n_context=n_context, events=events, leaders=leaders, symbol="ABC",
+        alignment=alignment, **about,
+    )  # fmt: skip
 
 
 def origin(index: pd.DatetimeIndex, about: dict[str, str], n_context: int) -> pd.Timestamp:
@@ -115,47 +118,53 @@ def origin(index: pd.DatetimeIndex, about: dict[str, str], n_context: int) -> pd
 
 
 each_market = pytest.mark.parametrize("name", MARKETS)
+each_alignment = pytest.mark.parametrize("alignment", ALIGNMENTS)
 quick = settings(max_examples=8, deadline=None)
 
 
 @each_market
+@each_alignment
 @quick
 @given(calendars(), st.integers(1, N_CONTEXT))
-def test_only_what_was_public_at_the_origin_counts(name, events, n_context):
+def test_only_what_was_public_at_the_origin_counts(name, alignment, events, n_context):
     """The calendar as it stood at the origin gives the same, over the horizon too."""
     index, about = MARKETS[name]
     public = known_at(events, origin(index, about, n_context))
     np.testing.assert_array_equal(
-        channels(index, about, events, n_context), channels(index, about, public, n_context)
+        channels(index, about, events, n_context, alignment=alignment),
+        channels(index, about, public, n_context, alignment=alignment),
     )
 
 
 @each_market
+@each_alignment
 @quick
 @given(calendars(), st.integers(1, N_CONTEXT - 1))
-def test_a_bar_says_the_same_whatever_follows_it(name, events, n_context):
+def test_a_bar_says_the_same_whatever_follows_it(name, alignment, events, n_context):
     """Values of the context do not depend on where it ends: bars after it, horizon or context."""
     index, about = MARKETS[name]
-    longer = channels(index, about, events)
-    shorter = channels(index[: n_context + 5], about, events, n_context)
+    longer = channels(index, about, events, alignment=alignment)
+    shorter = channels(index[: n_context + 5], about, events, n_context, alignment=alignment)
     np.testing.assert_array_equal(longer[:n_context], shorter[:n_context])
 
 
 @each_market
+@each_alignment
 @quick
 @given(calendars(), st.integers(1, N_CONTEXT - 1))
-def test_a_bar_says_the_same_wherever_the_window_begins(name, events, start):
+def test_a_bar_says_the_same_wherever_the_window_begins(name, alignment, events, start):
     index, about = MARKETS[name]
     np.testing.assert_array_equal(
-        channels(index, about, events)[start:],
-        channels(index[start:], about, events, N_CONTEXT - start),
+        channels(index, about, events, alignment=alignment)[start:],
+        channels(index[start:], about, events, N_CONTEXT - start, alignment=alignment),
     )
 
 
 @each_market
+@each_alignment
 @quick
 @given(calendars(), st.lists(one_event(), max_size=6), st.data())
-def test_what_happens_after_the_origin_changes_nothing(name, events, more, data):
+def test_what_happens_after_the_origin_changes_nothing(name, alignment, events, more, data):
     """Other outcomes, events nobody had announced, other prices of leaders."""
     index, about = MARKETS[name]
     moment = origin(index, about, N_CONTEXT)
@@ -173,7 +182,8 @@ def test_what_happens_after_the_origin_changes_nothing(name, events, more, data)
         )
     )
     np.testing.assert_array_equal(
-        channels(index, about, events), channels(index, about, changed, leaders=later)
+        channels(index, about, events, alignment=alignment),
+        channels(index, about, changed, leaders=later, alignment=alignment),
     )
 
 
@@ -185,13 +195,14 @@ def _with_other_prices(bars: Candles, moment: pd.Timestamp) -> Candles:
 
 
 @each_market
+@each_alignment
 @quick
 @given(calendars(), st.integers(1, N_CONTEXT))
-def test_outcomes_leaders_and_vix_are_zero_over_the_horizon(name, events, n_context):
+def test_outcomes_leaders_and_vix_are_zero_over_the_horizon(name, alignment, events, n_context):
     index, about = MARKETS[name]
-    table = channels(index, about, events, n_context)
+    table = channels(index, about, events, n_context, alignment=alignment)
     assert not table[n_context:, NO_VALUES].any()
-    assert not table[:, 18:].any()
+    assert alignment == "ahead" or not table[:, 18:].any()
     assert np.isfinite(table).all()
 
 
@@ -209,6 +220,43 @@ def test_a_date_that_was_public_is_flagged_over_the_horizon_and_a_surprise_is_no
     # After the release its bar has it.
     after = channels(index, about, [scheduled, sudden], n_context=N_CONTEXT + 6)
     assert np.flatnonzero(after[:, 0]).tolist() == [N_CONTEXT + 4]
+
+
+@each_market
+@quick
+@given(calendars(), st.integers(1, N_CONTEXT))
+def test_a_row_ahead_holds_the_schedule_of_the_next_bar(name, events, n_context):
+    """As it was known at the row; over the horizon all that is known is what the origin knew."""
+    index, about = MARKETS[name]
+    ahead = channels(index, about, events, n_context, alignment="ahead")
+    assert not ahead[-1, SCHEDULED].any()  # no bar follows it
+    for row in {0, n_context // 2, n_context - 1}:
+        own = channels(index, about, events, row + 1)
+        np.testing.assert_array_equal(ahead[row, SCHEDULED], own[row + 1, SCHEDULED])
+    of_horizon = channels(index, about, events, n_context)[n_context:]
+    np.testing.assert_array_equal(ahead[n_context - 1 : -1, SCHEDULED], of_horizon[:, SCHEDULED])
+
+
+@each_market
+@quick
+@given(calendars(), st.integers(1, N_CONTEXT))
+def test_what_was_released_stands_in_the_row_of_its_bar_in_both(name, events, n_context):
+    index, about = MARKETS[name]
+    own, ahead = (channels(index, about, events, n_context, alignment=each) for each in ALIGNMENTS)
+    np.testing.assert_array_equal(own[:, NO_VALUES], ahead[:, NO_VALUES])
+
+
+@each_market
+@each_alignment
+def test_a_schedule_announced_after_the_origin_is_not_in_the_rows(name, alignment):
+    """Nor is one announced in the bar itself in time for the row before."""
+    index, about = MARKETS[name]
+    last = origin(index, about, N_CONTEXT)
+    time = index[N_CONTEXT + 2] + pd.Timedelta(minutes=5)
+    for event_time in (time, last + pd.Timedelta(minutes=5)):
+        event = Event("nfp", event_time, "US", announced=last)
+        nothing = channels(index, about, [], alignment=alignment)
+        np.testing.assert_array_equal(channels(index, about, [event], alignment=alignment), nothing)
 
 
 def test_leaders_and_vix_are_heard_over_the_context():

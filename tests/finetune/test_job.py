@@ -146,8 +146,9 @@ def test_an_adapter_that_learned_events_reads_them(with_events, tmp_path):
     result = finetune_lora(with_events, QUICK, tmp_path, hooks=CPU)
     facts = read_facts(result.path)
     assert facts.has_events
+    assert facts.event_alignment == "ahead"
     predictor = load(result.path, device="cpu")
-    assert predictor.reads_events
+    assert predictor.facts.event_alignments == ("ahead",)
     last = load_file(tmp_path / "model-run/state.safetensors")
     assert last["module/event_emb.proj.weight"].any()
 

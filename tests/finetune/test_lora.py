@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from kronos.errors import CheckpointInvalid, InvalidRequest
-from kronos.finetune.lora import LoraSettings, add_lora, lora_tensors, n_trained
+from kronos.finetune.lora import LoraSettings, add_events, add_lora, lora_tensors, n_trained
 from kronos.models.merging import merge
 from kronos.nn.checkpoint import load_model
 from kronos.nn.config import SIZES
@@ -100,3 +100,13 @@ def test_an_adapter_that_does_not_fit_is_refused(model, change):
         tensors["head.proj_s1.weight"] = torch.zeros(2, 2)
     with pytest.raises(CheckpointInvalid, match="does not fit the model"):
         merge(load_model(GOLDEN / "model"), tensors, 2.0)
+
+
+def test_an_event_embedding_goes_on_with_the_rows_it_has_learned():
+    model = load_model(GOLDEN / "model")
+    add_events(model)
+    assert model.config.event_alignment == "ahead"
+    earlier = load_model(GOLDEN / "model")
+    earlier.add_event_embedding("bar")
+    add_events(earlier)
+    assert earlier.config.event_alignment == "bar"

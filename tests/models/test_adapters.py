@@ -20,6 +20,8 @@ from kronos.models import adapters
 from kronos.models.facts import model_facts, reads_events
 from kronos.models.merging import save_adapter
 from kronos.nn.checkpoint import load_model, save_checkpoint
+from kronos.nn.header import read_header
+from tests.event_adapter import write_event_adapter
 from tests.finetune.test_lora import disturbed, logits
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -168,3 +170,29 @@ def test_a_header_with_other_fields_is_refused(made):
     save_adapter(made[0], facts, {"a": torch.zeros(1)})
     with pytest.raises(CheckpointInvalid, match="rank is 0"):
         adapters.read_facts(made[0])
+
+
+@pytest.mark.parametrize("alignment", ["bar", "ahead"])
+def test_an_adapter_says_which_rows_it_reads(own_base, home, alignment):
+    file = write_event_adapter(home, own_base, alignment=alignment)
+    models.install(file, "rows")
+    assert adapters.read_facts(file).event_alignment == alignment
+    for facts in (model_facts("rows"), models.load("rows", device="cpu").facts):
+        assert (facts.reads_events, facts.event_alignments) == (True, (alignment,))
+    # The header of the usual one is as earlier versions write and read it.
+    written = read_header(file).metadata[adapters.KEY]
+    assert ("event_alignment" in written) == (alignment == "ahead")
+
+
+def test_an_alignment_that_nobody_knows_is_refused(own_base, home):
+    file = write_event_adapter(home, own_base, alignment="later")
+    with pytest.raises(CheckpointInvalid, match="event_alignment is 'later'"):
+        adapters.read_facts(file)
+
+
+def test_a_folder_says_which_rows_it_reads(own_base):
+    model = load_model(own_base / "model")
+    model.add_event_embedding("ahead")
+    save_checkpoint(model, own_base / "model")
+    for facts in (model_facts(own_base), models.load(own_base, device="cpu").facts):
+        assert facts.event_alignments == ("ahead",)

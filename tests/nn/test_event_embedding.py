@@ -186,3 +186,17 @@ def test_a_configuration_that_names_no_channels_is_the_published_one():
     named = ModelConfig.from_dict(SIZES["mini"].to_dict() | {"n_event_channels": 0})
     assert named == SIZES["mini"]
     assert "n_event_channels" not in named.to_dict()
+
+
+def test_the_alignment_of_rows_is_written_where_it_is_not_the_first():
+    model = Kronos(**SIZES["mini"].to_dict())
+    assert model.config.event_alignment == "bar"
+    model.add_event_embedding("ahead")
+    written = model.config.to_dict()
+    assert written["event_alignment"] == "ahead"
+    assert ModelConfig.from_dict(written) == model.config
+    plain = Kronos(**SIZES["mini"].to_dict())
+    plain.add_event_embedding()
+    assert "event_alignment" not in plain.config.to_dict()
+    with pytest.raises(CheckpointInvalid, match="event_alignment must be bar or ahead"):
+        ModelConfig.from_dict(written | {"event_alignment": "later"})

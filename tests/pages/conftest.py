@@ -72,6 +72,22 @@ def reader(golden_folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture
+def ahead_reader(golden_folder: Path) -> Iterator[str]:
+    """As `reader`, with rows that hold the schedule of the next bar."""
+    path = write_event_adapter(
+        adapters.adapters_folder(),
+        golden_folder,
+        strength=0.4,
+        alignment="ahead",
+        name="made-up-ahead",
+    )
+    _look_again()
+    yield path.stem
+    path.unlink()
+    _look_again()
+
+
+@pytest.fixture
 def chronos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Title of a tiny Chronos-2 that stands in the place of the small one, downloaded."""
     scratch = tmp_path_factory.mktemp("chronos")

@@ -33,17 +33,18 @@ def test_what_is_scheduled_stands_on_its_bar():
 
 
 @pytest.mark.parametrize(
-    ("kind", "bar", "first"),
+    ("kind", "bar", "first", "in_time"),
     [
-        ("earnings", 1, 2),
-        ("nfp", 15, 16),
-        ("gdp", 16, None),  # the last bar's row is never read
-        ("cpi", 16, 1),  # of which the days until tell before
+        ("earnings", 1, 2, 1),
+        ("nfp", 15, 16, 15),
+        ("gdp", 16, None, 16),  # the last bar's row is never read
+        ("cpi", 16, 1, 1),  # of which the days until tell before
     ],
 )
-def test_from_which_bar_on_a_fan_can_change(kind, bar, first):
+def test_from_which_bar_on_a_fan_can_change(kind, bar, first, in_time):
     event = assumed_event(kind, bar, AHEAD, TOLD)
     assert first_changed(AHEAD, TOLD, Edits(added=event)) == first
+    assert first_changed(AHEAD, TOLD, Edits(added=event), alignments=["ahead"]) == in_time
     rows = Edits(added=event).apply(TOLD).rows(GOOG, AHEAD.future)
     assert rows[60 + bar - 1, CHANNELS.index(f"is_{kind}")] == 1.0
 
@@ -51,7 +52,9 @@ def test_from_which_bar_on_a_fan_can_change(kind, bar, first):
 def test_events_switched_off_and_assumed_count():
     assert first_changed(AHEAD, TOLD, Edits()) is None
     assert first_changed(AHEAD, TOLD, Edits(off=AHEAD.scheduled)) == 1
-    assert first_changed(AHEAD, TOLD, Edits(surprise=Surprise("nfp", 1.5))) == 1
+    for alignments in (["bar"], ["ahead"]):
+        assumed = Edits(surprise=Surprise("nfp", 1.5))
+        assert first_changed(AHEAD, TOLD, assumed, alignments=alignments) == 1
     edits = Edits(off=AHEAD.scheduled)
     assert set(TOLD.events) - set(edits.apply(TOLD).events) == set(AHEAD.scheduled)
 

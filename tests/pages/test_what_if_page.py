@@ -78,6 +78,14 @@ def test_a_link_carries_the_edits(reader, fresh_seed):
     assert "The fan can change from bar +1 of 16." in words(app)
 
 
+def test_a_model_that_reads_ahead_changes_the_bar_of_the_event(ahead_reader, fresh_seed):
+    app = run_until(what_if(seed=fresh_seed, horizon="1", add="GDP"), is_done)
+    assert app.selectbox(key="told_model").value == ahead_reader
+    assert "The fan can change from bar +1 of 1." in words(app)
+    assert len(event_inputs_of(app)) == 2
+    assert (app.dataframe[0].value["change of width"] != 0).all()
+
+
 def test_what_is_never_read_is_said_and_draws_no_second_fan(reader, fresh_seed):
     app = run_until(what_if(seed=fresh_seed, horizon="1", add="GDP"), is_done)
     assert "The model reads no difference" in words(app)

@@ -91,8 +91,8 @@ import kronos
 {events + chr(10) if has_events else ""}\
 known = candles.at_origin(pd.Timestamp("{origin}")).history
 future = known.future({forecast.horizon})
-{channels_code(currency) if has_events else ""}\
-forecast = {_loading(forecast)}.forecast(
+{_events_rows_code(forecast, currency) if has_events else ""}\
+forecast = {"model" if has_events else _loading(forecast)}.forecast(
     known.frame,
     x_timestamp=known.local_index,
     y_timestamp=future.tz_convert(known.zone),
@@ -136,11 +136,9 @@ def events_code(file_name: str, added: Sequence[Event]) -> str:
         added: Events that were added by hand.
     """
     if not file_name and not added:
-        return "from kronos.events import event_channels, load_events, regions_of\n\n" + (
-            "events = load_events()"
-        )
-    names = ["EventTable", "event_channels", "load_events", "merge_events", "read_events"]
-    head = f"from kronos.events import {', '.join([*names, 'regions_of'])}\n"
+        return "from kronos.events import event_inputs, load_events\n\nevents = load_events()"
+    names = ["EventTable", "event_inputs", "load_events", "merge_events", "read_events"]
+    head = f"from kronos.events import {', '.join(names)}\n"
     own = []
     if file_name:
         head = f"from pathlib import Path\n\n{head}"
@@ -156,19 +154,12 @@ def events_code(file_name: str, added: Sequence[Event]) -> str:
     )
 
 
-def channels_code(currency: str) -> str:
-    """Python that assigns the channels of `events` over `known` and `future` to `channels`."""
+def _events_rows_code(forecast: Forecast, currency: str) -> str:
+    """Python that assigns the model, and its rows of `events` over `known` and `future`."""
     return f"""\
-channels = event_channels(
-    known.frame.index.append(future),
-    interval=known.interval,
-    calendar=known.calendar,
-    zone=known.zone,
-    n_context=len(known),
-    events=[event.as_read for event in events],
-    symbol=known.symbol,
-    regions=regions_of(known.calendar, known.symbol, {currency!r}),
-)
+model = {_loading(forecast)}
+inputs = event_inputs(events, known, currency={currency!r})
+channels = inputs.rows(known, future, model.facts.event_alignments)
 """
 
 

@@ -16,6 +16,7 @@ from kronos.events import (
     MACRO,
     READABLE,
     REGIONS,
+    Alignment,
     Event,
     EventInputs,
     EventTable,
@@ -269,6 +270,14 @@ def events_for(source: ChosenCandles, model: str) -> EventInputs | None:
     if not facts.reads_events:
         return None
     return event_inputs(all_events(), source.candles, currency=source.currency)
+
+
+def alignments_of(model: str) -> tuple[Alignment, ...]:
+    """Alignments of the event rows of a model; none for one that reads no events."""
+    try:
+        return queues.forecasts().facts(model).event_alignments
+    except KronosError:  # the list of models and Run show the error
+        return ()
 
 
 def relevant_events(

@@ -77,7 +77,9 @@ def show_reads_no_events(model: str) -> None:
     st.caption("This page then lists the adapter first.")
 
 
-def show_reach(edits: Edits, first: int | None, horizon: int, *, at_once: bool) -> None:
+def show_reach(
+    edits: Edits, first: int | None, horizon: int, *, at_once: bool, is_in_time: bool
+) -> None:
     """The first bar that the edits can change, and why not an earlier one.
 
     Args:
@@ -85,6 +87,7 @@ def show_reach(edits: Edits, first: int | None, horizon: int, *, at_once: bool) 
         first: That bar, from 1; None where nothing changes.
         horizon: Bars of the fan.
         at_once: Whether the model reads the events of all bars before it forecasts any.
+        is_in_time: Whether it reads the schedule of a bar before it forecasts the bar.
     """
     change = f"The fan can change from bar +{first} of {horizon}."
     if not edits:
@@ -92,6 +95,11 @@ def show_reach(edits: Edits, first: int | None, horizon: int, *, at_once: bool) 
         reason = "Both fans use the same random numbers, so only the events make a difference."
     elif at_once:
         reason = "This model reads the events of every bar before it forecasts the first one."
+    elif is_in_time:
+        reason = (
+            "An event changes its own bar and the bars after it. FOMC decisions and CPI also have "
+            "a countdown of days, so an edit of one changes earlier bars too."
+        )
     elif first is None:
         reason = "An event changes the bars after its own bar, and the last bar has none."
     else:

@@ -14,7 +14,7 @@ import pandas as pd
 from kronos.calendars import ALWAYS_OPEN, FX, METALS
 from kronos.calendars.spans import bar_spans
 from kronos.candles import Candles
-from kronos.events import KINDS, US_KINDS, Event, EventInputs, Surprise, event_bars
+from kronos.events import KINDS, US_KINDS, Alignment, Event, EventInputs, Surprise, event_bars
 
 MOST_READ = 2048
 """Upper limit of the bars that a model reads; events before them have no effect."""
@@ -136,7 +136,12 @@ def surprise_mark(surprise: Surprise, known: Candles) -> Event:
 
 
 def first_changed(
-    ahead: Ahead, inputs: EventInputs, edits: Edits, *, at_once: bool = False
+    ahead: Ahead,
+    inputs: EventInputs,
+    edits: Edits,
+    *,
+    alignments: Sequence[Alignment] = ("bar",),
+    at_once: bool = False,
 ) -> int | None:
     """The first bar that the edits can change, from 1; None where the model reads no difference.
 
@@ -144,12 +149,15 @@ def first_changed(
         ahead: The bars of the horizon.
         inputs: Event inputs as scheduled.
         edits: The edits.
+        alignments: Those of the event rows of the model.
         at_once: Whether the model reads the events of all bars before it forecasts any.
     """
     if not edits:
         return None
     known = ahead.known.slice(-MOST_READ)
-    before, after = (one.rows(known, ahead.future) for one in (inputs, edits.apply(inputs)))
+    before, after = (
+        one.rows(known, ahead.future, alignments) for one in (inputs, edits.apply(inputs))
+    )
     if at_once:
         return 1 if (before != after).any() else None
     return first_changed_bar(before, after, len(ahead.future))
@@ -159,7 +167,8 @@ def first_changed_bar(before: np.ndarray, after: np.ndarray, horizon: int) -> in
     """The first bar of the horizon, from 1, that other channels can change in a Kronos model.
 
     The model reads the row of a bar together with the bar, so the row changes the bars after it
-    and not the bar itself. The row of the last bar has no effect.
+    and not the bar itself. The row of the last bar has no effect. Rows that hold the schedule of
+    the next bar change that bar.
 
     Args:
         before: (T + H, C) channels.
