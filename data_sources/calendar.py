@@ -68,8 +68,9 @@ _SHORT_NOTICE = pd.Timedelta(days=7)
 _EARNINGS_AFTER, _NO_EARNINGS_AFTER = pd.Timedelta(days=1), pd.Timedelta(days=7)
 _FRED_AFTER = pd.Timedelta(days=1)
 _FRED_SINCE = pd.Timestamp("2015-01-01")
+_MOST_MONTHS = 3  # of one fetch: what fails later loses no more than these
 _LOCK_SECONDS = 10.0
-_FORMAT = 1
+_FORMAT = 1  # 2 when `RELEASES` gets names: months are fetched again, and nothing in them is late
 _WITHOUT_EARNINGS = (ALWAYS_OPEN, FX, METALS, WEEKDAYS)
 
 
@@ -446,7 +447,7 @@ def _runs(months: Sequence[tuple[str, str]]) -> list[tuple[str, list[str]]]:
     """Neighbouring months of a region together: one request needs fewer pages."""
     runs: list[tuple[str, list[str]]] = []
     for region, month in months:
-        if runs and runs[-1][0] == region:
+        if runs and runs[-1][0] == region and len(runs[-1][1]) < _MOST_MONTHS:
             before = pd.Period(runs[-1][1][-1], freq="M")
             if str(before + 1) == month:
                 runs[-1][1].append(month)
@@ -465,8 +466,8 @@ def _updated(
     """The stored events with those of some months of a region fetched anew.
 
     The first actual stays: it is the first print. An event that is not listed any more and has no
-    actual was moved or called off. One that a fetch in the week before it did not list was
-    announced after that fetch, so that no forecast from before is told of it.
+    actual was moved or called off. One that a fetch in the week before it, or after it, did not
+    list was announced later, so that no forecast from before is told of it.
     """
     stored = {
         (event.kind, event.release_day): event
@@ -487,7 +488,7 @@ def _updated(
             event = replace(event, actual=first_print, announced=earlier.announced)
         else:
             last = before.get(f"{event.time:%Y-%m}")
-            if last is not None and last < event.time <= last + _SHORT_NOTICE:
+            if last is not None and event.time <= last + _SHORT_NOTICE:
                 event = replace(event, announced=min(now, event.time))
         fresh.append(event)
     return sorted_events([*others, *kept, *fresh])

@@ -147,21 +147,20 @@ def _fetch_listed(args: argparse.Namespace, first: pd.Timestamp, last: pd.Timest
 
 
 def fetch_calendar(candles: Candles, horizon: int, *, origin: pd.Timestamp | None = None) -> None:
-    """Fetch the events around a forecast that this machine does not have.
+    """Fetch the events around forecasts that this machine does not have.
 
-    A source that fails is named on stderr: the forecast then reads what is known.
+    A source that fails is named on stderr: the forecasts then read what is known.
 
     Args:
-        candles: Bars of the instrument.
+        candles: Bars of the instrument, up to the last origin.
         horizon: Number of bars to forecast.
-        origin: Last known bar; default: the last of the candles.
+        origin: The first origin; default: the last of the candles.
     """
     import pandas as pd
 
     from data_sources.calendar import days_for
 
-    end = pd.Timestamp(candles.frame.index[-1] if origin is None else origin)
-    end += horizon * max(candles.width, pd.Timedelta(0))
+    end = pd.Timestamp(candles.frame.index[-1]) + horizon * candles.width
     days = days_for(candles, end, origin=origin, now=pd.Timestamp.now("UTC"))
     if days is not None:
         _fetch_days(days)

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from kronos.cli.bars import read_series
+from kronos.cli.events import fetch_calendar
 from kronos.cli.options import add_device_option, add_store_option, date_of
 from kronos.cli.terminal import ProgressLine, duration
 from kronos.errors import InvalidCandles, InvalidRequest
@@ -118,6 +119,11 @@ def run(args: argparse.Namespace) -> int:
         closing(LocalService(device=args.device)) as service,
         ProgressLine("windows", tells_time=True) as progress,
     ):
+        if any(service.facts(model).reads_events for model in plan.models):
+            for one in series:
+                fetch_calendar(
+                    one.candles, plan.horizon, origin=plan.since or one.candles.frame.index[0]
+                )
         report = walk_forward(
             service, store, series, plan, progress=progress, paths=args.keep_paths
         )

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import threading
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from data_sources.calendar import CalendarDays, EventCalendar, MissingDays, days_for
 from data_sources.samples import load_sample
@@ -91,12 +95,12 @@ def test_missing_months_are_fetched_once_and_stay_on_the_disk(tmp_path, clock):
     assert cal.missing(DAYS).months[0] == ("US", "2026-10")
     assert len(cal.missing(DAYS).months) == 8
     cal.refresh(DAYS)
-    spans = ("2026-10-01", "2027-01-31")
-    assert source.requests == [("US", *spans), ("EU", *spans)]
+    spans = [("2026-10-01", "2026-12-31"), ("2027-01-01", "2027-01-31")]
+    assert source.requests == [(region, *span) for region in ("US", "EU") for span in spans]
     assert not cal.missing(DAYS)
     again = calendar(tmp_path, source, clock)
     again.refresh(DAYS)
-    assert len(source.requests) == 2
+    assert len(source.requests) == 4
     assert stored_events("yahoo", folder=tmp_path)[0].consensus == 0.2
     later = CalendarDays(("US",), at("2026-11-01"), at("2027-02-10"))
     assert again.missing(later) == MissingDays((("US", "2027-02"),))
@@ -135,7 +139,7 @@ def test_a_release_that_has_come_out_is_fetched_at_once_and_less_often_if_it_is_
     clock.move(minutes=20)
     cal.refresh(DAYS)
     assert stored_events("yahoo", folder=tmp_path)[0].surprise == pytest.approx(0.1)
-    assert len(source.requests) == 5
+    assert len(source.requests) == 7
     clock.move(hours=2)
     assert not cal.missing(DAYS)
 
@@ -206,7 +210,7 @@ def test_threads_that_want_the_same_days_share_one_fetch(tmp_path, clock):
     go.set()
     for thread in threads:
         thread.join()
-    assert len(source.requests) == 2
+    assert len(source.requests) == 4
 
 
 def test_the_first_actual_stays_and_a_moved_release_goes(tmp_path, clock):
@@ -256,6 +260,51 @@ def test_a_surprise_is_known_from_the_release_on(tmp_path, clock):
     assert known_at(events, release + pd.Timedelta(seconds=1))[0].surprise == pytest.approx(0.2)
 
 
+@settings(max_examples=60)
+@given(st.data())
+def test_no_later_fetch_changes_what_was_known_before(data):
+    """Whatever is listed, moved and released later: seen from a moment, it was not there yet.
+
+    The calendar is fetched every other day; each release is listed from some day on, comes out with
+    an actual, and may be taken off the list again. Long before its day a late listing is not an
+    announcement (calendars list late), so only the last week counts.
+    """
+    day = pd.Timedelta(days=1)
+    start = at("2026-11-01 09:00")
+    n = data.draw(st.integers(1, 6))
+    plans = []
+    for i in range(n):
+        time = start + data.draw(st.integers(0, 25)) * day + pd.Timedelta(hours=4, minutes=i)
+        listed = start + data.draw(st.integers(-5, 25)) * day
+        dropped = listed + data.draw(st.integers(1, 40)) * day
+        plans.append((Event(data.draw(st.sampled_from(("cpi", "fomc", "pce"))), time, "US",
+                            consensus=0.2), listed, dropped))  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        clock = Clock(start)
+        source = Listed()
+        cal = calendar(Path(folder), source, clock)
+        days = CalendarDays(("US",), at("2026-11-01"), at("2026-11-30"))
+        views = []
+        for k in range(0, 28, 2):
+            clock.now = start + k * day
+            source.events = tuple(
+                replace(event, actual=0.3) if event.time < clock.now else event
+                for event, listed, dropped in plans
+                if listed <= clock.now < dropped
+            )
+            cal.refresh(days)
+            views.append((clock.now, stored_events("yahoo", folder=Path(folder))))
+    last = views[-1][1]
+    for moment, then in views:
+        known = {(e.kind, e.release_day) for e in then}
+        for event in known_at(last, moment + pd.Timedelta(seconds=1)):
+            if event.time > moment:
+                assert event.actual is None
+            is_near = moment < event.time <= moment + 7 * day
+            if is_near:
+                assert (event.kind, event.release_day) in known
+
+
 def test_earnings_of_the_company_are_fetched_daily(tmp_path, clock):
     report = Event("earnings", at("2027-01-28 21:00"), symbol="AAPL", is_time_exact=False)
     reports = Reports(report)
@@ -281,7 +330,7 @@ def test_a_command_can_ask_again_for_what_is_known(tmp_path, clock):
     cal = calendar(tmp_path, source, clock)
     cal.refresh(DAYS)
     cal.refresh(DAYS, again=True)
-    assert len(source.requests) == 4
+    assert len(source.requests) == 8
 
 
 def test_fred_is_fetched_where_its_key_is_set(tmp_path, clock, monkeypatch):
@@ -360,7 +409,7 @@ def test_the_real_client_fills_the_calendar(tmp_path, clock):
         source = YahooReleases(calendar_session(server.url, page_seconds=5.0))
         cal = EventCalendar(source, folder=tmp_path, clock=clock)
         cal.refresh(DAYS)
-        assert len(server.requests) == 2
+        assert len(server.requests) == 4
     events = load_events(folder=tmp_path)
     coming = [e for e in events if e.time > NOW and e.region in ("US", "EU")]
     assert [(e.kind, e.region, e.release_day) for e in coming] == [

@@ -5,6 +5,7 @@ One line says what the calendar covers for the instrument, and until when.
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import pandas as pd
@@ -12,7 +13,8 @@ import streamlit as st
 
 from data_sources.calendar import CalendarDays, days_for, event_calendar, is_on
 from kronos.calendars import EXCHANGES
-from kronos.errors import Busy
+from kronos.candles import Candles
+from kronos.errors import Busy, KronosError
 from kronos.events import Event, regions_of
 from kronos.events.coverage import coverage, coverage_text
 from kronos.forecast import Forecast
@@ -49,6 +51,22 @@ def keep_calendar(source: ChosenCandles, forecast: Forecast | None = None) -> Jo
         return queue.submit(key, _work(days), owner=owner(), supersede=False)
     except Busy:  # the line says what is known; the next run of the page tries again
         return None
+
+
+def fetch_calendar(candles: Candles, currency: str) -> None:
+    """Fetch the days around the last bar that are missing, for work in the background.
+
+    Where that fails, what is known stays; the Forecast page says why.
+    """
+    days = days_for(
+        candles,
+        pd.Timestamp(candles.frame.index[-1]),
+        currency=currency,
+        now=pd.Timestamp.now("UTC"),
+    )
+    if days is not None and is_on() and event_calendar().missing(days):
+        with contextlib.suppress(KronosError):
+            event_calendar().refresh(days)
 
 
 def show_calendar(

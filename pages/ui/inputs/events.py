@@ -32,7 +32,7 @@ from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
 from pages.ui.frame.text import counted
 from pages.ui.frame.uploads import copies
-from pages.ui.inputs.calendar import keep_calendar
+from pages.ui.inputs.calendar import fetch_calendar, keep_calendar
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.jobs import caches, queues
 
@@ -253,6 +253,22 @@ def all_events() -> tuple[Event, ...]:
             return stored
         kept = st.session_state[_MERGED] = (stored, own, merged)
     return kept[2]
+
+
+def current_events(own: tuple[Event, ...], candles: Candles, currency: str) -> tuple[Event, ...]:
+    """The events for an instrument in work outside of a session: fetched where days are missing.
+
+    Args:
+        own: The visitor's own events.
+        candles: Bars of the instrument.
+        currency: Currency it is quoted in, where the source says.
+    """
+    fetch_calendar(candles, currency)
+    stored = load_events()
+    try:
+        return merge_events([EventTable("stored", stored), EventTable("own", own)])
+    except InvalidEvents:  # figures in another unit than the stored ones; the Forecast page says so
+        return stored
 
 
 def events_of(source: ChosenCandles, forecast: Forecast | None) -> tuple[Event, ...]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from data_sources.registry import open_source
 from kronos.errors import KronosError, NotOffered
 from pages.ui.frame.access import may_administer
-from pages.ui.inputs.events import all_events
+from pages.ui.inputs.events import current_events, own_events
 from pages.ui.inputs.instruments import SAMPLES
 from pages.ui.jobs import caches, queues
 from pages.ui.jobs.registry import RunRegistry
@@ -63,7 +65,7 @@ def _run(request: WatchRequest, chosen: ChosenList) -> WatchRun:
         forecasts=queues.forecasts(),
         downloads_model=caches.needs_download(request.model),
         save=save_forecast if may_administer() else None,
-        events=all_events(),
+        events=partial(current_events, own_events()),
     )
 
 

@@ -216,7 +216,7 @@ class WatchRun(Run[WatchRequest, None]):
         forecasts: ForecastService,
         downloads_model: bool = False,
         save: Save | None = None,
-        events: Sequence[Event] = (),
+        events: Callable[[Candles, str], Sequence[Event]] = lambda candles, currency: (),
     ) -> None:
         """Args:
         request: What to forecast.
@@ -225,14 +225,15 @@ class WatchRun(Run[WatchRequest, None]):
         forecasts: Makes the forecasts.
         downloads_model: Whether the model has to be downloaded first.
         save: Gets each forecast of a symbol, its candles and the source's name; None saves none.
-        events: Events known to the visitor, for models that read them.
+        events: Gives the events known to the visitor for bars and their currency, for models
+            that read them; called in the threads of the run.
         """
         super().__init__(request.key, request, lambda control, _: self._forecast_lines(control))
         self._contents = list(contents)
         self._forecasts = forecasts
         self._downloads_model = downloads_model
         self._save = save
-        self._events = tuple(events)
+        self._events = events
         self._rows = [Row(entry.symbol) for entry in request.entries]
         self._next = iter(range(len(self._rows)))
         self._stopped = threading.Event()
@@ -351,7 +352,8 @@ class WatchRun(Run[WatchRequest, None]):
         facts = self._forecasts.facts(self.request.model)
         events = None
         if facts.reads_events:
-            events = event_inputs(self._events, candles, currency=bars.instrument.currency)
+            currency = bars.instrument.currency
+            events = event_inputs(self._events(candles, currency), candles, currency=currency)
         settings = ForecastSettings(
             data_id=data_id(candles),
             model=self.request.model,
