@@ -354,6 +354,7 @@ def raise_for_redirect(
     Raises:
         SourceNonsense: Another host or scheme, or no address.
     """
+    shown = ""
     try:
         old, new = urlsplit(address), urlsplit(target)
         same_host = (
@@ -361,6 +362,8 @@ def raise_for_redirect(
             if is_same is None
             else is_same(old.hostname or "", new.hostname or "")
         )
+        # The rest may repeat the query of the request, and the key in it.
+        shown = f"{new.scheme}://{new.hostname or ''}"[:80]
     except ValueError:
         same_host = False
     is_kept = same_host and (
@@ -368,7 +371,7 @@ def raise_for_redirect(
     )
     if not is_kept:
         raise SourceNonsense(
-            f"{title} redirects to another address ({target[:80]!r}), which is not followed. A "
+            f"{title} redirects to another address ({shown!r}), which is not followed. A "
             "login page of this network or a proxy stands in between: open the source in a "
             "browser from this network, or choose another source."
         )

@@ -235,15 +235,6 @@ class TestRows:
         assert groups["the same bar again"] == (12,)
         assert next(v for k, v in groups.items() if "written last" in k) == (23,)
 
-    def test_small_prices_that_differ_are_no_duplicates(self) -> None:
-        frame = bars()
-        names = ["open", "high", "low", "close"]
-        frame[names] *= 1e-11  # a hundredth of them is far below any absolute tolerance
-        changed = frame.iloc[[20]].assign(close=frame["close"].iloc[20] * 1.004)
-        reading = read(written(pd.concat([frame, changed])))
-        reasons = [group.reason for group in reading.report.dropped]
-        assert any("written last was kept" in reason for reason in reasons)
-
     def test_newest_first_is_turned_round(self) -> None:
         frame = bars()
         reading = read(written(frame[::-1]))
@@ -444,51 +435,6 @@ class TestTime:
         reading = read(data, interval="2h")
         assert reading.candles.interval == "2h"
         assert any("does not show it" in note for note in reading.report.assumptions)
-
-    @pytest.mark.parametrize("newest_first", [False, True])
-    @pytest.mark.parametrize("freq", ["1h", "30min", "15min"])
-    @pytest.mark.parametrize("zone", ["America/New_York", "Europe/London", "Europe/Berlin"])
-    def test_the_hour_that_is_repeated_in_autumn_is_kept_twice(
-        self, zone: str, freq: str, newest_first: bool
-    ) -> None:
-        utc = bars(1400, freq, start="2024-10-25")
-        wall = utc.tz_localize("UTC").tz_convert(zone).tz_localize(None)
-        assert wall.index.has_duplicates
-        reading = read(written(wall[::-1] if newest_first else wall), clock=zone)
-        assert_holds(reading, utc)
-        assert not reading.report.dropped
-        assert not reading.report.repaired
-        assert any("is set back" in note for note in reading.report.assumptions)
-
-    @pytest.mark.parametrize("zone", ["America/New_York", "Europe/London"])
-    def test_a_repeated_hour_that_is_there_once_is_summer_time(self, zone: str) -> None:
-        utc = bars(1400, "30min", start="2024-10-25")
-        wall = utc.tz_localize("UTC").tz_convert(zone).tz_localize(None)
-        once = ~wall.index.duplicated()
-        reading = read(written(wall[once]), clock=zone)
-        assert_holds(reading, utc[once])
-        assert not any("is set back" in note for note in reading.report.assumptions)
-
-    @pytest.mark.parametrize("zone", ["America/New_York", "Europe/London"])
-    def test_only_the_clock_of_the_file_repeats_an_hour(self, zone: str) -> None:
-        utc = bars(1400, "30min", start="2024-10-25")
-        wall = utc.tz_localize("UTC").tz_convert(zone).tz_localize(None)
-        once = ~wall.index.duplicated(keep="last")
-        for data, rows in ((wall, wall[once].sort_index()), (wall[::-1], wall[once].sort_index())):
-            reading = read(written(data), clock="UTC")
-            assert_holds(reading, rows)
-            (lost,) = reading.report.dropped
-            assert "the one written last was kept" in str(lost)
-
-    def test_a_copy_of_the_hour_is_no_second_hour(self) -> None:
-        utc = bars(1400, "30min", start="2024-10-25")
-        wall = utc.tz_localize("UTC").tz_convert("Europe/London").tz_localize(None)
-        wall = wall[~wall.index.duplicated()]
-        hour = wall.loc["2024-10-27 01:00":"2024-10-27 01:30"]
-        end = wall.index.get_loc(hour.index[-1]) + 1
-        reading = read(written(pd.concat([wall[:end], hour, wall[end:]])), clock="Europe/London")
-        assert len(reading.candles) == len(wall)
-        assert "the same bar again" in str(reading.report.dropped[0])
 
 
 class TestRefusals:

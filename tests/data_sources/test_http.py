@@ -8,7 +8,7 @@ import ccxt
 import pytest
 
 from data_sources.exchange.client import ExchangeClient
-from data_sources.http import Body, Retry
+from data_sources.http import Body, Retry, raise_for_redirect
 from kronos.errors import (
     IntervalUnavailable,
     RateLimited,
@@ -131,3 +131,12 @@ def test_bytes_after_the_end_of_a_compressed_body_are_refused():
     with pytest.raises(SourceNonsense, match="compression is damaged"):
         body.add(b"\0")
     assert body.content() == b"[]"
+
+
+@pytest.mark.parametrize(
+    "target", ["https://x/?api_key=SECRET", "https://u:SECRET@x/", "http://[SECRET"]
+)
+def test_a_redirect_that_repeats_the_key_of_a_request_is_named_without_it(target):
+    with pytest.raises(SourceNonsense, match="redirects to another address") as caught:
+        raise_for_redirect("A source", "https://host/?api_key=SECRET", target)
+    assert "SECRET" not in str(caught.value)
