@@ -286,7 +286,7 @@ def test_the_command_refreshes_the_calendar(served, monkeypatch, capsys, tmp_pat
     monkeypatch.setenv("FRED_ENDPOINT", served.url)
     served.series["PAYEMS"] += [("2024-03-01", "2024-04-05", "158133")]
     served.releases[50].insert(2, "2024-04-05")
-    assert main(["events", "refresh", "--since", "2024-01-01"]) == 0
+    assert main(["events", "refresh", "--source", "fred", "--since", "2024-01-01"]) == 0
     told = capsys.readouterr().err
     assert "events from FRED saved in" in told
     assert "note: The target range changed on 2024-04-10" in told
