@@ -65,14 +65,15 @@ def test_no_page_is_parsed_into_a_tree(monkeypatch):
             assert ScriptCache().get_bytecode(str(page))
 
 
-def test_secrets_in_a_closed_folder_are_left_out(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("kind", [PermissionError, NotADirectoryError])
+def test_secrets_in_a_closed_folder_are_left_out(kind, tmp_path, monkeypatch, capsys):
     """Streamlit reads them as it starts, and the server would not."""
     closed, free = str(tmp_path / "closed" / "secrets.toml"), str(tmp_path / "secrets.toml")
     stat = Path.stat
 
     def look(path, **options):
         if str(path) == closed:
-            raise PermissionError(13, "Permission denied", closed)
+            raise kind(13, "Permission denied", closed)
         return stat(path, **options)
 
     before = config.get_option("secrets.files")

@@ -97,7 +97,7 @@ def leave_out_closed_secrets() -> None:
     for name in config.get_option("secrets.files"):
         try:
             Path(name).stat()
-        except PermissionError as error:
+        except (PermissionError, NotADirectoryError) as error:
             print(f"{name} is left out: {error.strerror}.", file=sys.stderr, flush=True)
             continue
         except OSError:
