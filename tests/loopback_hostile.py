@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import json
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pandas as pd
 
+from tests.loopback_binance import Binance
 from tests.loopback_calendar import calendar_session
 from tests.loopback_fred import KEY
 from tests.loopback_markets import redirect, yahoo_session
@@ -28,12 +29,16 @@ class Hostile:
     Attributes:
         answer: Gives the bytes of every answer, headers included.
         slow: Seconds between the pieces of a slow answer.
+        lists_markets: Whether an exchange's list of markets is a good one, and no hostile answer.
+        path: Of the latest request.
         n_requests: How many requests were taken.
     """
 
     def __init__(self, slow: float = 0.05) -> None:
         self.answer: Answer = FAULTS["a web page"]
         self.slow = slow
+        self.lists_markets = False
+        self.path = ""
         self.n_requests = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._is_open = True
@@ -61,9 +66,11 @@ class Hostile:
     def _serve(self, line: socket.socket) -> None:
         # A client that goes away is what these answers want.
         with line, contextlib.suppress(OSError):
-            if line.recv(1 << 16):
+            if request := line.recv(1 << 16):
                 self.n_requests += 1
-                for piece in self.answer(self):
+                self.path = request.split(b" ", 2)[1].decode(errors="replace")
+                is_list = self.lists_markets and "/exchangeInfo" in self.path
+                for piece in (_markets if is_list else self.answer)(self):
                     line.sendall(piece)
                     if not self._is_open:
                         return
@@ -109,7 +116,49 @@ def _chart(**meta: object) -> str:
     return json.dumps({"chart": {"result": [result], "error": None}})
 
 
-_BOMB = gzip.compress(b"0," * (50 << 20), 9)  # 100 kB
+def _markets(server: Hostile) -> Iterator[bytes]:
+    venue = server.path.split("/")[1]
+    _, document = Binance().answer(venue, "exchangeInfo", {}, NOW, None)
+    return body(json.dumps(document))(server)
+
+
+def _candles(price: str = "1.0", stamp: object = int(START.timestamp() * 1000)) -> str:
+    """A page of Binance."""
+    return json.dumps([[stamp, *[price] * 5, 0, "0", 1, "0", "0", "0"]])
+
+
+def repeated(start: bytes, part: bytes, times: int, end: bytes = b"") -> bytes:
+    """A gzip stream of a long text; a part is compressed once and its bytes are repeated."""
+    squeeze = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    first = squeeze.compress(start) + squeeze.flush(zlib.Z_FULL_FLUSH)
+    again = squeeze.compress(part) + squeeze.flush(zlib.Z_FULL_FLUSH)
+    last = squeeze.compress(end) + squeeze.flush()
+    check = zlib.crc32(start)
+    for _ in range(times):
+        check = zlib.crc32(part, check)
+    check, size = zlib.crc32(end, check), len(start) + times * len(part) + len(end)
+    tail = check.to_bytes(4, "little") + (size % (1 << 32)).to_bytes(4, "little")
+    return b"\x1f\x8b\x08\0\0\0\0\0\x02\xff" + first + again * times + last + tail
+
+
+def many_bars(number: int, *, of_yahoo: int, of_fred: int) -> Answer:
+    """So many bars, in the format of the source that is asked, of some kilobytes on the line."""
+
+    def answer(server: Hostile) -> Iterator[bytes]:
+        start, row, last, end, n_rows = b"[", b"[1,1,1,1,1,0]", b"[1,1,1,1,1,0]", b"]", number
+        if "/fred/" in server.path:
+            start, row, last, end, n_rows = b'{"observations":[', b"{}", b"{}", b"]}", of_fred
+        if "/v8/" in server.path:
+            meta = b'{"exchangeTimezoneName":"UTC","currency":"USD"}'
+            start = b'{"chart":{"error":null,"result":[{"meta":' + meta + b',"timestamp":['
+            row, last, end, n_rows = b"1", b"1", b'],"indicators":{"quote":[{}]}}]}}', of_yahoo
+        text = repeated(start, (row + b",") * 10_000, n_rows // 10_000, last + end)
+        return body(text, Content_Encoding="gzip")(server)
+
+    return answer
+
+
+_BOMB = repeated(b"[", b"0," * (1 << 20), 50)  # 100 MiB
 FAULTS: dict[str, Answer] = {
     "a slow body": endless(head(Content_Length=1 << 20), b" ", is_slow=True),
     "a slow body without a length": endless(head(), b" ", is_slow=True),
@@ -129,6 +178,8 @@ FAULTS: dict[str, Answer] = {
     "no HTTP": lambda _: iter([b"\x00\xff\xfe" * 50]),
     "deep nesting": body("[" * 100_000),
     "too many values": body("[" + "0," * 3_100_000 + "0]"),
+    "two million bars": many_bars(2_000_000, of_yahoo=12_000_000, of_fred=2_000_000),
+    "too many bars": many_bars(30_000, of_yahoo=210_000, of_fred=110_000),
     "a price of 400 digits": body(_chart().replace("1.0", "9" * 400)),
     "an integer of 5,000 digits": body(_chart().replace("1763000000", "9" * 5000)),
     "NaN and Infinity": body(_chart().replace("1.0", "Infinity")),
@@ -145,11 +196,39 @@ FAULTS: dict[str, Answer] = {
     "a web page": body("<html>Sign in</html>", Content_Type="text/html"),
     "a redirect to another host": moved("http://localhost:9/elsewhere"),
     "a redirect to another port": moved("http://127.0.0.1:9/elsewhere"),
+    "a redirect out of encryption": moved("http://query2.finance.yahoo.com/again"),
     "a redirect to a file": moved("file:///etc/passwd"),
     "endless redirects": moved("/again"),
 }
-SOURCES = ("Yahoo", "Binance", "FRED", "Yahoo Finance")
-"""The last one is the economic calendar of the first."""
+CANDLES: dict[str, Answer] = {
+    "a price of 400 digits": body(_candles("9" * 400)),
+    "an integer of 5,000 digits": body(_candles().replace('"1.0"', "9" * 5000)),
+    "NaN and Infinity": body(_candles().replace('"1.0"', "Infinity")),
+    "text for times": body(_candles(stamp="soon")),
+    "an object for bars": body(_candles().replace('"1.0"', '{"a": 1}')),
+    "a truncated document": body(_candles()[:30]),
+    "other types": body("[3]"),
+}
+"""Where candles have a form of their own."""
+CLOCKS = frozenset(fault for fault in FAULTS if fault.endswith("time zone"))
+"""What candles do not have."""
+SOURCES = ("Yahoo", "Binance", "Binance candles", "FRED", "Yahoo Finance")
+"""The last one is the economic calendar of the first; candles come behind good markets."""
+CASES = tuple(
+    (fault, source)
+    for fault in FAULTS
+    for source in SOURCES
+    if not (source == "Binance candles" and fault in CLOCKS)
+)
+"""Every fault and the sources that it is tried with."""
+
+
+def order(server: Hostile, fault: str, source: str) -> None:
+    """Let the server answer so."""
+    server.lists_markets = source == "Binance candles"
+    server.answer = FAULTS[fault]
+    if server.lists_markets:
+        server.answer = CANDLES.get(fault, FAULTS[fault])
 
 
 def fetch(source: str, url: str, *, seconds: float, most_bytes: int) -> Any:

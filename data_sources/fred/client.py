@@ -107,7 +107,9 @@ class Fred:
         self._client.mount("http://", adapter)
         self._client.mount("https://", adapter)
 
-    def release_dates(self, release: int, since: pd.Timestamp) -> list[str]:
+    def release_dates(
+        self, release: int, since: pd.Timestamp, *, seconds: float = math.inf
+    ) -> list[str]:
         """Dates of a release, past and scheduled, ascending, as YYYY-MM-DD.
 
         FRED lists further dates too, on which only seasonal factors were revised.
@@ -115,6 +117,7 @@ class Fred:
         Args:
             release: Number of the release.
             since: First date wanted.
+            seconds: How long it may take where that is less than usual.
 
         Raises:
             SourceError: FRED could not give them.
@@ -122,6 +125,7 @@ class Fred:
         rows = self._rows(
             "release/dates",
             "release_dates",
+            seconds,
             release_id=str(release),
             realtime_start=f"{since:%Y-%m-%d}",
             realtime_end=_ALL_TIME["realtime_end"],
@@ -131,12 +135,15 @@ class Fred:
         )
         return [_date(row, "date") for row in rows]
 
-    def vintages(self, series: str, since: pd.Timestamp) -> pd.DataFrame:
+    def vintages(
+        self, series: str, since: pd.Timestamp, *, seconds: float = math.inf
+    ) -> pd.DataFrame:
         """Every value that was ever published for a series.
 
         Args:
             series: Its name at FRED.
             since: First observation wanted.
+            seconds: How long it may take where that is less than usual.
 
         Returns:
             One row a value: `date` (of the observation), `first` and `last` (days on which the
@@ -148,6 +155,7 @@ class Fred:
         rows = self._rows(
             "series/observations",
             "observations",
+            seconds,
             series_id=series,
             observation_start=f"{since:%Y-%m-%d}",
             output_type="1",
@@ -166,8 +174,13 @@ class Fred:
             table[name] = pd.to_datetime(table[name], format="%Y-%m-%d").astype("datetime64[ns]")
         return table.sort_values(["date", "first"], ignore_index=True)
 
-    def latest(self, series: str, since: pd.Timestamp) -> pd.Series:
+    def latest(self, series: str, since: pd.Timestamp, *, seconds: float = math.inf) -> pd.Series:
         """Current values of a series: float64 by naive date, gaps left out.
+
+        Args:
+            series: Its name at FRED.
+            since: First observation wanted.
+            seconds: How long it may take where that is less than usual.
 
         Raises:
             SourceError: FRED could not give them.
@@ -175,6 +188,7 @@ class Fred:
         rows = self._rows(
             "series/observations",
             "observations",
+            seconds,
             series_id=series,
             observation_start=f"{since:%Y-%m-%d}",
             limit=str(_MOST_ROWS),
@@ -182,8 +196,8 @@ class Fred:
         index = pd.to_datetime([_date(row, "date") for row in rows], format="%Y-%m-%d")
         return pd.Series([_value(row) for row in rows], index, dtype=float).dropna()
 
-    def _rows(self, path: str, member: str, **query: str) -> list[dict[str, Any]]:
-        document = self._retry.run(lambda seconds: self._request(path, query, seconds))
+    def _rows(self, path: str, member: str, seconds: float, **query: str) -> list[dict[str, Any]]:
+        document = self._retry.run(lambda left: self._request(path, query, left), seconds=seconds)
         rows, count = document.get(member), document.get("count")
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise SourceNonsense(f"{TITLE} answered {path} without {member}. {_ADVICE}")

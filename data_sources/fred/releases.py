@@ -101,19 +101,24 @@ def fetch_releases(
     events: list[Event] = []
     total = 2 * len(RELEASES) + 1
     deadline = time.monotonic() + _ALL_REQUESTS_SECONDS
-    for i, release in enumerate(RELEASES):
-        if time.monotonic() > deadline:
+
+    def left() -> float:
+        seconds = deadline - time.monotonic()
+        if seconds <= 0:
             raise SourceDown(
                 f"FRED needs more than {_ALL_REQUESTS_SECONDS:.0f} s for these releases. Try "
                 "again later, or ask for a later start."
             )
-        dates = fred.release_dates(release.number, since)
+        return seconds
+
+    for i, release in enumerate(RELEASES):
+        dates = fred.release_dates(release.number, since, seconds=left())
         progress(2 * i + 1, total)
         # Two years before, so that the first release has its previous figure.
-        vintages = fred.vintages(release.series, since - 730 * _DAY)
+        vintages = fred.vintages(release.series, since - 730 * _DAY, seconds=left())
         progress(2 * i + 2, total)
         events += _events_of(release, [pd.Timestamp(date) for date in dates], vintages, now)
-    target = fred.latest(_TARGET, since - 60 * _DAY)
+    target = fred.latest(_TARGET, since - 60 * _DAY, seconds=left())
     progress(total, total)
     decided, notes = _with_rates(meetings, target, since, now)
     return events + decided, notes

@@ -7,6 +7,7 @@ keeps the time limits. Cookies and crumbs stay with yfinance.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from abc import abstractmethod
@@ -48,6 +49,7 @@ _MOST_ROWS = 1000  # of one answer of the economic calendar; 100 are asked for
 _MOST_REDIRECTS = 5
 _CONTENT = {"data", "content", "json", "files", "multipart"}
 _REDIRECTS = {301, 302, 303, 307, 308}
+_CRUMB_PATH, _CRUMB = "/getcrumb", re.compile(rb"[!-;=-~]{1,64}|Too Many Requests\s*")
 _COOKIE_SECONDS = 3.0  # limit of a request for a cookie, which charts do not need
 
 
@@ -105,6 +107,8 @@ class ValidatingSession(Session[Response]):
             raise unreachable(TITLE, str(exc).split(". See ")[0]) from exc
         if is_validated:
             self.validate(response)
+        elif url.partition("?")[0].endswith(_CRUMB_PATH) and response.status_code == 200:
+            _raise_unless_crumb(response.content)
         return response
 
     def _within_yahoo(
@@ -287,6 +291,12 @@ def _no_calendar(status: int, found: str) -> SourceNonsense:
         f"{TITLE} answered (HTTP {status}), but not with its economic calendar ({found[:200]}). It "
         "may have changed its format: update the application."
     )
+
+
+def _raise_unless_crumb(content: bytes) -> None:
+    """The client keeps a crumb and adds it to every later address."""
+    if not _CRUMB.fullmatch(content):
+        raise RequestException(f"a crumb of {len(content):,} bytes that is none")
 
 
 def _raise_unless_chart(response: Response) -> None:

@@ -128,6 +128,24 @@ def test_a_corrected_last_bar_replaces_the_cached_one(cached, store, markets, bi
     pd.testing.assert_frame_equal(frame.loc[direct.index], direct, check_freq=False)
 
 
+@pytest.mark.parametrize(("high", "said"), [("1e30", "high 1e+30"), ("close * 60", "high ")])
+def test_a_wild_price_in_the_cache_is_left_out_and_said(cached, store, markets, high, said):
+    calm = cached.fetch("BTC/USDT", interval="1h")
+    wild = calm.candles.frame.index[100]
+    with closing(sqlite3.connect(store.path)) as database, database:
+        order = "SELECT opened FROM bars ORDER BY opened LIMIT 1 OFFSET 100"
+        changed = database.execute(f"UPDATE bars SET high = {high} WHERE opened = ({order})")
+        assert changed.rowcount == 1
+    n_pages(markets)
+    bars = cached.fetch("BTC/USDT", interval="1h")
+    assert n_pages(markets) == 0
+    assert bars.candles.frame.index.tolist() == calm.candles.frame.index.drop(wild).tolist()
+    (note,) = [note for note in bars.notes if "more than 50 times outside" in note]
+    assert note.startswith("1 bar was left out")
+    assert f"{wild:%Y-%m-%d %H:%M} UTC" in note
+    assert said in note
+
+
 def test_adjusted_and_raw_bars_are_cached_apart(cached_yahoo, markets):
     markets.yahoo.listings["AAPL"].dividends[moment("2026-11-03 14:30")] = 2.0
     adjusted = cached_yahoo.fetch("AAPL", interval="1d").candles.frame

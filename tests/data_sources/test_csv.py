@@ -265,6 +265,25 @@ class TestRows:
         reading = read(written(frame))
         assert_holds(reading, frame.drop(frame.index[7]))
 
+    @pytest.mark.parametrize("factor", [60.0, 1e28, 1 / 60])
+    @pytest.mark.parametrize("row", [0, 30, 59])
+    def test_a_price_far_from_its_neighbours_drops_the_row_and_is_named(
+        self, factor: float, row: int
+    ) -> None:
+        frame = bars(digits=6)
+        frame.iloc[row, 1 if factor > 1 else 2] *= factor
+        reading = read(written(frame))
+        assert_holds(reading, frame.drop(frame.index[row]))
+        (group,) = reading.report.dropped
+        assert group.rows == (row + 2,)
+        assert "more than 50 times outside those of the bars before and after" in group.reason
+        assert f"{frame.iloc[row, 1 if factor > 1 else 2]:g}" in group.reason
+
+    def test_a_price_within_the_factor_is_kept(self) -> None:
+        frame = bars()
+        frame.iloc[30, 1] *= 40
+        assert_holds(read(written(frame)), frame)
+
     def test_missing_volume_is_reported(self) -> None:
         reading = read(written(bars().drop(columns="volume")))
         assert not reading.candles.has_volume

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import traceback
 
 import pandas as pd
@@ -238,6 +239,22 @@ def test_a_request_without_a_response_ends(served, pauses):
     quick = Fred(KEY, endpoint=served.url, seconds=0.2, sleep=pauses.append)
     with pytest.raises(SourceDown, match="did not answer within"):
         quick.release_dates(50, SINCE)
+
+
+@pytest.mark.parametrize("n_done", [0, 1, 2, 8])
+def test_all_requests_of_a_calendar_share_one_deadline(served, pauses, monkeypatch, n_done):
+    monkeypatch.setattr("data_sources.fred.releases._ALL_REQUESTS_SECONDS", 1.0)
+    patient = Fred(KEY, endpoint=served.url, seconds=60.0, sleep=pauses.append)
+    served.faults.hang = n_done == 0
+
+    def hang_after(done: int, total: int) -> None:
+        served.faults.hang = done >= n_done
+
+    began = time.monotonic()
+    with pytest.raises(SourceDown, match=r"did not answer|needs more than 1 s"):
+        fetch_releases(patient, [], SINCE, now=NOW, progress=hang_after)
+    assert time.monotonic() - began < 20
+    assert pauses == []
 
 
 def test_an_unknown_series_and_a_wrong_key_are_named(served, client, pauses):

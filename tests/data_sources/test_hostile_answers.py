@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Iterator
 
+import pandas as pd
 import pytest
 
-from kronos.errors import SourceError
-from tests.loopback_hostile import FAULTS, SOURCES, Hostile, fetch
+from data_sources.exchange.source import Exchange
+from data_sources.http import raise_for_redirect
+from kronos.errors import SourceDown, SourceError, SourceNonsense
+from tests.loopback_hostile import CASES, FAULTS, SOURCES, Hostile, fetch, order, repeated
+from tests.loopback_markets import LoopbackMarkets
 from tests.source_tree import ROOT
 
 
@@ -18,26 +23,79 @@ def server() -> Iterator[Hostile]:
         yield hostile
 
 
-def lines() -> dict[str, str]:
-    """What the user reads, by fault, as the table of the docs says it."""
+def lines() -> dict[str, tuple[list[str], list[str]]]:
+    """Errors and what the user reads, by fault, as the table of the docs says it."""
     text = (ROOT / "docs" / "data-sources.md").read_text(encoding="utf-8")
     rows = (
         text.split("## Hostile answers")[1].split("\n| --- ")[1].split("\n\n")[0].splitlines()[1:]
     )
-    return {row.strip("| ").split(" | ")[0]: row.strip("| ").split(" | ")[1] for row in rows}
+    cells = [[cell.strip() for cell in row.strip("| ").split(" | ")] for row in rows]
+    return {fault: (errors.split(" or "), reads.split(" // ")) for fault, errors, reads in cells}
+
+
+LINES = lines()
 
 
 def test_the_table_and_the_faults_are_the_same() -> None:
-    assert set(lines()) == set(FAULTS)
+    assert set(LINES) == set(FAULTS)
+
+
+@pytest.mark.parametrize(("fault", "source"), CASES)
+def test_a_hostile_answer_ends_as_the_table_says(server: Hostile, fault: str, source: str) -> None:
+    order(server, fault, source)
+    most = 32 if fault.endswith(" bars") else 8
+    with pytest.raises(SourceError) as caught:
+        fetch(source, server.url, seconds=0.3, most_bytes=most << 20)
+    message = str(caught.value)
+    assert message.startswith(source.removesuffix(" candles"))
+    errors, reads = LINES[fault]
+    assert type(caught.value).__name__ in errors, message
+    patterns = [re.escape(text).replace("…", ".+") for text in reads]
+    assert any(re.fullmatch(pattern, message, re.DOTALL) for pattern in patterns), message
 
 
 @pytest.mark.parametrize("source", SOURCES)
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_hostile_answer_ends_with_a_typed_error(server: Hostile, fault: str, source: str) -> None:
-    server.answer = FAULTS[fault]
-    with pytest.raises(SourceError) as caught:
-        fetch(source, server.url, seconds=0.3, most_bytes=8 << 20)
-    assert str(caught.value).startswith(source)
-    kinds = lines()[fault].split(" or ")
-    assert type(caught.value).__name__ in kinds, str(caught.value)
-    assert re.search(r"choose another|update the application|Try again|network", str(caught.value))
+def test_a_server_whose_name_is_unknown_is_named(source: str) -> None:
+    with pytest.raises(SourceDown) as caught:
+        fetch(source, "http://source.invalid", seconds=5.0, most_bytes=1 << 20)
+    assert "no address is known for the name source.invalid; this machine" in str(caught.value)
+
+
+def test_all_pages_of_one_request_share_a_deadline(
+    markets: LoopbackMarkets, binance: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    binance.suggest("")
+    monkeypatch.setattr("data_sources.exchange.client._ALL_PAGES_SECONDS", 0.2)
+    markets.faults.short_page = 1
+    start = markets.clock() - pd.Timedelta(days=2000)
+    with pytest.raises(SourceDown, match=r"Binance needs more than 0 s|did not answer within"):
+        binance.fetch("BTC/USDT", interval="1h", start=start)
+    assert 0 < markets.n_requests("/klines") < 5_000
+
+
+@pytest.mark.parametrize(
+    ("address", "target", "is_followed"),
+    [
+        ("https://a.example/x", "https://a.example/y", True),
+        ("http://a.example/x", "https://a.example/y", True),
+        ("https://a.example/x", "http://a.example/y", False),
+        ("https://a.example/x", "https://b.example/y", False),
+        ("https://a.example/x", "https://a.example:8443/y", False),
+        ("https://a.example/x", "https://a.example@b.example/y", False),
+        ("https://a.example/x", "file:///etc/passwd", False),
+        ("https://a.example/x", "https://[", False),
+    ],
+)
+def test_redirects_stay_on_the_host_and_encrypted(
+    address: str, target: str, *, is_followed: bool
+) -> None:
+    if is_followed:
+        raise_for_redirect("Source", address, target)
+    else:
+        with pytest.raises(SourceNonsense, match="redirects to another address"):
+            raise_for_redirect("Source", address, target)
+
+
+def test_pieces_that_repeat_are_one_gzip_stream() -> None:
+    text = b'{"a":[' + b"1," * 20_000 + b"1]}"
+    assert gzip.decompress(repeated(b'{"a":[', b"1," * 10_000, 2, b"1]}")) == text
