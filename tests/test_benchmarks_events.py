@@ -12,6 +12,7 @@ from benchmarks.events.arms import Fan, Sampling, draw_origins
 from benchmarks.events.planted import PlantedPlan, planted_corpus, planted_events, spreads
 from benchmarks.events.scores import ARMS, compare, score_windows, verdict
 from kronos.context import CLOSE
+from kronos.events import CHANNELS
 from kronos.training.corpus import CorpusEvents
 
 SAMPLING = Sampling(context=24, horizon=8, paths=16)
@@ -132,3 +133,18 @@ def test_a_short_run_on_planted_bars_widens_event_bars_and_no_others(tmp_path, c
     assert found["adapter"]["ratio"]["value"] > 1.25
     assert found["adapter"]["by_distance"]["-1"] == pytest.approx(1.0, abs=0.2)
     assert "planted" in capsys.readouterr().out
+
+
+def test_planted_five_minute_bars_move_where_the_row_before_says_so():
+    """No days-until is set, and the clock says nothing."""
+    plan = PlantedPlan(n_series=2, n_bars=1500, interval="5m")
+    corpus = planted_corpus(plan)
+    series = corpus.series[0]
+    bars = np.arange(series.start, series.stop)
+    rows = CorpusEvents(corpus, planted_events(plan)).channels(series, bars, len(bars), "ahead")
+    assert not rows[:, 10:14].any()
+    follows = rows[:-1, CHANNELS.index("is_release_bar")] == 1.0
+    returns = np.diff(np.log(corpus.values[bars, CLOSE]))
+    ratio = returns[follows].std() / returns[~follows].std()
+    assert ratio == pytest.approx(plan.multiplier, rel=0.25)
+    assert 0.03 < follows.mean() < 0.1
