@@ -3,8 +3,8 @@
     python -m benchmarks.gates.machine [--quick] [--only FAULT ...] [--verbose]
 
 Needs Linux. The gate runs in a mount namespace of its own (`unshare`), where small file systems can
-be full or read-only; root's power over modes is given up (`setpriv`), and clocks are moved by
-libfaketime (`apt-get install libfaketime`). The checkout itself is read-only throughout.
+be full or read-only; root's power over modes is given up (`setpriv`), and the wall clock is
+moved by clock.c, which needs a C compiler. The checkout itself is read-only throughout.
 
 Under each fault every command and every page runs for real. A command ends with status 0, or with 2
 and one line that says what to do; a page shows no exception, and a forecast after a press of Run is
@@ -24,6 +24,7 @@ import multiprocessing
 import os
 import shutil
 import sqlite3
+import struct
 import subprocess
 import sys
 import tempfile
@@ -44,6 +45,8 @@ INSIDE = "KRONOS_GATE_INSIDE"
 SECONDS = 120.0
 """Patience with one command and with one page."""
 MOST_BYTES = 64 << 20
+TURNING = "turning_clock"
+"""File of the shift of a clock that is set back while processes run."""
 PAGES = ("compare", "what_if", "watchlist", "track_record", "backtest", "synthetic", "training",
          "models")  # fmt: skip
 NO_CAPABILITIES = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
@@ -160,29 +163,15 @@ def unknown_user(folder: Path) -> Iterator[Place]:
 
 
 @contextmanager
-def clock(folder: Path, offset: str) -> Iterator[Place]:
-    """A clock that is off by so much from the start."""
-    yield Place(folder, environment=_faked(f"FAKETIME={offset}"))
-
-
-@contextmanager
-def turning_clock(folder: Path) -> Iterator[Place]:
-    """A clock that is set back by two days while processes run."""
-    now = folder / "clock"
-    now.write_text("+0")
-    yield Place(folder, environment=_faked(f"FAKETIME_TIMESTAMP_FILE={now}"))
-    now.unlink()
-
-
-def _faked(setting: str) -> dict[str, str]:
-    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
-    if not found:
-        raise SystemExit("libfaketime was not found; apt-get install libfaketime.")
-    name, _, value = setting.partition("=")
-    return {
-        "LD_PRELOAD": str(found[0]), name: value, "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1",
-    }  # fmt: skip
+def clock(folder: Path, shift: int) -> Iterator[Place]:
+    """A clock that is off by so many seconds; where by none, it is set back by two days later."""
+    setting, library = folder / (TURNING if shift == 0 else "clock"), folder / "clock.so"
+    setting.write_bytes(struct.pack("l", shift))
+    source = Path(__file__).with_name("clock.c")
+    subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", library, source], check=True)
+    yield Place(folder, environment={"LD_PRELOAD": str(library), "KRONOS_GATE_CLOCK": str(setting)})
+    setting.unlink()
+    library.unlink()
 
 
 FAULTS: dict[str, Fault] = {
@@ -195,8 +184,8 @@ FAULTS: dict[str, Fault] = {
     "missing home": lambda folder: another_home(folder, "/proc/nowhere"),
     "home that is a file": lambda folder: another_home(folder, str(folder / "work" / "old.csv")),
     NO_HOME: unknown_user,
-    "clock three years back": lambda folder: clock(folder, "-1095d"),
-    "clock set back meanwhile": turning_clock,
+    "clock three years back": lambda folder: clock(folder, -3 * 365 * 86400),
+    "clock set back meanwhile": lambda folder: clock(folder, 0),
 }
 """What fails, by name. Each is entered with the folder of a user's files."""
 QUICK = ("full disk", "read-only disk", "missing home")
@@ -337,22 +326,24 @@ async def _visit(tally: Tally, fault: str, place: Place, url: str) -> None:
         await session.open("", "horizon=6&paths=20")
         await session.wait_for("is_finished", SECONDS)
         tally.n_tried += 1
-        turned = place.folder / "clock"
-        if turned.exists():
-            turned.write_text("-2d")
+        turning = place.folder / TURNING
+        if turning.exists():
+            with turning.open("r+b") as opened:  # a file without bytes would end its readers
+                opened.write(struct.pack("l", -2 * 86400))
         n_before = _rows(place)
         await session.open("", "horizon=7&paths=20&seed=11")
         await session.wait_for(lambda seen: "Run" in str(seen.buttons), SECONDS)
         await session.press(next(name for name in session.seen.buttons if "Run" in name))
         await session.wait_for("is_finished", SECONDS)
 
-        def is_told(seen: object) -> bool:
+        def is_settled(seen: object) -> bool:
             return bool(_not_saved(seen.texts)) or _rows(place) > n_before  # type: ignore[attr-defined]
 
         try:
-            await session.wait_for(is_told, 15)
+            await session.wait_for(is_settled, 15)
         except TimeoutError:
-            tally.expect(is_told(session.seen), f"{fault}: neither saved nor said: {session.seen}")
+            said = f"{fault}: neither saved nor said: {session.seen}"
+            tally.expect(is_settled(session.seen), said)
         tally.said.append(f"{fault}, page: {_not_saved(session.seen.texts) or 'saved'}")
         unexpected = [text for text in session.seen.errors if "Not saved" not in text]
         tally.expect(not unexpected, f"{fault}, forecast page: {unexpected}")
