@@ -154,6 +154,8 @@ class ValidatingSession(Session[Response]):
             raise
         except CurlError as exc:  # of an address that it cannot use
             raise RequestException(str(exc)[:200]) from exc
+        if is_full:  # An answer that ends in the same piece ends without an error.
+            raise too_large(TITLE, self._most_bytes)
         response.content = body.content()
         return response
 
