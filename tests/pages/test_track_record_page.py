@@ -37,7 +37,8 @@ def test_a_damaged_store_is_named_and_read_again_once_it_is_back(tmp_path):
     file.write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 32)
     # The answer of a test before may still be on its way.
     app = run_until(
-        new_session("track_record").run(), lambda app: "cannot be used" in str(list(app.error))
+        new_session("track_record").run(),
+        lambda app: any("cannot be used" in error.value for error in app.error),
     )
     for _ in range(3):
         assert "cannot be used" in app.error[0].value
