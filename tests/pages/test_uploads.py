@@ -129,6 +129,29 @@ def test_many_small_files_are_refused(client, monkeypatch):
     assert [upload(client, "a", str(i), 1).status_code for i in range(4)] == [204] * 3 + [413]
 
 
+@pytest.mark.parametrize("limit", ["STALL_SECONDS", "LONGEST_SECONDS"])
+def test_an_upload_that_stops_arriving_gives_its_room_back(client, monkeypatch, limit):
+    monkeypatch.setenv(uploads.SERVER_VARIABLE, "3")
+    monkeypatch.setattr(uploads, limit, 0.05)
+    headers = [(b"content-length", str(2 * MB).encode())]
+    path = "/_stcore/upload_file/a/1"
+    scope = {"type": "http", "method": "PUT", "path": path, "headers": headers,
+             "query_string": b"", "root_path": ""}  # fmt: skip
+    pieces, sent = [{"type": "http.request", "body": b"x", "more_body": True}], []
+
+    async def receive():
+        if not pieces:
+            await asyncio.sleep(60)
+        return pieces.pop()
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(client.app(scope, receive, send))
+    assert sent[0]["status"] == 408
+    assert upload(client, "b", "1", 2 * MB).status_code == 204
+
+
 def test_an_upload_without_a_length_is_refused_before_it_is_read(client):
     def body():
         yield b"x"

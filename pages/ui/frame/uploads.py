@@ -8,6 +8,7 @@ that can be made again leave first.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 import weakref
@@ -17,8 +18,9 @@ from typing import Any, cast
 
 import streamlit as st
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit import config
 from streamlit.runtime import Runtime
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
@@ -32,6 +34,10 @@ SESSION_MB, SERVER_MB = 80, 400
 MAX_FILES = 400
 """Files of a session. The watchlist takes 200 and training 50."""
 _FRAMING = 4096  # bytes of a request beside those of its file
+STALL_SECONDS = 30.0
+"""Seconds without a byte after which an upload is given up."""
+LONGEST_SECONDS = 600.0
+"""Seconds after which an upload is given up in any case."""
 COPY_SECONDS = 3600.0
 """Seconds after which a copy that no page has used is let go."""
 _COPIES = "copies of uploads"
@@ -154,8 +160,14 @@ class UploadBudget:
         if refusal:
             await PlainTextResponse(refusal, 413, _close())(scope, receive, send)
             return
+        body = _Body(receive)
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, body.next, send)
+        except ClientDisconnect:
+            if not body.is_late:
+                raise
+            text = "The upload took too long. Send the file again."
+            await PlainTextResponse(text, 408, _close())(scope, receive, send)
         finally:
             with self._lock:
                 del self._arriving[session][upload]
@@ -198,6 +210,29 @@ class UploadBudget:
                 )
             self._arriving[session][upload] = n_bytes
         return ""
+
+
+class _Body:
+    """The body of an upload, which ends where nothing more of it arrives: its room is others'."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._ends = time.monotonic() + LONGEST_SECONDS
+        self._is_whole = False
+        self.is_late = False
+
+    async def next(self) -> Message:
+        """The next message of the body, as ASGI's `receive`."""
+        if self._is_whole:
+            return await self._receive()
+        try:
+            left = min(STALL_SECONDS, self._ends - time.monotonic())
+            message = await asyncio.wait_for(self._receive(), left)
+        except TimeoutError:
+            self.is_late = True
+            return {"type": "http.disconnect"}
+        self._is_whole = not message.get("more_body")
+        return message
 
 
 def budget() -> tuple[float, float]:
