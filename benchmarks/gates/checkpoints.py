@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import psutil
 
+from benchmarks.gates import own_home
 from benchmarks.gates.broken_models import CHECKPOINTS, adapters, copy_checkpoint, mutated
 from benchmarks.gates.broken_models import write_adapter as write_valid_adapter
 from benchmarks.revision import revision
@@ -118,9 +119,7 @@ def serve(pipe: Connection, home: str, base: str) -> None:
     import logging
 
     logging.disable(logging.CRITICAL)
-    for name in ("HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "HF_HOME"):
-        os.environ[name] = home
-    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ |= own_home(home)
     from kronos import models
 
     models.load(base)  # imports what every case needs

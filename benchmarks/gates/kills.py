@@ -28,6 +28,7 @@ from typing import Any
 
 import psutil
 
+from benchmarks.gates import own_home
 from benchmarks.revision import revision
 from kronos.system import peak_bytes
 
@@ -360,9 +361,7 @@ def main(argv: list[str] | None = None) -> int:
     writers.CONTEXT.set_forkserver_preload(list(IMPORTED))
     failures = 0
     with tempfile.TemporaryDirectory() as scratch:
-        # Processes of a user who has nothing: no adapter, calibration or store of this machine.
-        names = ("HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HF_HOME")
-        os.environ.update(dict.fromkeys(names, scratch), HF_HUB_OFFLINE="1")
+        os.environ |= own_home(scratch)
         # Threads that wait for each other on busy processors would take most of the time.
         os.environ["OMP_NUM_THREADS"] = "1"
         for name in args.only:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.gates import own_home
 from benchmarks.revision import revision
 
 ROOT = Path(__file__).parents[2]
@@ -78,9 +79,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as home:
-        for name in ("HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HF_HOME"):
-            os.environ[name] = home
-        os.environ |= {"HF_HUB_OFFLINE": "1", "KRONOS_STORE": "off"}
+        os.environ |= {**own_home(home), "KRONOS_STORE": "off"}
         return _run(quick=args.quick, seed=args.seed)
 
 

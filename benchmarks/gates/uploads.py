@@ -14,7 +14,6 @@ import http.client
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import tempfile
@@ -29,8 +28,9 @@ from unittest import mock
 
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
+from benchmarks.gates import own_home
 from benchmarks.gates.mutations import mutated
-from benchmarks.gates.session import Session
+from benchmarks.gates.session import Session, serve
 from benchmarks.revision import revision
 from data_sources.csv.process import Budget, ReaderProcesses
 from kronos.errors import InvalidCandles
@@ -347,38 +347,6 @@ async def upload_all(url: str, files: dict[str, bytes]) -> tuple[list[str], floa
     return failures, slowest
 
 
-def start_server(home: str) -> tuple[str, subprocess.Popen[bytes]]:
-    """The application on a free port of the loopback address, healthy."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    options = {"port": port, "address": "127.0.0.1", "headless": "true"}
-    command = [sys.executable, "-m", "streamlit", "run", "app.py"]
-    command += [f"--server.{name}={value}" for name, value in options.items()]
-    with Path(home, "server.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
-    for _ in range(600):
-        time.sleep(0.1)
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
-            connection.request("GET", "/_stcore/health")
-            if connection.getresponse().status == 200:
-                return f"http://127.0.0.1:{port}", process
-        except OSError:
-            continue
-    process.kill()
-    raise RuntimeError("The server does not start.")
-
-
-def _upload_to_a_server(home: str, files: dict[str, bytes]) -> tuple[list[str], float]:
-    url, process = start_server(home)
-    try:
-        return asyncio.run(upload_all(url, files))
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run the gate; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -392,9 +360,7 @@ def main(argv: list[str] | None = None) -> int:
         print(json.dumps(_read_batch(*map(int, args.batch.split(",")))))
         return 0
     with tempfile.TemporaryDirectory() as home:
-        for name in ("HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HF_HOME"):
-            os.environ[name] = home
-        os.environ |= {"HF_HUB_OFFLINE": "1", "KRONOS_STORE": "off"}
+        os.environ |= {**own_home(home), "KRONOS_STORE": "off"}
         return _run(home, quick=args.quick, only=args.only, n_jobs=args.jobs, log=args.log)
 
 
@@ -420,7 +386,8 @@ def _run(home: str, *, quick: bool, only: str | None, n_jobs: int, log: Path | N
             f"{memory / MB:,.0f} MB"
         )
     if only in (None, "server"):
-        found, slowest = _upload_to_a_server(home, files)
+        with serve(os.environ, Path(home, "server.log")) as (url, _):
+            found, slowest = asyncio.run(upload_all(url, files))
         failures += found
         print(f"uploads {len(files)}, failures {len(found)}; slowest health check {slowest:.3f} s")
     for failure in failures[:20]:

@@ -15,23 +15,21 @@ import argparse
 import asyncio
 import os
 import random
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import count, pairwise
 from pathlib import Path
 
 import psutil
 
-from benchmarks.gates.session import Session
+from benchmarks.gates import own_home
+from benchmarks.gates.session import Session, serve
 from benchmarks.revision import revision
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +37,6 @@ FIRST_SIGN = 30.0
 """Seconds within which a visitor sees an answer or a place in line."""
 LONGEST = 300.0
 """Seconds after which a visitor gives up a place in line."""
-START_SECONDS = 60.0
 SETTLED_AFTER = 300.0
 """Seconds after which memory may grow by `MAX_GROWTH` at most."""
 MAX_GROWTH = 0.10
@@ -89,15 +86,17 @@ def main(argv: list[str] | None = None) -> int:
     if args.quick:
         args.sessions, args.minutes = min(args.sessions, 20), min(args.minutes, 1.0)
     with tempfile.TemporaryDirectory() as home:
-        environment = _environment(Path(home))
+        environment = {**os.environ, **own_home(home)}
         command = [sys.executable, "-m", "benchmarks.gates.visitors", "--baseline"]
         done = subprocess.run(
             command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
         )
         alone = float(done.stdout.split()[-1])
-        with _server(environment, Path(home)) as (url, process):
-            tally, samples = asyncio.run(_visit(url, process, args))
-            text = Path(home, "server.log").read_text(encoding="utf-8")
+        log = Path(home, "server.log")
+        with serve(environment, log) as (url, process):
+            time.sleep(5.0)  # the opening forecast
+            tally, samples = asyncio.run(_visit(url, psutil.Process(process.pid), args))
+            text = log.read_text(encoding="utf-8")
     return _report(args, alone, tally, samples, text)
 
 
@@ -249,42 +248,6 @@ def _report(
     bad = tally.errors.total() + tally.lost + tally.moved_back + tracebacks
     too_slow = args.sessions <= SHARE_SESSIONS and not args.quick and drawn < MIN_SHARE * alone
     return 1 if bad or too_slow or growth >= MAX_GROWTH or not tally.answers else 0
-
-
-def _environment(home: Path) -> dict[str, str]:
-    names = ("HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HF_HOME")
-    return {**os.environ, **dict.fromkeys(names, str(home)), "HF_HUB_OFFLINE": "1"}
-
-
-@contextmanager
-def _server(environment: dict[str, str], home: Path) -> Iterator[tuple[str, psutil.Process]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    options = [f"--server.port={port}", "--server.address=127.0.0.1", "--server.headless=true"]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", *options]
-    with (home / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-        try:
-            end = time.monotonic() + START_SECONDS
-            while True:
-                try:
-                    with urllib.request.urlopen(f"{url}/_stcore/health", timeout=1):
-                        break
-                except OSError:
-                    if time.monotonic() > end or process.poll() is not None:
-                        raise
-                    time.sleep(0.1)
-            time.sleep(5.0)  # the opening forecast
-            yield url, psutil.Process(process.pid)
-        finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
 if __name__ == "__main__":
