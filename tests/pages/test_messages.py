@@ -40,6 +40,10 @@ def test_every_error_has_words(error, words):
     assert words in error_text(error).replace("\\", "")
 
 
+def test_half_of_a_surrogate_pair_reaches_no_page():
+    assert plain("Apple \ud800 Inc").encode() == b"Apple ? Inc"
+
+
 def test_an_unforeseen_error_keeps_its_details_to_itself():
     assert "secret" not in error_text(ZeroDivisionError("secret"))
 

@@ -35,7 +35,9 @@ def plain(text: object) -> str:
 
     Visitors of a public server read it without paths.
     """
-    flat = " ".join(without_paths(str(text)).split())
+    # Half of a surrogate pair, as JSON may write it, is no text that a page can send.
+    sound = str(text).encode("utf-8", "replace").decode("utf-8")
+    flat = " ".join(without_paths(sound).split())
     return _MARKDOWN.sub(r"\\\1", flat)
 
 
