@@ -107,6 +107,19 @@ def test_nothing_is_pickled():
     assert not broken, "\n".join(broken)
 
 
+def test_no_test_runs_an_event_loop_of_its_own_in_the_thread_of_the_browser():
+    """Playwright leaves a loop running in the thread of the tests that follow it: `run_apart`."""
+    files = python_files("tests")
+    assert len(files) > 100
+    owners = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in files
+        for node in ast.walk(syntax(path))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("asyncio.run", "anyio.run")
+    ]
+    assert not owners
+
+
 def test_uploads_are_never_drawn_as_html():
     # The name in two pieces, so that this file does not contain what it forbids.
     flag = "unsafe_allow" + "_html"

@@ -147,7 +147,7 @@ def test_an_upload_that_stops_arriving_gives_its_room_back(client, monkeypatch, 
     async def send(message):
         sent.append(message)
 
-    asyncio.run(client.app(scope, receive, send))
+    run_apart(client.app(scope, receive, send))
     assert sent[0]["status"] == 408
     assert upload(client, "b", "1", 2 * MB).status_code == 204
 
