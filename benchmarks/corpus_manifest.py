@@ -2,7 +2,7 @@
 
     python benchmarks/corpus_manifest.py INDEX.parquet manifest.csv
 
-The index must have the columns file, market, asset_class, freq, family and tz. Times whose
+The index must have the columns file, market, asset_class, freq, family, symbol and tz. Times whose
 clock is UTC are moved to the exchange's zone, because the application reads calendar fields
 there.
 """
@@ -21,7 +21,7 @@ EXCHANGE_ZONES = {
 
 
 def manifest(index: pd.DataFrame) -> pd.DataFrame:
-    """One row a file: file, interval, group, family, clock, zone."""
+    """One row a file: file, interval, group, family, ticker, clock, zone."""
     on_utc = index["tz"].str.startswith("UTC") & (index["freq"] != "1d")
     return pd.DataFrame(
         {
@@ -29,6 +29,7 @@ def manifest(index: pd.DataFrame) -> pd.DataFrame:
             "interval": index["freq"],
             "group": index["asset_class"] + "/" + index["freq"],
             "family": index["family"],
+            "ticker": index["symbol"],
             "clock": on_utc.map({True: "UTC", False: ""}),
             "zone": index["market"].map(EXCHANGE_ZONES).where(on_utc).fillna(""),
         }

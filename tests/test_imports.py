@@ -31,9 +31,12 @@ MAY_USE = {
     "evaluation": {"candles", "errors"},
     "nn": {"errors", "system"},
     "context": {"errors", "forecast", "nn"},
+    "normalisation": {"context", "nn"},
     "request": {"calendars", "candles", "context", "errors", "events", "forecast"},
     "decoding": {"forecast", "nn"},
-    "forecasters": {"context", "decoding", "errors", "evaluation", "forecast", "nn", "request"},
+    "forecasters": {
+        "context", "decoding", "errors", "evaluation", "forecast", "nn", "normalisation", "request",
+    },
     "models": {"decoding", "errors", "forecasters", "nn", "request", "system"},
     "store": {
         "calendars", "candles", "errors", "evaluation", "events", "export", "forecast", "system",
@@ -52,7 +55,7 @@ MAY_USE = {
     },
     "training": {
         "calendars", "context", "errors", "evaluation", "events", "forecast", "forecasters", "nn",
-        "system",
+        "normalisation", "system",
     },
     "finetune": {
         "errors", "evaluation", "events", "forecasters", "models", "nn", "system", "training",
@@ -72,7 +75,7 @@ MAY_USE = {
 }  # fmt: skip
 WITHOUT_TORCH = {
     "calendars", "calibration", "candles", "context", "errors", "evaluation", "events", "export",
-    "forecast", "request", "store", "system",
+    "forecast", "normalisation", "request", "store", "system",
 }  # fmt: skip
 # Of packages that hold both kinds, the modules that need no torch.
 MODULES_WITHOUT_TORCH = {

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from kronos.candles import Candles
+    from kronos.events import Event
     from kronos.training.files import FileFacts
     from kronos.training.run import DataConfig
     from kronos.walk_forward import Series
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FileBars",
     "add_corpus_options",
+    "add_events_option",
     "add_file_options",
     "add_universe_options",
     "corpus_config",
@@ -320,7 +322,7 @@ def add_corpus_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--manifest",
         metavar="FILE",
-        help="CSV or parquet: file, and optionally interval, group, family, clock, zone",
+        help="CSV or parquet: file, and optionally interval, group, family, ticker, clock, zone",
     )
     parser.add_argument(
         "--holdout",
@@ -332,8 +334,18 @@ def add_corpus_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_events_option(parser: argparse.ArgumentParser, purpose: str) -> None:
+    """Add the events of a corpus, for models that read events."""
+    parser.add_argument(
+        "--events",
+        nargs="*",
+        metavar="FILE",
+        help=f"{purpose}: those of `kronos events`, and those of these tables",
+    )
+
+
 def corpus_config(args: argparse.Namespace) -> DataConfig:
-    """The options of `add_corpus_options` as a `DataConfig`."""
+    """The options of `add_corpus_options` and `add_events_option` as a `DataConfig`."""
     from kronos.training.corpus import Holdout
     from kronos.training.run import DataConfig
 
@@ -343,4 +355,18 @@ def corpus_config(args: argparse.Namespace) -> DataConfig:
     manifest = Path(args.manifest) if args.manifest else None
     if manifest is not None and not manifest.is_file():
         raise InvalidRequest(f"--manifest {manifest} is not there.")
-    return DataConfig(folder, manifest, Holdout(args.holdout), stop)
+    files = getattr(args, "events", None)
+    events = () if files is None else _events(files)
+    return DataConfig(folder, manifest, Holdout(args.holdout), stop, events)
+
+
+def _events(files: list[str]) -> tuple[Event, ...]:
+    """The calendar of this machine, with the events of further tables."""
+    from kronos.events import EventTable, load_events, merge_events, read_events
+    from kronos.events.csv_file import MAX_BYTES
+
+    tables = [EventTable("calendar", load_events())]
+    for name in files:
+        data = read_bytes(name, limit=MAX_BYTES + 1)
+        tables.append(EventTable(name, read_events(data, name)))
+    return tuple(event.as_read for event in merge_events(tables))

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kronos.cli.bars import add_corpus_options, corpus_config
+from kronos.cli.bars import add_corpus_options, add_events_option, corpus_config
 from kronos.cli.options import date_of
 from kronos.cli.terminal import ProgressLine, write_text
 
@@ -29,8 +29,8 @@ bars; the fan is scored by the fair CRPS of log-returns from the origin, over si
 and compared with a driftless random walk whose volatility is an exponentially weighted mean
 (decay .94).
 
-A model that reads events gets none: the files are read without their calendars, and on those alone
-can events be placed. `kronos finetune` scores with events.
+A model that reads events gets none unless --events is given. The files are then read on the
+calendars of their markets, on which events are placed.
 
 columns:
   median     CRPS over the cone's, the median over series (below 1: the model is better)
@@ -55,6 +55,7 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_corpus_options(parser)
+    add_events_option(parser, "give a model that reads events their rows")
     parser.add_argument(
         "--model", default="bundled", help="name, folder or baseline (default bundled)"
     )
@@ -81,7 +82,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command; see `kronos.cli`."""
     from kronos.serving.service import service
-    from kronos.training.corpus import load_corpus
+    from kronos.training.corpus import CorpusEvents, load_corpus
     from kronos.training.held_out import EvaluationPlan, evaluate
 
     facts = service().facts(args.model)
@@ -102,9 +103,13 @@ def run(args: argparse.Namespace) -> int:
         holdout=data.holdout if data.holdout.share else None,
         held_out=True,
         since=date_of(args.since, "--since"),
+        on_calendars=bool(data.events),
     )
+    events = CorpusEvents(corpus, data.events) if data.events else None
+    alignment = next(iter(facts.event_alignments), None) if data.events else None
     with ProgressLine("scoring windows") as progress:
-        scores = evaluate(sampler(service(), facts), corpus, plan, progress)
+        sample = sampler(service(), facts)
+        scores = evaluate(sample, corpus, plan, progress, events=events, alignment=alignment)
     if args.scores:
         write_text(args.scores, scores.to_csv(index=False))
     write_text(args.output, table_text(scores))

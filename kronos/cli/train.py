@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kronos.cli.bars import add_corpus_options, corpus_config
+from kronos.cli.bars import add_corpus_options, add_events_option, corpus_config
 from kronos.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def _add_arguments(sub: argparse.ArgumentParser, stage: str) -> None:
             metavar="FOLDER",
             help="tokenizer of the model (default: OUT/tokenizer, or that of --start-from)",
         )
+        add_events_option(sub, "train a model that reads events")
     sub.add_argument("--steps", type=int, help="optimizer steps")
     sub.add_argument("--lr", type=float, help="peak learning rate; 1e-5 or less for adapting")
     sub.add_argument("--bars-per-batch", type=int, help="bars in a batch")
@@ -120,11 +121,12 @@ def _train_tokenizer(
     from kronos.training.run import train_tokenizer
 
     start = _start_folders(args.start_from)[1] if args.start_from else None
+    kind = recipes.BUNDLED_TOKENIZER.normalisation
     return train_tokenizer(
         data,
         plan,
         loop,
-        TokenizerObjective() if start else recipes.BUNDLED_TOKENIZER_OBJECTIVE,
+        TokenizerObjective() if start else recipes.BUNDLED_TOKENIZER_OBJECTIVE[kind],
         out,
         config=recipes.BUNDLED_TOKENIZER,
         start_from=start,
@@ -135,6 +137,8 @@ def _train_tokenizer(
 def _train_model(
     args: argparse.Namespace, data: DataConfig, plan: Any, loop: Any, out: Path
 ) -> Path:
+    from kronos.nn.checkpoint import load_tokenizer
+    from kronos.nn.config import N_EVENT_CHANNELS
     from kronos.training import recipes
     from kronos.training.objectives import ModelObjective
     from kronos.training.run import train_model
@@ -151,14 +155,18 @@ def _train_model(
             f"There is no tokenizer in {tokenizer}. Run `kronos train tokenizer` with the same "
             "--out first, or give --tokenizer."
         )
+    kind = load_tokenizer(tokenizer).config.normalisation
+    config = recipes.BUNDLED_MODEL
+    if data.events:
+        config = replace(config, n_event_channels=N_EVENT_CHANNELS, event_alignment="ahead")
     return train_model(
         data,
         plan,
         loop,
-        ModelObjective() if start else recipes.BUNDLED_MODEL_OBJECTIVE,
+        ModelObjective() if start else recipes.BUNDLED_MODEL_OBJECTIVE[kind],
         out,
         tokenizer=tokenizer,
-        config=recipes.BUNDLED_MODEL,
+        config=config,
         start_from=start,
         device=args.device,
     )

@@ -34,7 +34,7 @@ from kronos.models import BUNDLED, Located, describe_bundle, weights_sha256
 from kronos.models.adapters import AdapterFacts
 from kronos.models.merging import merge, save_adapter
 from kronos.nn.checkpoint import load_model, load_tokenizer, save_checkpoint
-from kronos.nn.config import ModelConfig
+from kronos.nn.config import ModelConfig, Normalisation
 from kronos.nn.model import Kronos
 from kronos.system import atomic_write
 from kronos.training.corpus import Corpus, CorpusEvents
@@ -219,10 +219,14 @@ def _train_model(
     """Train a model, whole or in part; `plain` returns it without adapters, for a predictor."""
     parts, base = material.parts, material.base
     tokenizer = load_tokenizer(tokenizer_folder).to(process.device)
-    objective = BUNDLED_MODEL_OBJECTIVE if base.name == BUNDLED else ModelObjective()
+    objective = (
+        BUNDLED_MODEL_OBJECTIVE[tokenizer.config.normalisation]
+        if base.name == BUNDLED
+        else ModelObjective()
+    )
     if settings.save_memory:
         recompute_blocks(model)
-    sampler = _sampler(material, settings, model.config)
+    sampler = _sampler(material, settings, model.config, tokenizer.config.normalisation)
     scored = material.on(parts.validation) if process.is_main else None
     against_base = _AgainstBase(out / "model-run", parts.validation, settings.evaluation())
 
@@ -288,10 +292,19 @@ def _train_tokenizer(
 ) -> Outcome:
     parts, base = material.parts, material.base
     tokenizer = load_tokenizer(base.tokenizer)
-    objective = BUNDLED_TOKENIZER_OBJECTIVE if base.name == BUNDLED else TokenizerObjective()
+    objective = (
+        BUNDLED_TOKENIZER_OBJECTIVE[tokenizer.config.normalisation]
+        if base.name == BUNDLED
+        else TokenizerObjective()
+    )
     if settings.save_memory:
         recompute_blocks(tokenizer)
-    held_out = WindowSampler(parts.validation, settings.plan(), seed=settings.seed + 1)
+    held_out, windows = (
+        WindowSampler(
+            part, settings.plan(), seed=seed, normalisation=tokenizer.config.normalisation
+        )
+        for part, seed in ((parts.validation, settings.seed + 1), (parts.train, settings.seed))
+    )
     n_batches = max(1, settings.validation_windows * settings.accumulate // settings.windows)
 
     @torch.no_grad()
@@ -303,7 +316,7 @@ def _train_tokenizer(
     outcome = train(
         tokenizer,
         objective,
-        WindowSampler(parts.train, settings.plan(), seed=settings.seed),
+        windows,
         settings.loop(parts.train, watched="loss"),
         out / "tokenizer-run",
         process,
@@ -318,7 +331,12 @@ def _train_tokenizer(
     return outcome
 
 
-def _sampler(material: Material, settings: FinetuneSettings, config: ModelConfig) -> WindowSampler:
+def _sampler(
+    material: Material,
+    settings: FinetuneSettings,
+    config: ModelConfig,
+    normalisation: Normalisation,
+) -> WindowSampler:
     train_part = material.parts.train
     return WindowSampler(
         train_part,
@@ -327,6 +345,7 @@ def _sampler(material: Material, settings: FinetuneSettings, config: ModelConfig
         events=material.on(train_part),
         with_channels=material.learn_events,
         alignment=config.event_alignment,
+        normalisation=normalisation,
     )
 
 

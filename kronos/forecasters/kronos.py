@@ -24,6 +24,7 @@ from kronos.forecasters.paths import anchor_factor, make_valid
 from kronos.forecasters.upstream import UpstreamCalls
 from kronos.nn.model import Kronos
 from kronos.nn.tokenizer import KronosTokenizer
+from kronos.normalisation import ReturnScale, WindowScale, normalised
 from kronos.request import ForecastRequest, ModelFacts
 
 COMPILED_FROM = 3_000_000
@@ -205,9 +206,8 @@ class KronosPredictor(Forecaster, UpstreamCalls):
                 f"A context of {len(context.values)} bars was given, but {self.name} reads at "
                 f"most {self.max_context}. Cut it to the last {self.max_context}."
             )
-        z = np.clip((context.values - context.mean) / context.scale, -self.clip, self.clip)
-        x = torch.from_numpy(z).to(self.device, self.tokenizer.head.weight.dtype)
-        s1, s2 = self.tokenizer.encode(x[None])
+        x = torch.from_numpy(self._normalised(context).z)[None]
+        s1, s2 = self.tokenizer.encode(x.to(self.device, self.tokenizer.head.weight.dtype))
         stamp, future_stamp = (
             torch.from_numpy(np.ascontiguousarray(fields)).to(self.device)
             for fields in (context.fields, future)
@@ -226,7 +226,10 @@ class KronosPredictor(Forecaster, UpstreamCalls):
             max_context=self.max_context,
         )
         paths, last = (part.double().cpu().numpy() for part in (z, z_last))
-        return paths * context.scale + context.mean, last * context.scale + context.mean
+        return self._normalised(context).candles(paths, last)
+
+    def _normalised(self, context: Context) -> WindowScale | ReturnScale:
+        return normalised(context, self.tokenizer.config.normalisation, self.clip)
 
 
 def _decoder(model: Kronos) -> Decoder:

@@ -25,6 +25,9 @@ N_EVENT_CHANNELS = 20
 EventAlignment = Literal["bar", "ahead"]
 EVENT_ALIGNMENTS: tuple[EventAlignment, ...] = ("bar", "ahead")
 """Which schedule the event row of a bar holds: that of the bar itself, or of the next one."""
+Normalisation = Literal["window", "returns"]
+NORMALISATIONS: tuple[Normalisation, ...] = ("window", "returns")
+"""What a tokenizer reads of candles; `kronos.normalisation` says what they are."""
 
 MOST = {
     "d_in": 64, "d_model": 8192, "n_heads": 256, "ff_dim": 32768, "s1_bits": 16, "s2_bits": 16,
@@ -121,6 +124,7 @@ class TokenizerConfig(_Config):
         gamma: Weight of the codebook entropy inside the entropy penalty.
         zeta: Weight of the entropy penalty.
         group_size: Bits per group when the codebook entropy is estimated.
+        normalisation: One of `NORMALISATIONS`; "window" is the published one.
     """
 
     d_in: int
@@ -139,6 +143,7 @@ class TokenizerConfig(_Config):
     gamma: float
     zeta: float
     group_size: int
+    normalisation: Normalisation = NORMALISATIONS[0]
 
     def __post_init__(self) -> None:
         _check_common(self, ("d_in", "n_enc_layers", "n_dec_layers", "group_size"))
@@ -152,6 +157,11 @@ class TokenizerConfig(_Config):
         _require(
             bits % self.group_size == 0,
             f"{bits} bits cannot be split into groups of {self.group_size}.",
+        )
+        _require(
+            self.normalisation in NORMALISATIONS,
+            f"normalisation must be {' or '.join(NORMALISATIONS)}, found "
+            f"{shown(self.normalisation)}.",
         )
 
 

@@ -186,6 +186,9 @@ class Kronos(nn.Module):
         self.apply(self._initialise)
         # Last, so that all other weights are those that a model without it begins with.
         self.event_emb = EventEmbedding(c.d_model) if c.n_event_channels else None
+        if self.event_emb is not None:
+            # Trained from the start, it begins at the size of the other embeddings.
+            self._initialise(self.event_emb.proj)
 
     def _initialise(self, module: nn.Module) -> None:
         if isinstance(module, nn.Linear):

@@ -319,10 +319,14 @@ class CorpusEvents:
         if not all(series.calendar for series in corpus.series):
             raise InvalidRequest("Events can only be placed on bars loaded on their calendars.")
         self._times, self._leaders = corpus.times, leaders
-        self._events = np.array(sorted_events(events), dtype=object)
-        self._moments = np.array([event.time.value for event in self._events], np.int64)
-        # Surprises are scored against all earlier ones.
-        self._has_surprise = np.array([event.surprise is not None for event in self._events], bool)
+        ordered = sorted_events(events)
+        self._of_all = _Listed([event for event in ordered if event.kind != "earnings"])
+        # Thousands of companies report: a window reads the events of its own.
+        reports: dict[str, list[Event]] = {}
+        for event in ordered:
+            if event.kind == "earnings":
+                reports.setdefault(event.symbol.strip().upper(), []).append(event)
+        self._of_company = {symbol: _Listed(found) for symbol, found in reports.items()}
         carries = np.zeros(len(corpus.times), dtype=bool)
         for series in corpus.series:
             rows = np.arange(series.start, series.stop)
@@ -348,15 +352,15 @@ class CorpusEvents:
             (L, 20) float32.
         """
         times = self._times[rows]
-        near = (self._moments >= times[0] - _BEFORE) | self._has_surprise
-        near &= self._moments <= times[-1] + _AFTER
+        company = self._of_company.get(series.symbol.strip().upper(), _Listed([]))
+        near = [event for each in (self._of_all, company) for event in each.near(times)]
         return event_channels(
             pd.DatetimeIndex(times, tz="UTC"),
             interval=series.interval,
             calendar=series.calendar,
             zone=series.zone,
             n_context=n_context,
-            events=self._events[near].tolist(),
+            events=near,
             leaders=self._leaders,
             symbol=series.symbol,
             regions=regions_of(series.calendar, series.symbol),
@@ -366,6 +370,22 @@ class CorpusEvents:
     def any_between(self, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
         """Whether any bar from `start` to before `stop`, both (n,), carries an event."""
         return np.asarray(self._before[stop] > self._before[start])
+
+
+class _Listed:
+    """Events by time, and those of them that a window can read."""
+
+    def __init__(self, events: Sequence[Event]) -> None:
+        self._events = np.array(events, dtype=object)
+        self._moments = np.array([event.time.value for event in events], np.int64)
+        # Surprises are scored against all earlier ones.
+        self._has_surprise = np.array([event.surprise is not None for event in events], bool)
+
+    def near(self, times: np.ndarray) -> list[Event]:
+        """The events that can change a channel of bars at times (L,)."""
+        near = (self._moments >= times[0] - _BEFORE) | self._has_surprise
+        near &= self._moments <= times[-1] + _AFTER
+        return list(self._events[near])
 
 
 def _span_text(since: pd.Timestamp | None, until: pd.Timestamp | None) -> str:

@@ -12,12 +12,21 @@ import pandas as pd
 import torch
 from torch import nn
 
+from kronos.errors import InvalidRequest
+from kronos.events import Event
 from kronos.nn.checkpoint import load_model, load_tokenizer, save_checkpoint
-from kronos.nn.config import WEIGHTS_NAME, ModelConfig, TokenizerConfig
+from kronos.nn.config import (
+    EVENT_ALIGNMENTS,
+    WEIGHTS_NAME,
+    EventAlignment,
+    ModelConfig,
+    Normalisation,
+    TokenizerConfig,
+)
 from kronos.nn.model import Kronos
 from kronos.nn.tokenizer import KronosTokenizer
 from kronos.system import sha256_of
-from kronos.training.corpus import Corpus, Holdout, load_corpus
+from kronos.training.corpus import Corpus, CorpusEvents, Holdout, load_corpus
 from kronos.training.loop import LoopConfig, train
 from kronos.training.objectives import ModelObjective, TokenizerObjective
 from kronos.training.processes import Process, process_group
@@ -36,12 +45,14 @@ class DataConfig:
         manifest: Their description, or None.
         holdout: Families held out.
         until: Only bars before this time are learned.
+        events: Events that the model learns to read; empty for a model that reads none.
     """
 
     folder: Path
     manifest: Path | None = None
     holdout: Holdout = field(default_factory=Holdout)
     until: pd.Timestamp | None = None
+    events: tuple[Event, ...] = ()
 
     def load(self, *, held_out: bool, min_bars: int) -> Corpus:
         """The training bars, or all bars of the held-out families."""
@@ -52,6 +63,7 @@ class DataConfig:
             held_out=held_out,
             until=None if held_out else self.until,
             min_bars=min_bars,
+            on_calendars=bool(self.events),
         )
 
 
@@ -82,7 +94,8 @@ def train_tokenizer(
     tokenizer = load_tokenizer(start_from) if start_from else KronosTokenizer(**config.to_dict())
     with process_group(device) as process:
         facts = _facts(data, plan, objective, start_from)
-        _run(tokenizer, objective, data, plan, loop, out / "tokenizer-run", process, facts)
+        kind = tokenizer.config.normalisation
+        _run(tokenizer, objective, data, plan, loop, out / "tokenizer-run", process, facts, kind)
         if process.is_main:
             save_checkpoint(tokenizer, out / "tokenizer")
     return out / "tokenizer"
@@ -110,11 +123,20 @@ def train_model(
     """
     torch.manual_seed(loop.seed)
     model = load_model(start_from) if start_from else Kronos(**config.to_dict())
+    if bool(model.config.n_event_channels) != bool(data.events):
+        raise InvalidRequest(
+            "A model with event channels is trained with events, another without: "
+            f"{model.config.n_event_channels} channels, {len(data.events)} events. Give --events, "
+            "or leave it out."
+        )
     frozen = load_tokenizer(tokenizer)
     with process_group(device) as process:
         losses = objective.with_tokenizer(frozen.to(process.device))
         facts = _facts(data, plan, objective, start_from, tokenizer)
-        _run(model, losses, data, plan, loop, out / "model-run", process, facts)
+        kind = frozen.config.normalisation
+        alignment = model.config.event_alignment
+        run = out / "model-run"
+        _run(model, losses, data, plan, loop, run, process, facts, kind, alignment)
         if process.is_main:
             save_checkpoint(model, out / "model")
     return out / "model"
@@ -129,15 +151,27 @@ def _run(
     out: Path,
     process: Process,
     facts: dict[str, str],
+    normalisation: Normalisation,
+    alignment: EventAlignment = EVENT_ALIGNMENTS[0],
 ) -> None:
     min_bars = min(plan.contexts) + plan.future
     corpus = data.load(held_out=False, min_bars=min_bars)
-    sampler = WindowSampler(corpus, plan, seed=_seed(loop.seed, "train"))
+
+    def windows(bars: Corpus, purpose: str) -> WindowSampler:
+        seed = _seed(loop.seed, purpose)
+        return WindowSampler(
+            bars,
+            plan,
+            seed=seed,
+            events=CorpusEvents(bars, data.events) if data.events else None,
+            alignment=alignment,
+            normalisation=normalisation,
+        )
+
+    sampler = windows(corpus, "train")
     validate = None
     if process.is_main and data.holdout.share > 0:
-        validation = WindowSampler(
-            data.load(held_out=True, min_bars=min_bars), plan, seed=_seed(loop.seed, "validation")
-        )
+        validation = windows(data.load(held_out=True, min_bars=min_bars), "validation")
 
         @torch.no_grad()
         def validate() -> dict[str, float]:
@@ -157,6 +191,7 @@ def _facts(
     manifest = sha256_of(data.manifest) if data.manifest else ""
     return {
         "data": f"{data.folder.resolve()} {manifest} {data.holdout} {data.until}",
+        "events": hashlib.sha256(repr(data.events).encode()).hexdigest() if data.events else "",
         "windows": repr(plan),
         "objective": repr(objective),
         "weights": " ".join(sha256_of(w / WEIGHTS_NAME) for w in weights if w is not None),

@@ -1,8 +1,9 @@
 """Training windows: drawn from a corpus, normalised, and batched.
 
-A window is a context of C bars and F future bars. Both are normalised by the mean and standard
-deviation of the context alone, as a forecast is. A batch depends on (seed, step, part) only, so a
-resumed run continues exactly, and any number of processes can share the parts of a step.
+A window is a context of C bars and F future bars, normalised as a forecast is: by the mean and
+standard deviation of the context alone, or bar by bar (`kronos.normalisation`). A batch depends on
+(seed, step, part) only, so a resumed run continues exactly, and any number of processes can share
+the parts of a step.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from torch import Tensor
 from kronos.context import column_scale
 from kronos.errors import InvalidRequest
 from kronos.events import Alignment
+from kronos.nn.config import NORMALISATIONS, Normalisation
+from kronos.normalisation import return_features
 from kronos.training.corpus import Corpus, CorpusEvents
 
 
@@ -68,9 +71,9 @@ class Batch:
         stamp: (B, L, 5) int64 calendar fields.
         n_context: Context length C, the same for the whole batch.
         inside: (B, L) bool, False after the first future bar whose prices were clipped: from there
-            on the true path is out of the range of the tokens.
+            on the true path is out of the range of the tokens. All True for "returns".
         bar_sigma: (B, 1, 1) standard deviation of the context's close-to-close changes, in
-            normalised units.
+            normalised units; 1 for "returns".
         events: (B, L, 20) event channels, or None for a step without.
     """
 
@@ -105,6 +108,7 @@ class WindowSampler:
         events: CorpusEvents | None = None,
         with_channels: bool = True,
         alignment: Alignment = "bar",
+        normalisation: Normalisation = NORMALISATIONS[0],
     ) -> None:
         """Args:
         corpus: The bars.
@@ -113,10 +117,12 @@ class WindowSampler:
         events: Events of the corpus, for `WindowPlan.event_weight`.
         with_channels: Whether batches have the channels of `events`.
         alignment: That of the channels, as in the configuration of the model.
+        normalisation: That of the tokenizer.
         """
         self.corpus = corpus
         self.plan = plan
         self.seed = seed
+        self._normalisation = normalisation
         self._events, self._with_channels, self._alignment = events, with_channels, alignment
         starts = np.array([s.start for s in corpus.series])
         lengths = np.array([s.n_bars for s in corpus.series])
@@ -177,6 +183,9 @@ class WindowSampler:
     def _normalise(self, rows: np.ndarray, C: int, silent: np.ndarray) -> Batch:
         values = self.corpus.values[rows].astype(np.float64)
         values[silent, :, 4:] = 0.0
+        if self._normalisation == "returns":
+            x, _ = return_features(values, self.plan.clip)
+            return self._batch(rows, C, x, np.ones(rows.shape, dtype=bool), np.ones(len(rows)))
         mean = values[:, :C].mean(axis=1, keepdims=True)
         scale = column_scale(values[:, :C])[:, None]
         z = (values - mean) / scale
@@ -187,11 +196,16 @@ class WindowSampler:
         gone = np.cumsum(left, axis=1) - left > 0
         x = np.clip(z, -clip, clip)
         sigma = np.diff(x[:, :C, 3], axis=1).std(axis=1) + 1e-3
+        return self._batch(rows, C, x, ~gone, sigma)
+
+    def _batch(
+        self, rows: np.ndarray, C: int, x: np.ndarray, inside: np.ndarray, sigma: np.ndarray
+    ) -> Batch:
         return Batch(
             x=torch.from_numpy(x.astype(np.float32)),
             stamp=torch.from_numpy(self.corpus.stamps[rows].astype(np.int64)),
             n_context=C,
-            inside=torch.from_numpy(~gone),
+            inside=torch.from_numpy(inside),
             bar_sigma=torch.from_numpy(sigma.astype(np.float32))[:, None, None],
         )
 
