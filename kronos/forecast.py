@@ -14,6 +14,8 @@ from kronos.errors import InvalidRequest
 COLUMNS = ("open", "high", "low", "close", "volume", "amount")
 DEFAULT_LEVELS = (0.10, 0.25, 0.50, 0.75, 0.90)
 
+_RESAMPLES = 100
+
 Progress = Callable[[int, int], None]
 """Called as progress(done, total) after every sampled step. Raising stops the forecast."""
 
@@ -232,6 +234,26 @@ class Forecast:
         """Mean absolute return of the close from the origin, at every step: (H,)."""
         return np.abs(self.column("close") / self.last_close - 1.0).mean(axis=0)
 
+    def bar_widths(self, usual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How far every bar moves by itself, over the move of a usual bar.
+
+        The move of a bar is the log-return from the close before it, and its width the distance
+        from p10 to p90 over the paths.
+
+        Args:
+            usual: (H,) bool, the bars whose median width is that of a usual bar.
+
+        Returns:
+            The ratios (H,), and their standard errors (H,) from resampled paths. Both are NaN
+            without a usual bar that moves.
+        """
+        moves = np.diff(self.log_returns(), axis=1, prepend=0.0)
+        rng = np.random.default_rng(0)
+        rows = rng.integers(self.n_paths, size=(_RESAMPLES, self.n_paths))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found, resampled = (_relative_widths(each, usual) for each in (moves, moves[rows]))
+        return found, resampled.std(axis=0)
+
     def metadata(self) -> dict[str, Any]:
         """All facts that identify and reproduce the forecast; JSON-ready.
 
@@ -267,3 +289,13 @@ class Forecast:
                 for level, row in zip(levels, quantiles, strict=True)
             },
         }
+
+
+def _relative_widths(moves: np.ndarray, usual: np.ndarray) -> np.ndarray:
+    """Width of each bar over the median of the usual ones: moves (..., N, H) -> (..., H)."""
+    low, high = np.quantile(moves, (0.1, 0.9), axis=-2)
+    widths = high - low
+    if not usual.any():
+        return np.full(widths.shape, np.nan)
+    typical = np.median(widths[..., usual], axis=-1, keepdims=True)
+    return np.where(typical > 0, widths / typical, np.nan)

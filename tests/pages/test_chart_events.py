@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pandas as pd
 import pytest
 
 from kronos.events import COLOURS, KINDS, MACRO, Event, bundled_events
-from pages.ui.chart.events import RAIL_AXIS, event_markers, events_legend
+from pages.ui.chart.events import RAIL_AXIS, event_markers, events_legend, wide_bars_text
 from pages.ui.chart.figure import chart_description, fan_figure
 from pages.ui.chart.scene import build_scene
 
@@ -256,3 +259,52 @@ def test_the_description_names_what_is_scheduled(simulate):
     text = chart_description(candles, forecast, events)
     assert text.endswith("Events within the horizon: FOMC decision at 07 Mar 24.")
     assert chart_description(candles, forecast) == text[: text.index(" Events within")]
+
+
+def widened(forecast, bar, times):
+    """The forecast of a model that read events, with one bar's move stretched about 0."""
+    moves = np.diff(forecast.log_returns(), axis=1, prepend=0.0)
+    moves[:, bar] *= times
+    factor = np.exp(np.cumsum(moves, axis=1)) * forecast.last_close / forecast.column("close")
+    paths = forecast.paths.copy()
+    paths[..., :4] *= factor[..., None]
+    return replace(forecast, paths=paths, events_hash="0" * 64)
+
+
+def test_a_bar_that_an_event_widens_says_by_how_much(simulate):
+    candles, forecast = simulate(**DAILY, n_paths=1000)
+    events = [Event("cpi", at(65), "US"), Event("fomc", at(70), "US")]
+    wide = widened(forecast, 5, 2.5)
+    scene = build_scene(candles, wide, view="price")
+    text = wide_bars_text(scene, events)
+    found, error = wide.bar_widths(np.isin(np.arange(20), (5, 10), invert=True))
+    assert found[5] == pytest.approx(2.5, rel=0.15)
+    assert error[5] < 0.2
+    named = f"{found[5]:.1f} ± {error[5]:.1f} times a usual bar"
+    assert text == f"Wide bars expected. CPI, {scene.labels[65]}: {named}."
+    figure = fan_figure(candles, wide, events=events)
+    assert f"<b>{found[5]:.1f}×</b>" in letters(figure).values()
+    assert rail(figure)["C CPI"].text[0].endswith(f"Expected: {named}")
+    assert "Expected" not in rail(figure)["F FOMC decision"].text[0]
+    assert chart_description(candles, wide, events).endswith(text)
+
+
+def test_no_bar_is_called_wide_without_a_cause(simulate):
+    candles, forecast = simulate(**DAILY, n_paths=1000)
+    events = [Event("cpi", at(65), "US")]
+    wide = widened(forecast, 5, 2.5)
+    # The model read no events; the event is on a usual bar; too few usual bars to compare with.
+    unread = replace(wide, events_hash=None)
+    usual = widened(forecast, 5, 1.0)
+    crowd = [Event("news", at(60 + day), symbol="ACME") for day in range(18)]
+    for fan, shown in ((unread, events), (usual, events), (wide, [*events, *crowd])):
+        shown = [replace(event, announced=at(10)) for event in shown]
+        assert wide_bars_text(build_scene(candles, fan, view="price"), shown) == ""
+
+
+def test_widths_of_a_fan_without_moves_are_unknown(simulate):
+    _, forecast = simulate(**DAILY)
+    flat = replace(forecast, paths=np.full_like(forecast.paths, forecast.last_close))
+    every = np.ones(20, dtype=bool)
+    for fan, usual in ((flat, every), (forecast, ~every)):
+        assert np.isnan(fan.bar_widths(usual)[0]).all()

@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from kronos.calendars.spans import bar_spans
@@ -20,7 +21,9 @@ from pages.ui.chart import style
 from pages.ui.chart.scene import Scene
 from pages.ui.chart.sheet import Sheet
 
-__all__ = ["Marker", "add_events", "event_markers", "events_legend", "events_sentence"]
+__all__ = [
+    "Marker", "add_events", "event_markers", "events_legend", "events_sentence", "wide_bars_text",
+]  # fmt: skip
 
 RAIL_AXIS = "yaxis9"
 _TOP, _STEP = 0.972, 0.042
@@ -28,6 +31,10 @@ _MOST_ROWS = 4
 _MOST_NAMED = 6
 _MOST_LETTERS = 60
 _MOST_IN_LEGEND = 24
+_LEAST_USUAL = 3
+"""Bars without an event that tell how wide a usual bar is."""
+_LEAST_WIDE = 1.2
+"""Ratio to a usual bar from which a bar counts as wide."""
 _ICON = 15.0
 """Size in pixels of an icon with a letter."""
 
@@ -178,10 +185,12 @@ def add_events(
     origin = _origin(scene)
     _add_lines(sheet, markers)
     size = _ICON if has_letters else min(10.0, max(6.0, 0.85 * per_bar))
+    wide = _wide_bars(scene, markers)
     for of_group in _by_group(markers):
-        _add_icons(sheet, scene, of_group, origin, size)
+        _add_icons(sheet, scene, of_group, origin, size, wide)
     if has_letters:
         _add_letters(sheet, scene, markers)
+        _add_widths(sheet, scene, markers, wide)
 
 
 def _by_group(markers: Sequence[Marker]) -> list[list[Marker]]:
@@ -224,6 +233,55 @@ def _legend_entry(look: _Look) -> str:
     return f"{look.letter} {look.title}" if look.letter else look.title
 
 
+@dataclass(frozen=True, slots=True)
+class _Width:
+    """Expected width of the move of one bar over that of a usual bar, and its sampling error."""
+
+    times: float
+    error: float
+
+    @property
+    def text(self) -> str:
+        return f"{self.times:.1f} ± {self.error:.1f} times a usual bar"
+
+
+def _wide_bars(scene: Scene, markers: Sequence[Marker]) -> dict[int, _Width]:
+    """The bars with an event that a model which read the calendar expects to be wide.
+
+    A usual bar is the median one among those of the horizon without an event.
+    """
+    forecast = scene.forecast
+    coming = {marker.bar - scene.n_history for marker in markers if not marker.is_past}
+    if forecast is None or forecast.events_hash is None or not coming:
+        return {}
+    usual = ~np.isin(np.arange(forecast.horizon), list(coming))
+    if usual.sum() < _LEAST_USUAL:
+        return {}
+    times, errors = forecast.bar_widths(usual)
+    return {
+        scene.n_history + bar: _Width(float(times[bar]), float(errors[bar]))
+        for bar in sorted(coming)
+        if times[bar] >= _LEAST_WIDE and times[bar] - 2.0 * errors[bar] > 1.0
+    }
+
+
+def wide_bars_text(scene: Scene, events: Sequence[Event]) -> str:
+    """The bars that the fan expects to be wide because of an event; "" for none."""
+    markers = event_markers(scene, events)
+    named = [
+        f"{', '.join(_names(markers, bar))}, {scene.labels[bar]}: {width.text}"
+        for bar, width in _wide_bars(scene, markers).items()
+    ]
+    more = f"; and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
+    return f"Wide bars expected. {'; '.join(named[:_MOST_NAMED])}{more}." if named else ""
+
+
+def _names(markers: Sequence[Marker], bar: int) -> list[str]:
+    """The events of a bar, each title once."""
+    titles = [event.title[:_MOST_LETTERS] for m in markers if m.bar == bar for event in m.events]
+    return list(dict.fromkeys(titles))[:_MOST_NAMED]
+
+
 def events_sentence(scene: Scene, events: Sequence[Event]) -> str:
     """The events within the horizon in words, with a leading blank; empty where there are none."""
     coming = [m for m in event_markers(scene, events) if not m.is_past]
@@ -235,11 +293,17 @@ def events_sentence(scene: Scene, events: Sequence[Event]) -> str:
     if not named:
         return ""
     more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
-    return f" Events within the horizon: {', '.join(named[:_MOST_NAMED])}{more}."
+    wide = wide_bars_text(scene, events)
+    return f" Events within the horizon: {', '.join(named[:_MOST_NAMED])}{more}. {wide}".rstrip()
 
 
 def _add_icons(
-    sheet: Sheet, scene: Scene, markers: list[Marker], origin: pd.Timestamp, size: float
+    sheet: Sheet,
+    scene: Scene,
+    markers: list[Marker],
+    origin: pd.Timestamp,
+    size: float,
+    wide: dict[int, _Width],
 ) -> None:
     look = _look_of(markers[0].events[0])
     sheet.trace(
@@ -256,7 +320,7 @@ def _add_icons(
             "color": look.colour,
             "line": {"width": 1.8 if size < _ICON else 1.4, "color": look.colour},
         },
-        text=[_hover(marker, scene.zone, origin) for marker in markers],
+        text=[_hover(marker, scene.zone, origin, wide.get(marker.bar)) for marker in markers],
         hovertemplate="%{text}<extra></extra>",
         name=html.escape(_legend_entry(look)),
         cliponaxis=False,
@@ -285,14 +349,35 @@ def _add_letters(sheet: Sheet, scene: Scene, markers: list[Marker]) -> None:
         )
 
 
+def _add_widths(sheet: Sheet, scene: Scene, markers: list[Marker], wide: dict[int, _Width]) -> None:
+    """Below the icons of a bar that is expected to be wide: how wide."""
+    lowest = {bar: max(m.row for m in markers if m.bar == bar) for bar in wide}
+    if not wide:
+        return
+    sheet.trace(
+        "scatter",
+        x=[scene.labels[bar] for bar in wide],
+        y=[_TOP - _STEP * (lowest[bar] + 1) for bar in wide],
+        yaxis="y9",
+        mode="text",
+        text=[f"<b>{width.times:.1f}×</b>" for width in wide.values()],
+        textfont={"size": 10.5},
+        hoverinfo="skip",
+        showlegend=False,
+        name="",
+        cliponaxis=False,
+    )
+
+
 def _height(marker: Marker) -> float:
     return _TOP - _STEP * marker.row
 
 
-def _hover(marker: Marker, zone: str, origin: pd.Timestamp) -> str:
+def _hover(marker: Marker, zone: str, origin: pd.Timestamp, width: _Width | None) -> str:
     parts = [_event_text(event, zone, origin) for event in marker.events[:_MOST_NAMED]]
     n_more = len(marker.events) - _MOST_NAMED
-    return "<br>".join([*parts, f"and {n_more} more"] if n_more > 0 else parts)
+    parts += [f"and {n_more} more"] if n_more > 0 else []
+    return "<br>".join([*parts, f"Expected: {width.text}"] if width is not None else parts)
 
 
 def _event_text(event: Event, zone: str, origin: pd.Timestamp) -> str:

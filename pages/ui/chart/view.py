@@ -9,9 +9,10 @@ import streamlit as st
 
 from kronos.candles import Candles
 from kronos.forecast import Forecast
-from pages.ui.chart.events import events_legend
+from pages.ui.chart.events import events_legend, wide_bars_text
 from pages.ui.chart.figure import Layer, Look, View, Window, chart_description, fan_figure
 from pages.ui.chart.scene import MAX_WINDOW, bars_in_window, build_scene, n_known
+from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
 from pages.ui.frame.shell import is_narrow
 from pages.ui.inputs.calendar import show_calendar
@@ -38,15 +39,12 @@ def show_chart(source: ChosenCandles, forecast: Forecast | None) -> Look:
     show_figure(figure, key="fan", alt=chart_description(candles, forecast, look["events"]))
     if narrow and forecast is not None:
         st.caption("Bands: 80% (p10 to p90) and 50% (p25 to p75) of paths. Thick line: median.")
-    if narrow or forecast is None:  # no legend has the letters
-        legend = events_legend(
-            build_scene(
-                candles, forecast, view=look["view"], compact=narrow, window=look["window"]
-            ),
-            look["events"],
-        )
-        if legend:
-            st.caption(plain(legend))
+    scene = build_scene(candles, forecast, view=look["view"], compact=narrow, window=look["window"])
+    if wide := wide_bars_text(scene, look["events"]):
+        st.caption(f":material/open_in_full: {plain(wide)}", help=meaning("Wide bars"))
+    # Only a chart with a legend names the letters.
+    if (narrow or forecast is None) and (legend := events_legend(scene, look["events"])):
+        st.caption(plain(legend))
     if "events" in look["shown"]:
         show_calendar(source, all_events(), forecast)
     return look

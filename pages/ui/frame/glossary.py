@@ -87,6 +87,11 @@ _EVENTS = (
         "FOMC: the rate change in steps of 0.25 points.",
     ),
     Term(
+        "Wide bars",
+        "Bars with a scheduled event whose own move (p10 to p90 of the paths) is significantly "
+        "wider than that of the median bar without one in the same fan.",
+    ),
+    Term(
         "Change of width",
         "Difference between the p10 to p90 ranges of two fans, in percent of the last close.",
     ),
