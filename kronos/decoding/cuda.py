@@ -6,7 +6,9 @@ time. So paths lie in lanes of `TILE` rows of one series, and attend to a list o
 length: the prefix, then the keys that all rows of the lane generated, step after step, with a mask
 that shows each row its own.
 
-Everything but the capture itself runs, and is tested, on any device.
+Everything but the capture itself runs, and is tested, on any device. A graph launches a kernel in
+one to three microseconds, longer than most of these kernels run: what counts is how many operations
+a step has.
 
 Axes: D width, L lanes, R = L * TILE rows, H heads, E width of a head, C = P + S * TILE keys: P
 places for the prefix, S for steps.
@@ -17,8 +19,9 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -30,12 +33,16 @@ from kronos.decoding.sampling import RowFilters, draw
 from kronos.decoding.sequence import DecoderState, Prefill, TokenSequence
 from kronos.decoding.weights import FusedBlock, FusedModel
 from kronos.forecast import SamplingParameters
-from kronos.nn.layers import Rotation, rotate
+from kronos.nn.layers import Rotation
 from kronos.nn.model import Kronos
 
 MAX_LANES = MAX_ROWS // TILE
 CACHED_SHAPES = 4
 """Shapes whose memory and graphs stay for the next forecast."""
+
+Halves = tuple[Callable[[], object], Callable[[], object]]
+"""Both halves of a step, `decode_step` and `sample_step`, ready to run again and again."""
+_CAPTURING = threading.Lock()
 
 
 class StaticDecoder(Decoder):
@@ -46,8 +53,11 @@ class StaticDecoder(Decoder):
     def __init__(self, model: Kronos) -> None:
         super().__init__(model)
         self.batch_step = BatchStep(self.weights)
+        self.capture: Callable[[StaticBatch], Halves] | None = (
+            cuda_graphs if model.norm.weight.is_cuda else None
+        )
+        """Captures the steps of new memory; None runs their operations one by one."""
         self._batches: OrderedDict[Shape, list[StaticBatch]] = OrderedDict()
-        self._captures = model.norm.weight.is_cuda
         self._lock = threading.Lock()
 
     @torch.inference_mode()
@@ -81,20 +91,38 @@ class StaticDecoder(Decoder):
             batch.place([(seq, self.read_context(seq)) for seq in together])
 
     def _free_batch(self, shape: Shape) -> StaticBatch:
-        of_shape = self._batches.setdefault(shape, [])
-        self._batches.move_to_end(shape)
-        for batch in of_shape:
+        for batch in self._batches.get(shape, ()):
             if batch.is_free:
+                self._batches.move_to_end(shape)
                 return batch
         for other in list(self._batches):
             free = [batch for batch in self._batches[other] if batch.is_free]
-            if other != shape and len(self._batches) > CACHED_SHAPES and free:
+            if other != shape and len(self._batches) >= CACHED_SHAPES and free:
                 del self._batches[other]
-        batch = StaticBatch(self.batch_step, shape)
-        if self._captures:
-            batch.capture()
-        of_shape.append(batch)
+        batch = self._new_batch(shape)
+        self._batches.setdefault(shape, []).append(batch)
+        self._batches.move_to_end(shape)
         return batch
+
+    def _new_batch(self, shape: Shape) -> StaticBatch:
+        while True:
+            try:
+                batch = StaticBatch(self.batch_step, shape)
+                if self.capture:
+                    batch.halves = self.capture(batch)
+                return batch
+            except torch.OutOfMemoryError:
+                if not self._drop_free_batches():
+                    raise
+
+    def _drop_free_batches(self) -> bool:
+        """Frees the memory that stays for later forecasts; False if there is none."""
+        n_before = sum(map(len, self._batches.values()))
+        for shape, batches in list(self._batches.items()):
+            batches[:] = [batch for batch in batches if not batch.is_free]
+            if not batches:
+                del self._batches[shape]
+        return sum(map(len, self._batches.values())) < n_before
 
     def _count(self, seq: TokenSequence, batch: StaticBatch, first_row: int) -> None:
         n = seq.n_drawn + 1
@@ -172,9 +200,12 @@ class StaticBatch(DecoderState):
         own = (generated[None] >= 0) & (generated[None] % TILE == row[:, None])
         self.visible_from = torch.where(own, generated[None] // TILE, S + 1)
         self.key, self.row = key, row
+        # In this shape the last position is never beyond the table. A graph reads these very
+        # tensors, so they live as long as it does.
+        self.rotation = signed_rotation(layers.model, shape.n_prefix + S, weight.device)
         # Before the first row is placed, the filters are those of any distribution.
         self.filters = [self._filters([SamplingParameters()] * R, i) for i in range(2)]
-        self.graphs: tuple[torch.cuda.CUDAGraph, torch.cuda.CUDAGraph] | None = None
+        self.halves: Halves = (self.decode_step, self.sample_step)
 
     def _filters(self, rows: list[SamplingParameters], which: int) -> RowFilters:
         config = self.layers.model.config
@@ -235,24 +266,22 @@ class StaticBatch(DecoderState):
         bars = self.bars.index_select(1, before).expand(-1, TILE, -1).flatten(0, 1)
         x = step.embed(s1, s2, bars)
         positions = (self.lengths + before)[:, None].expand(-1, TILE).flatten()
-        # In this shape the last place is never beyond the table.
-        n_positions = self.shape.n_prefix + self.shape.n_steps
-        cos, sin = step.model.rotation(n_positions, x.device)
+        cos, sin = self.rotation
         rotation = (cos[positions][:, None, None], sin[positions][:, None, None])
         mask = self._mask()
+        places = (self.shape.n_prefix + self.row) + before * TILE
         for layer, block in enumerate(step.weights.blocks):
-            q, kv = step.heads(block, x, rotation)
-            self._store(layer, kv, before)
+            q, k, v = step.heads(block, x, rotation)
+            self._store(layer, k, v, places)
             x = step.output(block, x, self._attend(layer, q, mask))
         hidden = step.model.norm(x)
-        self._store(step.weights.dependency, step.dependency_heads(hidden), before)
+        self._store(step.weights.dependency, *step.dependency_heads(hidden), places)
         self.hidden.copy_(hidden)
 
-    def _store(self, layer: int, kv: Tensor, step: Tensor) -> None:
-        """Keys and values (R, 2, H, E) into the places of a step."""
-        places = self.shape.n_prefix + step * TILE + self.row
-        by_lane = kv.unflatten(0, (-1, TILE)).permute(2, 0, 3, 1, 4)
-        self.kv[layer].index_copy_(3, places, by_lane.contiguous())
+    def _store(self, layer: int, k: Tensor, v: Tensor, places: Tensor) -> None:
+        """Keys and values, each (R, H, E), into the places (TILE,) of a step."""
+        for stored, rows in zip(self.kv[layer], (k, v), strict=True):
+            stored.index_copy_(2, places, rows.unflatten(0, (-1, TILE)).transpose(1, 2))
 
     def _attend(self, layer: int, q: Tensor, mask: Tensor) -> Tensor:
         """Queries (R, H, E) against the prefix and the keys of their row: (R, H * E)."""
@@ -272,35 +301,50 @@ class StaticBatch(DecoderState):
         mask = torch.zeros_like(seen, dtype=torch.float32).masked_fill_(~seen, float("-inf"))
         return mask[:, None]
 
-    def capture(self) -> None:
-        """Captures both halves of a step; the contents of the lanes are lost."""
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            # Libraries allocate their workspaces in the first calls, which no graph may hold.
-            for _ in range(2):
-                self.j.fill_(1)
-                self.decode_step()
-                self.sample_step()
-        torch.cuda.current_stream().wait_stream(stream)
-        decoding, sampling = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
-        with torch.cuda.graph(decoding):
-            self.decode_step()
-        with torch.cuda.graph(sampling, pool=decoding.pool()):
-            self.sample_step()
-        self.graphs = (decoding, sampling)
-
     def step(self) -> None:
         """One step of all lanes."""
-        decode, sample = (
-            (graph.replay for graph in self.graphs)
-            if self.graphs
-            else (self.decode_step, self.sample_step)
-        )
+        decode, sample = self.halves
         if self.n_steps_done:
             decode()
         sample()
         self.n_steps_done += 1
+
+
+def cuda_graphs(batch: StaticBatch) -> Halves:
+    """Captures both halves of a step as CUDA graphs; the contents of the lanes are lost."""
+    device = batch.hidden.device
+    # The device of the model need not be the current one: a capture would see none of its work.
+    # Meanwhile other threads go on computing, each on a stream of its own: hence "thread_local".
+    with _CAPTURING, torch.cuda.device(device):
+        stream = _capture_stream(device)
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            # Libraries allocate workspaces in the first calls on a stream, tens of megabytes that
+            # stay: no graph may hold them, and one stream for all captures needs them once.
+            for _ in range(2):
+                batch.j.fill_(1)
+                batch.decode_step()
+                batch.sample_step()
+        torch.cuda.current_stream().wait_stream(stream)
+        decoding, sampling = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
+        with torch.cuda.graph(decoding, stream=stream, capture_error_mode="thread_local"):
+            batch.decode_step()
+        pool = decoding.pool()
+        with torch.cuda.graph(sampling, pool, stream, capture_error_mode="thread_local"):
+            batch.sample_step()
+    return decoding.replay, sampling.replay
+
+
+@cache
+def _capture_stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)
+
+
+def signed_rotation(model: Kronos, length: int, device: torch.device) -> Rotation:
+    """Cosines and signed sines of positions, (length, E) each, as `BatchStep.heads` reads them."""
+    cos, sin = model.rotation(length, device)
+    half = sin.shape[1] // 2
+    return cos, torch.cat((-sin[:, :half], sin[:, half:]), -1)
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
@@ -323,12 +367,17 @@ class BatchStep:
         """Ids (R,) and what their bars add (R, D) -> block inputs (R, D)."""
         return self.model.embedding(s1, s2) + bars
 
-    def heads(self, block: FusedBlock, x: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor]:
-        """Queries (R, H, E), and keys and values (R, 2, H, E), of x (R, D)."""
+    def heads(
+        self, block: FusedBlock, x: Tensor, rotation: Rotation
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of x (R, D), each (R, H, E)."""
         qkv = F.linear(block.norm1(x), block.qkv, block.qkv_bias)
         qkv = qkv.unflatten(-1, (3, block.n_heads, -1))
-        q, k = rotate(qkv[:, :2], rotation).unbind(1)
-        return q, torch.stack((k, qkv[:, 2]), 1)
+        # `rotate` of the layers in fewer operations: with signed sines, both halves at once.
+        plain, (cos, sin) = qkv[:, :2].float(), rotation
+        turned = torch.addcmul(plain * cos, plain.roll(plain.shape[-1] // 2, -1), sin)
+        q, k = turned.type_as(qkv).unbind(1)
+        return q, k, qkv[:, 2]
 
     def output(self, block: FusedBlock, x: Tensor, attended: Tensor) -> Tensor:
         """A block's input and its attention outputs, each (R, D) -> its output (R, D)."""
@@ -336,11 +385,12 @@ class BatchStep:
         gate, up = F.linear(block.norm2(x), block.gate_up).chunk(2, dim=-1)
         return torch.addmm(x, F.silu(gate) * up, block.down.t())
 
-    def dependency_heads(self, hidden: Tensor) -> Tensor:
-        """Keys and values of the dependency-aware layer: (R, D) -> (R, 2, H, E)."""
+    def dependency_heads(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of the dependency-aware layer: (R, D) -> two (R, H, E)."""
         weights = self.weights
         kv = F.linear(hidden, weights.dependency_kv, weights.dependency_kv_bias)
-        return kv.unflatten(-1, (2, weights.n_dependency_heads, -1))
+        k, v = kv.unflatten(-1, (2, weights.n_dependency_heads, -1)).unbind(1)
+        return k, v
 
     def s1_logits(self, hidden: Tensor) -> Tensor:
         """(R, D) -> (R, V)."""
