@@ -4,8 +4,11 @@
 
 Prequential: every fan is corrected by the outcomes resolved at its origin, scored, and only then
 learned from. The outcomes of the burn-in, which have no calibrated fan, and those of bars before
-the training cut-off are left out. Coverage is that of the 80% band, CRPS the
-pinball loss of 15 quantiles over sigma * sqrt(step). Intervals: bootstrap of calendar weeks.
+the training cut-off are left out. Three fans are compared: raw, with offsets alone, and calibrated,
+which is with drift and offsets. Coverage is that of the 80% band. CRPS is the pinball loss of 15
+quantiles over sigma * sqrt(step), and is given over that of the EWMA cone on the same outcomes: the
+normal of that scale, without the sampling error that a fan of paths has. The size of the drift is
+its mean absolute value in units of sigma * sqrt(step). Intervals: bootstrap of calendar weeks.
 """
 
 from __future__ import annotations
@@ -13,20 +16,25 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtri
 
 from benchmarks.bootstrap import Figure, bootstrap
 from kronos.calendars.intervals import INTERVALS
+from kronos.calibration.drift import RIDGE
 from kronos.calibration.record import outcomes_of, usable_record
 from kronos.calibration.state import ETA
-from kronos.calibration.tracker import LOCATION, offsets_at_issue, replay
+from kronos.calibration.tracker import LOCATION, replay, shifts_at_issue
 from kronos.evaluation.scores import BAND, LEVELS, crps_of_errors
 from kronos.models import cut_off
 from kronos.store.record import read_quantiles
 from kronos.store.store import Store
+
+FANS = ("raw", "offsets", "calibrated")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -45,6 +53,12 @@ def main(argv: list[str] | None = None) -> int:
         help=f"pace of moving a fan against that of widening it: {LOCATION}",
     )
     made.add_argument(
+        "--ridge",
+        type=float,
+        default=RIDGE,
+        help=f"ridge of the slopes of drifts: {RIDGE:g}; inf keeps none",
+    )
+    made.add_argument(
         "--narrow",
         type=float,
         default=1.0,
@@ -61,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
     if record.empty:
         print("The store has no outcomes that could be used.", file=sys.stderr)
         return 2
-    scored = score(record, quantiles, eta=args.eta, location=args.location)
+    scored = score(record, quantiles, eta=args.eta, location=args.location, ridge=args.ridge)
     text = report(scored)
     print(text)
     if args.out:
@@ -76,29 +90,41 @@ def narrowed(quantiles: np.ndarray, share: float) -> np.ndarray:
 
 
 def score(
-    record: pd.DataFrame, quantiles: np.ndarray, *, eta: float = ETA, location: float = LOCATION
+    record: pd.DataFrame,
+    quantiles: np.ndarray,
+    *,
+    eta: float = ETA,
+    location: float = LOCATION,
+    ridge: float = RIDGE,
 ) -> pd.DataFrame:
-    """Every outcome with its raw and calibrated scores; `known` where there was a calibrated fan.
+    """Every outcome with the scores of its fans; `known` where there was a calibrated one.
 
     Args:
         record: Rows of `kronos.calibration.record.usable_record`.
         quantiles: (n, L) their raw quantiles, in log-returns.
         eta: Step of a correction.
         location: Pace of moving a fan against that of widening it.
+        ridge: That of the slopes of drifts.
     """
     levels = np.array(LEVELS)
     outcomes = outcomes_of(record, quantiles)
-    offsets = offsets_at_issue(replay(outcomes, eta=eta, location=location), outcomes)
-    # Quantiles that cross are sorted; errors of ascending quantiles descend.
-    corrected = -np.sort(offsets - outcomes.scores, axis=1)
+    without_drift = replace(outcomes, means=np.zeros(len(outcomes)))
+    errors = {"raw": outcomes.scores}
+    for name, part in (("offsets", without_drift), ("calibrated", outcomes)):
+        shifts = shifts_at_issue(replay(part, eta=eta, location=location, ridge=ridge), part)
+        # Quantiles that cross are sorted; errors of ascending quantiles descend.
+        errors[name] = -np.sort(shifts - part.scores, axis=1)
+    actual = record["actual_return"].to_numpy() / record["scale"].to_numpy()
+    errors["cone"] = actual[:, None] - ndtri(levels)
     low, high = (int(np.argmin(np.abs(levels - level))) for level in BAND)
     scored = record[["model", "asset_class", "interval", "instrument"]].copy()
-    scored["known"] = np.isfinite(offsets[:, 0])
+    scored["known"] = np.isfinite(errors["calibrated"][:, 0])
     scored["block"] = record["origin"].dt.strftime("%G-%V")
-    for name, errors in (("raw", outcomes.scores), ("calibrated", corrected)):
-        scored[f"{name}_inside"] = ((errors[:, low] >= 0) & (errors[:, high] <= 0)).astype(float)
-        scored[f"{name}_crps"] = crps_of_errors(errors, levels)
-        scored[f"{name}_width"] = errors[:, low] - errors[:, high]
+    for name, found in errors.items():
+        scored[f"{name}_inside"] = ((found[:, low] >= 0) & (found[:, high] <= 0)).astype(float)
+        scored[f"{name}_crps"] = crps_of_errors(found, levels)
+        scored[f"{name}_width"] = found[:, low] - found[:, high]
+    scored["size"] = np.abs(outcomes.means)
     return scored
 
 
@@ -116,9 +142,10 @@ def report(scored: pd.DataFrame) -> str:
             parts.append(head)
             continue
         lines = [
-            "| outcomes of | n | coverage raw | calibrated | width raw | calibrated "
-            "| CRPS raw | calibrated | difference (95% interval) |",
-            "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+            "| outcomes of | n | coverage raw | offsets | calibrated | width raw | calibrated "
+            "| size of drift | CRPS over the cone's: raw | offsets | calibrated "
+            "| calibrated minus raw (95% interval) | minus offsets (95% interval) |",
+            "| --- |" + " ---: |" * 12,
             _line("all", known),
         ]
         order = list(INTERVALS)
@@ -130,25 +157,32 @@ def report(scored: pd.DataFrame) -> str:
 
 
 def _line(name: str, rows: pd.DataFrame) -> str:
-    difference = _difference(rows)
+    ratios = [f"{kind}_crps" for kind in FANS]
+    figures = _figures(rows)
     cells = [
         name,
         f"{len(rows):,}",
-        *(f"{rows[f'{kind}_inside'].mean():.3f}" for kind in ("raw", "calibrated")),
+        *(f"{rows[f'{kind}_inside'].mean():.3f}" for kind in FANS),
         *(f"{rows[f'{kind}_width'].mean():.2f}" for kind in ("raw", "calibrated")),
-        *(f"{rows[f'{kind}_crps'].mean():.4f}" for kind in ("raw", "calibrated")),
-        difference.text(4),
+        f"{rows['size'].mean():.2f}",
+        *(f"{figures[ratio].value:.4f}" for ratio in ratios),
+        figures["calibrated_crps minus raw_crps"].text(4),
+        figures["calibrated_crps minus offsets_crps"].text(4),
     ]
     return f"| {' | '.join(cells)} |"
 
 
-def _difference(rows: pd.DataFrame) -> Figure:
-    """Mean CRPS of the calibrated fan minus that of the raw one."""
-    table = rows[["block", "raw_crps", "calibrated_crps"]].assign(n=1.0)
-    figure: Callable[[pd.DataFrame], pd.Series] = lambda sums: (  # noqa: E731
-        (sums["calibrated_crps"] - sums["raw_crps"]) / sums["n"]
-    )
-    return bootstrap(table, {"difference": figure})["difference"]
+def _figures(rows: pd.DataFrame) -> dict[str, Figure]:
+    """CRPS of every fan over that of the cone, and how far it is lower when calibrated."""
+    columns = [f"{kind}_crps" for kind in (*FANS, "cone")]
+
+    def ratio(fan: str, other: str | None = None) -> Callable[[pd.DataFrame], pd.Series]:
+        return lambda sums: (sums[fan] - (sums[other] if other else 0.0)) / sums["cone_crps"]
+
+    figures = {fan: ratio(fan) for fan in columns}
+    for other in ("raw_crps", "offsets_crps"):
+        figures[f"calibrated_crps minus {other}"] = ratio("calibrated_crps", other)
+    return bootstrap(rows[["block", *columns]], figures)
 
 
 if __name__ == "__main__":

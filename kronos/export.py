@@ -141,6 +141,7 @@ def load_forecast(path: str | Path) -> Forecast:
             events_hash=facts.get("events_sha256"),
             calibration_hash=facts.get("calibration_sha256"),
             weights=_weights(facts.get("weights")),
+            drift_shares=_shares(facts.get("drift_shares")),
         )
     except (
         *(OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError),
@@ -156,6 +157,10 @@ def _csv(table: pd.DataFrame) -> str:
 
 def _weights(found: dict[str, list[float]] | None) -> dict[str, tuple[float, ...]] | None:
     return None if found is None else {name: tuple(each) for name, each in found.items()}
+
+
+def _shares(found: list[float] | None) -> tuple[float, ...] | None:
+    return None if found is None else tuple(float(share) for share in found)
 
 
 def _moment(text: str, zone: str | None) -> pd.Timestamp:

@@ -129,6 +129,8 @@ class Forecast:
         seconds: Wall time of the forecast.
         events_hash: SHA-256 of the event rows that the model read; None where it read none.
         calibration_hash: SHA-256 of the calibration of the paths; None for a raw fan.
+        drift_shares: Of a calibrated fan: share of the raw fan's mean log-return that it keeps, at
+            every step (H,); None for a raw fan, and of a calibration from before drift was learned.
         weights: Of an ensemble: member -> its weight at every step (H,); None for a single model.
         members: Of an ensemble: the members' forecasts, where they are still available.
         request_hash: Digest of the request; None for a forecast read from an earlier file.
@@ -150,6 +152,7 @@ class Forecast:
     weights: dict[str, tuple[float, ...]] | None = None
     members: tuple[Forecast, ...] = ()
     request_hash: str | None = None
+    drift_shares: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.paths.ndim != 3 or self.paths.shape[2] != len(COLUMNS):
@@ -257,12 +260,13 @@ class Forecast:
     def metadata(self) -> dict[str, Any]:
         """All facts that identify and reproduce the forecast; JSON-ready.
 
-        `events_sha256` is there only where the model read event rows, `calibration_sha256` only for
-        a calibrated fan, `weights` only for an ensemble.
+        `events_sha256` is there only where the model read event rows, `calibration_sha256` and
+        `drift_shares` only for a calibrated fan, `weights` only for an ensemble.
         """
         facts = {
             "events_sha256": self.events_hash,
             "calibration_sha256": self.calibration_hash,
+            "drift_shares": self.drift_shares,
             "weights": self.weights,
         }
         return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -10,6 +11,7 @@ import pandas as pd
 
 from kronos.calendars import asset_class
 from kronos.calendars.intervals import is_intraday
+from kronos.calibration.drift import fan_means
 from kronos.calibration.state import ANY, CalibrationState, Stream, StreamState
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest
@@ -21,6 +23,7 @@ __all__ = [
     "CalibrationStatus",
     "calibrate",
     "calibration_status",
+    "drift_words",
     "max_age",
     "move_paths",
     "move_values",
@@ -66,6 +69,8 @@ def calibration_status(
     n_outcomes = sum(entry.n_outcomes for entry in streams.values())
     latest = min(entry.latest for entry in streams.values())
     words = f"Calibrated on {n_outcomes:,} outcomes{_breadth(streams)} up to {latest:%d %b %Y}."
+    if all(entry.drift is not None for entry in streams.values()):
+        words += f" The fan keeps {drift_words([entry.drift_share for _, entry in found])}."
     origin = forecast.origin
     age = (origin.tz_localize(candles.zone) if origin.tz is None else origin) - latest
     if age > max_age(candles.interval):
@@ -82,16 +87,17 @@ def calibration_status(
 
 
 def calibrate(forecast: Forecast, candles: Candles, state: CalibrationState) -> Forecast:
-    """The forecast with its paths moved by the offsets of its streams; each path keeps its rank.
+    """The forecast with its paths moved by what its streams have learned; each keeps its rank.
 
-    In the long run the share of outcomes below each quantile is then the quantile's level, over
-    all forecasts of a stream. Nothing is promised of a single forecast, of days with events, or of
-    whole paths.
+    At every step the fan is moved to the share of its mean log-return that the record supports,
+    then its quantiles by their offsets. In the long run the share of outcomes below each quantile
+    is then the quantile's level, over all forecasts of a stream. Nothing is promised of a single
+    forecast, of days with events, or of whole paths.
 
     Args:
         forecast: A raw forecast.
         candles: Its candles; bars after the origin are not read.
-        state: The learned offsets.
+        state: Offsets and drift of every stream.
 
     Raises:
         InvalidRequest: The forecast is calibrated already, or no record applies to it.
@@ -103,9 +109,28 @@ def calibrate(forecast: Forecast, candles: Candles, state: CalibrationState) -> 
         raise InvalidRequest(found.words)
     sigma = origin_volatility(candles, forecast.origin) or 0.0
     offsets = np.stack([entry.offsets for _, entry in found])
+    shares = np.array([entry.drift_share for _, entry in found])
+    knows_drift = all(entry.drift is not None for _, entry in found)
+    quantiles = np.log(forecast.quantile(state.levels) / forecast.last_close).T
     shifts = offsets * cone_scale(sigma, forecast.horizon)[:, None]
+    shifts -= ((1.0 - shares) * fan_means(quantiles, state.levels))[:, None]
     paths = move_paths(forecast.paths, forecast.last_close, state.levels, shifts)
-    return replace(forecast, paths=paths, calibration_hash=state.digest)
+    return replace(
+        forecast,
+        paths=paths,
+        calibration_hash=state.digest,
+        drift_shares=tuple(shares.tolist()) if knows_drift else None,
+    )
+
+
+def drift_words(shares: Sequence[float]) -> str:
+    """What a calibrated fan keeps of its model's drift, such as "0% to 4% of the model's drift".
+
+    Args:
+        shares: (H,) share at every step.
+    """
+    low, high = (f"{100 * share:.0f}%" for share in (min(shares), max(shares)))
+    return f"{low if low == high else f'{low} to {high}'} of the model's drift"
 
 
 def move_paths(

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from kronos.calendars.intervals import interval_width
+from kronos.calibration.drift import fan_means
 from kronos.calibration.state import Stream, bucket_of
 from kronos.calibration.tracker import Outcomes
 from kronos.evaluation.scores import LEVELS
@@ -71,10 +72,18 @@ def outcomes_of(record: pd.DataFrame, quantiles: np.ndarray) -> Outcomes:
         columns=list(Stream._fields),
     )
     resolved = record["resolved_at"].to_numpy(dtype="datetime64[ns]").astype("int64")
+    levels = np.array(LEVELS)
     outcome = record["actual_return"].to_numpy()[:, None]
-    scores = (outcome - quantiles) / record["scale"].to_numpy()[:, None]
-    forecasts = pd.factorize(record["prediction_id"])[0]
-    return Outcomes(streams, issue_moments(record), resolved, scores, forecasts, np.array(LEVELS))
+    scale = record["scale"].to_numpy()
+    return Outcomes(
+        streams=streams,
+        issued=issue_moments(record),
+        resolved=resolved,
+        scores=(outcome - quantiles) / scale[:, None],
+        means=fan_means(quantiles, levels) / scale,
+        forecasts=pd.factorize(record["prediction_id"])[0],
+        levels=levels,
+    )
 
 
 def issue_moments(record: pd.DataFrame) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The learned offsets of every stream of forecasts, as a file.
+"""What was learned of every stream of forecasts, offsets and drift, as a file.
 
 A stream holds the outcomes that are learned from together; one with few outcomes falls back on a
 wider one.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,6 +34,7 @@ __all__ = [
     "DECIMALS",
     "ETA",
     "CalibrationState",
+    "DriftState",
     "Stream",
     "StreamState",
     "bucket_of",
@@ -52,7 +53,9 @@ ETA = 0.02
 """Step of a correction, in units of sigma * sqrt(h)."""
 DECIMALS = 6
 """Decimals of the offsets in a file."""
-_FORMAT = 1
+_FORMAT = 2
+_WITHOUT_DRIFT = 1
+"""Format of the files from before drift was learned: their fans keep theirs."""
 _LARGEST_FILE = 16 << 20
 
 
@@ -101,24 +104,47 @@ def bucket_title(bucket: int) -> str:
     return f"{first}" if first == bucket else f"{first}-{bucket}"
 
 
+@dataclass(frozen=True, slots=True)
+class DriftState:
+    """How much of its fans' drift a stream keeps; see `kronos.calibration.drift`.
+
+    Attributes:
+        slope: Share of the mean log-return that is kept, from 0 to 1.
+        products: Sum of fan mean times outcome behind it, over sigma^2 * h.
+        squares: Sum of squared fan means.
+    """
+
+    slope: float = 0.0
+    products: float = 0.0
+    squares: float = 0.0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class StreamState:
-    """The learned offsets of one stream.
+    """What was learned of one stream.
 
     Attributes:
         offsets: (L,) offsets in units of sigma * sqrt(h).
         n_outcomes: Number of outcomes learned from.
         latest: When the last of them resolved, UTC.
+        drift: How much drift its fans keep; None in a file from before drift was learned, whose
+            offsets are those of fans that keep all of it.
     """
 
     offsets: np.ndarray
     n_outcomes: int
     latest: pd.Timestamp
+    drift: DriftState | None = None
+
+    @property
+    def drift_share(self) -> float:
+        """Share of the mean log-return that a calibrated fan keeps."""
+        return 1.0 if self.drift is None else self.drift.slope
 
 
 @dataclass(frozen=True, eq=False)
 class CalibrationState:
-    """The learned offsets of all streams.
+    """What was learned of all streams.
 
     Attributes:
         levels: (L,) levels, ascending.
@@ -167,13 +193,6 @@ class CalibrationState:
             found.append(known_here)
         return found
 
-    def starts(self) -> dict[Stream, tuple[np.ndarray, int, int]]:
-        """Offsets, last moment and number of outcomes of every stream, for `tracker.replay`."""
-        return {
-            stream: (state.offsets, state.latest.value, state.n_outcomes)
-            for stream, state in self.streams.items()
-        }
-
     def save(self, path: Path) -> None:
         """Writes the state; a reader finds the complete old file or the complete new one.
 
@@ -199,9 +218,11 @@ class CalibrationState:
         """
         try:
             facts = read_json(path, limit=_LARGEST_FILE)
-            if facts["format"] != _FORMAT:
+            if facts["format"] not in (_WITHOUT_DRIFT, _FORMAT):
                 found = shown(facts["format"])
-                raise ValueError(f"its format is {found}, this program reads {_FORMAT}")
+                raise ValueError(
+                    f"its format is {found}, this program reads {_WITHOUT_DRIFT} and {_FORMAT}"
+                )
             state = cls(
                 np.array(facts["levels"], dtype=float),
                 {_stream(row): _stream_state(row) for row in facts["streams"]},
@@ -218,8 +239,9 @@ class CalibrationState:
         return state
 
     def _facts(self) -> dict[str, Any]:
+        knows_drift = any(state.drift is not None for state in self.streams.values())
         return {
-            "format": _FORMAT,
+            "format": _FORMAT if knows_drift else _WITHOUT_DRIFT,
             "levels": self.levels.tolist(),
             "eta": self.eta,
             "learned_from": self.learned_from,
@@ -230,6 +252,7 @@ class CalibrationState:
                     "n_outcomes": state.n_outcomes,
                     "latest": state.latest.isoformat(),
                 }
+                | ({} if state.drift is None else {"drift": asdict(state.drift)})
                 for stream, state in sorted(self.streams.items())
             ],
         }
@@ -266,5 +289,15 @@ def _stream(row: Mapping[str, Any]) -> Stream:
 
 def _stream_state(row: Mapping[str, Any]) -> StreamState:
     return StreamState(
-        np.array(row["offsets"], dtype=float), int(row["n_outcomes"]), pd.Timestamp(row["latest"])
+        np.array(row["offsets"], dtype=float),
+        int(row["n_outcomes"]),
+        pd.Timestamp(row["latest"]),
+        _drift_state(row["drift"]) if "drift" in row else None,
     )
+
+
+def _drift_state(row: Mapping[str, Any]) -> DriftState:
+    state = DriftState(*(float(row[each.name]) for each in fields(DriftState)))
+    if not (0.0 <= state.slope <= 1.0 and 0.0 <= state.squares < np.inf):
+        raise ValueError(f"it keeps {state.slope:g} of a drift")
+    return state

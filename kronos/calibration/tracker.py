@@ -1,4 +1,4 @@
-"""Offsets learned from outcomes: an online quantile tracker for every stream.
+"""Offsets and drift learned from outcomes: an online tracker for every stream.
 
 The quantile of a level is moved to q + theta * sigma * sqrt(h), sigma being the EWMA volatility at
 the origin. When an outcome y resolves,
@@ -14,6 +14,9 @@ A correction has two parts: the part that a level and its mirror image, such as 
 moves the fan, the rest widens or narrows it. The right width of a fan outlasts the weeks of its
 record; the direction of markets in those weeks hardly does. So the first part takes a quarter of
 the pace, which leaves the argument above as it is, with another eta for it.
+
+Before its offsets, a fan loses a part of its drift (`kronos.calibration.drift`): the quantiles q
+above are those of the fan that keeps the share in force when the forecast was made.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from kronos.calibration.drift import RIDGE, DriftTracker
 from kronos.calibration.state import (
     DECIMALS,
     ETA,
@@ -34,6 +38,7 @@ from kronos.calibration.state import (
     bucket_size,
 )
 from kronos.errors import InvalidRequest
+from kronos.evaluation.scores import level_weights
 
 __all__ = [
     "LOCATION",
@@ -43,8 +48,8 @@ __all__ = [
     "QuantileTracker",
     "Trackers",
     "learned_state",
-    "offsets_at_issue",
     "replay",
+    "shifts_at_issue",
 ]
 
 LOCATION = 0.25
@@ -73,6 +78,7 @@ class QuantileTracker:
     Attributes:
         levels: (L,) levels, ascending, each with its mirror image.
         n_outcomes: Number of outcomes so far.
+        drift: How much of their drift the fans keep.
     """
 
     def __init__(
@@ -83,7 +89,8 @@ class QuantileTracker:
         location: float = LOCATION,
         warm: int = WARM,
         warm_days: int = WARM_DAYS,
-        start: tuple[np.ndarray, int, int] | None = None,
+        ridge: float = RIDGE,
+        start: StreamState | None = None,
     ) -> None:
         """Args:
         levels: (L,) levels in (0, 1), ascending; with each l there is 1 - l.
@@ -91,8 +98,8 @@ class QuantileTracker:
         location: Pace at which the fan moves, as a share of the pace at which it widens.
         warm: Fewest forecasts of the burn-in.
         warm_days: Fewest days of these forecasts.
-        start: Offsets (L,) of an earlier record, the moment from which they hold and the number of
-            outcomes behind them; there is no burn-in then.
+        ridge: That of the slope of the drift.
+        start: What an earlier record taught; there is no burn-in then.
 
         Raises:
             InvalidRequest: A level has no mirror image.
@@ -103,15 +110,17 @@ class QuantileTracker:
                 "Levels must lie the same way below and above the median, such as 0.1, 0.5 and "
                 f"0.9; found {', '.join(map(str, self.levels))}."
             )
-        self.n_outcomes = 0 if start is None else start[2]
+        self.n_outcomes = 0 if start is None else start.n_outcomes
+        self.drift = DriftTracker(ridge=ridge, start=None if start is None else start.drift)
+        self._weights = level_weights(self.levels)
         self._eta, self._location = eta, location
         self._warm, self._warm_days = warm, warm_days
         self._burn_in: list[np.ndarray] = []
         self._burnt: set[int] = set()
         self._burnt_on: set[int] = set()
-        self._moments: list[int] = [] if start is None else [start[1]]
-        self._offsets: list[np.ndarray] = [] if start is None else [np.array(start[0], float)]
-        self._latest = -(2**63) if start is None else start[1]
+        self._latest = -(2**63) if start is None else start.latest.value
+        self._moments: list[int] = [] if start is None else [self._latest]
+        self._offsets: list[np.ndarray] = [] if start is None else [start.offsets]
 
     @property
     def is_warm(self) -> bool:
@@ -133,6 +142,7 @@ class QuantileTracker:
         moment: int,
         issued: np.ndarray,
         scores: np.ndarray,
+        means: np.ndarray,
         forecasts: np.ndarray,
         days: np.ndarray,
     ) -> None:
@@ -142,6 +152,7 @@ class QuantileTracker:
             moment: When, as a number that grows with time, such as nanoseconds.
             issued: (K,) when their forecasts were made, before `moment`.
             scores: (K, L) (y - q) / (sigma * sqrt(h)) of the raw quantiles.
+            means: (K,) means of the raw fans, in the same units.
             forecasts: (K,) numbers of the forecasts: steps of one share theirs.
             days: (K,) numbers of the days of these forecasts.
 
@@ -154,8 +165,11 @@ class QuantileTracker:
             raise InvalidRequest("A forecast is made before its outcome resolves.")
         self._latest = moment
         self.n_outcomes += len(scores)
+        dropped = (1.0 - self.drift.slopes_at(issued)) * means
+        self.drift.resolve(moment, issued, means, means + scores @ self._weights)
+        scores = scores + dropped[:, None]
         if not self.is_warm:
-            self._burn_in.append(np.asarray(scores, dtype=float))
+            self._burn_in.append(scores)
             self._burnt.update(np.asarray(forecasts).tolist())
             self._burnt_on.update(np.asarray(days).tolist())
             if len(self._burnt) >= self._warm and len(self._burnt_on) >= self._warm_days:
@@ -212,6 +226,7 @@ class Outcomes:
         issued: (n,) earliest moments of the forecasts, in nanoseconds.
         resolved: (n,) moments from which the outcomes were known, in nanoseconds.
         scores: (n, L) (y - q) / (sigma * sqrt(h)) of the raw quantiles.
+        means: (n,) means of the raw fans, in the same units.
         forecasts: (n,) numbers of the forecasts: steps of one share theirs.
         levels: (L,) levels, ascending.
     """
@@ -220,6 +235,7 @@ class Outcomes:
     issued: np.ndarray
     resolved: np.ndarray
     scores: np.ndarray
+    means: np.ndarray
     forecasts: np.ndarray
     levels: np.ndarray
 
@@ -234,7 +250,8 @@ def replay(
     location: float = LOCATION,
     warm: int = WARM,
     warm_days: int = WARM_DAYS,
-    start: Mapping[Stream, tuple[np.ndarray, int, int]] | None = None,
+    ridge: float = RIDGE,
+    start: Mapping[Stream, StreamState] | None = None,
 ) -> Trackers:
     """Trackers of every stream, narrow and wide, after all outcomes.
 
@@ -247,13 +264,14 @@ def replay(
         location: Pace at which fans move, as a share of the pace at which they widen.
         warm: Fewest forecasts of a burn-in.
         warm_days: Fewest days of these forecasts.
-        start: Starts of streams, as for `QuantileTracker`; their outcomes up to that moment are
-            left out.
+        ridge: That of the slopes of drifts.
+        start: What an earlier record taught of some streams; their outcomes up to its last moment
+            are left out.
     """
     start = start or {}
     trackers: Trackers = {
         stream: QuantileTracker(
-            outcomes.levels, eta=_step(stream, eta), location=location, start=begun
+            outcomes.levels, eta=_step(stream, eta), location=location, ridge=ridge, start=begun
         )
         for stream, begun in start.items()
     }
@@ -265,6 +283,7 @@ def replay(
                 location=location,
                 warm=warm,
                 warm_days=warm_days,
+                ridge=ridge,
             )
         _enter(trackers[stream], outcomes, rows)
     return trackers
@@ -273,7 +292,7 @@ def replay(
 def learned_state(
     trackers: Trackers, levels: np.ndarray, *, eta: float = ETA, learned_from: str = ""
 ) -> CalibrationState:
-    """The offsets of trackers after a replay, as a state that can be stored.
+    """What trackers have learned after a replay, as a state that can be stored.
 
     Args:
         trackers: From `replay`; those in their burn-in are left out.
@@ -287,6 +306,7 @@ def learned_state(
             tracker.offsets.round(DECIMALS),
             tracker.n_outcomes,
             pd.Timestamp(tracker.latest, tz="UTC"),
+            tracker.drift.state,
         )
         for stream, tracker in sorted(trackers.items())
         if tracker.is_warm
@@ -294,16 +314,19 @@ def learned_state(
     return CalibrationState(np.asarray(levels, dtype=float), streams, eta, learned_from)
 
 
-def offsets_at_issue(trackers: Trackers, outcomes: Outcomes) -> np.ndarray:
-    """(n, L) offsets in force when every forecast was made, NaN where there were none.
+def shifts_at_issue(trackers: Trackers, outcomes: Outcomes) -> np.ndarray:
+    """(n, L) shifts of the raw quantiles in force when every forecast was made, drift and offsets.
 
-    A stream in its burn-in takes those of the next wider one that has some.
+    In units of sigma * sqrt(h). NaN where there were none; a stream in its burn-in takes those of
+    the next wider one that has some.
     """
     found = np.full(outcomes.scores.shape, np.nan)
     for stream, rows in _members(outcomes):
         open_rows = rows[np.isnan(found[rows, 0])]
         if stream in trackers and len(open_rows):
-            found[open_rows] = trackers[stream].offsets_at(outcomes.issued[open_rows])
+            tracker, issued = trackers[stream], outcomes.issued[open_rows]
+            dropped = (1.0 - tracker.drift.slopes_at(issued)) * outcomes.means[open_rows]
+            found[open_rows] = tracker.offsets_at(issued) - dropped[:, None]
     return found
 
 
@@ -334,5 +357,10 @@ def _enter(tracker: QuantileTracker, outcomes: Outcomes, rows: np.ndarray) -> No
     for moment, some in zip(moments, np.split(rows, firsts[1:]), strict=True):
         issued = outcomes.issued[some]
         tracker.resolve(
-            int(moment), issued, outcomes.scores[some], outcomes.forecasts[some], issued // _DAY
+            int(moment),
+            issued,
+            outcomes.scores[some],
+            outcomes.means[some],
+            outcomes.forecasts[some],
+            issued // _DAY,
         )

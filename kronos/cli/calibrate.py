@@ -1,4 +1,4 @@
-"""`kronos calibrate`: learn offsets of each model's quantiles from its scored forecasts."""
+"""`kronos calibrate`: learn offsets of each model's quantiles, and its drift, from its scores."""
 
 from __future__ import annotations
 
@@ -22,6 +22,10 @@ offset of each quantile, for every model, asset class, bar width and distance wi
 forecasts from 20 days. Pages and `kronos forecast --calibrated` then show calibrated fans. The
 bundled model starts from the calibration that ships with it.
 
+The drift of a fan is its mean log-return from the origin. A calibrated fan keeps the share of it
+that outcomes support: their slope on the drift, between 0 and 1, and shrunk to 0 where outcomes are
+few. Without outcomes it keeps none. A raw fan keeps all.
+
 Only forecasts with T = 1 and no filters count, of bars after the model's training cut-off. In the
 long run the share of outcomes below each quantile is its level, over all forecasts of a kind. There
 is no guarantee for a single forecast, for days with events, or for whole paths.
@@ -29,6 +33,7 @@ is no guarantee for a single forecast, for days with events, or for whole paths.
 columns of the table:
   outcomes   number of outcomes
   last       day on which the last of them resolved
+  drift      share of the model's drift that a calibrated fan keeps
   p10 ...    offset of the quantile, over sigma * sqrt(step); sigma is the volatility of a bar at
              the origin
 
@@ -97,7 +102,7 @@ def _learn(args: argparse.Namespace, bundled: Path) -> tuple[CalibrationState, O
     if bundled.is_file() and not args.fresh:
         before = CalibrationState.load(bundled)
     outcomes = read_outcomes(open_store(args.store), cut_off)
-    trackers = replay(outcomes, start=None if before is None else before.starts())
+    trackers = replay(outcomes, start=None if before is None else before.streams)
     about = args.about or f"{len(outcomes):,} outcomes of this user's store"
     if before is not None:
         about += f"; before these, {before.learned_from}"
@@ -121,6 +126,7 @@ def _table(state: CalibrationState) -> str:
             "steps": bucket_title(stream.bucket),
             "outcomes": f"{entry.n_outcomes:,}",
             "last": f"{entry.latest:%Y-%m-%d}",
+            "drift": f"{100 * entry.drift_share:.0f}%",
             **{f"p{100 * state.levels[i]:g}": f"{entry.offsets[i]:+.3f}" for i in shown},
         }
         for stream, entry in state.streams.items()

@@ -134,7 +134,8 @@ def _add_output_options(group: Any) -> None:
     group.add_argument(
         "--calibrated",
         action="store_true",
-        help="correct the fan by the model's record; a saved forecast stays raw",
+        help="correct the fan by the model's record, its drift as well: stderr says how much of "
+        "the model's drift is kept; a saved forecast stays raw",
     )
     group.add_argument("--save", action="store_true", help="store the forecast")
     add_store_option(group)

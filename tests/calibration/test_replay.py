@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from kronos.calibration.state import ANY, BUCKETS, CalibrationState, Stream, bucket_of, bucket_title
-from kronos.calibration.tracker import Outcomes, learned_state, offsets_at_issue, replay
+from kronos.calibration.tracker import Outcomes, learned_state, replay, shifts_at_issue
 from kronos.errors import InvalidRequest
 
 LEVELS = np.array([0.1, 0.5, 0.9])
@@ -16,7 +16,9 @@ UNIT = 864 * 10**9
 Z = np.array([-1.2816, 0.0, 1.2816])
 
 
-def made(n=1200, *, seed=0, asset_class="crypto", interval="1h", narrow=0.5, model="bundled"):
+def made(
+    n=1200, *, seed=0, asset_class="crypto", interval="1h", narrow=0.5, model="bundled", drift=0.0
+):
     rng = np.random.default_rng(seed)
     issued = np.sort(rng.integers(0, 40_000, n)) * UNIT
     steps = rng.integers(1, 7, n)
@@ -27,13 +29,19 @@ def made(n=1200, *, seed=0, asset_class="crypto", interval="1h", narrow=0.5, mod
         }
     )  # fmt: skip
     scores = rng.normal(size=(n, 1)) - narrow * Z
-    return Outcomes(streams, issued, issued + 10 * UNIT * steps, scores, np.arange(n), LEVELS)
+    means = rng.normal(0, drift, n)
+    return Outcomes(
+        streams, issued, issued + 10 * UNIT * steps, scores, means, np.arange(n), LEVELS
+    )
 
 
 def joined(*parts):
     return Outcomes(
         pd.concat([part.streams for part in parts], ignore_index=True),
-        *(np.concatenate([getattr(p, n) for p in parts]) for n in ("issued", "resolved", "scores")),
+        *(
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("issued", "resolved", "scores", "means")
+        ),
         np.arange(sum(map(len, parts))),
         LEVELS,
     )
@@ -42,7 +50,7 @@ def joined(*parts):
 def taken(outcomes, rows):
     return Outcomes(
         outcomes.streams.iloc[rows], outcomes.issued[rows], outcomes.resolved[rows],
-        outcomes.scores[rows], outcomes.forecasts[rows], LEVELS,
+        outcomes.scores[rows], outcomes.means[rows], outcomes.forecasts[rows], LEVELS,
     )  # fmt: skip
 
 
@@ -56,13 +64,13 @@ def test_streams_know_nothing_of_each_other_and_rows_come_in_any_order():
 
 
 def test_what_is_shown_is_never_changed_by_what_comes_later():
-    outcomes = made()
+    outcomes = made(drift=0.5)
     cut = 20_000 * UNIT
     early = outcomes.issued < cut
     other = outcomes.scores.copy()
     other[outcomes.resolved > cut] *= -7
     changed = replace(outcomes, scores=other)
-    one, two = (offsets_at_issue(replay(o), o)[early] for o in (outcomes, changed))
+    one, two = (shifts_at_issue(replay(o), o)[early] for o in (outcomes, changed))
     assert np.isfinite(one).any()
     np.testing.assert_array_equal(one, two)
 
@@ -70,7 +78,7 @@ def test_what_is_shown_is_never_changed_by_what_comes_later():
 @pytest.mark.slow
 def test_shown_coverage_reaches_the_nominal_one_on_every_stream():
     outcomes = joined(made(9000, seed=5), made(9000, seed=6, asset_class="fx", narrow=1.8))
-    shown = offsets_at_issue(replay(outcomes), outcomes)
+    shown = shifts_at_issue(replay(outcomes), outcomes)
     known = np.isfinite(shown[:, 0]) & (outcomes.issued > 20_000 * UNIT)
     inside = (outcomes.scores[:, 0] > shown[:, 0]) & (outcomes.scores[:, 2] <= shown[:, 2])
     raw = (outcomes.scores[:, 0] > 0) & (outcomes.scores[:, 2] <= 0)
@@ -103,7 +111,7 @@ def test_learning_goes_on_where_it_was_left():
     outcomes = made(3000)
     cut = int(np.median(outcomes.resolved))
     first = learned_state(replay(taken(outcomes, outcomes.resolved <= cut)), LEVELS)
-    later = replay(outcomes, start=first.starts())
+    later = replay(outcomes, start=first.streams)
     stream = Stream("bundled", "r1", "crypto", "1h", 1)
     rows = (outcomes.streams["bucket"] == 1).to_numpy()
     assert later[stream].n_outcomes == rows.sum()
@@ -115,12 +123,12 @@ def test_learning_goes_on_where_it_was_left():
 def test_outcomes_from_before_what_was_learned_change_nothing():
     outcomes = made()
     once = learned_state(replay(outcomes), LEVELS)
-    again = learned_state(replay(outcomes, start=once.starts()), LEVELS)
+    again = learned_state(replay(outcomes, start=once.streams), LEVELS)
     assert again.digest == once.digest
 
 
 def test_a_state_is_read_as_it_was_written_and_damage_is_told(tmp_path):
-    state = learned_state(replay(made(2000)), LEVELS, learned_from="simulated bars")
+    state = learned_state(replay(made(2000, drift=0.5)), LEVELS, learned_from="simulated bars")
     file = tmp_path / "deep" / "calibration.json"
     state.save(file)
     again = CalibrationState.load(file)
@@ -128,6 +136,7 @@ def test_a_state_is_read_as_it_was_written_and_damage_is_told(tmp_path):
     assert again.learned_from == "simulated bars"
     assert again.streams.keys() == state.streams.keys()
     for stream, entry in state.streams.items():
+        assert again.streams[stream].drift == entry.drift
         np.testing.assert_array_equal(again.streams[stream].offsets, entry.offsets)
         assert again.streams[stream].latest == entry.latest
     assert [path.name for path in file.parent.iterdir()] == ["calibration.json"]

@@ -1,11 +1,12 @@
 """Laws of the tracker, on simulated streams whose truth is known."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kronos.calibration.state import ETA
+from kronos.calibration.state import ETA, DriftState, StreamState
 from kronos.calibration.tracker import LOCATION, QuantileTracker
 from kronos.errors import InvalidRequest
 
@@ -25,7 +26,12 @@ def stream(n, *, seed, delay=1, narrow=0.45):
 def run(tracker, scores, issued, resolved):
     for i in range(len(scores)):
         tracker.resolve(
-            int(resolved[i]), issued[i : i + 1], scores[i : i + 1], np.array([i]), np.array([i])
+            int(resolved[i]),
+            issued[i : i + 1],
+            scores[i : i + 1],
+            np.zeros(1),
+            np.array([i]),
+            np.array([i]),
         )
     return tracker
 
@@ -60,9 +66,10 @@ def test_the_burn_in_gives_the_split_conformal_quantiles_drawn_towards_none():
     scores = np.arange(1.0, 100.0)[:, None] * [1, 2, 3]
     tracker = QuantileTracker(LEVELS, warm=99)
     for i in range(98):
-        tracker.resolve(5 + i, np.array([i % 30]), scores[i : i + 1], np.array([i]), np.array([i]))
+        number = np.array([i])
+        tracker.resolve(5 + i, number % 30, scores[i : i + 1], np.zeros(1), number, number)
     assert np.isnan(tracker.offsets).all()
-    tracker.resolve(200, np.zeros(1), scores[98:], np.array([98]), np.array([98]))
+    tracker.resolve(200, np.zeros(1), scores[98:], np.zeros(1), np.array([98]), np.array([98]))
     # The 10th, 50th and 90th of 99 are 10, 100 and 270: 130 wider to either side, and 140 higher
     # (the median 100), of which a quarter counts; all believed as far as 99 days go.
     np.testing.assert_allclose(tracker.offsets, np.array([35 - 130, 25, 35 + 130]) * 99 / 149)
@@ -103,33 +110,41 @@ def test_the_order_within_a_moment_does_not_matter(seed, random):
         scores, issued = rng.normal(size=(6, 3)), rng.integers(0, moment, 6)
         order = random.sample(range(6), 6)
         forecasts = rng.integers(0, 100, 6)
-        one.resolve(moment, issued, scores, forecasts, issued)
-        two.resolve(moment, issued[order], scores[order], forecasts[order], issued[order])
+        means = rng.normal(size=6)
+        one.resolve(moment, issued, scores, means, forecasts, issued)
+        two.resolve(
+            moment, issued[order], scores[order], means[order], forecasts[order], issued[order]
+        )
     np.testing.assert_allclose(one.offsets, two.offsets, atol=1e-12)
+    assert one.drift.slope == pytest.approx(two.drift.slope, abs=1e-12)
 
 
 def test_one_days_outcomes_are_no_burn_in_however_many():
     tracker = QuantileTracker(LEVELS, warm=50, warm_days=3)
     for day in (1, 2):
         many = np.full(500, day)
-        tracker.resolve(day, many - 1, np.zeros((500, 3)), np.arange(500), many)
+        tracker.resolve(day, many - 1, np.zeros((500, 3)), np.zeros(500), np.arange(500), many)
         assert not tracker.is_warm
-    tracker.resolve(3, np.array([2]), np.zeros((1, 3)), np.array([7]), np.array([3]))
+    tracker.resolve(3, np.array([2]), np.zeros((1, 3)), np.zeros(1), np.array([7]), np.array([3]))
     assert tracker.is_warm
 
 
 def test_the_steps_of_one_forecast_are_one_forecast_of_the_burn_in():
     tracker = QuantileTracker(LEVELS, warm=10, warm_days=1)
     for moment in range(1, 100):
-        tracker.resolve(moment, np.array([0]), np.zeros((1, 3)), np.array([3]), np.array([moment]))
+        tracker.resolve(
+            moment, np.array([0]), np.zeros((1, 3)), np.zeros(1), np.array([3]), np.array([moment])
+        )
     assert not tracker.is_warm
 
 
 def test_many_outcomes_of_one_moment_move_the_offsets_as_far_as_one():
-    start = (np.zeros(3), 0, 500)
+    start = StreamState(np.zeros(3), 500, pd.Timestamp(0, tz="UTC"), DriftState())
     one, many = QuantileTracker(LEVELS, start=start), QuantileTracker(LEVELS, start=start)
-    one.resolve(9, np.array([3]), np.full((1, 3), 5.0), np.array([0]), np.array([0]))
-    many.resolve(9, np.full(50, 3), np.full((50, 3), 5.0), np.arange(50), np.zeros(50))
+    one.resolve(9, np.array([3]), np.full((1, 3), 5.0), np.zeros(1), np.array([0]), np.array([0]))
+    many.resolve(
+        9, np.full(50, 3), np.full((50, 3), 5.0), np.zeros(50), np.arange(50), np.zeros(50)
+    )
     expected = ETA * (LEVELS - 0.5 + LOCATION * 0.5)
     np.testing.assert_allclose(one.offsets, expected)
     np.testing.assert_allclose(many.offsets, expected)
@@ -138,7 +153,7 @@ def test_many_outcomes_of_one_moment_move_the_offsets_as_far_as_one():
 
 def test_outcomes_out_of_order_are_refused():
     tracker = QuantileTracker(LEVELS)
-    one = np.zeros((1, 3)), np.array([0]), np.array([0])
+    one = np.zeros((1, 3)), np.zeros(1), np.array([0]), np.array([0])
     tracker.resolve(10, np.array([1]), *one)
     with pytest.raises(InvalidRequest, match="order"):
         tracker.resolve(10, np.array([1]), *one)

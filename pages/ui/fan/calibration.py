@@ -8,7 +8,7 @@ from typing import Literal
 
 import streamlit as st
 
-from kronos.calibration import CalibrationStatus, calibrate, calibration_status
+from kronos.calibration import CalibrationStatus, calibrate, calibration_status, drift_words
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest
 from kronos.forecast import Forecast
@@ -30,7 +30,7 @@ class ShownFan:
 
     Attributes:
         forecast: Its paths.
-        name: Which of the two fans it is.
+        name: Which of the two fans it is, and how much drift a calibrated one keeps.
         state: State of the calibration: one sentence, then details.
     """
 
@@ -69,6 +69,8 @@ def choose_fans(candles: Candles, forecasts: Sequence[Forecast]) -> list[ShownFa
         words = found.words
         if is_calibrated and found.is_hindsight:
             name += " with hindsight"
+        if fan.drift_shares is not None:
+            name += f", {drift_words(fan.drift_shares)}"
         if found.kind == "calibrated" and not is_calibrated:  # the words describe the other fan
             known = "uses hindsight" if found.is_hindsight else "is available"
             words = f"The calibrated fan {known}. {words}"

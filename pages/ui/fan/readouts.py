@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from data_sources.source import Bars
 from kronos.calendars import calendar_note
+from kronos.calibration import drift_words
 from kronos.candles import Candles
 from kronos.evaluation.whole_path import PLAUSIBLE, InsideCount, count_inside
 from kronos.forecast import Forecast
@@ -187,6 +188,8 @@ def provenance(candles: Candles, forecast: Forecast, calendar_reason: str) -> li
     fan = Readout("Fan", "raw", "not calibrated")
     if forecast.calibration_hash is not None:
         fan = Readout("Fan", "calibrated", f"SHA-256 {forecast.calibration_hash[:12]}")
+        if forecast.drift_shares is not None:
+            fan = replace(fan, remark=f"{drift_words(forecast.drift_shares)}, {fan.remark}")
     return [
         Readout("Model", forecast.model_name, f"revision {forecast.model_revision[:12]}"),
         Readout(

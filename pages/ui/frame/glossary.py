@@ -129,8 +129,14 @@ _QUALITY = (
     ),
     Term(
         "Calibrated fan",
-        "Corrects each quantile by its past error in the model's record. In the long run the 80% "
-        "band holds about 80% of closes. A single forecast has no guarantee.",
+        "Corrects drift and quantiles by their past errors in the model's record. In the long run "
+        "the 80% band holds about 80% of closes. A single forecast has no guarantee.",
+    ),
+    Term(
+        "Drift",
+        "Mean log-return of a fan from the origin. A calibrated fan keeps the share of it that "
+        "past outcomes support: 0% where they did not follow the model's drift, 100% where they "
+        "did.",
     ),
     Term(
         "CRPS",
