@@ -14,4 +14,5 @@ def test_it_knows_the_weights_and_methods_of_this_version(name):
     """A changed method has another record: learn the calibration anew, or see that its paths are
     the same to the last bit and enter the new revision."""
     version = models.locate(name).revision if name == models.BUNDLED else revision()
-    assert CalibrationState.load(bundled_file()).knows(name, version)
+    state = CalibrationState.load(bundled_file())
+    assert state.knows(name, version)

@@ -68,6 +68,9 @@ def test_the_command_learns_keeps_and_shows(address, tmp_path, capsys):
     for entry in state.streams.values():
         assert entry.offsets[0] < -0.2
         assert entry.offsets[-1] > 0.2
+    assert " drift " in said.out.splitlines()[1]
+    for entry in state.streams.values():
+        assert f" {100 * entry.drift.slope:.0f}% " in said.out
     assert main(["calibrate", "--show", "-o", str(file)]) == 0
     assert capsys.readouterr().out == said.out
 
@@ -91,6 +94,8 @@ def test_the_benchmark_finds_the_gain_of_correcting_narrow_fans(address, tmp_pat
     assert known["raw_inside"].mean() < 0.55
     assert 0.65 < known["calibrated_inside"].mean() < 0.9
     assert known["calibrated_crps"].mean() < known["raw_crps"].mean()
+    assert known["calibrated_crps"].mean() != known["offsets_crps"].mean()
+    assert known["cone_crps"].mean() == pytest.approx(1 / np.sqrt(np.pi), rel=0.2)
     out = tmp_path / "table.md"
     assert benchmark.main(["--store", address, "--out", str(out)]) == 0
     assert capsys.readouterr().out == out.read_text()

@@ -10,7 +10,7 @@ import kronos
 from data_sources.samples import load_sample
 from kronos import models
 from kronos.calibration import CalibrationState, calibrate
-from kronos.calibration.state import Stream, StreamState, user_file
+from kronos.calibration.state import DriftState, Stream, StreamState, user_file
 from kronos.evaluation.scores import LEVELS
 from pages.ui.fan import exports
 from pages.ui.fan.calibration import PROMISE
@@ -19,10 +19,16 @@ from pages.ui.jobs import caches
 from tests.pages.app_driver import new_session, run_until, words
 
 
-def state_until(latest: str, *, asset_class: str = "crypto", interval: str = "30m"):
+def state_until(
+    latest: str,
+    *,
+    asset_class: str = "crypto",
+    interval: str = "30m",
+    drift: DriftState | None = None,
+):
     """Offsets that widen every fan of the bundled model a lot."""
     offsets = 2.0 * (np.array(LEVELS) - 0.5)
-    entry = StreamState(offsets.round(6), 640, pd.Timestamp(latest, tz="UTC"))
+    entry = StreamState(offsets.round(6), 640, pd.Timestamp(latest, tz="UTC"), drift)
     revision = models.available()[0].revision
     buckets = (1, 3, 6, 12, 24)
     streams = {Stream("bundled", revision, asset_class, interval, b): entry for b in buckets}
@@ -63,6 +69,18 @@ def test_a_good_record_is_used_unasked_and_the_raw_fan_is_one_click_away(keep):
     assert share_up(raw) != share_up(calibrated)
     linked = run_until(new_session(fan_kind="Raw fan").run(), has_forecast)
     assert "Raw fan." in words(linked)
+
+
+def test_the_page_names_the_share_of_the_drift_and_the_raw_fan_has_all_of_it(keep):
+    keep(state_until("2019-06-01", drift=DriftState(0.04, 1.0, 21.0)))
+    app = run_until(new_session().run(), has_forecast)
+    calibrated = words(app)
+    assert "Calibrated fan, 4% of the model's drift. Calibrated on 3,200 outcomes" in calibrated
+    assert "4% of the model's drift, SHA-256" in calibrated
+    app.segmented_control(key="fan_kind").set_value("raw").run()
+    raw = words(app)
+    assert "Raw fan. The calibrated fan is available." in raw
+    assert "drift, SHA-256" not in raw
 
 
 def test_a_stale_record_is_used_only_when_asked(keep):
