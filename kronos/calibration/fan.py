@@ -111,7 +111,7 @@ def calibrate(forecast: Forecast, candles: Candles, state: CalibrationState) -> 
     offsets = np.stack([entry.offsets for _, entry in found])
     shares = np.array([entry.drift_share for _, entry in found])
     knows_drift = all(entry.drift is not None for _, entry in found)
-    quantiles = np.log(forecast.quantile(state.levels) / forecast.last_close).T
+    quantiles = np.log(forecast.quantile(state.levels.tolist()) / forecast.last_close).T
     shifts = offsets * cone_scale(sigma, forecast.horizon)[:, None]
     shifts -= ((1.0 - shares) * fan_means(quantiles, state.levels))[:, None]
     paths = move_paths(forecast.paths, forecast.last_close, state.levels, shifts)
