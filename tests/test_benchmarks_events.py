@@ -1,6 +1,7 @@
 """Whether an adapter learns events: what the command simulates, draws and counts."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,11 @@ from benchmarks.events.__main__ import main
 from benchmarks.events.arms import Fan, Sampling, draw_origins
 from benchmarks.events.planted import PlantedPlan, planted_corpus, planted_events, spreads
 from benchmarks.events.scores import ARMS, compare, score_windows, verdict
+from benchmarks.events.told import TOLD, ToldPlan, measure, measure_placebo, told_table
 from kronos.context import CLOSE
 from kronos.events import CHANNELS
 from kronos.training.corpus import CorpusEvents
+from tests.source_tree import ROOT
 
 SAMPLING = Sampling(context=24, horizon=8, paths=16)
 
@@ -148,3 +151,51 @@ def test_planted_five_minute_bars_move_where_the_row_before_says_so():
     ratio = returns[follows].std() / returns[~follows].std()
     assert ratio == pytest.approx(plan.multiplier, rel=0.25)
     assert 0.03 < follows.mean() < 0.1
+
+
+class KnowsTheEffect:
+    """In the place of a model: a random walk whose bars are as wide as the rows before them say."""
+
+    facts = SimpleNamespace(event_alignments=("ahead",))
+
+    def __init__(self, multiplier):
+        self.multiplier = multiplier
+
+    def sample(self, contexts, futures, sampling, *, events):
+        rng, paths = np.random.default_rng(0), []
+        for context, future, rows in zip(contexts, futures, events, strict=True):
+            close = context.values[:, CLOSE]
+            moves = np.diff(np.log(close))
+            sigma = np.median(np.abs(moves)) / 0.6745
+            flags = rows[len(close) - 1 : -1, CHANNELS.index("is_release_bar")]
+            scale = sigma * np.where(flags > 0, self.multiplier, 1.0)
+            walks = rng.normal(0.0, scale, (sampling.sample_count, len(future))).cumsum(axis=1)
+            paths.append(np.repeat(close[-1] * np.exp(walks)[..., None], 6, axis=-1))
+        return np.stack(paths), np.stack([context.values[-1] for context in contexts])
+
+
+def test_a_true_calendar_helps_a_model_that_knows_the_effect_and_a_false_one_does_not():
+    plan = PlantedPlan(n_series=3, n_bars=900, interval="1d", weeks=(2, 4), multiplier=3.0)
+    corpus, events = planted_corpus(plan), planted_events(plan)
+    begin = str(pd.Timestamp(int(corpus.times[200]), tz="UTC").date())
+    told = ToldPlan(SAMPLING, later_from=begin, held_out_from=begin, placebos=4, placebo_windows=40)
+    predictor = KnowsTheEffect(plan.multiplier)
+    figures, table = measure(predictor, corpus, events, told, lambda _: None)
+    assert {"event_n", "quiet_n"} <= set(table.columns)
+    assert figures["bar_crps_with_events_to_base"].high < 0.97
+    coverage = [figures[f"bar_coverage_{arm}"].value for arm in TOLD]
+    assert coverage[0] < 0.6 < coverage[1]
+    spread, happened = (
+        figures[f"bar_spread_ratio_{arm}"].value for arm in ("with_events", "happened")
+    )
+    assert spread == pytest.approx(happened, rel=0.3)
+    placebo = measure_placebo(predictor, corpus, events, told, lambda _: None)
+    assert placebo["bar_crps_with_events_to_base"].low > 1.0
+    text = told_table({"all windows": figures, "placebo": placebo})
+    assert figures["bar_crps_with_events_to_base"].text() in text
+
+
+def test_only_a_model_that_reads_events_is_measured(tmp_path, capsys):
+    arguments = ["told", "--model", str(ROOT / "tests/golden"), "--corpus", str(tmp_path)]
+    assert main([*arguments, "--index", str(tmp_path / "x"), "--out", str(tmp_path)]) == 1
+    assert "reads no events" in capsys.readouterr().err

@@ -2,12 +2,14 @@
 
     python -m benchmarks.events planted --out runs/planted
     python -m benchmarks.events real --corpus CORPUS --index INDEX.parquet --out runs/events
+    python -m benchmarks.events told --corpus CORPUS --index INDEX.parquet --out runs/told
 
 `planted` needs no data: simulated bars whose event bars move a known multiple as far, which the
 adapter must find to within 20%. `real` trains on a corpus of real bars before a cut-off, chooses
 after it and scores bars later than both: base and adapter on the same windows with the same seeds,
-with intervals from a bootstrap of calendar weeks. Both print tables and write OUT/result.json. A
-run that was stopped resumes when started again with the same arguments.
+with intervals from a bootstrap of calendar weeks. `told` trains nothing: a model that reads events
+is scored with the calendar, without it, and with false calendars. All print tables and write
+OUT/result.json. A training that was stopped resumes when started again with the same arguments.
 """
 
 from __future__ import annotations
@@ -29,14 +31,17 @@ from benchmarks.events.arms import Sampling, draw_origins, fans
 from benchmarks.events.planted import FLAG_ALONE, RecoveryPlan, recover, recovery_table
 from benchmarks.events.real import RealPlan, events_of, load_bars, parts_of, train_adapter
 from benchmarks.events.scores import ARMS, compare, score_windows, verdict
+from benchmarks.events.told import TOLD, ToldPlan, measure, measure_placebo, told_table
 from kronos import models
-from kronos.errors import KronosError
+from kronos.errors import InvalidRequest, KronosError
 from kronos.finetune.job import Hooks, code_revision
 from kronos.finetune.lora import Targets
+from kronos.forecasters.kronos import KronosPredictor
 from kronos.models.adapters import read_facts
 from kronos.training.corpus import CorpusEvents
 
 DEFAULTS, PLANTED = RealPlan(), RecoveryPlan()
+_LEAST_WEEKS = 8  # of a bootstrap by calendar weeks
 
 
 def _quick(plan: RecoveryPlan) -> RecoveryPlan:
@@ -90,6 +95,20 @@ def parser() -> argparse.ArgumentParser:
     add("--steps", type=int, default=DEFAULTS.settings.steps, help="optimizer steps of each")
     add("--windows", type=int, default=160, help="most test windows of either kind (default: 160)")
     add("--paths", type=int, default=Sampling().paths, help="paths for each")
+    told = forms.add_parser("told", help="a model that reads events, with and without them")
+    told.set_defaults(run=run_told)
+    add = told.add_argument
+    add("--model", default="bundled", help="name or folder (default: bundled)")
+    add("--corpus", type=Path, required=True, metavar="FOLDER", help="candle files")
+    add("--index", type=Path, required=True, metavar="FILE", help="the corpus's index, parquet")
+    add("--events", type=Path, nargs="*", default=[], metavar="FILE", help="tables of events")
+    add("--out", type=Path, required=True, metavar="FOLDER", help="folder of the result")
+    add("--since", default="2019-06-01", help="first bars read (default: 2019-06-01)")
+    add("--intervals", nargs="+", default=DEFAULTS.intervals, help="widths of the bars")
+    add("--per-group", type=int, default=DEFAULTS.per_group, help="most series of a group")
+    add("--windows", type=int, default=320, help="most windows of a kind and group (default: 320)")
+    add("--paths", type=int, default=Sampling().paths, help="paths for each")
+    add("--placebos", type=int, default=20, help="false calendars; 0 for none (default: 20)")
     return arguments
 
 
@@ -180,6 +199,45 @@ def run_real(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
         "why": why,
     }
     return found, f"{real_table(figures)}\n\nHelps: {'yes' if helps else 'no'} ({why})."
+
+
+def run_told(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    predictor = models.load(args.model, device="cpu")
+    if not isinstance(predictor, KronosPredictor) or not predictor.reads_events:
+        raise InvalidRequest(f"{args.model} reads no events. Give a Kronos model that does.")
+    sampling = Sampling(context=predictor.lookback or Sampling().context, paths=args.paths)
+    plan = replace(
+        DEFAULTS,
+        since=args.since,
+        intervals=tuple(args.intervals),
+        per_group=args.per_group,
+        settings=replace(DEFAULTS.settings, context=sampling.context),
+        held_out=True,
+    )
+    bars, events = load_bars(args.corpus, args.index, plan), events_of(args.events)
+    _say(f"{len(bars.series)} series, {len(bars.times):,} bars, {len(events)} events")
+    told = ToldPlan(sampling, windows=args.windows, placebos=args.placebos)
+    figures, table = measure(predictor, bars, events, told, _say)
+    table.to_csv(args.out / "windows.csv", index=False)
+    groups = {"all windows": figures}
+    groups |= {
+        interval: compare(part, TOLD)
+        for interval, part in table.groupby("interval")
+        if part["block"].nunique() >= _LEAST_WEEKS
+    }
+    if args.placebos:
+        groups["placebo"] = measure_placebo(predictor, bars, events, told, _say)
+    found = {
+        "model": {"name": predictor.name, "revision": predictor.revision},
+        "plan": asdict(told),
+        "series": len(bars.series),
+        "bars": len(bars.times),
+        "test_series": int(table["series"].nunique()),
+        "weeks": int(table["block"].nunique()),
+        "windows": len(table),
+        "groups": groups,
+    }
+    return found, told_table(groups)
 
 
 def real_table(figures: dict[str, Figure]) -> str:

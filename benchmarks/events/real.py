@@ -56,6 +56,7 @@ class RealPlan:
         rates: Learning rates to choose from.
         settings: The other settings of training.
         base: Model that is adapted.
+        held_out: Whether families that the bundled checkpoint was not trained on are used too.
     """
 
     intervals: tuple[str, ...] = ("5m", "15m", "30m", "1h")
@@ -67,10 +68,11 @@ class RealPlan:
     rates: tuple[float, ...] = (2e-3, 1e-2)
     settings: FinetuneSettings = field(default_factory=lambda: _SETTINGS)
     base: str = "bundled"
+    held_out: bool = False
 
 
 def load_bars(corpus: Path, index: Path, plan: RealPlan) -> Corpus:
-    """The bars of the families that the bundled checkpoint was trained on.
+    """The bars of the families that the bundled checkpoint was trained on, or of all.
 
     Args:
         corpus: Folder of the bars.
@@ -84,11 +86,12 @@ def load_bars(corpus: Path, index: Path, plan: RealPlan) -> Corpus:
         facts["freq"].isin(plan.intervals)
         & facts["market"].isin(plan.markets)
         & (last > pd.Timestamp(plan.since))
-        & ~facts["family"].map(Holdout().__contains__)
+        & (plan.held_out | ~facts["family"].map(Holdout().__contains__))
     ]
     facts = facts.assign(month=last.dt.to_period("M").astype(str))
     facts = facts.sort_values(["month", "rows"], ascending=False, kind="stable")
-    facts = facts.groupby(["asset_class", "freq"], sort=False).head(plan.per_group)
+    split = facts["family"].map(Holdout().__contains__)
+    facts = facts.groupby(["asset_class", "freq", split], sort=False).head(plan.per_group)
     with tempfile.TemporaryDirectory() as folder:
         listed = Path(folder) / "manifest.csv"
         manifest(facts).to_csv(listed, index=False)

@@ -69,11 +69,11 @@ def score_windows(
     return pd.DataFrame(rows)
 
 
-def compare(table: pd.DataFrame) -> dict[str, Figure]:
+def compare(table: pd.DataFrame, arms: Sequence[str] = ARMS) -> dict[str, Figure]:
     """Figures with block-bootstrap intervals; ratios are those of an arm to the base."""
     figures: dict[str, _OfSums] = {}
     for span in ("event", "bar", "quiet"):
-        for arm in ARMS:
+        for arm in arms:
             figures[f"{span}_crps_{arm}"] = _mean(f"{span}_crps_{arm}", f"{span}_n")
             figures[f"{span}_coverage_{arm}"] = _mean(f"{span}_inside_{arm}", f"{span}_n")
             for name in ("crps", "error"):
@@ -81,12 +81,13 @@ def compare(table: pd.DataFrame) -> dict[str, Figure]:
                     f"{span}_{name}_{arm}", f"{span}_{name}_base"
                 )
     for span in ("event", "bar"):
-        for arm in ARMS:
+        for arm in arms:
             figures[f"{span}_spread_ratio_{arm}"] = _spread_ratio(span, f"width_{arm}")
         figures[f"{span}_spread_ratio_happened"] = _spread_ratio(span, "moved")
-        figures[f"{span}_crps_with_to_without"] = _mean(
-            f"{span}_crps_with_events", f"{span}_crps_without_events"
-        )
+        if "without_events" in arms:
+            figures[f"{span}_crps_with_to_without"] = _mean(
+                f"{span}_crps_with_events", f"{span}_crps_without_events"
+            )
     return bootstrap(table.fillna(0.0), figures)
 
 
