@@ -50,6 +50,7 @@ class Recording(TorchDispatchMode):
             self.operations.append(operation)
         return result
 
+    @torch.inference_mode()
     def replay(self) -> None:
         """Runs the operations again, in the memory of the first time."""
         for operation in self.operations:

@@ -151,7 +151,7 @@ def environment(device: str, load_before: float) -> str:
         load_before: Processes that wanted a core before anything was measured.
     """
     parts = [
-        _processor(),
+        processor(),
         f"{os.cpu_count()} cores",
         f"{torch.get_num_threads()} threads",
         f"load {load_before:.1f} before the run",
@@ -164,7 +164,8 @@ def environment(device: str, load_before: float) -> str:
     return ", ".join(parts)
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Name of the processor."""
     facts = Path("/proc/cpuinfo")
     if facts.is_file():
         for line in facts.read_text().splitlines():

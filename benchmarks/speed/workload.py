@@ -12,7 +12,7 @@ from kronos import models
 from kronos.forecast import SamplingParameters
 from kronos.models.checkpoints import Card
 from kronos.nn.checkpoint import save_checkpoint
-from kronos.nn.config import SIZES, published_tokenizer
+from kronos.nn.config import SIZES, WEIGHTS_NAME, published_tokenizer
 from kronos.nn.model import Kronos
 from kronos.nn.tokenizer import KronosTokenizer
 from kronos.system import asset_path
@@ -103,7 +103,7 @@ def prepare(size: str, scratch: Path) -> Checkpoint:
 
     Args:
         size: A name such as "small", or the path of a folder with model/ and tokenizer/.
-        scratch: Where random weights are written.
+        scratch: Where random weights are written; those of an earlier call are taken again.
 
     Raises:
         CheckpointError: The folder cannot be used.
@@ -119,10 +119,11 @@ def prepare(size: str, scratch: Path) -> Checkpoint:
         pair = models.checkpoint_pair(size)
         return Checkpoint(size, f"published weights {known.revision[:8]}", *pair, max_context)
     folder = scratch / size
-    torch.manual_seed(0)
-    save_checkpoint(Kronos(**SIZES[size].to_dict()), folder / "model")
-    bits_per_group = 5 if size == "mini" else 4
-    tokenizer_config = published_tokenizer(bits_per_group).to_dict()
-    save_checkpoint(KronosTokenizer(**tokenizer_config), folder / "tokenizer")
+    if not (folder / "tokenizer" / WEIGHTS_NAME).is_file():
+        torch.manual_seed(0)
+        save_checkpoint(Kronos(**SIZES[size].to_dict()), folder / "model")
+        bits_per_group = 5 if size == "mini" else 4
+        tokenizer_config = published_tokenizer(bits_per_group).to_dict()
+        save_checkpoint(KronosTokenizer(**tokenizer_config), folder / "tokenizer")
     origin = "random weights of the published configuration (time does not depend on the values)"
     return Checkpoint(size, origin, folder / "model", folder / "tokenizer", max_context)

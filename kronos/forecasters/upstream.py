@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -116,16 +117,20 @@ class _ProgressBar:
     """Upstream's `verbose` bar."""
 
     def __init__(self, total: int, visible: bool) -> None:
-        from tqdm import tqdm
+        self._bar: Any = None
+        if visible:
+            from tqdm import tqdm
 
-        self._bar = tqdm(total=total, disable=not visible)
+            self._bar = tqdm(total=total)
 
     def __enter__(self) -> _ProgressBar:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
 
     def update(self, done: int, total: int) -> None:
-        self._bar.total = total
-        self._bar.update(done - self._bar.n)
+        if self._bar is not None:
+            self._bar.total = total
+            self._bar.update(done - self._bar.n)

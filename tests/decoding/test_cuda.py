@@ -2,7 +2,6 @@
 
 import gc
 from contextlib import contextmanager
-from dataclasses import fields
 
 import pytest
 import torch
@@ -11,18 +10,8 @@ from benchmarks.gpu.recorded import recorded, recorded_halves
 from kronos.decoding import cuda
 from kronos.decoding.cuda import Shape, StaticBatch, StaticDecoder, cuda_graphs
 from kronos.decoding.decoder import Decoder, generate
-from tests.decoding.test_decoder import make_context, new_sequence, run
-
-MIXED = (
-    {"length": 20, "horizon": 6, "n_paths": 30},
-    {"length": 9, "horizon": 3, "n_paths": 40, "T": 0.6, "top_p": 0.7},
-    {"length": 33, "horizon": 8, "n_paths": 5, "T": 0.0},
-    {"length": 14, "horizon": 8, "n_paths": 33, "top_k": 4, "seed": 8},
-)
-
-
-def make(length, horizon, **settings):
-    return new_sequence(make_context(length, horizon, length), **settings)
+from tests.decoding.test_decoder import run
+from tests.token_sequences import MIXED, copied_to, make, make_context, new_sequence
 
 
 def drawn(decoder, *sequences):
@@ -211,9 +200,3 @@ def test_graphs_give_the_tokens_of_the_cpu(model, dtype):
             for a, b in zip(expected, found, strict=True)
         ]
         assert min(agree) > (0.98 if dtype == torch.float32 else 0.85)
-
-
-def copied_to(device, seq):
-    parts = (getattr(seq.context, f.name) for f in fields(seq.context))
-    moved = type(seq.context)(*(None if part is None else part.to(device) for part in parts))
-    return type(seq)(moved, seq.sampling, max_context=seq.max_context)

@@ -12,26 +12,9 @@ from kronos.decoding.cpu import TileDecoder, TileState
 from kronos.decoding.cuda import BatchStep, StaticDecoder, signed_rotation
 from kronos.decoding.decoder import Decoder, TileStep, generate, tiled, untiled
 from kronos.decoding.detokenize import decode_paths
-from kronos.decoding.sequence import TokenContext, TokenSequence
 from kronos.decoding.weights import FusedModel
 from kronos.errors import ForecastCancelled
-from kronos.forecast import SamplingParameters
-
-
-def make_context(length, horizon, seed=0):
-    g = torch.Generator().manual_seed(seed)
-
-    def random(high, *shape):
-        return torch.randint(high, shape, generator=g)
-
-    return TokenContext(
-        random(1024, length), random(1024, length), random(7, length, 5), random(7, horizon, 5)
-    )
-
-
-def new_sequence(context, n_paths=4, max_context=64, use_cache=True, **sampling):
-    settings = SamplingParameters(**({"sample_count": n_paths, "seed": 11} | sampling))
-    return TokenSequence(context, settings, max_context=max_context, use_cache=use_cache)
+from tests.token_sequences import make_context, new_sequence
 
 
 @pytest.fixture(params=[Decoder, TileDecoder])
