@@ -104,6 +104,12 @@ def test_predict_batch_takes_series_of_different_lengths(predictor, df, future):
         pd.testing.assert_frame_equal(result, alone)
 
 
+def test_predict_shows_a_bar_only_where_it_is_wanted(predictor, df, future, capsys):
+    for verbose, shown in ((False, ""), (True, "100%")):
+        predictor.predict(df, df.index, future, pred_len=8, top_k=1, verbose=verbose)
+        assert (shown in capsys.readouterr().err) if shown else not capsys.readouterr().err
+
+
 def test_predict_reads_series_and_index_timestamps_alike(predictor, df, future):
     kwargs = {"pred_len": 8, "top_k": 1, "verbose": False}
     as_index = predictor.predict(df, df.index, future, **kwargs)
