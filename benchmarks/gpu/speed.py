@@ -45,6 +45,7 @@ def units(is_dry: bool) -> list[str]:
     return [
         "launches",
         *(f"{size}, rates" for size in sizes(is_dry)),
+        f"{sizes(is_dry)[0]}, rows at once",
         *(_named(size, *cell) for cell in cells for size in sizes(is_dry)),
     ]
 
@@ -59,6 +60,8 @@ def measure(work: Work) -> None:
     workloads = {size: _workload(size, work) for size in sizes(work.is_dry)}
     for size, workload in workloads.items():
         work.look(f"{size}, rates", lambda w=workload: _rates(w, work.is_dry))  # type: ignore[misc]
+    some = sizes(work.is_dry)[0]
+    work.look(f"{some}, rows at once", lambda: _rows_at_once(workloads[some], work.is_dry))
     for n_series, n_paths in DRY_CELLS if work.is_dry else CELLS:
         for size, workload in workloads.items():
             cell = replace(workload, n_series=n_series, paths=n_paths)
@@ -139,7 +142,7 @@ def _rates(workload: Workload, is_quick: bool) -> Found:
         limits.seconds = min(limits.seconds, 0.05)
         measured.append(limits.run())
         del limits
-        _free(workload.device)
+        free(workload.device)
     few, many = measured
     n_operations = operations_of_a_step(workload)
     figures = {
@@ -170,6 +173,27 @@ def operations_of_a_step(workload: Workload) -> int:
     return sum(len(recorded(half).operations) for half in halves)
 
 
+def _rows_at_once(workload: Workload, is_dry: bool) -> Found:
+    """Whether steps of more paths than `MAX_ROWS` would pay: the time of one, by its paths."""
+    model = load_model(workload.checkpoint.model)
+    decoder = StaticDecoder(model.to(workload.device, getattr(torch, workload.dtype)).eval())
+    n_steps, seconds = 4 if is_dry else 16, {}
+    for rows in (32, 64) if is_dry else (32, 256, 512, 1024, 2048):
+        settings = {"n_paths": rows, "top_p": 0.9, "max_context": 512}
+        seq = copied_to(workload.device, make(workload.context, n_steps + 2, **settings))
+        seq.portion, seq.rows = rows, slice(0, rows)
+        for _ in range(2):  # the context and the first steps
+            decoder.step([seq])
+        _wait(workload.device)
+        started = time.perf_counter()
+        for _ in range(n_steps - 1):
+            decoder.step([seq])
+        _wait(workload.device)
+        seconds[str(rows)] = (time.perf_counter() - started) / (n_steps - 1)
+    told = ", ".join(f"{each * 1e3:.2f} ms for {rows}" for rows, each in seconds.items())
+    return Found(None, f"a step takes {told} paths; at most {MAX_ROWS} are drawn at once", seconds)
+
+
 def _forecasts(workload: Workload) -> Found:
     engine = OurEngine(workload)
     first = engine.run()
@@ -196,7 +220,7 @@ def _forecasts(workload: Workload) -> Found:
         "repetitions": summary.repetitions,
     }
     del engine
-    _free(workload.device)
+    free(workload.device)
     after = summary.total - summary.first - (workload.horizon - 1) * summary.step
     text = (
         f"{summary.total * 1e3:,.1f} ms: {summary.first * 1e3:,.1f} to the end of the first step, "
@@ -206,7 +230,8 @@ def _forecasts(workload: Workload) -> Found:
     return Found(None, text, figures)
 
 
-def _free(device: str) -> None:
+def free(device: str) -> None:
+    """Lets go of what earlier units left, so that memory counts for the next one alone."""
     gc.collect()
     if device == "cuda":
         torch.cuda.empty_cache()

@@ -9,9 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from benchmarks.gpu.results import Found, Work
+from benchmarks.gpu.speed import free
 from benchmarks.speed.workload import prepare
 from kronos.system import asset_path
 from tests.golden_vectors import GOLDEN
@@ -68,8 +67,7 @@ def _lora(unit: str, work: Work) -> Found:
             moments.append((line["step"], time.perf_counter()))
 
     out = work.scratch / f"lora-{LORA_UNITS.index(unit)}-{time.time():.0f}"
-    if work.device == "cuda":
-        torch.cuda.empty_cache()
+    free(work.device)
     result = finetune_lora(
         Material(base, parts), settings, out, hooks=Hooks(watch=watch, device=work.device)
     )

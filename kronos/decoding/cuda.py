@@ -147,7 +147,8 @@ class Shape:
     def holding(cls, sequences: Sequence[TokenSequence]) -> Shape:
         """The smallest shape that these sequences fit in."""
         return cls(
-            n_lanes=_rounded(sum(n_lanes(seq) for seq in sequences), 1),
+            # Few numbers: every shape has a capture and memory of its own.
+            n_lanes=1 << (sum(n_lanes(seq) for seq in sequences) - 1).bit_length(),
             n_prefix=_rounded(max(len(seq.context) for seq in sequences), 64),
             n_steps=_rounded(max(seq.n_cached for seq in sequences), 8),
             filters=any(seq.sampling.narrows for seq in sequences),

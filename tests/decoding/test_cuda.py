@@ -185,6 +185,14 @@ def test_close_sizes_share_a_shape():
     assert shape == Shape(n_lanes=1, n_prefix=64, n_steps=24, filters=False)
 
 
+def test_any_number_of_paths_takes_one_of_a_few_numbers_of_lanes(model):
+    """A series more or less in a batch seldom needs memory and graphs of its own."""
+    series = [make(20, 8, n_paths=n) for n in range(1, 257)]
+    assert {Shape.holding([seq]).n_lanes for seq in series} == {1, 2, 4, 8}
+    five = [make(20, 8, n_paths=30, seed=i) for i in range(5)]
+    assert Shape.holding(five).n_lanes == 8
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_graphs_give_the_tokens_of_the_cpu(model, dtype):
