@@ -8,7 +8,7 @@ the training cut-off are left out. Three fans are compared: raw, with offsets al
 which is with drift and offsets. Coverage is that of the 80% band. CRPS is the pinball loss of 15
 quantiles over sigma * sqrt(step), and is given over that of the EWMA cone on the same outcomes: the
 normal of that scale, without the sampling error that a fan of paths has. The size of the drift is
-its mean absolute value in units of sigma * sqrt(step). Intervals: bootstrap of calendar weeks.
+its root mean square over sigma * sqrt(step). Intervals: bootstrap of calendar weeks.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def score(
         scored[f"{name}_inside"] = ((found[:, low] >= 0) & (found[:, high] <= 0)).astype(float)
         scored[f"{name}_crps"] = crps_of_errors(found, levels)
         scored[f"{name}_width"] = found[:, low] - found[:, high]
-    scored["size"] = np.abs(outcomes.means)
+    scored["products"], scored["squares"] = outcomes.means * actual, outcomes.means**2
     return scored
 
 
@@ -134,11 +134,16 @@ def report(scored: pd.DataFrame) -> str:
     for model, rows in scored.groupby("model", sort=False):
         known = rows[rows["known"]]
         left_out = len(rows) - len(known)
+        slope = bootstrap(
+            rows[["block", "products", "squares"]],
+            {"slope": lambda sums: sums["products"] / sums["squares"]},
+        )["slope"]
         head = (
             f"### {model}\n\n{len(known):,} outcomes of {known['instrument'].nunique()} instruments"
-            f" in {known['block'].nunique()} weeks; {left_out:,} of the burn-in left out. Mean "
-            f"absolute drift {known['size'].mean():.3f}; width raw "
-            f"{known['raw_width'].mean():.2f}, calibrated {known['calibrated_width'].mean():.2f}."
+            f" in {known['block'].nunique()} weeks; {left_out:,} of the burn-in left out. Width "
+            f"raw {known['raw_width'].mean():.2f}, calibrated "
+            f"{known['calibrated_width'].mean():.2f}. Size of the drift "
+            f"{np.sqrt(rows['squares'].mean()):.3f}, slope of all outcomes on it {slope.text(2)}."
         )
         if known.empty:
             parts.append(head)
