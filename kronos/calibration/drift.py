@@ -5,7 +5,7 @@ of the outcomes, a fan that has none is better; where it is true, the outcomes f
 slope of 1. So each stream has a slope b of the outcomes y on the drift m of the raw fans, both in
 units of sigma * sqrt(h):
 
-    b = sum(m y) / (sum(m m) + RIDGE), cut to 0 and 1
+    b = sum(m y) / (sum(m m) + RIDGE * mean(y y)), cut to 0 and 1
 
 and a calibrated fan is the raw one moved by (b - 1) m, which leaves its width and skew alone.
 Without outcomes b is 0.
@@ -21,8 +21,9 @@ from kronos.evaluation.scores import level_weights
 __all__ = ["RIDGE", "DriftTracker", "fan_means"]
 
 RIDGE = 4.0
-"""Variance of an outcome about its expectation, which is about 1 in these units, over that of the
-slope before any outcome, 0.25: a slope of 1 is two standard deviations from 0."""
+"""One over the variance of the slope before any outcome, 0.25: a slope of 1 is two standard
+deviations from 0. The variance of an outcome, mean(y y), is learned: it is 1 in these units only
+where volatility at the origin says all of the bars that follow, and not across a night."""
 _DAY = 86_400 * 10**9
 
 
@@ -52,23 +53,25 @@ class DriftTracker:
 
     def __init__(self, *, ridge: float = RIDGE, start: DriftState | None = None) -> None:
         """Args:
-        ridge: Added to the sum of squares; infinite keeps no drift.
+        ridge: Added to the sum of squares, times the mean square of the outcomes; infinite keeps no
+            drift.
         start: Slope and sums of an earlier record.
         """
         self._ridge = ridge
-        self._sums = np.zeros(2) if start is None else np.array([start.products, start.squares])
-        self._group = np.zeros(2)  # sums of m y and m m, and below the number of them
-        self._n_group = 0
+        start = start or DriftState()
+        # Of m y, m m and y y, and the number of groups.
+        self._sums = np.array([start.products, start.squares, start.outcomes, start.groups])
+        self._group = np.zeros(4)  # sums of the open group, the last one the number of outcomes
         self._ends = -(2**63)
         self._moments: list[int] = []
         self._slopes: list[float] = []
-        self._first = 0.0 if start is None else start.slope
+        self._first = start.slope
 
     @property
     def state(self) -> DriftState:
         """The present slope and the sums behind it, rounded as in a file."""
-        products, squares = (round(float(value), DECIMALS) for value in self._totals())
-        return DriftState(round(self.slope, DECIMALS), products, squares)
+        sums = (round(float(value), DECIMALS) for value in self._totals())
+        return DriftState(round(self.slope, DECIMALS), *sums)
 
     @property
     def slope(self) -> float:
@@ -86,27 +89,24 @@ class DriftTracker:
             means: (K,) means of the raw fans, over sigma * sqrt(h).
             outcomes: (K,) in the same units.
         """
-        values = np.stack([means * outcomes, means * means], axis=1)
+        ones = np.ones(len(means))
+        values = np.stack([means * outcomes, means * means, outcomes * outcomes, ones], axis=1)
         is_next = issued >= self._ends
-        self._add(values[~is_next])
+        self._group = self._group + values[~is_next].sum(axis=0)
         if is_next.any():
-            self._sums, self._n_group = self._totals(), 0
-            self._group = np.zeros(2)
+            self._sums = self._totals()
             self._ends = max(moment, int(issued[is_next].min()) + _DAY)
-            self._add(values[is_next])
-        products, squares = self._totals()
+            self._group = values[is_next].sum(axis=0)
+        products, squares, actual, groups = self._totals()
         self._moments.append(moment)
-        self._slopes.append(float(np.clip(products / (squares + self._ridge), 0.0, 1.0)))
+        least = squares + self._ridge * actual / groups
+        self._slopes.append(float(np.clip(products / least, 0.0, 1.0)) if least > 0 else 0.0)
 
     def slopes_at(self, moments: np.ndarray) -> np.ndarray:
         """(M,) slopes in force at some moments."""
         places = np.searchsorted(self._moments, moments, side="right")
         return np.array([self._first, *self._slopes])[places]
 
-    def _add(self, values: np.ndarray) -> None:
-        self._group = self._group + values.sum(axis=0)
-        self._n_group += len(values)
-
     def _totals(self) -> np.ndarray:
-        """Sums of m y and m m over all groups, the open one included."""
-        return self._sums + self._group / max(self._n_group, 1)
+        """Sums over all groups of their means, the open one included, and the number of groups."""
+        return self._sums + self._group / max(self._group[-1], 1.0)

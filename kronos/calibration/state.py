@@ -112,11 +112,15 @@ class DriftState:
         slope: Share of the mean log-return that is kept, from 0 to 1.
         products: Sum of fan mean times outcome behind it, over sigma^2 * h.
         squares: Sum of squared fan means.
+        outcomes: Sum of squared outcomes.
+        groups: Number of terms of each sum.
     """
 
     slope: float = 0.0
     products: float = 0.0
     squares: float = 0.0
+    outcomes: float = 0.0
+    groups: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,3 +16,4 @@ def test_it_knows_the_weights_and_methods_of_this_version(name):
     version = models.locate(name).revision if name == models.BUNDLED else revision()
     state = CalibrationState.load(bundled_file())
     assert state.knows(name, version)
+    assert all(entry.drift is not None for entry in state.streams.values())

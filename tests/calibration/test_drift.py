@@ -85,7 +85,7 @@ def test_the_slope_is_that_of_a_ridge_regression_through_the_origin():
     (tracker, *_) = replay(outcomes).values()
     actual = outcomes.scores @ np.diff([0, *(QUANTILES[1:] + QUANTILES[:-1]) / 2, 1])
     m, y = outcomes.means, outcomes.means + actual
-    assert tracker.drift.slope == pytest.approx((m @ y) / (m @ m + RIDGE))
+    assert tracker.drift.slope == pytest.approx((m @ y) / (m @ m + RIDGE * np.mean(y * y)))
 
 
 @pytest.mark.parametrize(("slope", "kept"), [(-2.0, 0.0), (4.0, 1.0)])
