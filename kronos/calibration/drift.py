@@ -22,8 +22,8 @@ __all__ = ["RIDGE", "DriftTracker", "fan_means"]
 
 RIDGE = 4.0
 """One over the variance of the slope before any outcome, 0.25: a slope of 1 is two standard
-deviations from 0. The variance of an outcome, mean(y y), is learned: it is 1 in these units only
-where volatility at the origin says all of the bars that follow, and not across a night."""
+deviations from 0. The variance of an outcome, mean(y y), is learned: it is above 1 in
+these units where bars follow that volatility at the origin does not know of, as across a night."""
 _DAY = 86_400 * 10**9
 
 
