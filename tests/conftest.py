@@ -48,6 +48,17 @@ def pytest_xdist_make_scheduler(config, log):
     return LoadFolderScheduling(config, log)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def own_sources():
+    """The sources that a file of tests registers are gone after it."""
+    from data_sources import registry
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "_makers", dict(registry._makers))
+        patch.setattr(registry, "_opened", {})
+        yield
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory):
     """What the application keeps stays out of the user's own folders, and vice versa."""

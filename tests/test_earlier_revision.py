@@ -564,24 +564,14 @@ def test_a_link_sets_every_control(asked):
 def test_a_link_to_a_ticker_asks_for_its_bars():
     yahoo = Silent("yahoo")
     register_source("yahoo", lambda: yahoo)
-    try:
-        app = new_session(
-            data="Ticker", source="Yahoo Finance", symbol="MSFT", interval="1h", raw="true",
-            horizon=3, paths=20,
-        ).run()  # fmt: skip
-        run_until(app, lambda app: bool(app.error))
-    finally:
-        register_source("yahoo", really_yahoo)
+    app = new_session(
+        data="Ticker", source="Yahoo Finance", symbol="MSFT", interval="1h", raw="true",
+        horizon=3, paths=20,
+    ).run()  # fmt: skip
+    run_until(app, lambda app: bool(app.error))
     assert (yahoo.asked[0]["symbol"], yahoo.asked[0]["interval"]) == ("MSFT", "1h")
     assert yahoo.asked[0]["adjusted"] is False
     assert app.query_params["symbol"] == "MSFT"
-
-
-def really_yahoo():
-    """What the name stands for elsewhere."""
-    from data_sources.yahoo import Yahoo
-
-    return Yahoo()
 
 
 def test_the_models_page_lists_the_adapters():
