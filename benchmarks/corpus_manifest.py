@@ -2,7 +2,8 @@
 
     python benchmarks/corpus_manifest.py INDEX.parquet manifest.csv
 
-The index must have the columns file, market, asset_class, freq, family, symbol and tz. Times whose
+The index must have the columns file, market, asset_class, freq, family, symbol and tz, and may
+have instrument, which names the leading markets. Times whose
 clock is UTC are moved to the exchange's zone, because the application reads calendar fields
 there.
 """
@@ -20,9 +21,19 @@ EXCHANGE_ZONES = {
 }
 
 
+LEADERS = {
+    ("CRYPTO.BTCUSDT", "1h"): "btc",
+    ("CRYPTO.BTCUSDT.BYBIT", "1h"): "btc",
+    ("US.SPY", "1h"): "spy",
+    ("US.VIX", "1d"): "vix",
+}
+"""Leading markets, by instrument and width of a bar. No hourly dollar index is in the corpus."""
+
+
 def manifest(index: pd.DataFrame) -> pd.DataFrame:
-    """One row a file: file, interval, group, family, ticker, clock, zone."""
+    """One row a file: file, interval, group, family, ticker, clock, zone, leader."""
     on_utc = index["tz"].str.startswith("UTC") & (index["freq"] != "1d")
+    names = index.get("instrument", index["file"])
     return pd.DataFrame(
         {
             "file": index["file"],
@@ -32,6 +43,7 @@ def manifest(index: pd.DataFrame) -> pd.DataFrame:
             "ticker": index["symbol"],
             "clock": on_utc.map({True: "UTC", False: ""}),
             "zone": index["market"].map(EXCHANGE_ZONES).where(on_utc).fillna(""),
+            "leader": [LEADERS.get(key, "") for key in zip(names, index["freq"], strict=True)],
         }
     )
 

@@ -39,7 +39,7 @@ from kronos.events import (
     stored_events,
 )
 from kronos.events.event import sorted_events
-from kronos.events.tables import USER, events_folder
+from kronos.events.tables import USER, events_folder, remove_events
 from kronos.system import atomic_write, read_json
 
 if TYPE_CHECKING:
@@ -295,8 +295,11 @@ class EventCalendar:
             before = {month: _moment(of_region.get(month)) for month in months}
             known = self._stored("yahoo")
             events = _updated(known, found.events, region, before, now)
-            if events != known and events:
-                save_events("yahoo", events, folder=self._folder)
+            if events != known:
+                if events:
+                    save_events("yahoo", events, folder=self._folder)
+                else:
+                    remove_events("yahoo", folder=self._folder)
             for month in months:
                 of_region[month] = {"at": _text(now), "ignored": found.ignored.total()}
             self._save(fetched)

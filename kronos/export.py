@@ -139,6 +139,7 @@ def load_forecast(path: str | Path) -> Forecast:
             anchor_factor=facts["anchor_factor"],
             seconds=facts["seconds"],
             events_hash=facts.get("events_sha256"),
+            leaders=facts.get("leaders"),
             calibration_hash=facts.get("calibration_sha256"),
             weights=_weights(facts.get("weights")),
             drift_shares=_shares(facts.get("drift_shares")),

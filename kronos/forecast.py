@@ -128,6 +128,8 @@ class Forecast:
             not anchored.
         seconds: Wall time of the forecast.
         events_hash: SHA-256 of the event rows that the model read; None where it read none.
+        leaders: Leading market -> time of the last known bar whose event row holds it, or None
+            where no row does; None without event rows. See `kronos.events.LEADERS`.
         calibration_hash: SHA-256 of the calibration of the paths; None for a raw fan.
         drift_shares: Of a calibrated fan: share of the raw fan's mean log-return that it keeps, at
             every step (H,); None for a raw fan, and of a calibration from before drift was learned.
@@ -148,6 +150,7 @@ class Forecast:
     anchor_factor: float = 1.0
     seconds: float = field(default=0.0)
     events_hash: str | None = None
+    leaders: dict[str, str | None] | None = None
     calibration_hash: str | None = None
     weights: dict[str, tuple[float, ...]] | None = None
     members: tuple[Forecast, ...] = ()
@@ -260,11 +263,13 @@ class Forecast:
     def metadata(self) -> dict[str, Any]:
         """All facts that identify and reproduce the forecast; JSON-ready.
 
-        `events_sha256` is there only where the model read event rows, `calibration_sha256` and
-        `drift_shares` only for a calibrated fan, `weights` only for an ensemble.
+        `events_sha256` and `leaders` are there only where the model read event rows,
+        `calibration_sha256` and `drift_shares` only for a calibrated fan, `weights` only for an
+        ensemble.
         """
         facts = {
             "events_sha256": self.events_hash,
+            "leaders": self.leaders,
             "calibration_sha256": self.calibration_hash,
             "drift_shares": self.drift_shares,
             "weights": self.weights,

@@ -38,12 +38,14 @@ from kronos.context import (
 from kronos.errors import InvalidRequest
 from kronos.events.channels import ALIGNMENTS, CHANNELS, Alignment
 from kronos.events.inputs import EventInputs
+from kronos.events.leaders import LEADERS
 from kronos.forecast import COLUMNS, SamplingParameters, whole_number
 
 __all__ = ["EngineRequest", "ForecastRequest", "Market", "ModelFacts", "market_of"]
 
 _MAGIC = b"KFR1"
 _ROW_SHAPES = [(len(CHANNELS) * (i + 1),) for i in range(len(ALIGNMENTS))]
+_FIRST_LEADER = CHANNELS.index("btc_log_return_1h")  # the others follow
 _MAX_BYTES = 64 << 20
 """Most bytes that the arrays of a request may unpack to."""
 
@@ -347,6 +349,23 @@ class ForecastRequest(EngineRequest):
     def context_events(self, n_read: int) -> np.ndarray | None:
         """(n_read + H, 20) event rows of the bars that are read and of those to forecast."""
         return None if self.events is None else self.events[-(n_read + self.horizon) :]
+
+    def leaders_in(self, n_read: int | None = None) -> dict[str, str | None] | None:
+        """The leading markets in the event rows, as in `Forecast.leaders`; None without rows.
+
+        Args:
+            n_read: Bars that are read; default: all that are held.
+        """
+        n = len(self.times) if n_read is None else n_read
+        rows = self.context_events(n)
+        if rows is None:
+            return None
+        known = rows[:n, _FIRST_LEADER : _FIRST_LEADER + len(LEADERS)] != 0
+        times = self.times[-n:]
+        return {
+            name: times[np.flatnonzero(known[:, i])[-1]].isoformat() if known[:, i].any() else None
+            for i, name in enumerate(LEADERS)
+        }
 
     def for_member(self, facts: ModelFacts, ensemble: ModelFacts) -> ForecastRequest:
         """The request that a member of an ensemble would get if it were asked alone."""

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from data_sources import leaders
 from kronos import cli
 from kronos.candles import Candles
 from kronos.export import candles_csv
@@ -186,7 +187,8 @@ def _walk(case: Case, model: str, folder: Path) -> None:
         models=(model,), horizon=case.horizon, sampling=case.sampling, every=len(case.candles)
     )
     with closing(LocalService()) as service, Store(str(folder / "store.sqlite3")) as store:
-        report = walk_forward(service, store, [Series(case.longer, "samples")], plan)
+        series, known = [Series(case.longer, "samples")], leaders.leader_bars().known()
+        report = walk_forward(service, store, series, plan, leaders=known)
     assert not report.problems
 
 
@@ -199,7 +201,8 @@ def _backtest(case: Case, model: str, _: Path) -> None:
         sampling=case.sampling,
     )
     with closing(LocalService()) as service:
-        backtest(service, Market.of({"the one": case.longer}), plan)
+        known = leaders.leader_bars().known()
+        backtest(service, Market.of({"the one": case.longer}), plan, leaders=known)
 
 
 ENTRY_POINTS: dict[str, Callable[[Case, str, Path], None]] = {

@@ -58,6 +58,8 @@ def _listings() -> dict[str, Listing]:
         "VOD.L": Listing("EQUITY", "LSE", london, "GBp", 3, "Vodafone Group", "XLON", delay=900),
         "EURUSD=X": Listing("CURRENCY", "CCY", london, "USD", 4, "EUR/USD", "fx"),
         "ES=F": Listing("FUTURE", "CME", new_york, "USD", 2, "E-Mini S&P 500", "CMES"),
+        "DX-Y.NYB": Listing("INDEX", "NYB", new_york, "USD", 2, "US Dollar Index", "CMES"),
+        "^VIX": Listing("INDEX", "WCB", "America/Chicago", "USD", 2, "CBOE Volatility", "XNYS"),
         "BTC-USD": Listing("CRYPTOCURRENCY", "CCC", "UTC", "USD", 2, "Bitcoin USD", ""),
     }
 

@@ -15,7 +15,11 @@ import pandas as pd
 import pytest
 from streamlit.components.v2 import manifest_scanner
 
+import data_sources.leaders
+import pages.ui.inputs.leaders
+from data_sources.leaders import LeaderBars
 from data_sources.samples import SAMPLES, load_sample
+from data_sources.yahoo.source import Yahoo
 from kronos.candles import COLUMNS, Candles
 from kronos.context import rows_sha256
 from kronos.ensemble.weights import (
@@ -27,7 +31,7 @@ from kronos.ensemble.weights import (
     feature_names,
     user_folder,
 )
-from kronos.events import CHANNELS, event_channels, load_events, regions_of
+from kronos.events import CHANNELS, event_channels, last_close, load_events, regions_of
 from kronos.export import forecast_json
 from kronos.forecast import Forecast
 from kronos.models import BUNDLED, ENSEMBLE, adapters, load
@@ -36,6 +40,7 @@ from pages.ui.jobs import caches
 from tests.entry_points import Case, Outcome, run
 from tests.event_adapter import NAME as READER
 from tests.event_adapter import write_event_adapter
+from tests.loopback_markets import LoopbackMarkets, yahoo_session
 
 # The last but one of the bars to forecast is a day on which the FOMC decides.
 GOOG = Case(load_sample("GOOG_1d"), 14, sample=SAMPLES["GOOG_1d"].title, symbol="GOOG")
@@ -47,7 +52,24 @@ OutcomeOf = Callable[..., Outcome]
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def leading() -> Iterator[LoopbackMarkets]:
+    """The leading markets at Yahoo some days after the last bar of the case."""
+    now = GOOG.origin.normalize() + pd.Timedelta(days=4, hours=18)
+    with LoopbackMarkets(now=now) as markets, pytest.MonkeyPatch.context() as patch:
+        for listing in markets.yahoo.listings.values():
+            listing.listed = "2011-01-03"
+        source = Yahoo(yahoo_session(markets.url, chart_seconds=20.0), clock=markets.clock)
+        found = LeaderBars(lambda name: source, clock=markets.clock)
+        for module in (data_sources.leaders, pages.ui.inputs.leaders):
+            patch.setattr(module, "leader_bars", lambda: found)
+        patch.setenv("KRONOS_CALENDAR", "on")  # the days of the case are too long ago to be fetched
+        found.refresh(last_close(GOOG.candles))
+        assert not found.problem()
+        yield markets
+
+
+@pytest.fixture(scope="module")
+def models(leading: LoopbackMarkets, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A model that reads events, and an ensemble with it and learned weights, on this machine."""
     found = manifest_scanner.scan_component_manifests()
     with pytest.MonkeyPatch.context() as patch:
@@ -115,6 +137,7 @@ def rows_of(case: Case, forecast: Forecast) -> np.ndarray:
         index, interval=known.interval, calendar=known.calendar, zone=known.zone,
         n_context=len(known), events=load_events(), symbol=known.symbol,
         regions=regions_of(known.calendar, known.symbol),
+        leaders=data_sources.leaders.leader_bars().known(),
     )  # fmt: skip
 
 
@@ -140,6 +163,31 @@ def test_the_page_gives_the_model_the_releases_of_the_window(outcome_of):
     assert (meetings < forecast.n_context).any()
     assert (meetings >= forecast.n_context).any()
     assert forecast.events_hash == rows_sha256(rows) != rows_sha256(np.zeros_like(rows))
+
+
+def test_the_page_gives_the_model_the_leading_markets(outcome_of):
+    forecast = outcome_of(PAGE, READER).forecast
+    rows = rows_of(GOOG, forecast)[:, 14:18]
+    assert (rows[: forecast.n_context] != 0).mean(axis=0).min() > 0.5
+    last = GOOG.candles.local_index[-1].isoformat()
+    assert forecast.leaders == dict.fromkeys(("btc", "spy", "dxy", "vix"), last)
+    assert forecast.metadata()["leaders"] == forecast.leaders
+
+
+@pytest.mark.parametrize("name", ["command", "watched symbol", "watched file", "walk", "backtest"])
+def test_each_entry_point_says_which_leading_markets_were_read(outcome_of, name):
+    assert outcome_of(name, READER).forecast.leaders == outcome_of(PAGE, READER).forecast.leaders
+    ensemble = outcome_of(PAGE, ENSEMBLE).forecast
+    assert ensemble.leaders == outcome_of(PAGE, READER).forecast.leaders
+    assert outcome_of(name, BUNDLED).forecast.leaders is None
+
+
+def test_all_entry_points_share_one_fetch(outcome_of, leading):
+    for name in (PAGE, *OTHERS):
+        outcome_of(name, READER)
+        outcome_of(name, BUNDLED)
+    charts = [each for each in leading.requests if "period1=" in each]
+    assert len(charts) == 4, charts
 
 
 def test_the_releases_change_the_paths(outcome_of):

@@ -54,8 +54,8 @@ MAY_USE = {
         "system",
     },
     "training": {
-        "calendars", "context", "errors", "evaluation", "events", "forecast", "forecasters", "nn",
-        "normalisation", "system",
+        "calendars", "candles", "context", "errors", "evaluation", "events", "forecast",
+        "forecasters", "nn", "normalisation", "system",
     },
     "finetune": {
         "errors", "evaluation", "events", "forecasters", "models", "nn", "system", "training",

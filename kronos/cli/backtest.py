@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from kronos.cli.bars import add_universe_options, read_universe
-from kronos.cli.events import fetch_calendar
+from kronos.cli.events import fetch_calendar, fetch_leaders
 from kronos.cli.options import add_device_option, add_store_option, date_of
 from kronos.cli.terminal import ProgressLine, write_text
 from kronos.errors import InvalidRequest
@@ -128,13 +128,18 @@ def run(args: argparse.Namespace) -> int:
         closing(LocalService(device=args.device)) as service,
         ProgressLine("forecasting, window") as progress,
     ):
+        leaders = None
         if service.facts(plan.model).reads_events:
+            leaders = fetch_leaders(
+                max(market.candles.values(), key=lambda candles: candles.frame.index[-1])
+            )
             for candles in market.candles.values():
                 fetch_calendar(candles, plan.horizon, origin=candles.frame.index[0])
         result = backtest(
             service,
             market,
             plan,
+            leaders=leaders,
             cache_folder=folder,
             save=None if store is None else store.save,
             progress=progress,

@@ -1,6 +1,7 @@
 """`kronos events`: list the calendar, add your own events, fetch releases and earnings.
 
-`fetch_calendar` fetches the days that a command needs and that this machine does not have.
+`fetch_calendar` fetches the days that a command needs and that this machine does not have,
+`fetch_leaders` the leading markets.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 
     from data_sources.calendar import CalendarDays
     from kronos.candles import Candles
-    from kronos.events import Event
+    from kronos.events import Event, Leaders
 
-__all__ = ["add_parser", "fetch_calendar", "run"]
+__all__ = ["add_parser", "fetch_calendar", "fetch_leaders", "run"]
 
 _EPILOG = """\
 examples:
@@ -164,6 +165,23 @@ def fetch_calendar(candles: Candles, horizon: int, *, origin: pd.Timestamp | Non
     days = days_for(candles, end, origin=origin, now=pd.Timestamp.now("UTC"))
     if days is not None:
         _fetch_days(days)
+
+
+def fetch_leaders(candles: Candles) -> Leaders:
+    """The leading markets for forecasts of a model that reads events.
+
+    What cannot be fetched is named on stderr, and its channels are 0.
+
+    Args:
+        candles: Bars of the instrument, up to the last origin.
+    """
+    from data_sources.leaders import fetched_leaders, leader_bars
+    from kronos.events import last_close
+
+    leaders = fetched_leaders(last_close(candles))
+    if problem := leader_bars().problem():
+        print(f"note: leading markets may be missing: {problem}", file=sys.stderr)
+    return leaders
 
 
 def _fetch_days(days: CalendarDays) -> None:

@@ -22,7 +22,7 @@ from kronos.errors import KronosError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from kronos.events import Event
+    from kronos.events import Event, Leaders
     from kronos.finetune.job import Hooks, Material, Result
     from kronos.finetune.settings import FinetuneSettings
     from kronos.training.corpus import Corpus
@@ -83,7 +83,8 @@ def _add_data_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--manifest",
         metavar="FILE",
-        help="CSV or parquet: file, and optionally interval, group, family, clock, zone",
+        help="CSV or parquet: file, and optionally interval, group, family, clock, zone, "
+        "leader (btc, spy, dxy or vix: bars of a leading market)",
     )
     sub.add_argument("--market", default="all", help="for Qlib data: list of members (default all)")
     sub.add_argument("--frequency", default="day", help="for Qlib data: calendar (default day)")
@@ -238,6 +239,7 @@ def _rolling(args: argparse.Namespace) -> int:
                     rolling,
                     replace(settings, replay=args.replay),
                     events=events,
+                    leaders=_leaders(args),
                     lora=_lora(args),
                     hooks=_hooks(args, stop),
                 )
@@ -296,6 +298,7 @@ def _material(args: argparse.Namespace) -> Material:
         base,
         split_corpus(corpus, split, n_bars=n_bars),
         events,
+        None if events is None else _leaders(args),
         learn_events=events is not None,
         asset_class=args.asset_class or "",
     )
@@ -309,6 +312,12 @@ def _events() -> list[Event]:
     from kronos.events import load_events
 
     return [event.as_read for event in load_events()]
+
+
+def _leaders(args: argparse.Namespace) -> Leaders | None:
+    from kronos.training.leaders import load_leaders
+
+    return load_leaders(args.data, args.manifest)
 
 
 def _settings(args: argparse.Namespace) -> FinetuneSettings:

@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from kronos.cli.bars import add_file_options, read_file
-from kronos.cli.events import fetch_calendar
+from kronos.cli.events import fetch_calendar, fetch_leaders
 from kronos.cli.options import add_device_option, add_store_option
 from kronos.cli.terminal import ProgressLine, write_text
 from kronos.errors import InvalidRequest
@@ -150,7 +150,7 @@ def run(args: argparse.Namespace) -> int:
     with collector_paused():
         from kronos.calendars.future import MAX_HORIZON
         from kronos.calibration import calibrate, calibration_status, load_state
-        from kronos.events import event_inputs, load_events
+        from kronos.events import event_inputs, leaders_text, load_events
         from kronos.export import forecast_json, paths_csv, quantiles_csv
         from kronos.forecast import SamplingParameters
         from kronos.request import ForecastRequest
@@ -179,17 +179,22 @@ def run(args: argparse.Namespace) -> int:
             line(status.done, status.total)
 
         facts = service.facts(args.model)
+        events = None
         if facts.reads_events:
             fetch_calendar(bars.known, args.horizon)
+            leaders = fetch_leaders(bars.known)
+            events = event_inputs(load_events(), bars.candles, leaders=leaders)
         request = ForecastRequest.of_candles(
             bars.known,
             facts,
             horizon=args.horizon,
             sampling=sampling,
             lookback=args.lookback,
-            events=event_inputs(load_events(), bars.candles) if facts.reads_events else None,
+            events=events,
         )
         forecast: Forecast = service.run(request, watch=watch)
+    if forecast.leaders is not None and not args.quiet:
+        print(f"leading markets read: {leaders_text(forecast.leaders)}", file=sys.stderr)
     shown = forecast
     if args.calibrated:
         calibration = load_state()

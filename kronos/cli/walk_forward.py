@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from kronos.cli.bars import read_series
-from kronos.cli.events import fetch_calendar
+from kronos.cli.events import fetch_calendar, fetch_leaders
 from kronos.cli.options import add_device_option, add_store_option, date_of
 from kronos.cli.terminal import ProgressLine, duration
 from kronos.errors import InvalidCandles, InvalidRequest
@@ -119,13 +119,22 @@ def run(args: argparse.Namespace) -> int:
         closing(LocalService(device=args.device)) as service,
         ProgressLine("windows", tells_time=True) as progress,
     ):
+        leaders = None
         if any(service.facts(model).reads_events for model in plan.models):
+            latest = max((one.candles for one in series), key=lambda one: one.frame.index[-1])
+            leaders = fetch_leaders(latest)
             for one in series:
                 fetch_calendar(
                     one.candles, plan.horizon, origin=plan.since or one.candles.frame.index[0]
                 )
         report = walk_forward(
-            service, store, series, plan, progress=progress, paths=args.keep_paths
+            service,
+            store,
+            series,
+            plan,
+            leaders=leaders,
+            progress=progress,
+            paths=args.keep_paths,
         )
     print(_report_text(report, time.monotonic() - started, store.address), file=sys.stderr)
     return 0

@@ -91,6 +91,7 @@ class EnsembleForecaster(Forecaster):
                 n_context=widest.n_context,
                 seconds=time.perf_counter() - started,
                 events_hash=request.events_sha256,
+                leaders=request.leaders_in(),
                 members=tuple(forecasts),
                 weights=dict(zip(self.weights.members, map(tuple, found.T.tolist()), strict=True)),
                 request_hash=request.digest,

@@ -24,8 +24,8 @@ from kronos.events.channels import (
 )
 from kronos.events.csv_file import events_csv, read_events
 from kronos.events.event import COLOURS, KINDS, MACRO, READABLE, Event, known_at
-from kronos.events.inputs import EventInputs, Surprise, event_inputs
-from kronos.events.leaders import Leaders
+from kronos.events.inputs import EventInputs, Surprise, event_inputs, last_close
+from kronos.events.leaders import LEADERS, Leaders, leaders_text
 from kronos.events.regions import REGIONS, regions_of
 from kronos.events.tables import (
     EventTable,
@@ -41,6 +41,7 @@ __all__ = [
     "CHANNELS",
     "COLOURS",
     "KINDS",
+    "LEADERS",
     "MACRO",
     "N_CHANNELS",
     "READABLE",
@@ -59,6 +60,8 @@ __all__ = [
     "event_inputs",
     "events_csv",
     "known_at",
+    "last_close",
+    "leaders_text",
     "load_events",
     "merge_events",
     "read_events",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
+from kronos.calendars.spans import bar_spans
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest
 from kronos.events.channels import (
@@ -21,9 +22,10 @@ from kronos.events.channels import (
     sets_a_channel,
 )
 from kronos.events.event import Event
+from kronos.events.leaders import Leaders
 from kronos.events.regions import regions_of
 
-__all__ = ["EventInputs", "Surprise", "event_inputs"]
+__all__ = ["EventInputs", "Surprise", "event_inputs", "last_close"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +92,19 @@ class EventInputs:
         symbol: The instrument's ticker.
         regions: Its regions.
         surprise: An outcome supposed on the last known bar.
+        leaders: Leading markets; None for none.
     """
 
     events: tuple[Event, ...]
     symbol: str
     regions: tuple[str, ...]
     surprise: Surprise | None = None
+    leaders: Leaders | None = field(default=None, compare=False)
+    _leaders_digest: str = field(init=False, repr=False)  # leaders compare by their bars
+
+    def __post_init__(self) -> None:
+        digest = "" if self.leaders is None else self.leaders.digest
+        object.__setattr__(self, "_leaders_digest", digest)
 
     @cached_property
     def digest(self) -> str:
@@ -109,7 +118,8 @@ class EventInputs:
             for event in self.events
         ]  # fmt: skip
         supposed = None if self.surprise is None else [self.surprise.kind, self.surprise.score]
-        text = json.dumps([facts, self.symbol, self.regions, supposed])
+        leaders = [self._leaders_digest] if self._leaders_digest else []
+        text = json.dumps([facts, self.symbol, self.regions, supposed, *leaders])
         return hashlib.sha256(text.encode()).hexdigest()
 
     def rows(
@@ -119,8 +129,6 @@ class EventInputs:
         alignments: Sequence[Alignment] = ("bar",),
     ) -> np.ndarray:
         """Event rows of the bars that are known and of those to forecast.
-
-        The channels of leading markets are 0.
 
         Args:
             known: The T bars up to the origin.
@@ -141,6 +149,7 @@ class EventInputs:
             zone=known.zone,
             n_context=len(known),
             events=self.events,
+            leaders=self.leaders,
             symbol=self.symbol,
             regions=self.regions,
             alignment=alignment,
@@ -150,15 +159,35 @@ class EventInputs:
         return rows
 
 
-def event_inputs(events: Iterable[Event], candles: Candles, *, currency: str = "") -> EventInputs:
-    """The events that set a channel for an instrument.
+def event_inputs(
+    events: Iterable[Event],
+    candles: Candles,
+    *,
+    currency: str = "",
+    leaders: Leaders | None = None,
+) -> EventInputs:
+    """The events that set a channel for an instrument, and the leading markets.
 
     Args:
         events: In any number, of any instrument.
         candles: Bars of the instrument.
         currency: Currency it is quoted in, where the source says.
+        leaders: Leading markets; None for none.
     """
     regions = regions_of(candles.calendar, candles.symbol, currency)
     read = (event.as_read for event in events)
     chosen = tuple(event for event in read if sets_a_channel(event, candles.symbol, regions))
-    return EventInputs(chosen, candles.symbol, regions)
+    if leaders is not None:
+        leaders = leaders.until(last_close(candles))
+    return EventInputs(chosen, candles.symbol, regions, leaders=leaders)
+
+
+def last_close(candles: Candles) -> pd.Timestamp:
+    """When the last bar is complete, UTC."""
+    spans = bar_spans(
+        pd.DatetimeIndex(candles.frame.index[-1:]),
+        interval=candles.interval,
+        calendar=candles.calendar,
+        zone=candles.zone,
+    )
+    return pd.Timestamp(spans.end[0], tz="UTC")

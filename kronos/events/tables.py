@@ -31,6 +31,7 @@ __all__ = [
     "events_folder",
     "load_events",
     "merge_events",
+    "remove_events",
     "save_events",
     "stored_events",
 ]
@@ -207,6 +208,21 @@ def save_events(name: str, events: Iterable[Event], *, folder: Path | None = Non
             f"The events cannot be stored in {path}: {exc.strerror}. Make the folder writable."
         ) from exc
     return path
+
+
+def remove_events(name: str, *, folder: Path | None = None) -> None:
+    """Removes a table of this machine, where it has no event any more.
+
+    Raises:
+        InvalidEvents: The file cannot be removed.
+    """
+    path = _path(name, folder)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as exc:
+        raise InvalidEvents(
+            f"{path} cannot be removed: {exc.strerror}. Make the folder writable."
+        ) from exc
 
 
 def _path(name: str, folder: Path | None) -> Path:

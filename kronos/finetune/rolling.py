@@ -25,7 +25,7 @@ import pandas as pd
 
 from kronos import models
 from kronos.errors import CheckpointUnavailable, InvalidRequest
-from kronos.events import Event
+from kronos.events import Event, Leaders
 from kronos.finetune.history import Decision, append, champions, exclusive, read
 from kronos.finetune.job import Hooks, Material, finetune_lora
 from kronos.finetune.lora import LoraSettings
@@ -76,6 +76,7 @@ def roll(
     settings: FinetuneSettings,
     *,
     events: list[Event] | None = None,
+    leaders: Leaders | None = None,
     lora: LoraSettings | None = None,
     hooks: Hooks | None = None,
 ) -> Decision | None:
@@ -89,6 +90,7 @@ def roll(
         rolling: The comparison, and the name.
         settings: How the challenger is trained.
         events: Scheduled events, which decide which days are quiet.
+        leaders: Leading markets, where events are learned.
         lora: Size of the adapter.
         hooks: Watching and stopping.
 
@@ -108,7 +110,7 @@ def roll(
         _note_present(folder, rolling.name)
         try:
             return _challenge(
-                base, corpus, rolling, settings, events, lora, hooks or Hooks(), folder
+                base, corpus, rolling, settings, events, leaders, lora, hooks or Hooks(), folder
             )
         except Exception as error:
             append(folder, Decision("failed", "", f"{type(error).__name__}: {error}"))
@@ -165,6 +167,7 @@ def _challenge(
     rolling: RollingSettings,
     settings: FinetuneSettings,
     events: list[Event] | None,
+    leaders: Leaders | None,
     lora: LoraSettings | None,
     hooks: Hooks,
     folder: Path,
@@ -174,6 +177,7 @@ def _challenge(
         base,
         parts,
         events,
+        leaders,
         learn_events=rolling.learn_events,
         asset_class=rolling.asset_class,
     )

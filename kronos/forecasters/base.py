@@ -241,6 +241,7 @@ class Forecaster(ABC):
             anchor_factor=anchor_factor,
             seconds=seconds,
             events_hash=None if rows is None else rows_sha256(rows),
+            leaders=request.leaders_in(len(context.values)),
             request_hash=request.digest,
         )
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from kronos.calendars import MAX_HORIZON
 from kronos.errors import ForecastCancelled, InvalidRequest
+from kronos.events import Leaders
 from kronos.forecast import SamplingParameters, whole_number
 from kronos.portfolio.book import Book, Costs, Rules, simulate
 from kronos.portfolio.forecasts import Save, survey
@@ -192,6 +193,7 @@ def backtest(
     market: Market,
     plan: Plan,
     *,
+    leaders: Leaders | None = None,
     cache_folder: Path | None = None,
     save: Save | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -204,6 +206,7 @@ def backtest(
         service: Makes the forecasts.
         market: The bars.
         plan: The settings.
+        leaders: Leading markets, for a model that reads events.
         cache_folder: Folder of the outlook cache; None for no cache.
         save: Called with new forecasts.
         progress: Called as progress(windows done, total windows); raising stops the run.
@@ -225,6 +228,7 @@ def backtest(
         horizon=plan.horizon,
         sampling=plan.sampling,
         warm_up=WARM_UP,
+        leaders=leaders,
         cache_folder=cache_folder,
         save=save,
         watch=watch,

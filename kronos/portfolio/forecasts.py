@@ -18,7 +18,7 @@ import numpy as np
 
 from kronos.candles import Candles
 from kronos.errors import InvalidCandles, KronosError
-from kronos.events import event_inputs, load_events
+from kronos.events import Leaders, event_inputs, load_events
 from kronos.forecast import Forecast, SamplingParameters
 from kronos.portfolio.market import Market
 from kronos.portfolio.signals import Outlook
@@ -131,12 +131,17 @@ class _Requests:
     """Builds the requests of windows on demand: all of them at once would fill the memory."""
 
     def __init__(
-        self, market: Market, facts: ModelFacts, horizon: int, sampling: SamplingParameters
+        self,
+        market: Market,
+        facts: ModelFacts,
+        horizon: int,
+        sampling: SamplingParameters,
+        leaders: Leaders | None,
     ) -> None:
         self._series = list(market.candles.values())
         self._facts, self._horizon, self._sampling = facts, horizon, sampling
         events = load_events() if facts.reads_events else ()
-        self._events = [event_inputs(events, candles) for candles in self._series]
+        self._events = [event_inputs(events, one, leaders=leaders) for one in self._series]
 
     def of(self, window: Window) -> ForecastRequest | None:
         """The request of a window; None where the bars cannot be used."""
@@ -182,6 +187,7 @@ def survey(
     horizon: int,
     sampling: SamplingParameters,
     warm_up: int,
+    leaders: Leaders | None = None,
     cache_folder: Path | None = None,
     save: Save | None = None,
     watch: Callable[[JobStatus], None] | None = None,
@@ -198,6 +204,7 @@ def survey(
         horizon: Bars to forecast.
         sampling: Sampling parameters.
         warm_up: Bars an instrument needs before it is forecast.
+        leaders: Leading markets, for a model that reads events.
         cache_folder: Folder of the outlook cache; None for no cache.
         save: Called with new forecasts.
         watch: Called with the status of the current request; raising abandons it.
@@ -206,7 +213,7 @@ def survey(
         The state at the start, after every few windows, and at the end.
     """
     facts = service.facts(model)
-    requests = _Requests(market, facts, horizon, sampling)
+    requests = _Requests(market, facts, horizon, sampling, leaders)
     windows = list(_windows(market, dates, warm_up))
     settings = {"model": facts.name, "revision": facts.revision, **asdict(sampling)}
     cache = None if cache_folder is None else OutlookCache(cache_folder, settings)

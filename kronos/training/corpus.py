@@ -2,8 +2,8 @@
 
 It is read from a folder of CSV or parquet files, or of Qlib's. A manifest (CSV or parquet) can
 describe the files: columns `file`, and optionally `interval`, `group` (sampling cell), `family`
-(instruments that move together), `clock` (zone of naive times), `zone` (the exchange's own) and
-`ticker`.
+(instruments that move together), `clock` (zone of naive times), `zone` (the exchange's own),
+`ticker` and `leader` (see `leaders.py`).
 """
 
 from __future__ import annotations

@@ -56,6 +56,7 @@ class FileFacts:
         clock: Zone of naive times.
         zone: The exchange's own zone.
         ticker: Ticker, where the file's name is another.
+        leader: Leading market that the bars are of, one of `kronos.events.LEADERS`.
     """
 
     file: str
@@ -65,6 +66,7 @@ class FileFacts:
     clock: str = ""
     zone: str = ""
     ticker: str = ""
+    leader: str = ""
 
     @property
     def symbol(self) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest
 from kronos.evaluation.cone import VOLATILITY_BARS
-from kronos.events import event_inputs, load_events
+from kronos.events import Leaders, event_inputs, load_events
 from kronos.forecast import SamplingParameters
 from kronos.request import ForecastRequest, ModelFacts
 
@@ -107,14 +107,23 @@ class Window:
         stop = self.position + 1
         return self.series.candles.slice(max(0, stop - VOLATILITY_BARS - 1), stop)
 
-    def request(self, facts: ModelFacts, plan: WalkPlan) -> ForecastRequest:
+    def request(
+        self, facts: ModelFacts, plan: WalkPlan, leaders: Leaders | None = None
+    ) -> ForecastRequest:
         """The request for its forecast, with the events of this machine's tables.
+
+        Args:
+            facts: What is known of the model.
+            plan: The settings.
+            leaders: Leading markets, for models that read events.
 
         Raises:
             KronosError: The candles cannot be used.
         """
         candles = self.series.candles
-        events = event_inputs(load_events(), candles) if facts.reads_events else None
+        events = None
+        if facts.reads_events:
+            events = event_inputs(load_events(), candles, leaders=leaders)
         return ForecastRequest.of_candles(
             candles,
             facts,

@@ -15,6 +15,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from kronos.errors import ForecastCancelled, InvalidRequest, KronosError
+from kronos.events import Leaders
 from kronos.forecast import Forecast, Progress, SamplingParameters
 from kronos.request import ForecastRequest, ModelFacts
 from kronos.serving.jobs import JobStatus, Priority
@@ -65,6 +66,7 @@ def walk_forward(
     series: Sequence[Series],
     plan: WalkPlan,
     *,
+    leaders: Leaders | None = None,
     progress: Progress | None = None,
     paths: StoredPaths = "none",
 ) -> WalkReport:
@@ -79,6 +81,7 @@ def walk_forward(
         store: Receives forecasts and scores, a chunk in one transaction.
         series: Bars to walk through.
         plan: The settings.
+        leaders: Leading markets, for models that read events.
         progress: Called with windows done and total windows, once before the first; raising, like
             an interrupt, ends the walk, and stored windows stay.
         paths: Paths to store beside the quantiles, as for `Store.save`.
@@ -117,7 +120,7 @@ def walk_forward(
     if progress:
         progress(done, report.n_windows)
     bars = _Bars(store.clock())
-    for (model, some), answers in _forecasts(service, chunks, plan):
+    for (model, some), answers in _forecasts(service, chunks, plan, leaders):
         started = time.perf_counter()
         report.n_stored += _save(store, model, some, answers, bars, report.problems, paths)
         report.seconds_storing += time.perf_counter() - started
@@ -128,7 +131,7 @@ def walk_forward(
 
 
 def _forecasts(
-    service: ForecastService, chunks: Sequence[_Chunk], plan: WalkPlan
+    service: ForecastService, chunks: Sequence[_Chunk], plan: WalkPlan, leaders: Leaders | None
 ) -> Iterator[tuple[_Chunk, list[Forecast | KronosError]]]:
     """Every chunk with its forecasts, in the order of completion."""
     stopped = Event()
@@ -142,7 +145,7 @@ def _forecasts(
         requests: list[ForecastRequest | KronosError] = []
         for window in windows:
             try:
-                requests.append(window.request(facts, plan))
+                requests.append(window.request(facts, plan, leaders))
             except KronosError as error:
                 requests.append(error)
         usable = tuple(each for each in requests if isinstance(each, ForecastRequest))

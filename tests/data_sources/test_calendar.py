@@ -418,3 +418,15 @@ def test_the_real_client_fills_the_calendar(tmp_path, clock):
     ]  # fmt: skip
     record = json.loads((tmp_path / "fetched.json").read_text())
     assert record["releases"]["US"]["2026-11"] == {"at": NOW.isoformat(), "ignored": 2}
+
+
+def test_a_table_without_any_event_left_keeps_no_event_that_was_called_off(tmp_path, clock):
+    event = Event("cpi", at("2026-12-10 13:30"), "US", consensus=0.2)
+    source = Listed(event)
+    cal = calendar(tmp_path, source, clock)
+    cal.refresh(DAYS)
+    assert stored_events("yahoo", folder=tmp_path)
+    source.events = ()
+    clock.move(hours=13)
+    cal.refresh(DAYS)
+    assert stored_events("yahoo", folder=tmp_path) == ()

@@ -264,3 +264,21 @@ def test_leaders_and_vix_are_heard_over_the_context():
     index, about = MARKETS["crypto 1h"]
     table = channels(index, about, [])
     assert (table[:N_CONTEXT, 14:18] != 0).all()
+
+
+@each_market
+@each_alignment
+@quick
+@given(st.integers(0, N_CONTEXT - 1))
+def test_a_leader_bar_that_closes_after_a_row_changes_nothing_up_to_it(name, alignment, row):
+    """Not in the row, nor in those before it: the bar must have closed by the end of its bar."""
+    index, about = MARKETS[name]
+    moment = origin(index, about, row + 1)
+    names = ("btc", "spy", "dxy", "vix")
+    later = Leaders(*(_with_other_prices(getattr(LEADERS, each), moment) for each in names))
+    own, other = (
+        channels(index, about, [], leaders=each, alignment=alignment) for each in (LEADERS, later)
+    )
+    np.testing.assert_array_equal(own[: row + 1], other[: row + 1])
+    cut = channels(index, about, [], leaders=LEADERS.until(moment), alignment=alignment)
+    np.testing.assert_array_equal(own[: row + 1], cut[: row + 1])

@@ -7,20 +7,26 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+import data_sources.leaders
+import pages.ui.inputs.leaders
 from data_sources.calendar import EventCalendar
+from data_sources.leaders import LeaderBars
 from data_sources.registry import register_source
 from data_sources.samples import load_sample
 from data_sources.yahoo.releases import YahooReleases
 from data_sources.yahoo.source import Yahoo
 from kronos.candles import Candles
 from kronos.events import Event
+from kronos.models import BUNDLED, adapters, available
+from kronos.serving.service import service
 from pages.ui.inputs import calendar
 from pages.ui.inputs.events import current_events
 from pages.ui.inputs.ticker import TICKER
-from pages.ui.jobs import queues
+from pages.ui.jobs import caches, queues
+from tests.event_adapter import write_event_adapter
 from tests.loopback_calendar import LoopbackCalendar, calendar_session, row
 from tests.loopback_markets import LoopbackMarkets, yahoo_session
-from tests.pages.app_driver import SAMPLE_TITLES, new_session, run_until, words
+from tests.pages.app_driver import SAMPLE_TITLES, new_session, press, run_until, words
 from tests.pages.test_forecast_page import has_forecast
 
 PAIR = {"data": TICKER, "source": "Yahoo Finance", "symbol": "EURUSD=X", "interval": "1h",
@@ -51,6 +57,10 @@ def yahoo(monkeypatch, tmp_path):
         source = YahooReleases(calendar_session(served.url), sleep=lambda seconds: None)
         opened = EventCalendar(source)
         monkeypatch.setattr(calendar, "event_calendar", lambda: opened)
+        found = LeaderBars()
+        for module in (data_sources.leaders, pages.ui.inputs.leaders):
+            monkeypatch.setattr(module, "leader_bars", lambda: found)
+        served.markets = markets
         queues.fetches.reset()  # no result of another test
         yield served
 
@@ -121,3 +131,49 @@ def test_a_source_that_fails_leaves_work_in_the_background_alone(yahoo):
     yahoo.faults.statuses = [403] * 20
     assert current_events((), candles, "")
     assert yahoo.requests
+
+
+# Leading markets, for models that read events.
+
+
+@pytest.fixture
+def reader(yahoo):
+    """A model that reads events, on this machine."""
+    write_event_adapter(adapters.adapters_folder(), BUNDLED, name="leader-reader")
+    for cache in (caches.models, caches.event_readers):
+        cache.clear()
+    service()._facts.clear()
+    yield next(entry.title for entry in available() if entry.name == "leader-reader")
+    for cache in (caches.models, caches.event_readers):
+        cache.clear()
+    service()._facts.clear()
+
+
+def leader_charts(yahoo) -> list[str]:
+    names = ("BTC-USD", "SPY", "DX-Y.NYB", "%5EVIX", "^VIX")
+    charts = [each for each in yahoo.markets.requests if "period1=" in each]
+    return [each for each in charts if any(f"/{name}?" in each for name in names)]
+
+
+def test_leading_markets_are_fetched_for_a_model_that_reads_events(yahoo, reader):
+    app = run_until(new_session(**PAIR, model=reader).run(), is_settled)
+    run_until(press(app, "run"), lambda found: "Bitcoin (until" in words(found))
+    text = words(app)
+    assert "Leading markets that the model read: Bitcoin (until the bar of" in text
+    assert "the VIX (until the bar of" in text
+    assert len(leader_charts(yahoo)) == 4
+    app.run()
+    assert len(leader_charts(yahoo)) == 4
+
+
+def test_leading_markets_are_not_fetched_for_a_model_that_reads_none(yahoo):
+    app = run_until(new_session(**PAIR).run(), is_settled)
+    assert "Leading markets" not in words(app)
+    assert not leader_charts(yahoo)
+
+
+def test_leading_markets_that_cannot_be_had_are_said_and_stop_no_forecast(yahoo, reader):
+    del yahoo.markets.yahoo.listings["DX-Y.NYB"]
+    app = run_until(new_session(**PAIR, model=reader).run(), is_settled)
+    run_until(press(app, "run"), lambda app: "nothing of the dollar index" in words(app))
+    assert "Not up to date: Yahoo Finance has no such symbol" in words(app)

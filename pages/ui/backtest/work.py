@@ -17,7 +17,9 @@ from kronos.portfolio.backtest import Plan
 from kronos.serving.jobs import JobControl
 from kronos.serving.service import service
 from kronos.system import user_cache
+from pages.ui.inputs.calendar import fetch_calendar
 from pages.ui.inputs.instruments import MAX_SYMBOLS, Entry, Fetching, OpenSource, uploaded_bars
+from pages.ui.inputs.leaders import leaders_for
 from pages.ui.jobs.registry import Run, RunRegistry
 from pages.ui.jobs.services import Service
 from pages.ui.jobs.settings import require_size
@@ -102,6 +104,11 @@ def backtest_work(
         control.stage(FETCHING)
         candles, problems = _universe(request, contents, open_source, control)
         market = Market.of(candles, limit=request.limit)
+        leaders = None
+        if candles and service().facts(request.plan.model).reads_events:
+            leaders = leaders_for(max(candles.values(), key=lambda each: each.frame.index[-1]))
+            for each in candles.values():
+                fetch_calendar(each, origin=each.frame.index[0])
         control.stage(FORECASTING)
 
         def outcome_of(result: Backtest) -> Outcome:
@@ -115,6 +122,7 @@ def backtest_work(
             service(),
             market,
             request.plan,
+            leaders=leaders,
             cache_folder=user_cache("backtests"),
             progress=control.progress,
             watch=lambda status: control.check(),

@@ -128,6 +128,9 @@ if forecast.calibration_hash != "{forecast.calibration_hash}":
 """
 
 
+_LEADERS_IMPORT = "from data_sources.leaders import fetched_leaders\n"
+
+
 def events_code(file_name: str, added: Sequence[Event]) -> str:
     """Python that assigns the events of a session to `events`.
 
@@ -136,9 +139,12 @@ def events_code(file_name: str, added: Sequence[Event]) -> str:
         added: Events that were added by hand.
     """
     if not file_name and not added:
-        return "from kronos.events import event_inputs, load_events\n\nevents = load_events()"
-    names = ["EventTable", "event_inputs", "load_events", "merge_events", "read_events"]
-    head = f"from kronos.events import {', '.join(names)}\n"
+        return (
+            f"{_LEADERS_IMPORT}from kronos.events import event_inputs, last_close, load_events\n\n"
+            "events = load_events()"
+        )
+    names = ["EventTable", "event_inputs", "last_close", "load_events", "merge_events"]
+    head = f"{_LEADERS_IMPORT}from kronos.events import {', '.join(names)}, read_events\n"
     own = []
     if file_name:
         head = f"from pathlib import Path\n\n{head}"
@@ -158,7 +164,8 @@ def _events_rows_code(forecast: Forecast, currency: str) -> str:
     """Python that assigns the model, and its rows of `events` over `known` and `future`."""
     return f"""\
 model = {_loading(forecast)}
-inputs = event_inputs(events, known, currency={currency!r})
+leaders = fetched_leaders(last_close(known))
+inputs = event_inputs(events, known, currency={currency!r}, leaders=leaders)
 channels = inputs.rows(known, future, model.facts.event_alignments)
 """
 

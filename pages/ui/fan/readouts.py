@@ -12,6 +12,7 @@ from kronos.calendars import calendar_note
 from kronos.calibration import drift_words
 from kronos.candles import Candles
 from kronos.evaluation.whole_path import PLAUSIBLE, InsideCount, count_inside
+from kronos.events import leaders_text
 from kronos.forecast import Forecast
 from kronos.models import PRETRAINED_UNTIL
 from pages.ui.chart.scene import Scene, build_scene, n_known, price_decimals
@@ -185,6 +186,10 @@ def provenance(candles: Candles, forecast: Forecast, calendar_reason: str) -> li
     events = []
     if forecast.events_hash is not None:
         events = [Readout("Events", "read by the model", f"SHA-256 {forecast.events_hash[:12]}")]
+    if forecast.leaders is not None:
+        n_read = sum(until is not None for until in forecast.leaders.values())
+        remark = leaders_text(forecast.leaders)
+        events.append(Readout("Leading markets", f"{n_read} of {len(forecast.leaders)}", remark))
     fan = Readout("Fan", "raw", "not calibrated")
     if forecast.calibration_hash is not None:
         fan = Readout("Fan", "calibrated", f"SHA-256 {forecast.calibration_hash[:12]}")

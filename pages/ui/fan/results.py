@@ -7,6 +7,7 @@ import streamlit as st
 
 from kronos import models
 from kronos.candles import Candles
+from kronos.events import leaders_text
 from kronos.forecast import Forecast
 from pages.ui.fan import readouts
 from pages.ui.fan.calibration import PROMISE
@@ -96,7 +97,8 @@ def caution_notes(source: ChosenCandles, forecast: Forecast) -> list[str]:
     if forecast.events_hash is not None:
         notes.append(
             "The model read the event calendar: dates that were public at the origin and outcomes "
-            "released by then. Channels of leading markets are 0, as in training."
+            "released by then. "
+            f"Of leading markets it read {leaders_text(forecast.leaders or {}) or 'nothing'}."
         )
     return notes
 

@@ -22,6 +22,7 @@ from kronos.serving.jobs import JobControl, JobStatus, Work
 from pages.ui.frame.messages import plain
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.fetching import POLL_SECONDS
+from pages.ui.inputs.leaders import show_leaders
 from pages.ui.jobs import queues
 from pages.ui.jobs.presence import note_waiting
 from pages.ui.jobs.session import owner
@@ -53,15 +54,23 @@ def keep_calendar(source: ChosenCandles, forecast: Forecast | None = None) -> Jo
         return None
 
 
-def fetch_calendar(candles: Candles, currency: str) -> None:
-    """Fetch the days around the last bar that are missing, for work in the background.
+def fetch_calendar(
+    candles: Candles, currency: str = "", *, origin: pd.Timestamp | None = None
+) -> None:
+    """Fetch the days around forecasts that are missing, for work in the background.
 
     Where that fails, what is known stays; the Forecast page says why.
+
+    Args:
+        candles: Bars of the instrument.
+        currency: Currency it is quoted in, where the source says.
+        origin: The first origin; default: the last bar.
     """
     days = days_for(
         candles,
         pd.Timestamp(candles.frame.index[-1]),
         currency=currency,
+        origin=origin,
         now=pd.Timestamp.now("UTC"),
     )
     if days is not None and is_on() and event_calendar().missing(days):
@@ -97,6 +106,7 @@ def show_calendar(
         problem = failed or calendar.problem(days)
         text += f" Not up to date: {problem}" if problem is not None else ""
     st.caption(f":material/event_note: {plain(text)}")
+    show_leaders(forecast)
     if status is not None and not status.is_final:
         st.fragment(_await_calendar, run_every=POLL_SECONDS)(status.key)
 

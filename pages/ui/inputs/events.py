@@ -34,6 +34,7 @@ from pages.ui.frame.text import counted
 from pages.ui.frame.uploads import copies
 from pages.ui.inputs.calendar import fetch_calendar, keep_calendar
 from pages.ui.inputs.candles import ChosenCandles
+from pages.ui.inputs.leaders import keep_leaders
 from pages.ui.jobs import caches, queues
 
 _FILE, _ADDED, _PROBLEM = "own_events_file", "own_events_added", "own_events_problem"
@@ -285,7 +286,8 @@ def events_for(source: ChosenCandles, model: str) -> EventInputs | None:
         return None
     if not facts.reads_events:
         return None
-    return event_inputs(all_events(), source.candles, currency=source.currency)
+    leaders = keep_leaders(source.candles)
+    return event_inputs(all_events(), source.candles, currency=source.currency, leaders=leaders)
 
 
 def alignments_of(model: str) -> tuple[Alignment, ...]:

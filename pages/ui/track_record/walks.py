@@ -15,6 +15,8 @@ from pages.ui.frame.access import may_administer, not_offered, require_administr
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import error_text, plain, show_error
 from pages.ui.frame.text import counted
+from pages.ui.inputs.calendar import fetch_calendar
+from pages.ui.inputs.leaders import leaders_for
 from pages.ui.jobs import caches
 from pages.ui.jobs.progress import POLL_SECONDS, progress_share
 from pages.ui.jobs.registry import Run, RunRegistry
@@ -148,7 +150,15 @@ def _start(model: str, n_origins: int, with_baselines: bool) -> None:
             control.progress(done, total)
 
         try:
-            walk.outcome = walk_forward(service(), open_store(), series, plan, progress=progress)
+            leaders = None
+            if any(service().facts(each).reads_events for each in plan.models):
+                for one in series:
+                    fetch_calendar(one.candles, origin=one.candles.frame.index[0])
+                latest = max((one.candles for one in series), key=lambda one: one.frame.index[-1])
+                leaders = leaders_for(latest)
+            walk.outcome = walk_forward(
+                service(), open_store(), series, plan, leaders=leaders, progress=progress
+            )
         finally:
             record().refresh()
 

@@ -36,6 +36,7 @@ from pages.ui.inputs.instruments import (
     OpenSource,
     uploaded_bars,
 )
+from pages.ui.inputs.leaders import leaders_for
 from pages.ui.jobs.registry import Run
 from pages.ui.jobs.settings import ForecastSettings, data_id, require_size
 
@@ -353,7 +354,12 @@ class WatchRun(Run[WatchRequest, None]):
         events = None
         if facts.reads_events:
             currency = bars.instrument.currency
-            events = event_inputs(self._events(candles, currency), candles, currency=currency)
+            events = event_inputs(
+                self._events(candles, currency),
+                candles,
+                currency=currency,
+                leaders=leaders_for(candles),
+            )
         settings = ForecastSettings(
             data_id=data_id(candles),
             model=self.request.model,
