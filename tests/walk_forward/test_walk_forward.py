@@ -123,7 +123,7 @@ def test_windows_forecast_without_event_rows_are_forecast_again_by_a_model_that_
     plan = replace(PLAN, models=(NAME,), n_origins=2)
     with closing(LocalService(device="cpu")) as service:
         with monkeypatch.context() as earlier:  # a revision whose walks gave no model event rows
-            earlier.setattr(walk_plan, "event_inputs", lambda *_: None)
+            earlier.setattr(walk_plan, "event_inputs", lambda *_, **__: None)
             assert walk_forward(service, store, SERIES, plan).n_stored == 2
         assert walk_forward(service, store, SERIES, plan).n_stored == 2
         assert walk_forward(service, store, SERIES, plan).n_known == 2
