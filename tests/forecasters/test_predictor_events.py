@@ -60,7 +60,9 @@ def test_a_fresh_event_embedding_changes_no_value(made, model, df, future, event
     assert np.array_equal(silent.paths, expected.paths)
     assert np.array_equal(told.paths, expected.paths)
     assert silent.metadata() == expected.metadata()
-    assert told.metadata() == expected.metadata() | {"events_sha256": told.events_hash}
+    read = {"events_sha256": told.events_hash, "leaders": told.leaders}
+    assert told.metadata() == expected.metadata() | read
+    assert set(told.leaders) == {"btc", "spy", "dxy", "vix"}
 
 
 def test_a_decoder_is_chosen_as_without_the_event_embedding(model, tokenizer, monkeypatch):
