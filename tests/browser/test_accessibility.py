@@ -23,7 +23,7 @@ Look = tuple[str, int]
 DAYLIGHT: Look = ("light", 1400)
 LOOKS = [DAYLIGHT, ("dark", 390)]
 # In every look, and by keyboard; the other pages, and the other looks, come in the slow tests.
-LOOKED_INTO = ("Forecast", "Watchlist", "Models")
+LOOKED_INTO = ("Forecast", "Watchlist")
 OTHER_LOOKS = [("dark", 1400), ("light", 390)]
 GRAVE = {"serious", "critical"}
 MOST_TABS = 150
