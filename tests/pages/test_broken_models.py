@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -13,7 +15,9 @@ from kronos.errors import CheckpointInvalid
 from kronos.models.adapters import adapters_folder
 from kronos.models.facts import ModelFacts
 from kronos.serving import service
+from kronos.serving.jobs import JobStatus, Work
 from pages.ui.jobs import caches
+from pages.ui.models import jobs as models_jobs
 from tests.pages.app_driver import new_session, press, run_until, words
 from tests.source_tree import ROOT
 
@@ -62,11 +66,25 @@ def test_the_models_page_shows_every_damaged_model_with_its_reason(names):
     assert "good" in {each.value for each in app.subheader}
 
 
-def test_a_damaged_model_is_deleted_on_the_models_page(names):
+def test_a_damaged_model_is_deleted_on_the_models_page(names, monkeypatch):
+    active, delete_work, is_listed = models_jobs.active, models_jobs.delete_work, Event()
+
+    def waits(name: str) -> Work:
+        work = delete_work(name)
+        return lambda control: (is_listed.wait(20), work(control))[1]
+
+    def ends_first(name: str) -> tuple[models_jobs.Action, JobStatus] | None:
+        is_listed.set()
+        while found := active(name):
+            time.sleep(0.01)
+        return found
+
     app = press(new_session("models").run(), "delete dangling")
+    monkeypatch.setattr(models_jobs, "delete_work", waits)
+    monkeypatch.setattr(models_jobs, "active", ends_first)  # between its list and its cards
     app = press(app, "confirm delete")
     assert not app.exception
-    assert "delete dangling" not in {button.key for button in app.run().button}
+    assert "delete dangling" not in {button.key for button in app.button}
     assert not (adapters_folder() / "dangling.safetensors").is_symlink()
 
 

@@ -52,9 +52,7 @@ def show_machine() -> None:
 def show_models() -> None:
     """Every model."""
     busy = {entry.name for entry in caches.models() if models_jobs.active(entry.name)}
-    if st.session_state.get("busy models", set()) - busy:
-        caches.models.clear()
-    st.session_state["busy models"] = busy
+    caches.models.clear()  # work that ended just now, of whatever session, changed the list
     loaded = {model.name: model for model in _loaded()}
     for entry in caches.models():
         with st.container(border=True, key=f"card {entry.name}"):
