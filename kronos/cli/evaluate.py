@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
         since=date_of(args.since, "--since"),
         on_calendars=bool(data.events),
     )
-    events = CorpusEvents(corpus, data.events) if data.events else None
+    events = CorpusEvents(corpus, data.events, data.leaders()) if data.events else None
     alignment = next(iter(facts.event_alignments), None) if data.events else None
     with ProgressLine("scoring windows") as progress:
         sample = sampler(service(), facts)

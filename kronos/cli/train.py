@@ -61,8 +61,8 @@ def _add_arguments(sub: argparse.ArgumentParser, stage: str) -> None:
     sub.add_argument(
         "--start-from",
         metavar="MODEL",
-        help="start from a model's weights (a name or folder) with upstream's losses and rates; "
-        "otherwise from scratch, by the recipe of the bundled checkpoint",
+        help="start from a model's weights (a name or folder) with its losses and upstream's "
+        "rates; otherwise from scratch, by the recipe of the bundled checkpoint",
     )
     if stage == "model":
         sub.add_argument(
@@ -116,17 +116,21 @@ def run(args: argparse.Namespace) -> int:
 def _train_tokenizer(
     args: argparse.Namespace, data: DataConfig, plan: Any, loop: Any, out: Path
 ) -> Path:
+    from kronos.nn.checkpoint import load_tokenizer
     from kronos.training import recipes
-    from kronos.training.objectives import TokenizerObjective
     from kronos.training.run import train_tokenizer
 
     start = _start_folders(args.start_from)[1] if args.start_from else None
-    kind = recipes.BUNDLED_TOKENIZER.normalisation
+    kind = (
+        load_tokenizer(start).config.normalisation
+        if start
+        else recipes.BUNDLED_TOKENIZER.normalisation
+    )
     return train_tokenizer(
         data,
         plan,
         loop,
-        TokenizerObjective() if start else recipes.BUNDLED_TOKENIZER_OBJECTIVE[kind],
+        recipes.tokenizer_objective(kind, is_published=start is not None),
         out,
         config=recipes.BUNDLED_TOKENIZER,
         start_from=start,
@@ -140,7 +144,6 @@ def _train_model(
     from kronos.nn.checkpoint import load_tokenizer
     from kronos.nn.config import N_EVENT_CHANNELS
     from kronos.training import recipes
-    from kronos.training.objectives import ModelObjective
     from kronos.training.run import train_model
 
     start, tokenizer = None, out / "tokenizer"
@@ -163,7 +166,7 @@ def _train_model(
         data,
         plan,
         loop,
-        ModelObjective() if start else recipes.BUNDLED_MODEL_OBJECTIVE[kind],
+        recipes.model_objective(kind, is_published=start is not None),
         out,
         tokenizer=tokenizer,
         config=config,

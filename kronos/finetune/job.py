@@ -46,9 +46,8 @@ from kronos.training.held_out import (
     window_scores,
 )
 from kronos.training.loop import Outcome, recompute_blocks, train
-from kronos.training.objectives import ModelObjective, TokenizerObjective
 from kronos.training.processes import Process, process_group
-from kronos.training.recipes import BUNDLED_MODEL_OBJECTIVE, BUNDLED_TOKENIZER_OBJECTIVE
+from kronos.training.recipes import model_objective, tokenizer_objective
 from kronos.training.windows import WindowSampler
 
 __all__ = ["Hooks", "Material", "Result", "code_revision", "finetune_full", "finetune_lora"]
@@ -219,14 +218,11 @@ def _train_model(
     """Train a model, whole or in part; `plain` returns it without adapters, for a predictor."""
     parts, base = material.parts, material.base
     tokenizer = load_tokenizer(tokenizer_folder).to(process.device)
-    objective = (
-        BUNDLED_MODEL_OBJECTIVE[tokenizer.config.normalisation]
-        if base.name == BUNDLED
-        else ModelObjective()
-    )
+    kind = tokenizer.config.normalisation
+    objective = model_objective(kind, is_published=base.name != BUNDLED)
     if settings.save_memory:
         recompute_blocks(model)
-    sampler = _sampler(material, settings, model.config, tokenizer.config.normalisation)
+    sampler = _sampler(material, settings, model.config, kind)
     scored = material.on(parts.validation) if process.is_main else None
     against_base = _AgainstBase(out / "model-run", parts.validation, settings.evaluation())
 
@@ -292,11 +288,8 @@ def _train_tokenizer(
 ) -> Outcome:
     parts, base = material.parts, material.base
     tokenizer = load_tokenizer(base.tokenizer)
-    objective = (
-        BUNDLED_TOKENIZER_OBJECTIVE[tokenizer.config.normalisation]
-        if base.name == BUNDLED
-        else TokenizerObjective()
-    )
+    kind = tokenizer.config.normalisation
+    objective = tokenizer_objective(kind, is_published=base.name != BUNDLED)
     if settings.save_memory:
         recompute_blocks(tokenizer)
     held_out, windows = (

@@ -58,6 +58,21 @@ BUNDLED_MODEL_OBJECTIVE: dict[Normalisation, ModelObjective] = {
     "window": replace(_MODEL, context_weight=0.1),
 }
 
+
+def tokenizer_objective(normalisation: Normalisation, *, is_published: bool) -> TokenizerObjective:
+    """The loss of a tokenizer: upstream's own for a published one, which reads whole windows."""
+    if is_published and normalisation == "window":
+        return TokenizerObjective()
+    return BUNDLED_TOKENIZER_OBJECTIVE[normalisation]
+
+
+def model_objective(normalisation: Normalisation, *, is_published: bool) -> ModelObjective:
+    """The loss of a model: upstream's own for a published one, which reads whole windows."""
+    if is_published and normalisation == "window":
+        return ModelObjective()
+    return BUNDLED_MODEL_OBJECTIVE[normalisation]
+
+
 BUNDLED_TOKENIZER_LOOP = LoopConfig(steps=2600, lr=2e-3, weight_decay=0.01, grad_clip=2.0)
 
 BUNDLED_MODEL_LOOP = LoopConfig(steps=2000, lr=2e-3)

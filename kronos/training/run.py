@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from kronos.errors import InvalidRequest
-from kronos.events import Event
+from kronos.events import Event, Leaders
 from kronos.nn.checkpoint import load_model, load_tokenizer, save_checkpoint
 from kronos.nn.config import (
     EVENT_ALIGNMENTS,
@@ -27,6 +27,7 @@ from kronos.nn.model import Kronos
 from kronos.nn.tokenizer import KronosTokenizer
 from kronos.system import sha256_of
 from kronos.training.corpus import Corpus, CorpusEvents, Holdout, load_corpus
+from kronos.training.leaders import load_leaders
 from kronos.training.loop import LoopConfig, train
 from kronos.training.objectives import ModelObjective, TokenizerObjective
 from kronos.training.processes import Process, process_group
@@ -65,6 +66,10 @@ class DataConfig:
             min_bars=min_bars,
             on_calendars=bool(self.events),
         )
+
+    def leaders(self) -> Leaders | None:
+        """The leading markets of the folder, for a model that reads events."""
+        return load_leaders(self.folder, self.manifest) if self.events else None
 
 
 def train_tokenizer(
@@ -155,7 +160,7 @@ def _run(
     alignment: EventAlignment = EVENT_ALIGNMENTS[0],
 ) -> None:
     min_bars = min(plan.contexts) + plan.future
-    corpus = data.load(held_out=False, min_bars=min_bars)
+    corpus, leaders = data.load(held_out=False, min_bars=min_bars), data.leaders()
 
     def windows(bars: Corpus, purpose: str) -> WindowSampler:
         seed = _seed(loop.seed, purpose)
@@ -163,7 +168,7 @@ def _run(
             bars,
             plan,
             seed=seed,
-            events=CorpusEvents(bars, data.events) if data.events else None,
+            events=CorpusEvents(bars, data.events, leaders) if data.events else None,
             alignment=alignment,
             normalisation=normalisation,
         )
