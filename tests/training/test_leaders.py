@@ -1,13 +1,20 @@
 """Leading markets of a corpus: the files that its manifest names."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from kronos.errors import InvalidRequest
-from kronos.events import CHANNELS
-from kronos.training.corpus import CorpusEvents, load_corpus
+from kronos.events import CHANNELS, Event
+from kronos.nn.checkpoint import save_checkpoint
+from kronos.nn.tokenizer import KronosTokenizer
+from kronos.training import recipes, run
+from kronos.training.corpus import CorpusEvents, Holdout, load_corpus
 from kronos.training.leaders import load_leaders
+from kronos.training.loop import LoopConfig
+from kronos.training.windows import WindowPlan
 
 
 def write_bars(path, first: str, n: int, freq: str, seed: int) -> None:
@@ -86,3 +93,33 @@ def test_a_leader_of_another_width_is_refused(folder):
     path.write_text(path.read_text().replace("a.parquet,1h", "a.parquet,15m"))
     with pytest.raises(InvalidRequest, match="The leader btc must have bars of 1h, found 15m"):
         load_leaders(folder, path)
+
+
+def test_a_run_that_reads_events_reads_them(folder, tmp_path, monkeypatch):
+    path = manifest(folder, a="btc", b="btc")
+    given = []
+    channels = run.CorpusEvents
+
+    def placed(corpus, events, leaders):
+        given.append(leaders)
+        return channels(corpus, events, leaders)
+
+    monkeypatch.setattr(run, "CorpusEvents", placed)
+    event = Event("cpi", pd.Timestamp("2024-03-12 12:30", tz="UTC"), "US")
+    config = replace(
+        recipes.BUNDLED_MODEL, d_model=16, n_layers=1, n_heads=2, ff_dim=16,
+        n_event_channels=20, event_alignment="ahead",
+    )  # fmt: skip
+    tokenizer = KronosTokenizer(**replace(recipes.BUNDLED_TOKENIZER, d_model=16).to_dict())
+    save_checkpoint(tokenizer, tmp_path / "tokenizer")
+    run.train_model(
+        run.DataConfig(folder, path, Holdout(0.0), events=(event,)),
+        WindowPlan(contexts=(32,), future=8, bars_per_batch=80),
+        LoopConfig(steps=1, lr=1e-3),
+        recipes.model_objective("returns", is_published=False),
+        tmp_path / "out",
+        tokenizer=tmp_path / "tokenizer",
+        config=config,
+        device="cpu",
+    )
+    assert [each.btc is not None for each in given] == [True]
