@@ -1,9 +1,11 @@
 """The measuring commands: what they count is what the network does, and their tables add up."""
 
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
+from benchmarks import bundled_table
 from benchmarks.speed.__main__ import main
 from benchmarks.speed.limits import Rates, floor, products, step_cost
 from benchmarks.speed.workload import Workload, prepare
@@ -137,3 +139,26 @@ def test_speed_refuses_what_does_not_fit(capsys):
         main(["--sizes", str(GOLDEN), "--context", "513", "--horizon", "24"])
     assert stop.value.code == 2
     assert "reads at most 512 bars" in capsys.readouterr().err
+
+
+def test_rivals_are_compared_on_the_same_windows_by_calendar_weeks():
+    origins = pd.date_range("2025-10-06", periods=40, freq="D", tz="UTC").as_unit("ns").asi8
+    table = pd.DataFrame(
+        {
+            "series": "A",
+            "interval": ["1d", "1h"] * 20,
+            "origin": origins,
+            "step": 1,
+            "anchored_crps": 0.9,
+            "cone_crps": 1.0,
+        }
+    )
+    rival = table.assign(anchored_crps=1.1)
+    scores = {"bundled": table, "garch": rival, "fhs": table}
+    lines = bundled_table.rivals_text(scores).splitlines()
+    assert "| all | 40 | GARCH-t | 1.1000 | -0.2000 (-0.2000 to -0.2000) |" in lines
+    assert (
+        "| 1h | 20 | filtered historical simulation | 0.9000 | 0.0000 (0.0000 to 0.0000) |" in lines
+    )
+    with pytest.raises(ValueError, match="not scored on the same windows"):
+        bundled_table.rivals_text(scores | {"fhs": table.assign(origin=origins + 1)})

@@ -35,7 +35,9 @@ calendars of their markets, on which events are placed.
 columns:
   median     CRPS over the cone's, the median over series (below 1: the model is better)
   pooled     the same, pooled over all windows
+  worst      the same, the largest of a series of at least 10 windows
   coverage   share of outcomes between p10 and p90 (80% would be perfect)
+  coverage95 share of outcomes between p2.5 and p97.5
   step1      the pooled ratio at the first bar alone
   widening   the band's width at the last bar over that at the first, the median over windows
   raw_*      as sampled;  anchored_*: as the application shows it, starting at the last close
@@ -60,6 +62,13 @@ def add_parser(subparsers: Any) -> None:
         "--model", default="bundled", help="name, folder or baseline (default bundled)"
     )
     parser.add_argument("--lookback", type=int, help="bars read (default: the model's own)")
+    parser.add_argument(
+        "--history",
+        type=int,
+        default=0,
+        help="fewest bars before an origin; a model that reads more reads what there is (default: "
+        "as many as it reads, at least 256)",
+    )
     parser.add_argument("--horizon", type=int, default=24, help="steps scored (default 24)")
     parser.add_argument(
         "--windows", type=int, default=3, help="windows per series, at least (default 3)"
@@ -95,6 +104,7 @@ def run(args: argparse.Namespace) -> int:
         sample_count=args.paths,
         seed=args.seed,
         intervals=tuple(args.intervals),
+        history=args.history,
     )
     data = corpus_config(args)
     corpus = load_corpus(

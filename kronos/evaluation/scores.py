@@ -16,6 +16,7 @@ __all__ = [
     "BAND",
     "LEVELS",
     "Z80",
+    "Z95",
     "FanScores",
     "StepScores",
     "crps_of_errors",
@@ -35,8 +36,8 @@ LEVELS = (
 """Levels of the quantiles that are stored and learned from: the median, seven central intervals."""
 BAND = (0.1, 0.9)
 """Levels of the band whose coverage is scored."""
-Z80 = 1.2815515655446004
-"""Half width of the central 80% of a standard normal."""
+Z80, Z95 = 1.2815515655446004, 1.959963984540054
+"""Half widths of the central 80% and 95% of a standard normal."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,12 +123,14 @@ class FanScores:
     Attributes:
         crps: Continuous ranked probability score over sigma * sqrt(h).
         inside: Whether the outcome lay between p10 and p90.
+        inside95: Whether it lay between p2.5 and p97.5.
         width: p90 - p10 over sigma * sqrt(h).
         error: Distance of the outcome from the median, over sigma * sqrt(h).
     """
 
     crps: np.ndarray
     inside: np.ndarray
+    inside95: np.ndarray
     width: np.ndarray
     error: np.ndarray
 
@@ -141,10 +144,11 @@ def score_paths(actual: np.ndarray, paths: np.ndarray, scale: np.ndarray) -> Fan
         scale: (H,) sigma * sqrt(h), which makes assets and horizons comparable.
     """
     crps = fair_crps(actual, paths)
-    low, median, high = np.quantile(paths, (0.1, 0.5, 0.9), axis=0)
+    lowest, low, median, high, highest = np.quantile(paths, (0.025, 0.1, 0.5, 0.9, 0.975), axis=0)
     return FanScores(
         crps / scale,
         (actual >= low) & (actual <= high),
+        (actual >= lowest) & (actual <= highest),
         (high - low) / scale,
         np.abs(actual - median) / scale,
     )
@@ -157,7 +161,8 @@ def score_cone(actual: np.ndarray, scale: np.ndarray) -> FanScores:
     z = actual / scale
     density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
     crps = z * (2 * ndtr(z) - 1) + 2 * density - 1 / np.sqrt(np.pi)
-    return FanScores(crps, np.abs(z) <= Z80, np.full(len(scale), 2 * Z80), np.abs(z))
+    z = np.abs(z)
+    return FanScores(crps, z <= Z80, z <= Z95, np.full(len(scale), 2 * Z80), z)
 
 
 def fair_crps(actual: np.ndarray, paths: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -36,6 +36,8 @@ __all__ = [
 
 CONE_BARS = 256
 """Default history of the cone's volatility, in bars."""
+MANY = 10
+"""Fewest windows of a series whose own ratio says anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class EvaluationPlan:
         intervals: Intervals scored; empty for all.
         cone_bars: History of the cone's volatility; every origin has as many bars.
         max_windows: Most windows scored, drawn from all; 0 for all.
+        history: Fewest bars before an origin, where a model that reads more reads what there is;
+            0 for as many as it reads. Models that read differently then score the same windows.
     """
 
     lookback: int
@@ -65,6 +69,7 @@ class EvaluationPlan:
     intervals: tuple[str, ...] = ()
     cone_bars: int = CONE_BARS
     max_windows: int = 0
+    history: int = field(default=0, repr=False)  # a run of fine-tuning is known by the others
 
     def __post_init__(self) -> None:
         for name, low in (
@@ -75,6 +80,7 @@ class EvaluationPlan:
             ("batch", 1),
             ("cone_bars", 2),
             ("max_windows", 0),
+            ("history", 0),
         ):
             if getattr(self, name) < low:
                 raise InvalidRequest(f"{name} must be at least {low}, found {getattr(self, name)}.")
@@ -94,15 +100,19 @@ class Window:
     origin: int
     sigma: float
 
+    def first_of(self, lookback: int) -> int:
+        """The first of as many bars before the origin, or of the series."""
+        return max(self.origin - lookback, self.series.start)
+
 
 def draw_windows(corpus: Corpus, plan: EvaluationPlan) -> list[Window]:
     """Origins drawn at random in every series, the same for every lookback up to `cone_bars`.
 
-    An origin has max(lookback, cone_bars) bars before it. Windows without any movement in that
-    history have no scale and are left out.
+    An origin has max(history or lookback, cone_bars) bars before it. Windows without any movement
+    in that history have no scale and are left out.
     """
     rng = np.random.default_rng(plan.seed)
-    history = max(plan.lookback, plan.cone_bars)
+    history = max(plan.history or plan.lookback, plan.cone_bars)
     usable = [
         series
         for series in corpus.series
@@ -150,9 +160,10 @@ def evaluate(
         alignment: That of the event rows that the model reads; None for one that reads none.
 
     Returns:
-        One row per window and step: series, interval, group, step, quiet (no event among the
-        bars scored), and crps, inside, width and error of `raw` (as sampled), `anchored` and
-        `cone`. The error is that of the median, in the cone's sigmas.
+        One row per window and step: series, interval, group, origin (the first bar scored, UTC),
+        step, quiet (no event among the bars scored), and crps, inside (the 80% band), inside95,
+        width and error of `raw` (as sampled), `anchored` and `cone`. The error is that of the
+        median, in the cone's sigmas.
     """
     windows = draw_windows(corpus, plan)
     sampling = SamplingParameters(sample_count=plan.sample_count, seed=plan.seed)
@@ -174,15 +185,16 @@ def evaluate(
 
 
 def _context(corpus: Corpus, window: Window, lookback: int) -> Context:
-    rows = slice(window.origin - lookback, window.origin)
+    rows = slice(window.first_of(lookback), window.origin)
     return Context(corpus.values[rows].astype(np.float64), corpus.stamps[rows].astype(np.int64))
 
 
 def _channels(
     events: CorpusEvents, window: Window, plan: EvaluationPlan, alignment: Alignment
 ) -> np.ndarray:
-    rows = np.arange(window.origin - plan.lookback, window.origin + plan.horizon)
-    return events.channels(window.series, rows, plan.lookback, alignment)
+    first = window.first_of(plan.lookback)
+    rows = np.arange(first, window.origin + plan.horizon)
+    return events.channels(window.series, rows, window.origin - first, alignment)
 
 
 def _is_quiet(events: CorpusEvents | None, window: Window, plan: EvaluationPlan) -> bool:
@@ -207,12 +219,14 @@ def _scored(
             "series": window.series.name,
             "interval": window.series.interval,
             "group": window.series.group,
+            "origin": corpus.times[window.origin],
             "step": np.arange(1, plan.horizon + 1),
         }
     )
     for name, scores in _forecasters(actual, closes, last_close, decoded, scale):
         table[f"{name}_crps"] = scores.crps
         table[f"{name}_inside"] = scores.inside
+        table[f"{name}_inside95"] = scores.inside95
         table[f"{name}_width"] = scores.width
         table[f"{name}_error"] = scores.error
     return table
@@ -300,10 +314,11 @@ def summarise(scores: pd.DataFrame, by: str | None = None) -> pd.DataFrame:
     """Figures of the evaluation table, over all windows or by a column.
 
     Columns: windows, series; for raw and anchored: CRPS pooled over the cone's pooled CRPS
-    (`pooled`), the median of that ratio over series (`median`), 80% coverage, and the CRPS ratio
-    at the first step (`step1`); the cone's CRPS and coverage; and `widening`, the median over
-    windows of the band's width at the last step over that at the first (the cone's is the square
-    root of the horizon).
+    (`pooled`), the median of that ratio over series (`median`), the largest ratio of a series of
+    at least `MANY` windows (`worst`; NaN without one), coverage of the 80% and the 95% band, and
+    the CRPS ratio at the first step (`step1`); the cone's CRPS and coverage; and `widening`, the
+    median over windows of the band's width at the last step over that at the first (the cone's is
+    the square root of the horizon).
     """
     if by is None:
         return summarise(scores.assign(all="all"), "all")
@@ -311,6 +326,7 @@ def summarise(scores: pd.DataFrame, by: str | None = None) -> pd.DataFrame:
     for key, part in scores.groupby(by, sort=True):
         per_series = part.groupby("series")[["raw_crps", "anchored_crps", "cone_crps"]].mean()
         first = part[part["step"] == 1]
+        is_long = first.groupby("series").size() >= MANY
         row = {
             "windows": len(first),
             "series": len(per_series),
@@ -320,8 +336,11 @@ def summarise(scores: pd.DataFrame, by: str | None = None) -> pd.DataFrame:
         for name in ("raw", "anchored"):
             crps = f"{name}_crps"
             row[f"{name}_pooled"] = part[crps].mean() / part["cone_crps"].mean()
-            row[f"{name}_median"] = (per_series[crps] / per_series["cone_crps"]).median()
+            ratios = per_series[crps] / per_series["cone_crps"]
+            row[f"{name}_median"] = ratios.median()
+            row[f"{name}_worst"] = ratios[is_long].max()
             row[f"{name}_coverage"] = part[f"{name}_inside"].mean()
+            row[f"{name}_coverage95"] = part[f"{name}_inside95"].mean()
             row[f"{name}_step1"] = first[crps].mean() / first["cone_crps"].mean()
         last = part[part["step"] == part["step"].max()]
         grown = last["raw_width"].to_numpy() / first["raw_width"].to_numpy()

@@ -26,6 +26,25 @@ def test_windows_are_the_same_for_every_lookback(corpus):
     assert all(w.series.start + 256 <= w.origin <= w.series.stop - 4 for w in short)
 
 
+def test_models_that_read_differently_score_the_same_windows(corpus):
+    read = []
+
+    def sample(contexts, futures, sampling):
+        read.extend(len(context.values) for context in contexts)
+        last = np.stack([context.values[-1] for context in contexts])
+        return np.tile(last[:, None, None], (1, 5, PLAN.horizon, 1)), last
+
+    plan = dataclasses.replace(PLAN, history=PLAN.lookback)
+    tables = [
+        evaluate(sample, corpus, dataclasses.replace(plan, lookback=lookback))
+        for lookback in (PLAN.lookback, 10_000)
+    ]
+    assert tables[0][["series", "origin"]].equals(tables[1][["series", "origin"]])
+    windows = draw_windows(corpus, plan)
+    assert read[: len(windows)] == [PLAN.lookback] * len(windows)
+    assert read[len(windows) :] == [window.origin - window.series.start for window in windows]
+
+
 def test_intervals_of_few_series_give_more_windows_each(corpus):
     plan = dataclasses.replace(PLAN, windows_per_interval=18)
     counts = Counter(w.series.name for w in draw_windows(corpus, plan))
@@ -47,6 +66,9 @@ def test_scores_have_a_row_per_window_and_step(predictor, corpus):
     table = summarise(scores)
     assert 0.6 < table.loc["all", "cone_coverage"] < 0.95
     assert table.loc["all", "anchored_pooled"] > 1
+    first = scores.drop_duplicates(["series", "origin"])
+    assert len(first) == len(windows)
+    assert first["origin"].tolist() == [corpus.times[window.origin] for window in windows]
 
 
 def test_scores_never_read_past_the_horizon(predictor, corpus):
@@ -68,6 +90,18 @@ def test_summary_is_by_the_column_asked_for(predictor, corpus):
     table = summarise(scores, "interval")
     assert table.index.tolist() == ["1d", "1h"]
     assert table["windows"].sum() == len(draw_windows(corpus, PLAN))
+
+
+def test_summary_knows_the_worst_series_of_many_windows_and_the_wide_band(predictor, corpus):
+    plan = dataclasses.replace(PLAN, windows_per_series=12)
+    scores = evaluate(predictor.sample, corpus, plan)
+    scores = scores[scores["series"].ne("daily/day.parquet") | scores["origin"].lt(0)]
+    of_series = scores.groupby("series")[["raw_crps", "cone_crps"]].mean()
+    table = summarise(scores).loc["all"]
+    assert table["raw_worst"] == (of_series["raw_crps"] / of_series["cone_crps"]).max()
+    assert table["raw_coverage95"] == scores["raw_inside95"].mean() >= table["raw_coverage"]
+    few = scores[scores["origin"].isin(scores["origin"].unique()[:9])]
+    assert np.isnan(summarise(few).loc["all", "raw_worst"])
 
 
 def test_too_short_series_are_refused(corpus):
