@@ -28,7 +28,7 @@ from kronos.nn.config import Normalisation
 FAST, SLOW = 0.94, 0.985
 """Weights of the past in the two averages of squared returns."""
 OUTLIER = 5.0
-FLOOR = 1e-6
+FLOOR = 1e-7
 """Least sigma: smaller returns are rounding of the prices."""
 VOLUME_DECAY = 0.95
 VOLUME_OFFSET = 0.05

@@ -8,6 +8,8 @@ from kronos import models
 from kronos.models import adapters
 
 NAME = "made-up-events"
+WITHOUT_EVENTS = "bundled-0d13194d"
+"""A base that reads no events and is always there."""
 
 
 def write_event_adapter(

@@ -37,7 +37,7 @@ from kronos.events import load_events
 from kronos.export import load_forecast
 from kronos.finetune.history import champions, read
 from kronos.forecasters.baselines import baseline
-from kronos.models import adapters
+from kronos.models import adapters, checkpoints
 from kronos.store import open_store
 from kronos.store.schema import REVISION
 from pages.ui.jobs import caches, saving
@@ -69,6 +69,10 @@ def home(tmp_path, monkeypatch) -> Path:
         shutil.copytree(LEFT / name, tmp_path / name)
         monkeypatch.setenv(variable, str(tmp_path / name))
     monkeypatch.delenv("KRONOS_STORE", raising=False)
+    # Forecasts are compared with those of then: the bundled checkpoint is that of then too.
+    edition = checkpoints.edition_folder("bundled-0d13194d")
+    monkeypatch.setattr(checkpoints, "asset_path", lambda *_: edition)
+    monkeypatch.setattr(adapters, "EDITIONS", {})
     plan = tmp_path / "data/kronos-fan/runs" / RUN / "plan.json"
     plan.write_text(plan.read_text().replace('"RUN', f'"{plan.parent}'))
     look_again()

@@ -39,7 +39,7 @@ from kronos.serving.service import service
 from pages.ui.jobs import caches
 from tests.entry_points import Case, Outcome, run
 from tests.event_adapter import NAME as READER
-from tests.event_adapter import write_event_adapter
+from tests.event_adapter import WITHOUT_EVENTS, write_event_adapter
 from tests.loopback_markets import LoopbackMarkets, yahoo_session
 
 # The last but one of the bars to forecast is a day on which the FOMC decides.
@@ -75,7 +75,7 @@ def models(leading: LoopbackMarkets, tmp_path_factory: pytest.TempPathFactory) -
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(manifest_scanner, "scan_component_manifests", lambda: found)
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
-        write_event_adapter(adapters.adapters_folder(), BUNDLED)
+        write_event_adapter(adapters.adapters_folder(), WITHOUT_EVENTS)
         learned_weights().save(user_folder())
         forget_models()
         yield
@@ -179,7 +179,7 @@ def test_each_entry_point_says_which_leading_markets_were_read(outcome_of, name)
     assert outcome_of(name, READER).forecast.leaders == outcome_of(PAGE, READER).forecast.leaders
     ensemble = outcome_of(PAGE, ENSEMBLE).forecast
     assert ensemble.leaders == outcome_of(PAGE, READER).forecast.leaders
-    assert outcome_of(name, BUNDLED).forecast.leaders is None
+    assert outcome_of(name, BUNDLED).forecast.leaders == ensemble.leaders
 
 
 def test_all_entry_points_share_one_fetch(outcome_of, leading):
@@ -213,7 +213,7 @@ def test_the_page_weighs_the_members_by_class_and_releases(outcome_of):
     assert (others[1] > others[2] + 0.05).all(), "shares have constants of their own"
 
 
-# A model that reads events, and one that reads none.
+# Two models that read events: one whose rows hold the next bar, one whose rows hold their own.
 
 OTHERS = ("command", "watched symbol", "watched file", "walk", "backtest")
 BOTH = (BUNDLED, READER)

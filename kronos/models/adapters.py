@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from kronos.errors import CheckpointCorrupt, CheckpointInvalid, InvalidRequest
+from kronos.models.checkpoints import EDITIONS
 from kronos.models.hub.repository import WEIGHTS_NAME
 from kronos.nn.config import EVENT_ALIGNMENTS, EventAlignment
 from kronos.nn.header import Header, read_header
@@ -277,6 +278,9 @@ def _checked(facts: Any) -> AdapterFacts:
     if found != _FORMAT:
         raise ValueError(f"format {shown(found)}, where this program reads {_FORMAT}")
     facts = {"event_alignment": EVENT_ALIGNMENTS[0], **facts}
+    if facts.get("base") == "bundled":  # the edition that it was trained on
+        digest = facts.get("base_sha256")
+        facts["base"] = next((name for name, of in EDITIONS.items() if of == digest), "bundled")
     kinds = {field.name: str(field.type) for field in fields(AdapterFacts)}
     if set(facts) != set(kinds):
         odd = printable(sorted(set(facts) ^ set(kinds)), 200)

@@ -34,11 +34,13 @@ from kronos.system import asset_path, printable, read_json, sha256_of, shown
 
 __all__ = [
     "CARD_NAME",
+    "EDITIONS",
     "Card",
     "bundled_folder",
     "check_chronos",
     "check_pair",
     "describe_bundle",
+    "edition_folder",
     "pair_of",
     "weights_digest",
 ]
@@ -122,6 +124,17 @@ class Card:
                     "Restore the file from the release or the repository."
                 )
         return {folder / name: digest for name, digest in self.sha256.items()}
+
+
+EDITIONS = {
+    "bundled-0d13194d": "84a8f24f05b40d821f77734751d9800b405631186668c4ecc3f080f1bbe8f920",
+}
+"""Earlier editions of the bundled checkpoint, by name: SHA-256 of the weights of the model."""
+
+
+def edition_folder(name: str) -> Path:
+    """The folder of an earlier edition, in a checkout and in an installed wheel."""
+    return asset_path("bundled", "editions", name)
 
 
 def bundled_folder() -> Path:

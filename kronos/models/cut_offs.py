@@ -6,7 +6,13 @@ from datetime import date
 
 from kronos.errors import CheckpointError, InvalidRequest
 from kronos.models.adapters import read_facts
-from kronos.models.checkpoints import Card, bundled_folder, weights_digest
+from kronos.models.checkpoints import (
+    EDITIONS,
+    Card,
+    bundled_folder,
+    edition_folder,
+    weights_digest,
+)
 from kronos.models.registry import resolve
 
 __all__ = ["PRETRAINED_UNTIL", "cut_off"]
@@ -51,8 +57,8 @@ def cut_off(model: str, version: str) -> date | None:
 
 
 def _of_bundled(version: str) -> date | None:
-    folder = bundled_folder()
-    card = Card.read(folder) or Card()
-    if not card.cut_off or weights_digest(folder / "model", folder / "tokenizer") != version:
-        return None
-    return date.fromisoformat(card.cut_off)
+    for folder in (bundled_folder(), *map(edition_folder, EDITIONS)):
+        if weights_digest(folder / "model", folder / "tokenizer") == version:
+            card = Card.read(folder) or Card()
+            return date.fromisoformat(card.cut_off) if card.cut_off else None
+    return None

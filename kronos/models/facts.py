@@ -10,10 +10,12 @@ from kronos.errors import CheckpointError, CheckpointInvalid, InvalidRequest
 from kronos.forecasters import baselines
 from kronos.models.adapters import adapter_path, read_facts
 from kronos.models.checkpoints import (
+    EDITIONS,
     Card,
     bundled_folder,
     check_chronos,
     check_pair,
+    edition_folder,
     pair_of,
     weights_digest,
 )
@@ -118,7 +120,8 @@ def _event_alignment(adapter: Path | None, base: str) -> EventAlignment | None:
         return facts.event_alignment
     if base == BUNDLED:
         return _alignment_of(bundled_folder() / "model")
-    return _alignment_of(pair_of(Path(base), None)[0]) if Path(base).is_absolute() else None
+    folder = edition_folder(base) if base in EDITIONS else Path(base)
+    return _alignment_of(pair_of(folder, None)[0]) if folder.is_absolute() else None
 
 
 def _alignment_of(model: Path) -> EventAlignment | None:

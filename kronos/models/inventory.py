@@ -27,9 +27,11 @@ from kronos.models.adapters import (
     read_facts,
 )
 from kronos.models.checkpoints import (
+    EDITIONS,
     Card,
     bundled_folder,
     check_pair,
+    edition_folder,
     pair_of,
     size_of,
     weights_digest,
@@ -335,7 +337,7 @@ def _bundled_entry() -> Entry:
         name=BUNDLED,
         title="Bundled",
         state="bundled",
-        n_bytes=size_of(folder),
+        n_bytes=size_of(folder / "model") + size_of(folder / "tokenizer"),
         n_parameters=n_parameters,
         max_context=card.max_context,
         lookback=card.lookback,
@@ -390,7 +392,7 @@ def _base_entry(base: str, known: dict[str, Entry]) -> Entry:
     model = None if base == BUNDLED else published(base)
     if base == BUNDLED or model is not None:
         return known[BUNDLED if model is None else model.name]
-    folder = Path(base)
+    folder = edition_folder(base) if base in EDITIONS else Path(base)
     entry = Entry(base, base, "cached", 0, 0, 512, None, "not known", revision="")
     try:
         card = Card.read(folder) or Card()

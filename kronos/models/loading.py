@@ -12,6 +12,7 @@ from kronos.errors import CheckpointInvalid, CheckpointUnavailable, InvalidReque
 from kronos.models import hub
 from kronos.models.adapters import AdapterFacts, check_base, read_facts
 from kronos.models.checkpoints import (
+    EDITIONS,
     Card,
     bundled_folder,
     check_chronos,
@@ -291,7 +292,9 @@ def locate(
         raise unknown(str(name_or_path))
     if found.kind == "adapter":
         return _adapted(found.path, tokenizer, progress)
-    return _local(found.path, tokenizer, progress)
+    located = _local(found.path, tokenizer, progress)
+    # An earlier edition goes by its name, wherever the program is installed.
+    return replace(located, reference=found.name) if found.name in EDITIONS else located
 
 
 def _adapted(

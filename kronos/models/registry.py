@@ -17,7 +17,7 @@ from typing import Literal
 from kronos.errors import CheckpointUnavailable, InvalidRequest
 from kronos.forecasters.baselines import BASELINES, find
 from kronos.models.adapters import adapter_path
-from kronos.models.checkpoints import is_chronos_folder
+from kronos.models.checkpoints import EDITIONS, edition_folder, is_chronos_folder
 from kronos.models.hub.repository import WEIGHTS_NAME, Repository, repository
 from kronos.system import printable, shown
 
@@ -215,6 +215,8 @@ def resolve(name_or_path: str | os.PathLike[str]) -> Reference:
         name = name_or_path.strip().casefold()
         if name == BUNDLED:
             return Reference("bundled", BUNDLED)
+        if name in EDITIONS:
+            return Reference("folder", name, path=edition_folder(name))
         if name == ENSEMBLE:
             return Reference("ensemble", ENSEMBLE)
         if (baseline := find(name)) is not None:

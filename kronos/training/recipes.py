@@ -73,9 +73,9 @@ def model_objective(normalisation: Normalisation, *, is_published: bool) -> Mode
     return BUNDLED_MODEL_OBJECTIVE[normalisation]
 
 
-BUNDLED_TOKENIZER_LOOP = LoopConfig(steps=2600, lr=2e-3, weight_decay=0.01, grad_clip=2.0)
+BUNDLED_TOKENIZER_LOOP = LoopConfig(steps=1600, lr=2e-3, weight_decay=0.01, grad_clip=2.0)
 
-BUNDLED_MODEL_LOOP = LoopConfig(steps=2000, lr=2e-3)
+BUNDLED_MODEL_LOOP = LoopConfig(steps=4600, lr=2e-3)
 
 UPSTREAM_TOKENIZER_LOOP = LoopConfig(steps=2000, lr=2e-4)
 

@@ -7,10 +7,9 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from kronos import models
 from tests.browser.conftest import PATIENCE_MS
 from tests.browser.test_forecast_page import GOOGLE
-from tests.event_adapter import NAME, write_event_adapter
+from tests.event_adapter import NAME, WITHOUT_EVENTS, write_event_adapter
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 expect.set_options(timeout=PATIENCE_MS)
@@ -23,7 +22,7 @@ def reader(server):
     """A model that reads events, on the machine of the shared server; it goes with the test."""
     folder = server.log.parent / "data" / "kronos-fan" / "adapters"
     folder.mkdir(parents=True, exist_ok=True)
-    path = write_event_adapter(folder, models.BUNDLED)
+    path = write_event_adapter(folder, WITHOUT_EVENTS)
     yield NAME
     path.unlink()
 

@@ -21,7 +21,7 @@ from benchmarks.gates.checkpoints import probe
 from kronos import models
 from kronos.errors import CheckpointError, KronosError
 from kronos.models.adapters import adapters_folder
-from kronos.models.checkpoints import check_chronos, is_chronos_folder
+from kronos.models.checkpoints import check_chronos, edition_folder, is_chronos_folder
 from kronos.models.facts import model_facts, reads_events
 from kronos.nn.config import MOST, SIZES, ModelConfig, TokenizerConfig, published_tokenizer
 from kronos.nn.header import read_header
@@ -193,7 +193,7 @@ def test_mutated_settings_of_a_chronos_are_typed_errors_or_nothing(tmp_path, see
 
 
 def test_headers_that_are_right_are_read():
-    header = read_header(ROOT / "assets/bundled/model/model.safetensors")
+    header = read_header(edition_folder("bundled-0d13194d") / "model/model.safetensors")
     assert header.tensors["embedding.emb_s1.weight"].shape == (1024, 192)
 
 

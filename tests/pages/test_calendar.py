@@ -9,6 +9,7 @@ import pytest
 
 import data_sources.leaders
 import pages.ui.inputs.leaders
+from benchmarks.gates.broken_models import write_adapter
 from data_sources.calendar import EventCalendar
 from data_sources.leaders import LeaderBars
 from data_sources.registry import register_source
@@ -17,13 +18,13 @@ from data_sources.yahoo.releases import YahooReleases
 from data_sources.yahoo.source import Yahoo
 from kronos.candles import Candles
 from kronos.events import Event
-from kronos.models import BUNDLED, adapters, available
+from kronos.models import adapters, available
 from kronos.serving.service import service
 from pages.ui.inputs import calendar
 from pages.ui.inputs.events import current_events
 from pages.ui.inputs.ticker import TICKER
 from pages.ui.jobs import caches, queues
-from tests.event_adapter import write_event_adapter
+from tests.event_adapter import WITHOUT_EVENTS, write_event_adapter
 from tests.loopback_calendar import LoopbackCalendar, calendar_session, row
 from tests.loopback_markets import LoopbackMarkets, yahoo_session
 from tests.pages.app_driver import SAMPLE_TITLES, new_session, press, run_until, words
@@ -139,7 +140,7 @@ def test_a_source_that_fails_leaves_work_in_the_background_alone(yahoo):
 @pytest.fixture
 def reader(yahoo):
     """A model that reads events, on this machine."""
-    write_event_adapter(adapters.adapters_folder(), BUNDLED, name="leader-reader")
+    write_event_adapter(adapters.adapters_folder(), WITHOUT_EVENTS, name="leader-reader")
     for cache in (caches.models, caches.event_readers):
         cache.clear()
     service()._facts.clear()
@@ -166,8 +167,12 @@ def test_leading_markets_are_fetched_for_a_model_that_reads_events(yahoo, reader
     assert len(leader_charts(yahoo)) == 4
 
 
-def test_leading_markets_are_not_fetched_for_a_model_that_reads_none(yahoo):
-    app = run_until(new_session(**PAIR).run(), is_settled)
+def test_leading_markets_are_not_fetched_for_a_model_that_reads_none(yahoo, golden_folder):
+    adapter = adapters.adapters_folder() / "reads-none.safetensors"
+    write_adapter(adapter, str(golden_folder), golden_folder)
+    caches.models.clear()
+    app = run_until(new_session(**PAIR, model="reads-none").run(), is_settled)
+    adapter.unlink()
     assert "Leading markets" not in words(app)
     assert not leader_charts(yahoo)
 

@@ -6,12 +6,9 @@ import json
 
 from streamlit.testing.v1 import AppTest
 
-from data_sources.samples import SAMPLES, load_sample
 from kronos import models
 from kronos.errors import CheckpointUnavailable
-from kronos.forecast import SamplingParameters
 from pages.ui.jobs import caches, queues
-from pages.ui.jobs.settings import ForecastSettings, data_id
 from tests.pages.app_driver import SAMPLE_TITLES, new_session, press, run_until, words
 from tests.serving.scripted import named, nothing
 
@@ -56,16 +53,10 @@ def test_one_model_at_two_temperatures_is_shared_with_the_forecast_page():
     last = app.dataframe[1].value.tail(2).set_index("model")["width"]
     assert last["B · Bundled, T 0.5, top-p 0.9"] < last["A · Bundled"]
     assert "B: T = 0.5 and top-p = 0.9: the fan is narrower" in words(app)
-    candles = load_sample(next(iter(SAMPLES)))
-    same = ForecastSettings(
-        data_id=data_id(candles),
-        model=models.BUNDLED,
-        horizon=6,
-        sampling=SamplingParameters(sample_count=20, seed=int(seed)),
-        origin=candles.frame.index[-1],
-    )
-    request = same.request(candles, queues.forecasts().facts(same.model))
-    assert queues.forecasts().status(request.digest).state == "done"
+    page = new_session("forecast", seed=seed, horizon=6, paths=20).run()
+    digest = page.session_state["asked"][0].request.digest
+    assert digest == app.session_state["compare_runs"][0].request.digest
+    assert queues.forecasts().status(digest).state == "done"
 
 
 def test_a_past_origin_is_scored():

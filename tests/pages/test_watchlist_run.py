@@ -20,6 +20,7 @@ from kronos.errors import (
     SourceBlocked,
     SourceDown,
 )
+from kronos.events import event_channels
 from kronos.forecasters.base import Pending
 from kronos.serving.service import LocalService
 from kronos.system import asset_path
@@ -112,8 +113,18 @@ def test_every_line_is_what_the_library_forecasts(registry):
     run = run_through(registry, request("S0", "S7"))
     assert states(run) == ["done", "done"]
     candles = load_sample("BTCUSD_30m").slice(-207, -7)
+    times = candles.frame.index.append(candles.future(3))
+    rows = event_channels(
+        times,
+        interval=candles.interval,
+        calendar=candles.calendar,
+        zone=candles.zone,
+        n_context=len(candles.frame),
+        events=(),
+        alignment="ahead",
+    )
     direct = kronos.load("bundled").forecast(
-        candles.frame, y_timestamp=candles.future(3), sample_count=10, seed=1
+        candles.frame, y_timestamp=times[-3:], sample_count=10, seed=1, events=rows
     )
     found = run.rows[1].summary
     assert np.array_equal(found.quantiles, direct.quantile(LEVELS))

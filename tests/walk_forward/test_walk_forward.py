@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from data_sources.samples import load_sample
-from kronos import models
 from kronos.errors import InvalidRequest
 from kronos.forecast import SamplingParameters
 from kronos.models import adapters, cut_off
@@ -18,7 +17,7 @@ from kronos.store.scoring import score_candles
 from kronos.store.store import Store
 from kronos.walk_forward import Series, WalkPlan, choose_origins, walk_forward
 from kronos.walk_forward import plan as walk_plan
-from tests.event_adapter import NAME, write_event_adapter
+from tests.event_adapter import NAME, WITHOUT_EVENTS, write_event_adapter
 
 CANDLES = load_sample("ETHUSD_1h").slice(0, 700)
 PLAN = WalkPlan(
@@ -119,7 +118,7 @@ def test_windows_forecast_without_event_rows_are_forecast_again_by_a_model_that_
     store, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(adapters, "adapters_folder", lambda: tmp_path)
-    write_event_adapter(tmp_path, models.BUNDLED)
+    write_event_adapter(tmp_path, WITHOUT_EVENTS)
     plan = replace(PLAN, models=(NAME,), n_origins=2)
     with closing(LocalService(device="cpu")) as service:
         with monkeypatch.context() as earlier:  # a revision whose walks gave no model event rows

@@ -63,18 +63,7 @@ def show_reads_no_events(model: str) -> None:
         icon=":material/hearing_disabled:",
     )
     readers = [choice_of(name).title for name in sorted(caches.event_readers(only_usable=True))]
-    if readers:
-        st.caption(f"These models read events: {plain(', '.join(readers))}.")
-        return
-    st.markdown(
-        "No model on this machine reads events. Install the package chronos-forecasting and "
-        "download Chronos-2 on the Models page; or train an adapter on your candles and the event "
-        'calendar, on the Training page with "Learn the event calendar" on or with this command:'
-    )
-    # Not as "sh": the colour of its options is too pale.
-    command = "kronos finetune lora --data my-candles --out runs/events --name my-events"
-    st.code(command, language=None, wrap_lines=True)
-    st.caption("This page then lists the adapter first.")
+    st.caption(f"These models read events: {plain(', '.join(readers))}.")
 
 
 def show_reach(
