@@ -60,6 +60,7 @@ MAY_USE = {
     "finetune": {
         "errors", "evaluation", "events", "forecasters", "models", "nn", "system", "training",
     },
+    "tasks": {"context", "errors", "evaluation", "forecast", "forecasters", "training"},
     "portfolio": {
         "calendars", "candles", "errors", "evaluation", "events", "export", "forecast", "request",
         "serving",

@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from kronos.forecasters.base import Samples
     from kronos.request import ModelFacts
     from kronos.serving.service import ForecastService
+    from kronos.tasks.windows import Draw
 
 __all__ = ["add_parser", "run", "sampler", "table_text"]
 
+_HISTORY_DAYS = 1500
+"""Days before --since that contexts and rivals of the tasks may read."""
 _EPILOG = """\
 A few windows are drawn from every held-out series. The model forecasts the close of the next 24
 bars; the fan is scored by the fair CRPS of log-returns from the origin, over sigma * sqrt(steps),
@@ -42,8 +45,16 @@ columns:
   widening   the band's width at the last bar over that at the first, the median over windows
   raw_*      as sampled;  anchored_*: as the application shows it, starting at the last close
 
+--tasks computes the tasks of the paper with its settings instead (NAMES: rankic, volatility, qlike,
+synthetic; none for all): rank correlation of price and return, realised volatility, QLIKE of the
+paths' variance, synthetic series; beside naive rivals, with Newey-West t and 95% intervals, and
+the published figures of Kronos-small, which are of other data. --origins, --series,
+--task-windows and --qlike-origins bound the work. Contexts reach back before --since.
+
 examples:
   kronos evaluate --data bars/ --manifest manifest.csv
+  kronos evaluate --data bars/ --tasks --since 2025-10-01
+  kronos evaluate --data bars/ --tasks rankic volatility --origins 20 --format json
   kronos evaluate --data bars/ --model runs/mine --lookback 96 --windows 5"""
 
 
@@ -85,11 +96,26 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--intervals", nargs="*", default=[], help="only these, such as 5m 1h 1d")
     parser.add_argument("-o", "--output", metavar="FILE", help="write the table here")
     parser.add_argument("--scores", metavar="FILE", help="write every window and step here, as CSV")
+    group = parser.add_argument_group("published tasks")
+    group.add_argument("--tasks", nargs="*", metavar="NAME", help="compute these tasks instead")
+    group.add_argument("--origins", type=int, default=60, help="dates of forecasts (default 60)")
+    group.add_argument(
+        "--series", type=int, default=60, help="most series of an interval (default 60)"
+    )
+    group.add_argument(
+        "--qlike-origins", type=int, default=40, help="dates of the QLIKE forecasts (default 40)"
+    )
+    group.add_argument(
+        "--task-windows", type=int, default=3000, help="real windows of series (default 3000)"
+    )
+    group.add_argument("--format", choices=("table", "json"), default="table")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; see `kronos.cli`."""
+    if args.tasks is not None:
+        return _run_tasks(args)
     from kronos.serving.service import service
     from kronos.training.corpus import CorpusEvents, load_corpus
     from kronos.training.held_out import EvaluationPlan, evaluate
@@ -124,6 +150,89 @@ def run(args: argparse.Namespace) -> int:
         write_text(args.scores, scores.to_csv(index=False))
     write_text(args.output, table_text(scores))
     return 0
+
+
+def _run_tasks(args: argparse.Namespace) -> int:
+    import pandas as pd
+
+    from kronos import models
+    from kronos.serving.service import service
+    from kronos.tasks.report import TASKS, report_json, report_text, run_tasks
+    from kronos.tasks.windows import TaskPlan
+    from kronos.training.corpus import load_corpus
+
+    facts = service().facts(args.model)
+    since = date_of(args.since, "--since")
+    plain = not models.draws_tokens(args.model)
+    plan = TaskPlan(
+        origins=args.origins,
+        series=args.series,
+        windows=args.task_windows,
+        qlike_origins=args.qlike_origins,
+        paths=args.paths,
+        seed=args.seed,
+        since=since,
+        plain=plain,
+    )
+    data = corpus_config(args)
+    corpus = load_corpus(
+        data.folder,
+        manifest=data.manifest,
+        holdout=data.holdout if data.holdout.share else None,
+        held_out=True,
+        since=None if since is None else since - pd.Timedelta(days=_HISTORY_DAYS),
+    )
+
+    def length(wanted: int, horizon: int) -> int:
+        if args.lookback or wanted == sys.maxsize:
+            return facts.context_length(wanted, horizon, args.lookback)
+        # Published settings come before the context that a model is advised to read.
+        room = facts.most - horizon if facts.shares_window else facts.most
+        return facts.context_length(wanted, horizon, max(facts.least, min(wanted, room)))
+
+    def note(text: str) -> None:
+        print(text, file=sys.stderr)
+
+    if plain:
+        note(f"{facts.name} draws no tokens: T and top-p are 1 throughout.")
+    rows = run_tasks(
+        _drawer(service(), facts),
+        corpus,
+        plan,
+        model=facts.name,
+        length=length,
+        stage=ProgressLine,
+        note=note,
+        tasks=args.tasks or TASKS,
+        intervals=args.intervals,
+    )
+    made = {
+        "model": facts.name, "revision": facts.revision, "seed": args.seed, "since": args.since,
+        "paths": args.paths,
+    }  # fmt: skip
+    write_text(args.output, report_json(rows, made) if args.format == "json" else report_text(rows))
+    return 0
+
+
+def _drawer(service: ForecastService, facts: ModelFacts) -> Draw:
+    """The `Draw` of `kronos.tasks` that a service computes, at batch priority."""
+    from kronos.serving.jobs import Priority
+    from kronos.serving.requests import ManySamplesRequest, SampleRequest
+
+    def draw(
+        contexts: Sequence[Context],
+        futures: Sequence[np.ndarray],
+        samplings: Sequence[SamplingParameters],
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        parts = tuple(
+            SampleRequest(facts.model, facts.revision, (context,), (future,), sampling)
+            for context, future, sampling in zip(contexts, futures, samplings, strict=True)
+        )
+        request = ManySamplesRequest(facts.model, facts.revision, parts)
+        answers: list[Samples] = service.run(request, priority=Priority.BATCH)
+        return [(paths[0], last[0]) for paths, last in answers]
+
+    return draw
 
 
 def sampler(service: ForecastService, facts: ModelFacts) -> Callable[..., Samples]:

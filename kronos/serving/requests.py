@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BatchRequest",
     "FactsRequest",
+    "ManySamplesRequest",
     "ModelRequest",
     "PlacementRequest",
     "SampleRequest",
@@ -155,6 +156,33 @@ class SampleRequest(ModelRequest):
         return forecaster.prepare_samples(
             self.contexts, self.futures, self.sampling, events=self.events
         )
+
+
+@dataclass(frozen=True, eq=False)
+class ManySamplesRequest(ModelRequest):
+    """Samples whose sampling parameters, or horizons, differ, drawn together.
+
+    The answer holds the `Samples` of each, in their order.
+
+    Attributes:
+        model: What the model is loaded by.
+        revision: Revision of the weights.
+        requests: All of this model.
+    """
+
+    model: str
+    revision: str
+    requests: tuple[SampleRequest, ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the digests of the requests."""
+        return _digest("many samples", *(request.digest for request in self.requests))
+
+    def prepare(self, forecaster: Forecaster) -> Pending[list[Samples]]:
+        pending = [request.prepare(forecaster) for request in self.requests]
+        sequences = [sequence for each in pending for sequence in each.sequences]
+        return Pending(sequences, lambda: [each.result() for each in pending])
 
 
 def _attempt(work: Any) -> Any:
