@@ -73,7 +73,7 @@ def split(windows: Sequence[Window]) -> np.ndarray:
 
 
 def discriminative_score(
-    real: np.ndarray, made: np.ndarray, is_test: np.ndarray, *, seed: int = 0, epochs: int = 8
+    real: np.ndarray, made: np.ndarray, is_test: np.ndarray, *, seed: int = 0, steps: int = 400
 ) -> Estimate:
     """|accuracy - .5| of a discriminator on windows it was not trained on.
 
@@ -82,11 +82,11 @@ def discriminative_score(
         made: (n, H, C) those of synthetic ones, in the same order.
         is_test: (n,) windows of the test.
         seed: Seed of the training.
-        epochs: Passes over the windows.
+        steps: Batches of 128 windows.
     """
     x = np.concatenate([real[~is_test], made[~is_test]])
     y = np.concatenate([np.ones(int((~is_test).sum())), np.zeros(int((~is_test).sum()))])
-    fitted = _fit(x, y[:, None], seed, epochs, each_step=False)
+    fitted = _fit(x, y[:, None], seed, steps, each_step=False)
     hits = [(_apply(fitted, x[is_test])[:, 0] > 0) == (x is real) for x in (real, made)]
     right = np.mean(np.stack(hits), axis=0)  # a real window and its synthetic one are one term
     found = estimate(right - 0.5)
@@ -96,7 +96,7 @@ def discriminative_score(
 
 
 def train_on_synthetic(
-    real: np.ndarray, made: np.ndarray, is_test: np.ndarray, *, seed: int = 0, epochs: int = 8
+    real: np.ndarray, made: np.ndarray, is_test: np.ndarray, *, seed: int = 0, steps: int = 400
 ) -> Estimate:
     """RankIC of a predictor of the next return, trained on `made` and tested on real windows.
 
@@ -105,10 +105,10 @@ def train_on_synthetic(
         made: (n, H, C) windows of the training: synthetic, or real for the comparison.
         is_test: (n,) windows of the test.
         seed: Seed of the training.
-        epochs: Passes over the windows.
+        steps: Batches of 128 windows.
     """
     train, test = made[~is_test], real[is_test]
-    fitted = _fit(train[:, :-1], train[:, 1:, CLOSE], seed, epochs, each_step=True)
+    fitted = _fit(train[:, :-1], train[:, 1:, CLOSE], seed, steps, each_step=True)
     expected = _apply(fitted, test[:, :-1])
     values = [rank_correlation(a, b) for a, b in zip(expected, test[:, 1:, CLOSE], strict=True)]
     return estimate(np.array(values))
@@ -131,19 +131,19 @@ class _Reader(nn.Module):
         return out
 
 
-def _fit(x: np.ndarray, y: np.ndarray, seed: int, epochs: int, *, each_step: bool) -> _Reader:
+def _fit(x: np.ndarray, y: np.ndarray, seed: int, steps: int, *, each_step: bool) -> _Reader:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         inputs, wanted = torch.tensor(x).float(), torch.tensor(y).float()
         reader = _Reader(inputs, each_step=each_step)
         optimizer = torch.optim.Adam(reader.parameters(), lr=_RATE)
         loss_of = nn.functional.mse_loss if each_step else _binary
-        for _ in range(epochs):
-            for rows in torch.randperm(len(inputs)).split(_BATCH):
-                loss = loss_of(reader(inputs[rows]), wanted[rows])
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
+        for _ in range(steps):
+            rows = torch.randint(len(inputs), (_BATCH,))
+            loss = loss_of(reader(inputs[rows]), wanted[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
     return reader.eval()
 
 
