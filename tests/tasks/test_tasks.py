@@ -47,7 +47,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bars")
     for i in range(7):
         bars(420, seed=i).to_csv(folder / f"hour{i}.csv", index=False)
-    bars(420, seed=9, freq="1D").to_csv(folder / "day.csv", index=False)
+    bars(800, seed=9, freq="1D").to_csv(folder / "day.csv", index=False)
     return folder
 
 
