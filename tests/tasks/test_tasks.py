@@ -228,7 +228,8 @@ def test_the_command_computes_all_tasks_the_same_by_seed(folder, root, capsys):
     published = rows.set_index("measure")["published"]
     assert published["RankIC of price"].iloc[0] == 0.0254
     assert "rankic: no bars of 5m." in found.err
-    assert rows.groupby("task")["value"].apply(lambda x: x.notna().all()).all()
+    # One daily instrument has no rank among others.
+    assert rows[rows["task"] != "rankic"]["value"].notna().all()
 
 
 def test_a_baseline_draws_plainly_and_the_table_has_the_published_figures(folder, capsys):
