@@ -10,7 +10,7 @@ from kronos.cli import main
 from kronos.context import CLOSE
 from kronos.errors import InvalidRequest
 from kronos.tasks.direction import rank_ic
-from kronos.tasks.report import run_tasks
+from kronos.tasks.report import NAIVE, run_tasks
 from kronos.tasks.series import discriminative_score, split, train_on_synthetic
 from kronos.tasks.volatility import (
     garch_variance,
@@ -225,8 +225,10 @@ def test_the_command_computes_all_tasks_the_same_by_seed(folder, root, capsys):
     assert tables[0] == tables[1]
     rows = pd.DataFrame(tables[0]["rows"])
     assert {*rows["task"]} == {"rankic", "volatility", "qlike", "synthetic"}
-    published = rows.set_index("measure")["published"]
-    assert published["RankIC of price"].iloc[0] == 0.0254
+    published = rows.set_index(["measure", "forecaster"])["published"]
+    is_naive = published.index.get_level_values("forecaster").isin(list(NAIVE))
+    assert published[is_naive].isna().all()
+    assert (published[~is_naive]["RankIC of price"] == 0.0254).all()
     assert "rankic: no bars of 5m." in found.err
     # One daily instrument has no rank among others.
     assert rows[rows["task"] != "rankic"]["value"].notna().all()
