@@ -29,6 +29,7 @@ from kronos.self_test.steps import DecodingCheck
 from kronos.serving.requests import (
     BatchRequest,
     FactsRequest,
+    ManySamplesRequest,
     ModelRequest,
     PlacementRequest,
     SampleRequest,
@@ -307,12 +308,15 @@ def one_of_each() -> list[EngineRequest]:
     contexts = [read_context(GOOG.frame[:n], GOOG.local_index[:n], 40) for n in (80, 60)]
     futures = [calendar_fields(GOOG.local_index[n : n + 3]) for n in (80, 60)]
     sampling = SamplingParameters(sample_count=3, seed=2)
+    samples = SampleRequest(name, revision, tuple(contexts), tuple(futures), sampling)
+    other = replace(samples, sampling=replace(sampling, T=0.5))
     return [
         request(facts),
         request(forecaster_facts("fhs")),
         request(forecaster_facts("ensemble")),
         BatchRequest(name, revision, (request(facts), request(facts, lookback=40))),
-        SampleRequest(name, revision, tuple(contexts), tuple(futures), sampling),
+        samples,
+        ManySamplesRequest(name, revision, (samples, other)),
         FactsRequest(name, revision),
         PlacementRequest(name, revision),
         WarmUpRequest(name, revision),

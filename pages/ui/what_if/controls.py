@@ -103,10 +103,10 @@ def _choose_added(ahead: Ahead, inputs: EventInputs) -> Event | None:
         "Event", [NOTHING, *kinds.values()], key="add", bind="query-params",
         help=meaning("Event"),
     )  # fmt: skip
-    bars = [bar_text(ahead.known, ahead, bar + 1) for bar in range(len(ahead.future))]
-    on = st.selectbox("At bar", bars, key="add_on", bind="query-params", disabled=chosen == NOTHING)
     if chosen == NOTHING:
         return None
+    bars = [bar_text(ahead.known, ahead, bar + 1) for bar in range(len(ahead.future))]
+    on = st.selectbox("At bar", bars, key="add_on", bind="query-params")
     kind = next(kind for kind, title in kinds.items() if title == chosen)
     return assumed_event(kind, bars.index(on) + 1, ahead, inputs)
 
@@ -119,12 +119,14 @@ def _choose_surprise() -> Surprise | None:
         help=meaning("Surprise"),
     )  # fmt: skip
     kind = titles.get(chosen)
-    scored = SURPRISES[kind or "cpi"]
+    if kind is None:
+        return None
+    scored = SURPRISES[kind]
     size = st.number_input(
         f"Surprise ({scored.unit})", -scored.most, scored.most, 1.0, 0.25,
-        key=f"size_{kind or 'none'}", bind="query-params", format="%.2f", disabled=kind is None,
+        key=f"size_{kind}", bind="query-params", format="%.2f",
     )  # fmt: skip
-    return None if kind is None else Surprise(kind, round(float(size), 4))
+    return Surprise(kind, round(float(size), 4))
 
 
 def bar_text(known: Candles, ahead: Ahead, bar: int) -> str:
