@@ -157,7 +157,7 @@ def test_two_sessions_with_one_request_compute_once(server, visit):
     page = visits[0].page
     plot = page.locator(".js-plotly-plot").first
     plot.evaluate("plot => { plot.dataset.mark = 'kept'; }")
-    set_number(page, "P(touch) of level", 9000)
+    set_number(page, "P(touch) of level", 90_000)
     page.get_by_text(re.compile("of 100 paths")).first.wait_for()
     page.wait_for_timeout(500)
     assert plot.get_attribute("data-mark") == "kept", "the figure was mounted anew"
