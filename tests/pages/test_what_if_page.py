@@ -100,7 +100,7 @@ def test_what_is_never_read_is_said_and_draws_no_second_fan(reader, fresh_seed):
     assert len(event_inputs_of(app)) == 1
 
 
-def test_the_bundled_model_narrows_the_bar_of_a_release_that_is_switched_off(fresh_seed):
+def test_the_bundled_model_answers_a_release_that_is_switched_off(fresh_seed):
     app = run_until(what_if(seed=fresh_seed, **{FOMC: "false"}), is_done)
     assert app.selectbox(key="told_model").value == "Bundled"
     assert len(app.get("plotly_chart")) == 2
