@@ -10,11 +10,20 @@ import pandas as pd
 
 from kronos.calendars import future_timestamps, place_bars
 from kronos.calendars.exchanges import check_zone
-from kronos.calendars.intervals import INTERVALS, infer_interval, interval_width
+from kronos.calendars.intervals import INTERVALS, infer_interval, interval_width, is_intraday
 from kronos.errors import InvalidCandles
 from kronos.forecast import COLUMNS
 
-__all__ = ["COLUMNS", "INTERVALS", "PRICES", "Candles", "Split", "fill_volume", "infer_interval"]
+__all__ = [
+    "COLUMNS",
+    "INTERVALS",
+    "PRICES",
+    "Candles",
+    "Split",
+    "fill_volume",
+    "infer_interval",
+    "shared_times",
+]
 
 PRICES = COLUMNS[:4]
 
@@ -186,6 +195,21 @@ class Split:
 
     history: Candles
     actuals: pd.DataFrame
+
+
+def shared_times(local: pd.DatetimeIndex, interval: str) -> pd.DatetimeIndex:
+    """Times without a zone that align bars of several exchanges.
+
+    Args:
+        local: (T,) open times on the exchange's own clock.
+        interval: Width of a bar.
+
+    Returns:
+        (T,) open times in UTC, or the dates of bars of a day or more.
+    """
+    if is_intraday(interval):
+        return local.tz_convert("UTC").tz_localize(None).as_unit("ns")
+    return local.tz_localize(None).normalize().as_unit("ns")
 
 
 def fill_volume(values: pd.DataFrame) -> pd.DataFrame:

@@ -29,6 +29,7 @@ MAY_USE = {
     "export": {"candles", "errors", "forecast", "system"},
     "events": {"calendars", "candles", "errors", "system"},
     "evaluation": {"candles", "errors"},
+    "joint": {"candles", "errors", "evaluation", "forecast"},
     "nn": {"errors", "system"},
     "context": {"errors", "forecast", "nn"},
     "normalisation": {"context", "nn"},

@@ -27,6 +27,7 @@ __all__ = [
     "score_cone",
     "score_paths",
     "score_steps",
+    "variogram_score",
 ]
 
 LEVELS = (
@@ -188,6 +189,22 @@ def energy_score(actual: np.ndarray, paths: np.ndarray) -> float:
 
     distance = float(np.linalg.norm(paths - actual, axis=1).mean())
     return distance if len(paths) == 1 else distance - float(pdist(paths).mean()) / 2
+
+
+def variogram_score(actual: np.ndarray, paths: np.ndarray, power: float = 0.5) -> float:
+    """Variogram score of joint samples, which energy scores see poorly: dependence alone.
+
+    The mean over all pairs of the squared error of E|X_i - X_j|^p. Source: Scheuerer and Hamill
+    2015, with equal weights.
+
+    Args:
+        actual: (K,) outcomes.
+        paths: (N, K) joint samples.
+        power: p.
+    """
+    i, j = np.triu_indices(len(actual), 1)
+    expected = (np.abs(paths[:, i] - paths[:, j]) ** power).mean(axis=0)
+    return float(((np.abs(actual[i] - actual[j]) ** power - expected) ** 2).mean())
 
 
 def level_weights(levels: np.ndarray) -> np.ndarray:

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from kronos.calendars.intervals import is_intraday
-from kronos.candles import Candles
+from kronos.candles import Candles, shared_times
 from kronos.errors import InvalidRequest
 
 __all__ = ["MAX_INSTRUMENTS", "Market"]
@@ -69,7 +68,9 @@ class Market:
             )
         if limit is not None and not 0.0 < limit < 1.0:
             raise InvalidRequest(f"The price limit must be between 0 and 1, found {limit:g}.")
-        labels = {name: _labels(each) for name, each in candles.items()}
+        labels = {
+            name: shared_times(each.local_index, each.interval) for name, each in candles.items()
+        }
         index = pd.DatetimeIndex(np.unique(np.concatenate([x.asi8 for x in labels.values()])))
         index = index.tz_localize("UTC")
         shape = (len(index), len(candles))
@@ -111,12 +112,3 @@ class Market:
     def n_known(self) -> np.ndarray:
         """(D, I) number of the instrument's bars up to and including this one."""
         return np.maximum.accumulate(self.positions, axis=0) + 1
-
-
-def _labels(candles: Candles) -> pd.DatetimeIndex:
-    """Times that align bars of several series, without a zone."""
-    if is_intraday(candles.interval):
-        stamps = pd.DatetimeIndex(candles.frame.index).tz_localize(None)
-    else:
-        stamps = candles.local_index.tz_localize(None).normalize()
-    return stamps.as_unit("ns")
