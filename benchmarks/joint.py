@@ -33,12 +33,12 @@ import pandas as pd
 from benchmarks.bootstrap import bootstrap
 from benchmarks.revision import revision
 from kronos import models
-from kronos.candles import Candles
+from kronos.candles import Candles, shared_times
 from kronos.evaluation.exceedances import exceedance_tests
 from kronos.evaluation.scores import energy_score, variogram_score
 from kronos.forecast import COLUMNS, Forecast
 from kronos.forecasters.kronos import KronosPredictor
-from kronos.joint import MATCHED_STEPS, common_closes, join_forecasts, match
+from kronos.joint import MATCHED_STEPS, Member, join, match
 from kronos.training.corpus import Corpus, Holdout, load_corpus
 
 KINDS = {
@@ -135,7 +135,7 @@ def outcomes(
     predictor: KronosPredictor, basket: Mapping[str, Candles], plan: Plan, horizon: int
 ) -> pd.DataFrame:
     """One row per origin and kind: scores, and whether losses exceeded the value at risk."""
-    dates = common_closes(basket).index
+    dates = sorted(set.intersection(*(set(_dates(each)) for each in basket.values())))
     rows = []
     for date in dates[-plan.days - horizon : -horizon : horizon]:
         origin = {name: date.tz_localize(each.zone) for name, each in basket.items()}
@@ -143,12 +143,13 @@ def outcomes(
             name: each.at_origin(origin[name], n_actuals=0).history for name, each in basket.items()
         }
         alone = forecasts(predictor, known, plan, horizon)
+        members = {name: Member.of(known[name], alone[name]) for name in known}
         for kind, weights in KINDS.items():
-            joint = join_forecasts(known, alone, seed=plan.seed, weights=weights)
+            joint = join(members, seed=plan.seed, weights=weights)
             actual = _growth(basket, origin, joint.times)
             if actual is None:
                 continue
-            growth = joint.growth()
+            growth = joint.growth
             steps = [step for step in _STEPS if step < len(joint.times)]
             equal = 1.0 / len(basket)
             value = 1.0 + ((growth[:, -1] - 1.0) * equal).sum(axis=1)
@@ -166,6 +167,10 @@ def outcomes(
                 row[f"exceeded {share}"] = bool(final < np.quantile(value, share))
             rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _dates(candles: Candles) -> pd.DatetimeIndex:
+    return shared_times(candles.local_index, candles.interval)
 
 
 def _growth(

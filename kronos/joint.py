@@ -11,7 +11,7 @@ between: finitely many paths cannot follow at every step. For one step this is t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,9 +26,9 @@ __all__ = [
     "MATCHED_STEPS",
     "MIN_COMMON_BARS",
     "JointForecast",
+    "Member",
     "PortfolioFan",
-    "common_closes",
-    "join_forecasts",
+    "join",
     "match",
 ]
 
@@ -36,21 +36,56 @@ MIN_COMMON_BARS = 60
 """Fewest common returns from which ranks are learned."""
 MAX_COMMON_BARS = 1000
 """Most common returns that are read: what moved together years ago need not do so now."""
+MATCHED_STEPS = {0.0: 0.7, 1 / 3: 0.5, 2 / 3: 0.5, 1.0: 1.5}
+"""Share of the horizon -> weight of the ranks there; benchmarks/joint.py compares with others."""
 _BLOCK = 5
 """Bars drawn together, so that a market that follows another a bar later goes on doing so."""
 _AT_ONCE = 1000
 """Paths matched at once: the time of a matching grows with the cube of their number."""
-MATCHED_STEPS = {0.0: 0.7, 1 / 3: 0.5, 2 / 3: 0.5, 1.0: 1.5}
-"""Share of the horizon -> weight of the ranks there; benchmarks/joint.py compares with others."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Member:
+    """What a joint forecast needs of one instrument.
+
+    Attributes:
+        closes: Closes up to the origin, indexed by times that instruments share: see
+            `kronos.candles.shared_times`.
+        times: (H,) times of the forecast bars, likewise.
+        paths: (N, H) closes of every path.
+        interval: Width of a bar.
+    """
+
+    closes: pd.Series
+    times: pd.DatetimeIndex
+    paths: np.ndarray
+    interval: str
+
+    @classmethod
+    def of(cls, candles: Candles, forecast: Forecast) -> Member:
+        """The part of a forecast; bars after its origin are not read."""
+        known = candles.at_origin(forecast.origin, n_actuals=0).history
+        known = known.slice(-2 * MAX_COMMON_BARS)  # enough where others have fewer bars in a day
+        stamps = forecast.timestamps
+        stamps = stamps.tz_localize(candles.zone) if stamps.tz is None else stamps
+        closes = pd.Series(
+            known.frame["close"].to_numpy(), shared_times(known.local_index, candles.interval)
+        )
+        times = shared_times(stamps.tz_convert(candles.zone), candles.interval)
+        return cls(closes, times, forecast.column("close"), candles.interval)
+
+    @property
+    def last_close(self) -> float:
+        return float(self.closes.iloc[-1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JointForecast:
-    """Forecasts whose path i happens at once in all of them.
+    """Paths of several instruments that happen together.
 
     Attributes:
-        forecasts: By name, K of them, each with the same N paths in the joint order.
-        steps: (K, S) position of each common time in the forecast of each instrument.
+        order: By name, K of them: (N,) the path of each instrument in every joint future.
+        growth: (N, S, K) close over the last close, in every joint future, at the common times.
         times: (S,) common times without a zone: open times in UTC, or dates for bars of a day or
             more.
         correlation: (K, K) correlation of one-bar returns in common history, each in units of
@@ -58,23 +93,19 @@ class JointForecast:
         n_common: Common returns that were read.
     """
 
-    forecasts: Mapping[str, Forecast]
-    steps: np.ndarray
+    order: dict[str, np.ndarray]
+    growth: np.ndarray
     times: pd.DatetimeIndex
     correlation: pd.DataFrame
     n_common: int
 
     @property
     def names(self) -> list[str]:
-        return list(self.forecasts)
+        return list(self.order)
 
-    def growth(self) -> np.ndarray:
-        """Close at the common times over each instrument's last close: (N, S, K)."""
-        columns = [
-            forecast.column("close")[:, steps] / forecast.last_close
-            for forecast, steps in zip(self.forecasts.values(), self.steps, strict=True)
-        ]
-        return np.stack(columns, axis=-1)
+    def moved(self, name: str, forecast: Forecast) -> Forecast:
+        """A forecast with its paths in the joint order."""
+        return replace(forecast, paths=forecast.paths[self.order[name]])
 
     def portfolio(self, weights: Mapping[str, float]) -> PortfolioFan:
         """A portfolio that is bought at the last closes and held.
@@ -86,7 +117,7 @@ class JointForecast:
         Raises:
             InvalidRequest: A name is unknown, a weight is not a finite number, or all are 0.
         """
-        unknown = [name for name in weights if name not in self.forecasts]
+        unknown = [name for name in weights if name not in self.order]
         if unknown:
             raise InvalidRequest(
                 f"No forecast of {', '.join(unknown)}; there are those of {', '.join(self.names)}."
@@ -97,7 +128,7 @@ class JointForecast:
                 "The weights of a portfolio must be finite and not all 0, found "
                 f"{', '.join(f'{each:g}' for each in shares)}."
             )
-        growth = 1.0 + (self.growth() - 1.0) @ shares
+        growth = 1.0 + (self.growth - 1.0) @ shares
         return PortfolioFan(dict(zip(self.names, shares.tolist(), strict=True)), self.times, growth)
 
 
@@ -115,132 +146,62 @@ class PortfolioFan:
     times: pd.DatetimeIndex
     growth: np.ndarray
 
-    def quantile(self, levels: np.ndarray | list[float] | tuple[float, ...]) -> np.ndarray:
+    def quantile(self, levels: Sequence[float]) -> np.ndarray:
         """Quantiles of the return from the origin at every step: (len(levels), S)."""
         return np.quantile(self.growth - 1.0, levels, axis=0)
 
 
-def common_closes(candles: Mapping[str, Candles]) -> pd.DataFrame:
-    """Closes at the times at which every instrument has a bar: (T, K), in order of time.
+def join(
+    members: Mapping[str, Member],
+    *,
+    seed: int = 0,
+    weights: Mapping[float, float] = MATCHED_STEPS,
+) -> JointForecast:
+    """Permutes the paths of every instrument so that path i of all of them belongs together.
+
+    Args:
+        members: The instruments by name, with the same number of paths.
+        seed: Seed of the simulated common futures.
+        weights: See `MATCHED_STEPS`; empty leaves the instruments independent.
 
     Raises:
-        InvalidRequest: There are fewer than two instruments, or their intervals differ.
+        InvalidRequest: There are fewer than two instruments, their intervals or numbers of paths
+            differ, the forecasts have no time in common, or there are fewer than
+            `MIN_COMMON_BARS` common returns.
     """
-    if len(candles) < 2:
-        raise InvalidRequest(f"A joint forecast needs 2 instruments or more, found {len(candles)}.")
-    intervals = {name: each.interval for name, each in candles.items()}
+    if len(members) < 2:
+        raise InvalidRequest(f"A joint forecast needs 2 instruments or more, found {len(members)}.")
+    intervals = {name: member.interval for name, member in members.items()}
     if len(set(intervals.values())) > 1:
         found = ", ".join(f"{name} {interval}" for name, interval in intervals.items())
         raise InvalidRequest(
             f"A joint forecast needs bars of one interval, found {found}. Choose those of one."
         )
-    columns = {}
-    for name, each in candles.items():
-        times = shared_times(each.local_index, each.interval)
-        closes = pd.Series(each.frame["close"].to_numpy(), times)
-        columns[name] = closes[~closes.index.duplicated(keep="last")]
-    return pd.concat(columns, axis=1, join="inner").sort_index()
-
-
-def join_forecasts(
-    candles: Mapping[str, Candles],
-    forecasts: Mapping[str, Forecast],
-    *,
-    seed: int = 0,
-    weights: Mapping[float, float] = MATCHED_STEPS,
-) -> JointForecast:
-    """Permutes the paths of every forecast so that path i of all of them belongs together.
-
-    Args:
-        candles: Bars of each instrument by name. Those after the origin are not read.
-        forecasts: Their forecasts, with the same number of paths.
-        seed: Seed of the simulated common futures.
-        weights: See `MATCHED_STEPS`; empty leaves the instruments independent.
-
-    Raises:
-        InvalidRequest: Names, intervals, origins or numbers of paths differ, the forecasts have
-            no time in common, or there are fewer than `MIN_COMMON_BARS` common returns.
-    """
-    if set(candles) != set(forecasts):
-        raise InvalidRequest(
-            f"A joint forecast needs bars and a forecast of every instrument, found bars of "
-            f"{', '.join(sorted(candles))} and forecasts of {', '.join(sorted(forecasts))}."
-        )
-    counts = {forecast.n_paths for forecast in forecasts.values()}
+    counts = sorted({len(member.paths) for member in members.values()})
     if len(counts) > 1:
-        raise InvalidRequest(
-            f"The forecasts must have the same number of paths, found {sorted(counts)}."
-        )
-    histories = {
-        name: candles[name].at_origin(forecasts[name].origin, n_actuals=0).history
-        for name in forecasts
-    }
-    closes = common_closes(histories)
+        raise InvalidRequest(f"The forecasts must have the same number of paths, found {counts}.")
+    closes = pd.concat(
+        {name: _unique(member.closes) for name, member in members.items()}, axis=1, join="inner"
+    ).sort_index()
     if len(closes) <= MIN_COMMON_BARS:
         raise InvalidRequest(
             f"A joint forecast needs {MIN_COMMON_BARS + 1} bars that all instruments have in "
             f"common, found {len(closes)}. Load more bars, or leave out the instrument with the "
             "fewest."
         )
-    times, steps = _common_steps(candles, forecasts)
+    times = _common_times(members)
     standard = _standard_returns(closes.iloc[-MAX_COMMON_BARS - 1 :].to_numpy())
     rng = np.random.default_rng([seed, 4])
-    n_paths = counts.pop()
-    futures = _simulated(standard, n_paths, len(times), rng)
-    joint = {}
-    for k, (name, forecast) in enumerate(forecasts.items()):
-        order = match(forecast.column("close")[:, steps[k]], futures[:, :, k], rng, weights)
-        joint[name] = replace(forecast, paths=forecast.paths[order])
-    correlation = np.corrcoef(standard, rowvar=False)
-    names = list(forecasts)
-    return JointForecast(
-        joint, steps, times, pd.DataFrame(correlation, names, names), len(standard)
-    )
-
-
-def _common_steps(
-    candles: Mapping[str, Candles], forecasts: Mapping[str, Forecast]
-) -> tuple[pd.DatetimeIndex, np.ndarray]:
-    labels = []
-    for name, forecast in forecasts.items():
-        each = candles[name]
-        stamps = forecast.timestamps
-        stamps = stamps.tz_localize(each.zone) if stamps.tz is None else stamps
-        labels.append(shared_times(stamps.tz_convert(each.zone), each.interval))
-    times = labels[0]
-    for other in labels[1:]:
-        times = times.intersection(other)
-    if not len(times):
-        spans = ", ".join(
-            f"{name} from {each[0]:%Y-%m-%d %H:%M} to {each[-1]:%Y-%m-%d %H:%M}"
-            for name, each in zip(forecasts, labels, strict=True)
-        )
-        raise InvalidRequest(
-            f"The forecasts have no time in common: {spans}. Forecast them from one origin."
-        )
-    times = times.sort_values()
-    return times, np.stack([each.get_indexer(times) for each in labels])
-
-
-def _standard_returns(closes: np.ndarray) -> np.ndarray:
-    """(T - 1, K) log-returns of closes (T, K), in units of the EWMA volatility before each."""
-    returns = np.diff(np.log(closes), axis=0)
-    variance = np.empty_like(returns)
-    current = np.mean(returns[:WARMUP] ** 2, axis=0)
-    for t, row in enumerate(returns):
-        variance[t] = current
-        current = DECAY * current + (1.0 - DECAY) * row**2
-    return returns / np.sqrt(np.where(variance > 0.0, variance, 1.0))
-
-
-def _simulated(
-    standard: np.ndarray, n_paths: int, horizon: int, rng: np.random.Generator
-) -> np.ndarray:
-    """(N, S, K) cumulated returns of blocks of common bars, circular at the ends."""
-    n = len(standard)
-    starts = rng.integers(n, size=(n_paths, -(-horizon // _BLOCK), 1))
-    rows = (starts + np.arange(_BLOCK)).reshape(n_paths, -1)[:, :horizon] % n
-    return np.cumsum(standard[rows], axis=1)
+    futures = _simulated(standard, counts[0], len(times), rng)
+    order, growth = {}, []
+    for k, (name, member) in enumerate(members.items()):
+        paths = member.paths[:, member.times.get_indexer(times)]
+        order[name] = match(paths, futures[:, :, k], rng, weights)
+        growth.append(paths[order[name]] / member.last_close)
+    names = list(members)
+    with np.errstate(invalid="ignore", divide="ignore"):  # NaN beside a price that never moves
+        correlation = pd.DataFrame(np.corrcoef(standard, rowvar=False), names, names)
+    return JointForecast(order, np.stack(growth, axis=-1), times, correlation, len(standard))
 
 
 def match(
@@ -273,10 +234,51 @@ def match(
     order = np.empty(len(paths), int)
     for group in np.array_split(np.arange(len(paths)), -(-len(paths) // _AT_ONCE)):
         members = shuffled[group]
-        wanted = _normal_scores(futures[np.ix_(group, steps)]) * scale
-        held = _normal_scores(paths[np.ix_(members, steps)]) * scale
+        wanted = _normal_scores(futures[group][:, steps]) * scale
+        held = _normal_scores(paths[members][:, steps]) * scale
         order[group] = members[linear_sum_assignment(cdist(wanted, held, "sqeuclidean"))[1]]
     return order
+
+
+def _unique(closes: pd.Series) -> pd.Series:
+    return closes[~closes.index.duplicated(keep="last")]
+
+
+def _common_times(members: Mapping[str, Member]) -> pd.DatetimeIndex:
+    times = None
+    for member in members.values():
+        times = member.times if times is None else times.intersection(member.times)
+    assert times is not None
+    if not len(times):
+        spans = ", ".join(
+            f"{name} from {each.times[0]:%Y-%m-%d %H:%M} to {each.times[-1]:%Y-%m-%d %H:%M}"
+            for name, each in members.items()
+        )
+        raise InvalidRequest(
+            f"The forecasts have no time in common: {spans}. Forecast them from one origin."
+        )
+    return times.sort_values()
+
+
+def _standard_returns(closes: np.ndarray) -> np.ndarray:
+    """(T - 1, K) log-returns of closes (T, K), in units of the EWMA volatility before each."""
+    returns = np.diff(np.log(closes), axis=0)
+    variance = np.empty_like(returns)
+    current = np.mean(returns[:WARMUP] ** 2, axis=0)
+    for t, row in enumerate(returns):
+        variance[t] = current
+        current = DECAY * current + (1.0 - DECAY) * row**2
+    return returns / np.sqrt(np.where(variance > 0.0, variance, 1.0))
+
+
+def _simulated(
+    standard: np.ndarray, n_paths: int, horizon: int, rng: np.random.Generator
+) -> np.ndarray:
+    """(N, S, K) cumulated returns of blocks of common bars, circular at the ends."""
+    n = len(standard)
+    starts = rng.integers(n, size=(n_paths, -(-horizon // _BLOCK), 1))
+    rows = (starts + np.arange(_BLOCK)).reshape(n_paths, -1)[:, :horizon] % n
+    return np.cumsum(standard[rows], axis=1)
 
 
 def _normal_scores(values: np.ndarray) -> np.ndarray:

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from kronos.evaluation.scores import LEVELS, energy_score, fair_crps, score_cone, score_steps
+from kronos.evaluation.scores import (
+    LEVELS,
+    energy_score,
+    fair_crps,
+    score_cone,
+    score_steps,
+    variogram_score,
+)
 
 pytestmark = pytest.mark.slow
 LEVELS_OF = np.array(LEVELS)
@@ -56,3 +63,11 @@ def test_the_energy_score_is_its_own_with_pairs_counted_fairly(reference):
         distance = np.linalg.norm(paths - actual, axis=1).mean()
         biased = distance - float(reference.es_ensemble(actual, paths))
         assert energy_score(actual, paths) == pytest.approx(distance - biased * n / (n - 1))
+
+
+def test_the_variogram_score_is_the_mean_over_pairs(reference):
+    rng = np.random.default_rng(7)
+    actual, paths = rng.normal(size=4), rng.normal(size=(30, 4))
+    # The library sums over ordered pairs, of which there are 4 * 3.
+    wanted = float(reference.vs_ensemble(actual, paths, p=0.5)) / 12
+    assert variogram_score(actual, paths) == pytest.approx(wanted)
