@@ -250,7 +250,9 @@ class PathMemory(DecoderState):
         own = (keys * q).sum(2).permute(1, 2, 0)
         weights = torch.softmax(torch.cat((scores, own), -1).float(), -1).type_as(q)
         shared = torch.bmm(weights[..., :T], v)
-        mixed = (values * weights[..., T:].permute(2, 0, 1).unsqueeze(2)).sum(0)
+        # In the layout of the values: a product with strided weights takes twice as long.
+        own_weights = weights[..., T:].permute(2, 0, 1).unsqueeze(2).contiguous()
+        mixed = (values * own_weights).sum(0)
         return mixed.add_(shared.transpose(1, 2))
 
 

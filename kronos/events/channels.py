@@ -177,8 +177,17 @@ def event_channels(
     known = np.minimum(spans.end, spans.end[n_context - 1])
     view = _View(spans, known, n_context, zone, is_intraday(interval))
     out = np.zeros((len(timestamps), N_CHANNELS), np.float64)
-    chosen = [event for event in sorted_events(events) if sets_a_channel(event, symbol, regions)]
+    public = [
+        event
+        for event in events
+        if sets_a_channel(event, symbol, regions) and event.announced_time.value < known[-1]
+    ]
+    chosen = sorted_events(public)
     _write_released(out, view, chosen)
+    # Before the first bar and the pause before it, only the surprises count that others are
+    # measured by.
+    begin = min(spans.since[0], spans.day_start[0]) - _HOUR
+    chosen = tuple(event for event in chosen if event.time.value >= begin)
     if alignment == "bar":
         _write_scheduled(out, view, chosen)
     elif len(timestamps) > 1:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import pandas as pd
 
@@ -50,7 +51,7 @@ _LEAD_DAYS = {"fomc": 180, "rate_decision": 180, "earnings": 14, "news": 0, "spl
 _LEAD_DAYS_OF_STATISTICS = 90  # and of visitors' own events
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Event:
     """One release, decision, report or other dated event.
 
@@ -173,14 +174,14 @@ class Event:
             return None
         return self.actual - self.consensus
 
-    @property
+    @cached_property
     def announced_time(self) -> pd.Timestamp:
         """Moment from which its date was public, UTC: never after the event itself."""
         if self.announced is not None:
             return min(self.announced, self.time)
         return self.time - pd.Timedelta(days=_LEAD_DAYS.get(self.kind, _LEAD_DAYS_OF_STATISTICS))
 
-    @property
+    @cached_property
     def value_time(self) -> pd.Timestamp:
         """Moment from which its outcome was public, UTC.
 

@@ -104,10 +104,11 @@ class KronosPredictor(Forecaster, UpstreamCalls):
         started = time.perf_counter()
         context, rows = self._read(request)
         fields = calendar_fields(request.future)
-        sequence = self._sequence(context, fields, request.sampling, rows)
+        scaled = self._normalised(context)
+        sequence = self._sequence(scaled, context, fields, request.sampling, rows)
 
         def result() -> Forecast:
-            values, last = self._candles(context, sequence)
+            values, last = self._candles(scaled, sequence)
             last_close = float(context.values[-1, CLOSE])
             factor = anchor_factor(last_close, float(last[CLOSE])) if request.anchor else 1.0
             values[..., PRICES] *= factor
@@ -160,16 +161,17 @@ class KronosPredictor(Forecaster, UpstreamCalls):
     ) -> Pending[Samples]:
         """See `Forecaster.prepare_samples`; the last candles are as decoded."""
         given = [None] * len(contexts) if events is None else events
-        sequences = []
+        drawn = []
         for context, fields, rows in zip(contexts, futures, given, strict=True):
             read = self._event_rows(rows, context, len(fields))
-            sequences.append(self._sequence(context, fields, sampling, read))
+            scaled = self._normalised(context)
+            drawn.append((scaled, self._sequence(scaled, context, fields, sampling, read)))
 
         def result() -> Samples:
-            candles = [self._candles(*pair) for pair in zip(contexts, sequences, strict=True)]
+            candles = [self._candles(*pair) for pair in drawn]
             return np.stack([p for p, _ in candles]), np.stack([last for _, last in candles])
 
-        return Pending(list(sequences), result)
+        return Pending([sequence for _, sequence in drawn], result)
 
     @property
     def reads_events(self) -> bool:
@@ -194,8 +196,12 @@ class KronosPredictor(Forecaster, UpstreamCalls):
         )
 
     @torch.inference_mode()
+    def _normalised(self, context: Context) -> WindowScale | ReturnScale:
+        return normalised(context, self.tokenizer.config.normalisation, self.clip)
+
     def _sequence(
         self,
+        scaled: WindowScale | ReturnScale,
         context: Context,
         future: np.ndarray,
         sampling: SamplingParameters,
@@ -206,7 +212,7 @@ class KronosPredictor(Forecaster, UpstreamCalls):
                 f"A context of {len(context.values)} bars was given, but {self.name} reads at "
                 f"most {self.max_context}. Cut it to the last {self.max_context}."
             )
-        x = torch.from_numpy(self._normalised(context).z)[None]
+        x = torch.from_numpy(scaled.z)[None]
         s1, s2 = self.tokenizer.encode(x.to(self.device, self.tokenizer.head.weight.dtype))
         stamp, future_stamp = (
             torch.from_numpy(np.ascontiguousarray(fields)).to(self.device)
@@ -216,7 +222,9 @@ class KronosPredictor(Forecaster, UpstreamCalls):
         tokens = TokenContext(s1[0], s2[0], stamp, future_stamp, events)
         return TokenSequence(tokens, sampling, max_context=self.max_context)
 
-    def _candles(self, context: Context, sequence: TokenSequence) -> tuple[np.ndarray, np.ndarray]:
+    def _candles(
+        self, scaled: WindowScale | ReturnScale, sequence: TokenSequence
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Paths (N, H, 6) and the reconstructed last candle (6,), in the units of the data."""
         z, z_last = decode_paths(
             self.tokenizer,
@@ -226,10 +234,7 @@ class KronosPredictor(Forecaster, UpstreamCalls):
             max_context=self.max_context,
         )
         paths, last = (part.double().cpu().numpy() for part in (z, z_last))
-        return self._normalised(context).candles(paths, last)
-
-    def _normalised(self, context: Context) -> WindowScale | ReturnScale:
-        return normalised(context, self.tokenizer.config.normalisation, self.clip)
+        return scaled.candles(paths, last)
 
 
 def _decoder(model: Kronos) -> Decoder:

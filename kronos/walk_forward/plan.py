@@ -10,7 +10,7 @@ import pandas as pd
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest
 from kronos.evaluation.cone import VOLATILITY_BARS
-from kronos.events import Leaders, event_inputs, load_events
+from kronos.events import EventInputs
 from kronos.forecast import SamplingParameters
 from kronos.request import ForecastRequest, ModelFacts
 
@@ -108,24 +108,20 @@ class Window:
         return self.series.candles.slice(max(0, stop - VOLATILITY_BARS - 1), stop)
 
     def request(
-        self, facts: ModelFacts, plan: WalkPlan, leaders: Leaders | None = None
+        self, facts: ModelFacts, plan: WalkPlan, events: EventInputs | None = None
     ) -> ForecastRequest:
-        """The request for its forecast, with the events of this machine's tables.
+        """The request for its forecast.
 
         Args:
             facts: What is known of the model.
             plan: The settings.
-            leaders: Leading markets, for models that read events.
+            events: Those of the series; left out for models that read none.
 
         Raises:
             KronosError: The candles cannot be used.
         """
-        candles = self.series.candles
-        events = None
-        if facts.reads_events:
-            events = event_inputs(load_events(), candles, leaders=leaders)
         return ForecastRequest.of_candles(
-            candles,
+            self.series.candles,
             facts,
             origin=self.position,
             horizon=plan.horizon,

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import cache
 from threading import Event
 
 import numpy as np
@@ -15,7 +16,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from kronos.errors import ForecastCancelled, InvalidRequest, KronosError
-from kronos.events import Leaders
+from kronos.events import EventInputs, Leaders, event_inputs, load_events
 from kronos.forecast import Forecast, Progress, SamplingParameters
 from kronos.request import ForecastRequest, ModelFacts
 from kronos.serving.jobs import JobStatus, Priority
@@ -135,6 +136,11 @@ def _forecasts(
 ) -> Iterator[tuple[_Chunk, list[Forecast | KronosError]]]:
     """Every chunk with its forecasts, in the order of completion."""
     stopped = Event()
+    tables = load_events() if any(facts.reads_events for facts, _ in chunks) else ()
+
+    @cache
+    def inputs(series: Series) -> EventInputs:
+        return event_inputs(tables, series.candles, leaders=leaders)
 
     def watch(_: JobStatus) -> None:
         if stopped.is_set():
@@ -145,7 +151,8 @@ def _forecasts(
         requests: list[ForecastRequest | KronosError] = []
         for window in windows:
             try:
-                requests.append(window.request(facts, plan, leaders))
+                events = inputs(window.series) if facts.reads_events else None
+                requests.append(window.request(facts, plan, events))
             except KronosError as error:
                 requests.append(error)
         usable = tuple(each for each in requests if isinstance(each, ForecastRequest))
