@@ -19,6 +19,7 @@ large bar widens the next ones.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 
@@ -108,9 +109,13 @@ def return_features(values: np.ndarray, clip: float) -> tuple[np.ndarray, _Scale
     T = values.shape[1]
     sigma, mean_volume, mean_ratio = (np.empty((T, len(values))) for _ in range(3))
     returns, volumes, ratios = (np.ascontiguousarray(x.T) for x in (close - before, volume, ratio))
-    for t in range(T):
-        sigma[t], mean_volume[t], mean_ratio[t] = scales.sigma, scales.volume, scales.ratio
-        scales.update(returns[t], volumes[t], ratios[t])
+    if len(values) == 1:
+        before_each = _running(scales, returns[:, 0], volumes[:, 0], ratios[:, 0])
+        sigma[:, 0], mean_volume[:, 0], mean_ratio[:, 0] = before_each.T
+    else:
+        for t in range(T):
+            sigma[t], mean_volume[t], mean_ratio[t] = scales.sigma, scales.volume, scales.ratio
+            scales.update(returns[t], volumes[t], ratios[t])
     scales.close = close[:, -1]
     z = np.empty(values.shape)
     body_high = np.maximum(prices[..., _OPEN], close)
@@ -192,6 +197,38 @@ class _Scales:
         self.update(returns, volume, np.where(volume > 0, ratio, 0.0))
         self.close = close
         return candles
+
+
+def _running(
+    scales: _Scales, returns: np.ndarray, volumes: np.ndarray, ratios: np.ndarray
+) -> np.ndarray:
+    """Continues the scales of one series with its bars (T,), as `_Scales.update` does.
+
+    The same operations on Python's numbers: arrays of one element take ten times as long.
+
+    Returns:
+        (T, 3) sigma, volume and ratio before each bar.
+    """
+    fast, slow, volume, ratio = (
+        float(part[0]) for part in (scales.fast, scales.slow, scales.volume, scales.ratio)
+    )
+    rows = []
+    for r, v, x in zip(returns.tolist(), volumes.tolist(), ratios.tolist(), strict=True):
+        sigma = max(sqrt((fast + slow) / 2), FLOOR)
+        rows.append((sigma, volume, ratio))
+        limit = OUTLIER * sigma
+        clipped = min(max(r, -limit), limit)
+        squared = clipped * clipped
+        fast = FAST * fast + (1 - FAST) * squared
+        slow = SLOW * slow + (1 - SLOW) * squared
+        volume = VOLUME_DECAY * volume + (1 - VOLUME_DECAY) * v
+        if x > 0 and ratio > 0:
+            ratio = VOLUME_DECAY * ratio + (1 - VOLUME_DECAY) * x
+        else:
+            ratio = max(ratio, x)
+    scales.fast, scales.slow = np.array([fast]), np.array([slow])
+    scales.volume, scales.ratio = np.array([volume]), np.array([ratio])
+    return np.array(rows)
 
 
 def _log_ratio(values: np.ndarray, means: np.ndarray, offset: float) -> np.ndarray:
