@@ -103,3 +103,17 @@ def test_prices_of_zero_are_refused():
     values[7, 2] = 0.0
     with pytest.raises(InvalidCandles, match="row 7 of column 'low'"):
         ReturnScale(context(values), CLIP)
+
+
+def test_one_series_has_the_features_that_it_has_among_others():
+    """Training reads many at once, a forecast one: the numbers are the same to the last bit."""
+    rng = np.random.default_rng(3)
+    for n, silent in ((2, 0.0), (40, 0.4), (300, 1.0)):
+        pair = np.stack([bars(n, seed=seed) for seed in (1, 2)])
+        pair[..., 4:] *= rng.random((2, n, 1)) >= silent
+        together, after = return_features(pair, CLIP)
+        for i, one in enumerate(pair):
+            alone, own = return_features(one[None], CLIP)
+            assert np.array_equal(alone[0], together[i])
+            for name in ("fast", "slow", "volume", "ratio", "close"):
+                assert getattr(own, name)[0] == getattr(after, name)[i]

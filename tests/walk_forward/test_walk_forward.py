@@ -16,7 +16,7 @@ from kronos.store.record import read_record
 from kronos.store.scoring import score_candles
 from kronos.store.store import Store
 from kronos.walk_forward import Series, WalkPlan, choose_origins, walk_forward
-from kronos.walk_forward import plan as walk_plan
+from kronos.walk_forward import run as walk_run
 from tests.event_adapter import NAME, WITHOUT_EVENTS, write_event_adapter
 
 CANDLES = load_sample("ETHUSD_1h").slice(0, 700)
@@ -122,7 +122,7 @@ def test_windows_forecast_without_event_rows_are_forecast_again_by_a_model_that_
     plan = replace(PLAN, models=(NAME,), n_origins=2)
     with closing(LocalService(device="cpu")) as service:
         with monkeypatch.context() as earlier:  # a revision whose walks gave no model event rows
-            earlier.setattr(walk_plan, "event_inputs", lambda *_, **__: None)
+            earlier.setattr(walk_run, "event_inputs", lambda *_, **__: None)
             assert walk_forward(service, store, SERIES, plan).n_stored == 2
         assert walk_forward(service, store, SERIES, plan).n_stored == 2
         assert walk_forward(service, store, SERIES, plan).n_known == 2
