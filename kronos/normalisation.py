@@ -51,6 +51,10 @@ class WindowScale:
         """Paths (N, H, 6) and the last bar (6,) as the tokenizer decodes them, as candles."""
         return z * self._scale + self._mean, last * self._scale + self._mean
 
+    def decoded(self, z: np.ndarray) -> np.ndarray:
+        """The bars of the context as the tokenizer decodes them (T, 6), as candles."""
+        return np.asarray(z * self._scale + self._mean)
+
 
 class ReturnScale:
     """A context of which every bar is in units of the volatility before it."""
@@ -60,7 +64,7 @@ class ReturnScale:
         InvalidCandles: A price is not above 0.
         """
         require_positive_prices(context)
-        self._last, self._clip = context.values[-1], clip
+        self._values, self._clip = context.values, clip
         z, self._scales = return_features(context.values[None], clip)
         self.z = z[0]
         """(T, 6) what the tokenizer reads."""
@@ -72,7 +76,19 @@ class ReturnScale:
         moves[..., PRICES] = np.sinh(moves[..., PRICES])
         for step in range(z.shape[1]):
             paths[:, step] = scales.advance_by(moves[:, step])
-        return paths, self._last.copy()
+        return paths, self._values[-1].copy()
+
+    def decoded(self, z: np.ndarray) -> np.ndarray:
+        """The bars of the context as the tokenizer decodes them (T, 6), as candles.
+
+        Each begins at the true close before it.
+        """
+        steps = _Steps.of(self._values[None])
+        scales, before = steps.scales(), steps.before[0]
+        sigma, volume, ratio = _running(scales, steps.returns[0], steps.volume[0], steps.ratio[0]).T
+        moves = np.clip(z, -self._clip, self._clip)
+        moves[:, PRICES] = np.sinh(moves[:, PRICES])
+        return _Scales(sigma**2, sigma**2, volume, ratio, before).advance_by(moves)
 
 
 def normalised(context: Context, kind: Normalisation, clip: float) -> WindowScale | ReturnScale:
@@ -99,16 +115,13 @@ def return_features(values: np.ndarray, clip: float) -> tuple[np.ndarray, _Scale
     Returns:
         (B, T, 6), and the scales after the last bar.
     """
-    prices = np.log(values[..., PRICES])
-    close = prices[..., CLOSE]
-    before = np.concatenate([prices[:, :1, _OPEN], close[:, :-1]], axis=1)
-    volume, amount = values[..., VOLUME], values[..., AMOUNT]
-    worth = volume * values[..., PRICES].mean(axis=-1)
-    ratio = np.divide(amount, worth, out=np.zeros_like(worth), where=(worth > 0) & (amount > 0))
-    scales = _Scales.at_start(close - before, volume, ratio, close[:, 0])
+    steps = _Steps.of(values)
+    prices, before, close = steps.prices, steps.before, steps.prices[..., CLOSE]
+    volume, ratio = steps.volume, steps.ratio
+    scales = steps.scales()
     T = values.shape[1]
     sigma, mean_volume, mean_ratio = (np.empty((T, len(values))) for _ in range(3))
-    returns, volumes, ratios = (np.ascontiguousarray(x.T) for x in (close - before, volume, ratio))
+    returns, volumes, ratios = (np.ascontiguousarray(x.T) for x in (steps.returns, volume, ratio))
     if len(values) == 1:
         before_each = _running(scales, returns[:, 0], volumes[:, 0], ratios[:, 0])
         sigma[:, 0], mean_volume[:, 0], mean_ratio[:, 0] = before_each.T
@@ -123,11 +136,44 @@ def return_features(values: np.ndarray, clip: float) -> tuple[np.ndarray, _Scale
     z[..., _OPEN] = prices[..., _OPEN] - before
     z[..., _HIGH] = prices[..., _HIGH] - body_high
     z[..., _LOW] = body_low - prices[..., _LOW]
-    z[..., CLOSE] = close - before
+    z[..., CLOSE] = steps.returns
     z[..., PRICES] = np.arcsinh(z[..., PRICES] / sigma.T[..., None])
     z[..., VOLUME] = _log_ratio(volume, mean_volume.T, VOLUME_OFFSET)
     z[..., AMOUNT] = np.where(ratio > 0, _log_ratio(ratio, mean_ratio.T, 0.0), 0.0)
     return np.clip(z, -clip, clip), scales
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Steps:
+    """From bar to bar of windows: prices (B, T, 4) in logs, all else (B, T).
+
+    Attributes:
+        prices: Logs of the prices.
+        before: Log of the close before each bar; of the first its open.
+        returns: Log-returns of the close.
+        volume: Volumes.
+        ratio: Amount over volume times mean price; 0 without either.
+    """
+
+    prices: np.ndarray
+    before: np.ndarray
+    returns: np.ndarray
+    volume: np.ndarray
+    ratio: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> _Steps:
+        prices = np.log(values[..., PRICES])
+        close = prices[..., CLOSE]
+        before = np.concatenate([prices[:, :1, _OPEN], close[:, :-1]], axis=1)
+        volume, amount = values[..., VOLUME], values[..., AMOUNT]
+        worth = volume * values[..., PRICES].mean(axis=-1)
+        ratio = np.divide(amount, worth, out=np.zeros_like(worth), where=(worth > 0) & (amount > 0))
+        return cls(prices, before, close - before, volume, ratio)
+
+    def scales(self) -> _Scales:
+        """The scales before the first bar."""
+        return _Scales.at_start(self.returns, self.volume, self.ratio, self.prices[:, 0, CLOSE])
 
 
 @dataclass(slots=True)

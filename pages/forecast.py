@@ -55,6 +55,6 @@ if raw is not None and shown is not None:
 look = chart_view.show_chart(source, shown)
 if raw is not None and shown is not None:
     results.show_cautions(source, shown)
-    view.show_details(source, shown, look)
+    view.show_details(source, shown, finished[0].run.request, look)
     saving.save_shown(source.candles, source.source_name, {finished[0].run.request.digest: raw})
 candle_source.show_reading(source)

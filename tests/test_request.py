@@ -24,6 +24,7 @@ from kronos.context import calendar_fields, read_context
 from kronos.errors import InvalidRequest
 from kronos.events import event_inputs, load_events
 from kronos.forecast import Forecast, SamplingParameters
+from kronos.forecasters.reconstruction import Reconstruction
 from kronos.request import EngineRequest, ForecastRequest, Market, ModelFacts, market_of
 from kronos.self_test.steps import DecodingCheck
 from kronos.serving.requests import (
@@ -32,6 +33,7 @@ from kronos.serving.requests import (
     ManySamplesRequest,
     ModelRequest,
     PlacementRequest,
+    ReconstructionRequest,
     SampleRequest,
     WarmUpRequest,
 )
@@ -319,6 +321,7 @@ def one_of_each() -> list[EngineRequest]:
         ManySamplesRequest(name, revision, (samples, other)),
         FactsRequest(name, revision),
         PlacementRequest(name, revision),
+        ReconstructionRequest(name, revision, contexts[0]),
         WarmUpRequest(name, revision),
         DecodingCheck(name, revision),
     ]
@@ -330,6 +333,8 @@ def as_bytes(answer: object) -> object:
         facts = [field.name for field in fields(answer) if field.name not in ("seconds", "paths")]
         known = [as_bytes(getattr(answer, name)) for name in facts]
         return [answer.paths.tobytes(), *known]
+    if isinstance(answer, Reconstruction):
+        return [as_bytes(getattr(answer, field.name)) for field in fields(answer)]
     if isinstance(answer, np.ndarray):
         return answer.tobytes()
     if isinstance(answer, list | tuple):

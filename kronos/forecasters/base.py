@@ -17,12 +17,14 @@ import numpy as np
 import pandas as pd
 
 from kronos.context import Context, Stamps, event_rows, require_positive_prices, rows_sha256
+from kronos.errors import InvalidRequest
 from kronos.forecast import Forecast, Progress, SamplingParameters
 from kronos.request import ForecastRequest, Market, ModelFacts
 
 if TYPE_CHECKING:
     from kronos.decoding.decoder import Decoder
     from kronos.decoding.sequence import TokenSequence
+    from kronos.forecasters.reconstruction import Reconstruction
 
 __all__ = ["DirectForecaster", "Forecaster", "Pending", "Placement", "Samples"]
 
@@ -188,6 +190,17 @@ class Forecaster(ABC):
             market=market,
         )
         return self._draw(self.prepare(request), progress)
+
+    def reconstruct(self, context: Context) -> Reconstruction:
+        """What the model's tokenizer keeps of bars.
+
+        Raises:
+            InvalidRequest: The model has no tokenizer, or does not read so many bars.
+        """
+        raise InvalidRequest(
+            f"{self.name} has no tokenizer, so there is nothing to reconstruct. Choose a "
+            "Kronos model."
+        )
 
     def context_length(self, n_bars: int, horizon: int, lookback: int | None = None) -> int:
         """Bars read of `n_bars`; see `ModelFacts.context_length`."""

@@ -21,6 +21,7 @@ from kronos.errors import InvalidRequest
 from kronos.forecast import Forecast, Progress, SamplingParameters
 from kronos.forecasters.base import Forecaster, Pending, Placement, Samples
 from kronos.forecasters.paths import anchor_factor, make_valid
+from kronos.forecasters.reconstruction import CodeUse, Reconstruction
 from kronos.forecasters.upstream import UpstreamCalls
 from kronos.nn.model import Kronos
 from kronos.nn.tokenizer import KronosTokenizer
@@ -173,6 +174,27 @@ class KronosPredictor(Forecaster, UpstreamCalls):
 
         return Pending([sequence for _, sequence in drawn], result)
 
+    @torch.inference_mode()
+    def reconstruct(self, context: Context) -> Reconstruction:
+        """See `Forecaster.reconstruct`."""
+        self._require_window(context)
+        scaled, tokenizer = self._normalised(context), self.tokenizer
+        x = torch.from_numpy(scaled.z)[None].to(self.device, tokenizer.head.weight.dtype)
+        s1, s2 = tokenizer.encode(x)
+        made = tokenizer(x)
+        coarse, full = (
+            make_valid(scaled.decoded(part[0].double().cpu().numpy())[None], context)[0]
+            for part in (made.coarse, made.full)
+        )
+        config = tokenizer.config
+        return Reconstruction(
+            context.values,
+            coarse,
+            full,
+            CodeUse.of(s1.cpu().numpy(), 1 << config.s1_bits),
+            CodeUse.of(s2.cpu().numpy(), 1 << config.s2_bits),
+        )
+
     @property
     def reads_events(self) -> bool:
         """Whether the model has an event embedding."""
@@ -199,6 +221,13 @@ class KronosPredictor(Forecaster, UpstreamCalls):
     def _normalised(self, context: Context) -> WindowScale | ReturnScale:
         return normalised(context, self.tokenizer.config.normalisation, self.clip)
 
+    def _require_window(self, context: Context) -> None:
+        if len(context.values) > self.max_context:
+            raise InvalidRequest(
+                f"A context of {len(context.values)} bars was given, but {self.name} reads at "
+                f"most {self.max_context}. Cut it to the last {self.max_context}."
+            )
+
     def _sequence(
         self,
         scaled: WindowScale | ReturnScale,
@@ -207,11 +236,7 @@ class KronosPredictor(Forecaster, UpstreamCalls):
         sampling: SamplingParameters,
         rows: np.ndarray | None,
     ) -> TokenSequence:
-        if len(context.values) > self.max_context:
-            raise InvalidRequest(
-                f"A context of {len(context.values)} bars was given, but {self.name} reads at "
-                f"most {self.max_context}. Cut it to the last {self.max_context}."
-            )
+        self._require_window(context)
         x = torch.from_numpy(scaled.z)[None]
         s1, s2 = self.tokenizer.encode(x.to(self.device, self.tokenizer.head.weight.dtype))
         stamp, future_stamp = (

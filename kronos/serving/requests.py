@@ -17,6 +17,7 @@ from kronos.request import EngineRequest, ForecastRequest
 
 if TYPE_CHECKING:
     from kronos.context import Context
+    from kronos.forecasters.reconstruction import Reconstruction
 
 __all__ = [
     "BatchRequest",
@@ -24,6 +25,7 @@ __all__ = [
     "ManySamplesRequest",
     "ModelRequest",
     "PlacementRequest",
+    "ReconstructionRequest",
     "SampleRequest",
     "WarmUpRequest",
     "prepare",
@@ -87,6 +89,29 @@ class PlacementRequest(ModelRequest):
 
     def prepare(self, forecaster: Forecaster) -> Pending[tuple[Placement | None, int]]:
         return Pending([], lambda: (forecaster.placement, forecaster.n_bytes))
+
+
+@dataclass(frozen=True, eq=False)
+class ReconstructionRequest(ModelRequest):
+    """What does a model keep of bars? The answer is a `Reconstruction`.
+
+    Attributes:
+        model: What the model is loaded by.
+        revision: Revision of the weights.
+        bars: The bars.
+    """
+
+    model: str
+    revision: str
+    bars: Context
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of kind, model, revision and bars."""
+        return _digest("reconstruction", self.model, self.revision, self.bars.sha256())
+
+    def prepare(self, forecaster: Forecaster) -> Pending[Reconstruction]:
+        return Pending([], lambda: forecaster.reconstruct(self.bars))
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 
 import pandas as pd
 import pytest
@@ -361,3 +362,20 @@ def test_an_uploaded_file_goes_along_to_other_pages_until_it_is_taken_away(app):
     assert "These candles cannot be used" in words(app)
     app.file_uploader(key="upload").clear().run()
     assert "Upload a CSV file" in words(app)
+
+
+def test_the_tokens_tab_shows_what_the_model_keeps_of_the_bars():
+    app = run_until(new_session(details="Tokens").run(), has_forecast)
+    text = words(app)
+    assert "sigmas of a bar" in text
+    assert re.search(r"These 128 bars use \d+ of 256 codes \(perplexity \d+\) for s1", text)
+    table = app.dataframe[0].value
+    assert list(table["Field"]) == ["Open", "High", "Low", "Close", "Volume"]
+    close = table.iloc[3]
+    assert 0 < close["s1 and s2: median"] < close["s1 alone: median"] < 0.5
+
+
+def test_a_model_without_tokens_says_so_on_the_tab():
+    link = {"details": "Tokens", "model": "Ensemble", "paths": "20"}
+    app = run_until(new_session(**link).run(), has_forecast)
+    assert "has no tokenizer" in words(app)

@@ -11,11 +11,13 @@ from kronos.calendars import calendar_title
 from kronos.candles import Candles
 from kronos.errors import KronosError
 from kronos.forecast import Forecast
+from kronos.request import ForecastRequest
 from kronos.serving.jobs import JobStatus
 from pages.ui.chart.figure import Look
 from pages.ui.fan import exports, readouts
 from pages.ui.fan.exports import events_code
 from pages.ui.fan.results import READOUT_PIXELS, show_number
+from pages.ui.fan.tokens import show_tokens
 from pages.ui.frame.messages import plain, show_error
 from pages.ui.frame.picture import picture_button
 from pages.ui.frame.text import counted
@@ -93,16 +95,19 @@ def show_progress(data_id: str) -> None:
 
 
 @st.fragment
-def show_details(source: ChosenCandles, forecast: Forecast, look: Look) -> None:
-    """Provenance, quantiles, downloads and Python in tabs; only the open one is built.
+def show_details(
+    source: ChosenCandles, forecast: Forecast, request: ForecastRequest, look: Look
+) -> None:
+    """Provenance, quantiles, tokens, downloads and Python in tabs; only the open one is built.
 
     Args:
         source: The bars.
         forecast: The fan.
+        request: What it was made of.
         look: The look of the chart on the page.
     """
-    titles = ["How it was made", "Quantiles", "Download", "Python"]
-    made_tab, table_tab, download_tab, python_tab = st.tabs(
+    titles = ["How it was made", "Quantiles", "Tokens", "Download", "Python"]
+    made_tab, table_tab, tokens_tab, download_tab, python_tab = st.tabs(
         titles, key="details", bind="query-params"
     )
     if made_tab.open:
@@ -115,6 +120,9 @@ def show_details(source: ChosenCandles, forecast: Forecast, look: Look) -> None:
     elif table_tab.open:
         with table_tab:
             _show_table(source.candles, forecast)
+    elif tokens_tab.open:
+        with tokens_tab:
+            show_tokens(source.candles, request)
     elif download_tab.open:
         with download_tab:
             _show_downloads(source.candles, forecast, look)
