@@ -184,9 +184,11 @@ def bring_out(title: str, page: Page) -> None:
 
 
 def set_horizon(page: Page, bars: int) -> None:
+    page.locator(".st-key-chip_horizon button").click()
     field = page.get_by_label("Horizon (bars)", exact=True)
     field.fill(str(bars))
     field.press("Enter")
+    page.keyboard.press("Escape")
 
 
 def look(page: Page, scheme: Any, width: int) -> None:

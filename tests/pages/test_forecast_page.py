@@ -55,7 +55,7 @@ def test_first_visit_shows_a_forecast_without_a_click(app):
     assert app.get("plotly_chart"), "candles are on the page before the forecast is"
     run_until(app, has_forecast)
     assert "BTCUSD: next 24 bars of 30m" in words(app)
-    assert "from 100 paths" in words(app)
+    assert shown(app).settings.sampling.sample_count == 100
     assert not app.error
     # What the server prepares before anybody comes is what this page asked for.
     assert shown(app).settings == opening_settings()[1]

@@ -23,6 +23,7 @@ from pages.ui.chart.sheet import Sheet
 
 __all__ = [
     "Marker", "add_events", "event_markers", "events_legend", "events_sentence", "wide_bars_text",
+    "widest_bar",
 ]  # fmt: skip
 
 RAIL_AXIS = "yaxis9"
@@ -274,6 +275,28 @@ def wide_bars_text(scene: Scene, events: Sequence[Event]) -> str:
     ]
     more = f"; and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
     return f"Wide bars expected. {'; '.join(named[:_MOST_NAMED])}{more}." if named else ""
+
+
+def widest_bar(scene: Scene, events: Sequence[Event]) -> tuple[str, str] | None:
+    """The bar of the horizon with the widest own move, with its events, and its width.
+
+    Returns:
+        None for a fan of fewer than 4 bars or 2 paths, whose widths say nothing.
+    """
+    forecast = scene.forecast
+    if forecast is None or forecast.horizon <= _LEAST_USUAL or forecast.n_paths < 2:
+        return None
+    markers = event_markers(scene, events)
+    wide = _wide_bars(scene, markers)
+    if wide:
+        bar = max(wide, key=lambda each: wide[each].times)
+        return f"{', '.join(_names(markers, bar))}, {scene.labels[bar]}", wide[bar].text
+    times, errors = forecast.bar_widths(np.ones(forecast.horizon, dtype=bool))
+    if not np.isfinite(times).any():
+        return None
+    step = int(np.nanargmax(times))
+    width = _Width(float(times[step]), float(errors[step]))
+    return scene.labels[scene.n_history + step], width.text
 
 
 def _names(markers: Sequence[Marker], bar: int) -> list[str]:

@@ -111,7 +111,7 @@ def _frame_size(scene: Scene, n_kinds: int, *, compact: bool) -> tuple[int, dict
     rows = math.ceil((_LAYERS_IN_LEGEND + n_kinds) / 4)
     more = 18 * max(0, rows - 3) if has_fan else 0
     top = 92 + more if has_fan else 44
-    return 640 + more, {"l": 64, "r": 142 if has_fan else 20, "t": top, "b": 8}
+    return 590 + more, {"l": 64, "r": 142 if has_fan else 20, "t": top, "b": 8}
 
 
 def _panels(scene: Scene) -> Sheet:

@@ -40,17 +40,17 @@ class ShownFan:
 
 
 def choose_fan(candles: Candles, forecast: Forecast | None) -> Forecast | None:
-    """The raw forecast or the calibrated one, under the switch between the two."""
-    with st.container():  # see pages/compare.py
-        if forecast is None:
-            return None
+    """The raw forecast or the calibrated one, with the switch between the two below its state."""
+    if forecast is None:
+        return None
+    with st.container(width="content", gap=None):
+        state = st.container()
         (shown,) = choose_fans(candles, [forecast])
-        state, _, details = shown.state.removesuffix(".").partition(". ")
-        st.caption(
-            f":material/straighten: {plain(f'{shown.name}. {state}.')}",
-            help=plain(f"{details}.") if details else None,
+        short, _, details = shown.state.removesuffix(".").partition(". ")
+        state.caption(
+            plain(f"{shown.name}. {short}."), help=plain(f"{details}.") if details else None
         )
-        return shown.forecast
+    return shown.forecast
 
 
 def choose_fans(candles: Candles, forecasts: Sequence[Forecast]) -> list[ShownFan]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,20 +13,25 @@ from kronos.calendars import calendar_note
 from kronos.calibration import drift_words
 from kronos.candles import Candles
 from kronos.evaluation.whole_path import PLAUSIBLE, InsideCount, count_inside
-from kronos.events import leaders_text
+from kronos.events import Event, leaders_text
 from kronos.forecast import Forecast
 from kronos.models import PRETRAINED_UNTIL
+from pages.ui.chart.events import widest_bar
 from pages.ui.chart.scene import Scene, build_scene, n_known, price_decimals
 from pages.ui.frame.text import age_text, counted, moment_text
 
 
 @dataclass(frozen=True, slots=True)
 class Readout:
-    """One number: its name, its value and a remark, all plain text."""
+    """One number: its name, its value and a remark, all plain text.
+
+    `term` names the entry of the glossary that explains it; "" for none.
+    """
 
     label: str
     value: str
     remark: str = ""
+    term: str = ""
 
 
 def sampling_error(probability: float, n_paths: int) -> float:
@@ -48,15 +54,45 @@ def main_readouts(candles: Candles, forecast: Forecast) -> list[Readout]:
     low, median, high = (float(scene.quantiles()[level][-1]) for level in (0.10, 0.50, 0.90))
     move = float(forecast.expected_move()[-1])
     return [
-        Readout(f"P(up) at bar {forecast.horizon}", up, error),
+        Readout(f"P(up) at bar {forecast.horizon}", up, error.partition(" from ")[0], "P(up)"),
         Readout(
             "80% range",
             f"{scene.price_text(low)} to {scene.price_text(high)}",
             f"{scene.percent_text(low, 1)} to {scene.percent_text(high, 1)}",
+            "80% range",
         ),
-        Readout("Median close", scene.price_text(median), scene.percent_text(median)),
-        Readout("Expected move", f"{move:.2%}", "mean absolute return"),
+        Readout(
+            "Median close", scene.price_text(median), scene.percent_text(median), "p10, p50, p90"
+        ),
+        Readout("Expected move", f"{move:.2%}", f"± {_move_error(forecast):.2%}", "Expected move"),
     ]
+
+
+def verdicts(candles: Candles, forecast: Forecast, events: Sequence[Event]) -> list[Readout]:
+    """The main numbers, the widest bar, and how many closes the band has held so far.
+
+    Args:
+        candles: The bars of the forecast.
+        forecast: The fan.
+        events: Events of the instrument, which may explain the widest bar.
+    """
+    found = main_readouts(candles, forecast)
+    scene = build_scene(candles, forecast, view="price")
+    if (widest := widest_bar(scene, events)) is not None:
+        found.append(Readout("Widest bar", *widest, "Wide bars"))
+    inside = outcome_count(candles, forecast)
+    if inside is not None:
+        counts = f"{inside.n_inside} of {counted(inside.n_known, 'close')}"
+        found.append(
+            Readout("80% band held", counts, f"expected {inside.expected:.0f}", "Coverage")
+        )
+    return found
+
+
+def _move_error(forecast: Forecast) -> float:
+    """Standard error of the expected move at the horizon."""
+    moves = np.abs(forecast.column("close")[:, -1] / forecast.last_close - 1.0)
+    return float(moves.std() / np.sqrt(len(moves)))
 
 
 def touch_readout(forecast: Forecast, level: float) -> Readout:

@@ -16,7 +16,7 @@ from pages.ui.frame.links import take_from_link
 from pages.ui.frame.messages import plain
 from pages.ui.frame.text import counted
 from pages.ui.inputs.candles import ChosenCandles
-from pages.ui.inputs.ticker import show_source_notes
+from pages.ui.inputs.events import events_of
 from pages.ui.jobs import caches
 
 READOUT_PIXELS = 164
@@ -30,23 +30,20 @@ def show_heading(candles: Candles, forecast: Forecast | None) -> None:
 
 
 def show_facts(source: ChosenCandles, forecast: Forecast | None) -> None:
-    """Source and age of the bars, and the model of the fan."""
+    """The last bar and its age; source, currency and model in the tooltip."""
     now = pd.Timestamp.now(tz="UTC")
     facts = readouts.data_facts(source.candles, source.bars, now)
-    if forecast is not None:
-        facts += readouts.model_facts(forecast)
-    st.caption(" · ".join(map(plain, facts)))
-    if source.bars is not None:
-        show_source_notes(source.bars)
+    more = facts + (readouts.model_facts(forecast) if forecast is not None else [])
+    newest = next(fact for fact in facts if fact.startswith("last bar"))
+    st.caption(plain(newest), help=" · ".join(map(plain, more)))
 
 
-def show_readouts(candles: Candles, forecast: Forecast) -> None:
-    """The main numbers in a row, and P(touch) for a chosen level."""
-    numbers = readouts.main_readouts(candles, forecast)
-    with st.container(horizontal=True, gap="small", key="readouts"):
-        for number in numbers:
-            show_number(number)
-        _show_touch(candles, forecast)
+def show_verdicts(source: ChosenCandles, forecast: Forecast) -> None:
+    """The main numbers in one row, each with its error; what they mean is in the tooltips."""
+    for number in readouts.verdicts(source.candles, forecast, events_of(source, forecast)):
+        with st.container(width="content", gap=None):
+            st.caption(plain(number.label), help=meaning(number.term) if number.term else None)
+            st.markdown(f"**{plain(number.value)}** :small[{plain(number.remark)}]")
 
 
 def show_outcome(candles: Candles, forecast: Forecast) -> None:
@@ -129,12 +126,13 @@ def _note_in_address(level: float, otherwise: float) -> None:
         st.query_params[_LEVEL] = str(level)
 
 
-def _show_touch(candles: Candles, forecast: Forecast) -> None:
+def show_touch(candles: Candles, forecast: Forecast) -> None:
+    """P(touch) of a level to choose; the link carries it."""
     scene_decimals = readouts.quantile_table(candles, forecast)[1].decimals
     start = round(float(forecast.quantile((0.90,))[0, -1]), scene_decimals)
     # A level belongs to its bars and horizon.
     key = f"level {forecast.context_hash} {forecast.horizon}"
-    with st.container(width=READOUT_PIXELS, gap=None):
+    with st.container(gap=None):
         level = st.number_input(
             "P(touch) of level",
             min_value=0.0,

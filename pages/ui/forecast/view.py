@@ -16,11 +16,11 @@ from kronos.serving.jobs import JobStatus
 from pages.ui.chart.figure import Look
 from pages.ui.fan import exports, readouts
 from pages.ui.fan.exports import events_code
-from pages.ui.fan.results import READOUT_PIXELS, show_number
+from pages.ui.fan.results import READOUT_PIXELS, show_number, show_touch
 from pages.ui.fan.tokens import show_tokens
 from pages.ui.frame.messages import plain, show_error
 from pages.ui.frame.picture import picture_button
-from pages.ui.frame.text import counted
+from pages.ui.frame.text import DISCLAIMER, counted
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.events import added_events, own_file
 from pages.ui.jobs.forecast_runs import FORECAST
@@ -92,6 +92,16 @@ def show_progress(data_id: str) -> None:
             "Cancel", key="cancel", on_click=FORECAST.cancel, icon=":material/close:",
             width="content",
         )  # fmt: skip
+
+
+def show_panel(
+    source: ChosenCandles, forecast: Forecast | None, request: ForecastRequest | None, look: Look
+) -> None:
+    """Everything beside the chart: a level, its probability, and the details."""
+    if forecast is not None and request is not None:
+        show_touch(source.candles, forecast)
+        show_details(source, forecast, request, look)
+    st.caption(DISCLAIMER)
 
 
 @st.fragment

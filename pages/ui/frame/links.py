@@ -58,6 +58,18 @@ def take_from_link(name: str) -> str | None:
     return text
 
 
+def linked_or_chosen(name: str, default: str) -> str:
+    """The value of a bound control as text, before the control is drawn.
+
+    Args:
+        name: Key of the control.
+        default: Its value where neither the session nor the address has one.
+    """
+    state = st.session_state
+    value = state[name] if name in state else st.query_params.get(name)
+    return default if value is None else str(value)
+
+
 def show_link_losses() -> None:
     """Warn about values of the link that the controls could not take, while they differ.
 
@@ -80,7 +92,7 @@ def show_link_losses() -> None:
         lost = "; ".join(_loss(find(name), text) for name, text in still.items())
         st.warning(
             f"These values of the link are not available here: {plain(lost)}. The page uses the "
-            "values in the sidebar instead.",
+            "values of its controls instead.",
             icon=":material/link_off:",
         )
 

@@ -46,6 +46,27 @@ _STYLE = """<style>
 [data-testid="stButtonGroup"] [data-selected="true"],
 [data-testid="stTab"][aria-selected="true"],
 [data-testid="stSliderThumbValue"] { color: inherit !important; }
+.stMainBlockContainer:has(.st-key-desk) { padding-inline: 1.5rem; }
+.stMainBlockContainer:has(.st-key-desk) > .stVerticalBlock { gap: 0.6rem; }
+.st-key-name h1 { font-size: 1.25rem; padding: 0 0 1rem; white-space: nowrap; }
+.st-key-chips button { min-height: 2rem; padding: 0.1rem 0.6rem; }
+.st-key-strip { padding: 0.35rem 0.9rem; overflow-x: auto; flex-wrap: nowrap; }
+.st-key-readouts { flex-wrap: nowrap; }
+.st-key-strip p { white-space: nowrap; }
+.st-key-state:empty { display: none; }
+.st-key-state [data-testid="stAlertContainer"] { padding-block: 0.3rem; }
+@media (max-width: 1100px) {
+  .st-key-desk { flex-direction: column; }
+  .st-key-desk > :has(> .st-key-panel) { width: 100% !important; }
+}
+@media (max-width: 640px) {
+  .stMainBlockContainer:has(.st-key-desk) { padding-inline: 0.75rem; }
+  .st-key-line > :has(> .st-key-chips) { order: 1; width: 100%; }
+  .st-key-line > :has(> .st-key-facts) { order: 2; }
+  .st-key-chips, .st-key-look { flex-wrap: nowrap; overflow-x: auto; }
+  .st-key-name h1 { font-size: 1.1rem; }
+  .st-key-run kbd { display: none; }
+}
 </style>"""
 
 
@@ -55,7 +76,6 @@ def build_shell() -> st.Page:
     st.set_page_config(
         page_icon=str(asset_path("icon.svg")),
         layout="wide",
-        initial_sidebar_state=SIDEBAR_PIXELS,
     )
     st.session_state[_FLAG] = True
     page = st.navigation(
@@ -71,7 +91,11 @@ def build_shell() -> st.Page:
         ],
         position="top",
     )
-    st.set_page_config(page_title=f"{page.title} · Kronos Fan")
+    st.set_page_config(
+        page_title=f"{page.title} · Kronos Fan",
+        # The controls of the Forecast page are in the line of its title.
+        initial_sidebar_state="collapsed" if page.title == _PAGES[0].title else SIDEBAR_PIXELS,
+    )
     st.html(_STYLE)
     with st.sidebar:
         show_glossary()

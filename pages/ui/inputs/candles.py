@@ -211,7 +211,7 @@ def choose_reading(
 def ask_clock(source: ChosenCandles) -> None:
     """Ask for the clock of an uploaded file whose bars do not decide it; else nothing.
 
-    The answer goes to the control in the sidebar, which the link holds.
+    The answer goes to the control below Reading options, which the link holds.
     """
     clocks = () if source.report is None else source.report.clocks
     if not clocks:
@@ -232,7 +232,7 @@ def ask_clock(source: ChosenCandles) -> None:
             placeholder=f"{clock_title(clocks[0])}, assumed",
             on_change=_answer_clock,
             help="See the settings of the program that wrote the file. Brokers often use New York "
-            "+ 7 hours. Reading options in the sidebar shows the choice.",
+            "+ 7 hours. Reading options, beside the file, shows the choice.",
         )
 
 
@@ -260,7 +260,7 @@ def show_no_candles() -> None:
     problem = st.session_state.get("source_problem")
     if problem == NO_SYMBOL:
         st.title("Live markets", anchor=False)
-        st.info("Choose a symbol in the sidebar or type one.", icon=":material/search:")
+        st.info("Choose a symbol or type one.", icon=":material/search:")
         return
     is_live = st.session_state.get("data") == TICKER
     if isinstance(problem, JobStatus) or (isinstance(problem, Busy) and is_live):
@@ -272,7 +272,7 @@ def show_no_candles() -> None:
         show_error(problem)
         st.caption("Correct the file and upload it again, or choose other data.")
     else:
-        st.info("Upload a CSV file of candles in the sidebar.", icon=":material/upload_file:")
+        st.info("Upload a CSV file of candles.", icon=":material/upload_file:")
     st.markdown(
         "One row per bar, with a header row. Columns, in any order and case:\n\n"
         "| Column | Names |\n|---|---|\n"

@@ -1,4 +1,4 @@
-"""The controls of a forecast: widgets in, checked settings out."""
+"""Controls that the pages of forecasts share."""
 
 from __future__ import annotations
 
@@ -7,52 +7,20 @@ import datetime as dt
 import pandas as pd
 import streamlit as st
 
-from kronos import models
 from kronos.calendars.intervals import is_intraday
-from kronos.forecast import SamplingParameters
 from pages.ui.frame.glossary import meaning
-from pages.ui.frame.messages import plain
 from pages.ui.inputs.candles import ChosenCandles
-from pages.ui.inputs.events import choose_own_events, events_for
-from pages.ui.inputs.model_choices import ensemble_entry, ensemble_remark, model_state
 from pages.ui.inputs.ticker import EARLIEST_ORIGIN
-from pages.ui.jobs import caches
 from pages.ui.jobs.settings import (
     DEFAULT_HORIZON,
     DEFAULT_PATHS,
     MAX_HORIZON,
     MAX_PATHS,
     MIN_CONTEXT,
-    ForecastSettings,
 )
 
 LARGEST_SEED = 2**31 - 1
 MINUTE = pd.Timedelta(minutes=1)
-
-
-def choose_request(source: ChosenCandles) -> ForecastSettings:
-    """The controls of the Forecast page.
-
-    Raises:
-        InvalidRequest: A value of the link is out of range.
-    """
-    model = _choose_model()
-    horizon = choose_horizon()
-    paths = choose_paths()
-    origin = choose_origin(source)
-    with st.expander("Sampling", icon=":material/tune:"):
-        lookback = _choose_lookback(model)
-        sampling = _choose_sampling(paths)
-    choose_own_events(source.candles, currency=source.currency)
-    return ForecastSettings(
-        data_id=source.data_id,
-        model=model.name,
-        horizon=horizon,
-        sampling=sampling,
-        origin=origin,
-        lookback=lookback,
-        events=events_for(source, model.name),
-    )
 
 
 def choose_horizon() -> int:
@@ -80,51 +48,6 @@ def choose_seed() -> int:
         help=meaning("Seed"),
     )  # fmt: skip
     return int(seed)
-
-
-def _choose_model() -> models.Entry:
-    entries = {entry.title: entry for entry in caches.usable_models()}
-    if (ensemble := ensemble_entry()) is not None:
-        entries[ensemble.title] = ensemble
-    title = st.selectbox("Model", list(entries), key="model", bind="query-params")
-    is_ensemble = entries[title].name == models.ENSEMBLE
-    st.caption(plain(ensemble_remark()) if is_ensemble else model_state(entries[title]))
-    return entries[title]
-
-
-def _choose_lookback(model: models.Entry) -> int | None:
-    advised = f"{model.lookback}" if model.lookback else "all that fit"
-    lookback = st.number_input(
-        "Lookback (bars)", MIN_CONTEXT, max(model.max_context, MIN_CONTEXT), None, 16,
-        key="lookback", bind="query-params", placeholder=f"Recommended: {advised}",
-        help=meaning(
-            "Lookback",
-            f"At most {model.max_context}. Empty: the recommended number.",
-        ),
-    )  # fmt: skip
-    return None if lookback is None else int(lookback)
-
-
-def _choose_sampling(paths: int) -> SamplingParameters:
-    temperature = st.slider(
-        "Temperature T", 0.0, 2.0, 1.0, 0.05, key="T", bind="query-params",
-        help=meaning("Temperature T"),
-    )  # fmt: skip
-    top_p = st.slider(
-        "Top-p", 0.05, 1.0, 1.0, 0.05, key="top_p", bind="query-params",
-        help=meaning("Top-p"),
-    )  # fmt: skip
-    top_k = st.number_input(
-        "Top-k", 0, 1024, 0, key="top_k", bind="query-params",
-        help=meaning("Top-k"),
-    )  # fmt: skip
-    return SamplingParameters(
-        T=round(float(temperature), 4),
-        top_p=round(float(top_p), 4),
-        top_k=int(top_k),
-        sample_count=paths,
-        seed=choose_seed(),
-    )
 
 
 def choose_origin(source: ChosenCandles) -> pd.Timestamp:
