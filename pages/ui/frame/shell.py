@@ -50,6 +50,7 @@ _STYLE = """<style>
 .stMainBlockContainer:has(.st-key-desk) > .stVerticalBlock { gap: 0.6rem; }
 .st-key-name h1 { font-size: 1.25rem; padding: 0 0 1rem; white-space: nowrap; }
 .st-key-chips button { min-height: 2rem; padding: 0.1rem 0.6rem; }
+.st-key-run kbd { color: inherit; opacity: 1; }
 .st-key-strip { padding: 0.35rem 0.9rem; overflow-x: auto; flex-wrap: nowrap; }
 .st-key-readouts { flex-wrap: nowrap; }
 .st-key-strip p { white-space: nowrap; }
