@@ -63,8 +63,9 @@ with st.container():  # as above
         with st.container(horizontal=True, border=True, gap="medium", key="strip"):
             readouts = st.container(horizontal=True, gap="medium", width="content", key="readouts")
             shown = choose_fan(source.candles, raw)
-        with readouts:
-            results.show_verdicts(source, shown)
+        if shown is not None:
+            with readouts:
+                results.show_verdicts(source, shown)
 with st.container(horizontal=True, gap="small", key="desk"):
     with st.container(key="picture"):
         look = chart_view.show_chart(source, shown)
