@@ -30,12 +30,13 @@ def show_heading(candles: Candles, forecast: Forecast | None) -> None:
 
 
 def show_facts(source: ChosenCandles, forecast: Forecast | None) -> None:
-    """The last bar and its age; source, currency and model in the tooltip."""
+    """Instrument, last bar and its age; source, time of the fetch and model in the tooltip."""
     now = pd.Timestamp.now(tz="UTC")
     facts = readouts.data_facts(source.candles, source.bars, now)
     more = facts + (readouts.model_facts(forecast) if forecast is not None else [])
-    newest = next(fact for fact in facts if fact.startswith("last bar"))
-    st.caption(plain(newest), help=" · ".join(map(plain, more)))
+    # The chip of the bars names the source.
+    short = [fact for fact in facts if fact != source.candles.source and "fetched" not in fact]
+    st.caption(" · ".join(map(plain, short)), help=" · ".join(map(plain, more)))
 
 
 def show_verdicts(source: ChosenCandles, forecast: Forecast) -> None:
