@@ -131,13 +131,8 @@ def drawn_without_visitors(seconds: float = BASELINE_SECONDS) -> float:
         while time.perf_counter() - begun < seconds:
             take(waiting)
             n += 1
-        return n * _steps() / (time.perf_counter() - begun)
-
-
-def _steps() -> int:
-    from pages.ui.jobs.settings import DEFAULT_HORIZON, DEFAULT_PATHS
-
-    return DEFAULT_HORIZON * DEFAULT_PATHS
+        steps = settings.horizon * settings.sampling.sample_count
+        return n * steps / (time.perf_counter() - begun)
 
 
 async def _visit(

@@ -134,16 +134,22 @@ class Tour:
     def __init__(self, seen: Visit) -> None:
         self.seen, self.page = seen, seen.page
         # At the top of a wide screen, or in the sidebar.
-        self._links = self.page.get_by_test_id(re.compile("st(TopNav|SidebarNav)Link$"))
+        self._links = self.page.get_by_test_id(
+            re.compile("st(TopNav|TopNavDropdown|SidebarNav)Link$")
+        )
         expect(self._links.first).to_be_visible()
+        self._open_sections()
         self.titles: list[str] = self._links.all_inner_texts()
         assert {"Forecast", "Models"} <= set(self.titles)
+        self.page.keyboard.press("Escape")
 
     def go(self, title: str) -> Page:
         """Opens a page of the navigation, and everything folded on it."""
         self.page.bring_to_front()  # a tab behind another is drawn late
         self.page.set_viewport_size({"width": 1400, "height": 1100})
         link = self._links.filter(has_text=re.compile(f"^{title}$"))
+        if not link.count():
+            self._open_sections()
         address = link.get_attribute("href")
         link.click()
         self.page.mouse.move(700, 1090)  # what the mouse is over looks as in focus
@@ -152,6 +158,13 @@ class Tour:
         assert self.page.get_by_test_id("stException").count() == 0, f"{title} ended in an error"
         bring_out(title, self.page)
         return self.page
+
+    def _open_sections(self) -> None:
+        """Open the one menu of the navigation, whose links are there only then."""
+        section = self.page.get_by_test_id("stTopNavSection")
+        if section.count():
+            section.click()
+            self.page.get_by_test_id("stTopNavDropdownLink").first.wait_for()
 
 
 @pytest.fixture(scope="module")

@@ -113,7 +113,7 @@ def test_the_forecast_is_taken_away(first_visit):
     assert (width, height) == (round(chart["width"] * 2), round((chart["height"] + 26) * 2))
     assert b"Plotly.newPlot" in found["Chart (HTML)"]
     assert found["Quantiles (CSV)"].count(b"\n") == 25
-    assert json.loads(found["Everything (JSON)"])["parameters"]["sample_count"] == 100
+    assert json.loads(found["Everything (JSON)"])["parameters"]["sample_count"] == 300
 
 
 def upload(page: Page, name: str, data: bytes) -> None:

@@ -62,7 +62,8 @@ def test_from_a_file_to_a_comparison(server, visit, stranger, screenshots):
     expect(titles).to_have_text(["A · Bundled", "B · mine"])
     page.get_by_text("From the Training page").wait_for()
     page.screenshot(path=screenshots / "training_compared.png")
-    page.get_by_role("link", name="Training").click()
+    page.get_by_test_id("stTopNavSection").click()
+    page.get_by_role("menuitem", name="Training").click()
     page.get_by_role("button", name="Forecast", exact=True).click()
     wait_for_fan(page)
 

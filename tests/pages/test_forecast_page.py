@@ -55,7 +55,7 @@ def test_first_visit_shows_a_forecast_without_a_click(app):
     assert app.get("plotly_chart"), "candles are on the page before the forecast is"
     run_until(app, has_forecast)
     assert "BTCUSD: next 24 bars of 30m" in words(app)
-    assert shown(app).settings.sampling.sample_count == 100
+    assert shown(app).settings.sampling.sample_count == 300
     assert not app.error
     # What the server prepares before anybody comes is what this page asked for.
     assert shown(app).settings == opening_settings()[1]
@@ -67,10 +67,24 @@ def test_changed_settings_ask_for_run_and_run_obeys(app):
     choose(app, {"horizon": 5, "paths": 10}).run()
     assert "Settings changed: press Run." in words(app)
     assert "next 24 bars" in words(app), "the old forecast stays until the new one is there"
-    assert "Below is the previous forecast: bundled, 24 bars, 100 paths" in words(app)
+    assert "Below is the previous forecast: bundled, 24 bars, 300 paths" in words(app)
     press(app, "run")
     run_until(app, lambda app: "next 5 bars" in words(app))
     assert "Settings changed" not in words(app)
+
+
+def test_the_default_number_of_paths_follows_the_model_and_a_chosen_one_stays(app):
+    app.query_params["horizon"] = "3"
+    app.run()
+    assert app.number_input(key="paths").value == 300
+    for model, paths in (("Kronos-base", 30), ("Kronos-small", 50), ("Bundled", 300)):
+        app.selectbox(key="model").select(model).run()
+        assert app.number_input(key="paths").value == paths
+    app.number_input(key="paths").set_value(120).run()
+    app.selectbox(key="model").select("Kronos-small").run()
+    assert app.number_input(key="paths").value == 120
+    linked = new_session(model="Kronos-base", paths="70").run()
+    assert linked.number_input(key="paths").value == 70
 
 
 def test_another_sample_shows_its_candles_and_waits_for_run(app, small):

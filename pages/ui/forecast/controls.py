@@ -25,9 +25,10 @@ from pages.ui.inputs.events import choose_own_events, events_for, own_events
 from pages.ui.inputs.model_choices import ensemble_entry, ensemble_remark, model_state
 from pages.ui.inputs.ticker import DEFAULT_INTERVAL, OTHERS, TICKER
 from pages.ui.jobs import caches
-from pages.ui.jobs.settings import DEFAULT_HORIZON, DEFAULT_PATHS, MIN_CONTEXT, ForecastSettings
+from pages.ui.jobs.settings import DEFAULT_HORIZON, MIN_CONTEXT, ForecastSettings, default_paths
 
 _POPOVER_PIXELS = 300
+_PATHS_OF_MODEL = "default_paths"
 
 
 def choose_source() -> ChosenCandles | None:
@@ -49,8 +50,9 @@ def choose_settings(source: ChosenCandles) -> ForecastSettings:
     with _chip("horizon", counted(horizon, "bar") + (f" from {day}" if day else "")):
         horizon = controls.choose_horizon()
         origin = controls.choose_origin(source)
-    with _chip("paths", counted(_number("paths", DEFAULT_PATHS), "path")):
-        paths = controls.choose_paths()
+    n_paths = _follow_model(model)
+    with _chip("paths", counted(_number("paths", n_paths), "path")):
+        paths = controls.choose_paths(n_paths)
         seed = controls.choose_seed()
     with _chip("sampling", _sampling_title()):
         lookback = _choose_lookback(model)
@@ -69,6 +71,15 @@ def choose_settings(source: ChosenCandles) -> ForecastSettings:
         lookback=lookback,
         events=events_for(source, model.name),
     )
+
+
+def _follow_model(model: models.Entry) -> int:
+    """The default number of paths of a model, taken over where nobody chose another number."""
+    state, default = st.session_state, default_paths(model)
+    if _PATHS_OF_MODEL in state and state.get("paths") == state[_PATHS_OF_MODEL]:
+        state["paths"] = default
+    state[_PATHS_OF_MODEL] = default
+    return default
 
 
 @contextmanager

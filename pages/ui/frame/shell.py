@@ -17,8 +17,10 @@ class _Page(NamedTuple):
     file: str
     title: str
     is_listed: bool = True
+    section: str = ""
 
 
+_MORE = "More"
 _PAGES = (
     _Page("home", "forecast", "Forecast"),
     _Page("compare", "compare", "Compare"),
@@ -28,9 +30,9 @@ _PAGES = (
     _Page("watchlist", "watchlist", "Watchlist"),
     _Page("track_record", "track_record", "Track record"),
     _Page("backtest", "backtest", "Backtest"),
-    _Page("synthetic", "synthetic", "Synthetic"),
-    _Page("training", "training", "Training"),
-    _Page("models", "models", "Models"),
+    _Page("synthetic", "synthetic", "Synthetic", section=_MORE),
+    _Page("training", "training", "Training", section=_MORE),
+    _Page("models", "models", "Models", section=_MORE),
 )
 ADDRESSES = tuple(page.address for page in _PAGES[1:])
 """Addresses of the pages below that of the application, which is the first page."""
@@ -79,19 +81,18 @@ def build_shell() -> st.Page:
         layout="wide",
     )
     st.session_state[_FLAG] = True
-    page = st.navigation(
-        [
+    sections: dict[str, list[st.Page]] = {}
+    for each in _PAGES:
+        sections.setdefault(each.section, []).append(
             st.Page(
-                f"pages/{page.file}.py",
-                title=page.title,
-                url_path=page.address,
-                default=page is _PAGES[0],
-                visibility="visible" if page.is_listed else "hidden",
+                f"pages/{each.file}.py",
+                title=each.title,
+                url_path=each.address,
+                default=each is _PAGES[0],
+                visibility="visible" if each.is_listed else "hidden",
             )
-            for page in _PAGES
-        ],
-        position="top",
-    )
+        )
+    page = st.navigation(sections, position="top")
     st.set_page_config(
         page_title=f"{page.title} · Kronos Fan",
         # The controls of the Forecast page are in the line of its title.

@@ -32,10 +32,10 @@ def choose_horizon() -> int:
     return int(horizon)
 
 
-def choose_paths() -> int:
+def choose_paths(default: int = DEFAULT_PATHS) -> int:
     """Paths to simulate."""
     paths = st.number_input(
-        "Paths", 10, MAX_PATHS, DEFAULT_PATHS, 10, key="paths", bind="query-params",
+        "Paths", 10, MAX_PATHS, default, 10, key="paths", bind="query-params",
         help=meaning("Paths"),
     )  # fmt: skip
     return int(paths)

@@ -17,7 +17,7 @@ from kronos.models.facts import reads_events
 from kronos.serving.jobs import Priority
 from kronos.serving.requests import WarmUpRequest
 from kronos.serving.service import LocalService, service
-from pages.ui.jobs.settings import DEFAULT_HORIZON, DEFAULT_PATHS, ForecastSettings, data_id
+from pages.ui.jobs.settings import DEFAULT_HORIZON, ForecastSettings, data_id, default_paths
 from pages.ui.jobs.startup_cache import offer_cached, put
 
 WARM_UP_AFTER = 20.0
@@ -33,7 +33,7 @@ def opening_settings() -> tuple[Candles, ForecastSettings]:
         data_id=data_id(candles),
         model=model.name,
         horizon=DEFAULT_HORIZON,
-        sampling=SamplingParameters(sample_count=DEFAULT_PATHS),
+        sampling=SamplingParameters(sample_count=default_paths(model)),
         origin=candles.frame.index[-1],
         events=event_inputs(load_events(), candles) if reads_events(model) else None,
     )

@@ -11,13 +11,29 @@ from kronos.candles import Candles
 from kronos.errors import InvalidRequest
 from kronos.events import EventInputs
 from kronos.forecast import SamplingParameters
+from kronos.models import Entry, kind_of
 from kronos.request import ForecastRequest, ModelFacts
 
 DEFAULT_HORIZON = 24
 DEFAULT_PATHS = 100
+"""Paths of each forecast where a page draws several."""
+_LEAST_PATHS = 30
+"""Three paths lie outside either end of the 80% band."""
+_PATHS_IN_A_SECOND = ((3e6, 300), (10e6, 200), (50e6, 50))
+"""Most parameters of a model, and the paths of 24 bars that two cores draw in about a second. From
+the times of 30 paths and their growth that the README shows (`python -m benchmarks.speed
+--scaling`); the bundled model draws 500 in 0.9 s."""
 MIN_CONTEXT = 32
 MAX_HORIZON = 240
 MAX_PATHS = 500
+
+
+def default_paths(model: Entry) -> int:
+    """Paths that a page draws unless its visitor chooses: as many as take about a second."""
+    if kind_of(model.name) == "chronos":  # its quantiles take one pass, however many the paths are
+        return _PATHS_IN_A_SECOND[0][1]
+    fitting = (paths for most, paths in _PATHS_IN_A_SECOND if model.n_parameters <= most)
+    return next(fitting, _LEAST_PATHS)
 
 
 @dataclass(frozen=True, slots=True)
