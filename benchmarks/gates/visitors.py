@@ -131,8 +131,15 @@ def drawn_without_visitors(seconds: float = BASELINE_SECONDS) -> float:
         while time.perf_counter() - begun < seconds:
             take(waiting)
             n += 1
-        steps = settings.horizon * settings.sampling.sample_count
-        return n * steps / (time.perf_counter() - begun)
+        return n * _steps() / (time.perf_counter() - begun)
+
+
+def _steps() -> int:
+    """Steps of all paths of the forecast that a visitor gets who chooses nothing."""
+    from pages.ui.jobs.opening import opening_settings
+
+    _, settings = opening_settings()
+    return settings.horizon * settings.sampling.sample_count
 
 
 async def _visit(
