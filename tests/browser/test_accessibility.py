@@ -133,12 +133,11 @@ class Tour:
 
     def __init__(self, seen: Visit) -> None:
         self.seen, self.page = seen, seen.page
-        # At the top of a wide screen, or in the sidebar.
         self._links = self.page.get_by_test_id(
             re.compile("st(TopNav|TopNavDropdown|SidebarNav)Link$")
         )
         expect(self._links.first).to_be_visible()
-        self._open_sections()
+        self._open_section()
         self.titles: list[str] = self._links.all_inner_texts()
         assert {"Forecast", "Models"} <= set(self.titles)
         self.page.keyboard.press("Escape")
@@ -149,7 +148,7 @@ class Tour:
         self.page.set_viewport_size({"width": 1400, "height": 1100})
         link = self._links.filter(has_text=re.compile(f"^{title}$"))
         if not link.count():
-            self._open_sections()
+            self._open_section()
         address = link.get_attribute("href")
         link.click()
         self.page.mouse.move(700, 1090)  # what the mouse is over looks as in focus
@@ -159,12 +158,12 @@ class Tour:
         bring_out(title, self.page)
         return self.page
 
-    def _open_sections(self) -> None:
-        """Open the one menu of the navigation, whose links are there only then."""
-        section = self.page.get_by_test_id("stTopNavSection")
-        if section.count():
-            section.click()
-            self.page.get_by_test_id("stTopNavDropdownLink").first.wait_for()
+    def _open_section(self) -> None:
+        """Open the menu of the navigation, whose links are there only then."""
+        # A bar that was narrow just now shows another menu, of what has no room.
+        section = self.page.get_by_test_id("stTopNavSection").filter(has_text=re.compile("^More$"))
+        section.click()
+        self.page.get_by_test_id("stTopNavDropdownLink").first.wait_for()
 
 
 @pytest.fixture(scope="module")
