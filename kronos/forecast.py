@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kronos import risk
 from kronos.errors import InvalidRequest
+from kronos.risk import Estimate, FirstTouch, Side
 
 COLUMNS = ("open", "high", "low", "close", "volume", "amount")
 DEFAULT_LEVELS = (0.10, 0.25, 0.50, 0.75, 0.90)
@@ -235,6 +237,44 @@ class Forecast:
         else:
             touched = (self.column("low") <= level).any(axis=1)
         return float(touched.mean())
+
+    def returns(self) -> np.ndarray:
+        """Return of the close from the origin, 0.02 for 2% up: (N, H)."""
+        return self.column("close") / self.last_close - 1.0
+
+    def value_at_risk(self, level: float = 0.95, side: Side = "long") -> Estimate:
+        """Loss over the horizon that is exceeded with probability 1 - level, with its error."""
+        return risk.value_at_risk(self.returns()[:, -1], level, side)
+
+    def expected_shortfall(self, level: float = 0.95, side: Side = "long") -> Estimate:
+        """Mean of the losses over the horizon beyond the value at risk, with its error."""
+        return risk.expected_shortfall(self.returns()[:, -1], level, side)
+
+    def drawdowns(self, side: Side = "long") -> np.ndarray:
+        """The largest fall of every path from an earlier peak: (N,); see `kronos.risk.drawdowns`.
+
+        For a short position the largest rise from an earlier trough.
+        """
+        opens, highs, lows = (self.column(name) for name in ("open", "high", "low"))
+        return risk.drawdowns(opens, highs, lows, self.last_close, side)
+
+    def probability_between(self, low: float, high: float) -> Estimate:
+        """Share of paths that end between two prices, both included, with its error."""
+        if not low < high:
+            raise InvalidRequest(
+                f"The lower price must be below the upper one, found {low:g} and {high:g}."
+            )
+        closes = self.column("close")[:, -1]
+        return risk.share_of((closes >= low) & (closes <= high))
+
+    def first_touch(self, stop: float, target: float) -> FirstTouch:
+        """Whether a stop or a target is reached first; see `kronos.risk.first_touch`."""
+        highs, lows = self.column("high"), self.column("low")
+        return risk.first_touch(highs, lows, self.last_close, stop, target)
+
+    def corridor(self, share: float = 0.8) -> np.ndarray:
+        """A band of the close that holds whole paths: (2, H); see `kronos.risk.corridor`."""
+        return risk.corridor(self.column("close"), share)
 
     def expected_move(self) -> np.ndarray:
         """Mean absolute return of the close from the origin, at every step: (H,)."""

@@ -23,7 +23,8 @@ from tests.source_tree import (
 MAY_USE = {
     "errors": set(),
     "system": set(),
-    "forecast": {"errors"},
+    "forecast": {"errors", "risk"},
+    "risk": {"errors"},
     "calendars": {"errors"},
     "candles": {"calendars", "errors", "forecast"},
     "export": {"candles", "errors", "forecast", "system"},

@@ -73,7 +73,7 @@ def test_a_good_record_is_used_unasked_and_the_raw_fan_is_one_click_away(keep):
 
 def test_the_page_names_the_share_of_the_drift_and_the_raw_fan_has_all_of_it(keep):
     keep(state_until("2019-06-01", drift=DriftState(0.04, 1.0, 21.0)))
-    app = run_until(new_session().run(), has_forecast)
+    app = run_until(new_session(details="How it was made").run(), has_forecast)
     calibrated = words(app)
     assert "Calibrated fan, 4% of the model's drift. Calibrated on 3,200 outcomes" in calibrated
     assert "4% of the model's drift, SHA-256" in calibrated

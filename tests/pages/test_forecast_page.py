@@ -393,3 +393,25 @@ def test_a_model_without_tokens_says_so_on_the_tab():
     link = {"details": "Tokens", "model": "Ensemble", "paths": "20"}
     app = run_until(new_session(**link).run(), has_forecast)
     assert "has no tokenizer" in words(app)
+
+
+def test_the_risk_tab_shows_losses_and_a_stop_before_a_target():
+    app = run_until(new_session(paths=200).run(), has_forecast)
+    table = app.dataframe[0].value.set_index("Measure")
+    long = [float(table.loc[f"Value at risk {x}%", "Long"].split("%")[0]) for x in (95, 99)]
+    assert 0 < long[0] < long[1]
+    text = words(app)
+    assert "Stop first" in text
+    assert "Long position" in text
+    stop = next(box for box in app.number_input if box.label == "Stop")
+    target = next(box for box in app.number_input if box.label == "Target")
+    app.number_input(key="implied_volatility").set_value(60.0)
+    low, high = stop.value, target.value
+    stop.set_value(high)
+    target.set_value(low).run()
+    text = words(app)
+    assert "Short position" in text
+    assert "Implied 80% range" in text
+    next(box for box in app.number_input if box.label == "Target").set_value(high + 1).run()
+    assert "must be between stop and target" in words(app)
+    assert not app.exception

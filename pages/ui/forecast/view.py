@@ -17,6 +17,7 @@ from pages.ui.chart.figure import Look
 from pages.ui.fan import exports, readouts
 from pages.ui.fan.exports import events_code
 from pages.ui.fan.results import READOUT_PIXELS, show_number, show_touch
+from pages.ui.fan.risk import show_risk
 from pages.ui.fan.tokens import show_tokens
 from pages.ui.frame.messages import plain, show_error
 from pages.ui.frame.picture import picture_button
@@ -108,7 +109,7 @@ def show_panel(
 def show_details(
     source: ChosenCandles, forecast: Forecast, request: ForecastRequest, look: Look
 ) -> None:
-    """Provenance, quantiles, tokens, downloads and Python in tabs; only the open one is built.
+    """Provenance, quantiles, risk, tokens, downloads and Python in tabs; the open one is built.
 
     Args:
         source: The bars.
@@ -116,11 +117,14 @@ def show_details(
         request: What it was made of.
         look: The look of the chart on the page.
     """
-    titles = ["How it was made", "Quantiles", "Tokens", "Download", "Python"]
-    made_tab, table_tab, tokens_tab, download_tab, python_tab = st.tabs(
+    titles = ["Risk", "Quantiles", "How it was made", "Tokens", "Download", "Python"]
+    risk_tab, table_tab, made_tab, tokens_tab, download_tab, python_tab = st.tabs(
         titles, key="details", bind="query-params"
     )
-    if made_tab.open:
+    if risk_tab.open:
+        with risk_tab:
+            show_risk(source.candles, forecast)
+    elif made_tab.open:
         with made_tab, st.container(horizontal=True, gap="small"):
             reason = calendar_title(source.candles.calendar)
             if source.report is not None and source.report.calendar:

@@ -108,6 +108,11 @@ _READING = (
         "P(touch)", "Share of paths whose high-low range reaches a price level within the horizon."
     ),
     Term(
+        "Value at risk",
+        "Loss over the horizon that only the rest of the paths exceed: 5% of them at 95%. Expected "
+        "shortfall is the mean of the losses beyond it.",
+    ),
+    Term(
         "Sampling error",
         "Standard error of a number that is estimated from a finite number of paths. The error of "
         "the model itself is not included.",
