@@ -1,13 +1,14 @@
 """Forecasts as files.
 
-quantiles_csv, paths_csv, candles_csv    tables for a spreadsheet
-forecast_json                            quantiles, and everything that made them
-save_forecast, load_forecast             every path and fact, exactly, as safetensors
+quantiles_csv, paths_csv, risk_csv, candles_csv    tables for a spreadsheet
+forecast_json                                      quantiles, and everything that made them
+save_forecast, load_forecast                       every path and fact, exactly, as safetensors
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,8 @@ from safetensors.numpy import save_file
 
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest
-from kronos.forecast import Forecast, SamplingParameters
+from kronos.forecast import DEFAULT_LEVELS, Forecast, SamplingParameters
+from kronos.risk import RiskRow
 from kronos.system import atomic_write, open_regular, parse_json
 
 __all__ = [
@@ -27,19 +29,22 @@ __all__ = [
     "load_forecast",
     "paths_csv",
     "quantiles_csv",
+    "risk_csv",
     "save_forecast",
 ]
 
 _FORMULA_STARTS = ("=", "+", "-", "@")
 
 
-def quantiles_csv(candles: Candles, forecast: Forecast) -> str:
-    """Quantiles of the close, one row a bar, times in ISO 8601 with their offset.
+def quantiles_csv(
+    candles: Candles, forecast: Forecast, levels: Sequence[float] = DEFAULT_LEVELS
+) -> str:
+    """Quantiles of the close at these levels, one row a bar, times in ISO 8601 with their offset.
 
     Column `actual` is present when some of the forecast bars are known, and empty for the others;
     column `fan` is present for a calibrated fan.
     """
-    table = forecast.to_frame()
+    table = forecast.to_frame(levels)
     table["probability_up"] = forecast.probability_up()
     actual = candles.bars_at(forecast.timestamps)["close"].to_numpy()
     if np.isfinite(actual).any():
@@ -70,10 +75,25 @@ def candles_csv(candles: Candles) -> str:
     return str(table.to_csv(index=False, lineterminator="\n"))
 
 
-def forecast_json(candles: Candles, forecast: Forecast) -> str:
+def risk_csv(rows: Sequence[RiskRow]) -> str:
+    """Risk figures, one row each: measure, side, value, standard error."""
+    table = pd.DataFrame(
+        [(row.measure, row.side, row.estimate.value, row.estimate.error) for row in rows],
+        columns=["measure", "side", "value", "standard_error"],
+    )
+    return str(table.to_csv(index=False, lineterminator="\n"))
+
+
+def forecast_json(
+    candles: Candles,
+    forecast: Forecast,
+    levels: Sequence[float] = DEFAULT_LEVELS,
+    risk: Sequence[RiskRow] = (),
+) -> str:
     """Quantiles, every setting, seed, model revision and digest of the context.
 
-    `actual_close` is present when some of the forecast bars are known, with null for the others.
+    `actual_close` is present when some of the forecast bars are known, with null for the others;
+    `risk` where its rows are given.
     """
     facts = {
         "symbol": candles.symbol,
@@ -81,14 +101,28 @@ def forecast_json(candles: Candles, forecast: Forecast) -> str:
         "zone": candles.zone,
         "calendar": candles.calendar,
         "source": candles.source,
-        **forecast.to_json(),
+        **forecast.to_json(levels),
         "close_mean": forecast.mean()["close"].tolist(),
         "probability_up": forecast.probability_up().tolist(),
     }
     actual = candles.bars_at(forecast.timestamps)["close"].to_numpy()
     if np.isfinite(actual).any():
         facts["actual_close"] = [float(v) if np.isfinite(v) else None for v in actual]
+    if risk:
+        facts["risk"] = [
+            {
+                "measure": row.measure,
+                "side": row.side,
+                "value": _known(row.estimate.value),
+                "standard_error": _known(row.estimate.error),
+            }
+            for row in risk
+        ]
     return json.dumps(facts, indent=2, allow_nan=False) + "\n"
+
+
+def _known(value: float) -> float | None:
+    return value if np.isfinite(value) else None
 
 
 def cell_text(text: str) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from kronos import risk
 from kronos.errors import InvalidRequest
-from kronos.risk import Estimate, FirstTouch, Side
+from kronos.risk import Estimate, FirstTouch, RiskRow, Side
 
 COLUMNS = ("open", "high", "low", "close", "volume", "amount")
 DEFAULT_LEVELS = (0.10, 0.25, 0.50, 0.75, 0.90)
@@ -271,6 +271,58 @@ class Forecast:
         """Whether a stop or a target is reached first; see `kronos.risk.first_touch`."""
         highs, lows = self.column("high"), self.column("low")
         return risk.first_touch(highs, lows, self.last_close, stop, target)
+
+    def risk_rows(
+        self,
+        stop: float | None = None,
+        target: float | None = None,
+        *,
+        budget: float | None = None,
+        between: tuple[float, float] | None = None,
+    ) -> list[RiskRow]:
+        """Losses and drawdowns of both sides, and what concerns a position where it is given.
+
+        Args:
+            stop: Price at which it is closed with a loss.
+            target: Price at which it is closed with a gain; see `first_touch`.
+            budget: Share of the capital that may be lost at the stop.
+            between: Two prices between which the close may end.
+
+        Raises:
+            InvalidRequest: A figure makes no sense, or a target or a budget has no stop.
+        """
+        rows = []
+        sides: tuple[Side, Side] = ("long", "short")
+        for level in risk.CONFIDENCE:
+            for name, measure in (
+                ("Value at risk", self.value_at_risk),
+                ("Expected shortfall", self.expected_shortfall),
+            ):
+                rows += [RiskRow(f"{name} {level:.0%}", s, measure(level, s)) for s in sides]
+        falls = {side: self.drawdowns(side) for side in sides}
+        for name, level in (("Drawdown, median", 0.5), ("Drawdown, 1 in 20", 0.95)):
+            rows += [RiskRow(name, s, risk.quantile_of(falls[s], level)) for s in sides]
+        if between is not None:
+            rows.append(RiskRow("Close between", "", self.probability_between(*between)))
+        if stop is None:
+            if target is not None or budget is not None:
+                raise InvalidRequest("A target and a risk budget need a stop.")
+            return rows
+        side: Side = "long" if stop < self.last_close else "short"
+        if target is not None:
+            touch = self.first_touch(stop, target)
+            rows += [
+                RiskRow("Stop first", side, touch.stop),
+                RiskRow("Target first", side, touch.target),
+                RiskRow("Neither", side, touch.neither),
+                RiskRow("Both in one bar", side, touch.both),
+                RiskRow("Bars to stop", side, touch.bars_to_stop),
+                RiskRow("Bars to target", side, touch.bars_to_target),
+            ]
+        if budget is not None:
+            size = risk.position_size(self.last_close, stop, budget)
+            rows.append(RiskRow("Position", side, Estimate(size, 0.0)))
+        return rows
 
     def corridor(self, share: float = 0.8) -> np.ndarray:
         """A band of the close that holds whole paths: (2, H); see `kronos.risk.corridor`."""

@@ -17,6 +17,7 @@ __all__ = [
     "CONFIDENCE",
     "Estimate",
     "FirstTouch",
+    "RiskRow",
     "Side",
     "corridor",
     "drawdowns",
@@ -40,6 +41,21 @@ class Estimate:
 
     value: float
     error: float
+
+
+@dataclass(frozen=True, slots=True)
+class RiskRow:
+    """A figure with its name.
+
+    Attributes:
+        measure: What it is, such as "Value at risk 95%".
+        side: Of the position; "" where the figure is of the fan.
+        estimate: Value and standard error; shares, unless the measure says bars.
+    """
+
+    measure: str
+    side: Side | Literal[""]
+    estimate: Estimate
 
 
 def share_of(hits: np.ndarray) -> Estimate:

@@ -142,6 +142,43 @@ def test_output_and_paths_go_to_files(
     assert (table["high"] >= table[["open", "close"]].max(axis=1)).all()
 
 
+def test_risk_and_any_quantile_are_written(
+    bars: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    last = float(pd.read_csv(bars)["close"].iloc[-1])
+    prices = ["--stop", f"{0.99 * last}", "--target", f"{1.01 * last}", "--budget", "1"]
+    out = tmp_path / "risk.csv"
+    command = ["forecast", str(bars), "--horizon", "3", "--quiet", *QUICK]
+    given = [*prices, "--between", f"{0.9 * last}", f"{1.1 * last}", "--quantiles", "1", "50", "99"]
+    assert cli.main([*command, *given, "--risk-out", str(out)]) == 0
+    table = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert (table["p1"] <= table["p50"]).all()
+    assert (table["p50"] <= table["p99"]).all()
+    risk = pd.read_csv(out).set_index("measure")["value"]
+    shares = risk[["Stop first", "Target first", "Neither"]]
+    assert shares.sum() == pytest.approx(1.0)
+    assert risk["Position"] == pytest.approx(1.0)
+    assert risk["Close between"] == pytest.approx(1.0, abs=0.1)
+    assert cli.main([*command, *prices, "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["risk"]
+    assert {row["measure"] for row in rows} >= {"Value at risk 95%", "Drawdown, median", "Position"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--quantiles", "0.5"], "--quantiles must be from 1 to 99, found 0.5"),
+        (["--target", "9"], "--target and --budget need --stop"),
+        (["--stop", "1e9", "--target", "2e9"], "must be between stop and target"),
+    ],
+)
+def test_risk_options_that_make_no_sense_are_refused(
+    bars: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["forecast", str(bars), "--horizon", "1", "--quiet", *options, *QUICK]) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_standard_input_and_a_module_run(bars: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "kronos", "forecast", "-", "--horizon", "2", *QUICK],

@@ -27,7 +27,7 @@ MAY_USE = {
     "risk": {"errors"},
     "calendars": {"errors"},
     "candles": {"calendars", "errors", "forecast"},
-    "export": {"candles", "errors", "forecast", "system"},
+    "export": {"candles", "errors", "forecast", "risk", "system"},
     "events": {"calendars", "candles", "errors", "system"},
     "evaluation": {"candles", "errors"},
     "joint": {"candles", "errors", "evaluation", "forecast"},

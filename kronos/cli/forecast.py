@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,8 @@ examples:
   kronos forecast bars.csv --model ewma
   kronos forecast bars.csv --clock UTC --calendar XNYS --interval 1h
   kronos forecast bars.csv --origin "2024-11-01 15:30" --paths-out paths.csv
+  kronos forecast bars.csv --quantiles 1 5 50 95 99
+  kronos forecast bars.csv --stop 98 --target 105 --budget 1 --risk-out risk.csv
   kronos forecast bars.csv --save
   curl -s https://example.com/bars.csv | kronos forecast - --symbol BTCUSD --calendar 24/7
 
@@ -80,6 +83,7 @@ def add_parser(subparsers: Any) -> None:
     add_file_options(parser.add_argument_group("data (default: inferred from the file)"))
     _add_sampling_options(parser.add_argument_group("sampling"))
     _add_output_options(parser.add_argument_group("output"))
+    _add_risk_options(parser.add_argument_group("risk"))
 
 
 def _add_sampling_options(group: Any) -> None:
@@ -132,6 +136,13 @@ def _add_output_options(group: Any) -> None:
         "--paths-out", metavar="FILE", help="also write every candle of every path, as CSV"
     )
     group.add_argument(
+        "--quantiles",
+        type=float,
+        nargs="+",
+        metavar="P",
+        help="in percent, from 1 to 99 (default: 10 25 50 75 90)",
+    )
+    group.add_argument(
         "--calibrated",
         action="store_true",
         help="correct the fan by the model's record, its drift as well: stderr says how much of "
@@ -144,6 +155,45 @@ def _add_output_options(group: Any) -> None:
     )
 
 
+def _add_risk_options(group: Any) -> None:
+    group.add_argument(
+        "--risk-out",
+        metavar="FILE",
+        help="also write value at risk, shortfall and drawdown, long and short, and the figures of "
+        "the options below, each with its standard error, as CSV; JSON has them as well where one "
+        "of these options is given",
+    )
+    group.add_argument("--stop", type=float, metavar="PRICE", help="closes with a loss")
+    group.add_argument(
+        "--target", type=float, metavar="PRICE", help="closes with a gain; which is first?"
+    )
+    group.add_argument(
+        "--budget",
+        type=float,
+        metavar="PERCENT",
+        help="of the capital that may be lost at the stop: the size of the position",
+    )
+    group.add_argument(
+        "--between",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="probability that the last close ends between two prices",
+    )
+
+
+def _levels(percents: Sequence[float] | None) -> tuple[float, ...]:
+    """Levels of the quantiles, ascending."""
+    from kronos.forecast import DEFAULT_LEVELS
+
+    if not percents:
+        return DEFAULT_LEVELS
+    wrong = [each for each in percents if not 1.0 <= each <= 99.0]
+    if wrong:
+        raise InvalidRequest(f"--quantiles must be from 1 to 99, found {wrong[0]:g}.")
+    return tuple(sorted({each / 100.0 for each in percents}))
+
+
 def run(args: argparse.Namespace) -> int:
     """Run the command; see `kronos.cli`."""
     # pandas takes a second to import, which --help need not wait for.
@@ -151,7 +201,7 @@ def run(args: argparse.Namespace) -> int:
         from kronos.calendars.future import MAX_HORIZON
         from kronos.calibration import calibrate, calibration_status, load_state
         from kronos.events import event_inputs, leaders_text, load_events
-        from kronos.export import forecast_json, paths_csv, quantiles_csv
+        from kronos.export import forecast_json, paths_csv, quantiles_csv, risk_csv
         from kronos.forecast import SamplingParameters
         from kronos.request import ForecastRequest
         from kronos.serving.engine import SAMPLING
@@ -166,6 +216,9 @@ def run(args: argparse.Namespace) -> int:
         raise InvalidRequest(f"{_OPTIONS[name]} {rest}") from None
     if not 1 <= args.horizon <= MAX_HORIZON:
         raise InvalidRequest(f"--horizon must be from 1 to {MAX_HORIZON:,}, found {args.horizon}.")
+    levels = _levels(args.quantiles)
+    if (args.target is not None or args.budget is not None) and args.stop is None:
+        raise InvalidRequest("--target and --budget need --stop.")
     store = open_store(args.store) if args.save else None
     bars = read_file(args, horizon=args.horizon)
     with (
@@ -201,10 +254,22 @@ def run(args: argparse.Namespace) -> int:
         if not args.quiet:
             print(calibration_status(calibration, forecast, bars.candles).words, file=sys.stderr)
         shown = calibrate(forecast, bars.candles, calibration)
-    render = forecast_json if args.format == "json" else quantiles_csv
+    rows = []
+    if args.risk_out or args.stop is not None or args.between:
+        rows = shown.risk_rows(
+            args.stop,
+            args.target,
+            budget=None if args.budget is None else args.budget / 100.0,
+            between=args.between and tuple(args.between),
+        )
+    if args.risk_out:
+        write_text(args.risk_out, risk_csv(rows))
     if args.paths_out:
         write_text(args.paths_out, paths_csv(bars.candles, shown))
-    write_text(args.output, render(bars.candles, shown))
+    if args.format == "json":
+        write_text(args.output, forecast_json(bars.candles, shown, levels, rows))
+    else:
+        write_text(args.output, quantiles_csv(bars.candles, shown, levels))
     if store is not None:
         saved = store.save(forecast, bars.candles)
         if not args.quiet:

@@ -13,7 +13,7 @@ from kronos.candles import Candles
 from kronos.errors import InvalidRequest
 from kronos.evaluation.scores import Z80
 from kronos.forecast import Forecast
-from kronos.risk import CONFIDENCE, Estimate, implied_scale, position_size, quantile_of, years_of
+from kronos.risk import CONFIDENCE, Estimate, implied_scale, position_size, years_of
 from pages.ui.chart.scene import price_decimals
 from pages.ui.fan.readouts import Readout
 from pages.ui.fan.results import show_number
@@ -77,15 +77,8 @@ def show_risk(candles: Candles, forecast: Forecast) -> None:
 def losses_table(forecast: Forecast) -> pd.DataFrame:
     """Value at risk, shortfall and drawdown, long and short, each with its error."""
     rows: dict[str, list[Estimate]] = {}
-    for level in CONFIDENCE:
-        for name, measure in (
-            ("Value at risk", forecast.value_at_risk),
-            ("Expected shortfall", forecast.expected_shortfall),
-        ):
-            rows[f"{name} {level:.0%}"] = [measure(level, "long"), measure(level, "short")]
-    falls = [forecast.drawdowns("long"), forecast.drawdowns("short")]
-    rows["Drawdown, median"] = [quantile_of(each, 0.5) for each in falls]
-    rows["Drawdown, 1 in 20"] = [quantile_of(each, 0.95) for each in falls]
+    for row in forecast.risk_rows():
+        rows.setdefault(row.measure, []).append(row.estimate)
     return pd.DataFrame(
         {
             "Measure": list(rows),
