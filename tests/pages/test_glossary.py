@@ -47,6 +47,6 @@ def test_no_tooltip_explains_a_term_in_words_of_its_own():
 
 @pytest.mark.parametrize("name", ["Seed", "Top-p", "Top-k", "Paths", "Horizon", "Lookback"])
 def test_the_controls_of_a_forecast_take_their_tooltips_from_it(name):
-    assert f'meaning("{name}"' in re.sub(
-        r"\(\s+", "(", (ROOT / "pages" / "ui" / "inputs" / "controls.py").read_text()
-    )
+    rooms = ROOT / "pages" / "ui"
+    text = "".join((rooms / room / "controls.py").read_text() for room in ("inputs", "forecast"))
+    assert f'meaning("{name}"' in re.sub(r"\(\s+", "(", text)
