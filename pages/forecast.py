@@ -6,17 +6,20 @@ from kronos.errors import InvalidRequest
 from pages.ui.chart import view as chart_view
 from pages.ui.fan import results
 from pages.ui.fan.calibration import choose_fan
-from pages.ui.forecast import controls, view
+from pages.ui.forecast import controls, view, well_known
 from pages.ui.frame.links import show_link_losses
 from pages.ui.frame.messages import show_error
 from pages.ui.frame.shell import require_shell
 from pages.ui.inputs import candles as candle_source
-from pages.ui.inputs.ticker import show_source_notes
+from pages.ui.inputs.ticker import show_stale
 from pages.ui.jobs import saving
 from pages.ui.jobs.forecast_runs import FORECAST
 from pages.ui.jobs.run_button import run_button
 
 require_shell()
+
+with st.sidebar, st.container():  # before any control, as it may choose the bars
+    well_known.open_unasked()
 
 with st.container(horizontal=True, gap="small", vertical_alignment="center", key="line"):
     name = st.container(width="content", key="name")
@@ -53,8 +56,9 @@ with facts:
     results.show_facts(source, raw)
 with st.container(key="state"):  # always one element: see pages/compare.py
     if source.bars is not None:
-        show_source_notes(source.bars)
+        show_stale(source.bars)
     candle_source.ask_clock(source)
+    well_known.show_beside_sample(source)
     show_link_losses()
     view.show_state(request, source, status, refusal, raw)
 with st.container():  # as above

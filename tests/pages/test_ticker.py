@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 from data_sources.exchange.source import Exchange
 from data_sources.registry import register_source
 from data_sources.yahoo.source import Yahoo
+from pages.ui.forecast import well_known
 from pages.ui.inputs.fetching import Wanted
 from pages.ui.inputs.ticker import TICKER, ticker_link
 from tests.loopback_markets import LoopbackMarkets, redirect, yahoo_session
@@ -88,6 +89,65 @@ def test_a_fetch_is_cancelled_and_begun_again(markets):
     markets.released.set()
     press(app, "fetch_again")
     run_until(app, lambda app: bool(app.get("plotly_chart")))
+
+
+@pytest.fixture
+def asked_unasked(monkeypatch):
+    """A server that may fetch bars that nobody asked for, and has not failed to."""
+    monkeypatch.setattr(well_known, "is_on", lambda: True)
+    monkeypatch.setattr(well_known._Rest, "until", float("-inf"))
+
+
+def test_a_well_known_instrument_opens_and_is_forecast_by_one_click(markets):
+    app = new_session().run()
+    assert not markets.n_requests("/chart/"), "nothing is fetched unasked here"
+    app.pills(key="well_known").select("S&P 500 (SPY)").run()
+    run_until(app, lambda app: "SPY: next 24 bars of 1d" in words(app))
+    assert app.query_params["symbol"] == "SPY"
+
+
+def test_a_first_visit_paints_the_sample_and_opens_bars_of_today_in_time(markets, asked_unasked):
+    app = new_session().run()
+    assert app.title[0].value.startswith("BTCUSD")
+    assert not markets.n_requests("/chart/"), "the first paint waits for nothing"
+    run_until(app, lambda app: "BTC-USD: next 24 bars of 1h" in words(app))
+    assert not app.error
+    assert app.query_params["interval"] == "1h"
+
+
+def test_a_visit_with_a_link_opens_what_the_link_says(markets, asked_unasked):
+    app = new_session(horizon=4, paths=10).run()
+    run_until(app, has_forecast).run()
+    assert not markets.n_requests("/chart/")
+
+
+@pytest.mark.parametrize(
+    ("fault", "value", "symbol"), [("status", 503, "ES=F"), ("hang", True, "^VIX")]
+)
+def test_without_a_market_the_sample_stays_and_the_next_visit_does_not_ask(
+    markets, asked_unasked, monkeypatch, fault, value, symbol
+):
+    first = well_known.Instrument("First", symbol, "1d")  # another test has fetched the real one
+    monkeypatch.setattr(well_known, "WELL_KNOWN", (first,))
+    monkeypatch.setattr(well_known, "OPENING_SECONDS", 0.2)
+    setattr(markets.faults, fault, value)
+    app = new_session().run()
+    run_until(app, lambda app: app.session_state["live_opening"].is_over)
+    markets.released.set()
+    run_until(app, has_forecast)
+    assert app.title[0].value.startswith("BTCUSD")
+    assert not app.error
+    again = new_session().run().session_state["live_opening"]
+    assert again.is_over
+    assert again.wanted is None
+
+
+def test_what_a_visitor_chooses_meanwhile_stays(markets, asked_unasked):
+    app = new_session().run()
+    app.number_input(key="horizon").set_value(5)
+    app.query_params["horizon"] = "5"  # as a browser writes it
+    run_until(app.run(), lambda app: app.session_state["live_opening"].is_over)
+    assert app.title[0].value.startswith("BTCUSD")
 
 
 @pytest.mark.parametrize("symbol", ["<b>x</b>", "../../etc/passwd%00", "a" * 200, "=cmd|' /C'!A0"])

@@ -30,12 +30,14 @@ def show_heading(candles: Candles, forecast: Forecast | None) -> None:
 
 
 def show_facts(source: ChosenCandles, forecast: Forecast | None) -> None:
-    """Instrument, last bar and its age; source, time of the fetch and model in the tooltip."""
+    """Instrument, last bar and its age; the rest in the tooltip."""
     now = pd.Timestamp.now(tz="UTC")
     facts = readouts.data_facts(source.candles, source.bars, now)
     more = facts + (readouts.model_facts(forecast) if forecast is not None else [])
     # The chip of the bars names the source.
     short = [fact for fact in facts if fact != source.candles.source and "fetched" not in fact]
+    if source.bars is not None:
+        more += source.bars.notes
     st.caption(" · ".join(map(plain, short)), help=" · ".join(map(plain, more)))
 
 

@@ -14,6 +14,7 @@ import streamlit as st
 from data_sources.samples import SAMPLES
 from kronos import models
 from kronos.forecast import SamplingParameters
+from pages.ui.forecast.well_known import choose_well_known
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.links import linked_or_chosen
 from pages.ui.frame.messages import plain
@@ -34,7 +35,10 @@ _PATHS_OF_MODEL = "default_paths"
 def choose_source() -> ChosenCandles | None:
     """The chip of the bars; None while there are none, see `choose_candles`."""
     with _chip("data", _source_title()):
-        return candle_source.choose_candles()
+        source = candle_source.choose_candles()
+        if source is None or not source.is_sample:
+            choose_well_known()
+        return source
 
 
 def choose_settings(source: ChosenCandles) -> ForecastSettings:

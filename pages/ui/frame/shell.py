@@ -66,7 +66,7 @@ _STYLE = """<style>
   .stMainBlockContainer:has(.st-key-desk) { padding-inline: 0.75rem; }
   .st-key-line > :has(> .st-key-chips) { order: 1; width: 100%; }
   .st-key-line > :has(> .st-key-facts) { order: 2; }
-  .st-key-chips, .st-key-look { flex-wrap: nowrap; overflow-x: auto; }
+  .st-key-chips, .st-key-look, .st-key-live { flex-wrap: nowrap; overflow-x: auto; }
   .st-key-name h1 { font-size: 1.1rem; }
   .st-key-run kbd { display: none; }
 }

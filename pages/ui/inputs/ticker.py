@@ -147,12 +147,10 @@ def show_fetching(status: JobStatus | Busy) -> None:
     )
 
 
-def show_source_notes(bars: Bars) -> None:
-    """The notes of the source; a warning where the bars are old."""
+def show_stale(bars: Bars) -> None:
+    """A warning where the bars are old."""
     if bars.stale:
         st.warning(plain(bars.stale), icon=":material/cloud_off:")
-    for note in bars.notes:
-        st.caption(f":material/info: {plain(note)}")
 
 
 @st.fragment(run_every=fetching.POLL_SECONDS)

@@ -1,0 +1,163 @@
+"""Well-known instruments, one click each; a first visit opens the first of them unasked.
+
+A visit whose address names nothing shows the sample at once. Once it is painted, the bars of the
+first instrument are fetched in the background. They open if they are there within
+`OPENING_SECONDS` and nothing has been touched; else the sample stays, and no visit of this server
+asks again for `REST_SECONDS`.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import streamlit as st
+
+from data_sources.calendar import is_on
+from data_sources.registry import source_titles
+from kronos.errors import Busy
+from pages.ui.frame.links import forget_link
+from pages.ui.inputs import fetching
+from pages.ui.inputs.candles import ChosenCandles
+from pages.ui.inputs.fetching import Wanted
+from pages.ui.inputs.ticker import LATEST, TICKER
+from pages.ui.jobs import queues
+from pages.ui.jobs.forecast_runs import FORECAST
+from pages.ui.jobs.session import owner
+
+OPENING_SECONDS = 3.0
+REST_SECONDS = 600.0
+_OPENING, _CHIPS = "live_opening", "well_known"
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """A well-known instrument: its title, its ticker at Yahoo, and the width of its bars."""
+
+    title: str
+    symbol: str
+    interval: str
+
+
+WELL_KNOWN = (
+    Instrument("BTC/USD", "BTC-USD", "1h"),
+    Instrument("ETH/USD", "ETH-USD", "1h"),
+    Instrument("S&P 500 (SPY)", "SPY", "1d"),
+    Instrument("Nasdaq (QQQ)", "QQQ", "1d"),
+    Instrument("EUR/USD", "EURUSD=X", "1h"),
+    Instrument("Gold", "GC=F", "1d"),
+    Instrument("AAPL", "AAPL", "1d"),
+)
+_SOURCE = "yahoo"
+
+
+class _Rest:
+    """When visits of this process may ask unasked again, by the clock that only runs forward."""
+
+    until = float("-inf")
+
+
+@dataclass(slots=True)
+class _Opening:
+    wanted: Wanted | None = None  # None until the page has been painted
+    begun: float = 0.0
+    is_over: bool = False
+
+
+def choose_well_known() -> None:
+    """The instruments as chips; a click opens one and forecasts it."""
+    st.pills(
+        "Live markets",
+        [each.title for each in WELL_KNOWN],
+        key=_CHIPS,
+        on_change=_open_chosen,
+        label_visibility="collapsed",
+    )
+
+
+def show_beside_sample(source: ChosenCandles) -> None:
+    """The chips on the page, while it shows a sample."""
+    if source.is_sample:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", key="live"):
+            st.caption("Sample data. Live:", width="content")
+            choose_well_known()
+
+
+def open_unasked() -> None:
+    """Open the first instrument on a first visit, if its bars come in time; before any control."""
+    opening: _Opening | None = st.session_state.get(_OPENING)
+    if opening is None:
+        opening = st.session_state[_OPENING] = _Opening()
+        opening.is_over = (
+            bool(st.query_params) or not is_on() or time.monotonic() < _Rest.until
+        )  # fmt: skip
+        is_first = True
+    else:
+        is_first = False
+    if not opening.is_over:
+        st.fragment(_advance, run_every=fetching.POLL_SECONDS)(waits=is_first)
+
+
+def _advance(*, waits: bool) -> None:
+    """Ask for the bars and look for them; nothing in the run that paints the page."""
+    opening: _Opening = st.session_state[_OPENING]
+    if waits and not opening.begun:
+        opening.begun = time.monotonic()  # the next look starts the fetch
+        return
+    if opening.wanted is None:
+        first = WELL_KNOWN[0]
+        opening.wanted = Wanted(_SOURCE, first.symbol, first.interval, asked_at=int(time.time()))
+        opening.begun = time.monotonic()
+    try:
+        status = fetching.fetch(opening.wanted)
+    except Busy:
+        _end(opening)
+        return
+    # What a visitor chooses stands in the address.
+    if status.state == "done" and not st.query_params:
+        opening.is_over = True
+        _open(WELL_KNOWN[0], opening.wanted)
+        st.rerun()
+    elif status.is_final or st.query_params:
+        _end(opening, rests=status.state == "failed")
+    elif time.monotonic() - opening.begun > OPENING_SECONDS:
+        queues.fetches().leave(opening.wanted.key, owner=owner())
+        _end(opening, rests=True)
+
+
+def _end(opening: _Opening, *, rests: bool = False) -> None:
+    opening.is_over = True
+    if rests:
+        _Rest.until = time.monotonic() + REST_SECONDS
+    st.rerun()  # ends the looks
+
+
+def _open_chosen() -> None:
+    title = st.session_state.get(_CHIPS)
+    st.session_state[_CHIPS] = None
+    chosen = next((each for each in WELL_KNOWN if each.title == title), None)
+    if chosen is not None:
+        _open(chosen)
+
+
+def _open(instrument: Instrument, wanted: Wanted | None = None) -> None:
+    """Have the controls say this instrument, and its forecast start by itself."""
+    forget_link()
+    state = st.session_state
+    if "interval" not in state:  # a control that appears in this run leaves the address as it is
+        st.query_params["interval"] = instrument.interval
+    state.update(
+        {
+            "data": TICKER,
+            "source": source_titles()[_SOURCE],
+            "symbol_box": instrument.symbol,
+            "symbol_source": _SOURCE,
+            "interval": instrument.interval,
+            "raw": False,
+            "origin": None,
+            "origin_time": None,
+        }
+    )
+    if wanted is not None:
+        state[LATEST] = wanted
+    FORECAST.expect_visit()
