@@ -72,7 +72,9 @@ class Member:
             known.frame["close"].to_numpy(), shared_times(known.local_index, candles.interval)
         )
         times = shared_times(stamps.tz_convert(candles.zone), candles.interval)
-        return cls(closes, times, forecast.column("close"), candles.interval)
+        # A copy: a view of the closes would keep the other five columns in memory.
+        paths = np.ascontiguousarray(forecast.column("close"))
+        return cls(closes, times, paths, candles.interval)
 
     @property
     def last_close(self) -> float:

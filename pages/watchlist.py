@@ -7,7 +7,7 @@ from pages.ui.frame.links import show_link_losses
 from pages.ui.frame.messages import plain, show_error
 from pages.ui.frame.shell import require_shell
 from pages.ui.jobs.run_button import run_button
-from pages.ui.watchlist import controls, saved, session, view
+from pages.ui.watchlist import controls, saved, session, together, view
 
 require_shell()
 
@@ -35,5 +35,6 @@ view.show_state(run, request, refusal)
 if run is not None:
     view.show_board(run)
     view.show_problems(run)
+    together.show_together(run)
     view.show_opening(run)
     view.show_downloads(run)

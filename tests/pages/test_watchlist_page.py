@@ -175,3 +175,27 @@ def test_a_link_with_impossible_settings_falls_back(link):
     assert app.selectbox(key="list_source").value == "samples"
     if is_running(app):
         press(app, "watch_cancel")
+
+
+def test_lines_that_have_bars_in_common_are_shown_together(yahoo, fresh_seed):
+    link = {"list_source": "Yahoo Finance", "symbols": "AAPL, SPY", "list_seed": str(fresh_seed)}
+    app = run_until(press_run(watchlist(**link)), is_finished)
+    text = words(app)
+    assert "Portfolio" in text
+    assert "Value at risk 95%" in text
+    assert "Sum of lines 95%" in text
+    assert "Paths move together" in text
+    assert not app.exception
+
+
+def test_lines_of_one_interval_are_chosen_and_others_say_why_they_have_no_portfolio(fresh_seed):
+    app = run_until(watchlist(list_seed=fresh_seed), is_finished)
+    lines = next(box for box in app.multiselect if box.label == "Lines")
+    assert len(lines.value) >= 2
+    assert "Sum of lines 95%" in words(app)
+    lines.set_value(lines.options).run()
+    assert "needs bars of one interval" in words(app)
+    lines = next(box for box in app.multiselect if box.label == "Lines")
+    lines.set_value([]).run()
+    assert "needs 2 instruments or more, found 0" in words(app)
+    assert not app.exception

@@ -25,6 +25,7 @@ from kronos.errors import (
 )
 from kronos.events import Event, event_inputs
 from kronos.forecast import Forecast, SamplingParameters
+from kronos.joint import Member
 from kronos.serving.jobs import JobControl, JobStatus, Priority
 from kronos.serving.service import ForecastService
 from pages.ui.frame.access import without_paths
@@ -110,6 +111,7 @@ class Summary:
         notes: Remarks on the bars.
         context_hash: Digest of the context.
         n_context: Bars in the context.
+        member: Closes and paths, for futures of several lines together.
     """
 
     symbol: str
@@ -128,6 +130,7 @@ class Summary:
     notes: tuple[str, ...]
     context_hash: str
     n_context: int
+    member: Member
 
     @property
     def moves(self) -> tuple[float, float, float]:
@@ -177,6 +180,7 @@ def summarise(bars: Bars, forecast: Forecast) -> Summary:
         notes=bars.notes,
         context_hash=forecast.context_hash,
         n_context=forecast.n_context,
+        member=Member.of(candles, forecast),
     )
 
 
