@@ -74,6 +74,7 @@ with st.container(horizontal=True, gap="small", key="desk"):
     with st.container(key="picture"):
         look = chart_view.show_chart(source, shown)
         if raw is not None and shown is not None:
+            results.show_volume_note(source.candles)
             results.show_outcome(source.candles, shown)
             results.show_weights(shown)
             results.show_cautions(source, shown)

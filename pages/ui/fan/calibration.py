@@ -43,13 +43,12 @@ def choose_fan(candles: Candles, forecast: Forecast | None) -> Forecast | None:
     """The raw forecast or the calibrated one, with the switch between the two below its state."""
     if forecast is None:
         return None
-    with st.container(width="content", gap=None):
+    with st.container(width="content", gap=None, key="fan_choice"):
         state = st.container()
         (shown,) = choose_fans(candles, [forecast])
-        short, _, details = shown.state.removesuffix(".").partition(". ")
-        state.caption(
-            plain(f"{shown.name}. {short}."), help=plain(f"{details}.") if details else None
-        )
+        # The strip cuts a long line off; the tooltip has all of it.
+        text = plain(f"{shown.name}. {shown.state}")
+        state.caption(plain(f"{shown.name}. {shown.state.partition('.')[0]}."), help=text)
     return shown.forecast
 
 

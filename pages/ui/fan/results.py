@@ -49,6 +49,16 @@ def show_verdicts(source: ChosenCandles, forecast: Forecast) -> None:
             st.markdown(f"**{plain(number.value)}** :small[{plain(number.remark)}]")
 
 
+def show_volume_note(candles: Candles) -> None:
+    """What the forecast part of the volume panel shows; nothing where there is no volume."""
+    if (candles.frame["volume"] > 0).any():
+        st.caption(
+            "Volume after the origin: median and p10 to p90 of the paths.",
+            help="Every path has a volume for each bar, drawn together with its prices. The bar is "
+            "the median over the paths, the whisker its 80% range. It is not calibrated.",
+        )
+
+
 def show_outcome(candles: Candles, forecast: Forecast) -> None:
     """The fan against the actual bars, where they are known."""
     outcome = readouts.outcome_text(candles, forecast)
