@@ -46,9 +46,10 @@ def choose_fan(candles: Candles, forecast: Forecast | None) -> Forecast | None:
     with st.container(width="content", gap=None, key="fan_choice"):
         state = st.container()
         (shown,) = choose_fans(candles, [forecast])
-        # The strip cuts a long line off; the tooltip has all of it.
-        text = plain(f"{shown.name}. {shown.state}")
-        state.caption(plain(f"{shown.name}. {shown.state.partition('.')[0]}."), help=text)
+        short, _, details = shown.state.removesuffix(".").partition(". ")
+        state.caption(
+            plain(f"{shown.name}. {short}."), help=plain(f"{details}.") if details else None
+        )
     return shown.forecast
 
 

@@ -56,8 +56,7 @@ _STYLE = """<style>
 .st-key-strip { padding: 0.35rem 0.9rem; overflow-x: auto; flex-wrap: nowrap; }
 .st-key-readouts { flex-wrap: nowrap; }
 .st-key-strip p { white-space: nowrap; }
-.st-key-fan_choice [data-testid="stCaptionContainer"] p { max-width: 21rem; }
-.st-key-facts p, .st-key-fan_choice p { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.st-key-fan_choice [data-testid="stCaptionContainer"] p { max-width: 25rem; white-space: normal; }
 .st-key-state:empty { display: none; }
 .st-key-state [data-testid="stAlertContainer"] { padding-block: 0.3rem; }
 @media (max-width: 1100px) {
