@@ -397,7 +397,7 @@ def test_a_model_without_tokens_says_so_on_the_tab():
 
 def test_the_risk_tab_shows_losses_and_a_stop_before_a_target():
     app = run_until(new_session(paths=200).run(), has_forecast)
-    table = app.dataframe[0].value.set_index("Measure")
+    table = app.table[0].value
     long = [float(table.loc[f"Value at risk {x}%", "Long"].split("%")[0]) for x in (95, 99)]
     assert 0 < long[0] < long[1]
     text = words(app)

@@ -46,13 +46,8 @@ class Position:
 def show_risk(candles: Candles, forecast: Forecast) -> None:
     """Value at risk and drawdown of both sides, then stop and target of a position."""
     horizon = counted(forecast.horizon, "bar")
-    st.dataframe(
-        losses_table(forecast),
-        hide_index=True,
-        column_config={
-            "Measure": st.column_config.TextColumn(f"Over {horizon}", help=meaning("Value at risk"))
-        },
-    )
+    # A table of the page, not a grid: a grid that is mounted in a closed tab has no width.
+    st.table(losses_table(forecast).set_index("Measure").rename_axis(f"Over {horizon}"))
     var = forecast.value_at_risk(max(CONFIDENCE))
     if var.error > LARGE_ERROR * abs(var.value):
         st.caption(
@@ -68,9 +63,9 @@ def show_risk(candles: Candles, forecast: Forecast) -> None:
             show_error(error)
     st.caption(
         "Shares of the last close, without costs. Drawdown: the largest fall from an earlier high.",
-        help="Whether the high or the low of a bar comes first is not known: within one bar only "
-        "the fall from its open counts, and a bar that reaches stop and target counts as the stop. "
-        "A gap beyond the stop loses more than the budget.",
+        help=f"{meaning('Value at risk')} Whether the high or the low of a bar comes first is not "
+        "known: within one bar only the fall from its open counts, and a bar that reaches stop and "
+        "target counts as the stop. A gap beyond the stop loses more than the budget.",
     )
 
 
