@@ -15,13 +15,15 @@ from tests.pages.app_driver import new_session, run_until, words
 
 
 def test_it_is_a_model_of_the_forecast_page_and_its_weights_are_shown():
-    app = new_session(model="Ensemble", horizon=4, paths=20).run()
+    link = {"model": "Ensemble", "horizon": 4, "paths": 20, "details": "How it was made"}
+    app = new_session(**link).run()
     run_until(app, lambda app: "Expected move" in words(app))
     said = words(app)
     assert "Averages bundled, ewma, garch, fhs, bootstrap, random-walk" in said
     assert "Weights: bundled 17%, ewma 17%" in said
     assert "Equal: nothing has been learned yet" in said
-    assert "model ensemble, revision" in said
+    assert "**ensemble**" in said
+    assert any(caption.value.startswith("revision ") for caption in app.caption)
     assert "trained on bars up to June 2024" not in said
     table = next(each.value for each in app.dataframe if "ewma" in each.value.columns)
     assert table["bar"].tolist() == [1, 2, 3, 4]
