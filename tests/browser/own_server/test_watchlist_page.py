@@ -17,9 +17,10 @@ expect.set_options(timeout=PATIENCE_MS)
 
 SMALL = "list_horizon=3&list_paths=10"
 YAHOO = f"{SMALL}&list_source=Yahoo+Finance"
-# Rows of the accessible table inside the canvas, each a list of the cells' texts.
-CELLS = """() => [...document.querySelectorAll("[data-testid=stDataFrame] canvas tr")]
-    .map(row => [...row.children].map(cell => cell.textContent))"""
+# Rows of the accessible table inside the canvas, each a list of the cells' texts. The first grid
+# is the list, the next one the weights of its portfolio.
+CELLS = """() => [...document.querySelector("[data-testid=stDataFrame]")
+    .querySelectorAll("canvas tr")].map(row => [...row.children].map(cell => cell.textContent))"""
 SETTLED = f"""() => {{
     const cells = ({CELLS})().flat();
     return cells.length && !cells.some(text => /^(Waiting|Fetching|Forecasting)/.test(text));
@@ -41,7 +42,7 @@ def press_run(page: Page) -> None:
 
 
 def wait_for_end(page: Page) -> None:
-    page.get_by_test_id("stDataFrame").wait_for()
+    page.get_by_test_id("stDataFrame").first.wait_for()
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
     expect(page.get_by_role("button", name="Table (CSV)")).to_be_visible()
     page.locator('[data-test-script-state="notRunning"]').first.wait_for()
@@ -52,7 +53,7 @@ def wait_for_end(page: Page) -> None:
 def click_cell(page: Page, x: int, row: int) -> None:
     """Clicks into the grid: row 0 is the header."""
     y = HEADER // 2 if row == 0 else HEADER + ROW * row - ROW // 2
-    page.locator("[data-testid=stDataFrame] .dvn-scroller").click(position={"x": x, "y": y})
+    page.locator("[data-testid=stDataFrame] .dvn-scroller").first.click(position={"x": x, "y": y})
 
 
 def test_a_list_with_one_bad_symbol(market_server: Server, visit: Callable[..., Visit]):
