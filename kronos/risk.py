@@ -15,6 +15,7 @@ from kronos.errors import InvalidRequest
 
 __all__ = [
     "CONFIDENCE",
+    "FEWEST_WORST",
     "Estimate",
     "FirstTouch",
     "RiskRow",
@@ -33,6 +34,10 @@ __all__ = [
 Side = Literal["long", "short"]
 CONFIDENCE = (0.95, 0.99)
 """Levels of value at risk and shortfall that are shown."""
+FEWEST_WORST = 10
+"""Paths beyond a level below which its figures, and their errors, say little."""
+_LEFT_OUT_BELOW = 200
+"""Paths below which each is judged by a band of the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +64,16 @@ class RiskRow:
 
 
 def share_of(hits: np.ndarray) -> Estimate:
-    """The share of paths (N,) of which something is true."""
-    share = float(np.mean(hits))
-    return Estimate(share, float(np.sqrt(share * (1.0 - share) / len(hits))))
+    """The share of paths (N,) of which something is true.
+
+    Where it is of none or of all, the error is that of a share with two more hits and two more
+    misses (Agresti and Coull 1998): N paths do not show that something cannot happen.
+    """
+    n, share = len(hits), float(np.mean(hits))
+    spread = share * (1.0 - share) / n
+    if share in (0.0, 1.0):
+        spread = 2.0 * (n + 2.0) / (n + 4.0) ** 3
+    return Estimate(share, float(np.sqrt(spread)))
 
 
 def quantile_of(values: np.ndarray, level: float) -> Estimate:
@@ -100,7 +112,8 @@ def expected_shortfall(returns: np.ndarray, level: float = 0.95, side: Side = "l
     """The mean of the losses beyond the value at risk; arguments as there.
 
     The worst share 1 - level of the paths counts, the path at its border in part (Acerbi and Tasche
-    2002). The error is that of its asymptotic variance.
+    2002). The error is that of its asymptotic variance, with the sample variance of the worst
+    paths; NaN with fewer than two of them. With fewer than `FEWEST_WORST` it is too small.
     """
     _require_level(level)
     losses = np.sort(_losses(returns, side))[::-1]
@@ -114,7 +127,10 @@ def expected_shortfall(returns: np.ndarray, level: float = 0.95, side: Side = "l
     mean = float(weights @ losses)
     border = float(np.quantile(losses, level))
     spread = float(weights @ (losses - mean) ** 2)
-    variance = (spread + level * (mean - border) ** 2) / max(n_worst, 1.0)
+    if n_worst < 2.0:
+        return Estimate(mean, float("nan"))
+    spread *= n_worst / (n_worst - 1.0)
+    variance = (spread + level * (mean - border) ** 2) / n_worst
     return Estimate(mean, float(np.sqrt(variance)))
 
 
@@ -250,16 +266,36 @@ def corridor(closes: np.ndarray, share: float = 0.8) -> np.ndarray:
         share: Share of the paths, between 0 and 1.
 
     Raises:
-        InvalidRequest: The share is not between 0 and 1.
+        InvalidRequest: The share is not between 0 and 1, or there are fewer than 3 paths.
     """
     _require_level(share)
     logs = np.log(closes)
-    low, median, high = np.quantile(logs, (0.1, 0.5, 0.9), axis=0)
-    below, above = (np.maximum(width, 1e-12) for width in (median - low, high - median))
-    distance = np.maximum((logs - median) / above, (median - logs) / below).max(axis=1)
+    n = len(logs)
+    if n < 3:
+        raise InvalidRequest(f"A corridor needs 3 paths or more, found {n}.")
+    band = _band(logs)
+    if n < _LEFT_OUT_BELOW:
+        distance = np.array(
+            [_distance(logs[i : i + 1], _band(np.delete(logs, i, axis=0)))[0] for i in range(n)]
+        )
+    else:
+        distance = _distance(logs, band)
     # As of one path more, which is the one to come.
-    factor = np.quantile(distance, min(1.0, share * (len(closes) + 1) / len(closes)))
+    factor = np.quantile(distance, min(1.0, share * (n + 1) / n))
+    median, below, above = band
     return np.exp(np.stack([median - factor * below, median + factor * above]))
+
+
+def _band(logs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Median of log-closes (N, H), and the distances of p10 and p90 from it: three (H,)."""
+    low, median, high = np.quantile(logs, (0.1, 0.5, 0.9), axis=0)
+    return median, np.maximum(median - low, 1e-12), np.maximum(high - median, 1e-12)
+
+
+def _distance(logs: np.ndarray, band: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
+    """(N,) the largest distance of each path from the median, in distances of the band."""
+    median, below, above = band
+    return np.asarray(np.maximum((logs - median) / above, (median - logs) / below).max(axis=1))
 
 
 def implied_scale(volatility: float, years: np.ndarray | Sequence[float]) -> np.ndarray:

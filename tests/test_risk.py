@@ -56,14 +56,14 @@ def test_laws_of_value_at_risk(values, level, scale):
             measure(returns, level, side)
             for measure in (risk.value_at_risk, risk.expected_shortfall)
         )
-        assert es.value >= np.quantile(returns if side == "short" else -returns, level) - 0.5
+        assert es.value >= var.value - 1e-9
         assert es.value <= np.abs(returns).max() + 1e-12
         assert risk.value_at_risk(returns, min(level + 0.01, 0.99), side).value >= var.value - 1e-12
         assert risk.value_at_risk(scale * returns, level, side).value == pytest.approx(
             scale * var.value, abs=1e-9
         )
         assert var.error >= 0
-        assert es.error >= 0
+        assert not es.error < 0
     mirrored = risk.value_at_risk(-returns, level, "short")
     assert mirrored == risk.value_at_risk(returns, level, "long")
 
@@ -108,13 +108,13 @@ def test_a_bar_that_reaches_both_counts_as_the_stop():
 
 
 def test_a_corridor_holds_whole_paths_that_it_has_not_seen():
-    for n, share in ((100, 0.8), (300, 0.8), (1000, 0.5)):
+    for n, share in ((30, 0.8), (100, 0.8), (300, 0.8), (1000, 0.5)):
         held = []
         for seed in range(12):
             low, high = risk.corridor(walks(n, 24, seed=seed), share)
             fresh = walks(2000, 24, seed=seed + 100)
             held.append(((fresh >= low) & (fresh <= high)).all(axis=1).mean())
-        assert np.mean(held) == pytest.approx(share, abs=0.03), (n, share)
+        assert np.mean(held) == pytest.approx(share, abs=0.03 if n >= 100 else 0.05), (n, share)
     closes = walks(300, 24)
     low, high = risk.corridor(closes)
     assert (low <= np.quantile(closes, 0.1, axis=0)).all()
@@ -167,3 +167,13 @@ def test_a_forecast_has_all_of_it(simulate):
     assert forecast.corridor().shape == (2, forecast.horizon)
     with pytest.raises(InvalidRequest, match="lower price must be below"):
         forecast.probability_between(high, low)
+
+
+def test_what_no_path_does_is_not_impossible():
+    never = risk.share_of(np.zeros(100, bool))
+    assert never.value == 0.0
+    assert 0.005 < never.error < 0.02
+    assert risk.share_of(np.ones(100, bool)).error == pytest.approx(never.error)
+    assert np.isnan(risk.expected_shortfall(NORMAL[:100], 0.99).error)
+    with pytest.raises(InvalidRequest, match="3 paths or more, found 1"):
+        risk.corridor(np.ones((1, 4)))

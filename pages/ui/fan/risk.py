@@ -13,7 +13,7 @@ from kronos.candles import Candles
 from kronos.errors import InvalidRequest
 from kronos.evaluation.scores import Z80
 from kronos.forecast import Forecast
-from kronos.risk import CONFIDENCE, Estimate, implied_scale, position_size, years_of
+from kronos.risk import CONFIDENCE, FEWEST_WORST, Estimate, implied_scale, position_size, years_of
 from pages.ui.chart.scene import price_decimals
 from pages.ui.fan.readouts import Readout
 from pages.ui.fan.results import show_number
@@ -22,8 +22,6 @@ from pages.ui.frame.messages import show_error
 from pages.ui.frame.text import counted
 
 INPUT_PIXELS = 164
-LARGE_ERROR = 0.15
-"""Sampling error of a value at risk, as a share of it, from which the panel asks for more paths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +46,13 @@ def show_risk(candles: Candles, forecast: Forecast) -> None:
     horizon = counted(forecast.horizon, "bar")
     # A table of the page, not a grid: a grid that is mounted in a closed tab has no width.
     st.table(losses_table(forecast).set_index("Measure").rename_axis(f"Over {horizon}"))
-    var = forecast.value_at_risk(max(CONFIDENCE))
-    if var.error > LARGE_ERROR * abs(var.value):
+    highest = max(CONFIDENCE)
+    n_worst = (1.0 - highest) * forecast.n_paths
+    if n_worst < FEWEST_WORST:
+        enough = round(FEWEST_WORST / (1.0 - highest), -1)
         st.caption(
-            f":material/info: The sampling error of the {max(CONFIDENCE):.0%} figures is large. "
-            "More paths make it smaller."
+            f":material/info: The {highest:.0%} figures rest on the worst {n_worst:.0f} of "
+            f"{forecast.n_paths} paths. From {enough:,.0f} paths on their errors can be trusted."
         )
     position = _choose(forecast, price_decimals(candles.frame["close"].to_numpy()))
     with st.container(horizontal=True, gap="small", key="risk readouts"):
@@ -161,7 +161,8 @@ def _choose(forecast: Forecast, decimals: int) -> Position:
 
 
 def _percent(estimate: Estimate) -> str:
-    return f"{estimate.value:.2%} ± {100.0 * estimate.error:.2f}"
+    error = "?" if np.isnan(estimate.error) else f"{100.0 * estimate.error:.2f}"
+    return f"{estimate.value:.2%} ± {error}"
 
 
 def _share(estimate: Estimate) -> str:
