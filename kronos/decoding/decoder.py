@@ -5,21 +5,20 @@ behaviour holds: at every step the last max_context tokens of every path are rea
 the paths have in common once.
 
 A result must not depend on the other series of a batch, and rounding depends on the shape of a
-matrix product. So products run over tiles of exactly `TILE` paths, the last one padded: in a
+matrix product. So products run over tiles of exactly `TILE` columns, the last one padded: in a
 product of fixed shape the rounding of a path depends neither on its place nor on the other paths.
 Attention, whose shapes differ from series to series, runs series by series. With few paths the
 weights as the left factor are twice as fast as the usual order; so hidden states lie as (D, R),
 a path being a column.
 
-Axes: N paths of one series, T context positions, H horizon, D width, R rows (paths of several
-series; in `TileStep` the TILE columns of a tile), B tiles, S positions generated so far. In
-attention H is heads and E the width of a head.
+Axes: N paths of one series, T context positions, H horizon, D width, R columns (the paths of
+several series, filled up to whole tiles), S positions generated so far. In attention H is heads
+and E the width of a head.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -40,7 +39,7 @@ _LastFilters = tuple[tuple[tuple[SamplingParameters, int], ...], RowFilters, Row
 
 Rotary = tuple[Tensor, Tensor]
 """Cosines and signed sines of the columns' positions, for queries and for keys: each
-(B, 2, 1, E, R), or (1, 2, 1, E, 1) where all positions are the same."""
+(2, 1, E, R), or (2, 1, E, 1) where all positions are the same."""
 
 
 def generate(
@@ -132,44 +131,49 @@ class Decoder:
     def decode_step(self, seqs: Sequence[TokenSequence]) -> None:
         """Reads the pair every row drew last; leaves the hidden state it leads to."""
         step, counts = self.tile_step, [seq.n_rows for seq in seqs]
-        pairs = [seq.last_pair() for seq in seqs]
         memories = [_memory(seq) for seq in seqs]
-        bars = tiled([_last_bar(seq).expand(-1, seq.n_rows) for seq in seqs])
-        s1, s2 = (tiled([pair[i] for pair in pairs]) for i in range(2))
-        x = step.embed(s1, s2).add_(bars)
+        s1, s2 = (columns(drawn) for drawn in zip(*(seq.last_pair() for seq in seqs), strict=True))
+        x = step.embed(s1, s2)
+        x.add_(columns([_last_bar(seq).expand(-1, seq.n_rows) for seq in seqs]))
         last = [len(seq.context) + seq.n_drawn - 1 for seq in seqs]
         rotary = step.rotary(_repeated(last, counts, last[-1]))
         for layer, block in enumerate(self.weights.blocks):
-            parts = (untiled(part, counts) for part in step.heads(block, x, rotary))
-            attended = []
-            for seq, memory, q, k, v in zip(seqs, memories, *parts, strict=True):
+            heads = step.heads(block, x, rotary)
+            attended = torch.zeros_like(x)
+            to = of_series(attended.view_as(heads[0]), counts)
+            parts = zip(
+                seqs, memories, *(of_series(part, counts) for part in heads), to, strict=True
+            )
+            for seq, memory, q, k, v, out in parts:
                 memory.store(layer, k, v, seq.n_drawn - 1)
-                attended.append(memory.attend(layer, q, seq.n_drawn).flatten(0, 1))
-            x = step.output(block, x, tiled(attended))
+                memory.attend(layer, q, seq.n_drawn, out)
+            x = step.output(block, x, attended)
         hidden = step.hidden(x)
-        kv = (untiled(part, counts) for part in step.dependency_heads(hidden))
-        for seq, memory, h, k, v in zip(seqs, memories, untiled(hidden, counts), *kv, strict=True):
-            memory.hidden = h
+        kv = (of_series(part, counts) for part in step.dependency_heads(hidden))
+        parts = zip(seqs, memories, of_series(hidden, counts), *kv, strict=True)
+        for seq, memory, own, k, v in parts:
+            memory.hidden = own
             memory.store(self.weights.dependency, k, v, seq.n_drawn - 1)
 
     def sample_step(self, seqs: Sequence[TokenSequence]) -> None:
         """Draws s1, then s2 given s1, of every row from its hidden state."""
         step, counts = self.tile_step, [seq.n_rows for seq in seqs]
         memories = [_memory(seq) for seq in seqs]
-        hidden = tiled([memory.hidden for memory in memories])
-        noise = tiled([seq.noise[seq.rows, seq.n_drawn].t() for seq in seqs])
+        hidden = columns([memory.hidden for memory in memories])
+        noise = columns([seq.noise[seq.rows, seq.n_drawn].t() for seq in seqs])
         s1_filters, s2_filters = self._filters(tuple((seq.sampling, seq.n_rows) for seq in seqs))
 
         probabilities = s1_filters.probabilities(step.s1_logits(hidden))
-        s1 = draw(probabilities, noise[:, 0].flatten()).view(-1, TILE)
-        queries = untiled(step.s2_queries(s1), counts)
-        attended = [
-            memory.attend(self.weights.dependency, q, seq.n_drawn).flatten(0, 1)
-            for seq, memory, q in zip(seqs, memories, queries, strict=True)
-        ]
-        probabilities = s2_filters.probabilities(step.s2_logits(hidden, tiled(attended)))
-        s2 = draw(probabilities, noise[:, 1].flatten()).view(-1, TILE)
-        for seq, first, second in zip(seqs, untiled(s1, counts), untiled(s2, counts), strict=True):
+        s1 = draw(probabilities, noise[0])
+        queries, attended = step.s2_queries(s1), torch.zeros_like(hidden)
+        to = of_series(attended.view_as(queries), counts)
+        for seq, memory, q, out in zip(seqs, memories, of_series(queries, counts), to, strict=True):
+            memory.attend(self.weights.dependency, q, seq.n_drawn, out)
+        probabilities = s2_filters.probabilities(step.s2_logits(hidden, attended))
+        s2 = draw(probabilities, noise[1])
+        for seq, first, second in zip(
+            seqs, of_series(s1, counts), of_series(s2, counts), strict=True
+        ):
             seq.append(first, second)
 
     def _filters(
@@ -237,27 +241,27 @@ class PathMemory(DecoderState):
         keys[step].copy_(k)
         values[step].copy_(v)
 
-    def attend(self, layer: int, q: Tensor, n_own: int) -> Tensor:
-        """Scaled queries (H, E, N) against prefix and the first `n_own` positions: (H, E, N)."""
+    def attend(self, layer: int, q: Tensor, n_own: int, out: Tensor) -> None:
+        """Scaled queries (H, E, N) against prefix and the first `n_own` positions, into `out`."""
         k, v = self.prefix.prefix(layer)
         T = v.shape[1]
         # All paths query the same prefix: one matrix product per head.
         scores = torch.bmm(q.transpose(1, 2), k)
         if not n_own:
             weights = torch.softmax(scores.float(), -1).type_as(q)
-            return torch.bmm(weights, v).transpose(1, 2)
+            out.copy_(torch.bmm(weights, v).transpose(1, 2))
+            return
         keys, values = (stored[:n_own] for stored in self._own[layer])
         own = (keys * q).sum(2).permute(1, 2, 0)
         weights = torch.softmax(torch.cat((scores, own), -1).float(), -1).type_as(q)
         shared = torch.bmm(weights[..., :T], v)
         # In the layout of the values: a product with strided weights takes twice as long.
         own_weights = weights[..., T:].permute(2, 0, 1).unsqueeze(2).contiguous()
-        mixed = (values * own_weights).sum(0)
-        return mixed.add_(shared.transpose(1, 2))
+        torch.add((values * own_weights).sum(0), shared.transpose(1, 2), out=out)
 
 
 class TileStep:
-    """The layers of a model, applied to tiles of columns."""
+    """The layers of a model, applied to columns."""
 
     def __init__(self, weights: FusedModel) -> None:
         self.weights = weights
@@ -267,11 +271,11 @@ class TileStep:
         self._tables: tuple[Tensor, Tensor] | None = None
 
     def embed(self, s1: Tensor, s2: Tensor) -> Tensor:
-        """Ids (B, R) -> block inputs (B, D, R), still without what their bars add."""
+        """Ids (R,) -> block inputs (D, R), still without what their bars add."""
         embedding = self.model.embedding
         pair = torch.cat((embedding.emb_s1(s1), embedding.emb_s2(s2)), -1).mul_(embedding.scale)
         fusion = embedding.fusion_proj
-        return _product(fusion.weight, pair.transpose(1, 2), fusion.bias)
+        return _product(fusion.weight, pair.t(), fusion.bias)
 
     def rotary(self, positions: Sequence[int]) -> Rotary:
         """Rotary tables of columns at these positions, of whole tiles."""
@@ -280,10 +284,10 @@ class TileStep:
             self._tables = self._rotary_tables(max(longest, 1024))
         cos, sin = self._tables
         if min(positions) == longest - 1:
-            same = (None, slice(None), longest - 1, None, slice(None), None)
+            same = (slice(None), longest - 1, None, slice(None), None)
             return cos[same], sin[same]
-        at = torch.tensor(positions, device=cos.device).view(-1, TILE)
-        cos, sin = (t[:, at].permute(1, 0, 3, 2).unsqueeze(2).contiguous() for t in (cos, sin))
+        at = torch.tensor(positions, device=cos.device)
+        cos, sin = (t[:, at].transpose(1, 2).unsqueeze(1).contiguous() for t in (cos, sin))
         return cos, sin
 
     def _rotary_tables(self, length: int) -> tuple[Tensor, Tensor]:
@@ -296,65 +300,65 @@ class TileStep:
         return cos * both, sin * both
 
     def heads(self, block: FusedBlock, x: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor, Tensor]:
-        """Scaled queries, keys and values of x (B, D, R): three (B, H, E, R)."""
+        """Scaled queries, keys and values of x (D, R): three (H, E, R)."""
         qkv = _product(block.qkv, _norm(block.norm1, x), block.qkv_bias)
-        qkv = qkv.view(len(x), 3, block.n_heads, self.head_width, TILE)
-        plain, (cos, sin) = qkv[:, :2].float(), rotary
-        rotated = torch.addcmul(plain * cos, plain.roll(self.head_width // 2, 3), sin)
-        q, k = rotated.type_as(qkv).unbind(1)
-        return q, k, qkv[:, 2]
+        qkv = qkv.view(3, block.n_heads, self.head_width, -1)
+        plain, (cos, sin) = qkv[:2].float(), rotary
+        rotated = torch.addcmul(plain * cos, plain.roll(self.head_width // 2, 2), sin)
+        q, k = rotated.type_as(qkv)
+        return q, k, qkv[2]
 
     def output(self, block: FusedBlock, x: Tensor, attended: Tensor) -> Tensor:
-        """A block's input and its attention outputs, each (B, D, R) -> its output (B, D, R)."""
+        """A block's input and its attention outputs, each (D, R) -> its output (D, R)."""
         x = _product(block.out.weight, attended, block.out.bias).add_(x)
-        return _each_tile(partial(_feed_forward, block), _norm(block.norm2, x)).add_(x)
+        return _feed_forward(block, _norm(block.norm2, x)).add_(x)
 
     def hidden(self, x: Tensor) -> Tensor:
-        """Outputs of the last block (B, D, R) -> normalised hidden states (B, D, R)."""
+        """Outputs of the last block (D, R) -> normalised hidden states (D, R)."""
         return _norm(self.model.norm, x)
 
     def dependency_heads(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values of the dependency-aware layer: (B, D, R) -> two (B, H, E, R)."""
+        """Keys and values of the dependency-aware layer: (D, R) -> two (H, E, R)."""
         weights = self.weights
         kv = _product(weights.dependency_kv, hidden, weights.dependency_kv_bias)
-        k, v = kv.view(len(kv), 2, weights.n_dependency_heads, -1, TILE).unbind(1)
+        k, v = kv.view(2, weights.n_dependency_heads, -1, kv.shape[1])
         return k, v
 
     def s1_logits(self, hidden: Tensor) -> Tensor:
-        """(B, D, R) -> (B * R, V)."""
+        """(D, R) -> (R, V)."""
         head = self.model.head.proj_s1
-        logits = _product(head.weight, hidden, head.bias)
-        return logits.transpose(1, 2).reshape(-1, len(head.weight))
+        return _product(head.weight, hidden, head.bias).t().contiguous()
 
     def s2_queries(self, s1: Tensor) -> Tensor:
-        """Chosen coarse ids (B, R) as scaled queries of the dependency layer: (B, H, E, R)."""
+        """Chosen coarse ids (R,) as scaled queries of the dependency layer: (H, E, R)."""
         q, n_heads = self.model.dep_layer.cross_attn.q_proj, self.weights.n_dependency_heads
-        queries = _product(q.weight, self.model.embedding.emb_s1(s1).transpose(1, 2), q.bias)
-        queries = queries.view(len(s1), n_heads, -1, TILE)
-        return queries.mul_(queries.shape[2] ** -0.5)
+        queries = _product(q.weight, self.model.embedding.emb_s1(s1).t(), q.bias)
+        queries = queries.view(n_heads, -1, len(s1))
+        return queries.mul_(queries.shape[1] ** -0.5)
 
     def s2_logits(self, hidden: Tensor, attended: Tensor) -> Tensor:
-        """Hidden states and attention outputs of the queries, each (B, D, R) -> (B * R, V)."""
+        """Hidden states and attention outputs of the queries, each (D, R) -> (R, V)."""
         layer, head = self.model.dep_layer, self.model.head.proj_s2
         out = layer.cross_attn.out_proj
         mixed = _norm(layer.norm, _product(out.weight, attended, out.bias).add_(hidden))
-        return _product(head.weight, mixed, head.bias).transpose(1, 2).reshape(-1, len(head.weight))
+        return _product(head.weight, mixed, head.bias).t().contiguous()
 
 
-def tiled(parts: Sequence[Tensor], fill: float = 0) -> Tensor:
-    """Columns of several series, each (..., n), as tiles (B, ..., TILE); the last is padded."""
+def columns(parts: Sequence[Tensor]) -> Tensor:
+    """Columns of several series, each (..., n), side by side and filled up with 0 to whole tiles.
+
+    Returns:
+        (..., R), contiguous: the same memory layout for any number of series, the same rounding.
+    """
     parts = list(parts)
     missing = -sum(part.shape[-1] for part in parts) % TILE
     if missing:
-        parts.append(parts[0].new_full((*parts[0].shape[:-1], missing), fill))
-    together = torch.cat(parts, -1) if len(parts) > 1 else parts[0]
-    # Contiguous for any number of tiles: the same memory layout, the same rounding.
-    return together.unflatten(-1, (-1, TILE)).movedim(-2, 0).contiguous()
+        parts.append(parts[0].new_zeros((*parts[0].shape[:-1], missing)))
+    return torch.cat(parts, -1) if len(parts) > 1 else parts[0].contiguous()
 
 
-def untiled(tiles: Tensor, counts: Sequence[int]) -> list[Tensor]:
-    """Tiles back to the columns of each series: the inverse of `tiled`."""
-    together = tiles[0] if len(tiles) == 1 else tiles.movedim(0, -2).flatten(-2)
+def of_series(together: Tensor, counts: Sequence[int]) -> list[Tensor]:
+    """The columns (..., n) of each series, as views: the inverse of `columns`."""
     return list(together[..., : sum(counts)].split(list(counts), -1))
 
 
@@ -376,30 +380,37 @@ def _last_bar(seq: TokenSequence) -> Tensor:
 
 
 def _feed_forward(block: FusedBlock, x: Tensor) -> Tensor:
-    """SwiGLU of one tile, normalised before: (D, R) -> (D, R)."""
-    # Exponentials in a shape that depends on no other series: where a long loop is cut into parts
-    # for several threads, its ends are rounded in another way.
-    gate, up = torch.mm(block.gate_up, x).chunk(2)
-    return torch.mm(block.down, F.silu(gate).mul_(up))
+    """SwiGLU of columns normalised before: (D, R) -> (D, R)."""
+    out = torch.empty_like(x)
+    for tile, made in _tiles(x, out):
+        # Exponentials in a shape that depends on no other series: where a long loop is cut into
+        # parts for several threads, its ends are rounded in another way.
+        gate, up = torch.mm(block.gate_up, tile).chunk(2)
+        torch.mm(block.down, F.silu(gate).mul_(up), out=made)
+    return out
 
 
 def _product(weight: Tensor, x: Tensor, bias: Tensor | None) -> Tensor:
-    """(n, K) and columns (B, K, R) -> (B, n, R)."""
-    if bias is None:
-        return _each_tile(partial(torch.mm, weight), x)
-    return _each_tile(partial(torch.addmm, bias.unsqueeze(1), weight), x)
+    """(n, K) and columns (K, R) -> (n, R), a tile at a time."""
+    out = x.new_empty(len(weight), x.shape[1])
+    column = None if bias is None else bias.unsqueeze(1)
+    for tile, made in _tiles(x, out):
+        if column is None:
+            torch.mm(weight, tile, out=made)
+        else:
+            torch.addmm(column, weight, tile, out=made)
+    return out
 
 
-def _each_tile(compute: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Applies a function to every tile of (B, ...) by itself."""
-    if len(x) == 1:
-        return compute(x[0]).unsqueeze(0)
-    return torch.stack([compute(tile) for tile in x])
+def _tiles(x: Tensor, out: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """The tiles of columns (..., R), and where the products of each belong."""
+    n_tiles = x.shape[-1] // TILE  # `split`, which takes a width, is slower
+    return zip(x.chunk(n_tiles, -1), out.chunk(n_tiles, -1), strict=True)
 
 
 def _norm(norm: RMSNorm, x: Tensor) -> Tensor:
-    """`RMSNorm` of columns (B, D, R), in float32 as there."""
+    """`RMSNorm` of columns (D, R), in float32 as there."""
     wide = x.float()
-    square = torch.linalg.vecdot(wide, wide, dim=1)
-    scale = square.div_(x.shape[1]).add_(norm.eps).rsqrt_()
-    return (wide * scale.unsqueeze(1)).type_as(x).mul_(norm.weight.unsqueeze(1))
+    square = torch.linalg.vecdot(wide, wide, dim=0)
+    scale = square.div_(len(x)).add_(norm.eps).rsqrt_()
+    return (wide * scale).type_as(x).mul_(norm.weight.unsqueeze(1))

@@ -10,7 +10,14 @@ from kronos.decoding import cpu_kernels as kernels
 from kronos.decoding import decoder as decoding
 from kronos.decoding.cpu import TileDecoder, TileState
 from kronos.decoding.cuda import BatchStep, StaticDecoder, signed_rotation
-from kronos.decoding.decoder import Decoder, TileStep, generate, tiled, untiled
+from kronos.decoding.decoder import (
+    Decoder,
+    TileStep,
+    _product,
+    columns,
+    generate,
+    of_series,
+)
 from kronos.decoding.detokenize import decode_paths
 from kronos.decoding.weights import FusedModel
 from kronos.errors import ForecastCancelled
@@ -311,7 +318,7 @@ def test_a_column_of_a_tile_is_rounded_the_same_wherever_it_stands():
 def test_tile_step_and_batch_step_compute_the_same_layers(model):
     weights = FusedModel(model)
     tile_step, batch_step = TileStep(weights), BatchStep(weights)
-    x, attended = random(2, 48, TILE), random(2, 48, TILE, seed=1)
+    x, attended = random(48, 2 * TILE), random(48, 2 * TILE, seed=1)
     positions = [i % 11 for i in range(2 * TILE)]
     rotation = [t[positions][:, None, None] for t in signed_rotation(model, 11, x.device)]
     scale = tile_step.head_width**-0.5
@@ -328,14 +335,22 @@ def test_tile_step_and_batch_step_compute_the_same_layers(model):
 
 
 def as_rows(x):
-    """Columns (B, ..., R) as rows (B * R, ...)."""
-    return x.movedim(-1, 1).flatten(0, 1)
+    """Columns (..., R) as rows (R, ...)."""
+    return x.movedim(-1, 0)
 
 
-def test_tiled_and_untiled_are_inverse():
+def test_columns_of_series_are_whole_tiles_and_taken_apart_again():
     parts = [random(4, n, seed=n) for n in (5, 40, 1)]
-    tiles = tiled(parts, fill=7)
-    assert tiles.shape == (2, 4, TILE)
-    assert (tiles[-1][:, 46 - TILE :] == 7).all()
-    for part, back in zip(parts, untiled(tiles, [5, 40, 1]), strict=True):
+    together = columns(parts)
+    assert together.shape == (4, 2 * TILE)
+    assert (together[:, 46:] == 0).all()
+    for part, back in zip(parts, of_series(together, [5, 40, 1]), strict=True):
         assert torch.equal(part, back)
+        assert back._base is together
+
+
+def test_a_product_of_columns_is_that_of_each_tile_alone():
+    weight, bias, x = random(96, 48), random(96, seed=1), random(48, 3 * TILE, seed=2)
+    for given in (bias, None):
+        alone = [_product(weight, tile.contiguous(), given) for tile in x.chunk(3, 1)]
+        assert torch.equal(_product(weight, x, given), torch.cat(alone, 1))
