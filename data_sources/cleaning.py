@@ -8,9 +8,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from kronos.calendars import ALWAYS_OPEN, FX, METALS, WEEKDAYS
-from kronos.calendars.intervals import interval_width, is_intraday
-from kronos.calendars.sessions import schedule
+from kronos.calendars.intervals import is_intraday
+from kronos.calendars.spans import bar_end
 from kronos.candles import PRICES, Candles
 from kronos.errors import UnknownSymbol
 
@@ -20,7 +19,6 @@ __all__ = [
     "WILD_FACTOR",
     "as_half_hours",
     "as_weeks",
-    "bar_end",
     "clean_bars",
     "finished_bars",
     "wild_bars",
@@ -39,9 +37,7 @@ WILD_FACTOR = 50.0
 """By how much a price may lie outside the prices of the neighbouring bars and still be one."""
 _NEIGHBOURS = 3  # bars on either side; two wild ones among them do not hide each other
 _NAMED = 3  # wild bars that a note names
-_DAY = pd.Timedelta(days=1)
 _HALF_HOUR = pd.Timedelta(minutes=30)
-_WITHOUT_SESSIONS = (ALWAYS_OPEN, FX, METALS, WEEKDAYS)
 
 
 def clean_bars(bars: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -215,39 +211,6 @@ def _resampled(bars: pd.DataFrame, opens: pd.DatetimeIndex) -> pd.DataFrame:
     return bars.groupby(opens).agg(
         {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}
     )
-
-
-def bar_end(opened: pd.Timestamp, *, interval: str, calendar: str, zone: str) -> pd.Timestamp:
-    """When a bar is complete, in UTC: after its width, or when its last session closes.
-
-    Args:
-        opened: Open time of the bar, aware; midnight of its date for days and weeks.
-        interval: Name of its width.
-        calendar: "24/7", "fx", "metals", "weekdays" or an exchange code.
-        zone: IANA name of the exchange's clock.
-    """
-    has_sessions = calendar not in _WITHOUT_SESSIONS
-    if is_intraday(interval):
-        end = opened.tz_convert("UTC") + interval_width(interval)
-        return min(end, _close_of(opened, calendar, zone, end)) if has_sessions else end
-    first = opened.tz_convert(zone).tz_localize(None).normalize()
-    days = 7 if interval == "1w" else 1
-    if has_sessions:
-        sessions = schedule(calendar, first, first + (days - 1) * _DAY, zone=zone)
-        if len(sessions):
-            return pd.Timestamp(sessions["close"].iloc[-1]).tz_convert("UTC")
-    midnight = first + days * _DAY
-    local = midnight.tz_localize(zone, ambiguous=True, nonexistent="shift_forward")
-    return local.tz_convert("UTC")
-
-
-def _close_of(
-    opened: pd.Timestamp, calendar: str, zone: str, default: pd.Timestamp
-) -> pd.Timestamp:
-    day = opened.tz_convert(zone).tz_localize(None).normalize()
-    sessions = schedule(calendar, day, day + _DAY, zone=zone)
-    inside = sessions[(sessions["open"] <= opened) & (opened < sessions["close"])]
-    return pd.Timestamp(inside["close"].iloc[0]).tz_convert("UTC") if len(inside) else default
 
 
 def finished_bars(

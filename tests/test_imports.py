@@ -71,6 +71,7 @@ MAY_USE = {
     "walk_forward": {
         "candles", "errors", "evaluation", "events", "forecast", "request", "serving", "store",
     },
+    "follow": {"calendars", "candles", "errors", "forecast", "request", "risk", "serving"},
     "self_test": {
         "candles", "decoding", "errors", "forecast", "forecasters", "models", "request", "serving",
         "system",
@@ -78,7 +79,7 @@ MAY_USE = {
 }  # fmt: skip
 WITHOUT_TORCH = {
     "calendars", "calibration", "candles", "context", "errors", "evaluation", "events", "export",
-    "forecast", "normalisation", "request", "store", "system",
+    "follow", "forecast", "normalisation", "request", "store", "system",
 }  # fmt: skip
 # Of packages that hold both kinds, the modules that need no torch.
 MODULES_WITHOUT_TORCH = {

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from data_sources.cache.store import BarStore, CachedRange, SeriesKey
-from data_sources.cleaning import LATEST_DELAY, UNFINISHED, bar_end, without_wild_bars
+from data_sources.cleaning import LATEST_DELAY, UNFINISHED, without_wild_bars
 from data_sources.source import Bars, DataSource, Instrument, RequestedRange
 from kronos.calendars.intervals import interval_width
+from kronos.calendars.spans import bar_end
 from kronos.candles import PRICES, Candles
 from kronos.errors import (
     IntervalUnavailable,
@@ -30,6 +31,8 @@ __all__ = ["CachedBars", "default_path"]
 
 # So many cached bars are fetched again, to see whether prices were adjusted since.
 _OVERLAP = 6
+# So many of them show the hours of a session: a day of minutes.
+_HOURS = 1_500
 # With more missing bars than this, a request without a start fetches the whole series.
 _MOST_MISSING = 2_000
 # How long a failure is cached: requests for the series raise the same error again.
@@ -179,14 +182,16 @@ class CachedBars:
             None if the cached bars are not the source's any more; the series is then deleted.
         """
         at_end = start is None
-        overlap = self._store.attempt(lambda store: store.edge(cached, _OVERLAP, at_end=at_end))
-        if overlap is None or overlap.empty:
+        n_edge = _HOURS if at_end else _OVERLAP
+        known = self._store.attempt(lambda store: store.edge(cached, n_edge, at_end=at_end))
+        if known is None or known.empty:
             return None
+        overlap = known.iloc[-_OVERLAP:] if at_end else known
         edge = overlap.index[0] if at_end else overlap.index[-1]
         fetched = self._request(key, start or edge, end if at_end else edge)
         # The latest bar may still be corrected; the others change only with an adjustment.
-        known = overlap.iloc[:-1] if at_end and len(overlap) > 1 else overlap
-        if not _has_same_prices(known, fetched.candles.frame):
+        fixed = overlap.iloc[:-1] if at_end and len(overlap) > 1 else overlap
+        if not _has_same_prices(fixed, fetched.candles.frame):
             self._store.attempt(lambda store: store.drop(key))
             return None
         now = self._clock()
@@ -202,7 +207,7 @@ class CachedBars:
                 extended,
                 last=max(cached.last, _complete_until(fetched, end)),
                 fetched_at=fetched.fetched_at,
-                fresh_until=_fresh_until(fetched, end, now),
+                fresh_until=_fresh_until(_behind(known, fetched), end, now),
             )
             replaced = (edge, extended.last)
         frame = fetched.candles.frame
@@ -317,6 +322,18 @@ def _complete_until(fetched: Bars, end: pd.Timestamp | None) -> pd.Timestamp:
     if end is None or end + fetched.candles.width + LATEST_DELAY > fetched.fetched_at:
         return last  # A bar behind it may have been open, or late.
     return end
+
+
+def _behind(known: pd.DataFrame, fetched: Bars) -> Bars:
+    """Fetched bars behind the known ones: a few bars do not show the hours of a session.
+
+    Args:
+        known: (K, 6) cached bars.
+        fetched: The bars from the source.
+    """
+    candles = fetched.candles
+    frame = pd.concat([known[known.index < candles.frame.index[0]], candles.frame])
+    return replace(fetched, candles=replace(candles, frame=frame))
 
 
 def _fresh_until(fetched: Bars, end: pd.Timestamp | None, now: pd.Timestamp) -> pd.Timestamp | None:

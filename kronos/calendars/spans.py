@@ -11,15 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from kronos.calendars.exchanges import ALWAYS_OPEN, FX, METALS, ROUND_THE_CLOCK
+from kronos.calendars.exchanges import ALWAYS_OPEN, FX, METALS, ROUND_THE_CLOCK, WEEKDAYS
 from kronos.calendars.fx_week import NEW_YORK, closures
 from kronos.calendars.intervals import interval_width, is_intraday
 from kronos.calendars.sessions import schedule
 from kronos.errors import InvalidCandles
 
-__all__ = ["BarSpans", "bar_spans", "is_trading"]
+__all__ = ["BarSpans", "bar_end", "bar_spans", "is_trading"]
 
 _DAY = pd.Timedelta(days=1)
+_WITHOUT_SESSIONS = (ALWAYS_OPEN, FX, METALS, WEEKDAYS)
 # Longer than any holiday.
 _LOOK_BACK = 20 * _DAY
 _FRIDAY_CLOSE = pd.Timedelta(days=4, hours=17)  # after Monday 00:00 New York
@@ -79,6 +80,39 @@ def bar_spans(index: pd.DatetimeIndex, *, interval: str, calendar: str, zone: st
         since = opens if calendar == ALWAYS_OPEN else _after_weekend(index, zone)
         return BarSpans(opens, end, since, since, end)
     return _session_days(index, calendar, zone)
+
+
+def bar_end(opened: pd.Timestamp, *, interval: str, calendar: str, zone: str) -> pd.Timestamp:
+    """When a bar is complete, in UTC: after its width, or when its last session closes.
+
+    Args:
+        opened: Open time of the bar, aware; midnight of its date for days and weeks.
+        interval: Name of its width.
+        calendar: "24/7", "fx", "metals", "weekdays" or an exchange code.
+        zone: IANA name of the exchange's clock.
+    """
+    has_sessions = calendar not in _WITHOUT_SESSIONS
+    if is_intraday(interval):
+        end = opened.tz_convert("UTC") + interval_width(interval)
+        return min(end, _close_of(opened, calendar, zone, end)) if has_sessions else end
+    first = opened.tz_convert(zone).tz_localize(None).normalize()
+    days = 7 if interval == "1w" else 1
+    if has_sessions:
+        sessions = schedule(calendar, first, first + (days - 1) * _DAY, zone=zone)
+        if len(sessions):
+            return pd.Timestamp(sessions["close"].iloc[-1]).tz_convert("UTC")
+    midnight = first + days * _DAY
+    local = midnight.tz_localize(zone, ambiguous=True, nonexistent="shift_forward")
+    return local.tz_convert("UTC")
+
+
+def _close_of(
+    opened: pd.Timestamp, calendar: str, zone: str, default: pd.Timestamp
+) -> pd.Timestamp:
+    day = opened.tz_convert(zone).tz_localize(None).normalize()
+    sessions = schedule(calendar, day, day + _DAY, zone=zone)
+    inside = sessions[(sessions["open"] <= opened) & (opened < sessions["close"])]
+    return pd.Timestamp(inside["close"].iloc[0]).tz_convert("UTC") if len(inside) else default
 
 
 def is_trading(moments: np.ndarray, *, calendar: str, zone: str) -> np.ndarray:

@@ -29,8 +29,8 @@ from kronos.system import exit_without_collecting, storage_problem
 __all__ = ["COMMANDS", "main", "parser"]
 
 COMMANDS = (
-    "forecast", "score", "store", "walk_forward", "calibrate", "ensemble", "fetch", "models",
-    "train", "finetune", "evaluate", "backtest", "synthesize", "events",
+    "forecast", "score", "store", "walk_forward", "calibrate", "ensemble", "fetch", "watch",
+    "models", "train", "finetune", "evaluate", "backtest", "synthesize", "events",
 )  # fmt: skip
 """Modules of this package, in the order of --help."""
 
@@ -43,6 +43,7 @@ examples:
   kronos forecast bars.csv                      the next 24 bars, quantiles as CSV
   kronos forecast bars.csv --format json -o f.json
   kronos fetch AAPL -o AAPL_1d.csv              candles from Yahoo Finance or an exchange
+  kronos watch BTC-USD --interval 5m            a forecast whenever a bar closes, alerts
   kronos forecast bars.csv --save               store it, to be scored later by kronos score
   kronos models                                 all models, and their state on this machine
   kronos evaluate --data bars/                  scores on held-out series against a plain cone

@@ -101,6 +101,22 @@ def test_a_weekend_brings_no_new_bars_of_a_stock(cached_yahoo, markets):
     assert n_pages(markets) == 1
 
 
+@pytest.mark.parametrize(
+    ("symbol", "interval", "first"), [("VOD.L", "1h", "11:00"), ("AAPL", "5m", "14:56")]
+)
+def test_a_look_early_in_a_session_does_not_hide_the_rest_of_it(
+    cached_yahoo, markets, symbol, interval, first
+):
+    """The few bars of the second request are of two sessions: their hours are not those of one."""
+    markets.now = moment(f"2026-11-18 {first}") - pd.Timedelta(interval)
+    cached_yahoo.fetch(symbol, interval=interval)
+    markets.now = moment(f"2026-11-18 {first}")
+    cached_yahoo.fetch(symbol, interval=interval)
+    markets.now += pd.Timedelta(interval) + pd.Timedelta(minutes=31)
+    last = cached_yahoo.fetch(symbol, interval=interval).candles.frame.index[-1]
+    assert last + pd.Timedelta(interval) >= markets.now - pd.Timedelta(minutes=31)
+
+
 def test_after_a_dividend_the_whole_series_is_fetched_again(cached_yahoo, yahoo, markets):
     cached_yahoo.fetch("AAPL", interval="1d")
     ex_date = moment("2026-11-19 09:30", "America/New_York")
