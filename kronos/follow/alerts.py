@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from kronos.errors import InvalidRequest
@@ -86,10 +87,10 @@ class AlertRule:
             return share_of(forecast.column("close")[:, -1] > forecast.last_close)
         if self.level is None:
             return Estimate(forecast.last_close, 0.0)
-        reaches = self.level >= forecast.last_close
-        highs, lows = forecast.column("high"), forecast.column("low")
-        touched = (highs >= self.level) if reaches else (lows <= self.level)
-        return share_of(touched.any(axis=1))
+        is_above = self.level >= forecast.last_close
+        extremes = forecast.column("high" if is_above else "low")
+        touched = extremes >= self.level if is_above else extremes <= self.level
+        return share_of(np.any(touched, axis=1))
 
     def holds(self, value: float) -> bool:
         """Whether a value is beyond the threshold."""
