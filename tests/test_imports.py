@@ -29,7 +29,7 @@ MAY_USE = {
     "candles": {"calendars", "errors", "forecast"},
     "export": {"candles", "errors", "forecast", "risk", "system"},
     "events": {"calendars", "candles", "errors", "system"},
-    "evaluation": {"candles", "errors"},
+    "evaluation": {"calendars", "candles", "errors"},
     "joint": {"candles", "errors", "evaluation", "forecast"},
     "nn": {"errors", "system"},
     "context": {"errors", "forecast", "nn"},

@@ -23,7 +23,9 @@ __all__ = [
     "energy_score",
     "fair_crps",
     "level_weights",
+    "log_score",
     "pinball",
+    "qlike",
     "score_cone",
     "score_paths",
     "score_steps",
@@ -58,6 +60,7 @@ class StepScores:
         absolute_error: Distance of the median.
         direction: 1 where median and outcome have the same sign, 0 for opposite signs, NaN
             where one of them is 0.
+        log_score: As of `log_score`; NaN without paths or where they are alike.
     """
 
     crps: np.ndarray
@@ -69,6 +72,7 @@ class StepScores:
     pit: np.ndarray
     absolute_error: np.ndarray
     direction: np.ndarray
+    log_score: np.ndarray
 
 
 def score_steps(
@@ -114,6 +118,7 @@ def score_steps(
         pit=pit,
         absolute_error=np.abs(actual - median),
         direction=np.where(actual * median != 0, np.sign(actual) == np.sign(median), np.nan),
+        log_score=np.full(len(actual), np.nan) if paths is None else log_score(actual, paths),
     )
 
 
@@ -176,6 +181,59 @@ def fair_crps(actual: np.ndarray, paths: np.ndarray) -> np.ndarray:
     weights = 2.0 * np.arange(1, n + 1) - n - 1.0
     spread = weights @ np.sort(paths, axis=0) / (n * (n - 1))
     return np.asarray(np.abs(paths - actual).mean(axis=0) - spread)
+
+
+def log_score(actual: np.ndarray, paths: np.ndarray) -> np.ndarray:
+    """Negative log density of outcomes under samples, in nats; lower is better.
+
+    The density is that of Gaussian kernels with Silverman's bandwidth, .9 min(s, IQR / 1.349) /
+    N^(1/5), and of one Cauchy distribution with the samples' median and quartiles, which weighs as
+    much as one sample. Without it, one outcome beyond all samples would decide the mean. The normal
+    density of mean and variance (Dawid and Sebastiani) is steadier with few samples and blind to
+    fat tails. Few samples cost a forecast some hundredths of a nat, so that scores are compared
+    between forecasts of about as many.
+
+    Args:
+        actual: (H,) outcomes.
+        paths: (N, H) samples.
+
+    Returns:
+        (H,), NaN with fewer than 3 samples or where half of them are alike. It depends on the unit:
+        that of returns over a scale is the score of returns less log(scale).
+    """
+    n = len(paths)
+    if n < 3:
+        return np.full(len(actual), np.nan)
+    low, median, high = np.quantile(paths, (0.25, 0.5, 0.75), axis=0)
+    half = (high - low) / 2
+    spread = np.minimum(paths.std(axis=0, ddof=1), (high - low) / 1.349)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        width = 0.9 * spread * n**-0.2
+        kernels = np.exp(-0.5 * ((actual - paths) / width) ** 2) / (width * np.sqrt(2 * np.pi))
+        wide = 1.0 / (np.pi * half * (1.0 + ((actual - median) / half) ** 2))
+        found = -np.log((kernels.sum(axis=0) + wide) / (n + 1))
+    return np.where(spread > 0, found, np.nan)
+
+
+def qlike(actual: np.ndarray, paths: np.ndarray) -> float:
+    """QLIKE of the variance over the horizon; 0 is perfect.
+
+    RV / F - log(RV / F) - 1, with the sum of squared one-bar returns RV and its mean over the
+    samples F, which the true expectation minimises. Source: Patton 2011.
+
+    Args:
+        actual: (H,) log-returns from the origin.
+        paths: (N, H) sampled ones.
+
+    Returns:
+        The loss; NaN where one of the two does not move.
+    """
+    expected = float(np.square(np.diff(paths, axis=1, prepend=0.0)).sum(axis=1).mean())
+    realised = float(np.square(np.diff(actual, prepend=0.0)).sum())
+    if not (expected > 0.0 and realised > 0.0):
+        return float("nan")
+    ratio = realised / expected
+    return ratio - float(np.log(ratio)) - 1.0
 
 
 def energy_score(actual: np.ndarray, paths: np.ndarray) -> float:

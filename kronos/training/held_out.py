@@ -25,6 +25,7 @@ from kronos.training.corpus import Corpus, CorpusEvents, SeriesInfo
 
 __all__ = [
     "EvaluationPlan",
+    "MoreScores",
     "Sample",
     "draw_windows",
     "evaluate",
@@ -91,6 +92,10 @@ Sample = Callable[..., tuple[np.ndarray, np.ndarray]]
 (B, N, H, 6) and decoded last candles (B, 6). `events=` takes event channels (T + H, 20) of every
 series."""
 
+MoreScores = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], dict[str, np.ndarray]]
+"""Times (H,), actual log-returns (H,), anchored ones (N, H) and sigma * sqrt(step) (H,) -> columns
+(H,) to add to the table of a window."""
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -148,6 +153,7 @@ def evaluate(
     *,
     events: CorpusEvents | None = None,
     alignment: Alignment | None = None,
+    more: MoreScores | None = None,
 ) -> pd.DataFrame:
     """Score a model and the cone on the same windows.
 
@@ -158,6 +164,7 @@ def evaluate(
         progress: Called with windows done and total windows.
         events: Events of the corpus; without them, every window counts as quiet.
         alignment: That of the event rows that the model reads; None for one that reads none.
+        more: Computes further columns.
 
     Returns:
         One row per window and step: series, interval, group, origin (the first bar scored, UTC),
@@ -177,7 +184,7 @@ def evaluate(
             inputs["events"] = [_channels(events, window, plan, alignment) for window in chunk]
         paths, last = sample(contexts, futures, sampling, **inputs)
         for window, series_paths, final in zip(chunk, paths, last, strict=True):
-            table = _scored(corpus, window, plan, series_paths[..., CLOSE], final[CLOSE])
+            table = _scored(corpus, window, plan, series_paths[..., CLOSE], final[CLOSE], more)
             tables.append(table.assign(quiet=_is_quiet(events, window, plan)))
         if progress:
             progress(min(first + plan.batch, len(windows)), len(windows))
@@ -209,7 +216,12 @@ def _future(window: Window, plan: EvaluationPlan) -> slice:
 
 
 def _scored(
-    corpus: Corpus, window: Window, plan: EvaluationPlan, closes: np.ndarray, decoded: float
+    corpus: Corpus,
+    window: Window,
+    plan: EvaluationPlan,
+    closes: np.ndarray,
+    decoded: float,
+    more: MoreScores | None,
 ) -> pd.DataFrame:
     last_close = float(corpus.values[window.origin - 1, CLOSE])
     actual = np.log(corpus.values[_future(window, plan), CLOSE].astype(np.float64) / last_close)
@@ -229,17 +241,23 @@ def _scored(
         table[f"{name}_inside95"] = scores.inside95
         table[f"{name}_width"] = scores.width
         table[f"{name}_error"] = scores.error
+    if more is not None:
+        anchored = _returns(closes * anchor_factor(last_close, decoded), last_close)
+        times = corpus.times[_future(window, plan)]
+        table = table.assign(**more(times, actual, anchored, scale))
     return table
 
 
 def _forecasters(
     actual: np.ndarray, closes: np.ndarray, last_close: float, decoded: float, scale: np.ndarray
 ) -> Iterator[tuple[str, FanScores]]:
-    floor = PRICE_FLOOR * last_close
     for name, factor in (("raw", 1.0), ("anchored", anchor_factor(last_close, decoded))):
-        returns = np.log(np.maximum(closes * factor, floor) / last_close)
-        yield name, score_paths(actual, returns, scale)
+        yield name, score_paths(actual, _returns(closes * factor, last_close), scale)
     yield "cone", score_cone(actual, scale)
+
+
+def _returns(closes: np.ndarray, last_close: float) -> np.ndarray:
+    return np.asarray(np.log(np.maximum(closes, PRICE_FLOOR * last_close) / last_close))
 
 
 def score(
