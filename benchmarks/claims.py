@@ -3,10 +3,10 @@
     python -m benchmarks.claims [--records 1000] [--blocks 250]
 
 Simulates records of daily origins whose forecasts of 8 bars overlap, for 3 instruments that move
-together, and watches each record after every block of outcomes. A claim is made by the e-process of
-`kronos.evaluation.evidence`; beside it stands the fixed-sample 95% interval of the same blocks, mean
-and standard error: watched after every block from the tenth on (which it is not made for), and read
-once. The second table says how many blocks each of the two needs.
+together, and watches each record after every block of outcomes. A claim is made by the e-process
+of `kronos.evaluation.evidence`; beside it stands the fixed-sample 95% interval of the same blocks,
+from mean and standard error: watched after every block from the tenth on (which it is not made
+for), and read once. The second table says how many blocks each of the two needs.
 
 Ties, in which no origin has an expected gain:
 

@@ -147,10 +147,11 @@ def _unpacked(arrays: Mapping[str, np.ndarray], facts: dict[str, Any]) -> CardRe
         n_paths=facts["n_paths"], seed=facts["seed"], horizon=facts["horizon"],
         created_at=pd.Timestamp(facts["made_at"]), actual_return=np.nan, scale=1.0,
         crps_estimator="fair", pinball=np.nan, interval_score=np.nan, absolute_error=np.nan,
-        direction=np.nan, ahead=False, out_of_sample=True, event_day=pd.NA,
+        direction=np.nan, ahead=False,
     )  # fmt: skip
-    rows["event_day"] = rows["event_day"].astype("boolean")
-    rows["out_of_sample"] = rows["out_of_sample"].astype("boolean")
+    # Of series that were not trained on, whatever their dates.
+    rows["out_of_sample"] = pd.array([True] * len(rows), dtype="boolean")
+    rows["event_day"] = pd.array([None] * len(rows), dtype="boolean")
     pairs = pd.DataFrame(
         {
             "begin": pd.to_datetime(spread(begin)),

@@ -17,11 +17,15 @@ block before are known, lasts as long as the longest forecast so far, and holds 
 origin and bar both lie within it. The others are left out. A bet is made when a block begins and
 settled when it ends.
 
-**The null hypothesis** is that in the mean over the blocks so far, the expected gain, as a share of
-the largest gain or loss that was possible in the block, is not above 0. A gambler with a constant
-stake f has the capital `prod(1 + f z)`, which is below `exp(f sum(E z))` times a martingale that
-starts at 1. The capital here is the mean over several stakes. Blocks and stakes depend on origins
-and on what was forecast, never on outcomes.
+**The bet** on a forecast is sized when it is made: a stake times the difference of the scores, as a
+share of the largest sum of bounds that any of the last blocks had. Forecasts of a block are bet on
+in their order until everything is at risk. So the capital never falls below 0, and nothing about a
+bet depends on an outcome that is not known when the forecast is made.
+
+**The null hypothesis** is that the expected gain, given what is known at the origins, is not above
+0 in the mean over the blocks so far. A gambler with a constant stake f has the capital
+`prod(1 + f x)`, which is below `exp(f sum(E x))` times a martingale that starts at 1. The capital
+here is the mean over several stakes.
 """
 
 from __future__ import annotations
@@ -48,8 +52,11 @@ __all__ = [
 
 ENOUGH = 20.0
 """Capital at which a claim is made: at most 1 false claim in 20 records, however often watched."""
-STAKES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
-"""Shares of the capital that are at risk in a block. The gambler starts with a part for each."""
+STAKES = (0.1, 0.3, 1.0, 3.0)
+"""Shares of the capital that are at risk in a block whose bounds are as large as the last blocks'
+largest; never more than all of it. The gambler starts with a part for each."""
+_LAST = 10
+"""Blocks whose sums of bounds set the size of the bets."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,38 +117,62 @@ def evidence(pairs: pd.DataFrame) -> Evidence:
     pairs = pairs[np.isfinite(pairs["gain"]) & np.isfinite(pairs["bound"])]
     begin, end = (pairs[name].to_numpy("datetime64[ns]") for name in ("begin", "end"))
     block = blocks_of_time(begin, end)
-    used = block >= 0
-    table = pd.DataFrame(
-        {
-            "gain": pairs["gain"].to_numpy()[used],
-            "bound": pairs["bound"].to_numpy()[used],
-            "end": end[used],
-        }
-    ).groupby(block[used])
-    sums = table[["gain", "bound"]].sum()
-    bound = sums["bound"].to_numpy()
-    # Two equal forecasts: nothing to bet on.
-    shares = np.divide(sums["gain"].to_numpy(), bound, out=np.zeros(len(sums)), where=bound > 0)
-    # Rounding may leave a loss a trifle above the bound.
-    shares = np.clip(shares, -1.0, 1.0)
+    used = np.flatnonzero(block >= 0)
+    used = used[np.argsort(begin[used], kind="stable")]
+    block, gain = block[used], pairs["gain"].to_numpy()[used]
+    bound = pairs["bound"].to_numpy()[used]
+    # Rounding may leave a loss a trifle above its bound.
+    gain = np.clip(gain, -bound, bound)
+    is_first = begin[used] == pd.Series(begin[used]).groupby(block).transform("min").to_numpy()
+    sizes = _sizes(bound, block, is_first)
+    times = pd.Series(end[used]).groupby(block).max()
     return Evidence(
-        pd.DatetimeIndex(table["end"].max().to_numpy()).tz_localize("UTC"),
-        log_capital(shares),
-        log_capital(-shares),
-        int(used.sum()),
+        pd.DatetimeIndex(times.to_numpy()).tz_localize("UTC"),
+        log_capital(gain, bound, block, sizes),
+        log_capital(-gain, bound, block, sizes),
+        len(used),
         len(pairs),
     )
 
 
-def log_capital(shares: np.ndarray) -> np.ndarray:
-    """(n,) logarithms of the capital after each bet, of one that starts with a capital of 1.
+def log_capital(
+    gain: np.ndarray, bound: np.ndarray, block: np.ndarray, sizes: np.ndarray
+) -> np.ndarray:
+    """(B,) logarithms of the capital after each block, of one that starts with a capital of 1.
 
     Args:
-        shares: (n,) gains as shares of the largest possible loss, each at least -1.
+        gain: (n,) gains, by block and, within one, in the order in which the forecasts were made.
+        bound: (n,) largest sizes of the gains.
+        block: (n,) blocks, 0 to B - 1.
+        sizes: (B,) what the bets of a block are shares of.
     """
-    with np.errstate(divide="ignore"):
-        parts = np.cumsum(np.log1p(np.multiply.outer(shares, STAKES)), axis=0)
-    return np.asarray(np.logaddexp.reduce(parts, axis=1) - np.log(len(STAKES)))
+    size = sizes[block]
+    starts = np.searchsorted(block, np.arange(len(sizes)))
+    total = np.cumsum(bound)
+    before = total - bound - (total - bound)[starts][block] if len(block) else total
+    parts = []
+    for stake in STAKES:
+        # Everything is at risk once the bounds of the bets add up to the size over the stake.
+        room = np.maximum(size / stake - before, 0.0)
+        share = np.divide(room, bound, out=np.zeros(len(bound)), where=bound > 0).clip(0.0, 1.0)
+        won = np.bincount(block, gain * share, len(sizes))
+        won = np.divide(stake * won, sizes, out=np.zeros(len(sizes)), where=sizes > 0)
+        with np.errstate(divide="ignore"):
+            parts.append(np.cumsum(np.log1p(np.maximum(won, -1.0))))
+    return np.asarray(np.logaddexp.reduce(parts, axis=0) - np.log(len(STAKES)))
+
+
+def _sizes(bound: np.ndarray, block: np.ndarray, is_first: np.ndarray) -> np.ndarray:
+    """(B,) the largest sum of bounds of the blocks before; of the first, that of its first moment.
+
+    What was forecast by the time a block begins decides it.
+    """
+    n = int(block[-1]) + 1 if len(block) else 0
+    sums = np.bincount(block, bound, n)
+    opening = np.bincount(block, bound * is_first, n)
+    return np.array(
+        [sums[max(0, i - _LAST) : i].max(initial=0.0) or opening[i] for i in range(n)], dtype=float
+    )
 
 
 def blocks_of_time(begin: np.ndarray, end: np.ndarray) -> np.ndarray:

@@ -22,29 +22,65 @@ Z = ndtri(LEVEL)
 
 
 def days(*numbers):
-    return np.datetime64("2026-01-01", "ns") + np.array(numbers) * np.timedelta64(1, "D")
+    return np.datetime64("2026-01-01", "ns") + (np.array(numbers) * 24).astype(
+        int
+    ) * np.timedelta64(1, "h")
+
+
+def alone(*gains):
+    """The capital of bets on single outcomes with a bound of 1."""
+    n = len(gains)
+    return np.exp(log_capital(np.array(gains), np.ones(n), np.arange(n), np.ones(n)))
 
 
 def test_the_capital_of_bets_worked_by_hand():
-    first = np.mean([1 + 0.5 * stake for stake in STAKES])
-    second = np.mean([(1 + 0.5 * stake) * (1 - stake) for stake in STAKES])
-    np.testing.assert_allclose(np.exp(log_capital(np.array([0.5, -1.0]))), [first, second])
-    assert log_capital(np.array([])).shape == (0,)
+    # More than all cannot be at risk.
+    risked = np.minimum(STAKES, 1.0)
+    first, second = np.mean(1 + 0.5 * risked), np.mean((1 + 0.5 * risked) * (1 - risked))
+    np.testing.assert_allclose(alone(0.5, -1.0), [first, second])
+    assert alone().shape == (0,)
 
 
-def test_a_bet_that_loses_all_leaves_the_smaller_stakes():
-    lost = np.exp(log_capital(np.array([-1.0, -1.0])))
-    assert lost[1] == pytest.approx(np.mean([(1 - stake) ** 2 for stake in STAKES]))
+def test_bets_of_a_block_are_made_until_everything_is_at_risk():
+    gain, bound = np.array([0.1, -0.2, 0.2]), np.array([0.1, 0.2, 0.2])
+    found = np.exp(log_capital(gain, bound, np.zeros(3, int), np.array([0.4])))
+    parts = []
+    for stake in STAKES:
+        left, won = 0.4 / stake, 0.0
+        for one, most in zip(gain, bound, strict=True):
+            share = min(left / most, 1.0)
+            won, left = won + stake * one * share / 0.4, left - share * most
+        parts.append(1 + won)
+    np.testing.assert_allclose(found, [np.mean(parts)])
+    # All that is at risk is lost at worst.
+    assert np.exp(log_capital(-bound, bound, np.zeros(3, int), np.array([0.1])))[0] > 0
+
+
+def test_the_size_of_a_bet_does_not_depend_on_later_forecasts_of_its_block():
+    """A forecast that is made after a large loss may be anything: the bets before it stay."""
+    begin = days(0, 2, 3, 4, 4.5)
+    table = pd.DataFrame(
+        {
+            "begin": begin,
+            "end": days(2, 4, 3.5, 6, 6),
+            "gain": [0.5, -0.5, 0.1, 0.2, 0.0],
+            "bound": [1.0, 1.0, 0.5, 1.0, 0.2],
+        }
+    )
+    found = evidence(table)
+    assert len(found.better) == 3
+    louder = table.assign(bound=[1.0, 1.0, 0.5, 1.0, 50.0])
+    np.testing.assert_allclose(evidence(louder).better[:2], found.better[:2])
+    assert evidence(louder).better[2] == pytest.approx(found.better[2])
 
 
 def test_the_expected_capital_of_a_fair_bet_is_what_it_was():
     """Over all outcomes of four fair bets with unequal sides."""
-    sides = {0.25: 0.8, -1.0: 0.2}
-    total, n = 0.0, 4
-    for places in np.ndindex(*(2,) * n):
-        chosen = [list(sides.items())[place] for place in places]
-        chance = np.prod([share for _, share in chosen])
-        total += chance * np.exp(log_capital(np.array([gain for gain, _ in chosen]))[-1])
+    sides = ((0.25, 0.8), (-1.0, 0.2))
+    total = 0.0
+    for places in np.ndindex(2, 2, 2, 2):
+        gains, chances = zip(*(sides[place] for place in places), strict=True)
+        total += np.prod(chances) * alone(*gains)[-1]
     assert total == pytest.approx(1.0)
 
 

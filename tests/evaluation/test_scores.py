@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from kronos.errors import InvalidCandles
 from kronos.evaluation.cone import cone_scale, ewma_volatility
-from kronos.evaluation.scores import fair_crps, score_cone, score_paths
+from kronos.evaluation.scores import fair_crps, log_score, qlike, score_cone, score_paths
 from kronos.evaluation.significance import paired_change
 
 
@@ -87,3 +88,52 @@ def test_a_paired_change_has_the_interval_of_its_pairs():
     same = paired_change(before * rng.normal(1.0, 0.05, 200), before, block=2)
     assert same["change_low"] < 0 < same["change_high"]
     assert set(paired_change(better[:9], before[:9], block=2)) == {"change"}
+
+
+def test_the_log_score_of_many_samples_is_that_of_their_distribution():
+    rng = np.random.default_rng(5)
+    paths, actual = rng.normal(size=(3000, 400)), rng.normal(size=400)
+    found = log_score(actual, paths)
+    exact = -stats.norm.logpdf(actual)
+    assert np.mean(found - exact) == pytest.approx(0.0, abs=0.02)
+    # A wrong width costs what it should.
+    wide = np.mean(log_score(actual, 1.5 * paths) - found)
+    lost = np.mean(-stats.norm.logpdf(actual, scale=1.5) - exact)
+    assert wide == pytest.approx(lost, abs=0.03)
+
+
+def test_the_log_score_by_its_formula_and_in_other_units():
+    paths = np.array([-1.0, 0.0, 0.5, 2.0])[:, None]
+    spread = min(np.std(paths, ddof=1), np.subtract(*np.quantile(paths, [0.75, 0.25])) / 1.349)
+    kernels = stats.norm.pdf(0.3, paths, 0.9 * spread * 4**-0.2).sum()
+    low, median, high = np.quantile(paths, [0.25, 0.5, 0.75])
+    wide = stats.cauchy.pdf(0.3, median, (high - low) / 2)
+    found = log_score(np.array([0.3]), paths)
+    assert found == pytest.approx(-np.log((kernels + wide) / 5))
+    assert log_score(np.array([3.0]), 10 * paths) == pytest.approx(found + np.log(10))
+
+
+def test_one_outcome_beyond_all_samples_costs_no_more_than_a_fat_tail():
+    paths = np.random.default_rng(6).normal(size=(30, 1))
+    assert 5 < log_score(np.array([40.0]), paths)[0] < 15
+
+
+def test_samples_that_are_few_or_alike_have_no_log_score():
+    assert np.isnan(log_score(np.zeros(2), np.array([[0.0, 1.0], [1.0, 2.0]]))).all()
+    assert np.isnan(log_score(np.zeros(1), np.ones((50, 1)))).all()
+
+
+def test_qlike_is_least_for_the_variance_that_happens():
+    rng = np.random.default_rng(7)
+    paths = np.cumsum(rng.normal(size=(4000, 12)), axis=1)
+    outcomes = np.cumsum(rng.normal(size=(400, 12)), axis=1)
+    losses = [
+        np.mean([qlike(actual, factor * paths) for actual in outcomes])
+        for factor in (0.8, 1.0, 1.25)
+    ]
+    assert losses[1] == min(losses)
+    # By hand: squares of 1, 2 against paths whose squares sum to 10 on average.
+    found = qlike(np.array([1.0, 3.0]), np.array([[1.0, 4.0], [3.0, 2.0]]))
+    assert found == pytest.approx(0.5 - np.log(0.5) - 1)
+    assert np.isnan(qlike(np.zeros(3), paths[:, :3]))
+    assert np.isnan(qlike(np.ones(3), np.zeros((5, 3))))

@@ -164,6 +164,11 @@ _QUALITY = (
         "better. If the interval contains 0, the difference may be chance.",
     ),
     Term(
+        "E-value",
+        "Capital of a gambler who starts with 1 and bets on the model. If the model is no better, "
+        "it ever reaches 20 in at most 1 of 20 records, however often one looks.",
+    ),
+    Term(
         "Reliability",
         "Share of outcomes below each quantile. A calibrated fan lies on the diagonal; a flat S "
         "means that the fan is too narrow.",

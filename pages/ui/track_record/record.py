@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kronos.evaluation.scores import LEVELS
 from kronos.serving.jobs import JobControl, JobStatus, Limits
 from kronos.serving.worker import Worker
 from kronos.system import collector_paused
@@ -61,6 +62,23 @@ class _Read:
             rows = self.record[self.record["label"] == model]
             self.quantiles[model] = read_quantiles(open_store(), rows)
         return self.quantiles[model]
+
+    def pairs(self, ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
+        """Rows of two models, paired for `kronos.evaluation.evidence`."""
+        from kronos.evaluation.evidence import paired_gains
+
+        return paired_gains(
+            ours, self._quantiles_at(ours), theirs, self._quantiles_at(theirs), np.array(LEVELS)
+        )
+
+    def _quantiles_at(self, rows: pd.DataFrame) -> np.ndarray:
+        """Quantiles of some rows of the record."""
+        found = np.full((len(rows), len(LEVELS)), np.nan)
+        for label in rows["label"].unique():
+            of_label = self.record.index[self.record["label"] == label]
+            here = np.flatnonzero(rows["label"] == label)
+            found[here] = self.quantiles_of(label)[of_label.get_indexer(rows.index[here])]
+        return found
 
 
 class RecordReader:
@@ -132,7 +150,7 @@ class RecordReader:
             models = read.choices.models
             chosen = replace(chosen, model=chosen.model if chosen.model in models else models[0])
             quantiles = read.quantiles_of(chosen.model)
-            found = study(read.record, quantiles, read.choices, chosen)
+            found = study(read.record, quantiles, read.choices, chosen, read.pairs)
         return Answer(found, read.n_waiting, read.address)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from kronos.calendars import ASSET_CLASSES
+from kronos.evaluation.evidence import Evidence, evidence
 from kronos.evaluation.scores import LEVELS
 from kronos.evaluation.track_record import (
     Correlation,
@@ -116,7 +118,10 @@ def choices_of(record: pd.DataFrame) -> Choices:
     )
 
 
-__all__ = ["Rival", "Study", "study"]
+__all__ = ["Pairs", "Rival", "Study", "study"]
+
+Pairs = Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]
+"""Some rows of the chosen model and some of a rival -> rows for `evidence`."""
 
 N_MISSES = 12
 _MEDIAN = len(LEVELS) // 2
@@ -129,10 +134,12 @@ class Rival:
     Attributes:
         title: The other's name to show.
         skill: The comparison.
+        evidence: Whether the model is better, valid at every look.
     """
 
     title: str
     skill: Skill
+    evidence: Evidence
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -184,7 +191,9 @@ class Study:
     misses: pd.DataFrame
 
 
-def study(record: pd.DataFrame, quantiles: np.ndarray, choices: Choices, chosen: Chosen) -> Study:
+def study(
+    record: pd.DataFrame, quantiles: np.ndarray, choices: Choices, chosen: Chosen, pairs: Pairs
+) -> Study:
     """Compute the figures of a part of a record.
 
     Args:
@@ -192,6 +201,7 @@ def study(record: pd.DataFrame, quantiles: np.ndarray, choices: Choices, chosen:
         quantiles: (n, L) at `LEVELS`: of the rows of the chosen model, in their order.
         choices: The choices of the record.
         chosen: The filters; the model is one of the choices.
+        pairs: Pairs the outcomes of two models.
     """
     is_model = (record["label"] == chosen.model).to_numpy()
     meant = chosen.rows(record) & is_model
@@ -199,7 +209,11 @@ def study(record: pd.DataFrame, quantiles: np.ndarray, choices: Choices, chosen:
     # A rival's forecasts count wherever the model's do; the other filters do not apply to them.
     others = _rivals_of(record[~is_model])
     rivals = [(title, crps_skill(ours, theirs)) for title, theirs in others.items()]
-    found = tuple(Rival(title, skill) for title, skill in rivals if skill is not None)
+    found = tuple(
+        Rival(title, skill, evidence(pairs(ours, others[title])))
+        for title, skill in rivals
+        if skill is not None
+    )
     return Study(
         chosen=chosen,
         choices=choices,

@@ -7,14 +7,16 @@ import pandas as pd
 
 from data_sources.samples import SAMPLES, SampleBars
 from data_sources.source import Instrument
+from kronos.evaluation.evidence import ENOUGH
 from pages.ui.fan.readouts import Readout
 from pages.ui.frame.text import bar_time, counted, origin_query
 from pages.ui.inputs.ticker import ticker_link
 from pages.ui.jobs.scoring import Scored
-from pages.ui.track_record.study import Study
+from pages.ui.track_record.study import Rival, Study
 
 __all__ = [
     "READING",
+    "claim_text",
     "forecast_link",
     "headline",
     "miss_title",
@@ -68,6 +70,13 @@ def headline(study: Study) -> list[Readout]:
                 f"{_range(rival.skill.low, rival.skill.high)} vs {rival.title}",
             )
         )
+        numbers.append(
+            Readout(
+                f"Better than {rival.title}?",
+                {"better": "Yes", "worse": "No, worse"}.get(rival.evidence.claim, "Not shown"),
+                f"e-value {_e_value(rival)}; a claim takes {ENOUGH:g}",
+            )
+        )
     if study.rank_ic.n_dates:
         numbers.append(
             Readout(
@@ -110,8 +119,24 @@ def skill_description(study: Study) -> str:
     return f"CRPS skill vs {'; '.join(parts)}."
 
 
+def claim_text(study: Study) -> str:
+    """Whether the model is better than the first baseline, valid at every look."""
+    rival = study.rivals[0]
+    found = rival.evidence
+    blocks = counted(len(found.times), "block")
+    of = f"e-value {_e_value(rival)}, after {blocks} of outcomes that do not overlap"
+    if found.since is None:
+        return (
+            f"Not shown to be better or worse than {rival.title}: {of}. A claim takes {ENOUGH:g}."
+        )
+    return (
+        f"{found.claim.capitalize()} than {rival.title} since {found.since:%d %b %Y}: {of}. The "
+        f"claim holds however often you look: at most 1 in {ENOUGH:g} such claims is false."
+    )
+
+
 def rivals_table(study: Study) -> pd.DataFrame:
-    """One row per baseline: skill, its interval, the test, and the sample size."""
+    """One row per baseline: skill, interval, test, evidence, and the sample size."""
     return pd.DataFrame(
         {
             "Baseline": [rival.title for rival in study.rivals],
@@ -119,6 +144,10 @@ def rivals_table(study: Study) -> pd.DataFrame:
             "95% interval": [_range(r.skill.low, r.skill.high) for r in study.rivals],
             "DM statistic": [_number(rival.skill.statistic) for rival in study.rivals],
             "p-value": [_number(rival.skill.p, 3) for rival in study.rivals],
+            "Better?": [
+                f"{rival.evidence.claim or 'not shown'}, e = {_e_value(rival)}"
+                for rival in study.rivals
+            ],
             "Forecasts": [f"{rival.skill.n_windows:,}" for rival in study.rivals],
             "Dates": [f"{rival.skill.n_dates:,}" for rival in study.rivals],
         }
@@ -189,6 +218,12 @@ def scored_text(last: Scored | None, *, is_running: bool) -> str:
         failed = f"{last.n_failed:,} series failed. First error: " if last.n_failed else ""
         text += f" {failed}{last.problem}"
     return text
+
+
+def _e_value(rival: Rival) -> str:
+    found = rival.evidence
+    value = found.e_value_worse if found.claim == "worse" else found.e_value
+    return f"{value:,.0f}" if 10 <= value < 1e6 else f"{value:.2g}"
 
 
 def _range(low: float, high: float) -> str:

@@ -85,11 +85,15 @@ def show_study(study: Study, *, narrow: bool) -> None:
     if study.rivals:
         drawn = figure.skill_figure(study.rivals, compact=narrow)
         show_figure(drawn, key="record_skill", alt=text.skill_description(study))
+        st.markdown(plain(text.claim_text(study)))
         st.dataframe(text.rivals_table(study), hide_index=True)
         st.caption(
             "On the same instruments, origins and bars.",
-            help="The 95% interval is a block bootstrap over origin dates. DM is the "
-            "Diebold-Mariano test.",
+            help=meaning(
+                "E-value",
+                "The 95% interval is a block bootstrap over origin dates, DM the Diebold-Mariano "
+                "test: both are for one look.",
+            ),
         )
     else:
         st.info(
