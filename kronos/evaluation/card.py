@@ -99,7 +99,7 @@ def unpack_card(data: bytes) -> CardRecord:
         InvalidRequest: It is none, or it is damaged.
     """
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+        with np.load(io.BytesIO(data)) as file:
             arrays = {name: file[name] for name in file.files}
         facts = json.loads(arrays["facts"].tobytes())
         return _unpacked(arrays, facts)
