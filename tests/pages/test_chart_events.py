@@ -9,7 +9,13 @@ import pandas as pd
 import pytest
 
 from kronos.events import COLOURS, KINDS, MACRO, Event, bundled_events
-from pages.ui.chart.events import RAIL_AXIS, event_markers, events_legend, wide_bars_text
+from pages.ui.chart.events import (
+    RAIL_AXIS,
+    event_markers,
+    events_legend,
+    wide_bars_text,
+    widest_bar,
+)
 from pages.ui.chart.figure import chart_description, fan_figure
 from pages.ui.chart.scene import build_scene
 
@@ -282,6 +288,9 @@ def test_a_bar_that_an_event_widens_says_by_how_much(simulate):
     assert error[5] < 0.2
     named = f"{found[5]:.1f} ± {error[5]:.1f} times a usual bar"
     assert text == f"Wide bars expected. CPI, {scene.labels[65]}: {named}."
+    # The strip has no room for the title of a release: the kind names it.
+    titled = [replace(events[0], name="CPI, m/m (Oct)"), events[1]]
+    assert widest_bar(scene, titled) == (f"CPI, {scene.labels[65]}", named)
     figure = fan_figure(candles, wide, events=events)
     assert f"<b>{found[5]:.1f}×</b>" in letters(figure).values()
     assert rail(figure)["C CPI"].text[0].endswith(f"Expected: {named}")

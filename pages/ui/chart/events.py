@@ -278,7 +278,7 @@ def wide_bars_text(scene: Scene, events: Sequence[Event]) -> str:
 
 
 def widest_bar(scene: Scene, events: Sequence[Event]) -> tuple[str, str] | None:
-    """The bar of the horizon with the widest own move, with its events, and its width.
+    """The bar of the horizon with the widest own move, with the kinds of its events, and its width.
 
     Returns:
         None for a fan of fewer than 4 bars or 2 paths, whose widths say nothing.
@@ -290,7 +290,9 @@ def widest_bar(scene: Scene, events: Sequence[Event]) -> tuple[str, str] | None:
     wide = _wide_bars(scene, markers)
     if wide:
         bar = max(wide, key=lambda each: wide[each].times)
-        return f"{', '.join(_names(markers, bar))}, {scene.labels[bar]}", wide[bar].text
+        # The kind alone: a strip of verdicts has no room for the title of a release.
+        kinds = dict.fromkeys(_look_of(m.events[0]).title for m in markers if m.bar == bar)
+        return f"{', '.join(kinds)}, {scene.labels[bar]}", wide[bar].text
     times, errors = forecast.bar_widths(np.ones(forecast.horizon, dtype=bool))
     if not np.isfinite(times).any():
         return None

@@ -56,7 +56,7 @@ _STYLE = """<style>
 .st-key-strip { padding: 0.35rem 0.9rem; overflow-x: auto; flex-wrap: nowrap; }
 .st-key-readouts { flex-wrap: nowrap; }
 .st-key-strip p { white-space: nowrap; }
-.st-key-fan_choice [data-testid="stCaptionContainer"] p { max-width: 25rem; white-space: normal; }
+.st-key-fan_choice [data-testid="stCaptionContainer"] p { max-width: 21rem; white-space: normal; }
 .st-key-state:empty { display: none; }
 .st-key-state [data-testid="stAlertContainer"] { padding-block: 0.3rem; }
 @media (max-width: 1100px) {
@@ -69,6 +69,7 @@ _STYLE = """<style>
   .st-key-line > :has(> .st-key-facts) { order: 2; }
   .st-key-chips, .st-key-look, .st-key-live { flex-wrap: nowrap; overflow-x: auto; }
   .st-key-name h1 { font-size: 1.1rem; }
+  .st-key-fan_choice [data-testid="stCaptionContainer"] p { max-width: none; white-space: nowrap; }
   .st-key-run kbd { display: none; }
 }
 </style>"""
