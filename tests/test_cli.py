@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 
 from kronos import cli, models, system
+from kronos.cli import app
 from kronos.cli.terminal import ProgressLine, open_text, write_text
 from kronos.errors import InvalidRequest
 from kronos.models.hub.repository import WEIGHTS_NAME, repository
@@ -459,3 +460,21 @@ def test_a_disk_that_fails_in_a_command_is_one_line_of_advice(
         "kronos: runs/log.jsonl cannot be used: Read-only file system. Name a place on a disk that "
         "can be written.\n"
     )
+
+
+def test_app_refuses_a_port_that_does_not_exist(capsys):
+    assert cli.main(["app", "--port", "70000"]) == 2
+    assert "A port lies in 1 to 65535, found 70000." in capsys.readouterr().err
+
+
+def test_app_runs_the_script_beside_the_package(monkeypatch):
+    started = []
+    monkeypatch.setattr(sys, "argv", ["kronos"])
+    monkeypatch.setattr(app, "run_module", lambda name, run_name: started.append(sys.argv))
+    own = "--server.maxUploadSize=50"
+    assert cli.main(["app", "--port", "8600", "--host", "::1", "--", own]) == 0
+    ((_, verb, place, *options),) = started
+    assert verb == "run"
+    assert Path(place).samefile("app.py")
+    assert {"--server.address=::1", "--server.port=8600", "--server.headless=true"} <= set(options)
+    assert options[-1] == own

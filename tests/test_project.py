@@ -2,11 +2,15 @@
 
 import ast
 import importlib.metadata as metadata
+import os
 import re
+import socket
 import subprocess
 import sys
+import time
 import tomllib
 import zipfile
+from urllib.request import urlopen
 
 import pytest
 from packaging.requirements import Requirement
@@ -206,36 +210,82 @@ def test_asset_paths_stay_inside_the_assets(outside):
         asset_path(*outside)
 
 
-def test_a_wheel_carries_packages_and_assets_and_nothing_else(tmp_path):
+@pytest.fixture(scope="module")
+def unpacked_wheel(tmp_path_factory):
+    """The folder that an installed wheel fills."""
+    folder = tmp_path_factory.mktemp("wheel")
     options = "--quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index"
     subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", *options.split(), "--wheel-dir", tmp_path, ROOT],
+        [sys.executable, "-m", "pip", "wheel", *options.split(), "--wheel-dir", folder, ROOT],
         check=True,
     )
-    (wheel,) = tmp_path.glob("*.whl")
-    place = tmp_path / "installed"
+    (wheel,) = folder.glob("*.whl")
+    place = folder / "installed"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(place)
-    tops = {path.name for path in place.iterdir() if path.suffix != ".dist-info"}
-    assert tops == set(LIBRARIES)
-    assert (place / "data_sources/symbols.csv").is_file()
-    # -P and another folder: what is imported is the wheel's copy, not the checkout.
-    script = (
-        f"import sys; sys.path.insert(0, {str(place)!r})\n"
-        "from kronos.system import asset_path; print(asset_path('samples', 'GOOG_1d.csv'))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", script],
-        cwd=tmp_path,
-        capture_output=True,
+    return place
+
+
+def run_installed(place, script, folder):
+    """A Python that imports from the wheel and not from the checkout, in another folder."""
+    paths = f"sys.path = [{str(place)!r}] + [p for p in sys.path if p != {str(ROOT)!r}]"
+    return subprocess.Popen(
+        [sys.executable, "-P", "-c", f"import sys; {paths}\n{script}"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        check=True,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
     )
-    printed = done.stdout.strip()
-    assert printed == str(place.resolve() / "kronos/_assets/samples/GOOG_1d.csv")
+
+
+def test_a_wheel_carries_packages_and_assets_and_nothing_else(unpacked_wheel, tmp_path):
+    tops = {path.name for path in unpacked_wheel.iterdir() if path.suffix != ".dist-info"}
+    assert tops == set(LIBRARIES)
+    assert (unpacked_wheel / "data_sources/symbols.csv").is_file()
+    script = "from kronos.system import asset_path; print(asset_path('samples', 'GOOG_1d.csv'))"
+    printed, _ = run_installed(unpacked_wheel, script, tmp_path).communicate(timeout=60)
+    installed = unpacked_wheel.resolve() / "kronos/_assets"
+    assert printed.strip() == str(installed / "samples/GOOG_1d.csv")
     source = asset_path("samples", "GOOG_1d.csv")
-    assert (place / "kronos/_assets/samples/GOOG_1d.csv").read_bytes() == source.read_bytes()
-    assert (place / "kronos/_assets/events/releases.csv").is_file()
+    assert (installed / "samples/GOOG_1d.csv").read_bytes() == source.read_bytes()
+    assert (installed / "events/releases.csv").is_file()
+    assert (installed / "icon.svg").is_file()
+    carried = {
+        str(file.relative_to(unpacked_wheel / "kronos/_app"))
+        for file in (unpacked_wheel / "kronos/_app").rglob("*")
+        if file.is_file()
+    }
+    pages = {str(file.relative_to(ROOT)) for file in python_files("pages")}
+    assert carried >= pages | {"app.py", ".streamlit/config.toml"}
+    assert not {name for name in carried if "__pycache__" in name}
+
+
+def test_an_installed_wheel_starts_the_application_in_any_folder(unpacked_wheel, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    script = f"from kronos.cli import main; main(['app', '--port', '{port}'])"
+    server = run_installed(unpacked_wheel, script, tmp_path)
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                with urlopen(f"http://localhost:{port}/_stcore/health", timeout=5) as answer:
+                    assert answer.read() == b"ok"
+                break
+            except OSError:
+                assert server.poll() is None, server.communicate()[0]
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+        with urlopen(f"http://localhost:{port}/watchlist", timeout=5) as answer:
+            # Headers of pages/, settings of .streamlit/: both are the wheel's.
+            assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
+    finally:
+        server.terminate()
+        printed, _ = server.communicate(timeout=60)
+    assert f"http://localhost:{port}" in printed
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_example_in_the_readme_runs(monkeypatch, capsys):

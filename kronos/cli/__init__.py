@@ -29,7 +29,7 @@ from kronos.system import exit_without_collecting, storage_problem
 __all__ = ["COMMANDS", "main", "parser"]
 
 COMMANDS = (
-    "forecast", "score", "store", "walk_forward", "calibrate", "ensemble", "fetch", "watch",
+    "app", "forecast", "score", "store", "walk_forward", "calibrate", "ensemble", "fetch", "watch",
     "models", "train", "finetune", "evaluate", "backtest", "synthesize", "events",
 )  # fmt: skip
 """Modules of this package, in the order of --help."""
@@ -40,6 +40,7 @@ sampled paths, and from them how wide the future is."""
 
 _EPILOG = """\
 examples:
+  kronos app                                    the application in the browser
   kronos forecast bars.csv                      the next 24 bars, quantiles as CSV
   kronos forecast bars.csv --format json -o f.json
   kronos fetch AAPL -o AAPL_1d.csv              candles from Yahoo Finance or an exchange
