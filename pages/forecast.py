@@ -6,7 +6,7 @@ from kronos.errors import InvalidRequest
 from pages.ui.chart import view as chart_view
 from pages.ui.fan import results
 from pages.ui.fan.calibration import choose_fan
-from pages.ui.forecast import controls, view, well_known
+from pages.ui.forecast import controls, follow, view, well_known
 from pages.ui.frame.links import show_link_losses
 from pages.ui.frame.messages import show_error
 from pages.ui.frame.shell import require_shell
@@ -39,13 +39,16 @@ if source is None:
 try:
     with chips:
         request = controls.choose_settings(source)
+        rules = follow.choose_follow(source)
 except InvalidRequest as error:
     show_error(error)
     st.stop()
 with run:
     is_pressed = run_button("run", in_line=True)
 
-refusal = FORECAST.respond([request], source.candles, pressed=is_pressed)
+refusal = FORECAST.respond(
+    [request], source.candles, pressed=is_pressed, renewed=follow.take_renewed()
+)
 status = next(iter(FORECAST.advance(source.data_id)), None)
 finished = FORECAST.finished(source.data_id)
 raw = finished[0].forecast if finished else None
@@ -70,6 +73,8 @@ with st.container():  # as above
         if shown is not None:
             with readouts:
                 results.show_verdicts(source, shown)
+with st.container():  # as above
+    follow.show_follow(source, request, rules, shown)
 with st.container(horizontal=True, gap="small", key="desk"):
     with st.container(key="picture"):
         look = chart_view.show_chart(source, shown)

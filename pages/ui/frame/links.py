@@ -17,7 +17,7 @@ _SHARED = (
     "lookback", "paths", "seed", "origin", "origin_time",
 )  # fmt: skip
 _OF_PAGE = {
-    "forecast": ("model", "T", "top_p", "top_k"),
+    "forecast": ("model", "T", "top_p", "top_k", "follow", "alerts"),
     "compare": ("models", *(name + slot for slot in "abcd" for name in ("", "T", "p"))),
 }
 """By page, the keys in the session of the controls of its forecasts."""

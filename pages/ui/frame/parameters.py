@@ -73,6 +73,8 @@ PARAMETERS: dict[str, Parameter] = {
     **_of("forecast", "choice", model="model"),
     **_of("forecast", "number", lookback="lookback", T="T", top_p="top-p", top_k="top-k"),
     **_of("forecast", "level", level="level"),
+    "follow": Parameter("follow", "flag", ("forecast",), _TICKER),
+    "alerts": Parameter("alerts", "text", ("forecast",), _TICKER | {"follow": "true"}),
     **_of("forecast", "titled", window="window", details="details"),
     **_of("forecast", "several", layers="layers"),
     **_of("compare", "number", models="models to compare"),

@@ -57,6 +57,7 @@ _STYLE = """<style>
 .st-key-readouts { flex-wrap: nowrap; }
 .st-key-strip p { white-space: nowrap; }
 .st-key-fan_choice [data-testid="stCaptionContainer"] p { max-width: 21rem; white-space: normal; }
+.st-key-following { row-gap: 0; }
 .st-key-state:empty { display: none; }
 .st-key-state [data-testid="stAlertContainer"] { padding-block: 0.3rem; }
 @media (max-width: 1100px) {

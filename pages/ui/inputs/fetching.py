@@ -44,6 +44,7 @@ class Wanted:
         adjusted: Whether earlier prices are rescaled for splits and dividends.
         around: A past day to fetch the bars around; None for the latest.
         asked_at: Time of the request in seconds since 1970; a later request is a new fetch.
+        look: Which look for a new bar it is, of those that follow the bars; "" for another request.
     """
 
     source: str
@@ -52,18 +53,24 @@ class Wanted:
     adjusted: bool = True
     around: dt.date | None = None
     asked_at: int = 0
+    look: str = ""
 
     @property
     def key(self) -> str:
-        """Key in the queue: sessions that want the same within a minute share one fetch."""
+        """Key in the queue: sessions that want the same within a minute share one fetch.
+
+        Those that follow the same bars share every look.
+        """
         return (
             f"bars {self.source} {self.symbol} {self.interval} {self.adjusted} {self.around} "
-            f"{self.asked_at // 60}"
+            f"{self.look or self.asked_at // 60}"
         )
 
     def is_same(self, other: Wanted | None) -> bool:
         """Whether both want the same bars, at whatever time."""
-        return other is not None and replace(other, asked_at=self.asked_at) == self
+        if other is None:
+            return False
+        return replace(other, asked_at=self.asked_at, look=self.look) == self
 
     def span(self) -> tuple[pd.Timestamp | None, pd.Timestamp | None]:
         """First and last open time to request: around the day, with room for every horizon."""
@@ -138,7 +145,7 @@ def ask_again(*slots: str) -> None:
         if before is not None:
             queues.fetches().leave(before.key, owner=owner())
             # One minute on: another key than that of the result to replace.
-            st.session_state[slot] = replace(before, asked_at=before.asked_at + 60)
+            st.session_state[slot] = replace(before, asked_at=before.asked_at + 60, look="")
 
 
 def instruments(source: str) -> JobStatus:

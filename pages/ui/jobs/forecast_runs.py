@@ -130,9 +130,20 @@ class ForecastRuns(SessionRuns[ForecastRun]):
         return run.status(owner=self.owner())
 
     def respond(
-        self, settings: Sequence[ForecastSettings], candles: Candles, *, pressed: bool
+        self,
+        settings: Sequence[ForecastSettings],
+        candles: Candles,
+        *,
+        pressed: bool,
+        renewed: bool = False,
     ) -> KronosError | None:
         """Start the forecasts: after a press of Run, or on the first visit of a session.
+
+        Args:
+            settings: What the controls say.
+            candles: The bars.
+            pressed: Whether Run was pressed.
+            renewed: Whether the page follows the bars, and newer ones have come.
 
         The first visit counts once, so that nothing starts again after a Cancel. It downloads
         nothing: a link must not make this machine fetch a model that no user chose.
@@ -142,7 +153,7 @@ class ForecastRuns(SessionRuns[ForecastRun]):
         """
         is_first = self.take_first_visit()
         waits = self._downloads_on_run and any(_is_missing(each) for each in settings)
-        if pressed or (is_first and not waits):
+        if pressed or renewed or (is_first and not waits):
             try:
                 self.start(settings, candles, Priority.PERSON if pressed else Priority.VISIT)
             except KronosError as error:
