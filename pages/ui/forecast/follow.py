@@ -21,6 +21,7 @@ from kronos.follow import Alert, AlertRule, AlertState, BarClock, Change, FanFig
 from kronos.forecast import Forecast
 from kronos.serving.jobs import JobStatus, Priority
 from pages.ui.fan.alerts import change_text, choose_rules, show_alerts
+from pages.ui.frame.links import linked_or_chosen
 from pages.ui.frame.messages import plain
 from pages.ui.frame.text import counted, moment_text
 from pages.ui.inputs import fetching
@@ -69,16 +70,15 @@ def choose_follow(source: ChosenCandles) -> tuple[AlertRule, ...] | None:
     """The switch and the alerts, for bars of a live market; None where nothing is followed."""
     if source.bars is None:
         return None
-    follows = st.toggle(
-        "Follow",
-        key="follow",
-        bind="query-params",
-        help="When a bar closes, fetch it and make the forecast again.",
-    )
-    if not follows:
-        return None
-    with st.popover("Alerts", key="chip_alerts"), st.container(width=300):
-        return choose_rules("alerts")
+    label = "Following" if linked_or_chosen("follow", "").lower() == "true" else "Follow"
+    with st.popover(label, key="chip_follow"), st.container(width=300):
+        follows = st.toggle(
+            "Follow",
+            key="follow",
+            bind="query-params",
+            help="When a bar closes, fetch it and make the forecast again.",
+        )
+        return choose_rules("alerts") if follows else None
 
 
 def take_renewed() -> bool:
