@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from kronos.errors import RateLimited, SourceBlocked, SourceDown, SourceError, SourceNonsense
+from kronos.system import connection_text
 
 __all__ = [
     "MOST_BYTES",
@@ -63,11 +64,6 @@ _ATTEMPTS = 3
 _FIRST_PAUSE = 0.5  # seconds before the second attempt; doubles with each further one
 _LONGEST_WAIT = 3.0  # seconds; a caller with a user in front of it sleeps through no longer wait
 _UNNAMED_WAIT = 60.0  # seconds, for a source that limits requests and names no wait
-_BROKEN = re.compile(
-    r"BadStatusLine|IncompleteRead|LineTooLong|got more than|RemoteDisconnected|reset by peer"
-    r"|Broken pipe|closed connection|curl: \((1|18|52|55|56|61|100)\)"
-)
-_UNRESOLVED = re.compile(r"[Rr]esolve (?:host:? ?)?'?([A-Za-z0-9][A-Za-z0-9.-]*[A-Za-z0-9])")
 # "banned until 1735000000000": milliseconds since 1970, as Binance writes it.
 _UNTIL = re.compile(r"until (\d{13})")
 
@@ -427,14 +423,9 @@ def rate_limited(title: str, found: str, wait: float | None) -> RateLimited:
 
 def unreachable(title: str, reason: str) -> SourceDown:
     """The error of a source that sends no response."""
-    if found := _UNRESOLVED.search(reason):
-        # Each client words it in its own way.
-        reason = f"no address is known for the name {found[1]}; this machine may be offline"
-    elif _BROKEN.search(reason):
-        reason = "its answer breaks off, or is no HTTP that can be read"
     return SourceDown(
-        f"{title} cannot be reached: {reason}. Check the network of this machine and its proxy "
-        "settings, or choose another source."
+        f"{title} cannot be reached: {connection_text(reason)}. Check the network of this machine "
+        "and its proxy settings, or choose another source."
     )
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "asset_path",
     "atomic_write",
     "collector_paused",
+    "connection_text",
     "exit_without_collecting",
     "free_bytes",
     "is_out_of_memory",
@@ -60,6 +61,24 @@ _ADVICE = {
     errno.EPERM: _PLACE,
     errno.ENOTDIR: _PLACE,
 }
+# Each client has its own words for a connection that fails: curl, requests, httpx, the system.
+_CONNECTIONS = (
+    (r"[Rr]esolve (?:host:? ?)?'?(?P<name>[A-Za-z0-9][A-Za-z0-9.-]*[A-Za-z0-9])",
+     "no address is known for the name {name}; this machine may be offline"),
+    (r"Name or service not known|nodename nor servname|getaddrinfo|in name resolution",
+     "no address is known for its name; this machine may be offline"),
+    (r"CONNECT tunnel failed, response (?P<status>\d{3})",
+     "the proxy refuses the connection (status {status})"),
+    (r"over proxy (?P<name>[^\s]+).*(?:[Cc]ould not|Failed to) connect",
+     "the proxy {name} cannot be reached"),
+    (r"Connection refused|curl: \(7\)", "nothing accepts connections at its address"),
+    (r"curl: \((?:35|51|58|60|77)\)|[Cc]ertificate|CERTIFICATE_VERIFY_FAILED",
+     "its certificate cannot be verified, as with a proxy that reads the traffic or a wrong clock"),
+    (r"BadStatusLine|IncompleteRead|LineTooLong|got more than|RemoteDisconnected|reset by peer"
+     r"|Broken pipe|closed connection|curl: \((?:1|18|52|55|56|61|100)\)",
+     "its answer breaks off, or is no HTTP that can be read"),
+)  # fmt: skip
+_CODE = re.compile(r"^(?:Failed to perform, )?(?:curl: \(\d{1,3}\) |\[Errno -?\d{1,5}\] )")
 # Libraries in Rust report errors of the system as text.
 _NUMBER = re.compile(r"\(os error (\d{1,4})\)")
 _STATUS, _MEMORY = Path("/proc/self/status"), Path("/proc/meminfo")
@@ -288,6 +307,18 @@ def total_bytes() -> int | None:
 def free_bytes() -> int | None:
     """Memory available without swapping; None where the system does not report it."""
     return _kilobytes(_MEMORY, "MemAvailable")
+
+
+def connection_text(reason: str) -> str:
+    """Why a connection failed, in the words of a network and not of a library.
+
+    Args:
+        reason: The text of the client's error.
+    """
+    for pattern, words in _CONNECTIONS:
+        if found := re.search(pattern, reason):
+            return words.format(**found.groupdict())
+    return _CODE.sub("", reason)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -106,3 +106,48 @@ def test_problems_of_storage_are_said_with_what_to_do(number):
 def test_other_errors_are_no_problem_of_storage():
     for error in (FileNotFoundError(2, "", "a"), OSError("odd"), KeyError(28), MemoryError()):
         assert system.storage_problem(error) is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (
+            "Failed to perform, curl: (6) Could not resolve host: feed.example. See x",
+            "no address is known for the name feed.example; this machine may be offline",
+        ),
+        (
+            "HTTPSConnectionPool(host='api.binance.com', port=443): Failed to resolve "
+            "'api.binance.com' ([Errno -2] Name or service not known)",
+            "no address is known for the name api.binance.com; this machine may be offline",
+        ),
+        (
+            "[Errno -2] Name or service not known",
+            "no address is known for its name; this machine may be offline",
+        ),
+        ("[Errno 111] Connection refused", "nothing accepts connections at its address"),
+        (
+            "Failed to perform, curl: (7) Failed to connect to query2.finance.yahoo.com:443 over "
+            "proxy 127.0.0.1 after 0 ms: Could not connect to server",
+            "the proxy 127.0.0.1 cannot be reached",
+        ),
+        (
+            "Failed to perform, curl: (7) CONNECT tunnel failed, response 404",
+            "the proxy refuses the connection (status 404)",
+        ),
+        (
+            "Failed to perform, curl: (60) SSL certificate problem: self-signed certificate",
+            "its certificate cannot be verified, as with a proxy that reads the traffic or a "
+            "wrong clock",
+        ),
+        (
+            "Failed to perform, curl: (52) Empty reply from server",
+            "its answer breaks off, or is no HTTP that can be read",
+        ),
+        ("[Errno 113] No route to host", "No route to host"),
+        ("Failed to perform, curl: (28) Operation timed out", "Operation timed out"),
+        ("no answer within 20 s", "no answer within 20 s"),
+    ],
+)
+def test_a_failed_connection_is_said_without_the_codes_of_a_library(reason, words):
+    """Texts of curl, requests, httpx and the system, as they raise them."""
+    assert system.connection_text(reason) == words

@@ -24,6 +24,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from kronos.errors import CheckpointUnavailable
 from kronos.models.hub.repository import Repository
+from kronos.system import connection_text
 
 __all__ = [
     "TICK_SECONDS",
@@ -303,7 +304,10 @@ def _explained(error: BaseException, repo: Repository) -> CheckpointUnavailable:
     if isinstance(error, httpx2.TimeoutException):
         return unreachable(repo, "it did not answer in time")
     if isinstance(error, httpx2.HTTPError):
-        return unreachable(repo, str(error) or type(error).__name__)
+        reason = str(error) or type(error).__name__
+        if isinstance(error, httpx2.ProxyError):
+            reason = f"the proxy refuses the connection ({reason})"
+        return unreachable(repo, connection_text(reason))
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return CheckpointUnavailable(
             f"The disk filled up while {repo.repo_id} was written to {cache_folder()}. "
