@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +41,16 @@ def words(app: AppTest) -> str:
     said = [element.value for kind in kinds for element in kind]
     said += [expander.label for expander in app.expander]
     return "\n".join(said).replace("\\", "")
+
+
+def charts(app: AppTest) -> list[str]:
+    """The figures of the page as JSON, in the order of the page within each kind."""
+    own = [
+        json.loads(element.proto.json)["figure"]
+        for element in app.get("bidi_component")
+        if element.proto.component_name == "interactive_chart"
+    ]
+    return own + [element.proto.spec for element in app.get("plotly_chart")]
 
 
 def press(app: AppTest, key: str) -> AppTest:

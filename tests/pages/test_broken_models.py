@@ -18,7 +18,7 @@ from kronos.serving import service
 from kronos.serving.jobs import JobStatus, Work
 from pages.ui.jobs import caches
 from pages.ui.models import jobs as models_jobs
-from tests.pages.app_driver import new_session, press, run_until, words
+from tests.pages.app_driver import charts, new_session, press, run_until, words
 from tests.source_tree import ROOT
 
 LISTS = {
@@ -136,7 +136,7 @@ def test_the_error_of_a_model_that_breaks_stays_until_the_next_run(
 
 def _is_drawn(app: AppTest) -> bool:
     """Whether there is a fan beside the bars."""
-    return any("p50" in chart.proto.spec for chart in app.get("plotly_chart"))
+    return any("p50" in chart for chart in charts(app))
 
 
 @pytest.mark.parametrize("page", ["training", "track_record"])

@@ -27,7 +27,7 @@ from pages.ui.jobs import caches, queues
 from tests.event_adapter import WITHOUT_EVENTS, write_event_adapter
 from tests.loopback_calendar import LoopbackCalendar, calendar_session, row
 from tests.loopback_markets import LoopbackMarkets, yahoo_session
-from tests.pages.app_driver import SAMPLE_TITLES, new_session, press, run_until, words
+from tests.pages.app_driver import SAMPLE_TITLES, charts, new_session, press, run_until, words
 from tests.pages.test_forecast_page import has_forecast
 
 PAIR = {"data": TICKER, "source": "Yahoo Finance", "symbol": "EURUSD=X", "interval": "1h",
@@ -75,7 +75,7 @@ def test_missing_days_are_fetched_unasked_and_drawn(yahoo):
     text = words(app)
     assert "CPI" in text.split("Event calendar: ")[1].split(" until ")[0]
     assert "ECB" in text.split("Event calendar: ")[1].split(" until ")[0]
-    spec = app.get("plotly_chart")[0].proto.spec
+    spec = charts(app)[0]
     assert "C CPI" in spec
     assert "R Rate decision" in spec
     assert "surprise +0.1%" in spec
@@ -83,7 +83,7 @@ def test_missing_days_are_fetched_unasked_and_drawn(yahoo):
     assert n_requests in (2, 4), "a region needs one request, or two at the end of a quarter"
     app.run()
     other = run_until(new_session(**PAIR).run(), is_settled)
-    assert "C CPI" in other.get("plotly_chart")[0].proto.spec
+    assert "C CPI" in charts(other)[0]
     assert len(yahoo.requests) == n_requests, "sessions share what was fetched"
 
 

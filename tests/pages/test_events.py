@@ -22,7 +22,7 @@ from pages.ui.inputs.candles import sample_code
 from pages.ui.inputs.events import event_from_form
 from pages.ui.jobs import caches
 from pages.ui.jobs.settings import ForecastSettings
-from tests.pages.app_driver import SAMPLE_TITLES, new_session, press, run_until, words
+from tests.pages.app_driver import SAMPLE_TITLES, charts, new_session, press, run_until, words
 
 CSV = b"kind,time,region,symbol,name\nearnings,2013-03-12,,GOOG,My own report\n"
 GOOG = load_sample("GOOG_1d")
@@ -34,7 +34,7 @@ def forecast_page():
 
 
 def chart_of(app) -> str:
-    return app.get("plotly_chart")[0].proto.spec
+    return charts(app)[0]
 
 
 def test_a_file_is_marked_kept_and_taken_away_in_its_session_only():

@@ -19,6 +19,7 @@ from pages.ui.jobs import queues
 from pages.ui.jobs.opening import opening_settings
 from tests.pages.app_driver import (
     SAMPLE_TITLES,
+    charts,
     new_session,
     press,
     run_until,
@@ -52,7 +53,7 @@ def choose(app: AppTest, settings: dict[str, object]) -> AppTest:
 
 def test_first_visit_shows_a_forecast_without_a_click(app):
     app.run()
-    assert app.get("plotly_chart"), "candles are on the page before the forecast is"
+    assert charts(app), "candles are on the page before the forecast is"
     run_until(app, has_forecast)
     assert "BTCUSD: next 24 bars of 30m" in words(app)
     assert shown(app).settings.sampling.sample_count == 300
@@ -92,7 +93,7 @@ def test_another_sample_shows_its_candles_and_waits_for_run(app, small):
     app.selectbox(key="data").select(SAMPLE_TITLES[3]).run()
     assert app.title[0].value == "GOOG"
     assert "Press Run to forecast these candles." in words(app)
-    assert app.get("plotly_chart")
+    assert charts(app)
     press(choose(app, small), "run")
     run_until(app, lambda app: "GOOG: next 4 bars" in words(app))
     assert "XNYS" in words(app)
@@ -127,7 +128,7 @@ def test_a_file_that_fits_several_clocks_asks_above_the_chart_and_the_link_holds
     text = words(app)
     assert "have no time zone" in text
     assert "Chart and forecast assume **UTC**" in text
-    assert app.get("plotly_chart")
+    assert charts(app)
     assert "from 16 Jan 2024 03:00" in text
     app.selectbox(key="asked_clock").select("Asia/Tokyo").run()
     text = words(app)
@@ -158,7 +159,7 @@ def test_a_bad_file_is_refused_with_line_and_column(app):
     assert "These candles cannot be used" in text
     assert "8" in text
     assert "close" in text
-    assert not app.get("plotly_chart")
+    assert not charts(app)
 
 
 def test_cancel_stops_and_nothing_starts_again(app, gate, fresh_seed):

@@ -13,7 +13,7 @@ from pages.ui.forecast import well_known
 from pages.ui.inputs.fetching import Wanted
 from pages.ui.inputs.ticker import TICKER, ticker_link
 from tests.loopback_markets import LoopbackMarkets, redirect, yahoo_session
-from tests.pages.app_driver import new_session, press, run_until, shown, words
+from tests.pages.app_driver import charts, new_session, press, run_until, shown, words
 from tests.pages.test_forecast_page import has_forecast
 
 
@@ -58,10 +58,10 @@ def test_a_symbol_nobody_has_is_said_and_another_can_be_tried(markets):
     app = run_until(ticker_page(symbol="NOPE"), lambda app: bool(app.error))
     assert "The bars could not be fetched" in words(app)
     assert "NOPE" in words(app)
-    assert not app.get("plotly_chart")
+    assert not charts(app)
     box = app.selectbox(key="symbol_box")
     box.select(next(option for option in box.options if option.startswith("SPY "))).run()
-    run_until(app, lambda app: bool(app.get("plotly_chart")))
+    run_until(app, lambda app: bool(charts(app)))
     assert app.query_params["symbol"] == "SPY"
     assert app.title[0].value == "SPY"
 
@@ -74,7 +74,7 @@ def test_a_source_that_fails_can_be_asked_again(markets):
     def is_there(app):
         if app.error:
             press(app, "fetch_again")
-        return bool(app.get("plotly_chart"))
+        return bool(charts(app))
 
     run_until(app, is_there)
     assert not app.error
@@ -88,7 +88,7 @@ def test_a_fetch_is_cancelled_and_begun_again(markets):
     markets.faults.hang = False
     markets.released.set()
     press(app, "fetch_again")
-    run_until(app, lambda app: bool(app.get("plotly_chart")))
+    run_until(app, lambda app: bool(charts(app)))
 
 
 @pytest.fixture

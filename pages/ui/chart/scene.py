@@ -127,6 +127,36 @@ class Scene:
         span = (top - bottom) or abs(top) * 0.01 or 1.0
         return bottom - 0.05 * span, top + 0.11 * span
 
+    def extents(self) -> tuple[np.ndarray, np.ndarray]:
+        """(L,) lowest and highest price at each label, on the axis; NaN where there is none.
+
+        What `price_range` measures: the bars, p3 to p97 of the fan, and the actual bars.
+        """
+        lows = self.history["low"].to_numpy(dtype=float)
+        highs = self.history["high"].to_numpy(dtype=float)
+        floor = lows[lows > 0].min() / 4 if self.view == "log" and (lows > 0).any() else -np.inf
+        if self.forecast is not None:
+            low, high = np.quantile(self.closes()[:, 1:], (0.03, 0.97), axis=0)
+            if self.actual is not None:
+                low = np.fmin(low, self.actual["low"].to_numpy(dtype=float))
+                high = np.fmax(high, self.actual["high"].to_numpy(dtype=float))
+            lows, highs = np.append(lows, low), np.append(highs, high)
+        bounds = self.scaled(np.maximum(lows, floor)), self.scaled(highs)
+        return (np.log10(bounds[0]), np.log10(bounds[1])) if self.view == "log" else bounds
+
+    def volume_extent(self) -> np.ndarray:
+        """(L,) what the volume axis holds at each label.
+
+        Volumes of a fan have a long tail: they count up to twice the largest known one.
+        """
+        volumes = self.history["volume"].to_numpy(dtype=float)
+        if self.forecast is None:
+            return volumes
+        ahead = np.minimum(self.forecast.quantile((0.90,), "volume")[0], 2.0 * np.nanmax(volumes))
+        if self.actual is not None:
+            ahead = np.fmax(ahead, self.actual["volume"].to_numpy(dtype=float))
+        return np.append(volumes, ahead)
+
     def price_text(self, price: float) -> str:
         return f"{price:,.{self.decimals}f}"
 

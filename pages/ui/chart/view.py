@@ -11,6 +11,7 @@ from kronos.candles import Candles
 from kronos.forecast import Forecast
 from pages.ui.chart.events import events_legend, wide_bars_text
 from pages.ui.chart.figure import Layer, Look, View, Window, chart_description, fan_figure
+from pages.ui.chart.interactive import show_interactive
 from pages.ui.chart.scene import MAX_WINDOW, bars_in_window, build_scene, n_known
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
@@ -36,10 +37,16 @@ def show_chart(source: ChosenCandles, forecast: Forecast | None) -> Look:
         look["events"] = events_of(source, forecast)
     narrow = is_narrow()
     figure = fan_figure(candles, forecast, compact=narrow, **look)
-    show_figure(figure, key="fan", alt=chart_description(candles, forecast, look["events"]))
+    scene = build_scene(candles, forecast, view=look["view"], compact=narrow, window=look["window"])
+    show_interactive(
+        figure,
+        scene,
+        key="fan",
+        subject=f"{source.data_id} {look['window']}",
+        alt=chart_description(candles, forecast, look["events"]),
+    )
     if narrow and forecast is not None:
         st.caption("Bands: 80% (p10 to p90) and 50% (p25 to p75) of paths. Thick line: median.")
-    scene = build_scene(candles, forecast, view=look["view"], compact=narrow, window=look["window"])
     if wide := wide_bars_text(scene, look["events"]):
         st.caption(f":material/open_in_full: {plain(wide)}", help=meaning("Wide bars"))
     # Only a chart with a legend names the letters.

@@ -40,7 +40,7 @@ class PageAddresses:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._paths = {f"{_prefix()}/{address}" for address in ADDRESSES}
+        self._paths = {f"{path_prefix()}/{address}" for address in ADDRESSES}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
@@ -128,7 +128,7 @@ def _end_in_order() -> None:
     getattr(server, "_captured_signals", []).clear()
 
 
-def _prefix() -> str:
+def path_prefix() -> str:
     """The base path of the application, such as /fan; empty for none."""
     base = config.get_option("server.baseUrlPath").strip("/")
     return f"/{base}" if base else ""
@@ -150,6 +150,6 @@ def _await_server() -> None:
         time.sleep(0.05)
         connection = http.client.HTTPConnection(host, port, timeout=1)
         with contextlib.suppress(OSError, http.client.HTTPException), closing(connection):
-            connection.request("GET", f"{_prefix()}/_stcore/health")
+            connection.request("GET", f"{path_prefix()}/_stcore/health")
             if connection.getresponse().status == 200:
                 return

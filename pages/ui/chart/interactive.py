@@ -1,0 +1,97 @@
+"""The chart that is worked in: a component of the page that hosts Plotly (ADR 24).
+
+The figure is that of the other charts. The component adds what `st.plotly_chart` cannot: a view
+that is bounded, fits its prices and outlives a change of the figure, a crosshair, and keys.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+from plotly.io.json import to_json_plotly
+
+from pages.ui.chart.scene import Scene
+from pages.ui.frame.plotly_script import script_name
+
+KEYS = (
+    "Keys: left and right arrows move in time, plus and minus zoom, up and down arrows move the "
+    "price axis, with Shift they stretch it, square brackets step the crosshair from bar to bar, "
+    "0 resets the view."
+)
+_CSS = """
+.desk-chart { position: relative; width: 100%; overflow: hidden; }
+.desk-chart, .desk-chart * { touch-action: pan-y !important; }
+.desk-chart:focus { outline: none; }
+.desk-chart:focus-visible { outline: 2px solid var(--st-primary-color); outline-offset: -2px; }
+.desk-chart .axistext { display: none; }
+.desk-chart .nsewdrag { cursor: crosshair; }
+.desk-cross-x, .desk-cross-y, .desk-tag { display: none; position: absolute; pointer-events: none; }
+.desk-cross-x { border-left: 1px dashed var(--st-text-color); opacity: 0.55; }
+.desk-cross-y { border-top: 1px dashed var(--st-text-color); opacity: 0.55; }
+.desk-tag {
+  font: 12px var(--st-font, sans-serif);
+  color: var(--st-background-color);
+  background: var(--st-text-color);
+  border-radius: 3px;
+  padding: 1px 4px;
+  white-space: nowrap;
+}
+.desk-tag-time { transform: translateX(-50%); }
+.desk-tag-price { transform: translateY(-50%); text-align: right; box-sizing: border-box; }
+.desk-spoken {
+  position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
+}
+"""
+
+_component = st.components.v2.component(
+    "interactive_chart",
+    css=_CSS,
+    js=Path(__file__).with_suffix(".js").read_text(encoding="utf-8"),
+    isolate_styles=False,  # Plotly's own style sheet is that of the page
+)
+
+
+def show_interactive(figure: go.Figure, scene: Scene, *, key: str, subject: str, alt: str) -> None:
+    """A fan chart to work in.
+
+    Args:
+        figure: The chart, drawn of `scene`.
+        scene: Its data.
+        key: Its key on the page, and its file name as a picture.
+        subject: What the view belongs to: another subject opens with the range of its figure.
+        alt: Alternative text.
+    """
+    with st.container(key=key):
+        _component(key=f"{key}_chart", data=component_data(figure, scene, key, subject, alt))
+
+
+def component_data(
+    figure: go.Figure, scene: Scene, key: str, subject: str, alt: str
+) -> dict[str, Any]:
+    """What the component draws, as JSON can hold it."""
+    drawn = figure.to_dict()
+    drawn["layout"].pop("template", None)  # the component has one of the colours of the page
+    low, high = scene.extents()
+    return {
+        "figure": to_json_plotly(drawn),
+        "subject": subject,
+        "unit": scene.view,
+        "times": scene.moments.as_unit("s").asi8.tolist(),
+        "low": _plain(low),
+        "high": _plain(high),
+        "volume": _plain(scene.volume_extent()) if scene.has_volume else None,
+        "decimals": scene.decimals,
+        "name": f"{key}-chart",
+        "alt": alt,
+        "keys": KEYS,
+        "script": script_name(),
+    }
+
+
+def _plain(values: np.ndarray) -> list[float | None]:
+    """Numbers for JSON, which has no NaN."""
+    return [float(value) if np.isfinite(value) else None for value in values]

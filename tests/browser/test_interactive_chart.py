@@ -1,0 +1,219 @@
+"""The chart of the Forecast page as one works in it: wheel, drag, keys, crosshair."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import PATIENCE_MS, wait_for_fan
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+expect.set_options(timeout=PATIENCE_MS)
+
+# Ranges as Plotly draws them, and the prices of the bars that they show.
+SEEN = """() => {
+    const plot = document.querySelector(".st-key-fan .js-plotly-plot");
+    const { xaxis, yaxis } = plot._fullLayout;
+    const [from, to] = xaxis.range;
+    const bars = plot._fullData.find((trace) => trace.type === "candlestick");
+    const at = Array.from(bars.low, (_, i) => i).filter((i) => i >= from && i <= to);
+    return {
+        from, to, low: yaxis.range[0], high: yaxis.range[1], all: xaxis.categoryarray.length,
+        origin: bars.low.length - 1,
+        least: Math.min(...at.map((i) => bars.low[i])),
+        most: Math.max(...at.map((i) => bars.high[i])),
+    };
+}"""
+
+
+@pytest.fixture
+def opened(server, visit):
+    seen = visit(f"{server.url}/?horizon=24&paths=20&seed=3")
+    wait_for_fan(seen.page)
+    yield seen
+    assert not seen.complaints
+
+
+def settled(page: Page) -> dict[str, float]:
+    """The view once it has stopped changing."""
+    before, last = None, page.evaluate(SEEN)
+    while before != last:
+        page.wait_for_timeout(250)
+        before, last = last, page.evaluate(SEEN)
+    return last
+
+
+def width(view: dict[str, float]) -> float:
+    return view["to"] - view["from"]
+
+
+def fits(view: dict[str, float]) -> bool:
+    """Whether all bars that are seen are inside, and fill more than a fifth of the axis."""
+    span = view["high"] - view["low"]
+    is_inside = view["low"] < view["least"] and view["most"] < view["high"]
+    return is_inside and view["most"] - view["least"] > span / 5
+
+
+def test_the_wheel_zooms_where_it_points_and_stops_where_data_end(opened):
+    page = opened.page
+    first = settled(page)
+    box = page.locator(".st-key-fan .nsewdrag").first.bounding_box()
+    at = box["x"] + 0.25 * box["width"], box["y"] + box["height"] / 2
+    page.mouse.move(*at)
+    page.mouse.wheel(0, -200)
+    near = settled(page)
+    assert width(near) == pytest.approx(width(first) / 1.25**2)
+    place = first["from"] + 0.25 * width(first)
+    assert near["from"] + 0.25 * width(near) == pytest.approx(place, abs=0.5)
+    assert fits(near)
+    for _ in range(12):
+        page.mouse.wheel(0, 400)
+    wide = settled(page)
+    assert (wide["from"], wide["to"]) == pytest.approx((-0.5, wide["all"] - 0.4))
+    assert fits(wide)
+    for _ in range(20):
+        page.mouse.wheel(0, -400)
+    assert width(settled(page)) == pytest.approx(5)
+    page.mouse.dblclick(*at)
+    again = settled(page)
+    assert (again["from"], again["to"]) == pytest.approx((first["from"], first["to"]))
+    assert (again["low"], again["high"]) == pytest.approx((first["low"], first["high"]), rel=1e-6)
+
+
+def test_a_drag_moves_in_time_and_the_price_axis_has_a_zoom_of_its_own(opened):
+    page = opened.page
+    first = settled(page)
+    box = page.locator(".st-key-fan .nsewdrag").first.bounding_box()
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(*middle)
+    page.mouse.down()
+    page.mouse.move(middle[0] + box["width"] / 4, middle[1], steps=6)
+    page.mouse.up()
+    moved = settled(page)
+    assert width(moved) == pytest.approx(width(first))
+    assert first["from"] - moved["from"] == pytest.approx(width(first) / 4, rel=0.05)
+    assert fits(moved)
+    page.mouse.move(box["x"] - 30, middle[1])
+    page.mouse.wheel(0, 100)
+    stretched = settled(page)
+    assert stretched["high"] - stretched["low"] == pytest.approx(
+        1.25 * (moved["high"] - moved["low"])
+    )
+    assert (stretched["from"], stretched["to"]) == (moved["from"], moved["to"])
+
+
+def test_the_view_outlives_a_rerun_a_layer_a_scale_another_fan_and_the_theme(opened):
+    page = opened.page
+    page.locator(".st-key-fan .desk-chart").focus()
+    for key in ("ArrowLeft", "ArrowLeft", "+"):
+        page.keyboard.press(key)
+    kept = settled(page)
+    page.get_by_role("button", name="Paths", exact=True).click()
+    expect(page.locator(".st-key-fan .legendtext", has_text="sample paths")).to_have_count(0)
+    assert settled(page) == kept, "a layer is switched off"
+    page.get_by_role("radio", name="Log price").click()
+    expect(page.locator(".st-key-fan .gtitle")).to_contain_text("log scale")
+    logs = settled(page)
+    assert (logs["from"], logs["to"]) == pytest.approx((kept["from"], kept["to"]))
+    assert logs["high"] < 10, "the axis of logarithms fits, too"
+    page.get_by_role("radio", name="Price", exact=True).click()
+    expect(page.locator(".st-key-fan .gtitle")).not_to_contain_text("log scale")
+    page.locator(".st-key-chip_horizon button").click()
+    page.get_by_label("Horizon (bars)", exact=True).fill("12")
+    page.get_by_label("Horizon (bars)", exact=True).press("Enter")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Run").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("next 12 bars")
+    wait_for_fan(page)
+    shorter = settled(page)
+    assert (shorter["from"], shorter["to"]) == pytest.approx((kept["from"], kept["to"]))
+    ink = "() => getComputedStyle(document.querySelector('.st-key-fan .gtitle')).fill"
+    light = page.evaluate(ink)
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function(f"light => ({ink})() !== light", arg=light)
+    dark = settled(page)
+    assert (dark["from"], dark["to"]) == pytest.approx((kept["from"], kept["to"]))
+
+
+def test_every_gesture_has_a_key(opened):
+    page = opened.page
+    page.locator(".st-key-fan .desk-chart").focus()
+    first = settled(page)
+
+    def after(key: str) -> dict[str, float]:
+        page.keyboard.press(key)
+        return settled(page)
+
+    assert width(after("+")) == pytest.approx(width(first) / 1.25)
+    assert width(after("-")) == pytest.approx(width(first))
+    left = after("ArrowLeft")
+    assert first["from"] - left["from"] == pytest.approx(width(first) / 10)
+    assert after("ArrowRight")["from"] == pytest.approx(first["from"])
+    up = after("ArrowUp")
+    assert up["low"] > first["low"]
+    stretched = after("Shift+ArrowDown")
+    assert stretched["high"] - stretched["low"] > 1.2 * (up["high"] - up["low"])
+    assert after("Home") == pytest.approx(first)
+    page.keyboard.press("]")
+    time, price = page.locator(".desk-tag-time"), page.locator(".desk-tag-price")
+    expect(time).to_be_visible()
+    said = page.locator(".st-key-fan [role=status]")
+    expect(said).to_have_text(f"{time.inner_text()}, {price.inner_text()}")
+    page.keyboard.press("]")
+    expect(said).to_have_text(f"{time.inner_text()}, {price.inner_text()}")
+    page.keyboard.press("Escape")
+    expect(time).to_be_hidden()
+
+
+def test_the_crosshair_has_the_time_and_the_price_under_the_pointer(opened):
+    page = opened.page
+    settled(page)
+    box = page.locator(".st-key-fan .nsewdrag").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 3, box["y"] + box["height"] / 3)
+    time, price = page.locator(".desk-tag-time"), page.locator(".desk-tag-price")
+    expect(time).to_be_visible()
+    seen = page.evaluate(SEEN)
+    value = float(price.inner_text().replace(",", ""))
+    assert value == pytest.approx(seen["high"] - (seen["high"] - seen["low"]) / 3, rel=1e-3)
+    labels = page.evaluate(
+        "document.querySelector('.st-key-fan .js-plotly-plot')._fullLayout.xaxis.categoryarray"
+    )
+    assert time.inner_text() == labels[round(seen["from"] + width(seen) / 3)]
+    page.mouse.move(5, 5)
+    expect(time).to_be_hidden()
+
+
+def test_a_finger_moves_the_chart_and_scrolls_the_page(server, browser):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True)
+    page = context.new_page()
+    page.goto(f"{server.url}/?horizon=24&paths=20&seed=3")
+    wait_for_fan(page)
+    first = settled(page)
+    box = page.locator(".st-key-fan .nsewdrag").first.bounding_box()
+    x, y = box["x"] + 60, box["y"] + 100
+    touch = context.new_cdp_session(page)
+
+    def send(kind: str, *points: tuple[float, float]) -> None:
+        touch.send(
+            "Input.dispatchTouchEvent",
+            {"type": kind, "touchPoints": [{"x": x, "y": y, "id": i} for i, (x, y) in
+                                           enumerate(points)]},
+        )  # fmt: skip
+
+    send("touchStart", (x, y))
+    for step in range(1, 7):
+        send("touchMove", (x + 15 * step, y))
+    send("touchEnd")
+    moved = settled(page)
+    assert moved["from"] < first["from"] - 3
+    assert width(moved) == pytest.approx(width(first))
+    send("touchStart", (x, y), (x + 60, y))
+    for step in range(1, 7):
+        send("touchMove", (x - 5 * step, y), (x + 60 + 5 * step, y))
+    send("touchEnd")
+    assert width(settled(page)) < 0.75 * width(moved)
+    touches = page.locator(".st-key-fan .nsewdrag").first.evaluate(
+        "element => getComputedStyle(element).touchAction"
+    )
+    assert touches == "pan-y"
+    context.close()
