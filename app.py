@@ -14,13 +14,7 @@ if get_script_run_ctx(suppress_warning=True) is None:
 
     from pages.ui.frame.headers import SecurityHeaders
     from pages.ui.frame.plotly_script import PlotlyScript
-    from pages.ui.frame.server import (
-        PageAddresses,
-        leave_out_closed_secrets,
-        lifespan,
-        page,
-        path_prefix,
-    )
+    from pages.ui.frame.server import PageAddresses, leave_out_closed_secrets, lifespan, page
     from pages.ui.frame.uploads import UploadBudget
     from pages.ui.jobs.startup import prepare_first_visit
 
@@ -29,7 +23,7 @@ if get_script_run_ctx(suppress_warning=True) is None:
         middleware=[
             Middleware(SecurityHeaders, html=page()),
             Middleware(PageAddresses),
-            Middleware(PlotlyScript, prefix=path_prefix()),
+            Middleware(PlotlyScript),
             Middleware(UploadBudget),
         ],
         lifespan=lifespan(prepare_first_visit),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 import pytest
+from streamlit import config
 from streamlit.components.v2 import manifest_scanner
 
 from kronos import models
@@ -126,3 +127,11 @@ def gate(fresh_seed: str) -> Iterator[threading.Event]:
     yield opened
     opened.set()
     queues.forecasts().leave(key, owner="gate keeper")
+
+
+@pytest.fixture(params=["", "fan"])
+def below(request):
+    """The path that the server is told to serve below."""
+    config.set_option("server.baseUrlPath", request.param)
+    yield f"/{request.param}".rstrip("/")
+    config.set_option("server.baseUrlPath", "")

@@ -60,10 +60,9 @@ def test_the_chart_shows_no_volume_where_there_is_none(simulate):
     assert data_of(candles, forecast)[1]["volume"] is None
 
 
-@pytest.mark.parametrize("prefix", ["", "/fan"])
-def test_the_script_is_a_file_that_browsers_keep(prefix):
-    client = TestClient(Starlette(middleware=[Middleware(PlotlyScript, prefix=prefix)]))
-    path = f"{prefix}/{script_name()}"
+def test_the_script_is_a_file_that_browsers_keep(below):
+    client = TestClient(Starlette(middleware=[Middleware(PlotlyScript)]))
+    path = f"{below}/{script_name()}"
     answer = client.get(path)
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/javascript")
@@ -75,5 +74,5 @@ def test_the_script_is_a_file_that_browsers_keep(prefix):
     assert len(body) < len(answer.content) / 3
     plain = client.get(path, headers={"Accept-Encoding": "identity"})
     assert "content-encoding" not in plain.headers
-    assert client.get(f"{prefix}/plotly-0.min.js").status_code == 404
+    assert client.get(f"{below}/plotly-0.min.js").status_code == 404
     assert client.post(path).status_code == 404

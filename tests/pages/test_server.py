@@ -20,14 +20,6 @@ from pages.ui.frame.shell import ADDRESSES
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(params=["", "fan"])
-def below(request):
-    """The path that the server is told to serve below."""
-    config.set_option("server.baseUrlPath", request.param)
-    yield f"/{request.param}".rstrip("/")
-    config.set_option("server.baseUrlPath", "")
-
-
 def test_every_page_is_told_where_its_server_is_before_a_script_looks_for_it(below):
     client = TestClient(Starlette(middleware=[Middleware(PageAddresses)]))
     for address in ADDRESSES:

@@ -265,6 +265,8 @@ class Chart {
     const on = (name, handle, options) => this.frame.addEventListener(name, handle, options);
     on("wheel", (event) => this.wheel(event), { passive: false, capture: true });
     on("pointerdown", (event) => this.press(event), true);
+    // Plotly lays a cover over the page while a mouse is pressed, which would get the moves.
+    on("mousedown", (event) => { if (this.locate(event).part) event.stopPropagation(); }, true);
     on("pointermove", (event) => this.move(event), true);
     for (const name of ["pointerup", "pointercancel"]) on(name, (event) => this.lift(event), true);
     on("pointerleave", () => this.hideCross());

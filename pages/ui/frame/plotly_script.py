@@ -14,6 +14,8 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from pages.ui.frame.server import path_prefix
+
 
 @cache
 def script_name() -> str:
@@ -26,12 +28,11 @@ class PlotlyScript:
 
     Args:
         app: What answers the others.
-        prefix: Base path of the application, such as /fan; empty for none.
     """
 
-    def __init__(self, app: ASGIApp, prefix: str = "") -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._path = f"{prefix}/{script_name()}"
+        self._path = f"{path_prefix()}/{script_name()}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
