@@ -39,6 +39,7 @@ from kronos.finetune.history import champions, read
 from kronos.forecasters.baselines import baseline
 from kronos.models import adapters, checkpoints
 from kronos.store import open_store
+from kronos.store.record import read_record
 from kronos.store.schema import REVISION
 from pages.ui.jobs import caches, saving
 from pages.ui.track_record.record import record
@@ -186,6 +187,14 @@ def test_the_database_is_brought_up_to_date(home):
     assert schema_of(path) == "0001"
     assert open_store().counts() == COUNTS
     assert schema_of(path) == REVISION
+    # Scores that came later are unknown, and rows still never change.
+    rows = read_record(open_store(), models.cut_off)
+    assert len(rows) == 32
+    assert rows[["log_score", "qlike"]].isna().all(axis=None)
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        for table in ("signal_evaluations", "path_evaluations"):
+            with pytest.raises(sqlite3.IntegrityError, match="never changed"):
+                database.execute(f"DELETE FROM {table}")
 
 
 def schema_of(path: Path) -> str:

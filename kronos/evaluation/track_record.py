@@ -17,13 +17,16 @@ from kronos.evaluation.significance import block_bootstrap, diebold_mariano, new
 
 __all__ = [
     "Correlation",
+    "Gain",
     "Skill",
     "VolatilityScores",
     "coverage_by",
     "crps_skill",
     "information_coefficient",
+    "mean_gain",
     "pit_shares",
     "reliability",
+    "smoothed_coverage",
     "volatility_scores",
     "worst_misses",
 ]
@@ -33,6 +36,8 @@ PAIRED = ("instrument", "source", "interval", "origin", "step")
 _N_DRAWS = 1000
 _FEWEST_DATES = 8
 """Fewest origin dates for an interval: fewer do not show how they vary."""
+_NEIGHBOURS = 10
+"""Fewest dates of a smoothed share."""
 _FEWEST = 5
 """Fewest instruments of one date for a correlation."""
 
@@ -59,6 +64,23 @@ class Skill:
     high: float
     statistic: float
     p: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """How much less a model lost than another, by a score whose differences have a unit of meaning.
+
+    Attributes:
+        n_windows: Windows that both have scores of.
+        mean: Score of the other less that of the model; above 0 is better.
+        low: Lower end of the 95% confidence interval; NaN with too few dates.
+        high: Upper end.
+    """
+
+    n_windows: int
+    mean: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +156,104 @@ def coverage_by(record: pd.DataFrame, key: pd.Series | str) -> pd.DataFrame:
         rows[value] = {"coverage": coverage, "error": np.sqrt(spread) / n, "n": n}
     columns = ["coverage", "error", "n"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("key")
+
+
+def smoothed_coverage(record: pd.DataFrame, n_points: int = 80) -> pd.DataFrame:
+    """Share of outcomes within the 80% band as it changes with time.
+
+    At each time, a mean over the outcomes around it, weighed by a tricube kernel that reaches over
+    a twelfth of the record and at least `_NEIGHBOURS` dates. The interval counts the outcomes of
+    one date as one and allows for dependence over the mean forecast's span (Newey and West 1987).
+
+    Args:
+        record: Rows with outcomes.
+        n_points: Times, evenly spaced.
+
+    Returns:
+        Columns coverage, low and high (95%), indexed by time, UTC: NaN where no outcome is within a
+        twelfth of the record.
+    """
+    dates = record["timestamp"].dt.floor("D")
+    table = pd.DataFrame({"date": dates, "inside": record["inside"]}).dropna()
+    sums = table.groupby("date")["inside"].agg(["sum", "count"])
+    columns = ["coverage", "low", "high"]
+    if sums.empty:
+        return pd.DataFrame(columns=columns, index=pd.DatetimeIndex([], tz="UTC"), dtype=float)
+    stamps = pd.DatetimeIndex(sums.index)
+    days = np.asarray((stamps - stamps[0]) / pd.Timedelta("1D"), dtype=float)
+    inside, n = sums["sum"].to_numpy(float), sums["count"].to_numpy(float)
+    spans = _spans(record.assign(date=record["origin"].dt.floor("D")), stamps)
+    lag = int(np.ceil(spans.mean())) - 1
+    at = np.linspace(0.0, days[-1], n_points if len(days) > 1 else 1)
+    rows = [_around(time, days, inside, n, lag) for time in at]
+    index = stamps[0] + pd.to_timedelta(at, unit="D")
+    return pd.DataFrame(rows, columns=columns, index=index)
+
+
+def _around(
+    time: float, days: np.ndarray, inside: np.ndarray, n: np.ndarray, lag: int
+) -> tuple[float, float, float]:
+    """Coverage around a time, with its interval; NaN far from all dates."""
+    distance = np.abs(days - time)
+    reach = days[-1] / 12
+    if distance.min() > reach:
+        return float("nan"), float("nan"), float("nan")
+    nearest = np.sort(distance)[min(_NEIGHBOURS, len(days)) - 1]
+    width = max(reach, float(nearest)) * 1.001 or 1.0
+    weights = np.clip(1.0 - (distance / width) ** 3, 0.0, None) ** 3
+    total = float(weights @ n)
+    coverage = float(weights @ inside) / total
+    terms = weights * (inside - coverage * n)
+    near = np.flatnonzero(weights)
+    terms = terms[near[0] : near[-1] + 1]
+    error = np.sqrt(newey_west(terms, lag) * len(terms)) / total if len(terms) > 1 else np.nan
+    reach95 = 1.96 * float(error)
+    return coverage, max(coverage - reach95, 0.0), min(coverage + reach95, 1.0)
+
+
+def mean_gain(
+    record: pd.DataFrame, other: pd.DataFrame, score: str, *, n_draws: int = _N_DRAWS, seed: int = 0
+) -> Gain | None:
+    """Compares two records by a score of lower is better, where both have it.
+
+    Log scores are kept to forecasts of about as many paths: at most twice as many.
+
+    Args:
+        record: Forecasts of the model.
+        other: Those of its rival.
+        score: "log_score", of every step, or "qlike", of whole paths.
+        n_draws: Draws of the bootstrap, which is that of `crps_skill`.
+        seed: Its seed.
+
+    Returns:
+        The comparison; None without a common score.
+    """
+    keys = list(PAIRED[:-1] if score == "qlike" else PAIRED)
+    ours, theirs = _means(record, keys, score), _means(other, keys, score)
+    both = ours.merge(theirs, on=keys, suffixes=("", "_other"))
+    ratio = both["n_paths"] / both["n_paths_other"]
+    both = both[(ratio >= 0.5) & (ratio <= 2.0)]
+    if both.empty:
+        return None
+    both["date"] = both["origin"].dt.floor("D")
+    both["gain"] = both[f"{score}_other"] - both[score]
+    by_date = both.groupby("date")["gain"].agg(["sum", "count"])
+    low = high = float("nan")
+    if len(by_date) >= _FEWEST_DATES:
+        spans = _spans(both, pd.DatetimeIndex(by_date.index))
+        drawn = block_bootstrap(len(by_date), int(np.ceil(spans.mean())), n_draws, seed)
+        sums = drawn @ by_date.to_numpy(float)
+        low, high = np.quantile(sums[:, 0] / sums[:, 1], (0.025, 0.975))
+    windows = both.drop_duplicates(list(PAIRED[:-1]))
+    return Gain(len(windows), float(both["gain"].mean()), float(low), float(high))
+
+
+def _means(record: pd.DataFrame, keys: list[str], score: str) -> pd.DataFrame:
+    """The score of each key, the mean over several forecasts of it."""
+    table = record.loc[np.isfinite(record[score]), [*keys, "timestamp", "n_paths", score]]
+    return table.groupby(keys, as_index=False).agg(
+        timestamp=("timestamp", "max"), n_paths=("n_paths", "mean"), **{score: (score, "mean")}
+    )
 
 
 def crps_skill(

@@ -40,7 +40,8 @@ _FACTS = (
 _SCORES = [
     name
     for name in signal_evaluations.columns.keys()  # noqa: SIM118
-    if name not in {"prediction_id", "step", "timestamp", "source"}
+    # The columns of the files stay those of the first schema.
+    if name not in {"prediction_id", "step", "timestamp", "source", "log_score"}
 ]
 Steps = dict[int, dict[str, Any]]
 
@@ -202,7 +203,10 @@ def _all(
         steps: dict[str, Steps] = {}
         for row in store.evaluations(ids).to_dict("records"):
             steps.setdefault(row["prediction_id"], {})[row["step"]] = {
-                str(name): value for name, value in row.items() if name != "prediction_id"
+                str(name): value
+                for name, value in row.items()
+                # Rows of the first schema are exported as they were.
+                if name != "prediction_id" and not (name == "log_score" and pd.isna(value))
             }
         energy = store.path_evaluations(ids).set_index("prediction_id")["energy_score"].to_dict()
         for prediction in chunk:

@@ -21,7 +21,7 @@ from kronos.events import Event
 from kronos.events.bars import event_days
 from kronos.store.database import damaged
 from kronos.store.integrity import checked
-from kronos.store.schema import predictions, signal_evaluations
+from kronos.store.schema import path_evaluations, predictions, signal_evaluations
 from kronos.store.store import Store
 
 __all__ = ["COLUMNS", "read_quantiles", "read_record", "summarise"]
@@ -32,9 +32,10 @@ _FACTS = (
 )
 _NUMBERS = (
     *("actual_return", "scale", "crps", "pinball", "interval_score", "inside_band", "width"),
-    *("pit", "absolute_error", "direction"),
+    *("pit", "absolute_error", "direction", "log_score"),
 )
 _OF_STEP = ("step", "revision", "timestamp", *_NUMBERS, "crps_estimator", "ahead", "resolved_at")
+_OF_PATH = ("prediction_id", "revision", "qlike")
 _SAMPLING = {"T": "T", "top_p": "top_p", "top_k": "top_k", "n_paths": "sample_count"}
 _NAMED = {"inside_band": "inside", "model_name": "model", "model_version": "version"}
 COLUMNS = (
@@ -43,7 +44,7 @@ COLUMNS = (
     *("created_at", "step", "timestamp"),
     *("actual_return", "scale", "crps", "crps_estimator", "pinball", "interval_score", "inside"),
     *("width", "pit", "absolute_error", "direction", "ahead", "out_of_sample", "event_day"),
-    "resolved_at",
+    *("resolved_at", "log_score", "qlike"),
 )
 """Columns of the table, in order."""
 CutOff = Callable[[str, str], date | None]
@@ -82,7 +83,8 @@ def read_record(
         NaN; `scale` is the volatility at the origin times the root of the step, NaN where
         unknown. `ahead`: stored before the bar had ended. `out_of_sample`: the origin lies after
         the training bars of the model; NA where these are unknown. `event_day`: a scheduled
-        release falls on the bar's day; NA on days that no table of events covers.
+        release falls on the bar's day; NA on days that no table of events covers. `log_score`, and
+        `qlike` of the whole path: NaN without paths, and in rows of earlier versions.
         Moments are in UTC.
 
     Raises:
@@ -107,8 +109,12 @@ def read_record(
     with store.database.reading() as connection:
         known = _frame(connection.execute(facts.where(*wanted)))
         table = _frame(connection.execute(steps.where(steps_of.in_(chosen)) if wanted else steps))
+        whole = _frame(connection.execute(sa.select(*(path_evaluations.c[n] for n in _OF_PATH))))
     table = table.sort_values(["prediction_id", "step", "revision"], ignore_index=True)
     table = table.drop_duplicates(["prediction_id", "step"], keep="last", ignore_index=True)
+    newest = whole.sort_values("revision").drop_duplicates("prediction_id", keep="last")
+    of_path = newest.set_index("prediction_id")["qlike"]
+    known["qlike"] = known["prediction_id"].map(of_path).astype(float)
     table = _with_facts(table[table["actual_return"].notna()], known, cut_off)
     table = table.sort_values(["origin", "prediction_id", "step"], ignore_index=True)
     for name in ("timestamp", "resolved_at"):

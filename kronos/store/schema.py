@@ -35,7 +35,7 @@ __all__ = [
     "upgrade",
 ]
 
-REVISION = "0001"
+REVISION = "0002"
 """The newest migration: the schema of this code."""
 VERSION_TABLE = "kronos_store_version"
 
@@ -133,6 +133,7 @@ signal_evaluations = sa.Table(
     _column("source", sa.Text),
     _column("resolved_at", Moment),
     _column("recorded_at", Moment),
+    _column("log_score", sa.Double, null=True),
     sa.CheckConstraint("step > 0", name="ck_signal_evaluations_step"),
     sa.CheckConstraint(
         "outcome in ('observed', 'missing', 'late', 'corrected')",
@@ -153,6 +154,7 @@ path_evaluations = sa.Table(
     _column("energy_score", sa.Double),
     _column("resolved_at", Moment),
     _column("recorded_at", Moment),
+    _column("qlike", sa.Double, null=True),
 )
 
 TABLES = (predictions, prediction_paths, signal_evaluations, path_evaluations)

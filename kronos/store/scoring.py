@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from kronos.calendars.intervals import interval_width, is_intraday
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest
-from kronos.evaluation.scores import StepScores, energy_score, score_steps
+from kronos.evaluation.scores import StepScores, energy_score, qlike, score_steps
 from kronos.forecast import Forecast
 from kronos.store.integrity import checked
 from kronos.store.prediction import Prediction, StoredPaths, paths_row, prediction_row
@@ -409,12 +409,19 @@ def _columns(scores: StepScores | None, i: int | None) -> dict[str, Any]:
     numbers = ("crps", "pinball", "interval_score", "width", "pit", "absolute_error")
     flags = {"inside_band": "inside", "direction": "direction"}
     if scores is None or i is None:
-        return dict.fromkeys((*numbers, *flags, "crps_estimator"))
+        return dict.fromkeys((*numbers, *flags, "crps_estimator", "log_score"))
     found: dict[str, Any] = {name: float(getattr(scores, name)[i]) for name in numbers}
     for column, name in flags.items():
         value = getattr(scores, name)[i]
         found[column] = None if np.isnan(value) else bool(value)
-    return found | {"crps_estimator": scores.crps_estimator}
+    return found | {
+        "crps_estimator": scores.crps_estimator,
+        "log_score": _finite(float(scores.log_score[i])),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
 
 
 def _whole_path(
@@ -432,6 +439,7 @@ def _whole_path(
         "prediction_id": prediction.id,
         "revision": 0 if scored is None else int(scored["revision"]) + 1,
         "energy_score": energy_score(new.returns, paths),
+        "qlike": _finite(qlike(new.returns, paths)),
         "resolved_at": max(known_at),
     }
 

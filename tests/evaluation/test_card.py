@@ -9,6 +9,7 @@ import pytest
 from kronos.errors import InvalidRequest
 from kronos.evaluation.card import SOURCE, STEPS, pack_card, unpack_card
 from kronos.evaluation.evidence import evidence
+from kronos.models.facts import model_facts
 
 FACTS = {"revision": "0123456789abcdef", "n_paths": 100, "seed": 0, "made_at": "2026-11-23T00:00Z"}
 HORIZON = 24
@@ -82,3 +83,17 @@ def test_a_damaged_file_is_refused(cut):
     packed = pack_card(made_scores(), FACTS)
     with pytest.raises(InvalidRequest, match="cannot be read"):
         unpack_card(packed[:cut])
+
+
+def test_the_bundled_record_is_about_the_bundled_weights(root):
+    """If this fails, the weights have changed: run `python -m benchmarks.card_record`."""
+    card = unpack_card((root / "assets/bundled/record.npz").read_bytes())
+    assert card.facts["revision"] == model_facts("bundled").revision
+    assert (root / "assets/bundled/record.npz").stat().st_size <= 300_000
+    ours, cone = (card.rows[card.rows["model"] == model] for model in ("bundled", "ewma"))
+    assert len(ours) == card.facts["windows"] * len(STEPS)
+    for rows in (ours, cone):
+        assert np.isfinite(rows[["crps", "pit", "width"]]).all(axis=None)
+        assert np.isfinite(rows["log_score"]).mean() > 0.99
+    assert 0.9 < ours["crps"].mean() / cone["crps"].mean() < 1.1
+    assert (card.pairs["gain"].abs() <= card.pairs["bound"] * 1.01 + 1e-3).all()

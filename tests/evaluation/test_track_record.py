@@ -10,8 +10,10 @@ from kronos.evaluation.track_record import (
     coverage_by,
     crps_skill,
     information_coefficient,
+    mean_gain,
     pit_shares,
     reliability,
+    smoothed_coverage,
     volatility_scores,
     worst_misses,
 )
@@ -96,6 +98,61 @@ def test_skill_compares_what_both_have_forecast():
     assert crps_skill(ours, other) is None
     twice = crps_skill(ours, pd.concat([theirs, theirs]))
     assert twice.skill == pytest.approx(found.skill)
+
+
+def test_smoothed_coverage_follows_a_change_and_its_interval_covers_it():
+    record = made_record(720, 6)
+    early = record["timestamp"] < record["timestamp"].quantile(0.5)
+    truth = np.where(early, 0.9, 0.6)
+    rng = np.random.default_rng(3)
+    record["inside"] = (rng.uniform(size=len(record)) < truth).astype(float)
+    table = smoothed_coverage(record)
+    assert table.index.is_monotonic_increasing
+    assert len(table) == 80
+    first, last = table.iloc[5:30], table.iloc[50:75]
+    np.testing.assert_allclose(first["coverage"], 0.9, atol=0.05)
+    np.testing.assert_allclose(last["coverage"], 0.6, atol=0.06)
+    within = (last["low"] < 0.6) & (last["high"] > 0.6)
+    assert within.mean() > 0.7
+    assert ((table["low"] <= table["coverage"]) & (table["coverage"] <= table["high"])).all()
+
+
+def test_smoothed_coverage_counts_a_date_as_one_and_leaves_gaps():
+    record = made_record(200, 8)
+    alone = smoothed_coverage(record)
+    first = record.groupby("timestamp")["inside"].transform("first")
+    alike = smoothed_coverage(record.assign(inside=first))
+    width, wide = ((t["high"] - t["low"]).mean() for t in (alone, alike))
+    assert wide > 2 * width
+    far = record.copy()
+    late = far["origin"] > far["origin"].median()
+    for name in ("origin", "timestamp"):
+        far.loc[late, name] += pd.Timedelta(days=900)
+    assert 10 < smoothed_coverage(far)["coverage"].isna().sum() < 70
+    assert smoothed_coverage(record[:0]).empty
+    one = smoothed_coverage(record[record["origin"] == record["origin"].min()][:1])
+    assert one["coverage"].tolist() == [record["inside"].iloc[0]]
+    assert one["low"].isna().all()
+
+
+def test_gains_of_other_scores_are_mean_differences_with_their_interval():
+    ours, theirs = made_record(seed=0), made_record(seed=1)
+    rng = np.random.default_rng(2)
+    ours = ours.assign(n_paths=32, log_score=rng.normal(1.0, 0.2, len(ours)))
+    theirs = theirs.assign(n_paths=32, log_score=rng.normal(1.3, 0.2, len(theirs)))
+    found = mean_gain(ours, theirs, "log_score")
+    assert found.mean == pytest.approx(0.3, abs=0.03)
+    assert found.low < 0.3 < found.high < 0.4
+    assert found.n_windows == 360
+    assert mean_gain(ours, theirs.assign(n_paths=100), "log_score") is None
+    assert mean_gain(ours.assign(log_score=np.nan), theirs, "log_score") is None
+    some = ours.assign(log_score=ours["log_score"].where(ours["instrument"] < "A2"))
+    assert mean_gain(some, theirs, "log_score").n_windows == 120
+    # One QLIKE per window, whatever the number of steps.
+    ours["qlike"] = ours.groupby("prediction_id")["log_score"].transform("first")
+    theirs["qlike"] = ours["qlike"] + 0.1
+    whole = mean_gain(ours, theirs, "qlike")
+    assert (whole.mean, whole.low, whole.high) == pytest.approx((0.1, 0.1, 0.1))
 
 
 def test_few_dates_give_no_interval():

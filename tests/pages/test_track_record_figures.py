@@ -1,34 +1,57 @@
 """The track record's charts: what lies where."""
 
+import numpy as np
 import pandas as pd
-import pytest
+import plotly.graph_objects as go
 
-from pages.ui.track_record.figure import coverage_figure
-
-
-def by_month(*months):
-    rows = {"coverage": 0.8, "error": 0.02, "n": 40}
-    return pd.DataFrame([rows] * len(months), pd.Index(months, name="key"), list(rows))
+from pages.ui.track_record.figure import coverage_figure, coverage_time_figure
 
 
-@pytest.mark.parametrize(
-    ("months", "shown"),
-    [
-        (["2026-03"], ["2026-02-14", "2026-03-16"]),
-        (["2025-11", "2026-03"], ["2025-10-17", "2026-03-16"]),
-    ],
-)
-def test_months_lie_as_far_apart_as_they_are(months, shown):
-    axis = coverage_figure(by_month(*months), title="month", is_time=True).layout.xaxis
-    assert (axis.type, list(axis.range), axis.dtick) == ("date", shown, "M1")
+def smoothed(first, last, n=40, gap=()):
+    index = pd.date_range(first, last, periods=n, tz="UTC")
+    table = pd.DataFrame({"coverage": 0.8, "low": 0.7, "high": 0.9}, index=index)
+    table.iloc[list(gap)] = np.nan
+    return table
 
 
-def test_of_many_months_not_each_is_named():
-    months = [f"{year}-{month:02}" for year in (2024, 2025) for month in range(1, 13)]
-    axis = coverage_figure(by_month(*months), title="month", is_time=True).layout.xaxis
-    assert (axis.dtick, axis.nticks) == (None, 6)
+def valid(figure):
+    """The figure after Plotly's own checks."""
+    return go.Figure(figure.to_dict())
 
 
-def test_a_record_without_outcomes_has_an_axis_all_the_same():
-    axis = coverage_figure(by_month(), title="month", is_time=True).layout.xaxis
+def test_coverage_over_time_lies_on_a_time_axis_that_holds_all_of_it():
+    figure = valid(coverage_time_figure(smoothed("2025-01-01", "2026-03-15")))
+    axis = figure.layout.xaxis
+    assert axis.type == "date"
+    assert axis.range[0] < "2025-01-01" < "2026-03-15" < axis.range[1]
+    assert [trace.name for trace in figure.data if trace.showlegend is not False] == [
+        "95% interval", "this model, smoothed", "80%",
+    ]  # fmt: skip
+
+
+def test_a_gap_breaks_the_line_and_its_interval():
+    figure = valid(coverage_time_figure(smoothed("2025-01-01", "2026-03-15", gap=range(10, 20))))
+    filled = [trace for trace in figure.data if trace.fill == "tonexty"]
+    assert [len(trace.x) for trace in filled] == [10, 20]
+    assert [trace.showlegend for trace in filled] == [True, False]
+    (line,) = (trace for trace in figure.data if trace.name == "this model, smoothed")
+    assert not line.connectgaps
+    assert np.isnan(np.array(line.y, dtype=float)).sum() == 10
+
+
+def test_one_date_is_a_point_and_no_outcome_an_empty_chart():
+    one = smoothed("2026-03-01", "2026-03-01", 1).assign(low=np.nan, high=np.nan)
+    figure = valid(coverage_time_figure(one))
+    assert "markers" in [trace.mode for trace in figure.data]
+    axis = valid(coverage_time_figure(smoothed("2026-03-01", "2026-03-02")[:0])).layout.xaxis
     assert (axis.type, axis.range) == ("date", None)
+
+
+def test_coverage_by_distance_has_its_band_and_its_reference():
+    rows = {"coverage": 0.8, "error": 0.02, "n": 40}
+    table = pd.DataFrame([rows] * 4, pd.Index([1, 6, 12, 24], name="key"), list(rows))
+    figure = valid(coverage_figure(table, title="bars ahead"))
+    (line,) = (trace for trace in figure.data if trace.name == "this model")
+    assert list(line.x) == [1, 6, 12, 24]
+    (reference,) = (trace for trace in figure.data if trace.name == "80%")
+    assert list(reference.x) == [1, 24]

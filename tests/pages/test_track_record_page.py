@@ -1,5 +1,7 @@
 """The track-record page: empty, filled by a walk, filtered, and stopped."""
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from kronos.store import open_store
@@ -32,6 +34,42 @@ def test_an_empty_record_tells_how_to_fill_it():
     assert "says nothing about a single day" in said
 
 
+def test_the_first_visit_sees_the_record_of_the_model_card_marked_as_such():
+    app = run_until(opened(), lambda app: "card shown" in app.session_state)
+    said = words(app)
+    assert "Record of the model card: 1,249 forecasts of 164 series" in said
+    assert "Forecasts of this server are not in it" in said
+    assert any(header.value.startswith("bundled") for header in app.header)
+    # No returns, and so nothing that would need them.
+    assert "Worst misses" not in [header.value for header in app.header]
+    (rivals, _) = (frame.value for frame in app.dataframe)
+    assert rivals["Baseline"].tolist() == ["EWMA cone"]
+    assert rivals["Log score gain"].iloc[0] != "no scores"
+    assert rivals["QLIKE gain"].iloc[0] != "no scores"
+    # As a record of its own it has filters.
+    app.selectbox(key="record_of").set_value("card").run()
+    app = run_until(app, lambda app: "record_interval_card" in app.session_state)
+    app.selectbox(key="record_interval_card").set_value("5m").run()
+    run_until(app, lambda app: "forecasts of 10 series" in words(app))
+
+
+def test_a_record_of_other_weights_is_not_shown(monkeypatch):
+    from kronos.evaluation import card as cards
+
+    unpack = cards.unpack_card
+
+    def of_others(data):
+        found = unpack(data)
+        found.facts["revision"] = "of others"
+        return found
+
+    monkeypatch.setattr(cards, "unpack_card", of_others)
+    record.reset()
+    app = run_until(opened(), lambda app: "card shown" in app.session_state)
+    assert "no record of the model card for the weights on this machine" in words(app)
+    record.reset()
+
+
 def test_a_damaged_store_is_named_and_read_again_once_it_is_back(tmp_path):
     file = tmp_path / "store.sqlite3"
     file.write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 32)
@@ -49,6 +87,64 @@ def test_a_damaged_store_is_named_and_read_again_once_it_is_back(tmp_path):
     assert "No stored forecast yet" in words(run_until(app.run(), has_answer))
 
 
+def bars_file(n=420, seed=0):
+    """A CSV file of hourly bars."""
+    rng = np.random.default_rng(seed)
+    closes = 100 * np.exp(np.cumsum(0.01 * rng.normal(size=n)))
+    stamps = pd.date_range("2026-03-02", periods=n, freq="h")
+    lines = [
+        f"{stamp:%Y-%m-%d %H:%M},{close},{close * 1.01},{close * 0.99},{close},10"
+        for stamp, close in zip(stamps, closes, strict=True)
+    ]
+    return "\n".join(["timestamp,open,high,low,close,volume", *lines]).encode()
+
+
+def test_own_files_are_walked_and_the_page_ends_on_the_result():
+    app = opened()
+    n_stored = open_store().counts()["ml_predictions"]
+    app.segmented_control(key="walk_bars").set_value("files").run()
+    assert app.button(key="walk_start").disabled
+    app.file_uploader(key="watch_files").set_value(
+        [("MINE.csv", bars_file(), "text/csv"), ("OTHER.csv", b"no,bars\n", "text/csv")]
+    ).run()
+    app.selectbox(key="walk_model").set_value("ewma")
+    app.number_input(key="walk_origins").set_value(6)
+    app.number_input(key="walk_horizon").set_value(5)
+    app.toggle(key="walk_baselines").set_value(False)
+    app.run()
+    press(app, "walk_start")
+    app = run_until(
+        app, lambda app: "in this session only" in "".join(s.value for s in app.success)
+    )
+    assert "1 failed" in app.success[0].value
+    assert "OTHER" in app.success[0].value
+    app = run_until(app, lambda app: "walk shown" in app.session_state)
+    said = words(app)
+    assert app.selectbox(key="record_of").value == "walk"
+    assert "6 forecasts of 1 series" in said
+    assert "No forecast matches" not in said
+    assert any(header.value.startswith("ewma") for header in app.header)
+    assert "Worst misses" in [header.value for header in app.header]
+    assert open_store().counts()["ml_predictions"] == n_stored
+    # Another visitor sees neither the files nor that they were walked.
+    other = opened()
+    assert "MINE" not in words(other) + "".join(s.value for s in other.success)
+    assert "OTHER" not in words(other) + "".join(s.value for s in other.success)
+    assert list(other.selectbox(key="record_of").options) == ["This server", "Model card"]
+
+
+def test_files_that_are_too_short_say_so():
+    app = opened()
+    app.segmented_control(key="walk_bars").set_value("files").run()
+    app.file_uploader(key="watch_files").set_value(("S.csv", bars_file(100), "text/csv")).run()
+    app.selectbox(key="walk_model").set_value("ewma")
+    app.run()
+    press(app, "walk_start")
+    app = run_until(app, lambda app: bool(app.error))
+    assert "256 bars" in app.error[0].value
+    assert app.selectbox(key="record_of").value == "server"
+
+
 @pytest.mark.slow
 def test_a_walk_fills_the_record_and_filters_read_it():
     app = opened()
@@ -60,6 +156,9 @@ def test_a_walk_fills_the_record_and_filters_read_it():
         app, lambda app: "windows to the record" in "".join(s.value for s in app.success)
     )
     assert open_store().counts()["ml_predictions"] == 5 * 5 * 5
+    app = run_until(app, lambda app: "25 forecasts of 5 series" in words(app))
+    assert app.selectbox(key="record_of").value == "walk"
+    app.selectbox(key="record_of").set_value("server").run()
     app = run_until(app, lambda app: "record_model" in app.session_state)
     said = words(app)
     assert "25 forecasts of 5 series" in said

@@ -41,8 +41,9 @@ def test_each_step_that_came_is_a_row_with_its_scores(store):
     record = record_of(store)
     assert record["step"].tolist() == [*range(1, HORIZON + 1)]
     stored = store.evaluations()
-    for name in ("crps", "pit", "width", "absolute_error", "actual_return", "scale"):
+    for name in ("crps", "pit", "width", "absolute_error", "actual_return", "scale", "log_score"):
         np.testing.assert_array_equal(record[name], stored[name])
+    assert record["qlike"].unique().tolist() == store.path_evaluations()["qlike"].tolist()
     assert record["inside"].tolist() == stored["inside_band"].astype(float).tolist()
     assert (record["timestamp"] == forecast.timestamps.tz_convert("UTC")).all()
     assert (record["origin"] == forecast.origin).all()

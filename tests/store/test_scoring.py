@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from kronos.errors import InvalidRequest
-from kronos.evaluation.scores import LEVELS, energy_score, score_steps
+from kronos.evaluation.scores import LEVELS, energy_score, log_score, qlike, score_steps
 from kronos.store.record import summarise
 from kronos.store.scoring import score_candles
 from tests.store.made import make_candles, make_forecast, with_closes, without
@@ -61,8 +61,10 @@ def test_a_scored_forecast_has_the_scores_of_its_paths(store):
     np.testing.assert_allclose(rows["scale"], sigma * np.sqrt(np.arange(1, HORIZON + 1)))
     assert list(rows["timestamp"]) == list(FORECAST.timestamps)
     assert list(rows["resolved_at"]) == list(FORECAST.timestamps + pd.Timedelta(hours=1))
-    (energy,) = store.path_evaluations()["energy_score"]
-    assert energy == pytest.approx(energy_score(RETURNS, paths))
+    (whole,) = store.path_evaluations().to_dict("records")
+    assert whole["energy_score"] == pytest.approx(energy_score(RETURNS, paths))
+    assert whole["qlike"] == pytest.approx(qlike(RETURNS, paths))
+    np.testing.assert_allclose(rows["log_score"], log_score(RETURNS, paths))
 
 
 def test_scoring_bar_by_bar_equals_scoring_at_the_end(stored, tmp_path, opened):
@@ -220,6 +222,7 @@ def test_without_paths_the_scores_are_of_the_quantiles(tmp_path, opened):
     score_candles(store, CANDLES)
     rows = rows_of(store)
     assert rows["crps_estimator"].unique().tolist() == ["quantiles"]
+    assert rows["log_score"].isna().all()
     assert rows["crps"].notna().all()
     assert store.path_evaluations().empty
 

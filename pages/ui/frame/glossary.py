@@ -164,6 +164,16 @@ _QUALITY = (
         "better. If the interval contains 0, the difference may be chance.",
     ),
     Term(
+        "Log score",
+        "Minus the logarithm of the probability density that the fan had at the outcome. Lower is "
+        "better. It sees the tails and the width of a fan more sharply than the CRPS.",
+    ),
+    Term(
+        "QLIKE",
+        "Loss of a forecast of the variance over the horizon: realised over expected variance, "
+        "less its logarithm and 1. 0 is perfect.",
+    ),
+    Term(
         "E-value",
         "Capital of a gambler who starts with 1 and bets on the model. If the model is no better, "
         "it ever reaches 20 in at most 1 of 20 records, however often one looks.",

@@ -15,7 +15,8 @@ from pages.ui.chart.sheet import Sheet
 from pages.ui.track_record.study import Rival
 
 __all__ = [
-    "coverage_figure", "miss_figure", "pit_figure", "reliability_figure", "skill_figure",
+    "coverage_figure", "coverage_time_figure", "miss_figure", "pit_figure", "reliability_figure",
+    "skill_figure",
 ]  # fmt: skip
 
 HEIGHT = 320
@@ -60,41 +61,87 @@ def pit_figure(shares: np.ndarray) -> go.Figure:
     return sheet.figure()
 
 
-def coverage_figure(table: pd.DataFrame, *, title: str, is_time: bool = False) -> go.Figure:
-    """Coverage of the 80% band, with two standard errors to both sides.
+def coverage_figure(table: pd.DataFrame, *, title: str) -> go.Figure:
+    """Coverage of the 80% band by distance, with two standard errors to both sides.
 
     Args:
-        table: Of `kronos.evaluation.track_record.coverage_by`: by distance, or by month, "2026-11".
-        title: Title of the time axis.
-        is_time: Whether the groups are months.
+        table: Of `kronos.evaluation.track_record.coverage_by`.
+        title: Title of the horizontal axis.
     """
     sheet = _sheet(title, "80% coverage")
-    places = list(table.index)
     low, high = (table["coverage"] + sign * 2 * table["error"] for sign in (-1, 1))
+    _draw_coverage(sheet, list(table.index), low.clip(0, 1), high.clip(0, 1), "± 2 standard errors")
     sheet.trace(
-        "scatter", x=places, y=low.clip(0, 1), mode="lines", line={"width": 0}, showlegend=False,
-        hoverinfo="skip",
+        "scatter", x=list(table.index), y=table["coverage"], mode="lines+markers",
+        name="this model", line={"color": style.FAN, "width": 2},
+        marker={"size": 6, "color": style.FAN}, customdata=table["n"],
+        hovertemplate="%{x}: %{y:.1%} of %{customdata:,} outcomes<extra></extra>",
     )  # fmt: skip
-    sheet.trace(
-        "scatter", x=places, y=high.clip(0, 1), mode="lines", line={"width": 0}, fill="tonexty",
-        fillcolor=style.faded(style.FAN, 0.2), name="± 2 standard errors", hoverinfo="skip",
-    )  # fmt: skip
-    sheet.trace(
-        "scatter", x=places, y=table["coverage"], mode="lines+markers", name="this model",
-        line={"color": style.FAN, "width": 2}, marker={"size": 6, "color": style.FAN},
-        customdata=table["n"],
-        hovertemplate=("%{x|%B %Y}" if is_time else "%{x}")
-        + ": %{y:.1%} of %{customdata:,} outcomes<extra></extra>",
-    )  # fmt: skip
+    places = list(table.index)
     if places:
         sheet.trace(
             "scatter", x=[places[0], places[-1]], y=[_BAND, _BAND], mode="lines", line=_REFERENCE,
             name="80%", hoverinfo="skip",
         )  # fmt: skip
-    sheet.time_axis().update(_months(places) if is_time else {"nticks": 8})
+    sheet.time_axis().update(nticks=8)
     lowest = float(np.nanmin([0.6, *low]))
     sheet.price_axis().update(range=[max(lowest - 0.02, 0), 1.0], tickformat=".0%", nticks=6)
     return sheet.figure()
+
+
+def coverage_time_figure(table: pd.DataFrame) -> go.Figure:
+    """Smoothed coverage of the 80% band over time, with its 95% interval.
+
+    Args:
+        table: Of `kronos.evaluation.track_record.smoothed_coverage`.
+    """
+    sheet = _sheet("", "80% coverage")
+    dates = [f"{stamp:%Y-%m-%d}" for stamp in table.index]
+    for part in _without_gaps(table):
+        places = [dates[i] for i in part]
+        rows = table.iloc[part]
+        is_named = not sheet.traces  # the legend names the first part alone
+        _draw_coverage(sheet, places, rows["low"], rows["high"], "95% interval", is_named)
+    sheet.trace(
+        "scatter", x=dates, y=table["coverage"], connectgaps=False, name="this model, smoothed",
+        mode="lines" if len(table) > 1 else "markers", line={"color": style.FAN, "width": 2.4},
+        marker={"size": 7, "color": style.FAN},
+        hovertemplate="%{x|%d %b %Y}: %{y:.1%}<extra></extra>",
+    )  # fmt: skip
+    if dates:
+        margin = max((table.index[-1] - table.index[0]) * 0.03, pd.Timedelta(days=3))
+        ends = (table.index[0] - margin, table.index[-1] + margin)
+        span = [f"{end:%Y-%m-%d}" for end in ends]
+        sheet.trace(
+            "scatter", x=span, y=[_BAND, _BAND], mode="lines", line=_REFERENCE, name="80%",
+            hoverinfo="skip",
+        )  # fmt: skip
+        sheet.time_axis().update(range=span)
+    sheet.time_axis().update(type="date", tickangle=0, nticks=6)
+    lowest = float(np.nanmin([0.6, *table["low"], *table["coverage"]]))
+    sheet.price_axis().update(range=[max(lowest - 0.02, 0), 1.01], tickformat=".0%", nticks=6)
+    return sheet.figure()
+
+
+def _without_gaps(table: pd.DataFrame) -> list[np.ndarray]:
+    """Places of each run of rows that have an interval."""
+    known = np.flatnonzero(table["low"].notna())
+    return [part for part in np.split(known, np.flatnonzero(np.diff(known) > 1) + 1) if len(part)]
+
+
+def _draw_coverage(
+    sheet: Sheet, places: Sequence[Any], low: pd.Series, high: pd.Series, name: str,
+    is_named: bool = True,
+) -> None:  # fmt: skip
+    """The interval around a line of coverage."""
+    sheet.trace(
+        "scatter", x=places, y=low, mode="lines", line={"width": 0}, showlegend=False,
+        hoverinfo="skip",
+    )  # fmt: skip
+    sheet.trace(
+        "scatter", x=places, y=high, mode="lines", line={"width": 0}, fill="tonexty",
+        fillcolor=style.faded(style.FAN, 0.2), name=name, hoverinfo="skip", showlegend=is_named,
+    )  # fmt: skip
 
 
 def skill_figure(rivals: Sequence[Rival], *, compact: bool = False) -> go.Figure:
@@ -169,19 +216,6 @@ def miss_figure(
     sheet.price_axis().update(nticks=7, automargin=True)
     sheet.layout["hovermode"] = "x"
     return sheet.figure()
-
-
-def _months(places: Sequence[str]) -> dict[str, Any]:
-    """A time axis on which a month without outcomes has its full width."""
-    axis: dict[str, Any] = {"type": "date", "tickformat": "%b %Y", "tickangle": 0, "nticks": 6}
-    if not places:
-        return axis
-    first, last = pd.Period(places[0], "M"), pd.Period(places[-1], "M")
-    if (last - first).n < axis["nticks"]:
-        axis["dtick"] = "M1"
-    margin = pd.Timedelta(days=15)  # one month alone is not a range
-    ends = (first.start_time - margin, last.start_time + margin)
-    return {**axis, "range": [f"{end:%Y-%m-%d}" for end in ends]}
 
 
 def _sheet(x_title: str, y_title: str) -> Sheet:

@@ -13,13 +13,16 @@ from kronos.evaluation.evidence import Evidence, evidence
 from kronos.evaluation.scores import LEVELS
 from kronos.evaluation.track_record import (
     Correlation,
+    Gain,
     Skill,
     VolatilityScores,
     coverage_by,
     crps_skill,
     information_coefficient,
+    mean_gain,
     pit_shares,
     reliability,
+    smoothed_coverage,
     volatility_scores,
     worst_misses,
 )
@@ -135,11 +138,15 @@ class Rival:
         title: The other's name to show.
         skill: The comparison.
         evidence: Whether the model is better, valid at every look.
+        log_score: Gain by the log score, in nats; None without common scores.
+        qlike: Gain by QLIKE; likewise.
     """
 
     title: str
     skill: Skill
     evidence: Evidence
+    log_score: Gain | None
+    qlike: Gain | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,7 +167,8 @@ class Study:
         reliability: See `kronos.evaluation.track_record.reliability`.
         pit: (10,) shares.
         by_step: See `coverage_by`, by step.
-        by_month: Likewise, by month of the bars.
+        over_time: See `smoothed_coverage`.
+        n_out: Forecasts that are out of sample.
         rivals: Against each baseline that forecast the same.
         parts: Columns part, forecasts, coverage, and those of `Skill` against the first rival.
         ic: Correlation across instruments.
@@ -182,7 +190,8 @@ class Study:
     reliability: pd.DataFrame
     pit: np.ndarray
     by_step: pd.DataFrame
-    by_month: pd.DataFrame
+    over_time: pd.DataFrame
+    n_out: int
     rivals: tuple[Rival, ...]
     parts: pd.DataFrame
     ic: Correlation
@@ -210,7 +219,13 @@ def study(
     others = _rivals_of(record[~is_model])
     rivals = [(title, crps_skill(ours, theirs)) for title, theirs in others.items()]
     found = tuple(
-        Rival(title, skill, evidence(pairs(ours, others[title])))
+        Rival(
+            title,
+            skill,
+            evidence(pairs(ours, others[title])),
+            mean_gain(ours, others[title], "log_score"),
+            mean_gain(ours, others[title], "qlike"),
+        )
         for title, skill in rivals
         if skill is not None
     )
@@ -225,17 +240,27 @@ def study(
         last=ours["origin"].max() if len(ours) else None,
         n_paths=int(ours["n_paths"].median()) if len(ours) else 0,
         coverage=coverage_by(ours, pd.Series("all", index=ours.index)),
-        reliability=reliability(ours["actual_return"].to_numpy(), known, LEVELS),
+        reliability=_reliability(ours, known),
         pit=pit_shares(ours["pit"].to_numpy()),
         by_step=coverage_by(ours, "step"),
-        by_month=coverage_by(ours, ours["timestamp"].dt.strftime("%Y-%m")),
+        over_time=smoothed_coverage(ours),
+        n_out=ours.loc[ours["out_of_sample"].fillna(False), "prediction_id"].nunique(),
         rivals=found,
         parts=_parts(ours, others[found[0].title] if found else None),
         ic=information_coefficient(ours, known[:, _MEDIAN]),
         rank_ic=information_coefficient(ours, known[:, _MEDIAN], ranked=True),
         volatility=volatility_scores(ours),
-        misses=worst_misses(ours, N_MISSES),
+        misses=worst_misses(ours[ours["actual_return"].notna()], N_MISSES),
     )
+
+
+def _reliability(ours: pd.DataFrame, quantiles: np.ndarray) -> pd.DataFrame:
+    if ours["actual_return"].notna().any():
+        return reliability(ours["actual_return"].to_numpy(), quantiles, LEVELS)
+    # A record without returns knows the outcomes' places in the fans.
+    pit = ours["pit"].to_numpy()
+    shares = [float((pit <= level).mean()) if len(pit) else np.nan for level in LEVELS]
+    return pd.DataFrame({"level": LEVELS, "share": shares, "n": len(pit)})
 
 
 def _rivals_of(record: pd.DataFrame) -> dict[str, pd.DataFrame]:

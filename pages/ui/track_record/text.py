@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from data_sources.samples import SAMPLES, SampleBars
 from data_sources.source import Instrument
 from kronos.evaluation.evidence import ENOUGH
+from kronos.evaluation.track_record import Gain
 from pages.ui.fan.readouts import Readout
 from pages.ui.frame.text import bar_time, counted, origin_query
 from pages.ui.inputs.ticker import ticker_link
@@ -16,6 +20,7 @@ from pages.ui.track_record.study import Rival, Study
 
 __all__ = [
     "READING",
+    "card_text",
     "claim_text",
     "forecast_link",
     "headline",
@@ -46,6 +51,16 @@ def scope_text(study: Study) -> str:
         f"{counted(study.n_forecasts, 'forecast')} of {study.n_series:,} series, "
         f"{counted(study.n_steps, 'bar')}. Origins: {counted(study.n_dates, 'date')}, "
         f"{study.first:%d %b %Y} to {study.last:%d %b %Y}."
+    )
+
+
+def card_text(facts: Mapping[str, Any]) -> str:
+    """What the record of the model card is."""
+    return (
+        f"Record of the model card: {facts['windows']:,} forecasts of {facts['series']:,} series "
+        "that the bundled model was not trained on, made as a backtest when its weights were "
+        f"evaluated ({facts['made_at'][:10]}, weights {facts['revision'][:8]}). It holds scores "
+        "only, no bars. Forecasts of this server are not in it."
     )
 
 
@@ -100,13 +115,13 @@ def headline(study: Study) -> list[Readout]:
 def calibration_description(study: Study) -> str:
     """The calibration charts in words, for screen readers."""
     below = study.reliability.set_index("level")["share"]
-    months = study.by_month["coverage"]
+    smoothed = study.over_time["coverage"]
     return (
         f"{below[0.1]:.0%} of outcomes lie below p10, {below[0.5]:.0%} below p50 and "
         f"{below[0.9]:.0%} below p90. Coverage of the 80% band: "
         f"{study.by_step['coverage'].iloc[0]:.0%} at the first bar, "
-        f"{study.by_step['coverage'].iloc[-1]:.0%} at the last; {months.min():.0%} to "
-        f"{months.max():.0%} by month."
+        f"{study.by_step['coverage'].iloc[-1]:.0%} at the last; {smoothed.min():.0%} to "
+        f"{smoothed.max():.0%} over time."
     )
 
 
@@ -142,6 +157,8 @@ def rivals_table(study: Study) -> pd.DataFrame:
             "Baseline": [rival.title for rival in study.rivals],
             "CRPS skill": [f"{rival.skill.skill:+.1%}" for rival in study.rivals],
             "95% interval": [_range(r.skill.low, r.skill.high) for r in study.rivals],
+            "Log score gain": [_gain(rival.log_score) for rival in study.rivals],
+            "QLIKE gain": [_gain(rival.qlike) for rival in study.rivals],
             "DM statistic": [_number(rival.skill.statistic) for rival in study.rivals],
             "p-value": [_number(rival.skill.p, 3) for rival in study.rivals],
             "Better?": [
@@ -218,6 +235,13 @@ def scored_text(last: Scored | None, *, is_running: bool) -> str:
         failed = f"{last.n_failed:,} series failed. First error: " if last.n_failed else ""
         text += f" {failed}{last.problem}"
     return text
+
+
+def _gain(found: Gain | None) -> str:
+    if found is None:
+        return "no scores"
+    ends = "" if np.isnan(found.low) else f" ({found.low:+.3f} to {found.high:+.3f})"
+    return f"{found.mean:+.3f}{ends}"
 
 
 def _e_value(rival: Rival) -> str:

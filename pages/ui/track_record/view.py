@@ -7,6 +7,8 @@ import pandas as pd
 import streamlit as st
 
 from kronos.errors import Busy, KronosError
+from kronos.serving.jobs import JobStatus
+from kronos.store.store import Store
 from pages.ui.chart.view import show_figure
 from pages.ui.fan.results import show_number
 from pages.ui.frame.access import may_administer, not_offered
@@ -18,32 +20,40 @@ from pages.ui.jobs.forecast_runs import FORECAST
 from pages.ui.jobs.progress import POLL_SECONDS
 from pages.ui.jobs.scoring import scorer
 from pages.ui.jobs.session import owner
-from pages.ui.track_record import controls, figure, text
-from pages.ui.track_record.record import Answer, record
+from pages.ui.track_record import controls, figure, text, walks
+from pages.ui.track_record.record import CARD, SERVER, Answer, record
 from pages.ui.track_record.study import Chosen, Study
 from pages.ui.track_record.text import scored_text
 
-_SHOWN = "record shown"
+_SHOWN = {SERVER: "record shown", CARD: "card shown", controls.WALK: "walk shown"}
 
 
-def look(chosen: Chosen) -> Answer | None:
+def look(chosen: Chosen, of: str = SERVER) -> Answer | None:
     """The current answer, or the previous one while the new one is computed, with the progress."""
+    shown = _SHOWN[of]
     try:
-        status = record().look(chosen, owner=_owner())
+        status = _status(chosen, of)
     except Busy as error:
         show_error(error)
-        return st.session_state.get(_SHOWN)
+        return st.session_state.get(shown)
     if status.state == "done":
         answer: Answer = status.result
-        st.session_state[_SHOWN] = answer
-        if answer.study is not None and controls.learn(answer.study.choices):
+        st.session_state[shown] = answer
+        if answer.study is not None and controls.learn(of, answer.study.choices):
             st.rerun()
         return answer
     if status.error is not None:
         st.error(error_text(status.error), icon=":material/error:")
         return None
-    _show_progress(chosen)
-    return st.session_state.get(_SHOWN)
+    _show_progress(chosen, of)
+    return st.session_state.get(shown)
+
+
+def _status(chosen: Chosen, of: str) -> JobStatus:
+    if of != controls.WALK:
+        return record().look(chosen, owner=f"{_owner()} {of}", of=of)
+    name, walked = walks.own_record()
+    return record().look(chosen, owner=f"{_owner()} {of}", of=name, walk=walked)
 
 
 def show_empty(answer: Answer) -> None:
@@ -62,7 +72,7 @@ def show_empty(answer: Answer) -> None:
         st.info("No stored forecast yet.", icon=":material/inbox:")
     st.markdown(
         "The pages Forecast, Compare, What if and Watchlist store their forecasts, and so does "
-        "`kronos forecast --save`. To fill the record at once, run a walk-forward test below, or "
+        "`kronos forecast --save`. To fill the record at once, run a walk-forward test above, or "
         "from the command line:"
     )
     command = "kronos walk-forward my-candles --since 2025-10-01"
@@ -70,7 +80,18 @@ def show_empty(answer: Answer) -> None:
     st.caption(f"Store: {plain(answer.address)}")
 
 
-def show_study(study: Study, *, narrow: bool) -> None:
+def show_card_mark(answer: Answer) -> None:
+    """What the record of the model card is, where it is shown."""
+    if answer.card is not None:
+        st.info(plain(text.card_text(answer.card)), icon=":material/badge:")
+    else:
+        st.info(
+            "This installation has no record of the model card for the weights on this machine.",
+            icon=":material/inbox:",
+        )
+
+
+def show_study(answer: Answer, study: Study, *, narrow: bool) -> None:
     """A part of the record of one model."""
     st.header(plain(study.chosen.model), anchor=False)
     if not study.n_forecasts:
@@ -89,11 +110,9 @@ def show_study(study: Study, *, narrow: bool) -> None:
         st.dataframe(text.rivals_table(study), hide_index=True)
         st.caption(
             "On the same instruments, origins and bars.",
-            help=meaning(
-                "E-value",
-                "The 95% interval is a block bootstrap over origin dates, DM the Diebold-Mariano "
-                "test: both are for one look.",
-            ),
+            help="Intervals of 95% are a block bootstrap over origin dates, DM is the "
+            "Diebold-Mariano test: both are for one look. Better? is by the e-value. Gains are the "
+            "baseline's score less the model's.",
         )
     else:
         st.info(
@@ -104,7 +123,8 @@ def show_study(study: Study, *, narrow: bool) -> None:
     st.dataframe(text.parts_table(study), hide_index=True, height="content")
     skill = f"CRPS skill vs {study.rivals[0].title}; " if study.rivals else ""
     st.caption(plain(f"{skill}± is two standard errors."))
-    _show_misses(study, narrow=narrow)
+    if answer.store is not None:
+        _show_misses(answer.store, study, narrow=narrow)
 
 
 def _show_calibration(study: Study) -> None:
@@ -117,8 +137,8 @@ def _show_calibration(study: Study) -> None:
             figure.coverage_figure(study.by_step, title="bars ahead"),
         ),
         (
-            "Coverage by month", "record_months",
-            figure.coverage_figure(study.by_month, title="month", is_time=True),
+            "Coverage over time", "record_time",
+            figure.coverage_time_figure(study.over_time),
         ),
     )  # fmt: skip
     helps = {"Reliability": meaning("Reliability"), "PIT": meaning("PIT")}
@@ -130,15 +150,15 @@ def _show_calibration(study: Study) -> None:
 
 
 @st.fragment
-def _show_misses(study: Study, *, narrow: bool) -> None:
+def _show_misses(store: Store, study: Study, *, narrow: bool) -> None:
     """The worst misses, and the selected one as a chart."""
-    st.header("Worst misses", anchor=False)
     titles = {text.miss_title(row): row for _, row in study.misses.iterrows()}
     if not titles:
         return
+    st.header("Worst misses", anchor=False)
     chosen = titles[st.selectbox("Forecast", list(titles), key="record_miss")]
     try:
-        labels, quantiles, levels, actual = _stored_fan(chosen)
+        labels, quantiles, levels, actual = _stored_fan(store, chosen)
     except KronosError as error:
         show_error(error)
         return
@@ -154,11 +174,8 @@ def _show_misses(study: Study, *, narrow: bool) -> None:
 
 
 def _stored_fan(
-    miss: pd.Series,
+    store: Store, miss: pd.Series
 ) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
-    from kronos.store import open_store
-
-    store = open_store()
     prediction = store.get(str(miss["prediction_id"]))
     scored = store.evaluations([prediction.id]).set_index("step")["actual_return"].astype(float)
     returns = scored.reindex(range(1, prediction.horizon + 1)).to_numpy()
@@ -170,8 +187,8 @@ def _stored_fan(
 
 
 @st.fragment(run_every=POLL_SECONDS)
-def _show_progress(chosen: Chosen) -> None:
-    status = record().look(chosen, owner=_owner())
+def _show_progress(chosen: Chosen, of: str) -> None:
+    status = _status(chosen, of)
     if status.is_final:
         st.rerun()
     st.caption(f":material/hourglass_top: {plain(status.stage or 'Waiting')}")
