@@ -6,6 +6,7 @@ import pytest
 
 from kronos.store import open_store
 from pages.ui.track_record.record import record
+from pages.ui.track_record.walks import walks
 from tests.pages.app_driver import new_session, press, run_until, words
 
 
@@ -15,6 +16,7 @@ def own_store(tmp_path, monkeypatch):
     record().refresh()
     yield
     record().refresh()
+    walks.reset()
 
 
 def has_answer(app):
