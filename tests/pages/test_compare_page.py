@@ -184,3 +184,15 @@ def test_a_short_series_tells_which_baseline_cannot_be_made(fresh_seed):
     assert "C · GARCH(1,1)-t" in error.value.replace("\\", "")
     assert "needs at least 101 bars" in error.value.replace("\\", "")
     assert app.dataframe[0].value["model"].str[0].tolist() == ["A", "B"]
+
+
+def test_the_sampling_of_the_forecast_page_is_where_a_comparison_begins():
+    page = new_session("forecast", T="0.7", top_p="0.9", **SMALL).run()
+    page.switch_page("pages/compare.py").run()
+    kept = page.session_state
+    assert (kept["Ta"], kept["pa"]) == (0.7, 0.9)
+    slider = page.slider(key="Ta")
+    assert slider.value == 0.7
+    assert page.slider(key="pa").value == 0.9
+    own = slider.set_value(1.1).run()
+    assert own.slider(key="Ta").value == 1.1

@@ -55,7 +55,7 @@ def choose_requests(source: ChosenCandles) -> list[ForecastSettings]:
 
 
 def _choose_place(place: int, found: dict[str, Choice]) -> tuple[Choice, float, float]:
-    """Model, temperature and top-p of one place."""
+    """Model, temperature and top-p of one place; a model begins with those of the Forecast page."""
     letter = LETTERS[place]
     titles = list(found)
     names = [choice.name for choice in found.values()]
@@ -70,6 +70,11 @@ def _choose_place(place: int, found: dict[str, Choice]) -> tuple[Choice, float, 
     if choice.is_baseline:
         st.caption(plain(choice.remark))
         return choice, 1.0, 1.0
+    for name, value in st.session_state.get(controls.SAMPLED_WITH, {}).items():
+        key = f"{name}{letter.lower()}"
+        # As a value, not as the default: a link holds what differs from the default.
+        if key not in st.session_state and key not in st.query_params:
+            st.session_state[key] = value
     with st.expander(f"Sampling of {letter}: {plain(choice.remark)}", icon=":material/tune:"):
         temperature = st.slider(
             f"Temperature of {letter}", 0.0, 2.0, 1.0, 0.05, key=f"T{letter.lower()}",

@@ -158,4 +158,5 @@ def _choose_shares() -> tuple[float, float, int]:
         "Top-k", 0, 1024, 0, key="top_k", bind="query-params",
         help=meaning("Top-k"),
     )  # fmt: skip
+    st.session_state[controls.SAMPLED_WITH] = {"T": float(temperature), "p": float(top_p)}
     return round(float(temperature), 4), round(float(top_p), 4), int(top_k)

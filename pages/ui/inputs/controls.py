@@ -21,6 +21,8 @@ from pages.ui.jobs.settings import (
 
 LARGEST_SEED = 2**31 - 1
 MINUTE = pd.Timedelta(minutes=1)
+SAMPLED_WITH = "sampled_with"
+"""Key of the session's T and top-p on the Forecast page, which a comparison begins with."""
 
 
 def choose_horizon() -> int:
