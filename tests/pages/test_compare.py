@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from kronos.evaluation.cone import ewma_volatility
+from pages.ui.chart import style
 from pages.ui.chart.panels import (
     COLOURS,
     DASHES,
@@ -78,10 +79,17 @@ def test_every_panel_has_the_layers_of_its_own_fan(compared):
     assert len(shown) == len(set(shown)) == 5
 
 
-def test_an_overlay_has_medians_and_outlines_alone_each_with_its_own_dash(compared):
+def test_an_overlay_has_a_median_and_a_band_of_each_with_its_own_colour_and_dash(compared):
     candles, contenders = compared
     figure = overlay_figure(candles, contenders, view="price")
-    assert not any(trace.fill for trace in figure.data if trace.type == "scatter")
+    filled = [trace for trace in figure.data if trace.type == "scatter" and trace.fill]
+    assert [trace.fillcolor for trace in filled] == [
+        style.faded(COLOURS[contender.place], 0.10) for contender in contenders
+    ]
+    for band in filled:  # from p10, the trace before it, up to p90
+        below = figure.data[figure.data.index(band) - 1]
+        assert band.fill == "tonexty"
+        assert (np.array(below.y[1:]) < np.array(band.y[1:])).all()
     for contender in contenders:
         lines = [trace for trace in figure.data if trace.legendgroup == contender.letter]
         assert {line.line.dash for line in lines} == {DASHES[contender.place]}
@@ -115,6 +123,15 @@ def test_names_from_outside_are_no_markup(compared):
         assert "onclick" in text
         assert "<b onclick" not in text
         assert "\\u003cb onclick" not in text
+
+
+def test_many_narrow_panels_have_the_day_above_the_time(compared):
+    candles, contenders = compared
+    axis = panel_figure(candles, contenders, view="price").layout.xaxis
+    assert axis.nticks == 4
+    named = build_scene(candles, contenders[0].forecast, view="price").labels[-1]
+    assert axis.labelalias[named].count("<br>") == 1
+    assert panel_figure(candles, contenders[:2], view="price").layout.xaxis.labelalias is None
 
 
 def test_the_description_names_every_fan(compared):

@@ -76,7 +76,7 @@ def panel_figure(
     """
     scenes = build_scenes(candles, contenders, view=view)
     n = len(scenes)
-    n_ticks = 3 if compact else {2: 5, 3: 3}.get(n, 2)
+    n_ticks = 3 if compact else {2: 5}.get(n, 4)
     sheet = Sheet(
         heights=(1.0,) * (n if compact else 1),
         widths=(1.0,) * (1 if compact else n),
@@ -95,8 +95,12 @@ def panel_figure(
         if not compact and place > 0:
             sheet.price_axis(row, column)["showticklabels"] = False
         set_axes(sheet, scenes, n_ticks=n_ticks, panel=(row, column))
+        if not compact and n > 2:  # the day above the time: four labels fit then
+            broken = {label: "<br>".join(label.rsplit(" ", 1)) for label in scene.labels}
+            sheet.time_axis(row, column)["labelalias"] = broken
     height = STACKED_HEIGHT * n if compact else PANEL_HEIGHT
     set_layout(sheet, height=height, top=30 if compact else 76, right=12, compact=compact)
+    sheet.layout["margin"]["b"] = 28 if compact or n < 3 else 44
     sheet.layout["showlegend"] = not compact
     return sheet.figure()
 
@@ -215,7 +219,7 @@ OVERLAY_HEIGHT = 560
 def overlay_figure(
     candles: Candles, contenders: Sequence[Contender], *, view: View, compact: bool = False
 ) -> go.Figure:
-    """All fans in one panel: the median and the p10 and p90 outlines of each, with its own dash."""
+    """All fans in one panel: the median and the 80% band of each, in its own colour and dash."""
     scenes = build_scenes(candles, contenders, view=view)
     sheet = Sheet()
     layers.add_zone(sheet, scenes[0])
@@ -241,9 +245,12 @@ def overlay_figure(
 def _add_outline(sheet: Sheet, scene: Scene, contender: Contender) -> None:
     quantiles = scene.quantiles()
     line = {"color": COLOURS[contender.place], "dash": DASHES[contender.place]}
+    # Thin enough that four bands over each other leave the outlines readable.
+    band = {"fill": "tonexty", "fillcolor": style.faded(COLOURS[contender.place], 0.10)}
     for level, width, named in ((0.10, 1.2, False), (0.90, 1.2, False), (0.50, 2.6, True)):
         sheet.trace(
             "scatter",
+            **(band if level == 0.90 else {}),
             x=scene.fan_labels,
             y=scene.scaled(quantiles[level]).round(10),
             mode="lines",

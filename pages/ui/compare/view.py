@@ -95,7 +95,7 @@ def show_chart(candles: Candles, contenders: Sequence[Contender], *, narrow: boo
     show_figure(figure, key="comparison", alt=compare_description(candles, contenders))
     text = "Bands: 80% (p10 to p90) and 50% (p25 to p75) of paths. Thick line: median."
     if arrangement == "overlay":
-        text = "Thick lines: medians. Thin lines with the same dash: p10 and p90."
+        text = "Thick lines: medians. Bands in the same colour: 80% (p10 to p90)."
     st.caption(text)
 
 

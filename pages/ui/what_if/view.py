@@ -154,7 +154,7 @@ def _show_overlay(
 ) -> None:
     figure = overlay_figure(candles, contenders, view=view, compact=narrow)
     show_figure(figure, key="overlaid", alt=compare_description(candles, contenders))
-    st.caption("Thick lines: medians. Thin lines with the same dash: p10 and p90.")
+    st.caption("Thick lines: medians. Bands in the same colour: 80% (p10 to p90).")
 
 
 @st.fragment
