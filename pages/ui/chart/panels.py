@@ -246,7 +246,10 @@ def _add_outline(sheet: Sheet, scene: Scene, contender: Contender) -> None:
     quantiles = scene.quantiles()
     line = {"color": COLOURS[contender.place], "dash": DASHES[contender.place]}
     # Thin enough that four bands over each other leave the outlines readable.
-    band = {"fill": "tonexty", "fillcolor": style.faded(COLOURS[contender.place], 0.10)}
+    band: dict[str, Any] = {
+        "fill": "tonexty",
+        "fillcolor": style.faded(COLOURS[contender.place], 0.10),
+    }
     for level, width, named in ((0.10, 1.2, False), (0.90, 1.2, False), (0.50, 2.6, True)):
         sheet.trace(
             "scatter",
