@@ -6,8 +6,9 @@ from kronos.errors import KronosError
 from pages.ui.frame.links import show_link_losses
 from pages.ui.frame.messages import plain, show_error
 from pages.ui.frame.shell import require_shell
+from pages.ui.inputs.instruments import SAMPLES
 from pages.ui.jobs.run_button import run_button
-from pages.ui.watchlist import controls, saved, session, together, view
+from pages.ui.watchlist import controls, follow, saved, session, together, view
 
 require_shell()
 
@@ -21,6 +22,7 @@ with st.sidebar:
         st.stop()
     controls.remember(st.session_state)
     is_pressed = run_button("watch_run_button", disabled=request is None)
+    rules = follow.choose_follow() if chosen.source != SAMPLES else None
     saved.show_saved(chosen)
 
 refusal = session.respond(request, chosen, pressed=is_pressed)
@@ -33,7 +35,7 @@ with st.container():
     show_link_losses()
 view.show_state(run, request, refusal)
 if run is not None:
-    view.show_board(run)
+    view.show_board(run, rules)
     view.show_problems(run)
     together.show_together(run)
     view.show_opening(run)

@@ -7,9 +7,9 @@ follower.py  many lines, each by its own clock
 """
 
 from kronos.follow.alerts import Alert, AlertRule, AlertState
-from kronos.follow.clock import BarClock
+from kronos.follow.clock import BarClock, next_close
 from kronos.follow.figures import Change, FanFigures
-from kronos.follow.follower import Fault, FetchedBars, Follower, FollowEvent, Line, Made
+from kronos.follow.follower import Fault, FetchedBars, Follower, FollowEvent, Known, Line, Made
 
 __all__ = [
     "Alert",
@@ -22,6 +22,8 @@ __all__ = [
     "FetchedBars",
     "FollowEvent",
     "Follower",
+    "Known",
     "Line",
     "Made",
+    "next_close",
 ]

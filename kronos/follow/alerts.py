@@ -81,12 +81,22 @@ class AlertRule:
         level = "" if self.level is None else f"({self.level:.12g})"
         return f"{self.kind}{level}{'>' if self.above else '<'}{self.threshold:.12g}"
 
-    def value(self, forecast: Forecast) -> Estimate:
-        """The value that is compared, with its standard error: 0 for a close, which is known."""
+    def value(self, figures: FanFigures, forecast: Forecast | None) -> Estimate | None:
+        """The value that is compared, with its standard error: 0 for a close, which is known.
+
+        Args:
+            figures: Figures of the forecast.
+            forecast: Its paths; None where they are gone.
+
+        Returns:
+            None where the rule needs the paths.
+        """
         if self.kind == P_UP:
-            return share_of(forecast.column("close")[:, -1] > forecast.last_close)
+            return figures.p_up
         if self.level is None:
-            return Estimate(forecast.last_close, 0.0)
+            return Estimate(figures.last_close, 0.0)
+        if forecast is None:
+            return None
         is_above = self.level >= forecast.last_close
         extremes = forecast.column("high" if is_above else "low")
         touched = extremes >= self.level if is_above else extremes <= self.level
@@ -127,24 +137,29 @@ class AlertState:
         self.rules = tuple(rules)
         self._holding: set[AlertRule] = set()
 
-    def check(self, forecast: Forecast, before: FanFigures | None) -> list[Alert]:
+    def check(
+        self, figures: FanFigures, before: FanFigures | None, forecast: Forecast | None = None
+    ) -> list[Alert]:
         """The alerts of a new forecast.
 
         Args:
-            forecast: The forecast.
+            figures: Its figures.
             before: Figures of the one before it; None for the first.
+            forecast: Its paths, which p_touch needs; None leaves such rules out.
         """
         found = []
         for rule in self.rules:
             if rule.kind == OUTSIDE_BAND:
-                found += _outside(rule, forecast, before)
+                found += _outside(rule, figures, before)
                 continue
-            value = rule.value(forecast)
+            value = rule.value(figures, forecast)
+            if value is None:
+                continue
             if not rule.holds(value.value):
                 self._holding.discard(rule)
             elif rule not in self._holding:
                 self._holding.add(rule)
-                found.append(Alert(rule, forecast.origin, rule.threshold, value.value, value.error))
+                found.append(Alert(rule, figures.origin, rule.threshold, value.value, value.error))
         return found
 
 
@@ -160,16 +175,16 @@ def read_rules(texts: Iterable[str]) -> tuple[AlertRule, ...]:
     return rules
 
 
-def _outside(rule: AlertRule, forecast: Forecast, before: FanFigures | None) -> list[Alert]:
+def _outside(rule: AlertRule, after: FanFigures, before: FanFigures | None) -> list[Alert]:
     """The alert of a close outside the band that the forecast before had for its bar."""
     # After a bar that never came, the band of its neighbour says nothing.
-    if before is None or forecast.origin != before.next_bar:
+    if before is None or after.origin != before.next_bar:
         return []
-    close = forecast.last_close
+    close = after.last_close
     for edge, is_outside in (
         (before.next_low, close < before.next_low.value),
         (before.next_high, close > before.next_high.value),
     ):
         if is_outside:
-            return [Alert(rule, forecast.origin, edge.value, close, edge.error)]
+            return [Alert(rule, after.origin, edge.value, close, edge.error)]
     return []

@@ -79,6 +79,15 @@ class BarClock:
         if self.due <= now:  # the bars are older than they could be
             self.look_again(candles.interval, now)
 
+    def resume(self, last: pd.Timestamp, closes: pd.Timestamp) -> None:
+        """Continue from a bar that was taken elsewhere.
+
+        Args:
+            last: Its open time, UTC.
+            closes: When the bar after it is complete, UTC.
+        """
+        self.last, self.closes, self.due = last, closes, closes + SETTLE
+
     def look_again(self, interval: str, now: pd.Timestamp) -> None:
         """Wait once more for a bar that has not come.
 

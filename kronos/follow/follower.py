@@ -34,7 +34,7 @@ from kronos.request import ForecastRequest
 from kronos.serving.jobs import Priority
 from kronos.serving.service import ForecastService
 
-__all__ = ["Fault", "FetchedBars", "FollowEvent", "Follower", "Line", "Made"]
+__all__ = ["Fault", "FetchedBars", "FollowEvent", "Follower", "Known", "Line", "Made"]
 
 logger = logging.getLogger(__name__)
 # Errors that no later look mends, and those that none mends where the first look found them.
@@ -56,6 +56,21 @@ def _unchanged(forecast: Forecast, candles: Candles) -> Forecast:
     return forecast
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A forecast that was made elsewhere.
+
+    Attributes:
+        last: Open time of its last known bar, UTC.
+        closes: When the bar after it is complete, UTC.
+        figures: Its figures.
+    """
+
+    last: pd.Timestamp
+    closes: pd.Timestamp
+    figures: FanFigures
+
+
 @dataclass(frozen=True, eq=False)
 class Line:
     """What is followed.
@@ -65,6 +80,7 @@ class Line:
         fetch: Gives its bars, the newest complete one last.
         request: Makes the request of a forecast from them.
         rules: When to alert.
+        known: The forecast that the line has already; None where the first look makes one.
         finish: Makes of the forecast and its candles the forecast that is reported, such as the
             calibrated one.
     """
@@ -73,6 +89,7 @@ class Line:
     fetch: Callable[[], FetchedBars]
     request: Callable[[FetchedBars], ForecastRequest]
     rules: tuple[AlertRule, ...] = ()
+    known: Known | None = None
     finish: Callable[[Forecast, Candles], Forecast] = _unchanged
 
 
@@ -129,6 +146,9 @@ class _State:
         self.clock = BarClock()
         self.alerts = AlertState(line.rules)
         self.figures: FanFigures | None = None
+        if line.known is not None:
+            self.clock.resume(line.known.last, line.known.closes)
+            self.figures = line.known.figures
         self.words = ""  # of the fault that was reported last
         self.has_ended = False
         self.work: Future[FollowEvent | None] | None = None
@@ -235,7 +255,7 @@ class Follower:
         raw: Forecast = self._service.run(request, priority=self._priority)
         forecast = line.finish(raw, bars.candles)
         before, figures = state.figures, FanFigures.of(forecast)
-        alerts = tuple(state.alerts.check(forecast, before))
+        alerts = tuple(state.alerts.check(figures, before, forecast))
         clock.take(bars.candles, self._clock())
         state.figures, state.words = figures, ""
         assert clock.closes is not None

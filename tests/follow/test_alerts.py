@@ -28,6 +28,10 @@ def fan(closes, *, last=100.0, at="2026-11-18 10:00"):
     )
 
 
+def check(state, forecast, before):
+    return state.check(FanFigures.of(forecast), before, forecast)
+
+
 @pytest.mark.parametrize(
     ("text", "kind", "threshold", "level"),
     [
@@ -66,19 +70,19 @@ def test_rules_count_once_and_are_bounded():
 def test_a_probability_alerts_when_it_begins_to_hold_with_its_error():
     state = AlertState(read_rules(["p_up>0.6"]))
     high, low = fan([101] * 8 + [99] * 2), fan([101] * 4 + [99] * 6)
-    (alert,) = state.check(high, None)
+    (alert,) = check(state, high, None)
     assert (alert.value, alert.threshold) == (0.8, 0.6)
     assert alert.error == pytest.approx(np.sqrt(0.8 * 0.2 / 10))
-    assert [len(state.check(each, None)) for each in (high, low, low, high)] == [0, 0, 0, 1]
+    assert [len(check(state, each, None)) for each in (high, low, low, high)] == [0, 0, 0, 1]
 
 
 def test_a_level_is_compared_with_the_close_and_the_touch_on_its_side():
     state = AlertState(
         read_rules(["close<99", "p_touch(102)>0.5", "p_touch(97)>0.25", "p_touch(90)<0.1"])
     )
-    found = state.check(fan([103, 102, 101, 96], last=100), None)
+    found = check(state, fan([103, 102, 101, 96], last=100), None)
     assert [(alert.rule.text, alert.value) for alert in found] == [("p_touch(90)<0.1", 0.0)]
-    found = state.check(fan([103, 102, 102, 96], last=98), None)
+    found = check(state, fan([103, 102, 102, 96], last=98), None)
     assert [(alert.rule.text, alert.value, alert.error > 0) for alert in found] == [
         ("close<99", 98.0, False),
         ("p_touch(102)>0.5", 0.75, True),
@@ -91,14 +95,14 @@ def test_an_outcome_outside_the_band_of_the_forecast_before_alerts_each_time(clo
     after = fan([close] * 20, last=close, at="2026-11-18 11:00")
     state = AlertState(read_rules(["outside-band"]))
     for _ in range(2):
-        found = state.check(after, before)
+        found = check(state, after, before)
         assert [(alert.value, alert.threshold) for alert in found] == (
             [] if edge is None else [(close, edge)]
         )
-    assert state.check(after, None) == []
+    assert check(state, after, None) == []
 
 
 def test_a_bar_that_was_skipped_is_not_judged_by_the_band_of_its_neighbour():
     before = FanFigures.of(fan([100.0] * 20))
     late = fan([120.0] * 20, last=120.0, at="2026-11-18 12:00")
-    assert AlertState(read_rules(["outside-band"])).check(late, before) == []
+    assert check(AlertState(read_rules(["outside-band"])), late, before) == []

@@ -15,6 +15,7 @@ from kronos.follow.alerts import OUTSIDE_BAND, read_rules
 from pages.ui.frame.messages import plain, show_error
 
 MAX_TEXT = 300
+_MOST_TOASTS = 5
 EXAMPLE = f"p_up>0.6, close<100, {OUTSIDE_BAND}"
 HELP = (
     "Rules separated by commas. p_up>0.6: probability of a close at the horizon above the last "
@@ -66,30 +67,45 @@ export default function ({ parentElement, data }) {
 _notifier = st.components.v2.component("notifier", html=_HTML, css=_CSS, js=_SCRIPT)
 
 
-def choose_rules(key: str) -> tuple[AlertRule, ...]:
-    """The text of the rules; none, with an error below it, where it cannot be read."""
+def choose_rules(key: str, *, has_paths: bool = True) -> tuple[AlertRule, ...]:
+    """The text of the rules; none, with an error below it, where it cannot be read.
+
+    Args:
+        key: Of the control.
+        has_paths: Whether the paths are there, which p_touch needs.
+    """
     text = st.text_input(
         "Alerts", key=key, bind="query-params", max_chars=MAX_TEXT, placeholder=EXAMPLE, help=HELP
     )
     try:
-        return read_rules(each for each in (text or "").split(",") if each.strip())
+        rules = read_rules(each for each in (text or "").split(",") if each.strip())
+        if not has_paths and any(rule.level is not None for rule in rules):
+            raise InvalidRequest("p_touch is an alert of the Forecast page. Leave it out here.")
+        return rules
     except InvalidRequest as error:
         show_error(error)
         return ()
 
 
-def show_alerts(key: str, name: str, alerts: Sequence[Alert]) -> None:
+def show_alerts(key: str, alerts: Sequence[tuple[str, Alert]]) -> None:
     """Toasts of new alerts, and the button that allows notifications of the browser.
 
     Args:
         key: Of the component on the page.
-        name: What they are of, such as a ticker.
-        alerts: Those that came since the last call; none where there are no new ones.
+        alerts: Those that came since the last call, each with what it is of, such as a ticker.
     """
-    shown = [(f"{name} {each.origin.isoformat()} {each.rule.text}", each) for each in alerts]
-    for _, each in shown:
+    for name, each in alerts[:_MOST_TOASTS]:
         st.toast(plain(f"{name}: {alert_text(each)}"), icon=":material/notifications:")
-    notes = [{"id": id_, "title": name, "body": alert_text(each)} for id_, each in shown]
+    if (n_more := len(alerts) - _MOST_TOASTS) > 0:
+        st.toast(f"{n_more} more alerts", icon=":material/notifications:")
+    notes = [
+        {
+            "id": f"{name} {each.origin.isoformat()} {each.rule.text}",
+            "title": name,
+            "body": alert_text(each),
+        }
+        for name, each in alerts
+    ]
     _notifier(key=key, data={"alerts": notes})
 
 

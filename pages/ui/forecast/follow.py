@@ -119,7 +119,7 @@ def show_follow(
         if following.change is not None and following.figures is not None:
             _show_change(source.candles, following.figures, following.change)
         if rules:
-            show_alerts("notifier", source.candles.symbol, news)
+            show_alerts("notifier", [(source.candles.symbol, each) for each in news])
 
 
 def _compare(
@@ -147,7 +147,7 @@ def _compare(
         following.figures = figures
     else:
         before = None  # other rules for the forecast that is there already
-    return following.alerts.check(shown, before)
+    return following.alerts.check(figures, before, shown)
 
 
 def _show_change(candles: Candles, figures: FanFigures, change: Change) -> None:

@@ -95,6 +95,8 @@ PARAMETERS: dict[str, Parameter] = {
     **_of("watchlist", "text", samples="symbols"),
     **_of("watchlist", "choice", list_model="model"),
     **_of("watchlist", "number", list_horizon="horizon", list_paths="paths", list_seed="seed"),
+    "list_follow": Parameter("follow", "flag", ("watchlist",), _LISTED),
+    "list_alerts": Parameter("alerts", "text", ("watchlist",), _LISTED | {"list_follow": "true"}),
     **_of("track_record", "choice", record_model="model", record_interval="interval"),
     **_of("track_record", "titled", record_class="asset class", record_made="forecast made"),
     **_of("track_record", "titled", record_sample="sample", record_days="days"),

@@ -252,13 +252,8 @@ class Fetching:
 
     def _request(self, entry: Entry) -> Bars:
         self._require_open()
-        start = None
-        if self._name == "yahoo" and entry.interval in HISTORY:
-            # From midnight, so that all entries of a day request the same range.
-            start = pd.Timestamp.now(tz="UTC").normalize() - HISTORY[entry.interval]
         try:
-            source = self._open_source(self._name)
-            bars = source.fetch(entry.symbol, interval=entry.interval, start=start)
+            bars = _latest_bars(self._name, self._open_source, entry)
         except SourceBlocked as error:
             self._refusal = error
             raise
@@ -286,6 +281,24 @@ class Fetching:
     def _sleep(self, seconds: float) -> None:
         if self._stopped.wait(seconds):
             raise ForecastCancelled("The run was cancelled while it waited for the source.")
+
+
+def followed_bars(name: str, open_source: OpenSource, entry: Entry) -> Bars:
+    """The latest bars of an instrument that is followed, when the source's turn comes.
+
+    Raises:
+        KronosError: See `DataSource`.
+    """
+    with _turns[name]:
+        return _latest_bars(name, open_source, entry)
+
+
+def _latest_bars(name: str, open_source: OpenSource, entry: Entry) -> Bars:
+    start = None
+    if name == "yahoo" and entry.interval in HISTORY:
+        # From midnight, so that all entries of a day request the same range.
+        start = pd.Timestamp.now(tz="UTC").normalize() - HISTORY[entry.interval]
+    return open_source(name).fetch(entry.symbol, interval=entry.interval, start=start)
 
 
 def uploaded_bars(entry: Entry, content: bytes) -> Bars:

@@ -37,6 +37,7 @@ _SEPARATOR = " · "
 _BOUND = (
     *("list_source", "list_exchange", "symbols", "samples", "list_interval"),
     *("list_model", "list_horizon", "list_paths", "list_seed"),
+    *("list_follow", "list_alerts"),
 )
 """The controls that make up a link."""
 

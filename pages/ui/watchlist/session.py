@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from functools import partial
+
+import pandas as pd
 
 from data_sources.registry import open_source
 from kronos.errors import KronosError, NotOffered
@@ -15,9 +18,11 @@ from pages.ui.jobs.saving import save_forecast
 from pages.ui.jobs.services import Service
 from pages.ui.jobs.session_runs import LongRuns
 from pages.ui.watchlist.controls import ChosenList
+from pages.ui.watchlist.follow import WatchFollower, followers
 from pages.ui.watchlist.work import WatchRequest, WatchRun
 
 RUNS_AT_ONCE = 4
+_making = threading.Lock()
 
 
 @Service
@@ -55,6 +60,20 @@ def respond(
             return error
         return WATCHLIST.start(_run(request, chosen))
     return None
+
+
+def follower_of(run: WatchRun) -> WatchFollower:
+    """The follower of a run, which all sessions that show it share."""
+    with _making:
+        if run.follower is None:
+            run.follower = WatchFollower(
+                run, open_source, queues.forecasts(), followers(), clock=_now
+            )
+        return run.follower
+
+
+def _now() -> pd.Timestamp:
+    return pd.Timestamp.now("UTC")
 
 
 def _run(request: WatchRequest, chosen: ChosenList) -> WatchRun:

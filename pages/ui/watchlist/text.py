@@ -26,20 +26,24 @@ STATE_WORDS: dict[RowState, str] = {
 STOPPED = "Stopped"
 
 
-def watch_table(rows: Sequence[Row], request: WatchRequest, *, is_final: bool) -> pd.DataFrame:
+def watch_table(
+    rows: Sequence[Row], request: WatchRequest, *, is_final: bool, follows: bool = False
+) -> pd.DataFrame:
     """One row per line, in the order of the request; shares are in percent.
 
     Args:
         rows: The lines.
         request: The request of the run.
         is_final: Whether the run has ended: a line that is not done then was stopped.
+        follows: Whether the lines are followed: each shows what its last bar changed.
     """
     lines = [
-        _line(row, entry, request, is_final=is_final)
+        _line(row, entry, request, is_final=is_final, follows=follows)
         for row, entry in zip(rows, request.entries, strict=True)
     ]
     table = pd.DataFrame(lines)
-    table["Newest bar"] = pd.to_datetime(table["Newest bar"], utc=True)
+    for name in ("Newest bar", "Next bar") if follows else ("Newest bar",):
+        table[name] = pd.to_datetime(table[name], utc=True)
     return table
 
 
@@ -49,8 +53,19 @@ def status_text(row: Row, *, is_final: bool) -> str:
         return f"Failed: {row.problem}"
     if row.summary is None:
         return STOPPED if is_final else STATE_WORDS[row.state]
+    if row.problem:
+        return f"No newer bars: {row.problem}"
     stale = (f"Older bars: {row.summary.stale}",) if row.summary.stale else ()
     return " ".join((*stale, *row.summary.notes)) or "Done"
+
+
+def change_cell(row: Row) -> str:
+    """What a line that is followed changed at its last bar, in few words."""
+    change = row.change
+    if change is None:
+        return ""
+    points = 100.0 * change.p_up.value
+    return f"P(up) {points:+.0f} · median {change.median:+.2%} · width {change.width:+.0%}"
 
 
 def counts_text(rows: Sequence[Row]) -> str:
@@ -61,7 +76,9 @@ def counts_text(rows: Sequence[Row]) -> str:
     return f"{n_done} of {len(rows)} done{failed}"
 
 
-def _line(row: Row, entry: Entry, request: WatchRequest, *, is_final: bool) -> dict[str, object]:
+def _line(
+    row: Row, entry: Entry, request: WatchRequest, *, is_final: bool, follows: bool
+) -> dict[str, object]:
     summary = row.summary
     has_page = summary is not None and not entry.is_file
     line: dict[str, object] = {
@@ -70,6 +87,7 @@ def _line(row: Row, entry: Entry, request: WatchRequest, *, is_final: bool) -> d
         "Fan": None if summary is None else fan_image(summary),
         **_numbers(summary, request.sampling.sample_count),
         "Newest bar": None if summary is None else summary.newest,
+        **({"Change": change_cell(row), "Next bar": row.closes} if follows else {}),
         "Status": status_text(row, is_final=is_final),
         "Last close": float("nan") if summary is None else summary.last_close,
         "Name": "" if summary is None else summary.name or summary.symbol,

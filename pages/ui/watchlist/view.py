@@ -9,6 +9,7 @@ import streamlit as st
 from data_sources.samples import SAMPLES as BUNDLED
 from data_sources.source import Instrument
 from kronos.errors import ForecastCancelled, KronosError
+from kronos.follow import AlertRule
 from kronos.serving.jobs import JobStatus
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.links import open_page
@@ -19,11 +20,15 @@ from pages.ui.inputs.ticker import ticker_link
 from pages.ui.jobs import caches
 from pages.ui.jobs.forecast_runs import FORECAST
 from pages.ui.jobs.progress import progress_share, progress_text
+from pages.ui.watchlist import session
+from pages.ui.watchlist.follow import POLL_SECONDS as FOLLOW_SECONDS
+from pages.ui.watchlist.follow import WatchFollower, can_follow, show_follow
 from pages.ui.watchlist.session import WATCHLIST
 from pages.ui.watchlist.text import OPEN, counts_text, watch_csv, watch_json, watch_table
 from pages.ui.watchlist.work import WatchRequest, WatchRun
 
 POLL_SECONDS = 1.0
+_DRAWN = "watch_drawn"
 ROW_PIXELS, HEADER_PIXELS = 44, 38
 MAX_PIXELS = 640
 
@@ -49,13 +54,34 @@ def show_state(
         st.info(text, icon=":material/cancel:")
 
 
-def show_board(run: WatchRun) -> None:
-    """Progress and table, which refresh by themselves during the run."""
+def show_board(run: WatchRun, rules: tuple[AlertRule, ...] | None) -> None:
+    """Progress and table, which refresh by themselves during the run and while it is followed.
+
+    Args:
+        run: The run.
+        rules: Alerts of the lines; None where they are not followed.
+    """
     moves = WATCHLIST.moving_status(run) is not None
-    st.fragment(_draw, run_every=POLL_SECONDS if moves else None)(run, moves)
+    seconds = POLL_SECONDS if moves else None
+    follower = None
+    if rules is not None and not moves and can_follow(run):
+        follower, seconds = session.follower_of(run), FOLLOW_SECONDS
+    st.session_state[_DRAWN] = run.n_renewed
+    st.fragment(_draw, run_every=seconds)(run, moves, follower, rules or ())
 
 
-def _draw(run: WatchRun, was_moving: bool) -> None:
+def _draw(
+    run: WatchRun,
+    was_moving: bool,
+    follower: WatchFollower | None,
+    rules: tuple[AlertRule, ...],
+) -> None:
+    # What stands below the table is drawn anew once no line moves any more.
+    if follower is not None:
+        follower.poll()
+        if run.n_renewed != st.session_state.get(_DRAWN) and not follower.is_working:
+            st.rerun()
+        show_follow(follower, run, rules)
     status = WATCHLIST.moving_status(run)
     if was_moving and status is None:
         st.rerun()
@@ -64,7 +90,7 @@ def _draw(run: WatchRun, was_moving: bool) -> None:
             _show_progress(run, status)
         elif run.error is not None and not isinstance(run.error, ForecastCancelled):
             show_error(run.error)
-    _show_table(run, is_final=status is None)
+    _show_table(run, is_final=status is None, follows=follower is not None)
 
 
 def _show_progress(run: WatchRun, status: JobStatus) -> None:
@@ -88,8 +114,8 @@ def _progress_words(run: WatchRun, status: JobStatus) -> str:
     return counts_text(run.rows)
 
 
-def _show_table(run: WatchRun, *, is_final: bool) -> None:
-    table = watch_table(run.rows, run.request, is_final=is_final)
+def _show_table(run: WatchRun, *, is_final: bool, follows: bool) -> None:
+    table = watch_table(run.rows, run.request, is_final=is_final, follows=follows)
     number = st.column_config.NumberColumn
     horizon = run.request.horizon
     st.dataframe(
@@ -129,6 +155,13 @@ def _show_table(run: WatchRun, *, is_final: bool) -> None:
             "Newest bar": st.column_config.DatetimeColumn(
                 "Data age", format="distance", width=104,
                 help="Open time of the newest complete bar.",
+            ),
+            "Change": st.column_config.TextColumn(
+                width=250, help="Against the forecast of the bar before: P(up) in points.",
+            ),
+            "Next bar": st.column_config.DatetimeColumn(
+                "Next close", format="distance", width=104,
+                help="When the next bar of this line is complete.",
             ),
             "Status": st.column_config.TextColumn(width=260),
         },

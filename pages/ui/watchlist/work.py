@@ -8,7 +8,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -24,8 +24,10 @@ from kronos.errors import (
     NotFinished,
 )
 from kronos.events import Event, event_inputs
+from kronos.follow import Change, FanFigures, next_close
 from kronos.forecast import Forecast, SamplingParameters
 from kronos.joint import Member
+from kronos.request import ForecastRequest
 from kronos.serving.jobs import JobControl, JobStatus, Priority
 from kronos.serving.service import ForecastService
 from pages.ui.frame.access import without_paths
@@ -147,13 +149,26 @@ class Row:
         symbol: As in the request, or the name of the file.
         state: Its progress.
         summary: Of its forecast, once done.
-        problem: Why it failed, plain text.
+        problem: Why it failed, or why a line that is followed has no newer bars; plain text.
+        figures: Of its forecast, for what changes; None for a file.
+        before: Of the forecast before, of a line that is followed.
+        closes: When its next bar is complete, UTC.
     """
 
     symbol: str
     state: RowState = "waiting"
     summary: Summary | None = None
     problem: str = ""
+    figures: FanFigures | None = None
+    before: FanFigures | None = None
+    closes: pd.Timestamp | None = None
+
+    @property
+    def change(self) -> Change | None:
+        """What its forecast changed against the one before; None for the first."""
+        if self.figures is None or self.before is None:
+            return None
+        return Change.between(self.before, self.figures)
 
     @property
     def is_final(self) -> bool:
@@ -210,6 +225,10 @@ class WatchRun(Run[WatchRequest, None]):
 
     A few threads fetch bars and submit forecasts, and wait where the engine's queue is full; the
     thread of the run collects. It stores only a summary of every forecast, in `rows`.
+
+    Attributes:
+        follower: What renews the rows, once a session follows them.
+        n_renewed: How many rows were renewed.
     """
 
     def __init__(
@@ -234,6 +253,8 @@ class WatchRun(Run[WatchRequest, None]):
             that read them; called in the threads of the run.
         """
         super().__init__(request.key, request, lambda control, _: self._forecast_lines(control))
+        self.follower: Any = None
+        self.n_renewed = 0
         self._contents = list(contents)
         self._forecasts = forecasts
         self._downloads_model = downloads_model
@@ -306,14 +327,24 @@ class WatchRun(Run[WatchRequest, None]):
             if status.error is not None:
                 self._fail(i, status.error)
             else:
-                self._put(
-                    i, Row(self._rows[i].symbol, "done", summarise(flight.bars, status.result))
-                )
+                self._put(i, self._done(i, flight.bars, status.result))
                 # The uploads of a user are private.
                 if self._save is not None and not self.request.entries[i].is_file:
                     self._save(status.result, flight.bars.candles, self.request.source)
         except NotFinished as error:
             self._fail(i, error)
+
+    def _done(self, i: int, bars: Bars, forecast: Forecast) -> Row:
+        row = Row(self._rows[i].symbol, "done", summarise(bars, forecast))
+        if self.request.entries[i].is_file:  # no later bars come
+            return row
+        closes = next_close(bars.candles)
+        return replace(row, figures=FanFigures.of(forecast), closes=closes)
+
+    def renew(self, i: int, row: Row) -> None:
+        """Put a line of a run that has ended: it is followed."""
+        self._rows[i] = row
+        self.n_renewed += 1
 
     def _end(self) -> None:
         with self._lock:
@@ -352,7 +383,8 @@ class WatchRun(Run[WatchRequest, None]):
             raise ForecastCancelled("The run was stopped before this file was read.")
         return uploaded_bars(entry, content)
 
-    def _submit(self, i: int, bars: Bars) -> None:
+    def forecast_request(self, bars: Any) -> ForecastRequest:
+        """The request for the forecast of a line, made of its bars."""
         candles = bars.candles
         facts = self._forecasts.facts(self.request.model)
         events = None
@@ -372,7 +404,10 @@ class WatchRun(Run[WatchRequest, None]):
             origin=candles.frame.index[-1],
             events=events,
         )
-        request = settings.request(candles, facts)
+        return settings.request(candles, facts)
+
+    def _submit(self, i: int, bars: Bars) -> None:
+        request = self.forecast_request(bars)
         self._put(i, replace(self._rows[i], state="forecasting"))
         if self._stopped.is_set():
             return
