@@ -178,16 +178,16 @@ def _line(
             events=events,
         )
 
-    return Line(symbol, fetch, request, rules, **_finish(args))
+    return Line(symbol, fetch, request, rules, finish=_finish(args))
 
 
-def _finish(args: argparse.Namespace) -> dict[str, Callable[[Forecast, Candles], Forecast]]:
+def _finish(args: argparse.Namespace) -> Callable[[Forecast, Candles], Forecast]:
     """How a raw forecast becomes the one that is reported."""
     if not args.calibrated:
-        return {}
+        return lambda forecast, candles: forecast
     from kronos.calibration import calibrate, load_state
 
-    return {"finish": lambda forecast, candles: calibrate(forecast, candles, load_state())}
+    return lambda forecast, candles: calibrate(forecast, candles, load_state())
 
 
 def _events(follower: Follower, most: int | None) -> Iterator[FollowEvent]:
