@@ -1,13 +1,24 @@
 """The track-record page: empty, filled by a walk, filtered, and stopped."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from data_sources.samples import load_sample
+from data_sources.source import Bars, Instrument
+from kronos.errors import UnknownSymbol
+from kronos.evaluation.card import unpack_card
+from kronos.evaluation.scores import LEVELS
 from kronos.store import open_store
+from pages.ui.track_record import walks as walking
 from pages.ui.track_record.record import record
+from pages.ui.track_record.study import Chosen, choices_of, labels_of, study
+from pages.ui.track_record.text import scope_text
 from pages.ui.track_record.walks import walks
 from tests.pages.app_driver import new_session, press, run_until, words
+from tests.source_tree import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -147,6 +158,24 @@ def test_files_that_are_too_short_say_so():
     assert app.selectbox(key="record_of").value == "server"
 
 
+def test_a_result_says_which_forecasts_are_in_sample():
+    rows = unpack_card((ROOT / "assets/bundled/record.npz").read_bytes()).rows
+    rows = rows[rows["model"] == "bundled"].head(80).reset_index(drop=True)
+    rows["label"] = labels_of(rows)
+    rows.loc[rows["prediction_id"].isin(rows["prediction_id"].unique()[:3]), "out_of_sample"] = (
+        False
+    )
+    quantiles = np.full((len(rows), len(LEVELS)), np.nan)
+    chosen = Chosen(rows["label"].iloc[0], sample="any")
+    found = study(rows, quantiles, choices_of(rows), chosen, lambda *_: pd.DataFrame())
+    assert "10 forecasts" in scope_text(found)
+    assert "3 of them are in sample or not known" in scope_text(found)
+    out = replace(chosen, sample="out")
+    found = study(rows, quantiles, choices_of(rows), out, lambda *_: pd.DataFrame())
+    assert "7 forecasts" in scope_text(found)
+    assert "in sample" not in scope_text(found)
+
+
 @pytest.mark.slow
 def test_a_walk_fills_the_record_and_filters_read_it():
     app = opened()
@@ -160,6 +189,7 @@ def test_a_walk_fills_the_record_and_filters_read_it():
     assert open_store().counts()["ml_predictions"] == 5 * 5 * 5
     app = run_until(app, lambda app: "25 forecasts of 5 series" in words(app))
     assert app.selectbox(key="record_of").value == "walk"
+    assert "in sample" not in words(app)  # a baseline learns from the bars before each origin
     app.selectbox(key="record_of").set_value("server").run()
     app = run_until(app, lambda app: "record_model" in app.session_state)
     said = words(app)
@@ -174,3 +204,35 @@ def test_a_walk_fills_the_record_and_filters_read_it():
     app = run_until(app, lambda app: "10 forecasts of 2 series" in words(app))
     app.selectbox(key="record_made").set_value("ahead").run()
     app = run_until(app, lambda app: "No forecast matches these filters" in words(app))
+
+
+class OneMarket:
+    """A source that has one sample under a ticker."""
+
+    name, title, intervals = "yahoo", "A market", ("1h", "1d")
+
+    def fetch(self, symbol, *, interval, start=None, end=None):
+        if symbol != "GOOG":
+            raise UnknownSymbol(f"{symbol} is not known.")
+        found = load_sample("GOOG_1d")
+        return Bars(found, Instrument(self.name, symbol), pd.Timestamp.now(tz="UTC"))
+
+
+def test_tickers_are_walked_into_the_record_of_the_server(monkeypatch):
+    monkeypatch.setattr(walking, "open_source", lambda name: OneMarket())
+    app = opened()
+    app.segmented_control(key="walk_bars").set_value("tickers").run()
+    app.text_area(key="walk_symbols").set_value("goog nobody")
+    app.selectbox(key="walk_model").set_value("ewma")
+    app.number_input(key="walk_origins").set_value(5)
+    app.toggle(key="walk_baselines").set_value(False)
+    app.run()
+    assert app.selectbox(key="walk_interval").value == "1d"
+    press(app, "walk_start")
+    app = run_until(app, lambda app: "to the record" in "".join(s.value for s in app.success))
+    assert "5 windows" in app.success[0].value
+    assert "1 failed" in app.success[0].value
+    assert "NOBODY" in app.success[0].value
+    app = run_until(app, lambda app: "5 forecasts of 1 series" in words(app))
+    assert app.selectbox(key="record_of").value == "walk"
+    assert open_store().series() == [("yahoo", "GOOG", "1d")]

@@ -47,11 +47,15 @@ def scope_text(study: Study) -> str:
             "No forecast matches these filters. A walk-forward test on the bundled samples is in "
             "sample for the models: set Sample to Both in the sidebar."
         )
-    return (
+    text = (
         f"{counted(study.n_forecasts, 'forecast')} of {study.n_series:,} series, "
         f"{counted(study.n_steps, 'bar')}. Origins: {counted(study.n_dates, 'date')}, "
         f"{study.first:%d %b %Y} to {study.last:%d %b %Y}."
     )
+    if study.n_out < study.n_forecasts and study.chosen.sample == "any":
+        inside = study.n_forecasts - study.n_out
+        text += f" {inside:,} of them are in sample or not known, and prove little."
+    return text
 
 
 def card_text(facts: Mapping[str, Any]) -> str:
@@ -157,14 +161,14 @@ def rivals_table(study: Study) -> pd.DataFrame:
             "Baseline": [rival.title for rival in study.rivals],
             "CRPS skill": [f"{rival.skill.skill:+.1%}" for rival in study.rivals],
             "95% interval": [_range(r.skill.low, r.skill.high) for r in study.rivals],
-            "Log score gain": [_gain(rival.log_score) for rival in study.rivals],
-            "QLIKE gain": [_gain(rival.qlike) for rival in study.rivals],
-            "DM statistic": [_number(rival.skill.statistic) for rival in study.rivals],
-            "p-value": [_number(rival.skill.p, 3) for rival in study.rivals],
             "Better?": [
                 f"{rival.evidence.claim or 'not shown'}, e = {_e_value(rival)}"
                 for rival in study.rivals
             ],
+            "Log score gain": [_gain(rival.log_score) for rival in study.rivals],
+            "QLIKE gain": [_gain(rival.qlike) for rival in study.rivals],
+            "DM statistic": [_number(rival.skill.statistic) for rival in study.rivals],
+            "p-value": [_number(rival.skill.p, 3) for rival in study.rivals],
             "Forecasts": [f"{rival.skill.n_windows:,}" for rival in study.rivals],
             "Dates": [f"{rival.skill.n_dates:,}" for rival in study.rivals],
         }
