@@ -217,3 +217,31 @@ def test_a_finger_moves_the_chart_and_scrolls_the_page(server, browser):
     )
     assert touches == "pan-y"
     context.close()
+
+
+def test_a_level_comes_with_a_press_or_a_key_and_goes_likewise(opened):
+    page = opened.page
+    settled(page)
+    notes = page.locator(".st-key-fan .annotation-text", has_text="P(touch)")
+    field = page.get_by_role("textbox", name="Levels", exact=True)
+    box = page.locator(".st-key-fan .nsewdrag").first.bounding_box()
+    at = box["x"] + box["width"] / 3, box["y"] + box["height"] / 3
+    page.locator(".st-key-fan .modebar-btn[data-title^='Add a level']").click()
+    page.mouse.click(*at)
+    expect(notes).to_have_count(1)
+    seen = settled(page)
+    level = float(field.input_value())
+    assert f"levels={level:.12g}" in page.url
+    assert seen["low"] < level < seen["high"]
+    page.locator(".st-key-fan .desk-chart").focus()
+    page.keyboard.press("]")
+    page.keyboard.press("l")
+    expect(notes).to_have_count(2)
+    settled(page)
+    page.keyboard.press("]")
+    page.keyboard.press("Delete")
+    expect(notes).to_have_count(1)
+    field.fill("")
+    field.press("Enter")
+    expect(notes).to_have_count(0)
+    assert "levels=" not in page.url

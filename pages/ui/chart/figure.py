@@ -18,6 +18,7 @@ from kronos.forecast import Forecast
 from pages.ui.chart import layers, style
 from pages.ui.chart.events import add_events, event_markers, events_sentence
 from pages.ui.chart.layers import add_distribution, add_edge_labels
+from pages.ui.chart.levels import add_levels
 from pages.ui.chart.scene import Layer, Scene, View, Window, build_scene
 from pages.ui.chart.sheet import Sheet
 
@@ -34,6 +35,7 @@ class Look(TypedDict):
     window: Window
     shown: Collection[Layer]
     events: Sequence[Event]
+    levels: Sequence[float]
 
 
 def fan_figure(
@@ -45,6 +47,7 @@ def fan_figure(
     window: Window = "auto",
     shown: Collection[Layer] = get_args(Layer),
     events: Sequence[Event] = (),
+    levels: Sequence[float] = (),
 ) -> go.Figure:
     """Draw candles and, where there is a forecast, its fan.
 
@@ -56,6 +59,7 @@ def fan_figure(
         window: Visible history; auto depends on the horizon.
         shown: Layers to draw beside candles and median.
         events: Events to mark, in any order.
+        levels: Prices to draw as lines, with their P(touch).
     """
     scene = build_scene(candles, forecast, view=view, compact=compact, window=window)
     n_kinds = len({marker.group for marker in event_markers(scene, events)})
@@ -79,6 +83,7 @@ def fan_figure(
         layers.add_volume(sheet, scene)
     _set_axes(sheet, scene, compact=compact)
     add_events(sheet, scene, events, compact=compact)
+    add_levels(sheet, scene, levels, compact=compact)
     _set_layout(sheet, candles, scene, height=height, margin=margin, compact=compact)
     return sheet.figure()
 

@@ -5,6 +5,7 @@
 // the figure changes. The view is kept here, in times, so that it holds for another horizon too.
 
 const MIN_BARS = 5;
+const ON_LEVEL = 5;  // pixels
 const STEP = 1.25;  // a press of a key or one notch of a wheel
 const BELOW = 0.05, ABOVE = 0.11;  // room under and over the prices; as in scene.py
 const views = new Map();  // by subject; outlives the element, which goes with its page
@@ -121,6 +122,7 @@ class Chart {
         "toImage",
         button("Zoom in (+)", icons.zoom_plus, () => this.zoom(1 / STEP)),
         button("Zoom out (−)", icons.zoom_minus, () => this.zoom(STEP)),
+        button("Add a level: then press its place (L)", icons.drawline, () => this.setPlacing(true)),
         button("Reset the view (0)", icons.home, () => this.reset()),
       ]],
       toImageButtonOptions: { filename: this.data.name, scale: 2 },
@@ -150,8 +152,12 @@ class Chart {
   fit() {
     const low = Math.min(...this.seen(this.data.low)), high = Math.max(...this.seen(this.data.high));
     if (!Number.isFinite(low) || !Number.isFinite(high)) return this.figure.layout.yaxis.range;
-    const span = high - low || Math.abs(high) * 0.01 || 1;
-    return [low - BELOW * span, high + ABOVE * span];
+    let span = high - low || Math.abs(high) * 0.01 || 1;
+    // A level is seen where it does not press the bars together.
+    const near = this.data.levels.filter((at) => at > low - span && at < high + span);
+    const least = Math.min(low, ...near), most = Math.max(high, ...near);
+    span = most - least || span;
+    return [least - BELOW * span, most + ABOVE * span];
   }
 
   // ---- the view, in places of bars here and in times where it is kept
@@ -325,7 +331,32 @@ class Chart {
   }
 
   lift(event) {
+    const before = this.pointers.get(event.pointerId);
     this.pointers.delete(event.pointerId);
+    if (this.isPlacing && event.type === "pointerup" && before?.part === "plot" && !before.moves) {
+      this.setPlacing(false);
+      this.changeLevel(before.y);
+    }
+  }
+
+  // ---- levels: the page holds them, the chart says where one comes or goes
+
+  setPlacing(isPlacing) {
+    this.isPlacing = isPlacing;
+    this.frame.classList.toggle("desk-placing", isPlacing);
+    this.spoken.textContent = isPlacing ? "Press where the level is to be. Escape ends this." : "";
+  }
+
+  // A press on a level removes it, elsewhere it adds one.
+  changeLevel(y, change = null) {
+    const { yaxis } = this.plot._fullLayout;
+    const value = yaxis.p2l(y - yaxis._offset);
+    if (y < yaxis._offset || y > yaxis._offset + yaxis._length) return;
+    const isOn = this.data.levels.some(
+      (at) => Math.abs(yaxis._offset + yaxis.l2p(at) - y) <= ON_LEVEL);
+    const { unit, last } = this.data;
+    const price = { log: 10 ** value, percent: last * (1 + value / 100), price: value }[unit];
+    this.report("level", { [change ?? (isOn ? "remove" : "add")]: price });
   }
 
   key(event) {
@@ -343,8 +374,10 @@ class Chart {
       Home: () => this.reset(),
       "[": () => this.step(-1),
       "]": () => this.step(1),
-      Escape: () => this.hideCross(),
-    }[event.key];
+      l: () => (this.crossed === null ? this.setPlacing(true) : this.changeLevel(this.crossedY, "add")),
+      Delete: () => { if (this.crossed !== null) this.changeLevel(this.crossedY, "remove"); },
+      Escape: () => { this.hideCross(); this.setPlacing(false); },
+    }[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (!act) return;
     event.preventDefault();
     act();
@@ -373,6 +406,7 @@ class Chart {
     const value = yaxis.p2l(y - yaxis._offset);
     const isPrice = y >= yaxis._offset && y <= yaxis._offset + yaxis._length;
     this.crossed = place;
+    this.crossedY = y;
     for (const mark of this.cross) mark.style.display = "block";
     level.style.display = price.style.display = isPrice ? "block" : "none";
     Object.assign(upright.style, { left: `${across}px`, top: `${size.t}px`, height: `${size.h}px` });
@@ -403,9 +437,10 @@ class Chart {
   }
 }
 
-export default function ({ parentElement, data }) {
+export default function ({ parentElement, data, setTriggerValue }) {
   let chart = charts.get(parentElement);
   if (!chart) charts.set(parentElement, (chart = new Chart(parentElement)));
+  chart.report = setTriggerValue;
   chart.show(data);
   // A switch of the theme changes classes of elements around the chart, and no data.
   const themes = new MutationObserver(() => { if (chart.drawn) chart.draw(); });

@@ -6,6 +6,7 @@ that is bounded, fits its prices and outlives a change of the figure, a crosshai
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ import plotly.graph_objects as go
 import streamlit as st
 from plotly.io.json import to_json_plotly
 
+from pages.ui.chart.levels import take_from_chart
 from pages.ui.chart.scene import Scene
 from pages.ui.frame.plotly_script import script_name
 
 KEYS = (
     "Keys: left and right arrows move in time, plus and minus zoom, up and down arrows move the "
     "price axis, with Shift they stretch it, square brackets step the crosshair from bar to bar, "
-    "0 resets the view."
+    "L puts a level at the crosshair, Delete removes the level next to it, 0 resets the view."
 )
 _CSS = """
 .desk-chart { position: relative; width: 100%; overflow: hidden; }
@@ -29,6 +31,7 @@ _CSS = """
 .desk-chart:focus-visible { outline: 2px solid var(--st-primary-color); outline-offset: -2px; }
 .desk-chart .axistext { display: none; }
 .desk-chart .nsewdrag { cursor: crosshair; }
+.desk-placing .nsewdrag { cursor: row-resize; }
 .desk-cross-x, .desk-cross-y, .desk-tag { display: none; position: absolute; pointer-events: none; }
 .desk-cross-x { border-left: 1px dashed var(--st-text-color); opacity: 0.55; }
 .desk-cross-y { border-top: 1px dashed var(--st-text-color); opacity: 0.55; }
@@ -55,7 +58,15 @@ _component = st.components.v2.component(
 )
 
 
-def show_interactive(figure: go.Figure, scene: Scene, *, key: str, subject: str, alt: str) -> None:
+def show_interactive(
+    figure: go.Figure,
+    scene: Scene,
+    *,
+    key: str,
+    subject: str,
+    alt: str,
+    levels: Sequence[float] = (),
+) -> None:
     """A fan chart to work in.
 
     Args:
@@ -64,13 +75,24 @@ def show_interactive(figure: go.Figure, scene: Scene, *, key: str, subject: str,
         key: Its key on the page, and its file name as a picture.
         subject: What the view belongs to: another subject opens with the range of its figure.
         alt: Alternative text.
+        levels: The levels that the figure has.
     """
+    own_key = f"{key}_chart"
+
+    def take_level() -> None:
+        sent = st.session_state.get(own_key) or {}
+        take_from_chart(sent.get("level"), decimals=scene.decimals)
+
     with st.container(key=key):
-        _component(key=f"{key}_chart", data=component_data(figure, scene, key, subject, alt))
+        _component(
+            key=own_key,
+            data=component_data(figure, scene, key, subject, alt, levels),
+            on_level_change=take_level,
+        )
 
 
 def component_data(
-    figure: go.Figure, scene: Scene, key: str, subject: str, alt: str
+    figure: go.Figure, scene: Scene, key: str, subject: str, alt: str, levels: Sequence[float] = ()
 ) -> dict[str, Any]:
     """What the component draws, as JSON can hold it."""
     drawn = figure.to_dict()
@@ -84,6 +106,8 @@ def component_data(
         "low": _plain(low),
         "high": _plain(high),
         "volume": _plain(scene.volume_extent()) if scene.has_volume else None,
+        "levels": [scene.on_axis(level) for level in levels],
+        "last": scene.last_close,
         "decimals": scene.decimals,
         "name": f"{key}-chart",
         "alt": alt,

@@ -12,6 +12,7 @@ from kronos.forecast import Forecast
 from pages.ui.chart.events import events_legend, wide_bars_text
 from pages.ui.chart.figure import Layer, Look, View, Window, chart_description, fan_figure
 from pages.ui.chart.interactive import show_interactive
+from pages.ui.chart.levels import choose_levels
 from pages.ui.chart.scene import MAX_WINDOW, bars_in_window, build_scene, n_known
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
@@ -43,6 +44,7 @@ def show_chart(source: ChosenCandles, forecast: Forecast | None) -> Look:
         scene,
         key="fan",
         subject=f"{source.data_id} {look['window']}",
+        levels=look["levels"],
         alt=chart_description(candles, forecast, look["events"]),
     )
     if narrow and forecast is not None:
@@ -119,7 +121,8 @@ def _choose_look(candles: Candles, forecast: Forecast | None) -> Look:
                 bind="query-params",
                 label_visibility="collapsed",
             )
+        levels = choose_levels(candles.symbol)
     n_bars = n_known(candles, forecast)
     if window != "auto" and (n := bars_in_window(candles, n_bars, window)) > MAX_WINDOW:
         st.caption(f"The chart shows the last {MAX_WINDOW:,} of {n:,} bars.")
-    return {"view": view, "window": window, "shown": shown, "events": ()}
+    return {"view": view, "window": window, "shown": shown, "events": (), "levels": levels}

@@ -77,6 +77,7 @@ PARAMETERS: dict[str, Parameter] = {
     "alerts": Parameter("alerts", "text", ("forecast",), _TICKER | {"follow": "true"}),
     **_of("forecast", "titled", window="window", details="details"),
     **_of("forecast", "several", layers="layers"),
+    **_of("forecast", "text", levels="levels"),
     **_of("compare", "number", models="models to compare"),
     **_of("compare", "choice", **{slot: f"model {slot.upper()}" for slot in "abcd"}),
     **_of("compare", "number", **{f"T{slot}": f"T of {slot.upper()}" for slot in "abcd"}),

@@ -1,0 +1,124 @@
+"""Horizontal levels of the visitor's own: their text in a link, and how they are drawn.
+
+The text is the only place that holds them: the field, the link and the chart read and write it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+
+import streamlit as st
+
+from kronos.forecast import Forecast
+from pages.ui.chart import style
+from pages.ui.chart.scene import Scene
+from pages.ui.chart.sheet import Sheet
+from pages.ui.frame.messages import plain
+
+KEY = "levels"
+MAX_LEVELS = 8
+MAX_CHARS = 200
+_INSTRUMENT = "levels_of"
+# A comma parts two levels where a space follows it, so that 8,300 is refused and is not two.
+_BETWEEN = re.compile(r"[;\s]+|,(?=\s|$)")
+
+
+def read_levels(text: str) -> tuple[tuple[float, ...], list[str]]:
+    """The levels of a text, rising and once each, and the pieces that are no price."""
+    found, bad = set(), []
+    for piece in filter(None, _BETWEEN.split(text[:MAX_CHARS])):
+        try:
+            level = float(piece)
+        except ValueError:
+            level = math.nan
+        if math.isfinite(level) and level > 0 and len(found) < MAX_LEVELS:
+            found.add(level)
+        else:
+            bad.append(piece)
+    return tuple(sorted(found)), bad
+
+
+def levels_text(levels: Sequence[float]) -> str:
+    """Levels as the text that `read_levels` reads."""
+    return " ".join(f"{level:.12g}" for level in sorted(set(levels)))
+
+
+def choose_levels(symbol: str) -> tuple[float, ...]:
+    """The field of the levels; they go when another instrument is opened."""
+    state = st.session_state
+    if state.setdefault(_INSTRUMENT, symbol) != symbol:
+        state[_INSTRUMENT], state[KEY] = symbol, ""
+    text = st.text_input(
+        "Levels",
+        key=KEY,
+        bind="query-params",
+        placeholder="Levels: 8300 8450",
+        max_chars=MAX_CHARS,
+        width=190,
+        label_visibility="collapsed",
+    )
+    levels, bad = read_levels(text or "")
+    if bad:
+        st.caption(
+            f"No level: {plain(' '.join(bad)[:40])}. Write up to {MAX_LEVELS} prices with spaces "
+            "between them."
+        )
+    return levels
+
+
+def take_from_chart(change: object, *, decimals: int) -> None:
+    """Add or remove the level that the chart reports; anything else is ignored.
+
+    Args:
+        change: What the browser sent: {"add": price} or {"remove": price}.
+        decimals: Digits after the point of a price.
+    """
+    if not isinstance(change, dict):
+        return
+    levels, _ = read_levels(str(st.session_state.get(KEY) or ""))
+    added, removed = (_price(change.get(name)) for name in ("add", "remove"))
+    if added is not None and round(added, decimals) > 0 and len(levels) < MAX_LEVELS:
+        levels = (*levels, round(added, decimals))
+    if removed is not None and levels:
+        nearest = min(levels, key=lambda level: abs(level - removed))
+        levels = tuple(level for level in levels if level != nearest)
+    st.session_state[KEY] = levels_text(levels)
+
+
+def _price(value: object) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and math.isfinite(value) else None
+
+
+def add_levels(sheet: Sheet, scene: Scene, levels: Sequence[float], *, compact: bool) -> None:
+    """A dashed line at each level, with its distance and P(touch) written on it."""
+    for level in levels:
+        at = float(scene.scaled(level))
+        colour = style.UP if level >= scene.last_close else style.DOWN
+        sheet.shape(
+            "line", x0=0, x1=1, xref="x domain", y0=at, y1=at, yref="y",
+            line={"color": colour, "width": 1.4, "dash": "longdash"},
+        )  # fmt: skip
+        sheet.note(
+            level_text(scene, level, compact=compact), size=11, x=0, xref="x domain",
+            xanchor="left", xshift=4, y=scene.on_axis(level), yref="y", yanchor="bottom",
+        )  # fmt: skip
+
+
+def level_text(scene: Scene, level: float, *, compact: bool = False) -> str:
+    """A level with its distance from the last close and, over a fan, its P(touch)."""
+    text = f"{scene.price_text(level)} · {scene.percent_text(level, 1)}"
+    if scene.forecast is None:
+        return text
+    touch, error = touch_share(scene.forecast, level)
+    return f"{text} · touch {touch}" if compact else f"{text} · P(touch) {touch} {error}"
+
+
+def touch_share(forecast: Forecast, level: float) -> tuple[str, str]:
+    """P(touch) of a level and its sampling error, in percent."""
+    share = forecast.probability_touch(level)
+    if share in (0.0, 1.0):
+        return f"{share:.0%}", f"({'all' if share else 'none'} of {forecast.n_paths} paths)"
+    return f"{share:.0%}", f"± {100.0 * math.sqrt(share * (1 - share) / forecast.n_paths):.1f}"

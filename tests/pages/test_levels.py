@@ -1,0 +1,83 @@
+"""Levels of the visitor's own: their text, their lines, and what a browser may say about them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pages.ui.chart import levels
+from pages.ui.chart.figure import fan_figure
+from tests.pages.app_driver import charts, new_session, run_until, words
+from tests.pages.test_forecast_page import has_forecast
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "bad"),
+    [
+        ("", (), []),
+        ("8300 8450.5", (8300.0, 8450.5), []),
+        (" 8450; 8300,\n8300 ", (8300.0, 8450.0), []),
+        ("8,300", (), ["8,300"]),
+        ("nan inf -5 0 1e400 x", (), ["nan", "inf", "-5", "0", "1e400", "x"]),
+        ("1 2 3 4 5 6 7 8 9", tuple(map(float, range(1, 9))), ["9"]),
+    ],
+)
+def test_a_text_is_read_as_prices(text, found, bad):
+    assert levels.read_levels(text) == (found, bad)
+    assert levels.read_levels(levels.levels_text(found)) == (found, [])
+
+
+@pytest.mark.parametrize("view", ["price", "percent", "log"])
+def test_a_level_is_a_line_with_its_touch_probability(simulate, view):
+    candles, forecast = simulate(n_paths=50)
+    level = forecast.last_close * 1.01
+    figure = fan_figure(candles, forecast, view=view, levels=[level])
+    (note,) = (a for a in figure.layout.annotations if "P(touch)" in a.text)
+    assert f"P(touch) {forecast.probability_touch(level):.0%}" in note.text
+    assert "+1.0%" in note.text
+    (line,) = (shape for shape in figure.layout.shapes if shape.line.dash == "longdash")
+    expected = {"price": level, "percent": 1.0, "log": level}[view]
+    assert line.y0 == line.y1 == pytest.approx(expected)
+
+
+def test_levels_without_a_fan_have_no_probability(simulate):
+    candles, _ = simulate()
+    level = float(candles.frame["close"].iloc[-1])
+    texts = [a.text for a in fan_figure(candles, levels=[level]).layout.annotations]
+    assert any("+0.0%" in text for text in texts)
+    assert not any("P(touch)" in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"add": 8450.123}, "8300 8450.12 8500"),
+        ({"remove": 8499.0}, "8300"),
+        ({"add": float("nan")}, "8300 8500"),
+        ({"add": -5}, "8300 8500"),
+        ({"add": True}, "8300 8500"),
+        ({"add": "8400"}, "8300 8500"),
+        (None, "8300 8500"),
+        ([1], "8300 8500"),
+    ],
+)
+def test_what_the_chart_reports_is_checked(change, text, monkeypatch):
+    state = {levels.KEY: "8300 8500"}
+    monkeypatch.setattr(levels.st, "session_state", state)
+    levels.take_from_chart(change, decimals=2)
+    assert state.get(levels.KEY) == text
+
+
+def test_the_link_holds_levels_until_another_instrument_is_opened():
+    app = new_session("forecast", horizon=4, paths=10, levels="8300 wrong 7900.5").run()
+    run_until(app, has_forecast)
+    assert app.text_input(key="levels").value == "8300 wrong 7900.5"
+    assert "No level: wrong" in words(app)
+    shapes = json.loads(charts(app)[0])["layout"]["shapes"]
+    drawn = [shape["y0"] for shape in shapes if shape["line"].get("dash") == "longdash"]
+    assert drawn == [7900.5, 8300.0]
+    app.text_input(key="levels").set_value("8000").run()
+    app.selectbox(key="data").select_index(3).run()
+    assert app.title[0].value.startswith("GOOG")
+    assert app.text_input(key="levels").value == ""
