@@ -79,5 +79,5 @@ def test_the_link_holds_levels_until_another_instrument_is_opened():
     assert drawn == [7900.5, 8300.0]
     app.text_input(key="levels").set_value("8000").run()
     app.selectbox(key="data").select_index(3).run()
-    assert app.title[0].value.startswith("GOOG")
+    assert app.title[0].value.startswith("ETHUSD")
     assert app.text_input(key="levels").value == ""
