@@ -27,7 +27,8 @@ _BETWEEN = re.compile(r"[;\s]+|,(?=\s|$)")
 
 def read_levels(text: str) -> tuple[tuple[float, ...], list[str]]:
     """The levels of a text, rising and once each, and the pieces that are no price."""
-    found, bad = set(), []
+    found: set[float] = set()
+    bad: list[str] = []
     for piece in filter(None, _BETWEEN.split(text[:MAX_CHARS])):
         try:
             level = float(piece)
@@ -88,8 +89,9 @@ def take_from_chart(change: object, *, decimals: int) -> None:
 
 
 def _price(value: object) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and math.isfinite(value) else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(value) if math.isfinite(value) else None
 
 
 def add_levels(sheet: Sheet, scene: Scene, levels: Sequence[float], *, compact: bool) -> None:
