@@ -98,8 +98,8 @@ SHARED_ROOMS_MAY_USE = {
     "fan": {"chart", "frame", "inputs", "jobs"},
 }
 PAGE_ROOMS = {
-    "backtest", "compare", "forecast", "models", "synthetic", "track_record", "training",
-    "watchlist", "what_if",
+    "backtest", "compare", "forecast", "forecasts", "models", "synthetic", "track_record",
+    "training", "watchlist", "what_if",
 }  # fmt: skip
 ROOMS_MAY_USE = SHARED_ROOMS_MAY_USE | {
     room: {*SHARED_ROOMS_MAY_USE} for room in sorted(PAGE_ROOMS)

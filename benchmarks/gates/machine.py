@@ -47,7 +47,8 @@ SECONDS = 120.0
 MOST_BYTES = 64 << 20
 TURNING = "turning_clock"
 """File of the shift of a clock that is set back while processes run."""
-PAGES = ("compare", "what_if", "watchlist", "track_record", "backtest", "synthetic", "training",
+PAGES = ("compare", "what_if", "watchlist", "forecasts", "track_record", "backtest", "synthetic",
+         "training",
          "models")  # fmt: skip
 NO_CAPABILITIES = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
 """Makes modes of files hold for root, who owns them here."""

@@ -32,8 +32,8 @@ from benchmarks.revision import revision
 
 ROOT = Path(__file__).parents[2]
 PAGES = (
-    "forecast", "compare", "what_if", "watchlist", "track_record", "backtest", "synthetic",
-    "training", "models",
+    "forecast", "compare", "what_if", "watchlist", "forecasts", "track_record", "backtest",
+    "synthetic", "training", "models",
 )  # fmt: skip
 CONTROL = ("run", "train_start", "walk_start", "watch_run_button")
 """Keys of buttons that change the data of a private server."""

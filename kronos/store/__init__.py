@@ -12,6 +12,7 @@
     store.py       adding and reading rows
     scoring.py     bars compared with predictions
     resolving.py   the series that wait for bars
+    listing.py     pages of stored forecasts with their outcomes
     record.py      all scores as one table
     backup.py      copies, CSV and JSON
 

@@ -20,7 +20,7 @@ VISITS = [
     ("forecast", {"data": UPLOAD}),
     ("forecast", {"data": TICKER}),
     *((page, {}) for page in ("compare", "what_if", "watchlist", "track_record", "backtest")),
-    *((page, {}) for page in ("synthetic", "training", "models")),
+    *((page, {}) for page in ("forecasts", "synthetic", "training", "models")),
 ]
 LONG_WORK = {
     "watch_run_button", "backtest_run_button", "synthetic_run_button", "walk_start", "score_now"

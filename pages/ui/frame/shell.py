@@ -28,6 +28,7 @@ _PAGES = (
     # The same page under its own name, so that /forecast is a link that works.
     _Page("forecast", "forecast", "Forecast", is_listed=False),
     _Page("watchlist", "watchlist", "Watchlist"),
+    _Page("forecasts", "forecasts", "Forecasts"),
     _Page("track_record", "track_record", "Track record"),
     _Page("backtest", "backtest", "Backtest"),
     _Page("synthetic", "synthetic", "Synthetic", section=_MORE),

@@ -15,8 +15,7 @@ from pages.ui.chart.sheet import Sheet
 from pages.ui.track_record.study import Rival
 
 __all__ = [
-    "coverage_figure", "coverage_time_figure", "miss_figure", "pit_figure", "reliability_figure",
-    "skill_figure",
+    "coverage_figure", "coverage_time_figure", "pit_figure", "reliability_figure", "skill_figure",
 ]  # fmt: skip
 
 HEIGHT = 320
@@ -170,51 +169,6 @@ def skill_figure(rivals: Sequence[Rival], *, compact: bool = False) -> go.Figure
     sheet.price_axis().update(autorange="reversed", automargin=True, showgrid=False)
     sheet.layout["height"] = 90 + 44 * max(len(rivals), 1)
     sheet.layout["hovermode"] = "closest"
-    return sheet.figure()
-
-
-def miss_figure(
-    labels: Sequence[str],
-    quantiles: np.ndarray,
-    levels: np.ndarray,
-    actual: np.ndarray,
-    *,
-    compact: bool = False,
-) -> go.Figure:
-    """A stored fan and the actual closes.
-
-    Args:
-        labels: (H,) times of the bars.
-        quantiles: (H, L) closes.
-        levels: (L,).
-        actual: (H,) closes; NaN where there is none.
-        compact: For a narrow screen.
-    """
-    sheet = _sheet("", "close")
-    column = {round(level, 6): i for i, level in enumerate(levels.tolist())}
-    seen: dict[str, Any] = {"mode": "lines", "hoverinfo": "skip", "line": {"width": 0}}
-    for low, high, opacity, name in (
-        (0.025, 0.975, 0.12, "95%"), (0.1, 0.9, 0.17, "80%"), (0.25, 0.75, 0.24, "50%"),
-    ):  # fmt: skip
-        edges = [quantiles[:, column[level]] for level in (low, high)]
-        sheet.trace("scatter", x=labels, y=edges[0], showlegend=False, **seen)
-        sheet.trace(
-            "scatter", x=labels, y=edges[1], fill="tonexty", name=name,
-            fillcolor=style.faded(style.FAN, opacity), **seen,
-        )  # fmt: skip
-    for name, values, line in (
-        ("median", quantiles[:, column[0.5]], {"color": style.MEDIAN, "width": 2.2}),
-        ("actual", actual, {"color": style.ACTUAL, "width": 1.8}),
-    ):
-        sheet.trace(
-            "scatter", x=labels, y=values, name=name, line=line, connectgaps=True,
-            mode="lines+markers" if name == "actual" else "lines",
-            marker={"size": 5, "symbol": "circle-open", "color": style.ACTUAL},
-            hovertemplate=f"%{{x}}: %{{y:,.6~g}}<extra>{name}</extra>",
-        )  # fmt: skip
-    sheet.time_axis().update(type="category", nticks=2 if compact else 5, tickangle=0)
-    sheet.price_axis().update(nticks=7, automargin=True)
-    sheet.layout["hovermode"] = "x"
     return sheet.figure()
 
 

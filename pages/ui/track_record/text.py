@@ -8,13 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from data_sources.samples import SAMPLES, SampleBars
-from data_sources.source import Instrument
 from kronos.evaluation.evidence import ENOUGH
 from kronos.evaluation.track_record import Gain
 from pages.ui.fan.readouts import Readout
-from pages.ui.frame.text import bar_time, counted, origin_query
-from pages.ui.inputs.ticker import ticker_link
+from pages.ui.frame.text import bar_time, counted
 from pages.ui.jobs.scoring import Scored
 from pages.ui.track_record.study import Rival, Study
 
@@ -22,7 +19,6 @@ __all__ = [
     "READING",
     "card_text",
     "claim_text",
-    "forecast_link",
     "headline",
     "miss_title",
     "parts_table",
@@ -203,26 +199,6 @@ def miss_title(miss: pd.Series) -> str:
         f"{miss['instrument']} {miss['interval']}, {origin}: "
         f"{np.expm1(miss['actual_return']):+.1%} by bar {miss['step']}, {sigmas:.1f} sigmas"
     )
-
-
-def forecast_link(miss: pd.Series, zone: str) -> dict[str, str] | None:
-    """Link to a stored forecast on the Forecast page; None where the page has no such bars."""
-    settings = {
-        **origin_query(miss["origin"].tz_convert(zone), miss["interval"]),
-        "horizon": str(miss["horizon"]),
-        "paths": str(min(max(int(miss["n_paths"]), 20), 500)),
-        "seed": str(miss["seed"]),
-    }
-    if miss["source"] == SampleBars.name:
-        titles = {(s.symbol, s.interval): s.title for s in SAMPLES.values()}
-        title = titles.get((miss["instrument"], miss["interval"]))
-        return None if title is None else {"data": title, **settings}
-    from data_sources.registry import source_titles
-
-    if miss["source"] not in source_titles():
-        return None
-    instrument = Instrument(miss["source"], miss["instrument"])
-    return ticker_link(instrument, miss["interval"], **settings)
 
 
 def scored_text(last: Scored | None, *, is_running: bool) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pandas as pd
 import streamlit as st
 
 from kronos.errors import Busy, KronosError
@@ -11,12 +9,11 @@ from kronos.serving.jobs import JobStatus
 from kronos.store.store import Store
 from pages.ui.chart.view import show_figure
 from pages.ui.fan.results import show_number
+from pages.ui.fan.stored import show_again, show_stored
 from pages.ui.frame.access import may_administer, not_offered
 from pages.ui.frame.glossary import meaning
-from pages.ui.frame.links import open_page
 from pages.ui.frame.messages import error_text, plain, show_error
-from pages.ui.frame.text import bar_time, counted
-from pages.ui.jobs.forecast_runs import FORECAST
+from pages.ui.frame.text import counted
 from pages.ui.jobs.progress import POLL_SECONDS
 from pages.ui.jobs.scoring import scorer
 from pages.ui.jobs.session import owner
@@ -158,32 +155,12 @@ def _show_misses(store: Store, study: Study, *, narrow: bool) -> None:
     st.header("Worst misses", anchor=False)
     chosen = titles[st.selectbox("Forecast", list(titles), key="record_miss")]
     try:
-        labels, quantiles, levels, actual = _stored_fan(store, chosen)
+        prediction = store.get(str(chosen["prediction_id"]))
     except KronosError as error:
         show_error(error)
         return
-    drawn = figure.miss_figure(labels, quantiles, levels, actual, compact=narrow)
-    show_figure(drawn, key="record_fan", alt=text.miss_title(chosen))
-    st.caption("The stored forecast: 95%, 80% and 50% bands, median, and actual closes.")
-    query = text.forecast_link(chosen, str(chosen["zone"]))
-    if query is not None and st.button(
-        "Open in Forecast", key="record_open", icon=":material/open_in_new:"
-    ):
-        FORECAST.expect_visit()
-        open_page("forecast", query)
-
-
-def _stored_fan(
-    store: Store, miss: pd.Series
-) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
-    prediction = store.get(str(miss["prediction_id"]))
-    scored = store.evaluations([prediction.id]).set_index("step")["actual_return"].astype(float)
-    returns = scored.reindex(range(1, prediction.horizon + 1)).to_numpy()
-    local = prediction.timestamps.tz_convert(prediction.zone)
-    labels = [bar_time(stamp, prediction.interval) for stamp in local]
-    # Relative to the close at the origin, as in the scoring.
-    actual = prediction.last_close * np.exp(returns)
-    return labels, prediction.quantiles, prediction.levels, actual
+    show_stored(store, prediction, key="record_fan", alt=text.miss_title(chosen), narrow=narrow)
+    show_again(prediction, key="record_open")
 
 
 @st.fragment(run_every=POLL_SECONDS)

@@ -23,6 +23,7 @@ DEEP_LINKS = {
     "models": ("Models", "Models"),
     "what_if": ("What if", "BTCUSD"),
     "training": ("Training", "Training"),
+    "forecasts": ("Forecasts", "Forecasts"),
     "track_record": ("Track record", "Track record"),
     "backtest": ("Backtest", "Backtest"),
     "synthetic": ("Synthetic", "Synthetic candles"),

@@ -1,0 +1,81 @@
+"""The list of stored forecasts as a table, and one of them as a title. Pure: no page in here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from pages.ui.fan.readouts import Readout
+from pages.ui.frame.text import bar_time, counted
+
+if TYPE_CHECKING:
+    from kronos.store.listing import Listed
+    from kronos.store.prediction import Prediction
+
+OPEN = "Open"
+
+
+def forecasts_table(listed: Sequence[Listed]) -> pd.DataFrame:
+    """One row per forecast, in the order of the list."""
+    return pd.DataFrame(
+        {
+            "Instrument": [each.instrument for each in listed],
+            OPEN: [OPEN for _ in listed],
+            "Interval": [each.interval for each in listed],
+            "Model": [each.model_name for each in listed],
+            "Origin": [_origin(each) for each in listed],
+            "Horizon": [each.horizon for each in listed],
+            "Outcome": [outcome_text(each) for each in listed],
+            "Inside 80%": [_inside(each) for each in listed],
+            "CRPS / cone": [each.score for each in listed],
+            "Stored": pd.to_datetime([each.created_at for each in listed], utc=True),
+        }
+    )
+
+
+def outcome_text(listed: Listed) -> str:
+    """What is known of the bars of the horizon."""
+    if listed.state == "waiting":
+        return "Waiting"
+    known = "complete" if listed.state == "complete" else f"{listed.n_known} of {listed.horizon}"
+    return known.capitalize() if math.isnan(listed.move) else f"{listed.move:+.2%}, {known}"
+
+
+def forecast_title(listed: Listed) -> str:
+    """A forecast as an option of a list, and as a heading."""
+    ahead = counted(listed.horizon, "bar")
+    return (
+        f"{listed.instrument} {listed.interval}, {listed.model_name}, {ahead} from "
+        f"{_origin(listed)}"
+    )
+
+
+def outcome_numbers(prediction: Prediction, listed: Listed) -> list[Readout]:
+    """What the forecast said, and what came of it."""
+    column = {round(float(level), 6): i for i, level in enumerate(prediction.levels)}
+    low, high = (float(prediction.quantiles[-1, column[level]]) for level in (0.1, 0.9))
+    numbers = [
+        Readout("P(up)", f"{prediction.probability_up[-1]:.0%}", f"at bar {prediction.horizon}"),
+        Readout("80% range", f"{low:,.6g} to {high:,.6g}", f"from {prediction.last_close:,.6g}"),
+        Readout(
+            "Outcome",
+            "Waiting" if math.isnan(listed.move) else f"{listed.move:+.2%}",
+            f"{listed.n_known} of {counted(listed.horizon, 'bar')} known",
+        ),
+    ]
+    if listed.n_closes:
+        numbers.append(Readout("Inside 80%", _inside(listed), "closes"))
+    if not math.isnan(listed.score):
+        numbers.append(Readout("CRPS / cone", f"{listed.score:.2f}", "below 1: better"))
+    return numbers
+
+
+def _inside(listed: Listed) -> str:
+    return f"{listed.n_inside} of {listed.n_closes}" if listed.n_closes else ""
+
+
+def _origin(listed: Listed) -> str:
+    return bar_time(listed.origin.tz_convert(listed.zone), listed.interval)

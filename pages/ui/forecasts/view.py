@@ -1,0 +1,182 @@
+"""The list of stored forecasts on the page, page by page, and the open one as a chart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from kronos.errors import KronosError
+from kronos.store.switch import OFF, VARIABLE, is_off
+from pages.ui.fan.results import show_number
+from pages.ui.fan.stored import open_stored, show_again, show_stored
+from pages.ui.forecasts.controls import OPENED
+from pages.ui.forecasts.text import OPEN, forecast_title, forecasts_table, outcome_numbers
+from pages.ui.frame.glossary import meaning
+from pages.ui.frame.messages import plain, show_error
+
+if TYPE_CHECKING:
+    from kronos.store.listing import Filters, Listed, Place
+
+PAGE_ROWS = 50
+_PLACES = "forecasts places"
+
+
+def show_opened(prediction_id: str, *, narrow: bool) -> None:
+    """A stored forecast: what it said, what came of it, and its chart."""
+    if is_off():
+        return
+    from kronos.store import open_store
+    from kronos.store.listing import find_listed
+
+    try:
+        store = open_store()
+        prediction = open_stored(prediction_id)
+        listed = find_listed(store, prediction.id)
+    except KronosError as error:
+        show_error(error)
+        return
+    assert listed is not None  # rows of the store stay
+    st.header(plain(forecast_title(listed)), anchor=False)
+    with st.container(horizontal=True, gap="small", key="stored_numbers"):
+        for number in outcome_numbers(prediction, listed):
+            show_number(number)
+    show_stored(store, prediction, key="stored_fan", alt=forecast_title(listed), narrow=narrow)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        show_again(prediction, key="stored_again")
+        st.button("Close", key="stored_close", icon=":material/close:", on_click=_close)
+    st.caption(
+        plain(
+            f"{prediction.parameters['sample_count']} paths, seed {prediction.seed}, revision "
+            f"{prediction.model_version[:8]}, stored {prediction.created_at:%d %b %Y %H:%M} UTC."
+        ),
+        help=f"Id: {prediction.id}",
+    )
+
+
+def show_list(filters: Filters | None) -> None:
+    """A page of the list, and the way to the others."""
+    if is_off():
+        st.info(f"Forecasts are not saved: {VARIABLE} is {OFF}.", icon=":material/inbox:")
+    if filters is None:
+        return
+    from kronos.store import open_store
+    from kronos.store.listing import list_forecasts
+
+    places = _places(filters)
+    after = places[-1] if places else None
+    try:
+        found = list_forecasts(open_store(), filters, after=after, limit=PAGE_ROWS + 1)
+    except KronosError as error:
+        show_error(error)
+        return
+    listed, has_more = found[:PAGE_ROWS], len(found) > PAGE_ROWS
+    if listed:
+        _show_table(listed)
+        _show_opening(listed)
+    else:
+        _show_none(filters)
+    if places or has_more:
+        with st.container(horizontal=True, vertical_alignment="center", key="stored_pages"):
+            st.button(
+                "Newer", key="stored_newer", icon=":material/chevron_left:", disabled=not places,
+                on_click=_turn, args=(None,),
+            )  # fmt: skip
+            st.button(
+                "Older", key="stored_older", icon=":material/chevron_right:",
+                disabled=not has_more, on_click=_turn, args=(listed[-1].place if listed else None,),
+            )  # fmt: skip
+            st.caption(f"Page {len(places) + 1}")
+
+
+def _show_table(listed: list[Listed]) -> None:
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        forecasts_table(listed),
+        key="stored_table",
+        hide_index=True,
+        height=min(36 * (len(listed) + 1), 560),
+        alt=f"{len(listed)} stored forecasts",
+        column_config={
+            "Instrument": st.column_config.TextColumn(pinned=True, width=110),
+            OPEN: st.column_config.ButtonColumn(
+                "Chart", type="tertiary", key="stored_open", width=70,
+                help="Open the chart of then with the bars since.",
+            ),
+            "Horizon": number(format="%d", help="Bars ahead."),
+            "Outcome": st.column_config.TextColumn(
+                help="Move from the origin to the last known close, and the bars known."
+            ),
+            "Inside 80%": st.column_config.TextColumn(help="Known closes inside the 80% band."),
+            "CRPS / cone": number(
+                format="%.2f",
+                help=meaning(
+                    "CRPS", "Over that of a random walk with EWMA volatility: below 1 is better."
+                ),
+            ),
+            "Stored": st.column_config.DatetimeColumn(format="distance"),
+        },
+    )  # fmt: skip
+    click = st.session_state.get("stored_open")
+    if click is not None and 0 <= click.row < len(listed):
+        _mark_opened(listed[click.row].id)
+        st.rerun()
+
+
+def _show_opening(listed: list[Listed]) -> None:
+    """The way to a chart without a mouse."""
+    titles = {each.id: f"{i + 1}. {forecast_title(each)}" for i, each in enumerate(listed)}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = st.selectbox(
+            "Forecast to open", list(titles), key="stored_line", width=420,
+            format_func=lambda each: titles.get(each, each),
+        )  # fmt: skip
+        if st.button("Open chart", key="stored_open_line", icon=":material/show_chart:"):
+            _mark_opened(chosen)
+            st.rerun()
+
+
+def _show_none(filters: Filters) -> None:
+    if any((filters.instrument, filters.model, filters.interval, filters.state)):
+        st.info("No stored forecast matches these filters.", icon=":material/filter_alt:")
+    else:
+        st.info(
+            "No stored forecast yet. A press of Run on Forecast, Compare, What if or Watchlist "
+            "stores one, and so does `kronos forecast --save`.",
+            icon=":material/inbox:",
+        )
+
+
+def _mark_opened(prediction_id: str) -> None:
+    """Open a forecast in the next run: its control stands in the sidebar already."""
+    st.session_state["stored_next"] = prediction_id
+
+
+def take_opened() -> None:
+    """Put a forecast that was opened by a click into its control, before that is drawn."""
+    chosen = st.session_state.pop("stored_next", None)
+    if chosen is not None:
+        st.session_state[OPENED] = chosen
+
+
+def _close() -> None:
+    st.session_state[OPENED] = ""
+
+
+def _places(filters: Filters) -> list[Place]:
+    """The last rows of the pages before; none after a change of the filters."""
+    known = st.session_state.get(_PLACES)
+    if known is None or known[0] != filters:
+        known = st.session_state[_PLACES] = (filters, [])
+    places: list[Place] = known[1]
+    return places
+
+
+def _turn(after: Place | None) -> None:
+    """The page after a row, or the one before."""
+    if (known := st.session_state.get(_PLACES)) is None:
+        return
+    if after is not None:
+        known[1].append(after)
+    elif known[1]:
+        known[1].pop()
