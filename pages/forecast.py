@@ -3,6 +3,7 @@
 import streamlit as st
 
 from kronos.errors import InvalidRequest
+from pages.ui.chart import levels
 from pages.ui.chart import view as chart_view
 from pages.ui.fan import results
 from pages.ui.fan.calibration import choose_fan
@@ -76,14 +77,18 @@ with st.container():  # as above
 with st.container():  # as above
     follow.show_follow(source, request, rules, shown)
 with st.container(horizontal=True, gap="small", key="desk"):
-    with st.container(key="picture"):
-        look = chart_view.show_chart(source, shown)
+    picture = st.container(key="picture")
+    panel = st.container(width=348, key="panel")
+    with panel:
+        drawn = levels.choose_levels(source.candles.symbol)
+    with picture:
+        look = chart_view.show_chart(source, shown, drawn)
         if raw is not None and shown is not None:
             results.show_volume_note(source.candles)
             results.show_outcome(source.candles, shown)
             results.show_weights(shown)
             results.show_cautions(source, shown)
-    with st.container(width=348, key="panel"):
+    with panel:
         view.show_panel(source, shown, finished[0].run.request if finished else None, look)
 if finished and raw is not None:
     saving.save_shown(source.candles, source.source_name, {finished[0].run.request.digest: raw})

@@ -223,7 +223,7 @@ def test_a_level_comes_with_a_press_or_a_key_and_goes_likewise(opened):
     page = opened.page
     settled(page)
     notes = page.locator(".st-key-fan .annotation-text", has_text="P(touch)")
-    field = page.get_by_role("textbox", name="Levels", exact=True)
+    field = page.get_by_role("textbox", name="Levels on the chart")
     box = page.locator(".st-key-fan .nsewdrag").first.bounding_box()
     at = box["x"] + box["width"] / 3, box["y"] + box["height"] / 3
     page.locator(".st-key-fan .modebar-btn[data-title^='Add a level']").click()

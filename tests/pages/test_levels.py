@@ -81,3 +81,14 @@ def test_the_link_holds_levels_until_another_instrument_is_opened():
     app.selectbox(key="data").select_index(3).run()
     assert app.title[0].value.startswith("ETHUSD")
     assert app.text_input(key="levels").value == ""
+
+
+@pytest.mark.parametrize(
+    ("shape", "kinds"), [("candles", {"candlestick"}), ("bars", {"ohlc"}), ("line", set())]
+)
+def test_bars_have_three_shapes(simulate, shape, kinds):
+    figure = fan_figure(*simulate(n_known=5), shape=shape)
+    assert {t.type for t in figure.data} & {"candlestick", "ohlc"} == kinds
+    assert any(t.name == "Close" for t in figure.data) == (shape == "line")
+    assert any(t.name == "Actual close" for t in figure.data)
+    assert sum(bool(t.customdata is not None) for t in figure.data) >= 2, "the hovers stay"

@@ -19,10 +19,10 @@ from pages.ui.chart import layers, style
 from pages.ui.chart.events import add_events, event_markers, events_sentence
 from pages.ui.chart.layers import add_distribution, add_edge_labels
 from pages.ui.chart.levels import add_levels
-from pages.ui.chart.scene import Layer, Scene, View, Window, build_scene
+from pages.ui.chart.scene import Layer, Scene, Shape, View, Window, build_scene
 from pages.ui.chart.sheet import Sheet
 
-__all__ = ["Layer", "Look", "View", "Window", "chart_description", "fan_figure"]
+__all__ = ["Layer", "Look", "Shape", "View", "Window", "chart_description", "fan_figure"]
 
 _LAYERS_IN_LEGEND = 5
 VIEW_NAMES = {"price": "", "percent": "change since the last close", "log": "log scale"}
@@ -36,6 +36,7 @@ class Look(TypedDict):
     shown: Collection[Layer]
     events: Sequence[Event]
     levels: Sequence[float]
+    shape: Shape
 
 
 def fan_figure(
@@ -48,6 +49,7 @@ def fan_figure(
     shown: Collection[Layer] = get_args(Layer),
     events: Sequence[Event] = (),
     levels: Sequence[float] = (),
+    shape: Shape = "candles",
 ) -> go.Figure:
     """Draw candles and, where there is a forecast, its fan.
 
@@ -60,6 +62,7 @@ def fan_figure(
         shown: Layers to draw beside candles and median.
         events: Events to mark, in any order.
         levels: Prices to draw as lines, with their P(touch).
+        shape: Bars as candles, as open-high-low-close bars, or their closes as a line.
     """
     scene = build_scene(candles, forecast, view=view, compact=compact, window=window)
     n_kinds = len({marker.group for marker in event_markers(scene, events)})
@@ -71,10 +74,10 @@ def fan_figure(
             layers.add_bands(sheet, scene)
         if "paths" in shown:
             layers.add_sample_paths(sheet, scene)
-    layers.add_candles(sheet, scene)
+    layers.add_candles(sheet, scene, shape)
     if forecast is not None:
         layers.add_median(sheet, scene)
-        layers.add_actual(sheet, scene)
+        layers.add_actual(sheet, scene, shape)
         add_distribution(sheet, scene)
         inner = height - margin["t"] - margin["b"]
         share = 0.80 if scene.has_volume else 1.0

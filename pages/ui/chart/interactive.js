@@ -96,6 +96,8 @@ class Chart {
         (name) => [name, { ...layout[name], fixedrange: true, showspikes: false }])),
       dragmode: false,
       autosize: true,
+      annotations: layout.annotations?.map((note) =>
+        (note.name === "level" ? { ...note, bgcolor: ground, opacity: 0.85 } : note)),
       template: { layout: {
         font: { color: text },
         hoverlabel: { bgcolor: ground, bordercolor: line, font: { color: text } },

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pages.ui.chart import style
-from pages.ui.chart.scene import Scene
+from pages.ui.chart.scene import Scene, Shape
 from pages.ui.chart.sheet import Sheet
 
 N_SAMPLE_PATHS = 24
@@ -74,10 +74,17 @@ def add_sample_paths(sheet: Sheet, scene: Scene) -> None:
     )
 
 
-def add_candles(sheet: Sheet, scene: Scene) -> None:
-    """The history: hollow up, filled down; an invisible line carries the hover."""
+def add_candles(sheet: Sheet, scene: Scene, shape: Shape = "candles") -> None:
+    """The history, as candles hollow up and filled down; an invisible line carries the hover."""
     bars = scene.history
-    _add_candlesticks(sheet, scene, scene.history_labels, bars, opacity=1.0)
+    if shape == "line":
+        line = {"width": 1.6, "color": style.NEUTRAL}
+        sheet.trace(
+            "scatter", x=scene.history_labels, y=_rounded(scene.scaled(bars["close"])),
+            mode="lines", line=line, hoverinfo="skip", showlegend=False, name="Close",
+        )  # fmt: skip
+    else:
+        _add_bars(sheet, scene, scene.history_labels, bars, shape, opacity=1.0)
     price = f",.{scene.decimals}f"
     volume = "<br>Volume %{customdata[4]:,.4~s}" if scene.has_volume else ""
     sheet.trace(
@@ -137,14 +144,15 @@ def add_median(sheet: Sheet, scene: Scene) -> None:
     )
 
 
-def add_actual(sheet: Sheet, scene: Scene) -> None:
-    """The actual bars: pale candles over the fan, and closes as a line with open circles."""
+def add_actual(sheet: Sheet, scene: Scene, shape: Shape = "candles") -> None:
+    """The actual bars: pale bars over the fan, and closes as a line with open circles."""
     if scene.actual is None:
         return
     labels = scene.fan_labels[1:]
     known = scene.actual["close"].notna().to_numpy()
     shown = [label for label, is_known in zip(labels, known, strict=True) if is_known]
-    _add_candlesticks(sheet, scene, shown, scene.actual[known], opacity=0.55)
+    if shape != "line":
+        _add_bars(sheet, scene, shown, scene.actual[known], shape, opacity=0.55)
     closes = np.concatenate([[scene.last_close], scene.actual["close"].to_numpy(dtype=float)])
     sheet.trace(
         "scatter",
@@ -211,12 +219,26 @@ def add_volume(sheet: Sheet, scene: Scene) -> None:
     sheet.price_axis(row=2)["range"] = [0, 1.06 * top]
 
 
-def _add_candlesticks(
-    sheet: Sheet, scene: Scene, labels: list[str], bars: pd.DataFrame, *, opacity: float
+def _add_bars(
+    sheet: Sheet,
+    scene: Scene,
+    labels: list[str],
+    bars: pd.DataFrame,
+    shape: Shape,
+    *,
+    opacity: float,
 ) -> None:
     columns: dict[str, Any] = {
         name: _rounded(scene.scaled(bars[name])) for name in ("open", "high", "low", "close")
     }
+    if shape == "bars":
+        sheet.trace(
+            "ohlc", x=labels, **columns, tickwidth=0.35, opacity=opacity, showlegend=False,
+            increasing={"line": {"color": style.UP, "width": 1.4}},
+            decreasing={"line": {"color": style.DOWN, "width": 1.4}},
+            hoverinfo="skip", name="Bars",
+        )  # fmt: skip
+        return
     sheet.trace(
         "candlestick",
         x=labels,

@@ -52,13 +52,13 @@ def choose_levels(symbol: str) -> tuple[float, ...]:
     if state.setdefault(_INSTRUMENT, symbol) != symbol:
         state[_INSTRUMENT], state[KEY] = symbol, ""
     text = st.text_input(
-        "Levels",
+        "Levels on the chart",
         key=KEY,
         bind="query-params",
-        placeholder="Levels: 8300 8450",
+        placeholder="Prices, with spaces",
         max_chars=MAX_CHARS,
-        width=190,
-        label_visibility="collapsed",
+        help="Lines on the chart, each with its P(touch). The key L puts one at the crosshair, "
+        "Delete removes it.",
     )
     levels, bad = read_levels(text or "")
     if bad:
@@ -104,7 +104,7 @@ def add_levels(sheet: Sheet, scene: Scene, levels: Sequence[float], *, compact: 
             line={"color": colour, "width": 1.4, "dash": "longdash"},
         )  # fmt: skip
         sheet.note(
-            level_text(scene, level, compact=compact), size=11, x=0, xref="x domain",
+            level_text(scene, level, compact=compact), name="level", size=11, x=0, xref="x domain",
             xanchor="left", xshift=4, y=scene.on_axis(level), yref="y", yanchor="bottom",
         )  # fmt: skip
 

@@ -14,6 +14,7 @@ from kronos.forecast import Forecast
 
 View = Literal["price", "percent", "log"]
 Window = Literal["auto", "1M", "3M", "6M", "all"]
+Shape = Literal["candles", "bars", "line"]
 Layer = Literal["bands", "paths", "events"]
 MAX_HISTORY = 500
 """Bars drawn before the origin, including those to the left of the visible window."""

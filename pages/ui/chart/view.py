@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import get_args
 
 import plotly.graph_objects as go
@@ -10,9 +11,8 @@ import streamlit as st
 from kronos.candles import Candles
 from kronos.forecast import Forecast
 from pages.ui.chart.events import events_legend, wide_bars_text
-from pages.ui.chart.figure import Layer, Look, View, Window, chart_description, fan_figure
+from pages.ui.chart.figure import Layer, Look, Shape, View, Window, chart_description, fan_figure
 from pages.ui.chart.interactive import show_interactive
-from pages.ui.chart.levels import choose_levels
 from pages.ui.chart.scene import MAX_WINDOW, bars_in_window, build_scene, n_known
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
@@ -23,17 +23,26 @@ from pages.ui.inputs.events import all_events, events_of
 
 WINDOW_LABELS: dict[Window, str] = {"auto": "Near", "all": "All"}
 LAYER_LABELS: dict[Layer, str] = {"bands": "Bands", "paths": "Paths", "events": "Events"}
+SHAPE_LABELS: dict[Shape, str] = {"candles": "Candles", "bars": "Bars", "line": "Line"}
 VIEW_LABELS: dict[View, str] = {"price": "Price", "percent": "% from origin", "log": "Log price"}
 
 
-def show_chart(source: ChosenCandles, forecast: Forecast | None) -> Look:
+def show_chart(
+    source: ChosenCandles, forecast: Forecast | None, levels: Sequence[float] = ()
+) -> Look:
     """The chart under the controls of its look.
+
+    Args:
+        source: The bars.
+        forecast: The fan, or None for candles alone.
+        levels: Prices to draw as lines.
 
     Returns:
         The look, for a copy of the chart.
     """
     candles = source.candles
     look = _choose_look(candles, forecast)
+    look["levels"] = levels
     if "events" in look["shown"]:
         look["events"] = events_of(source, forecast)
     narrow = is_narrow()
@@ -97,7 +106,17 @@ def choose_view() -> View:
 
 def _choose_look(candles: Candles, forecast: Forecast | None) -> Look:
     """The controls above the chart."""
-    with st.container(horizontal=True, gap="small", key="look"):
+    with st.container(horizontal=True, gap="xsmall", key="look"):
+        shape = st.segmented_control(
+            "Bars",
+            list(get_args(Shape)),
+            default="candles",
+            required=True,
+            format_func=lambda name: SHAPE_LABELS[name],
+            key="shape",
+            bind="query-params",
+            label_visibility="collapsed",
+        )
         view = choose_view()
         window = st.segmented_control(
             "Window",
@@ -121,8 +140,14 @@ def _choose_look(candles: Candles, forecast: Forecast | None) -> Look:
                 bind="query-params",
                 label_visibility="collapsed",
             )
-        levels = choose_levels(candles.symbol)
     n_bars = n_known(candles, forecast)
     if window != "auto" and (n := bars_in_window(candles, n_bars, window)) > MAX_WINDOW:
         st.caption(f"The chart shows the last {MAX_WINDOW:,} of {n:,} bars.")
-    return {"view": view, "window": window, "shown": shown, "events": (), "levels": levels}
+    return {
+        "view": view,
+        "window": window,
+        "shown": shown,
+        "events": (),
+        "levels": (),
+        "shape": shape,
+    }

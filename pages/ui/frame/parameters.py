@@ -75,7 +75,7 @@ PARAMETERS: dict[str, Parameter] = {
     **_of("forecast", "level", level="level"),
     "follow": Parameter("follow", "flag", ("forecast",), _TICKER),
     "alerts": Parameter("alerts", "text", ("forecast",), _TICKER | {"follow": "true"}),
-    **_of("forecast", "titled", window="window", details="details"),
+    **_of("forecast", "titled", shape="bars", window="window", details="details"),
     **_of("forecast", "several", layers="layers"),
     **_of("forecast", "text", levels="levels"),
     **_of("compare", "number", models="models to compare"),
