@@ -9,7 +9,7 @@ from pages.ui.frame.shell import is_narrow, require_shell
 require_shell()
 
 st.title("Forecasts", anchor=False)
-st.caption("The forecasts that this server stored, the newest first. All visitors see the same.")
+st.caption("The forecasts that this server stored, the newest first.")
 with st.sidebar:
     st.header("Forecasts", anchor=False)
     filters = controls.choose()

@@ -9,7 +9,9 @@ from streamlit.testing.v1 import AppTest
 from data_sources import registry as markets
 from data_sources.yahoo.source import Yahoo
 from kronos.system import asset_path
+from pages.ui.inputs.candles import UPLOAD
 from pages.ui.inputs.instruments import sample_intervals
+from pages.ui.watchlist import view
 from tests.loopback_markets import LoopbackMarkets, yahoo_session
 from tests.pages.app_driver import new_session, press, run_until, words
 
@@ -133,6 +135,26 @@ def test_files_are_lines_and_a_bad_one_spoils_no_other(fresh_seed):
     assert table(app)["Status"].str.startswith("Failed").tolist() == [False, False, True]
     other = run_until(watchlist(samples="IBM", list_seed=fresh_seed), is_finished)
     assert table(other)["Symbol"].tolist() == ["IBM"], "files stay in their session"
+
+
+def test_a_line_of_a_file_opens_on_the_forecast_page_until_the_file_is_gone(
+    fresh_seed, monkeypatch
+):
+    app = run_until(watchlist(samples="IBM", list_seed=fresh_seed), is_finished)
+    content = b"".join(asset_path("samples", "ETHUSD_1h.csv").read_bytes().splitlines(True)[:200])
+    app.file_uploader(key="watch_files").upload("mine.csv", content, "text/csv").run()
+    run_until(press_run(app), is_finished)
+    names = app.selectbox(key="watch_line").options
+    app.selectbox(key="watch_line").select(names[1]).run()
+    with monkeypatch.context() as patch:
+        patch.setattr(view, "uploaded_content", lambda entry: None)
+        press(app, "watch_open_line")
+        assert "no longer in this session" in words(app)
+    press(app, "watch_open_line")
+    assert not app.exception
+    assert app.selectbox(key="data").value == UPLOAD
+    assert "Earlier upload: mine.csv" in words(app)
+    assert app.number_input(key="seed").value == int(fresh_seed)
 
 
 def test_the_clock_of_files_can_be_chosen(fresh_seed):

@@ -16,6 +16,7 @@ import pytest
 
 from data_sources.samples import SAMPLES, SampleBars
 from data_sources.source import Bars, Instrument
+from pages.ui.inputs.candles import UPLOAD
 from pages.ui.inputs.instruments import Entry, read_symbols
 from pages.ui.inputs.ticker import TICKER
 from pages.ui.watchlist.figure import HEIGHT, WIDTH, fan_image
@@ -138,10 +139,16 @@ def test_old_and_unfinished_bars_are_said(make):
     assert table["Status"][0] == ("Older bars: Yahoo does not answer. The open bar was left out.")
 
 
-def test_a_file_has_no_page_to_open(make):
+def test_a_file_opens_like_any_line_and_has_price_interval_origin_and_age(make):
     asked = request(files=(Entry("x.csv", digest="d"),))
-    rows = [Row("x.csv", "done", make()[0])]
-    assert watch_table(rows, asked, is_final=True)[OPEN][0] == ""
+    summary = make()[0]
+    table = watch_table([Row("x.csv", "done", summary)], asked, is_final=True)
+    assert table[OPEN][0] == OPEN
+    assert (table["Last close"][0], table["Bars"][0]) == (summary.last_close, summary.interval)
+    assert table["Origin"][0] == table["Newest bar"][0] == summary.newest
+    assert all(
+        isinstance(table[name].dtype, pd.DatetimeTZDtype) for name in ("Origin", "Newest bar")
+    )
 
 
 def test_the_table_round_trips_as_csv(finished):
@@ -191,7 +198,9 @@ def test_a_line_of_samples_opens_the_sample_with_the_settings(finished):
         "seed": "1",
         "model": "Bundled",
     }
-    assert forecast_query(run, 2, "Bundled") is None
+    assert forecast_query(run, 2, "Bundled") == {
+        "data": UPLOAD, "horizon": "3", "paths": "60", "seed": "1", "model": "Bundled",
+    }  # fmt: skip
 
 
 def test_a_line_of_a_live_source_names_source_symbol_and_interval(finished):

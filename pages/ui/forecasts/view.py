@@ -95,6 +95,7 @@ def _show_table(listed: list[Listed]) -> None:
         forecasts_table(listed),
         key="stored_table",
         hide_index=True,
+        placeholder="",
         height=min(36 * (len(listed) + 1), 560),
         alt=f"{len(listed)} stored forecasts",
         column_config={

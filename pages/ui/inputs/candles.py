@@ -175,6 +175,19 @@ def hand_over(candles: Candles, name: str, choices: CsvChoices) -> None:
     copies().drop(_UPLOADED)
 
 
+def hand_over_file(name: str, content: bytes) -> None:
+    """Use a file that another page holds as the upload of this session.
+
+    Args:
+        name: Name of the file.
+        content: Its bytes.
+    """
+    copies().put(_UPLOADED, (name, content), len(content))
+    copies().drop(_HANDED)
+    for key in ("upload_clock", "upload_dates"):  # those of the file before
+        st.session_state.pop(key, None)
+
+
 def _handed() -> ChosenCandles | None:
     name, chosen = copies().get(_HANDED) or ("", None)
     if chosen is not None:

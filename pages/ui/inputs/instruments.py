@@ -172,6 +172,16 @@ def choose_files() -> list[tuple[Entry, bytes]]:
     ]
 
 
+def uploaded_content(entry: Entry) -> bytes | None:
+    """The bytes of an uploaded file that this session still holds; None without them."""
+    known = st.session_state.get("watch_digests", {})
+    for file in st.session_state.get("watch_files") or ():
+        if known.get(file.file_id) == entry.digest:
+            content: bytes = file.getvalue()
+            return content
+    return None
+
+
 def _digest(file: UploadedFile, known: dict[str, str]) -> str:
     """SHA-256 of a file's bytes, computed once for every upload."""
     if file.file_id not in known:

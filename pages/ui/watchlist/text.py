@@ -42,7 +42,7 @@ def watch_table(
         for row, entry in zip(rows, request.entries, strict=True)
     ]
     table = pd.DataFrame(lines)
-    for name in ("Newest bar", "Next bar") if follows else ("Newest bar",):
+    for name in ("Origin", "Newest bar", *(("Next bar",) if follows else ())):
         table[name] = pd.to_datetime(table[name], utc=True)
     return table
 
@@ -80,18 +80,18 @@ def _line(
     row: Row, entry: Entry, request: WatchRequest, *, is_final: bool, follows: bool
 ) -> dict[str, object]:
     summary = row.summary
-    has_page = summary is not None and not entry.is_file
     line: dict[str, object] = {
         "Symbol": row.symbol,
-        OPEN: OPEN if has_page else "",
+        OPEN: OPEN if summary is not None else "",
         "Fan": None if summary is None else fan_image(summary),
         **_numbers(summary, request.sampling.sample_count),
+        "Last close": float("nan") if summary is None else summary.last_close,
+        "Bars": "" if summary is None else summary.interval,
+        "Origin": None if summary is None else summary.newest,
         "Newest bar": None if summary is None else summary.newest,
         **({"Change": change_cell(row), "Next bar": row.closes} if follows else {}),
         "Status": status_text(row, is_final=is_final),
-        "Last close": float("nan") if summary is None else summary.last_close,
         "Name": "" if summary is None else summary.name or summary.symbol,
-        "Bars": "" if summary is None else summary.interval,
         "Currency": "" if summary is None else summary.currency,
     }
     return line

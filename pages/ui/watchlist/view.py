@@ -8,6 +8,7 @@ import streamlit as st
 
 from data_sources.samples import SAMPLES as BUNDLED
 from data_sources.source import Instrument
+from kronos.calendars.clocks import clock_title
 from kronos.errors import ForecastCancelled, KronosError
 from kronos.follow import AlertRule
 from kronos.serving.jobs import JobStatus
@@ -15,7 +16,8 @@ from pages.ui.frame.glossary import meaning
 from pages.ui.frame.links import open_page
 from pages.ui.frame.messages import plain, show_error
 from pages.ui.frame.text import counted
-from pages.ui.inputs.instruments import SAMPLES
+from pages.ui.inputs.candles import UPLOAD, hand_over_file
+from pages.ui.inputs.instruments import SAMPLES, uploaded_content
 from pages.ui.inputs.ticker import ticker_link
 from pages.ui.jobs import caches
 from pages.ui.jobs.forecast_runs import FORECAST
@@ -130,7 +132,7 @@ def _show_table(run: WatchRun, *, is_final: bool, follows: bool) -> None:
             "Symbol": st.column_config.TextColumn(pinned=True, width=88),
             OPEN: st.column_config.ButtonColumn(
                 "Forecast", type="tertiary", key="watch_open", width=74,
-                help="Open this symbol on the Forecast page.",
+                help="Open this line on the Forecast page.",
             ),
             "Fan": st.column_config.ImageColumn(
                 f"Next {horizon} bars", width=156,
@@ -151,10 +153,15 @@ def _show_table(run: WatchRun, *, is_final: bool, follows: bool) -> None:
             ),
             "80% low": number(format="%+.2f%%", width=80, help="p10 relative to the last close."),
             "80% high": number(format="%+.2f%%", width=80, help="p90 relative to the last close."),
-            "Last close": number(format="%.6g", width=92),
+            "Last close": number("Last price", format="%.6g", width=92),
+            "Bars": st.column_config.TextColumn("Interval", width=70),
+            "Origin": st.column_config.DatetimeColumn(
+                format="D MMM YYYY HH:mm", timezone="UTC", width=136,
+                help="Open time of the newest complete bar, UTC: the forecast begins after it.",
+            ),
             "Newest bar": st.column_config.DatetimeColumn(
-                "Data age", format="distance", width=104,
-                help="Open time of the newest complete bar.",
+                "Age", format="distance", width=104,
+                help="Time since the newest complete bar opened.",
             ),
             "Change": st.column_config.TextColumn(
                 width=250, help="Against the forecast of the bar before: P(up) in points.",
@@ -178,12 +185,8 @@ def _open_clicked(run: WatchRun) -> None:
 def show_opening(run: WatchRun) -> None:
     """The way to Forecast without a mouse."""
     names = {
-        f"{row.symbol} ({i + 1})": i
-        for i, row in enumerate(run.rows)
-        if row.state != "failed" and not run.request.entries[i].is_file
+        f"{row.symbol} ({i + 1})": i for i, row in enumerate(run.rows) if row.state != "failed"
     }
-    if any(entry.is_file for entry in run.request.entries):
-        st.caption("A file has no link. To open it alone, upload it on the Forecast page.")
     if not names:
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -195,9 +198,18 @@ def show_opening(run: WatchRun) -> None:
 def _open(run: WatchRun, i: int) -> None:
     titles = {entry.name: entry.title for entry in caches.models()}
     query = forecast_query(run, i, titles.get(run.request.model, ""))
-    if query is not None:
-        FORECAST.expect_visit()
-        open_page("forecast", query)
+    entry = run.request.entries[i]
+    if entry.is_file:
+        content = uploaded_content(entry)
+        if content is None:
+            st.error(
+                f"The file {plain(entry.symbol)} is no longer in this session. Upload it again.",
+                icon=":material/upload_file:",
+            )
+            return
+        hand_over_file(entry.symbol, content)
+    FORECAST.expect_visit()
+    open_page("forecast", query)
 
 
 def show_downloads(run: WatchRun) -> None:
@@ -226,7 +238,7 @@ def show_problems(run: WatchRun) -> None:
         st.markdown("\n".join(f"- **{plain(row.symbol)}**: {plain(row.problem)}" for row in failed))
 
 
-def forecast_query(run: WatchRun, i: int, model_title: str) -> dict[str, str] | None:
+def forecast_query(run: WatchRun, i: int, model_title: str) -> dict[str, str]:
     """Link to a line on the Forecast page, with the settings of the run.
 
     Args:
@@ -235,11 +247,9 @@ def forecast_query(run: WatchRun, i: int, model_title: str) -> dict[str, str] | 
         model_title: Title of its model; empty for the default of the page.
 
     Returns:
-        None for a file, which has no link.
+        The parameters. Those of a file work in the session that holds the file.
     """
     entry, request = run.request.entries[i], run.request
-    if entry.is_file:
-        return None
     settings = {
         "horizon": str(request.horizon),
         "paths": str(request.sampling.sample_count),
@@ -247,6 +257,9 @@ def forecast_query(run: WatchRun, i: int, model_title: str) -> dict[str, str] | 
     }
     if model_title:
         settings["model"] = model_title
+    if entry.is_file:
+        clock = {"upload_clock": clock_title(entry.clock)} if entry.clock else {}
+        return {"data": UPLOAD, **clock, **settings}
     if request.source != SAMPLES:
         summary = run.rows[i].summary
         symbol = entry.symbol if summary is None else summary.symbol
