@@ -189,7 +189,9 @@ def test_a_walk_fills_the_record_and_filters_read_it():
     assert open_store().counts()["ml_predictions"] == 5 * 5 * 5
     app = run_until(app, lambda app: "25 forecasts of 5 series" in words(app))
     assert app.selectbox(key="record_of").value == "walk"
-    assert "in sample" not in words(app)  # a baseline learns from the bars before each origin
+    assert "of them are in sample" not in words(
+        app
+    )  # a baseline learns from the bars before each origin
     app.selectbox(key="record_of").set_value("server").run()
     app = run_until(app, lambda app: "record_model" in app.session_state)
     said = words(app)
