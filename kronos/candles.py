@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from kronos.calendars import future_timestamps, place_bars
-from kronos.calendars.exchanges import check_zone
+from kronos.calendars.exchanges import ALWAYS_OPEN, check_zone
 from kronos.calendars.intervals import INTERVALS, infer_interval, interval_width, is_intraday
 from kronos.errors import InvalidCandles
 from kronos.forecast import COLUMNS
+from kronos.risk import years_of
 
 __all__ = [
     "COLUMNS",
@@ -117,6 +118,16 @@ class Candles:
     def width(self) -> pd.Timedelta:
         """Width of a bar."""
         return interval_width(self.interval)
+
+    @property
+    def bar_years(self) -> float:
+        """Length of a bar in years of trading; see `kronos.risk.years_of`."""
+        bars_a_day = float(self.local_index.normalize().value_counts().median())
+        return years_of(
+            self.width / pd.Timedelta(days=1),
+            bars_a_day=bars_a_day,
+            is_open_always=self.calendar == ALWAYS_OPEN,
+        )
 
     @property
     def has_volume(self) -> bool:

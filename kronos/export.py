@@ -37,15 +37,32 @@ _FORMULA_STARTS = ("=", "+", "-", "@")
 
 
 def quantiles_csv(
-    candles: Candles, forecast: Forecast, levels: Sequence[float] = DEFAULT_LEVELS
+    candles: Candles,
+    forecast: Forecast,
+    levels: Sequence[float] = DEFAULT_LEVELS,
+    *,
+    corridor: float | None = None,
+    implied: float | None = None,
 ) -> str:
     """Quantiles of the close at these levels, one row a bar, times in ISO 8601 with their offset.
 
     Column `actual` is present when some of the forecast bars are known, and empty for the others;
     column `fan` is present for a calibrated fan.
+
+    Args:
+        candles: The bars.
+        forecast: The fan.
+        levels: Levels of the quantiles, between 0 and 1.
+        corridor: Share of whole paths inside a corridor; its edges are two more columns.
+        implied: Annual volatility; p10, p50 and p90 of its cone are three more columns.
+
+    Raises:
+        InvalidRequest: A level, the share or the volatility is out of range.
     """
     table = forecast.to_frame(levels)
     table["probability_up"] = forecast.probability_up()
+    for name, row in _bands(candles, forecast, corridor, implied).items():
+        table[name] = row
     actual = candles.bars_at(forecast.timestamps)["close"].to_numpy()
     if np.isfinite(actual).any():
         table["actual"] = actual
@@ -89,11 +106,15 @@ def forecast_json(
     forecast: Forecast,
     levels: Sequence[float] = DEFAULT_LEVELS,
     risk: Sequence[RiskRow] = (),
+    *,
+    corridor: float | None = None,
+    implied: float | None = None,
 ) -> str:
     """Quantiles, every setting, seed, model revision and digest of the context.
 
     `actual_close` is present when some of the forecast bars are known, with null for the others;
-    `risk` where its rows are given.
+    `risk` where its rows are given, `bands` with a corridor or an implied volatility: see
+    `quantiles_csv`.
     """
     facts = {
         "symbol": candles.symbol,
@@ -108,6 +129,8 @@ def forecast_json(
     actual = candles.bars_at(forecast.timestamps)["close"].to_numpy()
     if np.isfinite(actual).any():
         facts["actual_close"] = [float(v) if np.isfinite(v) else None for v in actual]
+    if bands := _bands(candles, forecast, corridor, implied):
+        facts["bands"] = {name: row.tolist() for name, row in bands.items()}
     if risk:
         facts["risk"] = [
             {
@@ -119,6 +142,21 @@ def forecast_json(
             for row in risk
         ]
     return json.dumps(facts, indent=2, allow_nan=False) + "\n"
+
+
+def _bands(
+    candles: Candles, forecast: Forecast, corridor: float | None, implied: float | None
+) -> dict[str, np.ndarray]:
+    """Name -> (H,) prices of the edges of a corridor and of an implied cone."""
+    found: dict[str, np.ndarray] = {}
+    if corridor is not None:
+        name = f"corridor{100 * corridor:g}"
+        low, high = forecast.corridor(corridor)
+        found |= {f"{name}_low": low, f"{name}_high": high}
+    if implied is not None:
+        rows = forecast.implied_cone(implied, candles.bar_years)
+        found |= dict(zip(("implied_p10", "implied_p50", "implied_p90"), rows, strict=True))
+    return found
 
 
 def _known(value: float) -> float | None:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from kronos import risk
 from kronos.errors import InvalidRequest
-from kronos.risk import Estimate, FirstTouch, RiskRow, Side
+from kronos.risk import Estimate, FirstTouch, ImpliedView, RiskRow, Side
 
 COLUMNS = ("open", "high", "low", "close", "volume", "amount")
 DEFAULT_LEVELS = (0.10, 0.25, 0.50, 0.75, 0.90)
@@ -279,6 +279,7 @@ class Forecast:
         *,
         budget: float | None = None,
         between: tuple[float, float] | None = None,
+        implied: tuple[float, float] | None = None,
     ) -> list[RiskRow]:
         """Losses and drawdowns of both sides, and what concerns a position where it is given.
 
@@ -287,6 +288,7 @@ class Forecast:
             target: Price at which it is closed with a gain; see `first_touch`.
             budget: Share of the capital that may be lost at the stop.
             between: Two prices between which the close may end.
+            implied: An annual volatility and the years of a bar; see `implied_view`.
 
         Raises:
             InvalidRequest: A figure makes no sense, or a target or a budget has no stop.
@@ -304,6 +306,12 @@ class Forecast:
             rows += [RiskRow(name, s, risk.quantile_of(falls[s], level)) for s in sides]
         if between is not None:
             rows.append(RiskRow("Close between", "", self.probability_between(*between)))
+        if implied is not None:
+            seen = self.implied_view(*implied)
+            rows += [
+                RiskRow("Beyond the implied 80% range", "", seen.beyond_implied),
+                RiskRow("Implied beyond the fan's 80% range", "", seen.beyond_fan),
+            ]
         if stop is None:
             if target is not None or budget is not None:
                 raise InvalidRequest("A target and a risk budget need a stop.")
@@ -327,6 +335,27 @@ class Forecast:
     def corridor(self, share: float = 0.8) -> np.ndarray:
         """A band of the close that holds whole paths: (2, H); see `kronos.risk.corridor`."""
         return risk.corridor(self.column("close"), share)
+
+    def implied_cone(
+        self, volatility: float, bar_years: float, levels: Sequence[float] = (0.1, 0.5, 0.9)
+    ) -> np.ndarray:
+        """Quantiles of the close at an implied volatility: (len(levels), H).
+
+        Args:
+            volatility: Annual, .62 for 62%.
+            bar_years: Length of a bar in years of trading; see `kronos.risk.years_of`.
+            levels: Between 0 and 1.
+
+        Raises:
+            InvalidRequest: The volatility or a level is out of range.
+        """
+        years = bar_years * np.arange(1, self.horizon + 1)
+        return risk.implied_cone(self.last_close, volatility, years, levels)
+
+    def implied_view(self, volatility: float, bar_years: float) -> ImpliedView:
+        """The fan at the horizon beside an implied volatility; arguments as of `implied_cone`."""
+        closes = self.column("close")[:, -1]
+        return risk.implied_view(closes, self.last_close, volatility, bar_years * self.horizon)
 
     def expected_move(self) -> np.ndarray:
         """Mean absolute return of the close from the origin, at every step: (H,)."""

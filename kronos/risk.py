@@ -5,8 +5,10 @@ Losses and gains are shares of the last close, without costs. Paths are weighted
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
@@ -18,13 +20,16 @@ __all__ = [
     "FEWEST_WORST",
     "Estimate",
     "FirstTouch",
+    "ImpliedView",
     "RiskRow",
     "Side",
     "corridor",
     "drawdowns",
     "expected_shortfall",
     "first_touch",
+    "implied_cone",
     "implied_scale",
+    "implied_view",
     "position_size",
     "quantile_of",
     "share_of",
@@ -314,6 +319,79 @@ def implied_scale(volatility: float, years: np.ndarray | Sequence[float]) -> np.
             "(1 is 100%)."
         )
     return volatility * np.sqrt(np.asarray(years, float))
+
+
+def implied_cone(
+    start: float,
+    volatility: float,
+    years: np.ndarray | Sequence[float],
+    levels: Sequence[float] = (0.1, 0.5, 0.9),
+) -> np.ndarray:
+    """Quantiles of the log-normal prices of an implied volatility: (L, H).
+
+    The price is a martingale: the mean of its logarithm lies half the variance below the start.
+
+    Args:
+        start: The last close.
+        volatility: Annual, .62 for 62%.
+        years: (H,) times from the origin.
+        levels: (L,) levels, each between 0 and 1.
+
+    Raises:
+        InvalidRequest: The volatility or a level is out of range.
+    """
+    for level in levels:
+        _require_level(level)
+    scale = implied_scale(volatility, years)
+    z = np.array([NormalDist().inv_cdf(level) for level in levels])[:, None]
+    return np.asarray(start * np.exp(-(scale**2) / 2.0 + z * scale))
+
+
+@dataclass(frozen=True, slots=True)
+class ImpliedView:
+    """The fan beside the cone of an implied volatility, at the horizon.
+
+    Attributes:
+        own: Annualised volatility of the paths.
+        low: The implied p10, a price.
+        high: The implied p90.
+        beyond_implied: Share of the paths outside the implied 80% range; .2 where both agree.
+        beyond_fan: Implied probability of a close outside the paths' 80% range; .2 likewise.
+    """
+
+    own: float
+    low: float
+    high: float
+    beyond_implied: Estimate
+    beyond_fan: Estimate
+
+
+def implied_view(closes: np.ndarray, start: float, volatility: float, years: float) -> ImpliedView:
+    """Compare the paths at the horizon with an implied volatility.
+
+    Args:
+        closes: (N,) closes at the horizon.
+        start: The last close.
+        volatility: Annual, .62 for 62%.
+        years: Length of the horizon.
+
+    Raises:
+        InvalidRequest: The volatility is out of range.
+    """
+    low, high = implied_cone(start, volatility, [years], (0.1, 0.9))[:, 0]
+    scale = float(implied_scale(volatility, [years])[0])
+    implied = NormalDist(np.log(start) - scale**2 / 2.0, scale)
+    below, above = (quantile_of(np.log(closes), level) for level in (0.1, 0.9))
+    # The error of a probability is that of its edge times the density there.
+    errors = [implied.pdf(edge.value) * edge.error for edge in (below, above)]
+    beyond = implied.cdf(below.value) + 1.0 - implied.cdf(above.value)
+    return ImpliedView(
+        float(np.std(np.log(closes / start)) / np.sqrt(years)),
+        float(low),
+        float(high),
+        share_of((closes < low) | (closes > high)),
+        Estimate(beyond, math.hypot(*errors)),
+    )
 
 
 def _losses(returns: np.ndarray, side: Side) -> np.ndarray:

@@ -8,6 +8,7 @@ from pages.ui.chart import view as chart_view
 from pages.ui.fan import results
 from pages.ui.fan.calibration import choose_fan
 from pages.ui.forecast import controls, follow, view, well_known
+from pages.ui.forecast.lines import chosen_lines
 from pages.ui.frame.links import show_link_losses
 from pages.ui.frame.messages import show_error
 from pages.ui.frame.shell import require_shell
@@ -82,14 +83,17 @@ with st.container(horizontal=True, gap="small", key="desk"):
     with panel:
         drawn = levels.choose_levels(source.candles.symbol)
     with picture:
-        look = chart_view.show_chart(source, shown, drawn)
+        lines = chosen_lines()
+        overlays = () if shown is None else lines.overlays(source.candles, shown)
+        look = chart_view.show_chart(source, shown, drawn, overlays)
         if raw is not None and shown is not None:
             results.show_volume_note(source.candles)
             results.show_outcome(source.candles, shown)
             results.show_weights(shown)
             results.show_cautions(source, shown)
     with panel:
-        view.show_panel(source, shown, finished[0].run.request if finished else None, look)
+        request_of = finished[0].run.request if finished else None
+        view.show_panel(source, shown, request_of, look, lines)
 if finished and raw is not None:
     saving.save_shown(source.candles, source.source_name, {finished[0].run.request.digest: raw})
 candle_source.show_reading(source)

@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -163,6 +164,32 @@ def test_risk_and_any_quantile_are_written(
     assert cli.main([*command, *prices, "--format", "json"]) == 0
     rows = json.loads(capsys.readouterr().out)["risk"]
     assert {row["measure"] for row in rows} >= {"Value at risk 95%", "Drawdown, median", "Position"}
+
+
+def test_corridor_and_implied_cone_stand_beside_the_quantiles(
+    bars: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["forecast", str(bars), "--horizon", "3", "--quiet", *QUICK]
+    given = ["--corridor", "80", "--implied", "62"]
+    out = tmp_path / "risk.csv"
+    assert cli.main([*command, *given, "--risk-out", str(out)]) == 0
+    table = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert (table["corridor80_low"] <= table["p50"]).all()
+    assert (table["corridor80_high"] >= table["p50"]).all()
+    widths = table["implied_p90"] / table["implied_p10"]
+    # The variance grows with time.
+    assert np.log(widths.iloc[2]) == pytest.approx(np.sqrt(3) * np.log(widths.iloc[0]))
+    shares = pd.read_csv(out).set_index("measure")["value"]
+    beyond = shares[["Beyond the implied 80% range", "Implied beyond the fan's 80% range"]]
+    assert beyond.between(0, 1).all()
+    assert cli.main([*command, *given, "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["bands"]["implied_p50"] == pytest.approx(table["implied_p50"].tolist())
+    assert found["bands"]["corridor80_low"] == pytest.approx(table["corridor80_low"].tolist())
+    assert cli.main([*command, "--implied", "0"]) == 2
+    assert "implied volatility must be above 0" in capsys.readouterr().err
+    assert cli.main([*command, "--corridor", "100"]) == 2
+    assert "level must be between 0 and 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

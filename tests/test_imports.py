@@ -26,7 +26,7 @@ MAY_USE = {
     "forecast": {"errors", "risk"},
     "risk": {"errors"},
     "calendars": {"errors"},
-    "candles": {"calendars", "errors", "forecast"},
+    "candles": {"calendars", "errors", "forecast", "risk"},
     "export": {"candles", "errors", "forecast", "risk", "system"},
     "events": {"calendars", "candles", "errors", "system"},
     "evaluation": {"calendars", "candles", "errors"},

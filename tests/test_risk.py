@@ -177,3 +177,36 @@ def test_what_no_path_does_is_not_impossible():
     assert np.isnan(risk.expected_shortfall(NORMAL[:100], 0.99).error)
     with pytest.raises(InvalidRequest, match="3 paths or more, found 1"):
         risk.corridor(np.ones((1, 4)))
+
+
+def test_an_implied_cone_is_log_normal_and_has_the_start_as_its_mean():
+    years = np.array([0.1, 1.0])
+    levels = (np.arange(20_000) + 0.5) / 20_000
+    cone = risk.implied_cone(50.0, 0.4, years, levels)
+    assert cone.mean(axis=0) == pytest.approx([50.0, 50.0], rel=1e-3)
+    assert np.log(cone).std(axis=0) == pytest.approx(0.4 * np.sqrt(years), rel=1e-2)
+    for volatility in (0.0, 11.0, float("nan")):
+        with pytest.raises(InvalidRequest, match="implied volatility must be above 0"):
+            risk.implied_cone(50.0, volatility, years)
+    with pytest.raises(InvalidRequest, match="level must be between 0 and 1"):
+        risk.implied_cone(50.0, 0.4, years, (0.0,))
+
+
+def test_fan_and_implied_cone_are_each_beyond_the_other_as_often_as_normals_are():
+    scale = 0.5 * np.sqrt(0.25)
+    noise = np.random.default_rng(5).normal(size=20_000)
+    same = 80.0 * np.exp(-(scale**2) / 2 + scale * noise)
+    seen = risk.implied_view(same, 80.0, 0.5, 0.25)
+    assert seen.own == pytest.approx(0.5, rel=0.02)
+    for each in (seen.beyond_implied, seen.beyond_fan):
+        assert abs(each.value - 0.2) < 4 * each.error < 0.03
+    half = risk.implied_view(80.0 * np.exp(scale / 2 * noise), 80.0, 0.5, 0.25)
+    assert half.beyond_implied.value == pytest.approx(2 * norm.sf(2 * norm.ppf(0.9)), abs=0.01)
+    assert half.beyond_fan.value == pytest.approx(2 * norm.sf(norm.ppf(0.9) / 2), abs=0.03)
+
+
+def test_the_error_of_the_implied_probability_is_the_spread_over_samples():
+    samples = np.exp(np.random.default_rng(6).normal(0, 0.1, (300, 400)))
+    found = [risk.implied_view(each, 1.0, 0.1, 1.0).beyond_fan for each in samples]
+    seen = np.std([each.value for each in found])
+    assert np.mean([each.error for each in found]) == pytest.approx(seen, rel=0.25)

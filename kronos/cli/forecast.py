@@ -44,6 +44,7 @@ examples:
   kronos forecast bars.csv --origin "2024-11-01 15:30" --paths-out paths.csv
   kronos forecast bars.csv --quantiles 1 5 50 95 99
   kronos forecast bars.csv --stop 98 --target 105 --budget 1 --risk-out risk.csv
+  kronos forecast bars.csv --corridor 80 --implied 62
   kronos forecast bars.csv --save
   curl -s https://example.com/bars.csv | kronos forecast - --symbol BTCUSD --calendar 24/7
 
@@ -180,6 +181,19 @@ def _add_risk_options(group: Any) -> None:
         metavar=("LOW", "HIGH"),
         help="probability that the last close ends between two prices",
     )
+    group.add_argument(
+        "--implied",
+        type=float,
+        metavar="PERCENT",
+        help="annual volatility of the options market: its cone stands beside the quantiles, and "
+        "the probability of each beyond the other's 80%% range among the risk figures",
+    )
+    group.add_argument(
+        "--corridor",
+        type=float,
+        metavar="PERCENT",
+        help="also write a band that holds this share of whole paths, for all bars at once",
+    )
 
 
 def _levels(percents: Sequence[float] | None) -> tuple[float, ...]:
@@ -192,6 +206,10 @@ def _levels(percents: Sequence[float] | None) -> tuple[float, ...]:
     if wrong:
         raise InvalidRequest(f"--quantiles must be from 1 to 99, found {wrong[0]:g}.")
     return tuple(sorted({each / 100.0 for each in percents}))
+
+
+def _share(percent: float | None) -> float | None:
+    return None if percent is None else percent / 100.0
 
 
 def run(args: argparse.Namespace) -> int:
@@ -255,21 +273,24 @@ def run(args: argparse.Namespace) -> int:
             print(calibration_status(calibration, forecast, bars.candles).words, file=sys.stderr)
         shown = calibrate(forecast, bars.candles, calibration)
     rows = []
-    if args.risk_out or args.stop is not None or args.between:
+    bands = {"corridor": _share(args.corridor), "implied": _share(args.implied)}
+    implied = bands["implied"]
+    if args.risk_out or args.stop is not None or args.between or implied is not None:
         rows = shown.risk_rows(
             args.stop,
             args.target,
-            budget=None if args.budget is None else args.budget / 100.0,
+            budget=_share(args.budget),
             between=args.between and tuple(args.between),
+            implied=None if implied is None else (implied, bars.known.bar_years),
         )
     if args.risk_out:
         write_text(args.risk_out, risk_csv(rows))
     if args.paths_out:
         write_text(args.paths_out, paths_csv(bars.candles, shown))
     if args.format == "json":
-        write_text(args.output, forecast_json(bars.candles, shown, levels, rows))
+        write_text(args.output, forecast_json(bars.candles, shown, levels, rows, **bands))
     else:
-        write_text(args.output, quantiles_csv(bars.candles, shown, levels))
+        write_text(args.output, quantiles_csv(bars.candles, shown, levels, **bands))
     if store is not None:
         saved = store.save(forecast, bars.candles)
         if not args.quiet:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kronos.errors import InvalidRequest
-from pages.ui.fan.risk import Position, horizon_years, losses_table, position_readouts
+from pages.ui.fan.risk import Position, losses_table, position_readouts
 
 
 def test_losses_of_both_sides_stand_beside_their_errors(simulate):
@@ -23,7 +23,7 @@ def test_losses_of_both_sides_stand_beside_their_errors(simulate):
 
 def test_a_fan_of_the_implied_volatility_is_beyond_its_cone_in_a_fifth_of_paths(simulate):
     candles, forecast = simulate(n_paths=2000)
-    years = horizon_years(candles, forecast.horizon)
+    years = candles.bar_years * forecast.horizon
     assert years == pytest.approx(24 / 48 / 365)
     own = float(forecast.log_returns()[:, -1].std() / np.sqrt(years))
     last = forecast.last_close
@@ -40,11 +40,11 @@ def test_a_fan_of_the_implied_volatility_is_beyond_its_cone_in_a_fifth_of_paths(
 
 def test_weekday_bars_count_their_sessions(simulate):
     candles, _ = simulate(n_bars=300, freq="1D", interval="1d")
-    assert horizon_years(candles, 365) == pytest.approx(1.0)
+    assert 365 * candles.bar_years == pytest.approx(1.0)
 
 
 def test_a_stop_on_the_wrong_side_is_refused(simulate):
     candles, forecast = simulate()
-    position = Position(forecast.last_close * 1.1, forecast.last_close * 1.2, 0.01, 0.0)
+    position = Position(forecast.last_close * 1.1, forecast.last_close * 1.2, 0.01, None)
     with pytest.raises(InvalidRequest, match="must be between stop and target"):
         position_readouts(candles, forecast, position)

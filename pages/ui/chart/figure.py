@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Collection, Sequence
-from typing import TypedDict, get_args
+from typing import NotRequired, TypedDict, get_args
 
 import plotly.graph_objects as go
 
@@ -17,7 +17,7 @@ from kronos.events import Event
 from kronos.forecast import Forecast
 from pages.ui.chart import layers, style
 from pages.ui.chart.events import add_events, event_markers, events_sentence
-from pages.ui.chart.layers import add_distribution, add_edge_labels
+from pages.ui.chart.layers import Overlay, add_distribution, add_edge_labels
 from pages.ui.chart.levels import add_levels
 from pages.ui.chart.scene import Layer, Scene, Shape, View, Window, build_scene
 from pages.ui.chart.sheet import Sheet
@@ -37,6 +37,7 @@ class Look(TypedDict):
     events: Sequence[Event]
     levels: Sequence[float]
     shape: Shape
+    overlays: NotRequired[Sequence[Overlay]]
 
 
 def fan_figure(
@@ -50,6 +51,7 @@ def fan_figure(
     events: Sequence[Event] = (),
     levels: Sequence[float] = (),
     shape: Shape = "candles",
+    overlays: Sequence[Overlay] = (),
 ) -> go.Figure:
     """Draw candles and, where there is a forecast, its fan.
 
@@ -63,10 +65,11 @@ def fan_figure(
         events: Events to mark, in any order.
         levels: Prices to draw as lines, with their P(touch).
         shape: Bars as candles, as open-high-low-close bars, or their closes as a line.
+        overlays: Lines over the fan.
     """
     scene = build_scene(candles, forecast, view=view, compact=compact, window=window)
     n_kinds = len({marker.group for marker in event_markers(scene, events)})
-    height, margin = _frame_size(scene, n_kinds, compact=compact)
+    height, margin = _frame_size(scene, n_kinds + len(overlays), compact=compact)
     sheet = _panels(scene)
     if forecast is not None:
         layers.add_zone(sheet, scene)
@@ -76,6 +79,7 @@ def fan_figure(
             layers.add_sample_paths(sheet, scene)
     layers.add_candles(sheet, scene, shape)
     if forecast is not None:
+        layers.add_overlays(sheet, scene, overlays)
         layers.add_median(sheet, scene)
         layers.add_actual(sheet, scene, shape)
         add_distribution(sheet, scene)
@@ -84,7 +88,7 @@ def fan_figure(
         add_edge_labels(sheet, scene, panel_pixels=inner * share, compact=compact)
     if scene.has_volume:
         layers.add_volume(sheet, scene)
-    _set_axes(sheet, scene, compact=compact)
+    _set_axes(sheet, scene, _price_limits(scene, overlays), compact=compact)
     add_events(sheet, scene, events, compact=compact)
     add_levels(sheet, scene, levels, compact=compact)
     _set_layout(sheet, candles, scene, height=height, margin=margin, compact=compact)
@@ -139,7 +143,14 @@ def _panels(scene: Scene) -> Sheet:
     return sheet
 
 
-def _set_axes(sheet: Sheet, scene: Scene, *, compact: bool) -> None:
+def _price_limits(scene: Scene, overlays: Sequence[Overlay]) -> list[float]:
+    """Limits of the price axis, in its units, that hold the lines over the fan as well."""
+    ends = [scene.on_axis(float(end)) for o in overlays for end in (o.rows.min(), o.rows.max())]
+    low, high = scene.price_range()
+    return [min(low, *ends), max(high, *ends)] if ends else [low, high]
+
+
+def _set_axes(sheet: Sheet, scene: Scene, limits: list[float], *, compact: bool) -> None:
     is_timed = ":" in scene.labels[-1]  # longer labels, fewer of them
     time = style.time_axis(scene, n_ticks=3 if compact else 7 if is_timed else 10) | {
         "showspikes": True,
@@ -149,7 +160,6 @@ def _set_axes(sheet: Sheet, scene: Scene, *, compact: bool) -> None:
         "spikedash": "dot",
         "spikecolor": style.NEUTRAL,
     }
-    limits = list(scene.price_range())
     prices = {
         "type": "log" if scene.view == "log" else "linear",
         "range": limits,

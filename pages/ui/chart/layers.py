@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,38 @@ from pages.ui.chart.sheet import Sheet
 N_SAMPLE_PATHS = 24
 UNSEEN = {"width": 0, "color": style.NEUTRAL}
 """An invisible line for the hover: one element, where markers need one per bar."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Overlay:
+    """Lines over the fan, under one name.
+
+    Attributes:
+        name: Of the legend.
+        rows: (L, H) prices.
+        dash: Of the lines, as Plotly names it.
+    """
+
+    name: str
+    rows: np.ndarray
+    dash: str
+
+
+def add_overlays(sheet: Sheet, scene: Scene, overlays: Sequence[Overlay]) -> None:
+    """Lines from the last close on; the legend names those of one kind once."""
+    for overlay in overlays:
+        for place, row in enumerate(overlay.rows):
+            sheet.trace(
+                "scatter",
+                x=scene.fan_labels,
+                y=_rounded(scene.scaled(np.concatenate([[scene.last_close], row]))),
+                mode="lines",
+                line={"width": 1.5, "dash": overlay.dash, "color": style.NEUTRAL},
+                hoverinfo="skip",
+                legendgroup=overlay.name,
+                name=overlay.name,
+                showlegend=place == 0,
+            )
 
 
 def add_zone(sheet: Sheet, scene: Scene) -> None:

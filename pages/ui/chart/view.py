@@ -13,6 +13,7 @@ from kronos.forecast import Forecast
 from pages.ui.chart.events import events_legend, wide_bars_text
 from pages.ui.chart.figure import Layer, Look, Shape, View, Window, chart_description, fan_figure
 from pages.ui.chart.interactive import show_interactive
+from pages.ui.chart.layers import Overlay
 from pages.ui.chart.scene import MAX_WINDOW, bars_in_window, build_scene, n_known
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
@@ -28,7 +29,10 @@ VIEW_LABELS: dict[View, str] = {"price": "Price", "percent": "% from origin", "l
 
 
 def show_chart(
-    source: ChosenCandles, forecast: Forecast | None, levels: Sequence[float] = ()
+    source: ChosenCandles,
+    forecast: Forecast | None,
+    levels: Sequence[float] = (),
+    overlays: Sequence[Overlay] = (),
 ) -> Look:
     """The chart under the controls of its look.
 
@@ -36,6 +40,7 @@ def show_chart(
         source: The bars.
         forecast: The fan, or None for candles alone.
         levels: Prices to draw as lines.
+        overlays: Lines over the fan.
 
     Returns:
         The look, for a copy of the chart.
@@ -43,6 +48,7 @@ def show_chart(
     candles = source.candles
     look = _choose_look(candles, forecast)
     look["levels"] = levels
+    look["overlays"] = overlays
     if "events" in look["shown"]:
         look["events"] = events_of(source, forecast)
     narrow = is_narrow()

@@ -14,7 +14,7 @@ from kronos.calibration import drift_words
 from kronos.candles import Candles
 from kronos.evaluation.whole_path import PLAUSIBLE, InsideCount, count_inside
 from kronos.events import Event, leaders_text
-from kronos.forecast import Forecast
+from kronos.forecast import DEFAULT_LEVELS, Forecast
 from kronos.models import PRETRAINED_UNTIL
 from pages.ui.chart.events import widest_bar
 from pages.ui.chart.scene import Scene, build_scene, n_known, price_decimals
@@ -263,10 +263,12 @@ def _origin_remark(candles: Candles, forecast: Forecast) -> str:
     return f"the last bar, {age_text(pd.Timestamp(index[-1]), pd.Timestamp.now(tz='UTC'))}"
 
 
-def quantile_table(candles: Candles, forecast: Forecast) -> tuple[pd.DataFrame, Scene]:
-    """One row per bar: time, quantiles, mean and P(up) in percent."""
+def quantile_table(
+    candles: Candles, forecast: Forecast, levels: Sequence[float] = DEFAULT_LEVELS
+) -> tuple[pd.DataFrame, Scene]:
+    """One row per bar: time, quantiles of these levels, mean and P(up) in percent."""
     scene = build_scene(candles, forecast, view="price")
-    table = forecast.to_frame()
+    table = forecast.to_frame(levels)
     table.insert(0, "bar", np.arange(1, forecast.horizon + 1))
     table["P(up)"] = 100.0 * forecast.probability_up()
     table.insert(0, "time", scene.fan_labels[1:])

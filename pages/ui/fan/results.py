@@ -12,7 +12,7 @@ from kronos.forecast import Forecast
 from pages.ui.fan import readouts
 from pages.ui.fan.calibration import PROMISE
 from pages.ui.frame.glossary import meaning
-from pages.ui.frame.links import take_from_link
+from pages.ui.frame.links import is_level, take_from_link
 from pages.ui.frame.messages import plain
 from pages.ui.frame.text import counted
 from pages.ui.inputs.candles import ChosenCandles
@@ -20,7 +20,7 @@ from pages.ui.inputs.events import events_of
 from pages.ui.jobs import caches
 
 READOUT_PIXELS = 164
-_LEVEL, _LINKED = "level", "level_linked"
+_LINKED = "linked"
 
 
 def show_heading(candles: Candles, forecast: Forecast | None) -> None:
@@ -121,22 +121,29 @@ def show_number(number: readouts.Readout) -> None:
             st.caption(plain(number.remark))
 
 
-def _level_of_link(key: str, otherwise: float) -> float:
-    """The first value of the level: that of the link, for the first forecast of a visit."""
-    linked = take_from_link(_LEVEL)
-    if linked is not None:  # read_link has seen that it is a level
-        st.session_state[_LINKED] = (key, float(linked))
-    linked_key, level = st.session_state.get(_LINKED, (key, otherwise))
-    return float(level) if linked_key == key else otherwise
+def linked_number(name: str, key: str, otherwise: float) -> float:
+    """The first value of a control that appears after the first run.
+
+    Such a control cannot be bound to the address: it would show its default.
+
+    Args:
+        name: The parameter of the link.
+        key: What the value belongs to: it counts for the first one of a visit alone.
+        otherwise: The value without a link.
+    """
+    linked = take_from_link(name)
+    if linked is not None and is_level(linked):
+        st.session_state[f"{_LINKED} {name}"] = (key, float(linked))
+    linked_key, value = st.session_state.get(f"{_LINKED} {name}", (key, otherwise))
+    return float(value) if linked_key == key else otherwise
 
 
-def _note_in_address(level: float, otherwise: float) -> None:
-    # Not bound to the address like the controls of the sidebar: a bound control that appears after
-    # the first run shows its default.
-    if level == otherwise:
-        st.query_params.pop(_LEVEL, None)
-    elif st.query_params.get(_LEVEL) != str(level):
-        st.query_params[_LEVEL] = str(level)
+def note_in_address(name: str, value: float, otherwise: float) -> None:
+    """Write the value of such a control into the address; its default is left out."""
+    if value == otherwise:
+        st.query_params.pop(name, None)
+    elif st.query_params.get(name) != str(value):
+        st.query_params[name] = str(value)
 
 
 def show_touch(candles: Candles, forecast: Forecast) -> None:
@@ -149,13 +156,13 @@ def show_touch(candles: Candles, forecast: Forecast) -> None:
         level = st.number_input(
             "P(touch) of level",
             min_value=0.0,
-            value=_level_of_link(key, start),
+            value=linked_number("level", key, start),
             step=10.0**-scene_decimals,
             format=f"%.{scene_decimals}f",
             key=key,
             help=meaning("P(touch)", "Default level: p90 at the horizon."),
         )
-        _note_in_address(float(level), start)
+        note_in_address("level", float(level), start)
         number = readouts.touch_readout(forecast, float(level))
         st.markdown(f"**{plain(number.value)}** :small[{plain(number.remark)}]")
 

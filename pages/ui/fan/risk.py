@@ -8,20 +8,20 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from kronos.calendars.exchanges import ALWAYS_OPEN
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest
-from kronos.evaluation.scores import Z80
 from kronos.forecast import Forecast
-from kronos.risk import CONFIDENCE, FEWEST_WORST, Estimate, implied_scale, position_size, years_of
+from kronos.risk import CONFIDENCE, FEWEST_WORST, Estimate, position_size
 from pages.ui.chart.scene import price_decimals
 from pages.ui.fan.readouts import Readout
-from pages.ui.fan.results import show_number
+from pages.ui.fan.results import linked_number, note_in_address, show_number
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import show_error
 from pages.ui.frame.text import counted
+from pages.ui.jobs.settings import MAX_PATHS
 
 INPUT_PIXELS = 164
+_BUDGET, _LEAST_BUDGET, _MOST_BUDGET = 1.0, 0.01, 99.0  # percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +32,23 @@ class Position:
         stop: Price at which the position is closed with a loss.
         target: Price at which it is closed with a gain; above the stop for a long position.
         budget: Share of the capital that may be lost at the stop.
-        implied: Annual volatility of the options market; 0 for none.
+        implied: Annual volatility of the options market; None for none.
     """
 
     stop: float
     target: float
     budget: float
-    implied: float
+    implied: float | None
 
 
-def show_risk(candles: Candles, forecast: Forecast) -> None:
-    """Value at risk and drawdown of both sides, then stop and target of a position."""
+def show_risk(candles: Candles, forecast: Forecast, implied: float | None = None) -> None:
+    """Value at risk and drawdown of both sides, then stop and target of a position.
+
+    Args:
+        candles: The bars.
+        forecast: The fan.
+        implied: Annual volatility of the options market.
+    """
     horizon = counted(forecast.horizon, "bar")
     # A table of the page, not a grid: a grid that is mounted in a closed tab has no width.
     st.table(losses_table(forecast).set_index("Measure").rename_axis(f"Over {horizon}"))
@@ -54,7 +60,10 @@ def show_risk(candles: Candles, forecast: Forecast) -> None:
             f":material/info: The {highest:.0%} figures rest on the worst {n_worst:.0f} of "
             f"{forecast.n_paths} paths. From {enough:,.0f} paths on their errors can be trusted."
         )
-    position = _choose(forecast, price_decimals(candles.frame["close"].to_numpy()))
+        if enough <= MAX_PATHS:
+            _offer_paths(int(enough))
+    decimals = price_decimals(candles.frame["close"].to_numpy())
+    position = _choose(forecast, decimals, implied)
     with st.container(horizontal=True, gap="small", key="risk readouts"):
         try:
             for readout in position_readouts(candles, forecast, position):
@@ -67,6 +76,17 @@ def show_risk(candles: Candles, forecast: Forecast) -> None:
         "known: within one bar only the fall from its open counts, and a bar that reaches stop and "
         "target counts as the stop. A gap beyond the stop loses more than the budget.",
     )
+
+
+def _offer_paths(enough: int) -> None:
+    def take() -> None:
+        st.session_state["paths"] = enough
+
+    if st.button(
+        f"Set {enough:,} paths", key="more_paths", on_click=take, icon=":material/add:",
+        help="Press Run afterwards.",
+    ):  # fmt: skip
+        st.rerun()  # the control of the paths stands outside these tabs
 
 
 def losses_table(forecast: Forecast) -> pd.DataFrame:
@@ -108,56 +128,38 @@ def position_readouts(candles: Candles, forecast: Forecast, position: Position) 
 
 
 def _implied(candles: Candles, forecast: Forecast, volatility: float) -> list[Readout]:
-    years = horizon_years(candles, forecast.horizon)
-    scale = float(implied_scale(volatility, [years])[0])
-    # The price is a martingale: the mean of its logarithm lies half the variance below.
-    middle = -(scale**2) / 2.0
-    returns = forecast.log_returns()[:, -1]
-    beyond = float(np.mean(np.abs(returns - middle) > Z80 * scale))
-    error = 100.0 * np.sqrt(beyond * (1.0 - beyond) / forecast.n_paths)
-    low, high = (np.exp(middle + sign * Z80 * scale) - 1.0 for sign in (-1, 1))
-    own = float(returns.std() / np.sqrt(years))
+    seen = forecast.implied_view(volatility, candles.bar_years)
+    low, high = (edge / forecast.last_close - 1.0 for edge in (seen.low, seen.high))
     return [
-        Readout("Fan, annualised", f"{own:.0%}", f"implied {volatility:.0%}"),
+        Readout("Fan, annualised", f"{seen.own:.0%}", f"implied {volatility:.0%}"),
         Readout("Implied 80% range", f"{low:+.1%} to {high:+.1%}".replace("-", "−"), "log-normal"),
-        Readout("P(beyond it)", f"{beyond:.0%} ± {error:.1f}", "implied 20%"),
+        Readout("P(beyond it)", _share(seen.beyond_implied), "of the fan; implied 20%"),
+        Readout("P(beyond the fan's)", _share(seen.beyond_fan), "implied; of the fan 20%"),
     ]
 
 
-def horizon_years(candles: Candles, horizon: int) -> float:
-    """Length of a horizon in years of trading; see `kronos.risk.years_of`."""
-    dates = candles.local_index.normalize()
-    bars_a_day = float(dates.value_counts().median())
-    return horizon * years_of(
-        candles.width / pd.Timedelta(days=1),
-        bars_a_day=bars_a_day,
-        is_open_always=candles.calendar == ALWAYS_OPEN,
-    )
-
-
-def _choose(forecast: Forecast, decimals: int) -> Position:
-    """The controls; stop and target belong to their bars and horizon."""
+def _choose(forecast: Forecast, decimals: int, implied: float | None) -> Position:
+    """The controls, which the link carries; stop and target belong to their bars and horizon."""
     low, high = (round(float(x), decimals) for x in forecast.quantile((0.1, 0.9))[:, -1])
     key = f"{forecast.context_hash} {forecast.horizon}"
+    values = []
     with st.container(horizontal=True, gap="small"):
-        values = [
-            st.number_input(
-                title, min_value=0.0, value=value, step=10.0**-decimals,
+        for title, name, start in (("Stop", "stop", low), ("Target", "target", high)):
+            value = st.number_input(
+                title, min_value=0.0, value=linked_number(name, key, start), step=10.0**-decimals,
                 format=f"%.{decimals}f", key=f"{name} {key}", width=INPUT_PIXELS,
-            )
-            for title, name, value in (("Stop", "stop", low), ("Target", "target", high))
-        ]  # fmt: skip
+            )  # fmt: skip
+            note_in_address(name, float(value), start)
+            values.append(float(value))
+        linked = linked_number("risk_budget", "", _BUDGET)
         budget = st.number_input(
-            "Risk budget (%)", min_value=0.01, max_value=99.0, value=1.0, step=0.25,
-            key="risk_budget", width=INPUT_PIXELS,
+            "Risk budget (%)", min_value=_LEAST_BUDGET, max_value=_MOST_BUDGET,
+            value=min(max(linked, _LEAST_BUDGET), _MOST_BUDGET), step=0.25,
+            key="chosen risk_budget", width=INPUT_PIXELS,
             help="Share of the capital that is lost where the stop is reached.",
         )  # fmt: skip
-        implied = st.number_input(
-            "Implied volatility (%)", min_value=0.0, max_value=1000.0, value=0.0, step=1.0,
-            key="implied_volatility", width=INPUT_PIXELS,
-            help="Annual volatility of the options market, to compare with the fan. 0 for none.",
-        )  # fmt: skip
-    return Position(values[0], values[1], budget / 100.0, implied / 100.0)
+        note_in_address("risk_budget", float(budget), _BUDGET)
+    return Position(values[0], values[1], budget / 100.0, implied)
 
 
 def _percent(estimate: Estimate) -> str:

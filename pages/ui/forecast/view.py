@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import streamlit as st
@@ -19,6 +20,7 @@ from pages.ui.fan.exports import events_code
 from pages.ui.fan.results import READOUT_PIXELS, show_number, show_touch
 from pages.ui.fan.risk import show_risk
 from pages.ui.fan.tokens import show_tokens
+from pages.ui.forecast.lines import Lines, choose_lines
 from pages.ui.frame.messages import plain, show_error
 from pages.ui.frame.picture import picture_button
 from pages.ui.frame.text import DISCLAIMER, counted
@@ -96,18 +98,27 @@ def show_progress(data_id: str) -> None:
 
 
 def show_panel(
-    source: ChosenCandles, forecast: Forecast | None, request: ForecastRequest | None, look: Look
+    source: ChosenCandles,
+    forecast: Forecast | None,
+    request: ForecastRequest | None,
+    look: Look,
+    lines: Lines,
 ) -> None:
-    """Everything beside the chart: a level, its probability, and the details."""
+    """Everything beside the chart: lines over it, a level, its probability, and the details."""
+    choose_lines()
     if forecast is not None and request is not None:
         show_touch(source.candles, forecast)
-        show_details(source, forecast, request, look)
+        show_details(source, forecast, request, look, lines)
     st.caption(DISCLAIMER)
 
 
 @st.fragment
 def show_details(
-    source: ChosenCandles, forecast: Forecast, request: ForecastRequest, look: Look
+    source: ChosenCandles,
+    forecast: Forecast,
+    request: ForecastRequest,
+    look: Look,
+    lines: Lines,
 ) -> None:
     """Provenance, quantiles, risk, tokens, downloads and Python in tabs; the open one is built.
 
@@ -116,6 +127,7 @@ def show_details(
         forecast: The fan.
         request: What it was made of.
         look: The look of the chart on the page.
+        lines: Lines over the fan, for the table and the files.
     """
     titles = ["Risk", "Quantiles", "How it was made", "Tokens", "Download", "Python"]
     risk_tab, table_tab, made_tab, tokens_tab, download_tab, python_tab = st.tabs(
@@ -123,7 +135,7 @@ def show_details(
     )
     if risk_tab.open:
         with risk_tab:
-            show_risk(source.candles, forecast)
+            show_risk(source.candles, forecast, lines.implied)
     elif made_tab.open:
         with made_tab, st.container(horizontal=True, gap="small"):
             reason = calendar_title(source.candles.calendar)
@@ -133,13 +145,13 @@ def show_details(
                 show_number(fact)
     elif table_tab.open:
         with table_tab:
-            _show_table(source.candles, forecast)
+            _show_table(source.candles, forecast, lines.levels)
     elif tokens_tab.open:
         with tokens_tab:
             show_tokens(source.candles, request)
     elif download_tab.open:
         with download_tab:
-            _show_downloads(source.candles, forecast, look)
+            _show_downloads(source.candles, forecast, look, lines)
     else:
         with python_tab:
             code = exports.python_snippet(
@@ -152,8 +164,8 @@ def show_details(
             st.caption("Repeats this forecast path by path where Kronos Fan is installed.")
 
 
-def _show_table(candles: Candles, forecast: Forecast) -> None:
-    table, scene = readouts.quantile_table(candles, forecast)
+def _show_table(candles: Candles, forecast: Forecast, levels: Sequence[float]) -> None:
+    table, scene = readouts.quantile_table(candles, forecast, levels)
     prices = [name for name in table.columns if name not in ("bar", "time", "P(up)")]
     number = st.column_config.NumberColumn(format=f"%.{scene.decimals}f")
     st.dataframe(
@@ -167,13 +179,28 @@ def _show_table(candles: Candles, forecast: Forecast) -> None:
     )
 
 
-def _show_downloads(candles: Candles, forecast: Forecast, look: Look) -> None:
+def _show_downloads(candles: Candles, forecast: Forecast, look: Look, lines: Lines) -> None:
+    corridor = lines.corridor if forecast.n_paths >= 3 else None
+    build_csv, build_json = (
+        partial(build, levels=lines.levels, corridor=corridor, implied=lines.implied)
+        for build in (export.quantiles_csv, export.forecast_json)
+    )
     stem = exports.file_stem(candles, forecast)
     files = (
-        ("Quantiles (CSV)", export.quantiles_csv, f"{stem}_quantiles.csv", "text/csv"),
+        (
+            "Quantiles (CSV)",
+            build_csv,
+            f"{stem}_quantiles.csv",
+            "text/csv",
+        ),
         ("Paths (CSV)", export.paths_csv, f"{stem}_paths.csv", "text/csv"),
         ("Chart (HTML)", partial(exports.chart_html, look=look), f"{stem}.html", "text/html"),
-        ("Everything (JSON)", export.forecast_json, f"{stem}.json", "application/json"),
+        (
+            "Everything (JSON)",
+            build_json,
+            f"{stem}.json",
+            "application/json",
+        ),
     )
     with st.container(horizontal=True):
         with st.container(width=READOUT_PIXELS):

@@ -22,6 +22,8 @@ _OF_PAGE = {
 }
 """By page, the keys in the session of the controls of its forecasts."""
 _LONGEST = 40
+_LATE = ("level", "stop", "target", "risk_budget")
+"""Numbers from 0 whose controls appear with a forecast, and cannot be bound to the address."""
 _COMPARED = ("number", "day", "time", "flag", "choice")
 """Kinds of parameters whose text is that of the value of their control."""
 _WITHOUT_CONTROL = object()
@@ -35,8 +37,9 @@ def read_link() -> None:
     if _LINKED not in st.session_state:
         linked = st.query_params.to_dict()
         st.session_state[_LINKED] = linked
-        if "level" in linked and not is_level(linked["level"]):
-            st.session_state[_LOST] = {"level": (linked.pop("level"), _WITHOUT_CONTROL)}
+        lost = [name for name in _LATE if name in linked and not is_level(linked[name])]
+        if lost:
+            st.session_state[_LOST] = {name: (linked.pop(name), _WITHOUT_CONTROL) for name in lost}
     unreadable = [
         name
         for name in st.query_params
