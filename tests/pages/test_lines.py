@@ -7,7 +7,7 @@ from pages.ui.chart.figure import fan_figure
 from pages.ui.chart.layers import Overlay
 from pages.ui.chart.scene import build_scene
 from pages.ui.forecast.lines import Lines, _levels
-from tests.pages.app_driver import new_session, run_until
+from tests.pages.app_driver import new_session, run_until, words
 
 
 @pytest.mark.parametrize(
@@ -64,11 +64,11 @@ def test_a_link_brings_lines_stop_and_budget_back():
     assert boxes["Implied volatility (%)"] == 62.0
     assert boxes["Stop"] == 8000.0
     assert boxes["Risk budget (%)"] == 2.5
-    labels = " ".join(each.value for each in app.caption)
+    labels = words(app)
     assert "P(beyond it)" in labels
     assert "P(beyond the fan's)" in labels
     assert {name: app.query_params[name] for name in ("stop", "risk_budget")} == {
         "stop": ["8000.0"], "risk_budget": ["2.5"],
     }  # fmt: skip
     app.button(key="more_paths").click().run()
-    assert app.number_input(key="paths").value == 1000
+    assert app.number_input(key="paths").value == 500

@@ -60,8 +60,9 @@ def show_risk(candles: Candles, forecast: Forecast, implied: float | None = None
             f":material/info: The {highest:.0%} figures rest on the worst {n_worst:.0f} of "
             f"{forecast.n_paths} paths. From {enough:,.0f} paths on their errors can be trusted."
         )
-        if enough <= MAX_PATHS:
-            _offer_paths(int(enough))
+        # A command and Python draw more than a page.
+        if forecast.n_paths < (n_more := int(min(enough, MAX_PATHS))):
+            _offer_paths(n_more)
     decimals = price_decimals(candles.frame["close"].to_numpy())
     position = _choose(forecast, decimals, implied)
     with st.container(horizontal=True, gap="small", key="risk readouts"):
@@ -78,12 +79,12 @@ def show_risk(candles: Candles, forecast: Forecast, implied: float | None = None
     )
 
 
-def _offer_paths(enough: int) -> None:
+def _offer_paths(n_more: int) -> None:
     def take() -> None:
-        st.session_state["paths"] = enough
+        st.session_state["paths"] = n_more
 
     if st.button(
-        f"Set {enough:,} paths", key="more_paths", on_click=take, icon=":material/add:",
+        f"Set {n_more:,} paths", key="more_paths", on_click=take, icon=":material/add:",
         help="Press Run afterwards.",
     ):  # fmt: skip
         st.rerun()  # the control of the paths stands outside these tabs
