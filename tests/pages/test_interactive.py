@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 
 from pages.ui.chart.figure import fan_figure
 from pages.ui.chart.interactive import component_data
+from pages.ui.chart.layers import Overlay
 from pages.ui.chart.scene import build_scene
 from pages.ui.frame.plotly_script import PlotlyScript, script_name
 
@@ -47,6 +48,21 @@ def test_every_label_has_a_time_and_an_extent(simulate, view):
     assert "template" not in figure["layout"], "the component brings the colours of the page"
     assert all(low <= high for low, high in zip(data["low"], data["high"], strict=True))
     assert json.loads(json.dumps(data, allow_nan=False)) == data
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_lines_over_the_fan_are_within_the_extents(simulate, view):
+    candles, forecast = simulate()
+    cone = Overlay("Implied", forecast.last_close * np.array([[0.5], [2.0]]).repeat(24, 1), "dot")
+    scene = build_scene(candles, forecast, view=view)
+    figure = fan_figure(candles, forecast, view=view, overlays=(cone,))
+    data = component_data(figure, scene, "fan", "subject", "words", overlays=(cone,))
+    for name, price in (("low", 0.5), ("high", 2.0)):
+        end = scene.on_axis(price * forecast.last_close)
+        assert data[name][-24:] == pytest.approx([end] * 24)
+        assert data[name][: scene.n_history] == pytest.approx(
+            dict(zip(("low", "high"), scene.extents(), strict=True))[name][: scene.n_history]
+        )
 
 
 def test_bars_without_a_fan_have_extents_too(simulate):

@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from plotly.io.json import to_json_plotly
 
+from pages.ui.chart.layers import Overlay
 from pages.ui.chart.levels import take_from_chart
 from pages.ui.chart.scene import Scene
 from pages.ui.frame.plotly_script import script_name
@@ -66,6 +67,7 @@ def show_interactive(
     subject: str,
     alt: str,
     levels: Sequence[float] = (),
+    overlays: Sequence[Overlay] = (),
 ) -> None:
     """A fan chart to work in.
 
@@ -76,6 +78,7 @@ def show_interactive(
         subject: What the view belongs to: another subject opens with the range of its figure.
         alt: Alternative text.
         levels: The levels that the figure has.
+        overlays: The lines over the fan that the figure has.
     """
     own_key = f"{key}_chart"
 
@@ -86,18 +89,24 @@ def show_interactive(
     with st.container(key=key):
         _component(
             key=own_key,
-            data=component_data(figure, scene, key, subject, alt, levels),
+            data=component_data(figure, scene, key, subject, alt, levels, overlays),
             on_level_change=take_level,
         )
 
 
 def component_data(
-    figure: go.Figure, scene: Scene, key: str, subject: str, alt: str, levels: Sequence[float] = ()
+    figure: go.Figure,
+    scene: Scene,
+    key: str,
+    subject: str,
+    alt: str,
+    levels: Sequence[float] = (),
+    overlays: Sequence[Overlay] = (),
 ) -> dict[str, Any]:
     """What the component draws, as JSON can hold it."""
     drawn = figure.to_dict()
     drawn["layout"].pop("template", None)  # the component has one of the colours of the page
-    low, high = scene.extents()
+    low, high = scene.extents([overlay.rows for overlay in overlays])
     return {
         "figure": to_json_plotly(drawn),
         "subject": subject,

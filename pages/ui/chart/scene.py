@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -128,10 +129,11 @@ class Scene:
         span = (top - bottom) or abs(top) * 0.01 or 1.0
         return bottom - 0.05 * span, top + 0.11 * span
 
-    def extents(self) -> tuple[np.ndarray, np.ndarray]:
+    def extents(self, lines: Sequence[np.ndarray] = ()) -> tuple[np.ndarray, np.ndarray]:
         """(L,) lowest and highest price at each label, on the axis; NaN where there is none.
 
-        What `price_range` measures: the bars, p3 to p97 of the fan, and the actual bars.
+        What `price_range` measures: the bars, p3 to p97 of the fan, and the actual bars; and lines
+        over the fan, each (n, H) prices.
         """
         lows = self.history["low"].to_numpy(dtype=float)
         highs = self.history["high"].to_numpy(dtype=float)
@@ -141,6 +143,8 @@ class Scene:
             if self.actual is not None:
                 low = np.fmin(low, self.actual["low"].to_numpy(dtype=float))
                 high = np.fmax(high, self.actual["high"].to_numpy(dtype=float))
+            for rows in lines:
+                low, high = np.fmin(low, rows.min(axis=0)), np.fmax(high, rows.max(axis=0))
             lows, highs = np.append(lows, low), np.append(highs, high)
         bounds = self.scaled(np.maximum(lows, floor)), self.scaled(highs)
         return (np.log10(bounds[0]), np.log10(bounds[1])) if self.view == "log" else bounds

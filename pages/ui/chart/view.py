@@ -60,6 +60,7 @@ def show_chart(
         key="fan",
         subject=f"{source.data_id} {look['window']}",
         levels=look["levels"],
+        overlays=overlays,
         alt=chart_description(candles, forecast, look["events"]),
     )
     if narrow and forecast is not None:
