@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.ui.backtest.work import backtests
+from kronos.serving.jobs import JobStatus
+from pages.ui.backtest.view import state_text
+from pages.ui.backtest.work import FORECASTING, backtests
 from tests.pages.app_driver import new_session, press, run_until, words
 from tests.portfolio.universe import made
 
@@ -110,3 +112,8 @@ def test_the_files_of_a_run_say_the_same(fresh_seed):
 def test_a_link_out_of_range_breaks_nothing(fresh_seed, link):
     app = visit(fresh_seed, **link)
     assert not app.exception
+
+
+def test_the_progress_of_one_forecast_is_of_one():
+    status = JobStatus("k", "running", stage=FORECASTING, done=0, total=1, watchers=1)
+    assert state_text(status) == f"{FORECASTING}: 0 of 1 forecast"

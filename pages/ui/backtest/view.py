@@ -47,12 +47,12 @@ def state_text(status: JobStatus) -> str:
     """Progress of a run in one line."""
     if status.state == "queued" or not status.total:
         return progress_text(status)
-    noun = {FETCHING: "instruments", FORECASTING: "forecasts"}.get(status.stage)
+    noun = {FETCHING: "instrument", FORECASTING: "forecast"}.get(status.stage)
     if noun is None:
         return progress_text(status)
     left = status.seconds_left
     rest = f", about {left:.0f} s left" if left is not None and 1 < left < 3600 else ""
-    return f"{status.stage}: {status.done:,} of {status.total:,} {noun}{rest}"
+    return f"{status.stage}: {status.done:,} of {counted(status.total, noun)}{rest}"
 
 
 def show_result(run: BacktestRun, outcome: Outcome, *, narrow: bool) -> None:

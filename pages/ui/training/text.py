@@ -7,7 +7,7 @@ from typing import Any
 
 from kronos.finetune.report import gain_text, has_gained, why_ended
 from pages.ui.fan.readouts import Readout
-from pages.ui.frame.text import counted
+from pages.ui.frame.text import counted, size_text
 from pages.ui.training.plan import Plan
 from pages.ui.training.process import State
 
@@ -112,9 +112,7 @@ def result_facts(lines: Sequence[Line]) -> list[Readout]:
             _against("cone", best["crps"], best["cone_crps"]),
         ),
         Readout("80% coverage", f"{best['coverage']:.0%}", f"base: {base['coverage']:.0%}"),
-        Readout(
-            "Duration", duration(end["seconds"]), f"{end['peak_bytes'] / 1e6:,.0f} MB of memory"
-        ),
+        Readout("Duration", duration(end["seconds"]), f"{size_text(end['peak_bytes'])} of memory"),
     ]
 
 
