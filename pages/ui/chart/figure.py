@@ -18,7 +18,6 @@ from kronos.forecast import Forecast
 from pages.ui.chart import layers, style
 from pages.ui.chart.events import add_events, event_markers, events_sentence
 from pages.ui.chart.layers import Overlay, add_distribution, add_edge_labels
-from pages.ui.chart.levels import add_levels
 from pages.ui.chart.scene import Layer, Scene, Shape, View, Window, build_scene
 from pages.ui.chart.sheet import Sheet
 
@@ -90,7 +89,7 @@ def fan_figure(
         layers.add_volume(sheet, scene)
     _set_axes(sheet, scene, _price_limits(scene, overlays), compact=compact)
     add_events(sheet, scene, events, compact=compact)
-    add_levels(sheet, scene, levels, compact=compact)
+    layers.add_levels(sheet, scene, levels, compact=compact)
     _set_layout(sheet, candles, scene, height=height, margin=margin, compact=compact)
     return sheet.figure()
 

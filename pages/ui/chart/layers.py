@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kronos.forecast import Forecast
 from pages.ui.chart import style
 from pages.ui.chart.scene import Scene, Shape
 from pages.ui.chart.sheet import Sheet
@@ -48,6 +50,38 @@ def add_overlays(sheet: Sheet, scene: Scene, overlays: Sequence[Overlay]) -> Non
                 name=overlay.name,
                 showlegend=place == 0,
             )
+
+
+def add_levels(sheet: Sheet, scene: Scene, levels: Sequence[float], *, compact: bool) -> None:
+    """A dashed line at each level, with its distance and P(touch) written on it."""
+    for level in levels:
+        at = float(scene.scaled(level))
+        colour = style.UP if level >= scene.last_close else style.DOWN
+        sheet.shape(
+            "line", x0=0, x1=1, xref="x domain", y0=at, y1=at, yref="y",
+            line={"color": colour, "width": 1.4, "dash": "longdash"},
+        )  # fmt: skip
+        sheet.note(
+            level_text(scene, level, compact=compact), name="level", size=11, x=0, xref="x domain",
+            xanchor="left", xshift=4, y=scene.on_axis(level), yref="y", yanchor="bottom",
+        )  # fmt: skip
+
+
+def level_text(scene: Scene, level: float, *, compact: bool = False) -> str:
+    """A level with its distance from the last close and, over a fan, its P(touch)."""
+    text = f"{scene.price_text(level)} · {scene.percent_text(level, 1)}"
+    if scene.forecast is None:
+        return text
+    touch, error = touch_share(scene.forecast, level)
+    return f"{text} · touch {touch}" if compact else f"{text} · P(touch) {touch} {error}"
+
+
+def touch_share(forecast: Forecast, level: float) -> tuple[str, str]:
+    """P(touch) of a level and its sampling error, in percent."""
+    share = forecast.probability_touch(level)
+    if share in (0.0, 1.0):
+        return f"{share:.0%}", f"({'all' if share else 'none'} of {forecast.n_paths} paths)"
+    return f"{share:.0%}", f"± {100.0 * math.sqrt(share * (1 - share) / forecast.n_paths):.1f}"
 
 
 def add_zone(sheet: Sheet, scene: Scene) -> None:

@@ -86,11 +86,12 @@ def _line(
         "Fan": None if summary is None else fan_image(summary),
         **_numbers(summary, request.sampling.sample_count),
         "Last close": float("nan") if summary is None else summary.last_close,
+        "Newest bar": None if summary is None else summary.newest,
+        # The columns after it are behind a scroll bar on most screens.
+        "Status": status_text(row, is_final=is_final),
+        **({"Change": change_cell(row), "Next bar": row.closes} if follows else {}),
         "Bars": "" if summary is None else summary.interval,
         "Origin": None if summary is None else summary.newest,
-        "Newest bar": None if summary is None else summary.newest,
-        **({"Change": change_cell(row), "Next bar": row.closes} if follows else {}),
-        "Status": status_text(row, is_final=is_final),
         "Name": "" if summary is None else summary.name or summary.symbol,
         "Currency": "" if summary is None else summary.currency,
     }

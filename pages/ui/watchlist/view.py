@@ -170,7 +170,7 @@ def _show_table(run: WatchRun, *, is_final: bool, follows: bool) -> None:
                 "Next close", format="distance", width=104,
                 help="When the next bar of this line is complete.",
             ),
-            "Status": st.column_config.TextColumn(width=260),
+            "Status": st.column_config.TextColumn(width=180),
         },
     )  # fmt: skip
     _open_clicked(run)

@@ -36,7 +36,7 @@ def test_every_page_is_reached_by_a_cold_deep_link(cold_server, visit, path):
     seen = visit(f"{cold_server.url}/{path}")
     expect(seen.page.get_by_role("heading", level=1)).to_contain_text(heading)
     expect(seen.page).to_have_title(f"{name} · Kronos Fan")
-    expect(seen.page.get_by_role("link", name="Forecast")).to_be_visible()
+    expect(seen.page.get_by_role("link", name="Forecast", exact=True)).to_be_visible()
     assert seen.page.get_by_text("Page not found").count() == 0
     assert not seen.complaints
 
