@@ -6,7 +6,7 @@ in every visit, for the page.
 
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from pages.ui.frame.shell import build_shell
+from pages.ui.frame.shell import address_of, build_shell, run_page
 
 if get_script_run_ctx(suppress_warning=True) is None:
     from starlette.middleware import Middleware
@@ -22,8 +22,8 @@ if get_script_run_ctx(suppress_warning=True) is None:
         __file__,
         middleware=[
             Middleware(SecurityHeaders, html=page()),
+            Middleware(PlotlyScript),  # names the script with pages that PageAddresses answers
             Middleware(PageAddresses),
-            Middleware(PlotlyScript),
             Middleware(UploadBudget),
         ],
         lifespan=lifespan(prepare_first_visit),
@@ -32,4 +32,8 @@ if get_script_run_ctx(suppress_warning=True) is None:
     if __name__ == "__main__":
         app.run()
 else:
-    build_shell().run()
+    from pages.ui.workspaces.view import show_workspaces
+
+    visited = build_shell()
+    show_workspaces(address_of(visited))
+    run_page(visited)

@@ -10,6 +10,7 @@ from functools import cache
 from data_sources.samples import SampleBars
 from data_sources.source import DataSource
 from kronos.errors import InvalidRequest
+from kronos.extras import require
 
 __all__ = ["exchange_titles", "open_source", "register_source", "source_titles"]
 
@@ -43,7 +44,7 @@ def exchange_titles() -> dict[str, str]:
 
     Loads ccxt, which takes a second or two the first time.
     """
-    import ccxt
+    ccxt = require("ccxt", "markets", "The list of exchanges")
 
     titles = dict(_WELL_KNOWN)
     for name in ccxt.exchanges:

@@ -13,6 +13,7 @@ from kronos.calendars.exchanges import ALWAYS_OPEN, check_zone
 from kronos.calendars.intervals import INTERVALS, infer_interval, interval_width, is_intraday
 from kronos.errors import InvalidCandles
 from kronos.forecast import COLUMNS
+from kronos.frames import Table, as_frame
 from kronos.risk import years_of
 
 __all__ = [
@@ -66,7 +67,7 @@ class Candles:
     @classmethod
     def from_frame(
         cls,
-        frame: pd.DataFrame,
+        frame: Table,
         *,
         symbol: str = "series",
         interval: str | None = None,
@@ -77,8 +78,9 @@ class Candles:
         """Candles of a table; missing facts are inferred from the bars.
 
         Args:
-            frame: Columns open, high, low, close and optionally volume and amount, in any case
-                and order; further columns are ignored. Rows are indexed by open time, or have a
+            frame: A table of pandas, polars or Arrow with columns open, high, low, close and
+                optionally volume and amount, in any case and order; further columns are ignored.
+                Rows are indexed by open time, or have a
                 column timestamps, timestamp, datetime, date or time. Missing volume is read as
                 0; missing amount as volume times the mean of the four prices.
             symbol: Name to show; a ticker helps to find the calendar.
@@ -90,6 +92,7 @@ class Candles:
         Raises:
             InvalidCandles: A column is missing or a value breaks the schema; nothing is repaired.
         """
+        frame = as_frame(frame)
         named = frame.rename(columns={name: str(name).strip().lower() for name in frame.columns})
         index = _time_index(named)
         missing = [name for name in PRICES if name not in named.columns]

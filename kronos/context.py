@@ -11,6 +11,7 @@ import pandas as pd
 
 from kronos.errors import InvalidCandles, InvalidRequest
 from kronos.forecast import COLUMNS
+from kronos.frames import Column, Table, as_column, as_frame
 from kronos.nn.config import N_EVENT_CHANNELS
 
 PRICES = slice(0, 4)
@@ -21,7 +22,7 @@ RESOLUTION = 1e-7
 """A column that moves by less than this share of its mean counts as constant: its movement may be
 rounding, of float32 or of the mean itself. At a price of 100 it is the published 1e-5."""
 
-Stamps = pd.Index | pd.Series
+Stamps = Column
 """Times, as an index or a column."""
 
 
@@ -91,7 +92,7 @@ def as_times(stamps: Stamps, what: str) -> pd.DatetimeIndex:
     Raises:
         InvalidCandles: They are numbers or no times, or some are missing.
     """
-    index: Any = pd.Index(stamps)
+    index: Any = pd.Index(as_column(stamps))
     if not isinstance(index, pd.DatetimeIndex):
         if pd.api.types.is_numeric_dtype(index.dtype):
             raise InvalidCandles(
@@ -135,8 +136,8 @@ def future_times(stamps: Stamps, *, after: pd.DatetimeIndex) -> pd.DatetimeIndex
     return future
 
 
-def read_context(df: pd.DataFrame, times: pd.DatetimeIndex, lookback: int) -> Context:
-    """The last `lookback` bars of a frame as the model's context.
+def read_context(df: Table, times: pd.DatetimeIndex, lookback: int) -> Context:
+    """The last `lookback` bars of a table as the model's context.
 
     Without a volume column, volume is 0. Without an amount column, amount is volume times the mean
     of open, high, low and close.
@@ -145,8 +146,7 @@ def read_context(df: pd.DataFrame, times: pd.DatetimeIndex, lookback: int) -> Co
         InvalidCandles: A column is missing, a value is not a finite number, or the times do
             not match the rows.
     """
-    if not isinstance(df, pd.DataFrame):
-        raise InvalidCandles(f"Candles must be a pandas DataFrame, found {type(df).__name__}.")
+    df = as_frame(df)
     missing = [name for name in COLUMNS[PRICES] if name not in df.columns]
     if missing:
         raise InvalidCandles(

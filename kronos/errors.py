@@ -25,6 +25,7 @@
     ├── DeadlineExceeded      no result by the deadline; the request was dropped
     ├── NotFinished           a wait ended before the job (also a TimeoutError)
     ├── OutOfMemory           the machine's memory is not enough (also a MemoryError)
+    ├── MissingExtra          a package of an optional extra is not installed (also an ImportError)
     ├── NotOffered            this server offers it to administrators alone
     └── Busy                  the queue is full; nothing was started
 
@@ -139,6 +140,10 @@ class NotFinished(KronosError, TimeoutError):
 
 class OutOfMemory(KronosError, MemoryError):
     """The memory of the machine or of its GPU is not enough, even for small portions."""
+
+
+class MissingExtra(KronosError, ImportError):
+    """A package of an optional extra is not installed."""
 
 
 class NotOffered(KronosError):

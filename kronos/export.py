@@ -29,6 +29,7 @@ __all__ = [
     "load_forecast",
     "paths_csv",
     "quantiles_csv",
+    "quantiles_table",
     "risk_csv",
     "save_forecast",
 ]
@@ -44,7 +45,26 @@ def quantiles_csv(
     corridor: float | None = None,
     implied: float | None = None,
 ) -> str:
-    """Quantiles of the close at these levels, one row a bar, times in ISO 8601 with their offset.
+    """The table of `quantiles_table` as CSV, times in ISO 8601 with their offset.
+
+    Raises:
+        InvalidRequest: A level, the share or the volatility is out of range.
+    """
+    table = quantiles_table(candles, forecast, levels, corridor=corridor, implied=implied)
+    for name in ("symbol", "model"):
+        table[name] = table[name].map(cell_text)
+    return _csv(table)
+
+
+def quantiles_table(
+    candles: Candles,
+    forecast: Forecast,
+    levels: Sequence[float] = DEFAULT_LEVELS,
+    *,
+    corridor: float | None = None,
+    implied: float | None = None,
+) -> pd.DataFrame:
+    """Quantiles of the close at these levels, one row a bar.
 
     Column `actual` is present when some of the forecast bars are known, and empty for the others;
     column `fan` is present for a calibrated fan.
@@ -66,11 +86,11 @@ def quantiles_csv(
     actual = candles.bars_at(forecast.timestamps)["close"].to_numpy()
     if np.isfinite(actual).any():
         table["actual"] = actual
-    table.insert(0, "symbol", cell_text(candles.symbol))
-    table.insert(1, "model", cell_text(forecast.model_name))
+    table.insert(0, "symbol", candles.symbol)
+    table.insert(1, "model", forecast.model_name)
     if forecast.calibration_hash is not None:
         table.insert(2, "fan", "calibrated")
-    return _csv(table.reset_index())
+    return table.reset_index()
 
 
 def paths_csv(candles: Candles, forecast: Forecast) -> str:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from kronos import risk
+from kronos import plot, risk
 from kronos.errors import InvalidRequest
 from kronos.risk import Estimate, FirstTouch, ImpliedView, RiskRow, Side
+
+if TYPE_CHECKING:
+    from kronos.plot import Axes, Bars
 
 COLUMNS = ("open", "high", "low", "close", "volume", "amount")
 DEFAULT_LEVELS = (0.10, 0.25, 0.50, 0.75, 0.90)
@@ -85,17 +89,21 @@ class SamplingParameters:
             object.__setattr__(self, name, value)
 
 
+@lru_cache(maxsize=4)
 def path_uniforms(seed: int, n_paths: int, horizon: int) -> np.ndarray:
     """The noise of every path: (n_paths, horizon, 2) float64 in [0, 1), two numbers a step.
 
     Path i draws from its own counter-based stream keyed by (seed, i), so a path does not depend on
-    the number of paths, the horizon, or the rest of the batch.
+    the number of paths, the horizon, or the rest of the batch. The array is kept for the next
+    window of a walk, and cannot be written to.
     """
     streams = (
         np.random.Generator(np.random.Philox(key=np.array([seed, i], dtype=np.uint64)))
         for i in range(n_paths)
     )
-    return np.stack([stream.random((horizon, 2)) for stream in streams])
+    noise = np.stack([stream.random((horizon, 2)) for stream in streams])
+    noise.flags.writeable = False
+    return noise
 
 
 def whole_number(value: Any, name: str) -> int:
@@ -380,6 +388,21 @@ class Forecast:
         with np.errstate(divide="ignore", invalid="ignore"):
             found, resampled = (_relative_widths(each, usual) for each in (moves, moves[rows]))
         return found, resampled.std(axis=0)
+
+    def plot(
+        self,
+        candles: Bars | None = None,
+        *,
+        ax: Axes | None = None,
+        n_bars: int | None = None,
+        n_paths: int = 24,
+    ) -> Axes:
+        """Draw the fan with Matplotlib; see `kronos.plot.draw`."""
+        return plot.draw(self, candles, ax=ax, n_bars=n_bars, n_paths=n_paths)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return plot.html_text(self)
 
     def metadata(self) -> dict[str, Any]:
         """All facts that identify and reproduce the forecast; JSON-ready.

@@ -40,6 +40,7 @@ from kronos.events.channels import ALIGNMENTS, CHANNELS, Alignment
 from kronos.events.inputs import EventInputs
 from kronos.events.leaders import LEADERS
 from kronos.forecast import COLUMNS, SamplingParameters, whole_number
+from kronos.frames import Table, as_frame
 
 __all__ = ["EngineRequest", "ForecastRequest", "Market", "ModelFacts", "market_of"]
 
@@ -292,7 +293,7 @@ class ForecastRequest(EngineRequest):
     @classmethod
     def of_frame(
         cls,
-        df: pd.DataFrame,
+        df: Table,
         facts: ModelFacts,
         *,
         y_timestamp: Stamps,
@@ -309,6 +310,7 @@ class ForecastRequest(EngineRequest):
             InvalidCandles: The candles or times cannot be used.
             InvalidRequest: A parameter is out of range, or there is nothing to forecast.
         """
+        df = as_frame(df)
         times = as_times(df.index if x_timestamp is None else x_timestamp, "x_timestamp")
         future = future_times(y_timestamp, after=times)
         n_held = facts.n_held(len(df), len(future), lookback)

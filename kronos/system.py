@@ -272,41 +272,44 @@ def process_bytes() -> int | None:
     resident = _kilobytes(_STATUS, "VmRSS")
     if resident is not None:
         return resident
-    import subprocess
+    try:  # Systems without /proc, macOS and Windows among them.
+        import psutil
 
-    try:  # Systems without /proc, macOS among them.
-        listed = subprocess.run(
-            ["ps", "-o", "rss=", "-p", str(os.getpid())],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=2,
-        )
-        return 1024 * int(listed.stdout)
-    except (OSError, ValueError, subprocess.SubprocessError):
+        return int(psutil.Process().memory_info().rss)
+    except (ImportError, OSError):
         return None
 
 
 def peak_bytes() -> int:
-    """Largest resident memory of this process so far."""
-    import resource
-    import sys
+    """Largest resident memory of this process so far; the present one where no peak is known."""
+    peak = _kilobytes(_STATUS, "VmHWM")
+    if peak is not None:
+        return peak
+    import psutil
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak  # kilobytes on Linux
+    known = psutil.Process().memory_info()
+    return int(getattr(known, "peak_wset", known.rss))  # Windows has a peak, macOS none
 
 
 def total_bytes() -> int | None:
     """Memory of the machine; None where the system does not report it."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return None
+    total = _kilobytes(_MEMORY, "MemTotal")
+    return total if total is not None else _virtual("total")
 
 
 def free_bytes() -> int | None:
     """Memory available without swapping; None where the system does not report it."""
-    return _kilobytes(_MEMORY, "MemAvailable")
+    free = _kilobytes(_MEMORY, "MemAvailable")
+    return free if free is not None else _virtual("available")
+
+
+def _virtual(name: str) -> int | None:
+    try:
+        import psutil
+
+        return int(getattr(psutil.virtual_memory(), name))
+    except (ImportError, OSError, RuntimeError):
+        return None
 
 
 def connection_text(reason: str) -> str:

@@ -4,14 +4,17 @@ import streamlit as st
 
 from kronos.errors import KronosError
 from pages.ui.backtest import controls, view
+from pages.ui.backtest.example import backtest_example
 from pages.ui.backtest.work import backtest_work, backtests
 from pages.ui.frame.access import may_administer, not_offered
 from pages.ui.frame.links import show_link_losses
 from pages.ui.frame.messages import plain, show_error
 from pages.ui.frame.shell import is_narrow, require_shell
-from pages.ui.inputs.instruments import open_source
+from pages.ui.frame.text import DISCLAIMER
+from pages.ui.inputs.instruments import SAMPLES, open_source
+from pages.ui.jobs.examples import mark
 from pages.ui.jobs.registry import Run
-from pages.ui.jobs.run_button import run_button
+from pages.ui.jobs.run_button import title_line
 from pages.ui.jobs.session_runs import LongRuns
 
 OFFERS = "Backtests"
@@ -19,7 +22,11 @@ OFFERS = "Backtests"
 require_shell()
 if not may_administer():
     st.title("Backtest", anchor=False)
-    st.info(not_offered(OFFERS), icon=":material/lock:")
+    finished = backtest_example()
+    text = not_offered(OFFERS) + (f" {mark(finished.result.model_revision)}" if finished else "")
+    st.info(text, icon=":material/lock:")
+    if finished is not None:
+        view.show_result(finished, narrow=is_narrow())
     st.stop()
 session = LongRuns("backtest", backtests)
 
@@ -31,7 +38,8 @@ with st.sidebar:
         show_error(error)
         st.stop()
     request = chosen.request
-    is_pressed = run_button("backtest_run_button", disabled=request is None)
+    st.caption(DISCLAIMER)
+title, is_pressed = title_line("backtest_run_button", disabled=request is None)
 
 refusal = None
 if is_pressed and request is not None:
@@ -40,21 +48,29 @@ if is_pressed and request is not None:
     )
     refusal = session.start(Run(request.key, request, work))
 
-st.title("Backtest", anchor=False)
+title.title("Backtest", anchor=False)
 for note in chosen.notes:
     st.caption(f":material/info: {plain(note)}")
 run = session.current()
+is_of_samples = request is not None and request.source == SAMPLES and not any(chosen.contents)
+finished = backtest_example() if run is None and is_of_samples else None
 with st.container():  # see pages/compare.py
     show_link_losses()
     session.show_state(
         None if request is None else request.key,
-        invitation="Press Run. At every rebalance, the model ranks the instruments and the "
-        "portfolio holds the top k, net of costs."
-        if request is not None
-        else "Paste symbols in the sidebar, or upload CSV files of candles, then press Run.",
+        invitation=("" if finished is None else f"{mark(finished.result.model_revision)} ")
+        + (
+            "Press Run. At every rebalance, the model ranks the instruments and the portfolio "
+            "holds the top k, net of costs."
+            if request is not None
+            else "Paste symbols in the sidebar, name a Qlib data folder, or upload files of "
+            "candles, then press Run."
+        ),
         refusal=refusal,
         text=view.state_text,
         after_stop="continue",
     )
 if run is not None and run.outcome is not None:
-    view.show_result(run, run.outcome, narrow=is_narrow())
+    view.show_result(run.outcome, narrow=is_narrow())
+elif finished is not None:
+    view.show_result(finished, narrow=is_narrow())

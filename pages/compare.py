@@ -9,10 +9,11 @@ from pages.ui.fan.side_by_side import show_state
 from pages.ui.frame.links import show_link_losses
 from pages.ui.frame.messages import show_error
 from pages.ui.frame.shell import is_narrow, require_shell
+from pages.ui.frame.text import DISCLAIMER
 from pages.ui.inputs import candles as candle_source
 from pages.ui.jobs import saving
 from pages.ui.jobs.forecast_runs import COMPARISON
-from pages.ui.jobs.run_button import run_button
+from pages.ui.jobs.run_button import title_line
 
 require_shell()
 
@@ -32,13 +33,15 @@ with st.sidebar:
     except InvalidRequest as error:
         show_error(error)
         st.stop()
-    is_pressed = run_button("run_comparison")
+    st.caption(DISCLAIMER)
+title, is_pressed = title_line("run_comparison")
 
 refusal = COMPARISON.respond(requests, source.candles, pressed=is_pressed)
 statuses = COMPARISON.advance(source.data_id)
 found = COMPARISON.finished(source.data_id)
 
-view.show_heading(source.candles, found)
+with title:
+    view.show_heading(source.candles, found)
 # Always one element: a control that changes its place among the elements is mounted again and
 # loses its binding to the address bar.
 with st.container():

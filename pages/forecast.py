@@ -9,6 +9,7 @@ from pages.ui.fan import results
 from pages.ui.fan.calibration import choose_fan
 from pages.ui.forecast import controls, follow, view, well_known
 from pages.ui.forecast.lines import chosen_lines
+from pages.ui.forecast.span import choose_span
 from pages.ui.frame.links import show_link_losses
 from pages.ui.frame.messages import show_error
 from pages.ui.frame.shell import require_shell
@@ -46,7 +47,7 @@ except InvalidRequest as error:
     show_error(error)
     st.stop()
 with run:
-    is_pressed = run_button("run", in_line=True)
+    is_pressed = run_button("run")
 
 refusal = FORECAST.respond(
     [request], source.candles, pressed=is_pressed, renewed=follow.take_renewed()
@@ -82,10 +83,12 @@ with st.container(horizontal=True, gap="small", key="desk"):
     panel = st.container(width=348, key="panel")
     with panel:
         drawn = levels.choose_levels(source.candles.symbol)
+        chosen = chart_view.choose_studies()
     with picture:
         lines = chosen_lines()
         overlays = () if shown is None else lines.overlays(source.candles, shown)
-        look = chart_view.show_chart(source, shown, drawn, overlays)
+        look = chart_view.show_chart(source, shown, drawn, overlays, chosen)
+        choose_span(source, request)
         if raw is not None and shown is not None:
             results.show_volume_note(source.candles)
             results.show_outcome(source.candles, shown)

@@ -1,4 +1,4 @@
-"""The Forecasts page: what the store kept, each forecast opening as the chart of then."""
+"""The Forecasts page: stored forecasts; each opens as the chart that was shown."""
 
 import streamlit as st
 

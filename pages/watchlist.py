@@ -6,8 +6,9 @@ from kronos.errors import KronosError
 from pages.ui.frame.links import show_link_losses
 from pages.ui.frame.messages import plain, show_error
 from pages.ui.frame.shell import require_shell
+from pages.ui.frame.text import DISCLAIMER
 from pages.ui.inputs.instruments import SAMPLES
-from pages.ui.jobs.run_button import run_button
+from pages.ui.jobs.run_button import title_line
 from pages.ui.watchlist import controls, follow, saved, session, together, view
 
 require_shell()
@@ -21,14 +22,15 @@ with st.sidebar:
         show_error(error)
         st.stop()
     controls.remember(st.session_state)
-    is_pressed = run_button("watch_run_button", disabled=request is None)
+    st.caption(DISCLAIMER)
     rules = follow.choose_follow() if chosen.source != SAMPLES else None
     saved.show_saved(chosen)
+title, is_pressed = title_line("watch_run_button", disabled=request is None)
 
 refusal = session.respond(request, chosen, pressed=is_pressed)
 run = session.WATCHLIST.current()
 
-st.title("Watchlist", anchor=False)
+title.title("Watchlist", anchor=False)
 for note in chosen.notes:
     st.caption(f":material/info: {plain(note)}")
 with st.container():

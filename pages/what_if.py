@@ -11,10 +11,11 @@ from pages.ui.fan.side_by_side import show_state
 from pages.ui.frame.links import show_link_losses
 from pages.ui.frame.messages import show_error
 from pages.ui.frame.shell import is_narrow, require_shell
+from pages.ui.frame.text import DISCLAIMER
 from pages.ui.inputs import candles as candle_source
 from pages.ui.inputs.events import alignments_of
 from pages.ui.jobs import saving
-from pages.ui.jobs.run_button import run_button
+from pages.ui.jobs.run_button import title_line
 from pages.ui.jobs.settings import context_of
 from pages.ui.what_if import controls, view, work
 
@@ -37,9 +38,9 @@ with st.sidebar:
     except InvalidRequest as error:
         show_error(error)
         st.stop()
-    is_pressed = run_button("run_what_if")
+    st.caption(DISCLAIMER)
+title, is_pressed = title_line("run_what_if")
 
-heading = st.container()
 requests = [as_scheduled]
 with st.container():  # see pages/compare.py
     events = as_scheduled.events
@@ -60,7 +61,7 @@ refusal = view.WHAT_IF.respond(requests, source.candles, pressed=is_pressed)
 statuses = view.WHAT_IF.advance(source.data_id)
 found = view.WHAT_IF.finished(source.data_id)
 
-with heading:
+with title:
     view.show_heading(source.candles, found)
 with st.container():  # see pages/compare.py
     candle_source.ask_clock(source)

@@ -3,11 +3,13 @@
 It answers what the official client asks when it downloads a pinned file: HEAD and GET of
 `/OWNER/NAME/resolve/COMMIT/FILE`, with the commit and digest headers, redirects of large files
 to a second origin (the CDN, with byte ranges), and the error codes of missing repositories,
-revisions and files.
+revisions and files. It takes uploads: a new repository, the question which files are large, those
+by the batch protocol of Git LFS, and the commit.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -87,14 +89,18 @@ class LoopbackHub:
         self.released = threading.Event()
         self._files: dict[tuple[str, str, str], bytes] = {}
         self._blobs: dict[str, bytes] = {}
+        self._branches: dict[tuple[str, str], str] = {}
         self._servers: list[ThreadingHTTPServer] = []
 
-    def publish(self, repo: str, revision: str, folder: Path) -> None:
-        """Offers the files of a folder as one commit of a repository."""
+    def publish(self, repo: str, revision: str, folder: Path, branch: str = "main") -> None:
+        """Offers the files of a folder as one commit of a repository, the last of a branch."""
+        self._branches[repo, branch] = revision
         for path in folder.iterdir():
-            content = path.read_bytes()
-            self._files[repo, revision, path.name] = content
-            self._blobs[hashlib.sha256(content).hexdigest()] = content
+            self._add(repo, revision, path.name, path.read_bytes())
+
+    def _add(self, repo: str, revision: str, name: str, content: bytes) -> None:
+        self._files[repo, revision, name] = content
+        self._blobs[hashlib.sha256(content).hexdigest()] = content
 
     def withdraw(self, repo: str, revision: str, name: str) -> None:
         del self._files[repo, revision, name]
@@ -174,12 +180,67 @@ class _Handler(BaseHTTPRequestHandler):
         match = _RESOLVE.fullmatch(self.path)
         if match is None or not any(match["repo"] == repo for repo, _, _ in hub._files):
             self._refuse(404, "RepoNotFound")
-        elif not any((match["repo"], match["revision"]) == key[:2] for key in hub._files):
+            return
+        repo, revision, name = match["repo"], match["revision"], match["name"]
+        commit = hub._branches.get((repo, revision), revision)
+        if not any((repo, commit) == key[:2] for key in hub._files):
             self._refuse(404, "RevisionNotFound")
-        elif (content := hub._files.get((match["repo"], match["revision"], match["name"]))) is None:
-            self._refuse(404, "EntryNotFound", {"X-Repo-Commit": match["revision"]})
+        elif (content := hub._files.get((repo, commit, name))) is None:
+            self._refuse(404, "EntryNotFound", {"X-Repo-Commit": commit})
         else:
-            self._send_file(content, match["revision"], is_large=match["name"] != "config.json")
+            self._send_file(content, commit, is_large=name != "config.json")
+
+    def do_PUT(self) -> None:
+        hub = self.server.hub
+        hub.requests.append(f"PUT {self.path}")
+        hub._blobs[self.path.rpartition("/")[2]] = self._body()
+        self._send(200, b"", {})
+
+    def do_POST(self) -> None:
+        hub = self.server.hub
+        hub.requests.append(f"POST {self.path}")
+        hub.headers.append(dict(self.headers))
+        body = self._body()
+        if self.headers.get("Authorization") != "Bearer hf_writer":
+            self._refuse(401, "")
+        elif self.path == "/api/repos/create":
+            asked = json.loads(body)
+            repo = f"{asked['organization']}/{asked['name']}"
+            self._send_json({"url": f"{hub.url}/{repo}", "name": repo})
+        elif "/preupload/" in self.path:
+            modes = [
+                {"path": file["path"], "shouldIgnore": False, "uploadMode": _mode(file["path"])}
+                for file in json.loads(body)["files"]
+            ]
+            self._send_json({"files": modes})
+        elif self.path.endswith("/lfs/objects/batch"):
+            objects = [
+                {**wanted, "actions": {"upload": {"href": f"{hub.url}/lfs/{wanted['oid']}"}}}
+                for wanted in json.loads(body)["objects"]
+            ]
+            self._send_json({"transfer": "basic", "objects": objects})
+        else:
+            self._commit(hub, [json.loads(line) for line in body.splitlines() if line.strip()])
+
+    def _commit(self, hub: LoopbackHub, lines: list[dict[str, Any]]) -> None:
+        repo, branch = self.path.removeprefix("/api/models/").split("/commit/")
+        commit = hashlib.sha1(json.dumps(lines).encode()).hexdigest()
+        for line in lines:
+            if line["key"] == "file":
+                content = base64.b64decode(line["value"]["content"])
+            elif line["key"] == "lfsFile":
+                content = hub._blobs[line["value"]["oid"]]
+            else:
+                continue
+            hub._add(repo, commit, line["value"]["path"], content)
+        hub._branches[repo, branch] = commit
+        self._send_json({"commitUrl": f"{hub.url}/{repo}/commit/{commit}", "commitOid": commit})
+
+    def _body(self) -> bytes:
+        return self.rfile.read(int(self.headers["Content-Length"]))
+
+    def _send_json(self, value: object) -> None:
+        self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
 
     def _send_file(self, content: bytes, revision: str, *, is_large: bool) -> None:
         faults = self.server.hub.faults
@@ -201,6 +262,9 @@ class _Handler(BaseHTTPRequestHandler):
             headers["X-Linked-Etag"] = f'"{etag}"'
         if not faults.no_length:
             headers["X-Linked-Size"] = str(faults.claimed_size or len(content))
+        # The other protocol of the real hub, which is not spoken here.
+        headers["X-Xet-Hash"] = digest
+        headers["X-Xet-Refresh-Route"] = f"{self.server.hub.url}/xet-token"
         headers["Location"] = faults.location or f"{self.server.hub._address(1)}/{digest}"
         self._send(302, b"", headers)
 
@@ -255,3 +319,7 @@ class _Handler(BaseHTTPRequestHandler):
                 hub.released.wait(hub.faults.slow)
         else:
             self.wfile.write(body)
+
+
+def _mode(name: str) -> str:
+    return "lfs" if name.endswith(".safetensors") else "regular"

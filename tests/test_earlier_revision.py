@@ -552,10 +552,10 @@ def test_watchlists_are_saved_where_and_as_they_were():
     app.text_input(key="saved_new_name").set_value("Mine").run()
     press(app, "saved_save")
     (storage,) = app.get("bidi_component")
-    assert '"kronos-fan.watchlists"' in storage.proto.js_content
-    change = json.loads(storage.proto.json)["change"]
+    asked = json.loads(storage.proto.json)
+    assert asked["place"] == "kronos-fan.watchlists"
     fields = {"source": "samples", "interval": "", "symbols": "GOOG"}
-    assert change == {"name": "Mine", "list": fields}
+    assert asked["change"] == {"Mine": fields}
 
 
 LINKS = json.loads((LEFT / "links.json").read_text(encoding="utf-8"))

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 from pathlib import Path
 from threading import Barrier, Thread
 
@@ -24,14 +25,22 @@ def test_the_parts_fit_into_the_whole():
     assert 1 <= system.n_processors() <= os.cpu_count()
 
 
-def test_a_system_without_proc_is_asked_by_ps(monkeypatch):
-    known = system.process_bytes()
+def test_a_system_without_proc_is_asked_by_psutil(monkeypatch):
+    known = system.process_bytes(), system.total_bytes(), system.free_bytes(), system.peak_bytes()
     monkeypatch.setattr(system, "_STATUS", Path("nowhere"))
     monkeypatch.setattr(system, "_MEMORY", Path("nowhere"))
-    assert 0.5 < system.process_bytes() / known < 2
-    assert system.free_bytes() is None
-    monkeypatch.setenv("PATH", "")
+    found = system.process_bytes(), system.total_bytes(), system.free_bytes(), system.peak_bytes()
+    for one, other in zip(known, found, strict=True):
+        assert 0.4 < other / one < 2.5
+    monkeypatch.setitem(sys.modules, "psutil", None)
     assert system.process_bytes() is None
+    assert system.total_bytes() is None
+    assert system.free_bytes() is None
+
+
+def test_the_peak_is_at_least_what_is_held():
+    block = np.ones(8_000_000)
+    assert system.peak_bytes() >= system.process_bytes() > block.nbytes
 
 
 def test_data_and_cache_have_a_folder_each(monkeypatch, tmp_path):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import resource
-import sys
 from pathlib import Path
 
 import torch
 
-_STATUS = Path("/proc/self/status")
+from kronos.system import peak_bytes
+
 _RESET = Path("/proc/self/clear_refs")
 
 
@@ -31,19 +30,10 @@ class MemoryGrowth:
         # start, and a smaller growth than loading the weights took stays unseen.
         with contextlib.suppress(OSError):
             _RESET.write_text("5")
-        self._held = _high_water_mark()
+        self._held = peak_bytes()
 
     def peak(self) -> int:
         """Bytes of growth at the highest point so far."""
         if self._on_gpu:
             return torch.cuda.max_memory_allocated() - self._held
-        return _high_water_mark() - self._held
-
-
-def _high_water_mark() -> int:
-    """Most resident memory of this process, in bytes."""
-    if _STATUS.is_file():
-        fields = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
-        return int(fields["VmHWM"].split()[0]) * 1024
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        return peak_bytes() - self._held

@@ -1,4 +1,4 @@
-"""Candles from a CSV file, and a report of how it was read.
+"""Candles from a CSV, Parquet, Feather or Excel file, and a report of how it was read.
 
 The reader accepts the layouts of exports and vendors, reports how it read them, and refuses with
 line and column what it cannot decide. It never guesses silently: `CsvReport.assumptions` lists
@@ -15,11 +15,12 @@ import numpy as np
 import pandas as pd
 
 from data_sources.cleaning import WILD_FACTOR, wild_bars
+from data_sources.csv.formats import read_text
 from data_sources.csv.numbers import read_numbers
 from data_sources.csv.order import in_order, on_clock
 from data_sources.csv.report import CsvReport, clock_question
 from data_sources.csv.table import Table, read_table
-from data_sources.csv.text import MAX_BYTES, MAX_COLUMNS, MAX_ROWS, decode
+from data_sources.csv.text import MAX_BYTES, MAX_COLUMNS, MAX_ROWS
 from data_sources.csv.times import TimeReading, parse_times
 from kronos.calendars import Placement, place_bars
 from kronos.calendars.clocks import to_utc
@@ -47,7 +48,7 @@ _MAX_NARROWER = 0.1
 # whole bars, save this share (nights and lunch breaks).
 _MIN_ADJACENT, _MIN_WHOLE = 0.05, 0.75
 # A ticker at the start of a file's name.
-_ENDING = re.compile(r"\.(csv|txt|tsv|dat)$", re.IGNORECASE)
+_ENDING = re.compile(r"\.(csv|txt|tsv|dat|parquet|feather|arrow|xlsx|xlsm)$", re.IGNORECASE)
 _AFTER_TICKER = re.compile(r"[_\s,()]|-(?=\d)|-(?=[a-z])")
 _TICKER = re.compile(r"\^?(?=[^a-z]{0,15}[A-Z])[A-Z0-9.=\-]{1,15}")
 
@@ -84,13 +85,15 @@ class CsvReading:
 def read_csv(
     data: bytes, file_name: str, *, choices: CsvChoices | None = None, source: str | None = None
 ) -> CsvReading:
-    """Read candles from the bytes of a CSV file.
+    """Read candles from the bytes of a file: CSV, Parquet, Feather or Excel (xlsx).
+
+    Its contents decide the format, whatever its name.
 
     Args:
         data: The file, at most 20 MB, 64 columns and 500,000 rows.
         file_name: Its name, for messages and to find the symbol; no file of that name is read.
         choices: What the user says about it.
-        source: Where the bars came from; default "CSV file NAME".
+        source: Where the bars came from; default "CSV file NAME", or that of its format.
 
     Raises:
         InvalidCandles: The file cannot be used; the message names line and column.
@@ -98,14 +101,15 @@ def read_csv(
     choices = choices or CsvChoices()
     name = PurePosixPath(PureWindowsPath(file_name).name).name[:120] or "the file"
     report = CsvReport(name)
-    text = decode(data, name)
+    text = read_text(data, name)
     report.encoding = text.encoding
     table = read_table(text, report)
+    text.lines.clear()  # half of the memory that a large file takes
     values = _without_blank_prices(_numbers(table, report), report)
     _require_rows(values, report)
     symbol = choices.symbol or table.ticker() or _symbol_in_name(name)
     table = table.only(np.flatnonzero(np.isin(table.lines, values.index)).tolist())
-    times = _times(table, choices, report)
+    times = _times(table, choices, report, text.day_zero)
     values, again = in_order(values, times.moments, report, clock=choices.clock)
     values = _with_repaired_ranges(values, report)
     values = _without_wild_prices(values, report)
@@ -113,7 +117,9 @@ def read_csv(
     positions = pd.Index(table.lines).get_indexer(values.index)
     is_second = np.isin(values.index, again)
     candles = _placed(values, times, positions, is_second, symbol, choices, report)
-    return CsvReading(replace(candles, source=source or f"CSV file {name}"), report)
+    return CsvReading(
+        replace(candles, source=source or f"{text.kind or 'CSV'} file {name}"), report
+    )
 
 
 def _symbol_in_name(name: str) -> str | None:
@@ -244,13 +250,14 @@ def _require_rows(values: pd.DataFrame, report: CsvReport) -> None:
     )
 
 
-def _times(table: Table, choices: CsvChoices, report: CsvReport) -> TimeReading:
+def _times(table: Table, choices: CsvChoices, report: CsvReport, day_zero: str) -> TimeReading:
     times = parse_times(
         table.cells["timestamp"],
         clock_cells=table.cells.get("time of day"),
         column=table.columns.title("timestamp"),
         lines=table.lines,
         day_first=choices.day_first,
+        day_zero=day_zero,
     )
     report.time_format = times.description
     report.assumptions += times.assumptions

@@ -1,4 +1,4 @@
-"""What the CSV reader understood of a file, so that the user can check it."""
+"""What the reader understood of a file, so that the user can check it."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ class CsvReport:
 
     Attributes:
         file_name: As uploaded.
-        encoding: How bytes became text, such as "UTF-8 with byte order mark".
-        delimiter: comma, semicolon, tab, pipe or blanks.
+        encoding: How bytes became text, such as "UTF-8 with byte order mark"; or the format.
+        delimiter: comma, semicolon, tab or pipe; "" for a format that is no text.
         header_line: Line number of the header; 0 where there is none.
         columns: Every column, in file order.
         time_format: How timestamps are written.
@@ -125,12 +125,13 @@ class CsvReport:
     def lines(self) -> list[str]:
         """The report as plain sentences, most important first."""
         used = ", ".join(f"{c.name} = {c.meaning}" for c in self.columns if c.meaning)
+        of_file = ", ".join(filter(None, (self.encoding, self.delimiter)))
         text = [
             f"{self.rows_kept:,} of {self.rows_read:,} rows kept, interval {self.interval}.",
             f"Columns: {used}.",
             f"Timestamps: {self.time_format}, time zone: {self.clock}.",
             self.calendar,
-            f"File: {self.encoding}, {self.delimiter}; numbers with {self.number_format}.",
+            f"File: {of_file}; numbers with {self.number_format}.",
         ]
         ignored = self.ignored_columns
         if ignored:

@@ -15,7 +15,7 @@ from data_sources.csv.text import MAX_COLUMNS, Text, require_short
 from data_sources.csv.times import split_stamp
 from kronos.errors import InvalidCandles
 
-__all__ = ["Columns", "Table", "read_table"]
+__all__ = ["Columns", "Table", "has_bars", "meaning_of", "read_table"]
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 _SEARCHED = 60  # lines among which the header must be
@@ -149,7 +149,7 @@ def read_table(text: Text, report: CsvReport) -> Table:
         InvalidCandles: No header that names candles, too many columns, or a row with more
             cells than the header.
     """
-    start, delimiter, header = _find_header(text.lines)
+    start, delimiter, header = _find_header(text)
     if len(header) > MAX_COLUMNS:
         raise InvalidCandles(
             f"The table has {len(header)} columns; at most {MAX_COLUMNS} are read. Keep time, "
@@ -157,7 +157,8 @@ def read_table(text: Text, report: CsvReport) -> Table:
         )
     for i, title in enumerate(header):
         require_short([title], MAX_TITLE, f"header of column {i + 1}", [start + 1])
-    report.delimiter = _DELIMITERS[delimiter]
+    report.delimiter = "" if text.kind else _DELIMITERS[delimiter]
+    report.assumptions += text.notes
     body = start
     if start >= 0:
         report.header_line = start + 1
@@ -191,8 +192,30 @@ def read_table(text: Text, report: CsvReport) -> Table:
 # Where the header is.
 
 
-def _find_header(lines: list[str]) -> tuple[int, str, list[str]]:
+def has_bars(lines: list[str]) -> bool:
+    """Whether lines of tab-separated cells begin as a table of candles does."""
+    return _search_header(lines) is not None
+
+
+def _find_header(text: Text) -> tuple[int, str, list[str]]:
     """Line index of the header (-1: none), delimiter, and the header's cells."""
+    found = _search_header(text.lines)
+    if found is not None:
+        return found
+    content = _first_content(text.lines)
+    shown = text.lines[content].strip()[:80] if content < len(text.lines) else ""
+    if text.kind:
+        titles = ", ".join(cell or "(no name)" for cell in shown.split("\t"))
+        raise InvalidCandles(
+            f"No columns are named open, high, low and close. The first names are {titles!r}."
+        )
+    raise InvalidCandles(
+        "No header line names open, high, low and close, separated by comma, semicolon, tab or "
+        f"pipe. The first line is {shown!r}."
+    )
+
+
+def _search_header(lines: list[str]) -> tuple[int, str, list[str]] | None:
     best: tuple[int, int, str, list[str]] | None = None
     for i, line in enumerate(lines[:_SEARCHED]):
         text = line.lstrip("# ") if line.startswith("#") else line
@@ -201,20 +224,12 @@ def _find_header(lines: list[str]) -> tuple[int, str, list[str]]:
                 continue
             cells = _split(text, delimiter)
             titles = dict.fromkeys(cell.strip() for cell in cells[:_JUDGED])
-            known = len({meaning for title in titles if (meaning := _meaning(title))})
+            known = len({meaning for title in titles if (meaning := meaning_of(title))})
             if known >= 3 and (best is None or known > best[0]):
                 best = (known, i, delimiter, cells)
     if best is not None:
         return best[1:]
-    nameless = _find_nameless(lines)
-    if nameless is not None:
-        return nameless
-    content = _first_content(lines)
-    shown = lines[content].strip()[:80] if content < len(lines) else ""
-    raise InvalidCandles(
-        "No header line names open, high, low and close, separated by comma, semicolon, tab or "
-        f"pipe. The first line is {shown!r}."
-    )
+    return _find_nameless(lines)
 
 
 def _split(line: str, delimiter: str) -> list[str]:
@@ -277,7 +292,7 @@ def _read_sub_header(
 # What its columns mean.
 
 
-def _meaning(cell: str) -> str | None:
+def meaning_of(cell: str) -> str | None:
     """Meaning of a header cell, whatever its case, marks, number or unit; None if unknown."""
     cell = cell.strip()
     if len(cell) > MAX_TITLE:
@@ -322,7 +337,7 @@ class _ColumnChooser:
         """
         first: dict[str, int] = {}
         for i, cell in enumerate(self._header):
-            meaning = _meaning(cell)
+            meaning = meaning_of(cell)
             original = first.setdefault(self._titles[i].casefold(), i)
             if meaning and original != i and meaning not in _PRICES:
                 self._repeats.append((i, original))

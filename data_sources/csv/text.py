@@ -1,34 +1,43 @@
-"""Bytes of an upload to lines of text, within bounds; anything but text is refused."""
+"""Bytes of a text file to lines, within bounds; anything but text is refused."""
 
 from __future__ import annotations
 
 import codecs
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kronos.errors import InvalidCandles
 
-__all__ = ["MAX_BYTES", "MAX_COLUMNS", "MAX_LINE", "MAX_ROWS", "Text", "decode", "require_short"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_COLUMNS",
+    "MAX_LINE",
+    "MAX_ROWS",
+    "PREAMBLE",
+    "Text",
+    "decode",
+    "require_short",
+    "require_size",
+    "too_many_rows",
+]
 
 MAX_BYTES = 20 * 1024 * 1024
 MAX_COLUMNS = 64
 MAX_ROWS = 500_000
 MAX_LINE = 64 * 1024
-_PREAMBLE = 100  # lines that may stand before the first bar
+PREAMBLE = 100  # lines that may stand before the first bar
 
 _SIGNATURES = (
     (b"\x89PNG", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
     (b"GIF8", "a GIF image"),
     (b"%PDF", "a PDF document"),
-    (b"PK\x03\x04", "a zip archive or an Excel workbook; open it and save the sheet as CSV"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel workbook; open it and save the sheet as CSV"),
     (b"\x1f\x8b", "gzip-compressed; unpack it first"),
     (b"BZh", "bzip2-compressed; unpack it first"),
     (b"\xfd7zXZ", "xz-compressed; unpack it first"),
     (b"\x28\xb5\x2f\xfd", "zstd-compressed; unpack it first"),
     (b"7z\xbc\xaf", "a 7z archive; unpack it first"),
-    (b"PAR1", "a Parquet file; export it as CSV"),
+    (b"PARE", "an encrypted Parquet file; save it without a key"),
     (b"SQLite format 3", "a SQLite database; export a table as CSV"),
     (b"\x7fELF", "a program"),
 )
@@ -39,17 +48,24 @@ _MARKS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Text:
-    """Decoded lines.
+    """The lines of a file.
 
     Attributes:
-        lines: Without line ends; `lines[i]` is line i + 1 of the file.
+        lines: Without line ends; `lines[i]` is line i + 1 of the file, or row i + 1 of a sheet.
+            Line 1 of a Parquet or Feather file has the names of its columns.
         encoding: How the bytes were read, for showing.
+        kind: "" for a text file; else the format, and cells are separated by tabs.
+        day_zero: Day from which the day numbers of a spreadsheet count.
+        notes: How open questions were decided.
     """
 
     lines: list[str]
     encoding: str
+    kind: str = ""
+    day_zero: str = "1899-12-30"
+    notes: list[str] = field(default_factory=list)
 
 
 def decode(data: bytes, file_name: str) -> Text:
@@ -58,16 +74,10 @@ def decode(data: bytes, file_name: str) -> Text:
     Raises:
         InvalidCandles: Empty, larger than the bounds, not text, or a web page.
     """
-    if not data.strip():
-        raise InvalidCandles(f"{file_name} is empty.")
-    if len(data) > MAX_BYTES:
-        raise InvalidCandles(
-            f"{file_name} has {len(data) / 2**20:.1f} MB; at most {MAX_BYTES // 2**20} MB are "
-            "read. Keep the most recent rows, or use a wider interval."
-        )
+    require_size(data, file_name)
     for signature, what in _SIGNATURES:
         if data.startswith(signature):
-            raise InvalidCandles(f"{file_name} is not a CSV file: it is {what}.")
+            raise InvalidCandles(f"{file_name} is not a file of candles: it is {what}.")
     text, encoding = _to_text(data, file_name)
     controls = sum(ord(sign) < 32 and sign not in "\t\r\n\f" for sign in text[:4096])
     if controls > 4:
@@ -81,6 +91,29 @@ def decode(data: bytes, file_name: str) -> Text:
     if start.startswith(("{", "[{", "[[")):
         raise InvalidCandles(f"{file_name} holds JSON, not CSV. Export it as CSV.")
     return Text(_bounded_lines(text, file_name), encoding)
+
+
+def require_size(data: bytes, file_name: str) -> None:
+    """Refuse a file that is empty or too large.
+
+    Raises:
+        InvalidCandles: It is.
+    """
+    if not data.strip():
+        raise InvalidCandles(f"{file_name} is empty.")
+    if len(data) > MAX_BYTES:
+        raise InvalidCandles(
+            f"{file_name} has {len(data) / 2**20:.1f} MB; at most {MAX_BYTES // 2**20} MB are "
+            "read. Keep the most recent rows, or use a wider interval."
+        )
+
+
+def too_many_rows(file_name: str, n_rows: int) -> InvalidCandles:
+    """The error of a table with more rows than are read."""
+    return InvalidCandles(
+        f"{file_name} has {n_rows:,} lines; at most {MAX_ROWS:,} rows are read. Keep the most "
+        "recent rows, or use a wider interval."
+    )
 
 
 def require_short(cells: Sequence[str], limit: int, where: str, lines: Sequence[int]) -> None:
@@ -148,11 +181,8 @@ def _bounded_lines(text: str, file_name: str) -> list[str]:
             "table of candles."
         )
     n_lines = text.count("\n") + 1
-    if n_lines > MAX_ROWS + _PREAMBLE:
-        raise InvalidCandles(
-            f"{file_name} has {n_lines:,} lines; at most {MAX_ROWS:,} rows are read. Keep the "
-            "most recent rows, or use a wider interval."
-        )
+    if n_lines > MAX_ROWS + PREAMBLE:
+        raise too_many_rows(file_name, n_lines)
     lines = text.split("\n")
     if max(map(len, lines)) > MAX_LINE:
         longest = next(i for i, line in enumerate(lines) if len(line) > MAX_LINE)

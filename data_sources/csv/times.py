@@ -12,10 +12,12 @@ import pandas as pd
 from data_sources.csv.text import require_short
 from kronos.errors import InvalidCandles
 
-__all__ = ["MAX_STAMP", "TimeReading", "parse_times", "split_stamp"]
+__all__ = ["DAY_ZERO", "MAX_STAMP", "TimeReading", "parse_times", "split_stamp"]
 
 MAX_STAMP = 64
 """Characters of a date or a time of day."""
+DAY_ZERO = "1899-12-30"
+"""Day from which spreadsheets count days, unless they count from 1904-01-01."""
 _EARLIEST, _LATEST = pd.Timestamp("1900-01-01"), pd.Timestamp("2100-01-01")
 _EPOCHS = ((1e8, 1e11, "s"), (1e11, 1e14, "ms"), (1e14, 1e17, "us"), (1e17, 1e20, "ns"))
 _EPOCH_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
@@ -90,6 +92,7 @@ def parse_times(
     column: str,
     lines: Sequence[int],
     day_first: bool | None,
+    day_zero: str = DAY_ZERO,
 ) -> TimeReading:
     """Timestamps of a column, or of a date column and a time-of-day column.
 
@@ -99,6 +102,7 @@ def parse_times(
         column: Name, for messages.
         lines: Line number of each row, for messages.
         day_first: The user's choice for 03/04/2024; None to find out.
+        day_zero: Day from which day numbers count.
 
     Raises:
         InvalidCandles: A cell is no timestamp, or day and month cannot be told apart.
@@ -106,7 +110,7 @@ def parse_times(
     trimmed = [cell.strip() for cell in cells]
     require_short(trimmed, MAX_STAMP, f"column {column}", lines)
     if clock_cells is None:
-        reading = _numeric(trimmed)
+        reading = _numeric(trimmed, day_zero)
         if reading is not None:
             return _bounded(reading, trimmed, column, lines)
         if (halves := _halves(trimmed)) is not None:
@@ -138,7 +142,7 @@ def _bounded(
     return reading
 
 
-def _numeric(cells: list[str]) -> TimeReading | None:
+def _numeric(cells: list[str], day_zero: str) -> TimeReading | None:
     """Epochs, compact dates (20240131, 202401311530) and Excel day numbers."""
     if not _NUMERIC.fullmatch(cells[0]):
         return None
@@ -155,8 +159,8 @@ def _numeric(cells: list[str]) -> TimeReading | None:
             return TimeReading(pd.DatetimeIndex(stamps), None, f"compact digits ({shape})")
     low, high = float(values.min()), float(values.max())
     if low >= 20_000 and high <= 80_000:
-        stamps = pd.Timestamp("1899-12-30") + pd.to_timedelta(np.rint(values * 86400), unit="s")
-        note = "numbers from 20,000 to 80,000 are Excel day numbers (days since 1899-12-30)"
+        stamps = pd.Timestamp(day_zero) + pd.to_timedelta(np.rint(values * 86400), unit="s")
+        note = f"numbers from 20,000 to 80,000 are Excel day numbers (days since {day_zero})"
         return TimeReading(pd.DatetimeIndex(stamps), None, "Excel day numbers", [note])
     for lower, upper, unit in _EPOCHS:
         if lower <= low and high < upper:

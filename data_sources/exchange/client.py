@@ -33,6 +33,7 @@ from kronos.errors import (
     SourceNonsense,
     UnknownSymbol,
 )
+from kronos.extras import require
 
 __all__ = ["ATTEMPT_SECONDS", "MAX_BARS", "ExchangeClient", "read_pages"]
 
@@ -74,8 +75,7 @@ class ExchangeClient:
         sleep: Callable[[float], None] = time.sleep,
         most_bytes: int = MOST_BYTES,
     ) -> None:
-        import ccxt
-
+        ccxt = require("ccxt", "markets", "An exchange")
         from data_sources.connection import BoundedAdapter  # loads requests
 
         if exchange_id not in ccxt.exchanges:

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any, Protocol
 
 from kronos.errors import SourceDown
+from kronos.extras import require
 from kronos.system import user_cache
 
 __all__ = ["TITLE", "TimedSession", "yfinance_with"]
@@ -67,7 +68,7 @@ def yfinance_with(session: TimedSession, *, seconds: float) -> Iterator[Any]:
 @cache
 def _configured() -> Any:
     """yfinance, with the settings of the whole process; takes a second to load."""
-    import yfinance
+    yfinance = require("yfinance", "markets", TITLE)
 
     yfinance.config.debug.hide_exceptions = False
     yfinance.config.network.retries = 0  # `Retry` repeats requests

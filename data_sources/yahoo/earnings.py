@@ -19,6 +19,7 @@ from data_sources.http import UNREADABLE, Retry
 from data_sources.yahoo.client import TITLE, yfinance_with
 from kronos.errors import InvalidRequest, KronosError, SourceNonsense, UnknownSymbol
 from kronos.events import Event
+from kronos.extras import require
 
 if TYPE_CHECKING:
     from data_sources.yahoo.session import EarningsSession
@@ -95,6 +96,7 @@ class YahooEarnings:
         # Loaded on first use: with its client it takes a second.
         from yfinance.exceptions import YFException
 
+        require("curl_cffi", "markets", TITLE)
         from data_sources.yahoo.session import EarningsSession
 
         if self._session is None:

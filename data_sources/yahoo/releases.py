@@ -25,6 +25,7 @@ from kronos.errors import KronosError, SourceDown, SourceNonsense
 from kronos.events import Event
 from kronos.events.csv_file import release_moment
 from kronos.events.regions import region_zone
+from kronos.extras import require
 
 if TYPE_CHECKING:
     from data_sources.yahoo.session import CalendarSession
@@ -197,6 +198,7 @@ class YahooReleases:
     def _request(self, body: dict[str, Any], seconds: float) -> tuple[int, list[list[Any]]]:
         from yfinance.exceptions import YFException
 
+        require("curl_cffi", "markets", TITLE)
         from data_sources.yahoo.session import CalendarSession
 
         if self._session is None:

@@ -26,6 +26,7 @@ from kronos.errors import (
     SourceNonsense,
     UnknownSymbol,
 )
+from kronos.extras import require
 
 if TYPE_CHECKING:
     from data_sources.yahoo.session import ChartSession
@@ -161,6 +162,7 @@ class Yahoo:
         with self._opening:
             if self._session is None:
                 # Loaded on first use: with its client it takes a second.
+                require("curl_cffi", "markets", TITLE)
                 from data_sources.yahoo.session import ChartSession
 
                 self._session = ChartSession()

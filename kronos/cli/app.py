@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from runpy import run_module
 
 from kronos.errors import InvalidRequest
+from kronos.extras import require_installed
 
 __all__ = ["add_parser", "run", "script"]
 
@@ -64,7 +64,8 @@ def script() -> Path:
     """The application's script, which Streamlit runs.
 
     Raises:
-        InvalidRequest: This installation has none, or Streamlit is missing.
+        InvalidRequest: This installation has none.
+        MissingExtra: A package of the pages is not installed.
     """
     place = next((place for place in _PLACES if place.is_file()), None)
     if place is None:
@@ -72,9 +73,6 @@ def script() -> Path:
             f"This installation has no pages: there is no {_PLACES[0]}. Install it again with "
             "pip install --force-reinstall --no-deps kronos-fan."
         )
-    if find_spec("streamlit") is None:
-        raise InvalidRequest(
-            "The application needs Streamlit, which is not installed. Install it with "
-            "pip install streamlit plotly."
-        )
+    for module in ("streamlit", "plotly"):
+        require_installed(module, "app", "The application")
     return place

@@ -49,6 +49,7 @@ examples:
   kronos backtest                                     the daily samples: how it works, no evidence
   kronos backtest --data bars/ --top-k 10 --n-drop 2 --start 2025-10-01
   kronos backtest --symbols AAPL MSFT NVDA AMZN --top-k 2 --signal p_up --trades trades.csv
+  kronos backtest --data ~/.qlib/qlib_data/cn_data --market csi300 --top-k 50 --n-drop 5
   kronos backtest --data bars/ --model ewma --json result.json
 
 Forecasts are cached for this user: a run that was stopped continues from there."""

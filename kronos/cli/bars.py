@@ -1,4 +1,4 @@
-"""The bars that commands work on: a CSV file, a universe, a folder to walk through, a corpus.
+"""The bars that commands work on: a file, a universe, a folder to walk through, a corpus.
 
 The command line is the one place in `kronos` that may use `data_sources`: like the pages of the
 application it stands above both. The library below never imports it.
@@ -45,7 +45,7 @@ _FILES = "files"  # source that forecasts of candle files are stored under
 
 
 def add_file_options(group: Any) -> None:
-    """Add the options of a CSV file: how it is read, and its origin."""
+    """Add the options of a file of candles: how it is read, and its origin."""
     group.add_argument("--interval", help="width of a bar, such as 5m, 1h, 1d")
     group.add_argument(
         "--clock",
@@ -72,14 +72,14 @@ def add_file_options(group: Any) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FileBars:
-    """The bars of a CSV file: all of them, and those up to the origin."""
+    """The bars of a file: all of them, and those up to the origin."""
 
     candles: Candles
     known: Candles
 
 
 def read_file(args: argparse.Namespace, *, horizon: int = 1) -> FileBars:
-    """Read the CSV file, and report on stderr how it was understood, unless --quiet.
+    """Read the file, and report on stderr how it was understood, unless --quiet.
 
     Args:
         args: Options of `add_file_options`, with `file` and `quiet`.
@@ -162,7 +162,14 @@ def _origin(text: str, candles: Candles) -> pd.Timestamp:
 def add_universe_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of a universe of instruments."""
     group = parser.add_argument_group("universe (default: the bundled daily samples, two shares)")
-    group.add_argument("--data", metavar="FOLDER", help="folder of CSV or parquet candle files")
+    group.add_argument(
+        "--data",
+        metavar="FOLDER",
+        help="folder of candle files (CSV, parquet, feather, xlsx), or Qlib data",
+    )
+    group.add_argument(
+        "--market", default="all", help="for Qlib data: list of members (default: all)"
+    )
     group.add_argument(
         "--symbols",
         nargs="+",
@@ -186,7 +193,7 @@ def read_universe(args: argparse.Namespace, start: pd.Timestamp | None) -> dict[
     if args.data and args.symbols:
         raise InvalidRequest("Give --data or --symbols, not both.")
     if args.data:
-        found = _of_folder(Path(args.data), args.interval)
+        found = _of_folder(Path(args.data), args.interval, args.market)
     elif args.symbols:
         found = _of_source(args.source, _symbols(args.symbols), args.interval, start)
     else:
@@ -199,10 +206,14 @@ def read_universe(args: argparse.Namespace, start: pd.Timestamp | None) -> dict[
     return found
 
 
-def _of_folder(folder: Path, interval: str) -> dict[str, Candles]:
+def _of_folder(folder: Path, interval: str, market: str) -> dict[str, Candles]:
+    from kronos.training.files import READERS, is_qlib
+
     require_folder(folder)
+    if is_qlib(folder):
+        return _of_qlib(folder, interval, market)
     found: dict[str, Candles] = {}
-    for path in sorted(p for p in folder.rglob("*") if p.suffix in {".csv", ".parquet"}):
+    for path in sorted(p for p in folder.rglob("*") if p.suffix in READERS):
         try:
             candles = _read(path)
         except KronosError as error:
@@ -218,12 +229,32 @@ def _of_folder(folder: Path, interval: str) -> dict[str, Candles]:
     return found
 
 
+def _of_qlib(folder: Path, interval: str, market: str) -> dict[str, Candles]:
+    from kronos.training.files import QLIB_INTERVALS, QlibFolder, without_factor
+
+    names = {width: name for name, width in QLIB_INTERVALS.items()}
+    if interval not in names:
+        raise InvalidRequest(
+            f"Qlib data has no bars of {interval}. --interval chooses among {', '.join(names)}."
+        )
+    qlib = QlibFolder(folder, market=market, frequency=names[interval])
+    found: dict[str, Candles] = {}
+    for facts in qlib.instruments():
+        try:
+            found[facts.file] = qlib.candles(facts.file)
+        except KronosError as error:
+            print(f"{facts.file} is left out: {error}", file=sys.stderr)
+    if note := without_factor(qlib, list(found)):
+        print(f"warning: {note}", file=sys.stderr)
+    return found
+
+
 def _read(path: Path) -> Candles:
     from data_sources.csv.reader import read_csv
     from kronos.candles import Candles
     from kronos.training.files import read_bars
 
-    if path.suffix == ".csv":
+    if path.suffix != ".parquet":
         reading = read_csv(path.read_bytes(), path.name)
         warn_of_clock(path.name, reading.report.clocks, option="an offset such as +00:00 in it")
         return reading.candles
@@ -273,7 +304,7 @@ def read_series(
     """The series of every file of a folder, or its error, in the order of the files.
 
     Args:
-        folder: Folder of CSV or parquet files, at any depth.
+        folder: Folder of CSV, parquet, feather or xlsx files, at any depth.
         manifest: Description of the files; see `kronos.training.corpus`.
 
     Raises:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from kronos.cli.bars import require_folder
 from kronos.cli.options import date_of
 from kronos.cli.terminal import megabytes, write_text
-from kronos.errors import KronosError
+from kronos.errors import Busy, KronosError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser", "run"]
 
+# A look of the application takes the lock for a moment.
+_LOCK_SECONDS = 2.0
 
 _EPILOG = """\
 The model is trained on bars before the cut-off. Bars after it choose the best step by the CRPS of
@@ -102,6 +104,9 @@ def _add_data_arguments(sub: argparse.ArgumentParser) -> None:
 
 
 def _add_form_arguments(sub: argparse.ArgumentParser, form: str) -> None:
+    if form == "lora":
+        # Of the application, which runs one training at a time.
+        sub.add_argument("--lock", help=argparse.SUPPRESS)
     if form != "rolling":
         sub.add_argument("--out", required=True, metavar="FOLDER", help="folder of the run")
         sub.add_argument(
@@ -179,7 +184,27 @@ def run(args: argparse.Namespace) -> int:
         return _history(args.name)
     if args.form == "rolling":
         return _rolling(args)
-    return _tune(args)
+    with _locked(getattr(args, "lock", None)):
+        return _tune(args)
+
+
+@contextmanager
+def _locked(path: str | None) -> Iterator[None]:
+    """Hold a lock, where one is named. The system frees it however this process ends."""
+    if path is None:
+        yield
+        return
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path, timeout=_LOCK_SECONDS)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise Busy("Another training is under way. Start this one when it has ended.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _tune(args: argparse.Namespace) -> int:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from kronos.cli.bars import add_file_options, read_file
 from kronos.cli.events import fetch_calendar, fetch_leaders
 from kronos.cli.options import add_device_option, add_store_option
-from kronos.cli.terminal import ProgressLine, write_text
+from kronos.cli.terminal import ProgressLine, write_bytes, write_text
 from kronos.errors import InvalidRequest
 from kronos.forecasters.baselines import BASELINES
 from kronos.system import collector_paused
 
 if TYPE_CHECKING:
     from kronos.forecast import Forecast
+    from kronos.plot import PictureKind
     from kronos.serving.jobs import JobStatus
 
 __all__ = ["add_parser", "run"]
@@ -43,6 +44,7 @@ examples:
   kronos forecast bars.csv --clock UTC --calendar XNYS --interval 1h
   kronos forecast bars.csv --origin "2024-11-01 15:30" --paths-out paths.csv
   kronos forecast bars.csv --quantiles 1 5 50 95 99
+  kronos forecast bars.csv --chart-out fan.png
   kronos forecast bars.csv --stop 98 --target 105 --budget 1 --risk-out risk.csv
   kronos forecast bars.csv --corridor 80 --implied 62
   kronos forecast bars.csv --save
@@ -65,8 +67,8 @@ def add_parser(subparsers: Any) -> None:
     """Add the command; see `kronos.cli`."""
     parser = subparsers.add_parser(
         "forecast",
-        help="forecast the candles of a CSV file",
-        description="Samples future paths of the candles in a CSV file.",
+        help="forecast the candles of a file",
+        description="Samples future paths of the candles in a file (CSV, Parquet, Feather, xlsx).",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -135,6 +137,9 @@ def _add_output_options(group: Any) -> None:
     group.add_argument("-o", "--output", metavar="OUT", help="file to write (default: stdout)")
     group.add_argument(
         "--paths-out", metavar="FILE", help="also write every candle of every path, as CSV"
+    )
+    group.add_argument(
+        "--chart-out", metavar="FILE", help="also draw the fan: a file that ends in .png or .svg"
     )
     group.add_argument(
         "--quantiles",
@@ -212,6 +217,19 @@ def _share(percent: float | None) -> float | None:
     return None if percent is None else percent / 100.0
 
 
+def _picture_kind(name: str | None) -> PictureKind | None:
+    """The format that the name of a picture's file asks for."""
+    from kronos.plot import PICTURES, require_matplotlib
+
+    if name is None:
+        return None
+    kind = next((kind for kind in PICTURES if name.lower().endswith(f".{kind}")), None)
+    if kind is None:
+        raise InvalidRequest(f"--chart-out must end in .png or .svg, found {name}.")
+    require_matplotlib()
+    return kind
+
+
 def run(args: argparse.Namespace) -> int:
     """Run the command; see `kronos.cli`."""
     # pandas takes a second to import, which --help need not wait for.
@@ -221,6 +239,7 @@ def run(args: argparse.Namespace) -> int:
         from kronos.events import event_inputs, leaders_text, load_events
         from kronos.export import forecast_json, paths_csv, quantiles_csv, risk_csv
         from kronos.forecast import SamplingParameters
+        from kronos.plot import picture
         from kronos.request import ForecastRequest
         from kronos.serving.engine import SAMPLING
         from kronos.serving.service import LocalService
@@ -237,6 +256,7 @@ def run(args: argparse.Namespace) -> int:
     levels = _levels(args.quantiles)
     if (args.target is not None or args.budget is not None) and args.stop is None:
         raise InvalidRequest("--target and --budget need --stop.")
+    chart = _picture_kind(args.chart_out)
     store = open_store(args.store) if args.save else None
     bars = read_file(args, horizon=args.horizon)
     with (
@@ -287,6 +307,8 @@ def run(args: argparse.Namespace) -> int:
         write_text(args.risk_out, risk_csv(rows))
     if args.paths_out:
         write_text(args.paths_out, paths_csv(bars.candles, shown))
+    if chart is not None:
+        write_bytes(args.chart_out, picture(shown, bars.candles, kind=chart))
     if args.format == "json":
         write_text(args.output, forecast_json(bars.candles, shown, levels, rows, **bands))
     else:

@@ -21,6 +21,7 @@ __all__ = [
     "megabytes",
     "open_text",
     "read_bytes",
+    "write_bytes",
     "write_text",
 ]
 
@@ -113,7 +114,7 @@ def read_bytes(name: str, *, limit: int) -> bytes:
             return opened.read(limit)
     except OSError as exc:
         raise InvalidRequest(
-            f"{name} cannot be read: {exc.strerror}. Give the path of a CSV file, or - for "
+            f"{name} cannot be read: {exc.strerror}. Give the path of a file, or - for "
             "standard input."
         ) from exc
 
@@ -138,17 +139,36 @@ def open_text(name: str | None) -> Iterator[TextIO]:
     if name in {None, "-"}:
         yield sys.stdout
         return
-    path = Path(str(name))
+    with (
+        _replaced(str(name)) as target,
+        target.open("w", encoding="utf-8", newline="") as opened,
+    ):
+        yield opened
+
+
+def write_bytes(name: str, content: bytes) -> None:
+    """Write to a file.
+
+    Raises:
+        InvalidRequest: The file cannot be written.
+    """
+    with _replaced(name) as target:
+        target.write_bytes(content)
+
+
+@contextmanager
+def _replaced(name: str) -> Iterator[Path]:
+    """Where to write a file: an earlier one stays until the new one is whole.
+
+    That needs a folder which takes a second file.
+    """
+    path = Path(name)
     try:
-        # An earlier result stays until the new one is whole, where the folder takes a second file.
         is_replaced = path.is_file() and os.access(path.parent, os.W_OK)
-        with (
-            atomic_write(path.resolve()) if is_replaced else nullcontext(path) as target,
-            target.open("w", encoding="utf-8", newline="") as opened,
-        ):
+        with atomic_write(path.resolve()) if is_replaced else nullcontext(path) as target:
+            yield target
             if is_replaced:
                 shutil.copymode(path, target)
-            yield opened
     except OSError as exc:
         raise InvalidRequest(
             f"{name} cannot be written: {exc.strerror}. Choose another file."

@@ -252,7 +252,9 @@ class PathMemory(DecoderState):
             out.copy_(torch.bmm(weights, v).transpose(1, 2))
             return
         keys, values = (stored[:n_own] for stored in self._own[layer])
-        own = (keys * q).sum(2).permute(1, 2, 0)
+        own = (
+            (keys * q.contiguous()).sum(2).permute(1, 2, 0)
+        )  # strided, it takes half as long again
         weights = torch.softmax(torch.cat((scores, own), -1).float(), -1).type_as(q)
         shared = torch.bmm(weights[..., :T], v)
         # In the layout of the values: a product with strided weights takes twice as long.

@@ -105,7 +105,7 @@ class TokenSequence:
         device = context.s1.device
         self.s1 = torch.zeros(N, H, dtype=torch.long, device=device)
         self.s2 = torch.zeros(N, H, dtype=torch.long, device=device)
-        self.noise = torch.from_numpy(path_uniforms(sampling.seed, N, H))
+        self.noise = torch.tensor(path_uniforms(sampling.seed, N, H))
         """(N, H, 2) uniforms, for s1 and for s2."""
         if device.type == "cuda":
             self.noise = self.noise.to(device)

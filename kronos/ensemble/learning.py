@@ -24,6 +24,7 @@ from kronos.ensemble.weights import (
 )
 from kronos.errors import InvalidRequest
 from kronos.evaluation.scores import pinball
+from kronos.extras import require
 
 __all__ = [
     "SHARE_TO_LEARN",
@@ -223,7 +224,7 @@ def _rounds(
     early: MemberTable, inputs: np.ndarray, late: MemberTable, late_inputs: np.ndarray
 ) -> int:
     """Number of rounds with the lowest loss on the later rows; 0 where none lowers it."""
-    import lightgbm
+    lightgbm = require("lightgbm", "ensemble", "The ensemble")
 
     def loss(scores: np.ndarray, _: Any) -> tuple[str, float, bool]:
         weights = softmax(scores.reshape(late.quantiles.shape[:2]))
@@ -245,14 +246,14 @@ def _rounds(
 
 
 def _dataset(inputs: np.ndarray, constants: np.ndarray, **options: Any) -> Any:
-    import lightgbm
+    lightgbm = require("lightgbm", "ensemble", "The ensemble")
 
     begin = np.tile(constants, (len(inputs), 1))
     return lightgbm.Dataset(inputs, label=np.zeros(len(inputs)), init_score=begin, **options)
 
 
 def _boost(table: MemberTable, train: Any, n_rounds: int, **options: Any) -> Any:
-    import lightgbm
+    lightgbm = require("lightgbm", "ensemble", "The ensemble")
 
     loss = objective(table.quantiles, table.outcomes, table.levels)
     parameters = _PARAMETERS | {"objective": loss, "num_class": len(table.members)}

@@ -22,6 +22,7 @@ from kronos import models
 from kronos.calendars import ASSET_CLASSES
 from kronos.calendars.intervals import interval_width
 from kronos.errors import InvalidRequest
+from kronos.extras import require
 from kronos.forecasters import baselines
 from kronos.system import (
     atomic_write,
@@ -304,7 +305,7 @@ def features(
 
 def predict(learned: Learned, asset_classes: np.ndarray, inputs: np.ndarray) -> np.ndarray:
     """(n, M) weights of rows of features (n, F), shrunk towards equal ones."""
-    from lightgbm import Booster
+    lightgbm = require("lightgbm", "ensemble", "The ensemble")
 
     weights = np.empty((len(inputs), len(learned.members)))
     chosen = np.where(np.isin(asset_classes, list(learned.boosters)), asset_classes, POOLED)
@@ -312,7 +313,7 @@ def predict(learned: Learned, asset_classes: np.ndarray, inputs: np.ndarray) -> 
         rows = chosen == name
         scores = np.tile(learned.constants[name], (rows.sum(), 1))
         if text := learned.boosters[name]:
-            scores += Booster(model_str=text).predict(inputs[rows], raw_score=True)
+            scores += lightgbm.Booster(model_str=text).predict(inputs[rows], raw_score=True)
         weights[rows] = shrunk(softmax(scores), learned.n_apart[name])
     return weights
 

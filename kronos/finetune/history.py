@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -79,15 +78,20 @@ def exclusive(folder: Path) -> Iterator[None]:
     Raises:
         InvalidRequest: Another process holds it.
     """
+    from filelock import FileLock, Timeout
+
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as exc:
-            raise InvalidRequest(
-                f"Another run is at work in {folder}. Wait until it has ended."
-            ) from exc
+    lock = FileLock(folder / "lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InvalidRequest(
+            f"Another run is at work in {folder}. Wait until it has ended."
+        ) from None
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _parsed(line: str) -> Decision | None:

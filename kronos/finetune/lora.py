@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from kronos.errors import InvalidRequest
+from kronos.extras import require
 from kronos.finetune.settings import ADAPTER_RANK
 from kronos.nn.model import Kronos
 
@@ -69,6 +70,7 @@ def add_lora(model: Kronos, settings: LoraSettings, *, events: bool, seed: int =
         seed: Seed of the initial matrices.
     """
     # A second to import, and needed in training only.
+    require("peft", "finetune", "Fine-tuning by an adapter")
     from peft import LoraConfig, inject_adapter_in_model
 
     model.requires_grad_(False)

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
-import pandas as pd
 
 from kronos.context import Context, Stamps, event_rows, require_positive_prices, rows_sha256
 from kronos.errors import InvalidRequest
 from kronos.forecast import Forecast, Progress, SamplingParameters
+from kronos.frames import Table
 from kronos.request import ForecastRequest, Market, ModelFacts
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Forecaster(ABC):
 
     def forecast(
         self,
-        df: pd.DataFrame,
+        df: Table,
         *,
         y_timestamp: Stamps,
         x_timestamp: Stamps | None = None,
@@ -156,7 +156,8 @@ class Forecaster(ABC):
         are valid are left as decoded.
 
         Args:
-            df: Bars with open, high, low, close and, where known, volume and amount.
+            df: A table of pandas, polars or Arrow with open, high, low, close and, where known,
+                volume and amount.
             y_timestamp: (H,) times of the bars to forecast. Calendar fields are those of the wall
                 clock: pass times in the exchange's own zone.
             x_timestamp: Times of the bars; the index of `df` when None.

@@ -13,6 +13,7 @@ import pandas as pd
 from kronos.context import Context, Stamps, as_times, calendar_fields, read_context
 from kronos.errors import InvalidRequest
 from kronos.forecast import COLUMNS, Progress, SamplingParameters
+from kronos.frames import Table, as_column
 
 
 class UpstreamCalls(ABC):
@@ -32,7 +33,7 @@ class UpstreamCalls(ABC):
 
     def predict(
         self,
-        df: pd.DataFrame,
+        df: Table,
         x_timestamp: Stamps,
         y_timestamp: Stamps,
         pred_len: int,
@@ -66,7 +67,7 @@ class UpstreamCalls(ABC):
 
     def predict_batch(
         self,
-        df_list: Sequence[pd.DataFrame],
+        df_list: Sequence[Table],
         x_timestamp_list: Sequence[Stamps],
         y_timestamp_list: Sequence[Stamps],
         pred_len: int,
@@ -108,7 +109,7 @@ class UpstreamCalls(ABC):
         with _ProgressBar(pred_len, visible=verbose) as bar:
             paths, _ = self.sample(contexts, futures, sampling, bar.update)
         return [
-            pd.DataFrame(series.mean(axis=0), columns=list(COLUMNS), index=y_stamps)
+            pd.DataFrame(series.mean(axis=0), columns=list(COLUMNS), index=as_column(y_stamps))
             for series, y_stamps in zip(paths, y_timestamp_list, strict=True)
         ]
 

@@ -25,6 +25,7 @@ from kronos.models.registry import (
     PUBLISHED,
     Reference,
     is_folder,
+    kind_of,
     published,
     resolve,
     unknown,
@@ -235,25 +236,34 @@ def checkpoint_pair(
     return source.model, source.tokenizer
 
 
-def checkpoint_folder(name: str, *, progress: Progress | None = None) -> Path:
-    """Folder of one published model or tokenizer, downloaded and verified.
+def checkpoint_folder(
+    name: str, *, revision: str | None = None, progress: Progress | None = None
+) -> Path:
+    """Folder of one model or tokenizer of the hub, downloaded and verified.
 
     Args:
-        name: A model's name as for `load`, or a tokenizer's ("Kronos-Tokenizer-base").
+        name: A model's name as for `load`, a tokenizer's ("Kronos-Tokenizer-base"), or any other
+            repository by owner and name.
+        revision: A branch, tag or commit; None is the pinned commit of a published checkpoint, and
+            the branch "main" of another repository.
         progress: As for `load`.
 
     Raises:
         InvalidRequest: There is no such model or tokenizer.
         CheckpointError: See `load`.
     """
-    if name.strip().casefold() == BUNDLED:
+    if name.strip().casefold() == BUNDLED and revision is None:
         return bundled_folder() / "model"
-    if tokenizer := _published_tokenizer(name):
-        return hub.fetch([tokenizer], progress=progress)[0]
-    model = published(name)
-    if model is None or model.is_chronos:
-        raise unknown(name)
-    return hub.fetch([model.model], progress=progress)[0]
+    known = _published_tokenizer(name)
+    if known is None and (model := published(name)) is not None and not model.is_chronos:
+        known = model.model
+    if known is None:
+        if "/" not in name or kind_of(name) == "chronos":
+            raise unknown(name)
+        known = hub.find(name.strip(), revision or "main", progress=progress)
+    elif revision not in (None, known.revision):
+        known = hub.find(known.repo_id, str(revision), progress=progress)
+    return hub.fetch([known], progress=progress)[0]
 
 
 def locate(

@@ -97,7 +97,7 @@ def store_url(named: str | None = None) -> URL:
         if find_spec("psycopg") is None:
             raise StoreUnavailable(
                 "A store in PostgreSQL needs the package psycopg, which is not installed: "
-                "pip install 'psycopg[binary]'."
+                "pip install 'kronos-fan[postgres]'."
             )
         return url.set(drivername="postgresql+psycopg")
     raise InvalidRequest(

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
+from kronos.calendars.intervals import INTERVALS, interval_width
 from kronos.evaluation.scores import score_cone
 from kronos.store.integrity import checked
 from kronos.store.schema import predictions, signal_evaluations
@@ -117,7 +118,7 @@ class Choices:
     Attributes:
         instruments: Symbols, sorted.
         models: Names of models, sorted.
-        intervals: Widths of bars, sorted.
+        intervals: Widths of bars, from the shortest.
     """
 
     instruments: tuple[str, ...]
@@ -180,8 +181,13 @@ def read_choices(store: Store, sources: Sequence[str] | None = None) -> Choices:
         query = query.where(predictions.c.source.in_(sources))
     with store.database.reading() as connection:
         rows = connection.execute(query).all()
-    found = [tuple(sorted({row[i] for row in rows})) for i in range(3)]
-    return Choices(*found)
+    instruments, models, intervals = (sorted({row[i] for row in rows}) for i in range(3))
+    return Choices(tuple(instruments), tuple(models), tuple(sorted(intervals, key=_width)))
+
+
+def _width(interval: str) -> pd.Timedelta:
+    """The width of a bar; one that this version does not know comes last."""
+    return interval_width(interval) if interval in INTERVALS else pd.Timedelta.max
 
 
 def _conditions(filters: Filters) -> list[sa.ColumnElement[bool]]:

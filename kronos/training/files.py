@@ -1,4 +1,4 @@
-"""Candle files: a folder of CSV or parquet files with an optional manifest, or a Qlib data folder.
+"""Candle files: a folder of files (see `READERS`) with an optional manifest, or a Qlib data folder.
 
 A Qlib folder holds binary files:
 
@@ -7,23 +7,28 @@ A Qlib folder holds binary files:
     FOLDER/features/SYMBOL/close.day.bin  little-endian float32: the position of the first value,
                                           then one value a position
 
-Symbols name their folders in lower case. Missing values are NaN. Qlib adjusts prices, and volumes
-with them, for splits and dividends.
+Symbols name their folders in lower case. Missing values are NaN. Prices are adjusted for splits and
+dividends, often to 1 on the first day: factor.day.bin has the adjusted price over the one paid.
+Volumes are divided by it, so that volume times price is what was traded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from kronos.calendars import place_bars
+from kronos.candles import Candles
 from kronos.errors import InvalidCandles, InvalidRequest
 from kronos.forecast import COLUMNS
 
 __all__ = [
+    "QLIB_INTERVALS",
+    "READERS",
     "FileFacts",
     "QlibFolder",
     "clean_bars",
@@ -31,10 +36,27 @@ __all__ = [
     "is_qlib",
     "list_files",
     "read_bars",
+    "without_factor",
 ]
 
+
+def _read_excel(path: Path) -> pd.DataFrame:
+    """The first sheet of a workbook."""
+    try:
+        return pd.read_excel(path, engine="calamine")
+    except Exception as exc:  # the reader's own errors have no base but this
+        raise ValueError(str(exc)) from exc
+
+
+READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
+    ".csv": pd.read_csv,
+    ".feather": pd.read_feather,
+    ".parquet": pd.read_parquet,
+    ".xlsx": _read_excel,
+}
+"""Endings of candle files, and what reads them."""
 _MINUTES = {1: "1m", 3: "3m", 5: "5m", 15: "15m", 30: "30m", 60: "1h", 120: "2h", 240: "4h"}
-_QLIB_INTERVALS = {
+QLIB_INTERVALS = {
     "day": "1d",
     "1min": "1m",
     "5min": "5m",
@@ -42,6 +64,7 @@ _QLIB_INTERVALS = {
     "30min": "30m",
     "60min": "1h",
 }
+"""Width of a bar by the name of a Qlib calendar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +104,7 @@ def list_files(folder: Path, manifest: str | Path | None) -> list[FileFacts]:
         InvalidRequest: The manifest cannot be read or names no files.
     """
     if manifest is None:
-        files = sorted(p for p in folder.rglob("*") if p.suffix in {".csv", ".parquet"})
+        files = sorted(p for p in folder.rglob("*") if p.suffix in READERS)
         return [FileFacts(str(p.relative_to(folder)), family=p.stem) for p in files]
     path = Path(manifest)
     try:
@@ -98,13 +121,15 @@ def list_files(folder: Path, manifest: str | Path | None) -> list[FileFacts]:
 
 
 def read_bars(path: Path) -> pd.DataFrame:
-    """The bars of one CSV or parquet file, as `clean_bars` returns them.
+    """The bars of one file, as `clean_bars` returns them.
 
     Raises:
         InvalidCandles: The file cannot be read as candles; the message names it.
     """
     try:
-        frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+        frame = READERS.get(path.suffix, pd.read_csv)(path)
+        if isinstance(frame.index, pd.DatetimeIndex):
+            frame = frame.rename_axis(str(frame.index.name or "timestamp")).reset_index()
         frame = frame.rename(columns=lambda name: str(name).strip().lower())
         frame = frame.rename(columns=dict.fromkeys(("timestamps", "date", "datetime"), "timestamp"))
         missing = [c for c in ("timestamp", *COLUMNS[:4]) if c not in frame.columns]
@@ -163,6 +188,7 @@ class QlibFolder:
             InvalidRequest: There is no such market or calendar.
             InvalidCandles: One of these two files is damaged.
         """
+        self.folder = folder
         self._features = folder / "features"
         self._frequency = frequency
         self._calendar = _read_calendar(_listed(folder / "calendars", frequency, "calendar"))
@@ -173,12 +199,57 @@ class QlibFolder:
 
     def instruments(self) -> list[FileFacts]:
         """The instruments with bars, sorted by symbol."""
-        interval = _QLIB_INTERVALS.get(self._frequency, "")
+        interval = QLIB_INTERVALS.get(self._frequency, "")
         return [
             FileFacts(symbol, interval, family=symbol)
             for symbol in sorted(self._members)
             if (self._features / symbol.lower()).is_dir()
         ]
+
+    @staticmethod
+    def offers(folder: Path) -> tuple[list[str], list[str]]:
+        """Names of the markets and of the calendars that a folder has, "all" and "day" first.
+
+        Raises:
+            InvalidRequest: The folder is not laid out as Qlib's.
+        """
+        if not is_qlib(folder):
+            raise InvalidRequest(
+                f"{folder} is no Qlib data folder: it needs the folders calendars, instruments and "
+                "features. Give the folder that holds them, such as ~/.qlib/qlib_data/cn_data."
+            )
+        markets, calendars = (
+            sorted(
+                (path.stem for path in (folder / part).glob("*.txt")), key=lambda s: (s != first, s)
+            )
+            for part, first in (("instruments", "all"), ("calendars", "day"))
+        )
+        return markets, [name for name in calendars if name in QLIB_INTERVALS]
+
+    def has_factor(self, symbol: str) -> bool:
+        """Whether the folder says how the prices of an instrument are adjusted."""
+        return (self._features / symbol.lower() / f"factor.{self._frequency}.bin").is_file()
+
+    def candles(self, symbol: str) -> Candles:
+        """The bars of an instrument while it belonged to the market, on the calendar of its symbol.
+
+        Raises:
+            InvalidCandles: A file is missing or damaged, or there are no bars; the message names
+                it.
+        """
+        bars = self.bars(symbol)
+        if not len(bars):
+            raise InvalidCandles(f"{symbol} has no bars while it belongs to the market.")
+        interval = QLIB_INTERVALS[self._frequency]
+        placed = place_bars(pd.DatetimeIndex(bars["timestamp"]), interval=interval, symbol=symbol)
+        frame = bars[list(COLUMNS)].astype(float)
+        frame.index = pd.DatetimeIndex(placed.index.as_unit("ns"), name="timestamp")
+        # Of prices that are rounded to four bytes, one may lie a digit beyond high or low.
+        prices = frame[list(COLUMNS[:4])]
+        frame["high"], frame["low"] = prices.max(axis=1), prices.min(axis=1)
+        return Candles(
+            frame, interval, placed.zone, placed.calendar, symbol, f"Qlib folder {self.folder.name}"
+        )
 
     def bars(self, symbol: str) -> pd.DataFrame:
         """The bars of an instrument while it belonged to the market, as `clean_bars` returns them.
@@ -199,6 +270,18 @@ class QlibFolder:
             # The last day is included.
             inside |= (times >= start) & (times < stop.normalize() + pd.Timedelta(days=1))
         return clean_bars(bars[inside])
+
+
+def without_factor(qlib: QlibFolder, symbols: Sequence[str]) -> str:
+    """What to say of the instruments whose adjustment nothing shows; "" where there are none."""
+    bare = [symbol for symbol in symbols if not qlib.has_factor(symbol)]
+    if not bare:
+        return ""
+    shown = ", ".join(bare[:3]) + (", ..." if len(bare) > 3 else "")
+    return (
+        f"{len(bare):,} of {len(symbols):,} instruments have no factor ({shown}). Their prices are "
+        "used as they stand: if they are not adjusted, a split looks like a loss."
+    )
 
 
 def _values(path: Path, n: int) -> np.ndarray:

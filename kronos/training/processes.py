@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from kronos.extras import require
+
 __all__ = ["Process", "process_group"]
 
 _PATIENCE = timedelta(hours=2)
@@ -87,6 +89,7 @@ def process_group(device: str | None = None) -> Iterator[Process]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Process(0, 1, torch.device(device))
         return
+    require("accelerate", "finetune", "Training on several devices")
     from accelerate import Accelerator
     from accelerate.utils import InitProcessGroupKwargs
 

@@ -125,7 +125,7 @@ def upload(page: Page, name: str, data: bytes) -> None:
 def test_a_bad_file_is_explained_and_a_good_one_forecast(server, visit):
     seen = visit(f"{server.url}/?data={UPLOAD.replace(' ', '+')}&horizon=5&paths=20")
     page = seen.page
-    page.get_by_text("Upload a CSV file of candles").wait_for()
+    page.get_by_text("Upload a file of candles").wait_for()
     page.locator(".st-key-chip_data button").click()
     rows = "\n".join(f"2024-01-{day:02d},10,11,9,what,1" for day in range(1, 31))
     upload(page, "bad.csv", f"date,open,high,low,close,volume\n{rows}".encode())

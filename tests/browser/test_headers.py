@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from pages.ui.frame.headers import security_headers
+from pages.ui.frame.plotly_script import script_name
 from pages.ui.frame.server import page as html
 from pages.ui.frame.shell import ADDRESSES
 from tests.browser.conftest import PATIENCE_MS, wait_for_fan
@@ -70,3 +71,9 @@ def test_uploads_and_downloads_work_under_the_policy(server, visit, tmp_path):
         assert path.stat().st_size > 1000, label
     assert page.evaluate("window.forbidden") == []
     assert not seen.complaints
+
+
+@pytest.mark.parametrize("address", ["/", "/forecast"])
+def test_the_forecast_page_names_the_script_of_its_chart(server, address):
+    with urllib.request.urlopen(server.url + address) as answer:
+        assert f"<{script_name()}>; rel=preload" in answer.headers["Link"]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 
+from pages.ui.chart.interactive import KEYS
 from tests.browser.conftest import PATIENCE_MS, wait_for_fan
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -245,3 +248,49 @@ def test_a_level_comes_with_a_press_or_a_key_and_goes_likewise(opened):
     field.press("Enter")
     expect(notes).to_have_count(0)
     assert "levels=" not in page.url
+
+
+def test_a_link_shows_the_same_section(opened, stranger):
+    page = opened.page
+    first = settled(page)
+    page.locator(".st-key-fan .desk-chart").focus()
+    for key in ("+", "+", "ArrowLeft", "ArrowLeft", "Shift+ArrowUp"):
+        page.keyboard.press(key)
+    near = settled(page)
+    page.wait_for_url("**zoom=**")
+    # A control of the page that changes the address leaves the section in it.
+    page.get_by_role("button", name="Paths", exact=True).click()
+    page.wait_for_url("**layers=**")
+    again = settled(page)
+    assert "zoom=" in page.url
+    assert (again["from"], again["to"]) == pytest.approx((near["from"], near["to"]))
+
+    other = stranger(page.url).page
+    wait_for_fan(other)
+    seen = settled(other)
+    for name in ("from", "to", "low", "high"):
+        assert seen[name] == pytest.approx(near[name], abs=0.01, rel=1e-5), name
+    other.locator(".st-key-fan .desk-chart").focus()
+    other.keyboard.press("0")
+    expect(other).not_to_have_url(re.compile("zoom="))
+
+    # Where the bars do not reach, and where nothing can be read, the chart opens as usual.
+    for text in ("1999-01-01T00:00:00~1999-02-01T00:00:00", "yesterday~1e999"):
+        lost = stranger(f"{page.url.split('?')[0]}?horizon=24&paths=20&seed=3&zoom={text}").page
+        wait_for_fan(lost)
+        view = settled(lost)
+        assert (view["from"], view["to"]) == pytest.approx((first["from"], first["to"]))
+
+
+def test_the_keys_are_listed_on_demand(opened):
+    page = opened.page
+    keys = page.locator(".st-key-fan .desk-keys")
+    expect(keys).to_be_hidden()
+    page.locator(".st-key-fan .desk-chart").focus()
+    page.keyboard.press("?")
+    expect(keys).to_be_visible()
+    expect(keys.locator("dt")).to_have_text(list(KEYS))
+    page.keyboard.press("Escape")
+    expect(keys).to_be_hidden()
+    page.locator(".st-key-fan [data-title='Keys (?)']").click()
+    expect(keys).to_be_visible()

@@ -15,7 +15,7 @@ expect.set_options(timeout=PATIENCE_MS)
 
 def upload(page: Page, *, n_bars: int, steps: int) -> None:
     """Gives the page a file, and settings of seconds."""
-    page.get_by_role("radio", name="My own CSV files").click()
+    page.get_by_role("radio", name="My own files").click()
     content = made_up_bars(n_bars, seed=5).to_csv(index=False).encode()
     page.locator('input[type="file"]').set_input_files(
         {"name": "MINE.csv", "mimeType": "text/csv", "buffer": content}

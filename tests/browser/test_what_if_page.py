@@ -58,7 +58,7 @@ def test_a_meeting_is_taken_off_and_the_two_fans_compared(server, visit, reader,
     page.get_by_text("Settings changed: press Run.").wait_for()
     expect(page).to_have_url(re.compile("on_fomc_us_2013-03-20=false"))
     page.get_by_text("The fan can change from bar").wait_for()
-    page.get_by_test_id("stSidebar").get_by_role("button", name="Run").click()
+    page.get_by_role("button", name="Run").click()
     page.get_by_text(re.compile("of 20 paths differ")).wait_for()
     wait_for_charts(page, 2)
     titles = page.locator(".js-plotly-plot").first.locator(".annotation-text")

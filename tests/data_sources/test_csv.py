@@ -463,7 +463,7 @@ class TestRefusals:
             (b"", "is empty"),
             (b" \n\n ", "is empty"),
             (b"\x89PNG\r\n\x1a\n" + bytes(500), "PNG image"),
-            (b"PK\x03\x04" + bytes(500), "zip archive or an Excel"),
+            (b"PK\x03\x04" + bytes(500), "Excel workbook that cannot be read"),
             (b"\x1f\x8b\x08" + bytes(500), "gzip"),
             (b"%PDF-1.7\n", "PDF"),
             (b"<!DOCTYPE html><html>", "web page"),

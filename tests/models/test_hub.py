@@ -10,7 +10,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
+from huggingface_hub import constants, get_session, set_client_factory
+from huggingface_hub.utils._http import default_client_factory
 
 from kronos.errors import CheckpointCorrupt, CheckpointUnavailable, ForecastCancelled
 from kronos.models import hub
@@ -103,7 +106,7 @@ def test_offline_and_not_cached_is_said_without_a_request(
 def test_mirror_set_after_import_is_honoured(
     server: LoopbackHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client.hub_client()
+    # The client has been imported at the top.
     with LoopbackHub() as mirror:
         mirror.publish(MODEL.repo_id, MODEL.revision, GOLDEN / "model")
         monkeypatch.setenv("HF_ENDPOINT", mirror.url + "/")
@@ -297,7 +300,9 @@ def test_a_missing_repository_revision_or_file(server: LoopbackHub) -> None:
     gone = repository("acme/gone", "a" * 40)
     unavailable("no repository acme/gone", repositories=(gone,))
     moved = repository(MODEL.repo_id, "c" * 40)
-    unavailable("not its revision", "c" * 40, repositories=(moved,))
+    unavailable("no revision", "c" * 40, repositories=(moved,))
+    known = repository(MODEL.repo_id, "c" * 40, weights=(1, "0" * 64))
+    unavailable("not its revision", "tested with", repositories=(known,))
     server.withdraw(MODEL.repo_id, MODEL.revision, WEIGHTS_NAME)
     unavailable("not the file", repositories=(MODEL,))
 
@@ -415,6 +420,64 @@ def test_a_branch_is_no_pin() -> None:
         repository("acme/tiny", "main")
 
 
-def test_telemetry_is_off() -> None:
-    client.hub_client()
-    assert os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1"
+def test_the_client_of_others_keeps_its_settings(server: LoopbackHub) -> None:
+    asked: list[str] = []
+
+    def of_the_program() -> httpx2.Client:
+        return httpx2.Client(event_hooks={"request": [lambda sent: asked.append(sent.method)]})
+
+    settings = {name: getattr(constants, name) for name in dir(constants) if name.isupper()}
+    environment = dict(os.environ)
+    set_client_factory(of_the_program)
+    try:
+        hub.fetch(PAIR)
+        assert asked.count("GET") >= 4  # the program's own client was used
+        n_asked = len(asked)
+        address = f"{server.url}/{MODEL.repo_id}/resolve/{MODEL.revision}/{CONFIG_NAME}"
+        answer = get_session().get(address, headers={"User-Agent": "mine", "Accept-Encoding": "x"})
+        assert answer.status_code == 200
+        assert len(asked) == n_asked + 1
+        assert server.headers[-1]["User-Agent"] == "mine"
+        assert server.headers[-1]["Accept-Encoding"] == "x"
+    finally:
+        set_client_factory(default_client_factory)
+    assert dict(os.environ) == environment
+    assert {name: getattr(constants, name) for name in settings} == settings
+
+
+def test_the_hub_is_not_told_what_is_installed_here(server: LoopbackHub) -> None:
+    hub.fetch(PAIR)
+    assert {headers["User-Agent"] for headers in server.headers} == {"kronos-fan"}
+
+
+def test_files_come_by_plain_http(server: LoopbackHub) -> None:
+    hub.fetch(PAIR)
+    assert server.n_requests("xet") == 0
+    assert server.n_requests("cdn GET") == 2
+
+
+@pytest.mark.parametrize("n_users", [1, 2])
+def test_a_blob_shared_by_repositories_is_freed_with_the_last_one(
+    server: LoopbackHub, n_users: int
+) -> None:
+    # The layout of the client where repositories hold the same file.
+    size, digest = 1_000_000, "ab" * 32
+    blob = client.cache_folder() / "blobs" / digest[:2] / digest
+    blob.parent.mkdir(parents=True)
+    blob.write_bytes(bytes(size))
+    (blob.parents[1] / ".huggingface-shared-blobs").write_text("1\n")
+    users = [repository(f"acme/user-{i}", str(i) * 40) for i in range(n_users)]
+    for repo in users:
+        folder = hub.cache.storage(repo)
+        snapshot = folder / "snapshots" / repo.revision
+        snapshot.mkdir(parents=True)
+        (folder / "blobs").mkdir()
+        (folder / "blobs" / digest).symlink_to(f"../../blobs/{digest[:2]}/{digest}")
+        (snapshot / WEIGHTS_NAME).symlink_to(f"../../blobs/{digest}")
+        (snapshot / CONFIG_NAME).write_text("{}")
+        with blob.with_name(f"{digest}.refs").open("a") as references:
+            references.write(f"{folder.name}/blobs/{digest}\n")
+    freed = [hub.remove(repo) for repo in users]
+    assert not blob.exists()
+    own = 2  # bytes of each configuration
+    assert freed == [own] * (n_users - 1) + [size + own]

@@ -16,7 +16,7 @@ import pytest
 
 from kronos.errors import CheckpointUnavailable
 from kronos.models import hub
-from kronos.models.hub import client, transfer
+from kronos.models.hub import client, connection, transfer
 from kronos.models.hub.connection import Connections, Refused
 from kronos.models.hub.repository import WEIGHTS_NAME, repository
 from tests.loopback_hub import LoopbackHub
@@ -71,7 +71,7 @@ def test_a_download_that_moves_all_the_time_has_a_deadline_too(
 ) -> None:
     monkeypatch.setattr(transfer, "STALL_SECONDS", 1.0)
     monkeypatch.setattr(transfer, "SLOWEST_BYTES", 1 << 40)
-    monkeypatch.setattr(client, "_CHUNK_BYTES", 64)
+    monkeypatch.setattr(connection, "_CHUNK_BYTES", 64)
     server.faults.slow, server.faults.piece = 0.02, 64
     fails(f"the download of {SIZE:,} bytes took more than 1 s")
 

@@ -147,8 +147,10 @@ def test_one_part_of_a_published_model(server: LoopbackHub) -> None:
     assert server.n_requests("Kronos-tiny") == 0
     folder = models.checkpoint_folder("tiny")
     assert (folder / WEIGHTS_NAME).read_bytes() == (GOLDEN / "model" / WEIGHTS_NAME).read_bytes()
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(CheckpointUnavailable, match="no repository acme/other"):
         models.checkpoint_folder("acme/other")
+    with pytest.raises(InvalidRequest):
+        models.checkpoint_folder("other")
 
 
 def test_a_local_folder(folder: Path) -> None:

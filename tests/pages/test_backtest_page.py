@@ -9,11 +9,14 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from kronos.serving.jobs import JobStatus
-from pages.ui.backtest.view import state_text
-from pages.ui.backtest.work import FORECASTING, backtests
+from pages.ui.backtest.example import backtest_example
+from pages.ui.backtest.view import backtest_workbook, state_text, trade_columns
+from pages.ui.backtest.work import FORECASTING, QLIB, backtests
 from tests.pages.app_driver import new_session, press, run_until, words
-from tests.portfolio.universe import made
+from tests.pages.workbooks import settings, sheets
+from tests.portfolio.universe import made, write_qlib
 
+EXAMPLE = "finished example"
 LINK = {
     "bt_from_samples": "2013-01-02",
     "bt_paths": "10",
@@ -27,7 +30,7 @@ def visit(seed: str, **link: str) -> AppTest:
 
 
 def has_result(app: AppTest) -> bool:
-    return bool(app.dataframe) and not is_running(app)
+    return bool(app.dataframe) and not is_running(app) and EXAMPLE not in words(app)
 
 
 def is_running(app: AppTest) -> bool:
@@ -37,7 +40,7 @@ def is_running(app: AppTest) -> bool:
 def test_nothing_runs_unasked_and_run_shows_measures_and_trades(fresh_seed):
     app = visit(fresh_seed)
     assert "Press Run" in words(app)
-    assert not app.dataframe
+    assert EXAMPLE in words(app)
     run_until(press(app, "backtest_run_button"), has_result)
     said = words(app)
     assert "2 instruments" in said
@@ -78,7 +81,7 @@ def test_a_run_is_cancelled_and_goes_on(fresh_seed, gate):
 def test_own_files_make_a_universe(fresh_seed):
     app = visit(fresh_seed, bt_k="2")
     app.checkbox(key="bt_samples").uncheck().run()
-    assert "upload CSV files" in words(app)
+    assert "upload files of candles" in words(app)
     files = [
         (f"{name}.csv", candles.frame.to_csv().encode(), "text/csv")
         for name, candles in made(3, 90).items()
@@ -86,6 +89,28 @@ def test_own_files_make_a_universe(fresh_seed):
     app.file_uploader(key="watch_files").set_value(files).run()
     run_until(press(app, "backtest_run_button"), has_result)
     assert "3 instruments" in words(app)
+
+
+def test_a_qlib_folder_makes_a_universe(fresh_seed, tmp_path):
+    write_qlib(tmp_path / "cn", made(5, 90), with_factor=False)
+    app = visit(fresh_seed, bt_k="2")
+    app.selectbox(key="bt_source").set_value(QLIB).run()
+    assert "name a Qlib data folder" in words(app)
+    app.text_input(key="bt_qlib_folder").set_value(str(tmp_path)).run()
+    assert "is no Qlib data folder: it needs the folders" in words(app)
+    app.text_input(key="bt_qlib_folder").set_value(str(tmp_path / "cn")).run()
+    assert "5 instruments." in words(app)
+    assert "bt_qlib_folder" not in app.query_params
+    run_until(press(app, "backtest_run_button"), has_result)
+    assert "5 of 5 instruments have no factor" in words(app)
+    assert "Top 2 of 5 instruments" in words(app)
+
+
+def test_visitors_of_a_public_server_name_no_folder(monkeypatch):
+    monkeypatch.setenv("KRONOS_PUBLIC", "1")
+    app = new_session("backtest", bt_source="Qlib data folder").run()
+    assert "not offered" in words(app)
+    assert not app.text_input
 
 
 def test_bars_that_cannot_be_used_are_said(fresh_seed):
@@ -105,6 +130,14 @@ def test_the_files_of_a_run_say_the_same(fresh_seed):
     assert told["model"] == "ewma"
     rows = curves_csv(run.outcome.result).splitlines()
     assert len(rows) == len(told["times"]) + 1
+    data = backtest_workbook(run.outcome.result, run.outcome.cut_off)
+    found = sheets(data)
+    assert list(found) == ["Curves", "Settings", "Measures", "Trades"]
+    assert len(found["Curves"]) == len(rows)
+    assert found["Curves"][0] == ["time", "Strategy", "Equal weight", "Momentum"]
+    assert found["Curves"][-1][1] == pytest.approx(told["equity"]["strategy"][-1])
+    assert len(found["Trades"]) == len(told["trades"]) + 1
+    assert settings(data)["plan: horizon"] == 2
     assert pd.Timestamp(told["first_decision"]) == pd.Timestamp("2013-01-02", tz="UTC")
 
 
@@ -117,3 +150,17 @@ def test_a_link_out_of_range_breaks_nothing(fresh_seed, link):
 def test_the_progress_of_one_forecast_is_of_one():
     status = JobStatus("k", "running", stage=FORECASTING, done=0, total=1, watchers=1)
     assert state_text(status) == f"{FORECASTING}: 0 of 1 forecast"
+
+
+def test_trades_show_dates_and_names_in_full():
+    finished = backtest_example()
+    assert finished is not None
+    trades = finished.result.books["strategy"].trades
+    columns = trade_columns(trades)
+    assert list(columns) == list(trades.columns)
+    assert columns["time"]["type_config"]["format"] == "D MMM YYYY"
+    hourly = trades.assign(time=trades["time"] + pd.Timedelta(hours=3), instrument="000088_1d.csv")
+    columns = trade_columns(hourly)
+    assert columns["time"]["type_config"]["format"] == "D MMM YYYY HH:mm"
+    assert columns["instrument"]["width"] >= 7.5 * len("000088_1d.csv") + 24
+    assert trade_columns(trades.iloc[:0]) == {}

@@ -56,12 +56,24 @@ def test_quantiles_rise_with_their_level_at_every_bar(simulate, view):
 def test_sample_paths_are_one_trace_with_gaps(simulate):
     candles, forecast = simulate(n_paths=60)
     figure = fan_figure(candles, forecast)
-    traces = [trace for trace in figure.data if "sample paths" in (trace.name or "")]
-    assert len(traces) == 1
-    (trace,) = traces
+    named = [trace for trace in figure.data if "sample paths" in (trace.name or "")]
+    (trace,) = [trace for trace in named if trace.mode == "lines"]
     assert trace.name == f"{N_SAMPLE_PATHS} of 60 sample paths"
     assert list(trace.x).count(None) == N_SAMPLE_PATHS
     assert np.isnan(np.asarray(trace.y, dtype=float)).sum() == N_SAMPLE_PATHS
+
+
+def test_the_legend_tells_bands_and_paths_apart_by_shape_and_switches_them(simulate):
+    figure = fan_figure(*simulate())
+    listed = {trace.name: trace for trace in figure.data if trace.showlegend is not False}
+    swatches = [
+        listed[name] for name in ("80% · p10–p90", "50% · p25–p75", "24 of 60 sample paths")
+    ]
+    looks = {(each.marker.symbol, each.marker.line.width > 0) for each in swatches}
+    assert len(looks) == 3, "as fills of one hue they look alike"
+    for swatch in swatches:
+        drawn = [trace for trace in figure.data if trace.legendgroup == swatch.legendgroup]
+        assert any(len(trace.x) > 1 for trace in drawn), "a click on the entry has to hide it"
 
 
 def test_fewer_paths_than_usual_are_all_shown(simulate):

@@ -54,9 +54,14 @@ def test_the_snippet_makes_the_same_forecast(kind, tmp_path, capsys):
         path.write_bytes(asset_path("samples", "GOOG_1d.csv").read_bytes())
         code = upload_code(str(path), CsvChoices(clock="America/New_York"))
     found: dict = {}
-    exec(exports.python_snippet(code, shown), found)
+    lines = {"levels": (0.05, 0.5, 0.95), "corridor": 0.8, "implied": 0.62}
+    exec(exports.python_snippet(code, shown, **lines), found)
     np.testing.assert_array_equal(found["forecast"].paths, shown.paths)
-    assert "not the bars" not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "not the bars" not in said
+    assert str(shown.to_frame(lines["levels"])) in said
+    assert str(shown.corridor(0.8)) in said
+    assert str(shown.implied_cone(0.62, known.bar_years)) in said
 
 
 def test_the_snippet_says_when_the_bars_are_others(capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import re
 
 import pandas as pd
@@ -102,7 +103,7 @@ def test_another_sample_shows_its_candles_and_waits_for_run(app, small):
 def test_upload_is_read_explained_and_forecast(app, small):
     run_until(app.run(), has_forecast)
     app.selectbox(key="data").select(UPLOAD).run()
-    assert "Upload a CSV file" in words(app)
+    assert "Upload a file of candles" in words(app)
     lines = asset_path("samples", "ETHUSD_1h.csv").read_bytes().splitlines(keepends=True)
     data = b"".join(lines[:400])
     app.file_uploader(key="upload").upload("<b>ETH.csv", data, "text/csv").run()
@@ -112,6 +113,21 @@ def test_upload_is_read_explained_and_forecast(app, small):
     assert "399 of 399 rows kept" in text
     press(choose(app, small), "run")
     run_until(app, lambda app: "next 4 bars of 1h" in words(app))
+
+
+@pytest.mark.parametrize("kind", ["parquet", "feather", "xlsx"])
+def test_other_formats_are_read_as_csv_is(app, kind):
+    table = pd.read_csv(asset_path("samples", "ETHUSD_1h.csv"), nrows=399)
+    out = io.BytesIO()
+    write = {"parquet": table.to_parquet, "feather": table.to_feather, "xlsx": table.to_excel}
+    write[kind](out)
+    app.query_params["data"] = UPLOAD
+    app.run().file_uploader(key="upload").upload(f"ETHUSD.{kind}", out.getvalue(), "").run()
+    assert not app.error
+    assert "399 of 399 rows kept" in words(app)
+    assert "File: " + {"xlsx": 'Excel workbook, sheet "Sheet1"'}.get(kind, kind.title()) in words(
+        app
+    )
 
 
 def two_days_of_euros() -> bytes:
@@ -312,15 +328,15 @@ def test_an_intraday_origin_takes_a_time(app):
 
 def test_what_a_link_asks_for_and_cannot_have_is_said():
     app = new_session(
-        "forecast", model="mine", paths="1000", horizon="8", origin="2050-01-01"
+        "forecast", model="mine", paths="9000", horizon="8", origin="2050-01-01"
     ).run()
     said = [warning.value.replace("\\", "") for warning in app.warning]
     assert [text.partition(". ")[0] for text in said] == [
-        "These values of the link are not available here: model mine; paths 1000; origin 2050-01-01"
+        "These values of the link are not available here: model mine; paths 9000; origin 2050-01-01"
     ]
     app.number_input(key="paths").set_value(120).run()
     (text,) = (warning.value for warning in app.warning)
-    assert "1000" not in text, "the user has chosen meanwhile"
+    assert "9000" not in text, "the user has chosen meanwhile"
 
 
 def test_a_level_goes_with_the_link_and_not_to_another_forecast():
@@ -376,7 +392,7 @@ def test_an_uploaded_file_goes_along_to_other_pages_until_it_is_taken_away(app):
     app.file_uploader(key="upload").upload("other.csv", b"a,b", "text/csv").run()
     assert "These candles cannot be used" in words(app)
     app.file_uploader(key="upload").clear().run()
-    assert "Upload a CSV file" in words(app)
+    assert "Upload a file of candles" in words(app)
 
 
 def test_the_tokens_tab_shows_what_the_model_keeps_of_the_bars():

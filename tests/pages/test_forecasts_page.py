@@ -9,10 +9,12 @@ import pytest
 from data_sources.samples import SAMPLES, load_sample
 from kronos.errors import InvalidRequest
 from kronos.store import open_store
+from kronos.store.listing import Filters
 from kronos.store.scoring import score_candles
 from pages.ui.fan import stored
 from pages.ui.forecasts import controls, view
 from tests.pages.app_driver import new_session, press, words
+from tests.pages.workbooks import sheets
 from tests.store.made import make_candles, make_forecast
 
 SAMPLE = load_sample("GOOG_1d")
@@ -64,6 +66,9 @@ def test_rows_say_what_came_and_filters_keep_some(own_store):
     assert found["Outcome"].to_dict() == {"ewma": "Waiting", "walk": f"{move:+.2%}, complete"}
     assert found["CRPS / cone"]["walk"] > 0
     assert np.isnan(found["CRPS / cone"]["ewma"])
+    listed = sheets(view._list_workbook(Filters(model="walk")))
+    assert [row[6] for row in listed["Forecasts"]] == ["model_version", listed["Forecasts"][1][6]]
+    assert dict(listed["Settings"][1:])["model"] == "walk"
     app.selectbox(key="stored_state").set_value("Waiting").run()
     assert table(app)["Model"].tolist() == ["ewma"]
     app = new_session("forecasts", stored_model="walk").run()

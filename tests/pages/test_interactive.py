@@ -10,6 +10,8 @@ import pytest
 from plotly.offline import get_plotlyjs
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from pages.ui.chart.figure import fan_figure
@@ -92,3 +94,16 @@ def test_the_script_is_a_file_that_browsers_keep(below):
     assert "content-encoding" not in plain.headers
     assert client.get(f"{below}/plotly-0.min.js").status_code == 404
     assert client.post(path).status_code == 404
+
+
+def test_the_forecast_page_names_the_script_and_no_other_page_does():
+    def answer(request):
+        return PlainTextResponse("page", status_code=404 if "gone" in request.url.path else 200)
+
+    client = TestClient(
+        Starlette(routes=[Route("/{page:path}", answer)], middleware=[Middleware(PlotlyScript)])
+    )
+    named = f"<{script_name()}>; rel=preload; as=script"
+    assert [client.get(page).headers.get("link") for page in ("/", "/forecast")] == [named] * 2
+    others = ("/models", "/gone", "/_stcore/health")
+    assert not any("link" in client.get(page).headers for page in others)

@@ -70,4 +70,4 @@ def test_a_link_brings_lines_stop_and_budget_back():
     found = [app.query_params[name] for name in ("stop", "risk_budget")]
     assert [float(each[0] if isinstance(each, list) else each) for each in found] == [8000.0, 2.5]
     app.button(key="more_paths").click().run()
-    assert app.number_input(key="paths").value == 500
+    assert app.number_input(key="paths").value == 1000

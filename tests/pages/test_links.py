@@ -6,7 +6,7 @@ import fnmatch
 import pytest
 
 from benchmarks.gates.links import HOSTILE, visits
-from pages.ui.frame.parameters import PARAMETERS, find, is_readable
+from pages.ui.frame.parameters import PARAMETERS, RENAMED, find, is_readable
 from tests.pages.app_driver import new_session, words
 from tests.source_tree import ROOT, python_files
 
@@ -50,6 +50,17 @@ def test_every_control_of_a_link_is_in_the_table():
         if "*" in name and name.strip("*") and not fnmatch.filter(PARAMETERS, name)
     ]
     assert not missing
+
+
+def test_a_link_of_an_earlier_version_chooses_the_option_by_its_name_of_today():
+    for name, texts in RENAMED.items():
+        for before, now in texts.items():
+            app = new_session("forecast", **{name: before}).run()
+            assert not app.exception
+            assert app.selectbox(key=name).value == now
+            assert "not available here" not in words(app)
+            app.selectbox(key=name).set_value(app.selectbox(key=name).options[2]).run()
+            assert app.selectbox(key=name).value == app.selectbox(key=name).options[2]
 
 
 def test_the_table_names_pages_that_there_are():

@@ -65,6 +65,18 @@ def test_a_run_that_nobody_wants_ends_with_its_part_and_is_not_joined(registry, 
     assert registry.find(run.key) is run
 
 
+def test_a_run_that_is_left_before_its_turn_has_ended(registry, gate):
+    registry.start(gate.run("running"), owner="o")
+    waiting = registry.start(gate.run("waiting"), owner="me")
+    assert not waiting.is_final
+    assert waiting.error is None
+    registry.leave(waiting, owner="me")
+    assert waiting.is_final
+    assert isinstance(waiting.error, ForecastCancelled)
+    assert waiting.outcome is None
+    assert registry.join("waiting", owner="me") is None
+
+
 def test_a_refused_run_changes_nothing(registry, gate):
     running = registry.start(gate.run("running"), owner="o")
     wait_until(lambda: registry.status(running, owner="o").state == "running")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages.ui.synthetic.figure import memory_figure, series_figure
+from pages.ui.synthetic.view import series_workbook
 from pages.ui.synthetic.work import synthetics
 from tests.pages.app_driver import SAMPLE_TITLES, new_session, press, run_until, words
+from tests.pages.workbooks import sheets
 
+EXAMPLE = "finished example"
 LINK = {"syn_model": "Block bootstrap", "syn_bars": "80", "data": SAMPLE_TITLES[3]}
 
 
@@ -16,7 +20,8 @@ def visit(seed: str, **link: str) -> AppTest:
 
 
 def has_result(app: AppTest) -> bool:
-    return "Simulated data:" in words(app) and not is_running(app)
+    said = words(app)
+    return "Simulated data:" in said and not is_running(app) and EXAMPLE not in said
 
 
 def is_running(app: AppTest) -> bool:
@@ -32,6 +37,10 @@ def test_nothing_runs_unasked_and_run_shows_series_and_comparison(fresh_seed):
     assert (table["Band low"] <= table["Band high"]).all()
     assert {"kurtosis", "KS distance", "volume and |return|"} <= set(table.index)
     outcome = synthetics().find(app.session_state["synthetic_run"]).outcome
+    found = sheets(series_workbook(outcome))
+    assert list(found) == ["Series", "Settings", "Realism"]
+    assert len(found["Series"]) == 1 + 2 * 80
+    assert found["Series"][-1][5] == pytest.approx(outcome.series[1].frame["close"].iloc[-1])
     figure = series_figure(outcome.source, outcome.series)
     assert len(figure.data) == 3
     assert figure.data[0].y[0] == outcome.source.frame["close"].iloc[-1]

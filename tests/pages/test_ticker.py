@@ -180,3 +180,35 @@ def test_links_name_what_the_page_reads(markets):
     app = ticker_page(**link)
     run_until(app, has_forecast)
     assert "ETH/USDT: next 7 bars of 4h" in words(app)
+
+
+def test_a_link_that_names_a_symbol_alone_opens_the_ticker(markets):
+    app = new_session(symbol="AAPL", horizon=4, paths=10).run()
+    assert app.selectbox(key="data").value == TICKER
+    app = run_until(app, has_forecast)
+    assert "AAPL: next 4 bars of 1d" in words(app)
+    assert app.query_params["data"] == TICKER
+    assert "not available here" not in words(app)
+
+
+def test_the_address_of_a_sample_names_no_symbol(markets):
+    app = run_until(ticker_page(symbol="AAPL"), has_forecast)
+    app.selectbox(key="data").select_index(2).run()
+    assert "symbol" not in app.query_params, "a link to the sample would open the ticker"
+
+
+def test_a_symbol_that_is_typed_in_full_is_an_option_and_takes_its_name(markets):
+    app = run_until(ticker_page(symbol="SPY", interval="1d"), has_forecast)
+    box = app.selectbox(key="symbol_box")
+    named = next(option for option in box.options if option.startswith("AAPL ·"))
+    assert "AAPL" in box.options, "the box offers to add what equals no option"
+    assert box.options.index(named) < box.options.index("AAPL"), "names come first in the list"
+    app = run_until(box.set_value("AAPL").run(), lambda app: "Apple Inc." in words(app))
+    assert app.selectbox(key="symbol_box").value == named
+    assert app.query_params["symbol"] == "AAPL"
+
+
+def test_a_symbol_in_small_letters_takes_its_name(markets):
+    app = run_until(ticker_page(symbol="aapl", interval="1d"), has_forecast)
+    assert app.selectbox(key="symbol_box").value.startswith("AAPL ·")
+    assert app.query_params["symbol"] == "AAPL"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,7 +39,7 @@ def csv(n: int = 300, seed: int = 1) -> bytes:
 def with_file(content: bytes, name: str = "MINE.csv") -> AppTest:
     """The page with a file, set to a run of seconds."""
     app = new_session("training").run()
-    app.button_group(key="train_data").set_value("My own CSV files").run()
+    app.button_group(key="train_data").set_value("My own files").run()
     app.file_uploader(key="train_files").set_value([(name, content, "text/csv")])
     app.number_input(key="train_context").set_value(32)
     app.number_input(key="train_horizon").set_value(4)
@@ -123,10 +122,10 @@ def test_a_run_is_seen_through_kept_and_seen_by_nobody_else(home: Path) -> None:
     assert "From the Training page: MINE" in words(reloaded)
     assert reloaded.selectbox(key="b").value == "mine"
 
-    held = process.take_lock(runs_folder() / "lock", run_id)  # as if resumed in another tab
+    held = process.take_lock(runs_folder(), run_id)  # as if resumed in another tab
     press(app, "train_discard")
     assert (runs_folder() / run_id).exists()
-    os.close(held)
+    held.release()
     press(new_session("training", run=run_id).run(), "train_discard")
     assert not (runs_folder() / run_id).exists()
     assert delete_adapter("mine")

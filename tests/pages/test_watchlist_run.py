@@ -300,8 +300,8 @@ def test_a_list_is_bounded(n):
 def test_settings_are_bounded_and_part_of_the_key():
     with pytest.raises(InvalidRequest, match="horizon"):
         request("S0", horizon=100_000)
-    with pytest.raises(InvalidRequest, match="500 paths"):
-        request("S0", sample_count=501)
+    with pytest.raises(InvalidRequest, match="1,000 paths"):
+        request("S0", sample_count=1001)
     assert request("S0").key == request("S0").key
     keys = {request("S0", **change).key for change in ({}, {"seed": 5}, {"horizon": 4})}
     assert len(keys | {request("S1").key, request("S0", files=(Entry("x", digest="d"),)).key}) == 5

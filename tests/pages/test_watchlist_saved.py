@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pages.ui.frame.browser_store import read_answer
 from pages.ui.inputs.instruments import MAX_SYMBOLS, read_symbols
 from pages.ui.inputs.ticker import OTHERS
 from pages.ui.watchlist.controls import add_symbol, tidy_symbols
-from pages.ui.watchlist.saved import MAX_SAVED, Saved, SavedList, read_answer, take_list
+from pages.ui.watchlist.saved import MAX_SAVED, Saved, SavedList, checked, take_list
 
 MINE = {"source": "yahoo", "interval": "1d", "symbols": "AAPL, MSFT"}
 
@@ -21,10 +22,11 @@ def answer(lists: object, done: object = 3, **extra: object) -> str:
 
 
 def test_lists_are_read_in_order_of_their_names():
-    saved, done = read_answer(answer({"b": MINE, "a": MINE}))
+    stored = read_answer(answer({"b": MINE, "a": MINE}))
+    saved = checked(stored)
     assert saved == Saved({"a": SavedList(**MINE), "b": SavedList(**MINE)})
     assert list(saved.lists) == ["a", "b"]
-    assert done == 3
+    assert stored.done == 3
 
 
 @pytest.mark.parametrize(
@@ -41,26 +43,25 @@ def test_lists_are_read_in_order_of_their_names():
     ],
 )
 def test_what_is_no_list_is_left_out(lists):
-    saved, _ = read_answer(answer(lists))
-    assert saved.lists == {}
+    assert checked(read_answer(answer(lists))).lists == {}
 
 
 def test_lists_are_bounded():
-    saved, _ = read_answer(answer({f"{n:04}": MINE for n in range(500)}))
+    saved = checked(read_answer(answer({f"{n:04}": MINE for n in range(500)})))
     assert len(saved.lists) == MAX_SAVED
-    assert read_answer(answer({"a": MINE | {"symbols": "A" * 600_000}}))[0].is_known is False
+    assert read_answer(answer({"a": MINE | {"symbols": "A" * 600_000}})).is_known is False
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.one_of(st.none(), st.integers(), st.text(max_size=60), st.from_regex(r"\{.*\}")))
 def test_nonsense_is_no_answer(text):
-    saved, done = read_answer(text)
-    assert saved.lists == {}
-    assert done == -1 or isinstance(done, int)
+    stored = read_answer(text)
+    assert checked(stored).lists == {}
+    assert isinstance(stored.done, int)
 
 
 def test_a_browser_that_keeps_nothing_says_why():
-    assert read_answer(answer({}, problem="SecurityError"))[0].problem == "SecurityError"
+    assert read_answer(answer({}, problem="SecurityError")).problem == "SecurityError"
 
 
 def test_a_saved_list_fills_the_controls():

@@ -20,10 +20,19 @@ from pages.ui.inputs.candles import UPLOAD
 from pages.ui.inputs.instruments import Entry, read_symbols
 from pages.ui.inputs.ticker import TICKER
 from pages.ui.watchlist.figure import HEIGHT, WIDTH, fan_image
-from pages.ui.watchlist.text import OPEN, counts_text, list_text, watch_csv, watch_json, watch_table
-from pages.ui.watchlist.view import forecast_query
+from pages.ui.watchlist.text import (
+    OPEN,
+    counts_text,
+    list_text,
+    watch_csv,
+    watch_json,
+    watch_table,
+    watch_workbook,
+)
+from pages.ui.watchlist.view import forecast_query, symbol_pixels
 from pages.ui.watchlist.work import Row, WatchRun, problem_text, summarise
 from tests.pages.watchlist_cases import request
+from tests.pages.workbooks import settings, sheets
 
 COLUMNS = ("P(up)", "±", "Expected move", "80% low", "80% high", "Last close")
 
@@ -61,7 +70,7 @@ def finished(make):
             Row(names[1], "failed", problem=problem),
             Row(names[2], "forecasting"),
         ]
-        run.is_final = True
+        run._has_begun = run._has_ended = True
         return run
 
     return finished
@@ -164,6 +173,19 @@ def test_the_table_round_trips_as_csv(finished):
     assert lines[1]["last_close"] == ""
 
 
+def test_the_workbook_has_the_lines_as_numbers_and_dates(finished):
+    evil = "=EVIL()"
+    run = finished(symbol=evil, entries=(Entry(evil, digest="d"), Entry(evil), Entry(evil)))
+    head, first, *_ = sheets(watch_workbook(run))["Watchlist"]
+    line = dict(zip(head, first, strict=True))
+    summary = run.rows[0].summary
+    assert line["source"] == "file"
+    assert line["last_close"] == pytest.approx(summary.last_close)
+    newest = summary.newest.tz_convert("UTC").tz_localize(None)
+    assert pd.Timestamp(line["newest_bar"]) == newest
+    assert settings(watch_workbook(run))["paths"] == 60
+
+
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t="])
 def test_no_cell_begins_a_formula(finished, start):
     evil = f"{start}cmd|' /C calc'!A0"
@@ -220,3 +242,11 @@ def test_an_unforeseen_error_keeps_its_details_to_itself():
     text = problem_text(ZeroDivisionError("secret"))
     assert "secret" not in text
     assert "ZeroDivisionError" in text
+
+
+def test_names_of_files_fit_into_their_column():
+    assert symbol_pixels(["GOOG"]) == symbol_pixels([]) == 88
+    assert symbol_pixels(["GOOG", "000088_1d.csv"]) >= 7.5 * len("000088_1d.csv") + 24
+    assert symbol_pixels(["x" * 120]) < 390 / 2, (
+        "it is pinned, and a phone shows the rest beside it"
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
@@ -48,3 +50,24 @@ def untraded(candles: Candles, bars: slice) -> Candles:
     frame = candles.frame.copy()
     frame.iloc[bars, 4:] = 0.0
     return of(frame, candles.symbol)
+
+
+def write_qlib(folder: Path, universe: dict[str, Candles], *, with_factor: bool = True) -> None:
+    """Write a universe as Qlib's dump_bin does: adjusted to 1 on the first day of each series."""
+    days = next(iter(universe.values())).local_index.tz_localize(None)
+    for part in ("calendars", "instruments"):
+        (folder / part).mkdir(parents=True)
+    (folder / "calendars/day.txt").write_text("".join(f"{day:%Y-%m-%d}\n" for day in days))
+    members = "".join(f"{name}\t{days[0]:%Y-%m-%d}\t{days[-1]:%Y-%m-%d}\n" for name in universe)
+    (folder / "instruments/all.txt").write_text(members)
+    for name, candles in universe.items():
+        place = folder / "features" / name.lower()
+        place.mkdir(parents=True)
+        frame = candles.frame
+        factor = 1.0 / frame["close"].iloc[0] if with_factor else 1.0
+        values = {each: frame[each] * factor for each in COLUMNS[:4]}
+        values["volume"] = frame["volume"] / factor
+        if with_factor:
+            values["factor"] = pd.Series(factor, frame.index)
+        for field, column in values.items():
+            np.hstack([[0.0], column]).astype("<f4").tofile(place / f"{field}.day.bin")

@@ -75,7 +75,7 @@ def test_what_cannot_be_a_store_is_refused_without_its_password(named):
 
 def test_a_missing_driver_is_told_with_what_to_install(monkeypatch):
     monkeypatch.setattr(address, "find_spec", lambda name: None)
-    with pytest.raises(StoreUnavailable, match=r"pip install 'psycopg\[binary\]'"):
+    with pytest.raises(StoreUnavailable, match=r"pip install 'kronos-fan\[postgres\]'"):
         store_url("postgresql://host/db")
 
 

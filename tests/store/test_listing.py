@@ -95,6 +95,14 @@ def test_the_choices_are_what_is_stored(filled):
     assert read_choices(store, ["files"]).instruments == ("BTCUSD",)
 
 
+def test_intervals_are_in_order_of_their_width(url, opened):
+    store = opened(url)
+    for i, interval in enumerate(("1d", "15m", "1h", "5m", "1w")):
+        candles = replace(CANDLES, interval=interval)
+        store.save(make_forecast(candles, 40, seed=i), candles, source="made")
+    assert read_choices(store).intervals == ("5m", "15m", "1h", "1d", "1w")
+
+
 def test_a_page_costs_the_same_in_a_long_list(tmp_path):
     """Counted in steps of SQLite's virtual machine: the first page, and one in the middle."""
     file = tmp_path / "store.sqlite3"

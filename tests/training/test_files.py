@@ -6,7 +6,7 @@ import pytest
 
 from kronos.errors import InvalidCandles, InvalidRequest
 from kronos.training.corpus import load_corpus
-from kronos.training.files import QlibFolder, is_qlib
+from kronos.training.files import QlibFolder, is_qlib, without_factor
 from tests.training.conftest import made_up_bars
 
 DAYS = pd.bdate_range("2020-01-01", periods=300)
@@ -58,6 +58,32 @@ def test_only_members_of_a_market_are_read_while_they_belong_to_it(qlib):
     folder = QlibFolder(qlib, market="few")
     assert [facts.file for facts in folder.instruments()] == ["SH600000"]
     assert folder.bars("SH600000")["timestamp"].iloc[-1] == DAYS[119]
+
+
+def test_candles_are_on_the_clock_of_the_symbol_and_their_factor_is_known(qlib):
+    folder = QlibFolder(qlib)
+    candles = folder.candles("SH600000")
+    assert (candles.zone, candles.interval) == ("Asia/Shanghai", "1d")
+    assert list(candles.local_index.tz_localize(None)) == list(DAYS)
+    assert "1 of 1 instruments have no factor (SH600000)" in without_factor(folder, ["SH600000"])
+    # Adjusted to 1 on the first day: prices times the factor, volumes divided by it.
+    bars = made_up_bars(len(DAYS), seed=1)
+    factor = np.where(np.arange(len(DAYS)) < 150, 1.0, 2.0) / bars["close"].iloc[0]
+    for name in ("open", "high", "low", "close"):
+        write_feature(qlib, "SH600000", name, 0, bars[name].to_numpy() * factor)
+    write_feature(qlib, "SH600000", "volume", 0, bars["volume"].to_numpy() / factor)
+    write_feature(qlib, "SH600000", "factor", 0, factor)
+    adjusted = folder.candles("SH600000").frame
+    assert adjusted["close"].iloc[0] == pytest.approx(1.0)
+    np.testing.assert_allclose(adjusted["amount"], candles.frame["amount"], rtol=1e-5)
+    assert without_factor(folder, ["SH600000"]) == ""
+
+
+def test_what_a_folder_offers(qlib):
+    (qlib / "calendars/day_future.txt").write_text("2030-01-01\n")
+    assert QlibFolder.offers(qlib) == (["all", "few"], ["day"])
+    with pytest.raises(InvalidRequest, match="is no Qlib data folder: it needs the folders"):
+        QlibFolder.offers(qlib / "features")
 
 
 def test_a_corpus_is_loaded_from_a_qlib_folder(qlib):

@@ -10,7 +10,8 @@ cancelled, and errors that say what to do.
     client.py       endpoint, cache folder and token; bounded calls and their errors
     connection.py   where the client may connect to, what it reads, and how it is ended
     cache.py        finding, verifying and removing files on disk; no request ever
-    transfer.py     the download
+    transfer.py     questions and the download
+    upload.py       a checkpoint published
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from __future__ import annotations
 from kronos.models.hub.cache import cached_folder, problem, remove, verify
 from kronos.models.hub.client import cache_folder, endpoint
 from kronos.models.hub.repository import RemoteFile, Repository
-from kronos.models.hub.transfer import Progress, fetch
+from kronos.models.hub.transfer import Progress, fetch, find
+from kronos.models.hub.upload import upload
 
 __all__ = [
     "Progress",
@@ -28,7 +30,9 @@ __all__ = [
     "cached_folder",
     "endpoint",
     "fetch",
+    "find",
     "problem",
     "remove",
+    "upload",
     "verify",
 ]

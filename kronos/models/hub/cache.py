@@ -24,11 +24,21 @@ from pathlib import Path
 from typing import Any
 
 from kronos.errors import CheckpointCorrupt
-from kronos.models.hub.client import cache_folder, hub_client
-from kronos.models.hub.repository import WEIGHTS_NAME, RemoteFile, Repository
+from kronos.models.hub.client import cache_folder
+from kronos.models.hub.repository import WEIGHTS_NAME, RemoteFile, Repository, is_commit
 from kronos.system import atomic_write, read_json
 
-__all__ = ["cached_file", "cached_folder", "check", "problem", "remove", "sweep", "verify"]
+__all__ = [
+    "cached_file",
+    "cached_folder",
+    "check",
+    "last_commit",
+    "note_commit",
+    "problem",
+    "remove",
+    "sweep",
+    "verify",
+]
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _GIT_SHA1 = re.compile(r"[0-9a-f]{40}")
@@ -52,6 +62,28 @@ def cached_folder(repo: Repository) -> Path | None:
     paths = [cached_file(repo, file) for file in repo.files]
     first = paths[0]
     return first.parent if first is not None and None not in paths else None
+
+
+def last_commit(repo: Repository) -> str | None:
+    """The commit of a branch or tag when the hub was last asked; None where it never was."""
+    try:
+        found = _reference(repo).read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return None
+    return found if is_commit(found) else None
+
+
+def note_commit(repo: Repository, commit: str) -> None:
+    """Keep the commit of a branch or tag, as the client does; best effort."""
+    with contextlib.suppress(OSError):
+        path = _reference(repo)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as partial:
+            partial.write_text(commit, encoding="ascii")
+
+
+def _reference(repo: Repository) -> Path:
+    return storage(repo) / "refs" / repo.revision
 
 
 def problem(repo: Repository) -> str:
@@ -132,18 +164,23 @@ def remove(*repositories: Repository) -> int:
     Returns:
         Bytes freed.
     """
-    folder = cache_folder()
-    before = sum(_bytes_below(storage(repo)) for repo in repositories)
+    from huggingface_hub import scan_cache_dir
+
+    folder, freed = cache_folder(), 0
     if folder.is_dir():
-        commits = {repo.revision for repo in repositories}
-        hub_client().scan_cache_dir(folder).delete_revisions(*commits).execute()
+        plan = scan_cache_dir(folder).delete_revisions(*(repo.revision for repo in repositories))
+        # The client knows which files are kept once for several repositories.
+        freed = plan.expected_freed_size
+        plan.execute()
     for repo in repositories:
         # A damaged repository is skipped by the client's scan.
+        before = _bytes_below(storage(repo))
         shutil.rmtree(storage(repo) / "snapshots" / repo.revision, ignore_errors=True)
         _record_path(repo).unlink(missing_ok=True)
         if not _has_entries(storage(repo) / "snapshots"):
             shutil.rmtree(storage(repo), ignore_errors=True)
-    return before - sum(_bytes_below(storage(repo)) for repo in repositories)
+        freed += before - _bytes_below(storage(repo))
+    return freed
 
 
 def sweep(repo: Repository) -> None:

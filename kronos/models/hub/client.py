@@ -16,9 +16,7 @@ import errno
 import os
 import threading
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Generic, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -33,7 +31,6 @@ __all__ = [
     "cache_folder",
     "disk_full",
     "endpoint",
-    "hub_client",
     "is_offline",
     "not_a_hub",
     "offline",
@@ -49,7 +46,6 @@ ATTEMPTS = 3
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 5.0
 """A longer Retry-After counts as a refusal."""
-_CHUNK_BYTES = 1 << 18
 _TRUE = {"1", "ON", "YES", "TRUE"}
 _UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What the client raises on an answer of another form than it expects."""
@@ -129,34 +125,6 @@ def token() -> str | bool:
     public files. So a login stored on this machine is never sent, least of all to a mirror.
     """
     return os.environ.get("HF_TOKEN", "").strip() or False
-
-
-def hub_client() -> ModuleType:
-    """The huggingface_hub package, imported on first use and set up for this project.
-
-    The settings hold for the whole process: no telemetry, and plain HTTP instead of the Xet
-    protocol. Xet hides stalls, cannot be stopped at a chunk, and mirrors do not speak it.
-    """
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    os.environ["HF_HUB_DISABLE_XET"] = "1"
-    import huggingface_hub
-    from huggingface_hub import constants
-
-    # For the case that somebody imported the client before.
-    constants.HF_HUB_DISABLE_TELEMETRY = True
-    constants.HF_HUB_DISABLE_XET = True
-    # The client reports, can be stopped, and resumes at the end of a chunk only. Its 10 MB would
-    # be most of a minute on a slow line.
-    constants.DOWNLOAD_CHUNK_SIZE = _CHUNK_BYTES
-    _install_hooks()
-    return huggingface_hub
-
-
-@cache
-def _install_hooks() -> None:
-    from kronos.models.hub import connection
-
-    connection.install()
 
 
 class Call(Generic[T]):
@@ -330,17 +298,27 @@ def _refused(status: int, error: BaseException, repo: Repository) -> CheckpointU
         text = (
             f"{at} has {repo.repo_id} but not its revision {repo.revision}, the one this version "
             f"is tested with.{mirror} Unset HF_ENDPOINT, or update this package."
+            if repo.is_pinned
+            else f"{at} has {repo.repo_id} but no revision {repo.revision!r:.80}. Give a branch, a "
+            "tag or a commit that it has."
         )
     elif isinstance(error, RemoteEntryNotFoundError):
-        text = (
-            f"{at} has {repo.repo_id} at {repo.revision[:8]} but not the file that is needed."
+        text = f"{at} has {repo.repo_id} at {repo.revision[:8]} but not the file that is needed."
+        text += (
             f"{mirror} Unset HF_ENDPOINT, or update this package."
+            if repo.is_pinned
+            else " A checkpoint of this architecture has config.json and model.safetensors at the "
+            "top of its repository; pickled weights are not read."
         )
     elif status in {401, 403}:
         text = (
             f"{at} refused access to {repo.repo_id} (HTTP {status}). The repository is public, so "
             "a wrong HF_TOKEN or a mirror that wants a login is the likely cause: unset or "
             "correct HF_TOKEN, or check HF_ENDPOINT."
+            if repo.is_pinned
+            else f"{at} refused access to {repo.repo_id} (HTTP {status}): there is no such "
+            "repository, or it is private. Check its name, or set HF_TOKEN to a token that may "
+            "read it."
         )
     elif status == 404:
         text = (

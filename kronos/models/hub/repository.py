@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["CONFIG_NAME", "WEIGHTS_NAME", "RemoteFile", "Repository", "repository"]
+__all__ = ["CONFIG_NAME", "WEIGHTS_NAME", "RemoteFile", "Repository", "is_commit", "repository"]
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
@@ -31,11 +31,11 @@ class RemoteFile:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A model repository at one commit.
+    """A model repository at one revision.
 
     Attributes:
         repo_id: Owner and name, such as "NeoQuasar/Kronos-small".
-        revision: The commit, 40 hexadecimal digits. A branch or tag would not be a pin.
+        revision: The commit, 40 hexadecimal digits; a branch or tag only to ask for its commit.
         files: The files that are downloaded; no others are.
     """
 
@@ -43,17 +43,23 @@ class Repository:
     revision: str
     files: tuple[RemoteFile, ...]
 
-    def __post_init__(self) -> None:
-        if not _COMMIT.fullmatch(self.revision):
-            raise ValueError(
-                f"{self.repo_id} must be pinned to a commit of 40 hexadecimal digits, "
-                f"found {self.revision!r}."
-            )
-
     @property
     def size(self) -> int:
         """Bytes of all files whose size is known beforehand."""
         return sum(file.size or 0 for file in self.files)
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether this project knows the bytes of a file: the repository is one it was tested with.
+
+        Others are those that a user names.
+        """
+        return any(file.sha256 for file in self.files)
+
+
+def is_commit(revision: str) -> bool:
+    """Whether a revision is a commit: 40 hexadecimal digits."""
+    return bool(_COMMIT.fullmatch(revision))
 
 
 def repository(
@@ -70,7 +76,14 @@ def repository(
         revision: The pinned commit.
         config: Size in bytes and SHA-256 of config.json, where known.
         weights: Size in bytes and SHA-256 of model.safetensors, where known.
+
+    Raises:
+        ValueError: The revision is a branch or tag, which would be no pin.
     """
+    if not is_commit(revision):
+        raise ValueError(
+            f"{repo_id} must be pinned to a commit of 40 hexadecimal digits, found {revision!r}."
+        )
     files = ((CONFIG_NAME, config), (WEIGHTS_NAME, weights))
     return Repository(
         repo_id=repo_id,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kronos.errors import CheckpointCorrupt, CheckpointUnavailable
+from kronos.errors import CheckpointCorrupt, CheckpointUnavailable, InvalidRequest
 from kronos.models.hub import cache
 from kronos.models.hub.client import (
     TICK_SECONDS,
@@ -23,7 +23,6 @@ from kronos.models.hub.client import (
     cache_folder,
     disk_full,
     endpoint,
-    hub_client,
     is_offline,
     not_a_hub,
     offline,
@@ -31,9 +30,15 @@ from kronos.models.hub.client import (
     token,
     unreachable,
 )
-from kronos.models.hub.repository import RemoteFile, Repository
+from kronos.models.hub.repository import (
+    CONFIG_NAME,
+    RemoteFile,
+    Repository,
+    is_commit,
+    repository,
+)
 
-__all__ = ["Progress", "fetch"]
+__all__ = ["Progress", "fetch", "find"]
 
 Progress = Callable[[int, int], None]
 """Called as progress(done_bytes, total_bytes) some five times a second, in the caller's thread.
@@ -50,6 +55,8 @@ SLOWEST_BYTES = 1 << 16
 MOST_UNANNOUNCED = 1 << 30
 """Most bytes of a file whose size nobody names."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_REPO_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,95}/[0-9A-Za-z][0-9A-Za-z._-]{0,95}")
+_REVISION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,95}")
 _PLAIN_NAME = re.compile(r"[0-9A-Za-z_-]{6,128}")
 
 
@@ -116,6 +123,45 @@ def fetch(repositories: Sequence[Repository], *, progress: Progress | None = Non
     return [_folder(repo) for repo in key]
 
 
+def find(repo_id: str, revision: str, *, progress: Progress | None = None) -> Repository:
+    """A checkpoint repository that this project does not know, at the commit of a revision.
+
+    Where the hub gives no answer, the commit is the one that it last gave for this branch or tag.
+
+    Args:
+        repo_id: Owner and name.
+        revision: A branch, a tag, or a commit, which needs no request.
+        progress: Called while waiting; raising stops.
+
+    Raises:
+        InvalidRequest: The name or the revision cannot be one.
+        CheckpointUnavailable: The hub cannot be reached and was never asked, or refuses.
+    """
+    if not _REPO_ID.fullmatch(repo_id):
+        raise InvalidRequest(
+            f"{repo_id!r:.200} is no repository: give owner and name, such as acme/kronos-crypto."
+        )
+    if not _REVISION.fullmatch(revision):
+        raise InvalidRequest(f"{revision!r:.200} is no branch, tag or commit.")
+    if is_commit(revision):
+        return repository(repo_id, revision)
+    report = progress or (lambda done, total: None)
+    named = Repository(repo_id, revision, (RemoteFile(CONFIG_NAME),))
+    try:
+        if is_offline():
+            raise offline(named)
+        commit = _metadata(named, CONFIG_NAME, lambda: report(0, 0)).commit_hash or ""
+        if not is_commit(commit):
+            raise not_a_hub(named, f"with the commit {commit[:40]!r}")
+    except CheckpointUnavailable:
+        known = cache.last_commit(named)
+        if known is None:
+            raise
+        return repository(repo_id, known)
+    cache.note_commit(named, commit)
+    return repository(repo_id, commit)
+
+
 def _missing(repositories: Sequence[Repository]) -> list[tuple[Repository, RemoteFile]]:
     return [
         (repo, file)
@@ -166,18 +212,19 @@ def _require_space(repo: Repository, needed: int) -> None:
         raise disk_full(repo, needed, free)
 
 
-def _query(repo: Repository, file: RemoteFile, tick: Callable[[], None]) -> _MissingFile:
-    """Digest and size of a file as the hub reports them; refuses answers that are not the hub's.
+def _metadata(repo: Repository, name: str, tick: Callable[[], None]) -> Any:
+    """What the hub reports of a file: commit, digest and size, each None where it says nothing.
 
     Raises:
-        CheckpointUnavailable: No answer in time, a refusal, or an answer in another protocol.
-        CheckpointCorrupt: The hub offers other bytes than the pinned ones.
+        CheckpointUnavailable: No answer in time, or a refusal.
     """
-    hub, base, credentials = hub_client(), endpoint(), token()
-    url = hub.hf_hub_url(repo.repo_id, file.name, revision=repo.revision, endpoint=base)
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    base, credentials = endpoint(), token()
+    url = hf_hub_url(repo.repo_id, name, revision=repo.revision, endpoint=base)
     call = Call(
         lambda stop: retried(
-            lambda: hub.get_hf_file_metadata(
+            lambda: get_hf_file_metadata(
                 url, token=credentials, timeout=PROBE_SECONDS, endpoint=base
             ),
             stop,
@@ -190,7 +237,17 @@ def _query(repo: Repository, file: RemoteFile, tick: Callable[[], None]) -> _Mis
         if time.monotonic() > deadline:
             raise unreachable(repo, f"no answer within {ANSWER_SECONDS:.0f} seconds")
 
-    facts = call.result(look, repo)
+    return call.result(look, repo)
+
+
+def _query(repo: Repository, file: RemoteFile, tick: Callable[[], None]) -> _MissingFile:
+    """Digest and size of a file as the hub reports them; refuses answers that are not the hub's.
+
+    Raises:
+        CheckpointUnavailable: No answer in time, a refusal, or an answer in another protocol.
+        CheckpointCorrupt: The hub offers other bytes than the pinned ones.
+    """
+    base, facts = endpoint(), _metadata(repo, file.name, tick)
     if facts.commit_hash is None or facts.etag is None:
         raise not_a_hub(repo, "without the headers that name the commit and the digest")
     if facts.commit_hash != repo.revision:
@@ -215,9 +272,11 @@ def _query(repo: Repository, file: RemoteFile, tick: Callable[[], None]) -> _Mis
 
 def _download(item: _MissingFile, finished: int, flight: _Flight, report: Progress) -> None:
     """Downloads one file into the cache and verifies it."""
+    from huggingface_hub import hf_hub_download
+
     from kronos.models.hub.connection import Refused
 
-    hub, base, credentials, folder = hub_client(), endpoint(), token(), cache_folder()
+    base, credentials, folder = endpoint(), token(), cache_folder()
     bar_lock = threading.Lock()
     most = item.size or MOST_UNANNOUNCED
 
@@ -244,7 +303,7 @@ def _download(item: _MissingFile, finished: int, flight: _Flight, report: Progre
 
         def once() -> str:
             flight.done = finished
-            return hub.hf_hub_download(
+            return hf_hub_download(
                 item.repo.repo_id,
                 item.file.name,
                 revision=item.repo.revision,

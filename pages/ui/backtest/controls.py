@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
+from pathlib import Path
 
 import streamlit as st
 
 from data_sources.samples import SAMPLES as BUNDLED
+from kronos.errors import InvalidRequest
 from kronos.forecast import SamplingParameters
 from kronos.portfolio.backtest import Plan
 from kronos.portfolio.book import Costs, Rules
+from kronos.portfolio.market import MAX_INSTRUMENTS
 from kronos.portfolio.signals import SIGNALS
-from pages.ui.backtest.work import BacktestRequest
+from kronos.training.files import QLIB_INTERVALS, QlibFolder
+from pages.ui.backtest.work import QLIB, BacktestRequest, QlibUniverse
 from pages.ui.frame.glossary import meaning
+from pages.ui.frame.text import counted
 from pages.ui.inputs.controls import LARGEST_SEED
 from pages.ui.inputs.instruments import (
     MAX_SYMBOLS,
@@ -27,6 +32,7 @@ from pages.ui.inputs.instruments import (
 from pages.ui.inputs.model_choices import Choice, choices
 from pages.ui.jobs.settings import MAX_HORIZON, MAX_PATHS
 
+QLIB_TITLE = "Qlib data folder"
 SAMPLE_INTERVAL = "1d"
 SAMPLES_FROM = dt.date(2012, 6, 1)
 """Default start of the samples: a backtest of a year takes less than a minute."""
@@ -64,19 +70,26 @@ def choose() -> Chosen:
         InvalidRequest: A value is out of range, which widgets prevent and links may not.
         KronosError: The source cannot be used.
     """
-    source, named, notes = _choose_symbols()
-    with st.expander("My own CSV files", icon=":material/upload_file:"):
+    source, named, notes, qlib = _choose_symbols()
+    with st.expander("My own files", icon=":material/upload_file:"):
         files = choose_files()
-    entries = (*named, *(entry for entry, _ in files))[:MAX_SYMBOLS]
-    contents = (*(None for _ in named), *(content for _, content in files))[:MAX_SYMBOLS]
+    most = MAX_SYMBOLS if qlib is None else MAX_INSTRUMENTS
+    entries = (*named, *(entry for entry, _ in files))[:most]
+    contents = (*(None for _ in named), *(content for _, content in files))[:most]
     model = _choose_model()
     plan, limit = _choose_plan(model, of_samples=source == SAMPLES and not files)
-    request = BacktestRequest(entries, source, plan, model.revision, limit) if entries else None
+    request = None
+    if entries:
+        request = BacktestRequest(entries, source, plan, model.revision, limit, qlib)
     return Chosen(request, contents, model.is_missing, notes)
 
 
-def _choose_symbols() -> tuple[str, tuple[Entry, ...], tuple[str, ...]]:
-    titles = source_titles()
+_Universe = tuple[str, tuple[Entry, ...], tuple[str, ...], QlibUniverse | None]
+"""Name of the source, instruments, notes, and the Qlib folder of the instruments."""
+
+
+def _choose_symbols() -> _Universe:
+    titles = source_titles() | {QLIB: QLIB_TITLE}
     source = st.selectbox(
         "Source", list(titles), format_func=titles.__getitem__, key="bt_source", bind="query-params"
     )
@@ -86,7 +99,9 @@ def _choose_symbols() -> tuple[str, tuple[Entry, ...], tuple[str, ...]]:
         with_samples = st.checkbox(
             "Use the samples", value=True, key="bt_samples", bind="query-params"
         )
-        return source, tuple(Entry(s, SAMPLE_INTERVAL) for s in daily if with_samples), ()
+        return source, tuple(Entry(s, SAMPLE_INTERVAL) for s in daily if with_samples), (), None
+    if source == QLIB:
+        return _choose_qlib()
     intervals = list(open_source(source).intervals)
     text = st.text_area(
         "Symbols", "", key="bt_symbols", height=120, bind="query-params",
@@ -96,7 +111,47 @@ def _choose_symbols() -> tuple[str, tuple[Entry, ...], tuple[str, ...]]:
     at = intervals.index("1d") if "1d" in intervals else len(intervals) - 1
     interval = st.selectbox("Interval", intervals, at, key="bt_interval", bind="query-params")
     found = read_symbols(text or "")
-    return source, tuple(Entry(symbol, interval) for symbol in found.symbols), found.notes
+    entries = tuple(Entry(symbol, interval) for symbol in found.symbols)
+    return source, entries, found.notes, None
+
+
+def _choose_qlib() -> _Universe:
+    """Instruments of a folder of the server: this page is for those who may see its paths.
+
+    Raises:
+        InvalidRequest: The folder is not laid out as Qlib's, or has too many instruments.
+        InvalidCandles: A file of it is damaged.
+    """
+    named = st.text_input(
+        "Folder", key="bt_qlib_folder", placeholder="~/.qlib/qlib_data/cn_data",
+        help="The folder on the server that holds calendars, instruments and features.",
+    )  # fmt: skip
+    if not (named or "").strip():
+        return QLIB, (), (), None
+    folder = Path(named.strip()).expanduser()
+    markets, calendars = QlibFolder.offers(folder)
+    left, right = st.columns(2)
+    market = left.selectbox("Market", markets, key="bt_qlib_market")
+    calendar = right.selectbox(
+        "Interval", calendars, key="bt_qlib_interval", format_func=QLIB_INTERVALS.__getitem__
+    )
+    if market is None or calendar is None:
+        raise InvalidRequest(
+            f"{folder} has no list of instruments, or no calendar of a known interval "
+            f"({', '.join(QLIB_INTERVALS)})."
+        )
+    found = QlibFolder(folder, market=market, frequency=calendar).instruments()
+    if len(found) > MAX_INSTRUMENTS:
+        raise InvalidRequest(
+            f"The market {market} has {len(found):,} instruments; at most {MAX_INSTRUMENTS:,} make "
+            "a universe. Choose a smaller market."
+        )
+    st.caption(
+        f"{counted(len(found), 'instrument')}. Prices are used as the folder adjusts them, and "
+        "bars only while an instrument belongs to the market."
+    )
+    entries = tuple(Entry(facts.file, facts.interval) for facts in found)
+    return QLIB, entries, (), QlibUniverse(str(folder), market, calendar)
 
 
 def _choose_model() -> Choice:

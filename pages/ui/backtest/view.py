@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from datetime import date
 from functools import partial
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -12,6 +14,7 @@ from kronos.portfolio.backtest import STRATEGY, Backtest
 from kronos.portfolio.export import (
     break_even_text,
     curves_csv,
+    facts,
     result_json,
     rows_of,
     trades_csv,
@@ -20,10 +23,11 @@ from kronos.portfolio.export import (
 from kronos.serving.jobs import JobStatus
 from pages.ui.backtest.controls import SIGNAL_TITLES
 from pages.ui.backtest.figure import TITLES, equity_description, equity_figure
-from pages.ui.backtest.work import FETCHING, FORECASTING, BacktestRun, Outcome
+from pages.ui.backtest.work import FETCHING, FORECASTING, Outcome
+from pages.ui.frame.excel import MIME, workbook
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
-from pages.ui.frame.text import counted
+from pages.ui.frame.text import DISCLAIMER, counted
 from pages.ui.inputs.model_choices import choice_of
 from pages.ui.jobs.progress import progress_text
 
@@ -55,10 +59,10 @@ def state_text(status: JobStatus) -> str:
     return f"{status.stage}: {status.done:,} of {counted(status.total, noun)}{rest}"
 
 
-def show_result(run: BacktestRun, outcome: Outcome, *, narrow: bool) -> None:
-    """The result of a run."""
+def show_result(outcome: Outcome, *, narrow: bool) -> None:
+    """The result of a run, or of the example."""
     result, cut_off = outcome.result, outcome.cut_off
-    for text in warnings_of(result, cut_off):
+    for text in filter(None, (*warnings_of(result, cut_off), outcome.note)):
         st.warning(plain(text), icon=":material/warning:")
     st.caption(plain(_heading(result)))
     st.plotly_chart(
@@ -74,7 +78,7 @@ def show_result(run: BacktestRun, outcome: Outcome, *, narrow: bool) -> None:
     )  # fmt: skip
     _show_verdict(result)
     _show_trades(result)
-    _show_downloads(run, outcome)
+    _show_downloads(outcome)
     if outcome.problems:
         with st.expander(
             f"{counted(len(outcome.problems), 'instrument')} skipped", icon=":material/error:"
@@ -166,17 +170,71 @@ def _show_trades(result: Backtest) -> None:
             st.caption(f"The last {MAX_TRADES:,} trades. The CSV file has all of them.")
         st.dataframe(
             trades.tail(MAX_TRADES), hide_index=True, key="backtest_trades",
-            alt="Trades of the strategy", placeholder="",
+            alt="Trades of the strategy", placeholder="", column_config=trade_columns(trades),
         )  # fmt: skip
 
 
-def _show_downloads(run: BacktestRun, outcome: Outcome) -> None:
-    plan, result = run.request.plan, outcome.result
-    stem = f"backtest_{plan.signal}_{len(result.names)}x{len(result.dates)}"
+def trade_columns(trades: pd.DataFrame) -> dict[str, Any]:
+    """Titles and formats; a column is as wide as what it holds, where a default would clip it."""
+    if trades.empty:
+        return {}
+    longest = max(map(len, trades["instrument"]))
+    is_daily = (trades["time"].dt.normalize() == trades["time"]).all()
+    moment = partial(
+        st.column_config.DatetimeColumn,
+        format="D MMM YYYY" if is_daily else "D MMM YYYY HH:mm",
+        timezone="UTC",
+        width=110 if is_daily else 150,
+    )
+    number = partial(st.column_config.NumberColumn, format="%.2f")
+    return {
+        "time": moment("Fill"),
+        "decided": moment("Decision"),
+        "instrument": st.column_config.TextColumn(
+            "Instrument", width=min(max(90, 8 * longest + 24), 260)
+        ),
+        "side": st.column_config.TextColumn("Side", width=60),
+        "shares": number("Shares"),
+        "price": st.column_config.NumberColumn("Price", format="%.6g"),
+        "value": number("Value"),
+        "cost": number("Cost"),
+    }
+
+
+def backtest_workbook(result: Backtest, cut_off: date | None) -> bytes:
+    """Curves, settings, measures and trades as an Excel workbook.
+
+    Args:
+        result: The backtest.
+        cut_off: See `kronos.portfolio.export.facts`.
+    """
+    known = facts(result, cut_off)
+    performance = known.pop("performance")
+    measures = [
+        {"Measure": label} | {TITLES[book]: performance[book][name] for book in TITLES}
+        for name, label, _ in rows_of(_ROWS, result)
+    ]
+    tables = {
+        "Curves": result.curves.rename(columns=TITLES).rename_axis("time").reset_index(),
+        "Measures": pd.DataFrame(measures),
+        "Trades": result.books[STRATEGY].trades,
+    }
+    return workbook(tables, known | {"note": DISCLAIMER})
+
+
+def _show_downloads(outcome: Outcome) -> None:
+    result = outcome.result
+    stem = f"backtest_{result.plan.signal}_{len(result.names)}x{len(result.dates)}"
     with st.container(horizontal=True):
         for label, build, name, mime in (
             ("Curves (CSV)", partial(curves_csv, result), f"{stem}_curves.csv", "text/csv"),
             ("Trades (CSV)", partial(trades_csv, result), f"{stem}_trades.csv", "text/csv"),
+            (
+                "Tables (Excel)",
+                partial(backtest_workbook, result, outcome.cut_off),
+                f"{stem}.xlsx",
+                MIME,
+            ),
             (
                 "Everything (JSON)",
                 partial(result_json, result, outcome.cut_off),

@@ -20,10 +20,13 @@ from pages.ui.chart.events import add_events, event_markers, events_sentence
 from pages.ui.chart.layers import Overlay, add_distribution, add_edge_labels
 from pages.ui.chart.scene import Layer, Scene, Shape, View, Window, build_scene
 from pages.ui.chart.sheet import Sheet
+from pages.ui.chart.studies import RSI, Study, add_rsi, add_studies
 
 __all__ = ["Layer", "Look", "Shape", "View", "Window", "chart_description", "fan_figure"]
 
 _LAYERS_IN_LEGEND = 5
+_GAP = 0.025  # between panels, as a share of the height
+_RSI_PIXELS = 96
 VIEW_NAMES = {"price": "", "percent": "change since the last close", "log": "log scale"}
 
 
@@ -37,6 +40,7 @@ class Look(TypedDict):
     levels: Sequence[float]
     shape: Shape
     overlays: NotRequired[Sequence[Overlay]]
+    studies: NotRequired[Sequence[Study]]
 
 
 def fan_figure(
@@ -51,6 +55,7 @@ def fan_figure(
     levels: Sequence[float] = (),
     shape: Shape = "candles",
     overlays: Sequence[Overlay] = (),
+    studies: Sequence[Study] = (),
 ) -> go.Figure:
     """Draw candles and, where there is a forecast, its fan.
 
@@ -65,11 +70,16 @@ def fan_figure(
         levels: Prices to draw as lines, with their P(touch).
         shape: Bars as candles, as open-high-low-close bars, or their closes as a line.
         overlays: Lines over the fan.
+        studies: Studies of the bars up to the origin.
     """
     scene = build_scene(candles, forecast, view=view, compact=compact, window=window)
     n_kinds = len({marker.group for marker in event_markers(scene, events)})
-    height, margin = _frame_size(scene, n_kinds + len(overlays), compact=compact)
-    sheet = _panels(scene)
+    has_rsi = RSI in studies
+    n_named = n_kinds + len(overlays) + len(studies)
+    height, margin = _frame_size(scene, n_named, compact=compact)
+    height += _RSI_PIXELS * has_rsi
+    shares = _heights(scene, height, has_rsi=has_rsi)
+    sheet = _panels(scene, shares)
     if forecast is not None:
         layers.add_zone(sheet, scene)
         if "bands" in shown:
@@ -77,17 +87,20 @@ def fan_figure(
         if "paths" in shown:
             layers.add_sample_paths(sheet, scene)
     layers.add_candles(sheet, scene, shape)
+    add_studies(sheet, scene, candles, studies)
     if forecast is not None:
         layers.add_overlays(sheet, scene, overlays)
         layers.add_median(sheet, scene)
         layers.add_actual(sheet, scene, shape)
         add_distribution(sheet, scene)
         inner = height - margin["t"] - margin["b"]
-        share = 0.80 if scene.has_volume else 1.0
+        share = shares[0] / sum(shares) * (1.0 - _GAP * (len(shares) - 1))
         add_edge_labels(sheet, scene, panel_pixels=inner * share, compact=compact)
     if scene.has_volume:
         layers.add_volume(sheet, scene)
-    _set_axes(sheet, scene, _price_limits(scene, overlays), compact=compact)
+    if has_rsi:
+        add_rsi(sheet, scene, candles, row=len(shares))
+    _set_axes(sheet, scene, _price_limits(scene, overlays), len(shares), compact=compact)
     add_events(sheet, scene, events, compact=compact)
     layers.add_levels(sheet, scene, levels, compact=compact)
     _set_layout(sheet, candles, scene, height=height, margin=margin, compact=compact)
@@ -125,18 +138,27 @@ def _frame_size(scene: Scene, n_kinds: int, *, compact: bool) -> tuple[int, dict
     return 590 + more, {"l": 64, "r": 142 if has_fan else 20, "t": top, "b": 8}
 
 
-def _panels(scene: Scene) -> Sheet:
-    """Panels for prices, volume below them, and the distribution at the horizon beside them."""
+def _heights(scene: Scene, height: int, *, has_rsi: bool) -> tuple[float, ...]:
+    """Heights of the panels from the top: prices, volume, RSI."""
+    shares = (0.82, 0.18) if scene.has_volume else (1.0,)
+    rsi = _RSI_PIXELS / (height - _RSI_PIXELS)
+    return (*shares, rsi * sum(shares)) if has_rsi else shares
+
+
+def _panels(scene: Scene, heights: tuple[float, ...]) -> Sheet:
+    """Panels for prices, volume and RSI below them, and the distribution at the horizon beside."""
     has_fan = scene.forecast is not None
+    rows = range(1, len(heights) + 1)
     sheet = Sheet(
-        heights=(0.82, 0.18) if scene.has_volume else (1.0,),
+        heights=heights,
         widths=(0.91, 0.09) if has_fan else (1.0,),
-        gaps=(0.006, 0.025),
-        without=[(2, 2)],
+        gaps=(0.006, _GAP),
+        without=[(row, 2) for row in rows[1:]],
     )
-    if scene.has_volume:
-        below = "x3" if has_fan else "x2"
-        sheet.time_axis().update(matches=below, showticklabels=False)
+    for row in rows[:-1]:
+        sheet.time_axis(row=row).update(
+            matches=f"x{sheet.number(rows[-1], 1)}", showticklabels=False
+        )
     if has_fan:
         sheet.price_axis(column=2).update(matches="y", showticklabels=False)
     return sheet
@@ -149,7 +171,9 @@ def _price_limits(scene: Scene, overlays: Sequence[Overlay]) -> list[float]:
     return [min(low, *ends), max(high, *ends)] if ends else [low, high]
 
 
-def _set_axes(sheet: Sheet, scene: Scene, limits: list[float], *, compact: bool) -> None:
+def _set_axes(
+    sheet: Sheet, scene: Scene, limits: list[float], n_rows: int, *, compact: bool
+) -> None:
     is_timed = ":" in scene.labels[-1]  # longer labels, fewer of them
     time = style.time_axis(scene, n_ticks=3 if compact else 7 if is_timed else 10) | {
         "showspikes": True,
@@ -169,11 +193,10 @@ def _set_axes(sheet: Sheet, scene: Scene, limits: list[float], *, compact: bool)
         form: dict[str, object] = {"tickformat": "+.1f" if is_wide else "+.2f", "ticksuffix": "%"}
     else:
         form = {"tickformat": f",.{_tick_decimals(scene)}f", "nticks": 8}
-    sheet.time_axis().update(time)
+    for row in range(1, n_rows + 1):
+        sheet.time_axis(row=row).update(time, showticklabels=row == n_rows)
     sheet.price_axis().update(prices | form, ticks="", side="left")
     if scene.has_volume:
-        sheet.time_axis(row=2).update(time)
-        sheet.time_axis().update(showticklabels=False)
         sheet.price_axis(row=2).update(
             nticks=3, tickformat="~s", showgrid=False, ticks="", zeroline=False
         )

@@ -8,9 +8,11 @@ const MIN_BARS = 5;
 const ON_LEVEL = 5;  // pixels
 const STEP = 1.25;  // a press of a key or one notch of a wheel
 const BELOW = 0.05, ABOVE = 0.11;  // room under and over the prices; as in scene.py
+const NOTE_MS = 300;  // of rest, before the address gets a view
 const views = new Map();  // by subject; outlives the element, which goes with its page
 const charts = new WeakMap();
 let plotly;
+let noted = null;  // what the address got from here last
 
 // The library comes from this server as a file, so that the browser keeps it, and its code.
 function load(file) {
@@ -45,6 +47,10 @@ class Chart {
     this.spoken = element("desk-spoken", this.frame);
     this.spoken.setAttribute("role", "status");
     for (const mark of this.cross) mark.setAttribute("aria-hidden", "true");
+    this.keyList = document.createElement("dl");
+    this.keyList.className = "desk-keys";
+    this.keyList.hidden = true;
+    this.frame.append(this.keyList);
     this.pointers = new Map();
     this.listen();
   }
@@ -53,7 +59,12 @@ class Chart {
     const figure = data.figure !== this.data?.figure;
     this.data = data;
     this.frame.setAttribute("aria-label", data.alt);
-    this.frame.setAttribute("aria-description", data.keys);
+    this.frame.setAttribute("aria-description", data.spoken);
+    this.keyList.replaceChildren(...data.keys.flat().map((text, at) => {
+      const item = document.createElement(at % 2 ? "dd" : "dt");
+      item.textContent = text;
+      return item;
+    }));
     if (figure) {
       this.figure = JSON.parse(data.figure);
       this.frame.style.minHeight = `${this.figure.layout.height}px`;  // nothing below moves later
@@ -87,7 +98,7 @@ class Chart {
     this.ys = Object.keys(layout).filter(
       (name) => name === "yaxis" || (name.startsWith("yaxis") && layout[name].matches === "y"));
     this.volumes = Object.keys(layout).filter(
-      (name) => name.startsWith("yaxis") && !this.ys.includes(name));
+      (name) => name.startsWith("yaxis") && !this.ys.includes(name) && !layout[name].fixedrange);
     const axis = { gridcolor: line, linecolor: line, zerolinecolor: line };
     this.view = this.remembered();
     const shown = {
@@ -126,6 +137,7 @@ class Chart {
         button("Zoom out (−)", icons.zoom_minus, () => this.zoom(STEP)),
         button("Add a level: then press its place (L)", icons.drawline, () => this.setPlacing(true)),
         button("Reset the view (0)", icons.home, () => this.reset()),
+        button("Keys (?)", icons.question, () => this.toggleKeys()),
       ]],
       toImageButtonOptions: { filename: this.data.name, scale: 2 },
     };
@@ -179,11 +191,47 @@ class Chart {
   }
 
   remembered() {
+    this.takeFromAddress();
+    this.noteInAddress();
     const [from, to] = this.figure.layout.xaxis.range;
     const kept = views.get(this.data.subject);
     if (!kept) return { from, to, prices: null };
     const view = this.bounded(this.placeOf(kept.from), this.placeOf(kept.to));
     return { ...view, prices: kept.unit === this.data.unit ? kept.prices : null };
+  }
+
+  // The address has the view as times, and as prices where their axis was moved. It is written in
+  // the browser alone: a run of the page for every turn of the wheel would be none to work with.
+  takeFromAddress() {
+    const text = new URL(location.href).searchParams.get(this.data.parameter);
+    if (!this.data.parameter || !text || text === noted) return;
+    noted = text;
+    const [from, to, ...prices] = text.split("~");
+    const [start, end] = [from, to].map((each) => Date.parse(`${each}Z`) / 1000);
+    const { times } = this.data;
+    // Outside of the bars there is nothing to see.
+    if (!(start < end) || end <= times[0] || start >= times.at(-1)) return;
+    const [low, high] = prices.map(Number);
+    views.set(this.data.subject, {
+      from: start, to: end, prices: low < high ? [low, high] : null, unit: this.data.unit,
+    });
+  }
+
+  noteInAddress() {
+    clearTimeout(this.noting);
+    if (!this.data.parameter) return;
+    this.noting = setTimeout(() => {
+      if (!this.frame.isConnected) return;
+      const kept = views.get(this.data.subject), address = new URL(location.href);
+      const text = kept && [
+        ...[kept.from, kept.to].map((time) => new Date(1000 * time).toISOString().slice(0, 19)),
+        ...(kept.prices ?? []).map((price) => String(Number(price.toPrecision(8)))),
+      ].join("~");
+      if (text) address.searchParams.set(this.data.parameter, text);
+      else address.searchParams.delete(this.data.parameter);
+      noted = text ?? null;
+      if (address.href !== location.href) history.replaceState(history.state, "", address);
+    }, NOTE_MS);
   }
 
   bounded(from, to) {
@@ -199,6 +247,7 @@ class Chart {
       from: this.timeOf(this.view.from), to: this.timeOf(this.view.to), prices,
       unit: this.data.unit,
     });
+    this.noteInAddress();
     this.hideCross();
     this.redraw();
   }
@@ -218,6 +267,7 @@ class Chart {
 
   reset() {
     views.delete(this.data.subject);
+    this.noteInAddress();
     const [from, to] = this.figure.layout.xaxis.range;
     this.view = { from, to, prices: null };
     this.redraw();
@@ -361,6 +411,8 @@ class Chart {
     this.report("level", { [change ?? (isOn ? "remove" : "add")]: price });
   }
 
+  toggleKeys() { this.keyList.hidden = !this.keyList.hidden; }
+
   key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target !== this.frame) return;
     const step = this.bars / 10;
@@ -378,7 +430,8 @@ class Chart {
       "]": () => this.step(1),
       l: () => (this.crossed === null ? this.setPlacing(true) : this.changeLevel(this.crossedY, "add")),
       Delete: () => { if (this.crossed !== null) this.changeLevel(this.crossedY, "remove"); },
-      Escape: () => { this.hideCross(); this.setPlacing(false); },
+      "?": () => this.toggleKeys(),
+      Escape: () => { this.hideCross(); this.setPlacing(false); this.keyList.hidden = true; },
     }[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (!act) return;
     event.preventDefault();

@@ -20,11 +20,21 @@ from pages.ui.chart.levels import take_from_chart
 from pages.ui.chart.scene import Scene
 from pages.ui.frame.plotly_script import script_name
 
-KEYS = (
-    "Keys: left and right arrows move in time, plus and minus zoom, up and down arrows move the "
-    "price axis, with Shift they stretch it, square brackets step the crosshair from bar to bar, "
-    "L puts a level at the crosshair, Delete removes the level next to it, 0 resets the view."
-)
+KEYS = {
+    "← →": "move in time",
+    "+ −": "zoom",
+    "↑ ↓": "move the price axis, with Shift stretch it",
+    "[ ]": "step the crosshair from bar to bar",
+    "L": "put a level at the crosshair",
+    "Delete": "remove the level next to it",
+    "0": "reset the view",
+    "?": "show or hide this list",
+}
+"""What the keys of the chart do; the keys of the script are the same."""
+_SPOKEN = {
+    "← →": "left and right arrows", "+ −": "plus and minus", "↑ ↓": "up and down arrows",
+    "[ ]": "square brackets", "?": "question mark",
+}  # fmt: skip
 _CSS = """
 .desk-chart { position: relative; width: 100%; overflow: hidden; }
 .desk-chart, .desk-chart * { touch-action: pan-y !important; }
@@ -46,6 +56,16 @@ _CSS = """
 }
 .desk-tag-time { transform: translateX(-50%); }
 .desk-tag-price { transform: translateY(-50%); text-align: right; box-sizing: border-box; }
+.desk-keys {
+  position: absolute; right: 8px; top: 40px; z-index: 5; margin: 0; padding: 10px 14px;
+  font: 13px var(--st-font, sans-serif); color: var(--st-text-color);
+  background: var(--st-background-color);
+  border: 1px solid var(--st-border-color); border-radius: 8px;
+  display: grid; grid-template-columns: auto auto; gap: 4px 14px;
+}
+.desk-keys[hidden] { display: none; }
+.desk-keys dt { font-weight: 600; white-space: nowrap; }
+.desk-keys dd { margin: 0; }
 .desk-spoken {
   position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
 }
@@ -68,6 +88,7 @@ def show_interactive(
     alt: str,
     levels: Sequence[float] = (),
     overlays: Sequence[Overlay] = (),
+    parameter: str = "",
 ) -> None:
     """A fan chart to work in.
 
@@ -79,6 +100,7 @@ def show_interactive(
         alt: Alternative text.
         levels: The levels that the figure has.
         overlays: The lines over the fan that the figure has.
+        parameter: The parameter of the link that has the view; "" for none.
     """
     own_key = f"{key}_chart"
 
@@ -89,7 +111,8 @@ def show_interactive(
     with st.container(key=key):
         _component(
             key=own_key,
-            data=component_data(figure, scene, key, subject, alt, levels, overlays),
+            data=component_data(figure, scene, key, subject, alt, levels, overlays)
+            | {"parameter": parameter},
             on_level_change=take_level,
         )
 
@@ -120,7 +143,10 @@ def component_data(
         "decimals": scene.decimals,
         "name": f"{key}-chart",
         "alt": alt,
-        "keys": KEYS,
+        "keys": [[key, what] for key, what in KEYS.items()],
+        "spoken": "Keys: "
+        + ", ".join(f"{_SPOKEN.get(key, key)} {what}" for key, what in KEYS.items())
+        + ".",
         "script": script_name(),
     }
 

@@ -16,6 +16,7 @@ from pages.ui.chart.scene import Scene, Shape
 from pages.ui.chart.sheet import Sheet
 
 N_SAMPLE_PATHS = 24
+_OUTER_BAND, _INNER_BAND = "80% · p10–p90", "50% · p25–p75"
 UNSEEN = {"width": 0, "color": style.NEUTRAL}
 """An invisible line for the hover: one element, where markers need one per bar."""
 
@@ -42,7 +43,7 @@ def add_overlays(sheet: Sheet, scene: Scene, overlays: Sequence[Overlay]) -> Non
             sheet.trace(
                 "scatter",
                 x=scene.fan_labels,
-                y=_rounded(scene.scaled(np.concatenate([[scene.last_close], row]))),
+                y=rounded(scene.scaled(np.concatenate([[scene.last_close], row]))),
                 mode="lines",
                 line={"width": 1.5, "dash": overlay.dash, "color": style.NEUTRAL},
                 hoverinfo="skip",
@@ -110,16 +111,19 @@ def add_bands(sheet: Sheet, scene: Scene) -> None:
     """The p10-p90 and p25-p75 fills, and thin edges that make the band readable without colour."""
     quantiles = {level: scene.scaled(row) for level, row in scene.quantiles().items()}
     for low, high, opacity, name in (
-        (0.10, 0.90, 0.17, "80% · p10–p90"),
-        (0.25, 0.75, 0.24, "50% · p25–p75"),
+        (0.10, 0.90, 0.17, _OUTER_BAND),
+        (0.25, 0.75, 0.24, _INNER_BAND),
     ):
         _add_line(sheet, scene, quantiles[low], width=0, legendgroup=name, showlegend=False)
         _add_line(
             sheet, scene, quantiles[high], width=0, legendgroup=name, name=name, fill="tonexty",
-            fillcolor=style.faded(style.FAN, opacity),
+            fillcolor=style.faded(style.FAN, opacity), showlegend=False,
         )  # fmt: skip
+    edge = style.faded(style.FAN, 0.8)
+    _add_swatch(sheet, _OUTER_BAND, "square", style.faded(style.FAN, 0.17), edge=edge)
+    # The inner band lies on the outer one: what is seen is denser than its own fill.
+    _add_swatch(sheet, _INNER_BAND, "square", style.faded(style.FAN, 0.6))
     for level in (0.10, 0.90):
-        edge = style.faded(style.FAN, 0.8)
         _add_line(sheet, scene, quantiles[level], width=1, colour=edge, showlegend=False)
 
 
@@ -131,15 +135,38 @@ def add_sample_paths(sheet: Sheet, scene: Scene) -> None:
     chosen = ranked[np.linspace(0, len(closes) - 1, n_shown).round().astype(int)]
     gaps = np.full((n_shown, 1), np.nan)
     broken = np.concatenate([scene.scaled(closes[chosen]), gaps], axis=1)
+    name = f"{n_shown} of {len(closes)} sample paths"
     sheet.trace(
         "scatter",
         x=[*scene.fan_labels, None] * n_shown,
-        y=_rounded(broken.ravel()),
+        y=rounded(broken.ravel()),
         mode="lines",
         line={"width": 0.8, "color": style.faded(style.FAN, 0.24)},
         hoverinfo="skip",
-        name=f"{n_shown} of {len(closes)} sample paths",
+        legendgroup=name,
+        showlegend=False,
+        name=name,
     )
+    thin = style.faded(style.FAN, 0.9)
+    _add_swatch(sheet, name, "line-ew", thin, edge=thin)
+
+
+def _add_swatch(sheet: Sheet, name: str, symbol: str, fill: str, *, edge: str = "") -> None:
+    """An entry of the legend that shows and hides its group. As the fills are faint, their own
+    entries look alike: here the shape tells them apart, in light and dark."""
+    sheet.trace(
+        "scatter",
+        x=[None],
+        y=[None],
+        mode="markers",
+        marker={
+            "symbol": symbol, "size": 12, "color": fill,
+            "line": {"width": 1.2 if edge else 0, "color": edge or fill},
+        },
+        hoverinfo="skip",
+        legendgroup=name,
+        name=name,
+    )  # fmt: skip
 
 
 def add_candles(sheet: Sheet, scene: Scene, shape: Shape = "candles") -> None:
@@ -148,7 +175,7 @@ def add_candles(sheet: Sheet, scene: Scene, shape: Shape = "candles") -> None:
     if shape == "line":
         line = {"width": 1.6, "color": style.NEUTRAL}
         sheet.trace(
-            "scatter", x=scene.history_labels, y=_rounded(scene.scaled(bars["close"])),
+            "scatter", x=scene.history_labels, y=rounded(scene.scaled(bars["close"])),
             mode="lines", line=line, hoverinfo="skip", showlegend=False, name="Close",
         )  # fmt: skip
     else:
@@ -158,7 +185,7 @@ def add_candles(sheet: Sheet, scene: Scene, shape: Shape = "candles") -> None:
     sheet.trace(
         "scatter",
         x=scene.history_labels,
-        y=_rounded(scene.scaled(bars["close"])),
+        y=rounded(scene.scaled(bars["close"])),
         mode="lines",
         line=UNSEEN,
         showlegend=False,
@@ -198,7 +225,7 @@ def add_median(sheet: Sheet, scene: Scene) -> None:
     sheet.trace(
         "scatter",
         x=scene.fan_labels[1:],
-        y=_rounded(median[1:]),
+        y=rounded(median[1:]),
         mode="lines",
         line=UNSEEN,
         showlegend=False,
@@ -225,7 +252,7 @@ def add_actual(sheet: Sheet, scene: Scene, shape: Shape = "candles") -> None:
     sheet.trace(
         "scatter",
         x=scene.fan_labels,
-        y=_rounded(scene.scaled(closes)),
+        y=rounded(scene.scaled(closes)),
         mode="lines+markers",
         connectgaps=True,
         line={"width": 1.6, "color": style.ACTUAL},
@@ -297,7 +324,7 @@ def _add_bars(
     opacity: float,
 ) -> None:
     columns: dict[str, Any] = {
-        name: _rounded(scene.scaled(bars[name])) for name in ("open", "high", "low", "close")
+        name: rounded(scene.scaled(bars[name])) for name in ("open", "high", "low", "close")
     }
     if shape == "bars":
         sheet.trace(
@@ -334,7 +361,7 @@ def _add_line(
     sheet.trace(
         "scatter",
         x=scene.fan_labels,
-        y=_rounded(values),
+        y=rounded(values),
         mode="lines",
         line=line,
         hoverinfo="skip",
@@ -342,7 +369,7 @@ def _add_line(
     )
 
 
-def _rounded(values: np.ndarray) -> np.ndarray:
+def rounded(values: np.ndarray) -> np.ndarray:
     """Eight significant digits: more than a screen shows, and a smaller figure."""
     values = np.asarray(values, dtype=float)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from kronos import plot
 from pages.ui.chart.scene import Scene
 
-UP = "#12A08C"
-DOWN = "#DE6A3A"
-FAN = "#4A86F0"
-MEDIAN = "#3F7DF2"
-NEUTRAL = "#7C8AA0"
+UP = plot.UP
+DOWN = plot.DOWN
+FAN = plot.FAN
+MEDIAN = plot.MEDIAN
+NEUTRAL = plot.NEUTRAL
 PILL = "#2C63CF"
 PILL_TEXT = "#FFFFFF"
-ACTUAL = "#C98A12"
+ACTUAL = plot.ACTUAL
 MACRO = "#9455CC"
 EARNINGS = "#C98A12"
 NEWS = "#0FA39A"

@@ -15,6 +15,7 @@ from pages.ui.chart.figure import Layer, Look, Shape, View, Window, chart_descri
 from pages.ui.chart.interactive import show_interactive
 from pages.ui.chart.layers import Overlay
 from pages.ui.chart.scene import MAX_WINDOW, bars_in_window, build_scene, n_known
+from pages.ui.chart.studies import STUDIES, Study
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
 from pages.ui.frame.shell import is_narrow
@@ -33,6 +34,7 @@ def show_chart(
     forecast: Forecast | None,
     levels: Sequence[float] = (),
     overlays: Sequence[Overlay] = (),
+    studies: Sequence[Study] = (),
 ) -> Look:
     """The chart under the controls of its look.
 
@@ -41,6 +43,7 @@ def show_chart(
         forecast: The fan, or None for candles alone.
         levels: Prices to draw as lines.
         overlays: Lines over the fan.
+        studies: Studies of the bars.
 
     Returns:
         The look, for a copy of the chart.
@@ -49,6 +52,7 @@ def show_chart(
     look = _choose_look(candles, forecast)
     look["levels"] = levels
     look["overlays"] = overlays
+    look["studies"] = studies
     if "events" in look["shown"]:
         look["events"] = events_of(source, forecast)
     narrow = is_narrow()
@@ -62,6 +66,7 @@ def show_chart(
         levels=look["levels"],
         overlays=overlays,
         alt=chart_description(candles, forecast, look["events"]),
+        parameter="zoom",
     )
     if narrow and forecast is not None:
         st.caption("Bands: 80% (p10 to p90) and 50% (p25 to p75) of paths. Thick line: median.")
@@ -73,6 +78,21 @@ def show_chart(
     if "events" in look["shown"]:
         show_calendar(source, all_events(), forecast)
     return look
+
+
+def choose_studies() -> tuple[Study, ...]:
+    """Their control, which the link carries."""
+    chosen = st.multiselect(
+        "Studies",
+        STUDIES,
+        key="studies",
+        bind="query-params",
+        placeholder="None",
+        help="SMA, EMA: simple and exponential moving averages of the close. Bollinger: 2 standard "
+        "deviations about the average of 20 bars. RSI: relative strength index. Of the real bars "
+        "up to the origin; the fan has none.",
+    )
+    return tuple(chosen)
 
 
 def show_figure(figure: go.Figure, *, key: str, alt: str | None = None) -> None:

@@ -15,7 +15,8 @@ from kronos.forecast import Forecast
 from pages.ui.chart.panels import Contender
 from pages.ui.chart.scene import actual_bars
 from pages.ui.fan.readouts import outcome_count
-from pages.ui.frame.text import counted, size_text
+from pages.ui.frame.excel import workbook
+from pages.ui.frame.text import DISCLAIMER, counted, size_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,20 @@ def model_table(
             row["inside 80%"] = _count_text(candles, forecast)
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def compare_workbook(
+    candles: Candles, contenders: Sequence[Contender], costs: Sequence[Cost]
+) -> bytes:
+    """Cost and scores, settings, and the quantiles of every bar as an Excel workbook."""
+    first = contenders[0].forecast
+    bars = horizon_table(candles, contenders, range(1, first.horizon + 1))
+    times = dict(enumerate(first.timestamps, 1))
+    bars.insert(1, "time", pd.DatetimeIndex([times[bar] for bar in bars["bar"]]))
+    facts = {name: getattr(candles, name) for name in ("symbol", "interval", "zone", "source")}
+    settings = facts | {contender.label: contender.forecast.metadata() for contender in contenders}
+    tables = {"Cost and scores": model_table(candles, contenders, costs), "Quantiles": bars}
+    return workbook(tables, settings | {"note": DISCLAIMER})
 
 
 def past_scores(candles: Candles, forecast: Forecast) -> tuple[float, int] | None:

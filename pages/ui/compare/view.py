@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal, get_args
 
 import streamlit as st
@@ -17,10 +18,18 @@ from pages.ui.chart.panels import (
 )
 from pages.ui.chart.scene import build_scene
 from pages.ui.chart.view import choose_view, show_figure
-from pages.ui.compare.text import Cost, horizon_table, model_table, verdict_text
+from pages.ui.compare.text import (
+    Cost,
+    compare_workbook,
+    horizon_table,
+    model_table,
+    verdict_text,
+)
 from pages.ui.fan.calibration import choose_fans
+from pages.ui.fan.exports import file_stem
 from pages.ui.fan.results import caution_notes, weights_text
 from pages.ui.fan.side_by_side import Words
+from pages.ui.frame.excel import MIME
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
 from pages.ui.frame.text import counted
@@ -120,6 +129,11 @@ def show_tables(
     st.dataframe(models, hide_index=True, column_config={"model": name, **_model_columns()})
     st.header("Quantiles by bar", anchor=False)
     _show_bars(candles, contenders, narrow=narrow)
+    st.download_button(
+        "Tables (Excel)", partial(compare_workbook, candles, tuple(contenders), costs),
+        file_name=f"{file_stem(candles, contenders[0].forecast)}_compared.xlsx", mime=MIME,
+        key="compare xlsx", on_click="ignore", icon=":material/download:",
+    )  # fmt: skip
 
 
 @st.fragment

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 
 from kronos.candles import Candles
 from kronos.events import Event, events_csv
-from kronos.forecast import Forecast
+from kronos.export import quantiles_table
+from kronos.forecast import DEFAULT_LEVELS, Forecast
 from pages.ui.chart.figure import Look, fan_figure
+from pages.ui.frame.excel import workbook
 from pages.ui.frame.text import DISCLAIMER
 
 _ENSEMBLE_IMPORT = "from kronos.ensemble import load_ensemble, market_of\n"
@@ -31,6 +34,34 @@ def foot_line(forecast: Forecast) -> str:
         f"{forecast.n_paths} paths, seed {forecast.parameters.seed}, {_fan(forecast)}, origin "
         f"{forecast.origin.isoformat()}. {DISCLAIMER}"
     )
+
+
+def forecast_workbook(
+    candles: Candles,
+    forecast: Forecast,
+    *,
+    levels: Sequence[float],
+    corridor: float | None,
+    implied: float | None,
+) -> bytes:
+    """Quantiles, settings and paths as an Excel workbook.
+
+    Args:
+        candles: The bars.
+        forecast: The fan.
+        levels: See `kronos.export.quantiles_table`, also for the other two.
+        corridor: Share of whole paths inside a corridor.
+        implied: Annual volatility.
+    """
+    table = quantiles_table(candles, forecast, levels, corridor=corridor, implied=implied)
+    paths = forecast.paths_frame().reset_index()
+    return workbook({"Quantiles": table, "Paths": paths}, forecast_settings(candles, forecast))
+
+
+def forecast_settings(candles: Candles, forecast: Forecast) -> dict[str, Any]:
+    """What a forecast was made of, for the sheet of settings."""
+    facts = {name: getattr(candles, name) for name in ("symbol", "interval", "zone", "source")}
+    return facts | forecast.metadata() | {"origin": forecast.origin, "note": DISCLAIMER}
 
 
 def _fan(forecast: Forecast) -> str:
@@ -64,7 +95,14 @@ def chart_html(candles: Candles, forecast: Forecast, look: Look) -> str:
 
 
 def python_snippet(
-    candles_code: str, forecast: Forecast, *, events: str = "", currency: str = ""
+    candles_code: str,
+    forecast: Forecast,
+    *,
+    events: str = "",
+    currency: str = "",
+    levels: Sequence[float] = DEFAULT_LEVELS,
+    corridor: float | None = None,
+    implied: float | None = None,
 ) -> str:
     """A script that repeats the forecast and reports other bars or events.
 
@@ -73,8 +111,15 @@ def python_snippet(
         forecast: The forecast to repeat.
         events: Python that assigns the events to `events`; for a model that reads them.
         currency: Currency of the prices; empty if unknown.
+        levels: Levels of the quantiles that it prints.
+        corridor: Share of whole paths inside a corridor; see `Forecast.corridor`.
+        implied: Annual volatility of a cone; see `Forecast.implied_cone`.
     """
     sampling = forecast.parameters
+    shown = "" if tuple(levels) == DEFAULT_LEVELS else repr(tuple(levels))
+    lines = "" if corridor is None else f"print(forecast.corridor({corridor!r}))\n"
+    if implied is not None:
+        lines += f"print(forecast.implied_cone({implied!r}, known.bar_years))\n"
     origin = forecast.origin.tz_convert("UTC").isoformat()
     has_events = forecast.events_hash is not None
     hash_check = f"""\
@@ -109,8 +154,8 @@ if forecast.context_hash != "{forecast.context_hash}":
     print("These are not the bars that the page read.")
 {hash_check if has_events else ""}\
 {_calibration_code(forecast)}\
-print(forecast.to_frame().to_string())
-"""
+print(forecast.to_frame({shown}).to_string())
+{lines}"""
 
 
 def _loading(forecast: Forecast) -> str:

@@ -109,7 +109,7 @@ def _source_title() -> str:
         source = linked_or_chosen("exchange", "Exchange") if source == OTHERS else source
         return f"{source}, {linked_or_chosen('interval', DEFAULT_INTERVAL)}"
     if chosen == candle_source.UPLOAD:
-        return "CSV file"
+        return "Own file"
     return f"Sample, {samples.get(chosen, next(iter(SAMPLES.values()))).interval}"
 
 

@@ -21,6 +21,7 @@ from pages.ui.fan.results import READOUT_PIXELS, show_number, show_touch
 from pages.ui.fan.risk import show_risk
 from pages.ui.fan.tokens import show_tokens
 from pages.ui.forecast.lines import Lines, choose_lines
+from pages.ui.frame.excel import MIME
 from pages.ui.frame.messages import plain, show_error
 from pages.ui.frame.picture import picture_button
 from pages.ui.frame.text import DISCLAIMER, counted
@@ -159,6 +160,9 @@ def show_details(
                 forecast,
                 events=events_code(own_file()[0], added_events()),
                 currency=source.currency,
+                levels=lines.levels,
+                corridor=lines.corridor if forecast.n_paths >= 3 else None,
+                implied=lines.implied,
             )
             st.code(code, language="python")
             st.caption("Repeats this forecast path by path where Kronos Fan is installed.")
@@ -194,6 +198,17 @@ def _show_downloads(candles: Candles, forecast: Forecast, look: Look, lines: Lin
             "text/csv",
         ),
         ("Paths (CSV)", export.paths_csv, f"{stem}_paths.csv", "text/csv"),
+        (
+            "Tables (Excel)",
+            partial(
+                exports.forecast_workbook,
+                levels=lines.levels,
+                corridor=corridor,
+                implied=lines.implied,
+            ),
+            f"{stem}.xlsx",
+            MIME,
+        ),
         ("Chart (HTML)", partial(exports.chart_html, look=look), f"{stem}.html", "text/html"),
         (
             "Everything (JSON)",

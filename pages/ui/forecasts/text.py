@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from pages.ui.fan.readouts import Readout
-from pages.ui.frame.text import bar_time, counted
+from pages.ui.frame.excel import workbook
+from pages.ui.frame.text import DISCLAIMER, bar_time, counted
 
 if TYPE_CHECKING:
     from kronos.store.listing import Listed
@@ -34,6 +36,19 @@ def forecasts_table(listed: Sequence[Listed]) -> pd.DataFrame:
             "Stored": pd.to_datetime([each.created_at for each in listed], utc=True),
         }
     )
+
+
+def forecasts_workbook(listed: Sequence[Listed], settings: Mapping[str, object]) -> bytes:
+    """Forecasts and settings as an Excel workbook; shares as fractions, times in UTC.
+
+    Args:
+        listed: The rows.
+        settings: The filters.
+    """
+    table = pd.DataFrame([asdict(each) for each in listed])
+    for name in ("origin", "created_at"):
+        table[name] = pd.to_datetime(table[name], utc=True)
+    return workbook({"Forecasts": table}, {**settings, "note": DISCLAIMER})
 
 
 def outcome_text(listed: Listed) -> str:

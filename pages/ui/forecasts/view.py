@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -11,7 +13,14 @@ from kronos.store.switch import OFF, VARIABLE, is_off
 from pages.ui.fan.results import show_number
 from pages.ui.fan.stored import open_stored, show_again, show_stored
 from pages.ui.forecasts.controls import OPENED
-from pages.ui.forecasts.text import OPEN, forecast_title, forecasts_table, outcome_numbers
+from pages.ui.forecasts.text import (
+    OPEN,
+    forecast_title,
+    forecasts_table,
+    forecasts_workbook,
+    outcome_numbers,
+)
+from pages.ui.frame.excel import MIME
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain, show_error
 
@@ -19,6 +28,8 @@ if TYPE_CHECKING:
     from kronos.store.listing import Filters, Listed, Place
 
 PAGE_ROWS = 50
+MOST_LISTED = 10_000
+"""Rows of the list as a file."""
 _PLACES = "forecasts places"
 
 
@@ -74,6 +85,11 @@ def show_list(filters: Filters | None) -> None:
     if listed:
         _show_table(listed)
         _show_opening(listed)
+        st.download_button(
+            "List (Excel)", partial(_list_workbook, filters), file_name="forecasts.xlsx",
+            mime=MIME, key="stored xlsx", on_click="ignore", icon=":material/download:",
+            help=f"The {MOST_LISTED:,} newest forecasts of these filters.",
+        )  # fmt: skip
     else:
         _show_none(filters)
     if places or has_more:
@@ -89,6 +105,16 @@ def show_list(filters: Filters | None) -> None:
             st.caption(f"Page {len(places) + 1}")
 
 
+def _list_workbook(filters: Filters) -> bytes:
+    from kronos.store import open_store
+    from kronos.store.listing import list_forecasts
+
+    listed = list_forecasts(open_store(), filters, limit=MOST_LISTED)
+    return forecasts_workbook(
+        listed, {k: v for k, v in asdict(filters).items() if v is not None and k != "sources"}
+    )
+
+
 def _show_table(listed: list[Listed]) -> None:
     number = st.column_config.NumberColumn
     st.dataframe(
@@ -102,7 +128,7 @@ def _show_table(listed: list[Listed]) -> None:
             "Instrument": st.column_config.TextColumn(pinned=True, width=110),
             OPEN: st.column_config.ButtonColumn(
                 "Chart", type="tertiary", key="stored_open", width=70,
-                help="Open the chart of then with the bars since.",
+                help="Open the chart as it was, with the bars since.",
             ),
             "Horizon": number(format="%d", help="Bars ahead."),
             "Outcome": st.column_config.TextColumn(

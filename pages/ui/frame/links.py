@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Literal, NoReturn
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages.ui.frame.messages import plain
-from pages.ui.frame.parameters import Parameter, find, is_readable
+from pages.ui.frame.parameters import PARAMETERS, RENAMED, Parameter, find, is_readable
 
 _LINKED, _LOST = "link_asked", "link_lost"
 _SHARED = (
@@ -22,6 +23,7 @@ _OF_PAGE = {
 }
 """By page, the keys in the session of the controls of its forecasts."""
 _LONGEST = 40
+_VISITED, _TO_OPEN = "addresses_visited", "addresses_to_open"
 _LATE = ("level", "stop", "target", "risk_budget")
 """Numbers from 0 whose controls appear with a forecast, and cannot be bound to the address."""
 _COMPARED = ("number", "day", "time", "flag", "choice")
@@ -34,12 +36,15 @@ def read_link() -> None:
 
     To be called in every run, before any control.
     """
+    _rename_options()
     if _LINKED not in st.session_state:
         linked = st.query_params.to_dict()
         st.session_state[_LINKED] = linked
         lost = [name for name in _LATE if name in linked and not is_level(linked[name])]
         if lost:
             st.session_state[_LOST] = {name: (linked.pop(name), _WITHOUT_CONTROL) for name in lost}
+        if linked.get("symbol", "").strip() and "data" not in linked:
+            _complete("symbol")
     unreadable = [
         name
         for name in st.query_params
@@ -52,6 +57,32 @@ def read_link() -> None:
         with context.session_state.query_params() as address:
             for name in unreadable:
                 address.remove_param(name)
+            address.set_initial_query_params_from_current()
+
+
+def _rename_options() -> None:
+    """Give options that had another name when a link was made the name of today."""
+    context = get_script_run_ctx()
+    renamed = {
+        name: now
+        for name, texts in RENAMED.items()
+        if (now := texts.get(st.query_params.get(name, ""))) is not None
+    }
+    if renamed and context is not None:
+        with context.session_state.query_params() as address:
+            for name, now in renamed.items():
+                address.set_with_no_forward_msg(name, now)
+            address.set_initial_query_params_from_current()
+
+
+def _complete(name: str) -> None:
+    """Give the address of a first visit what one of its parameters needs."""
+    needed = PARAMETERS[name].needs
+    st.query_params.update(needed)
+    st.session_state[_LINKED] |= needed
+    context = get_script_run_ctx()
+    if context is not None:
+        with context.session_state.query_params() as address:
             address.set_initial_query_params_from_current()
 
 
@@ -119,6 +150,40 @@ def open_page(page: Literal["forecast", "compare"], query: dict[str, str]) -> No
     for name in (*_SHARED, *_OF_PAGE[page]):
         st.session_state.pop(name, None)
     st.switch_page(f"pages/{page}.py", query_params=query)
+
+
+def remember_address(page: str) -> None:
+    """Keep the parameters of a page; before it is drawn, in case it is left soon, and after."""
+    st.session_state.setdefault(_VISITED, {})[page] = st.query_params.to_dict()
+
+
+def visited_addresses() -> dict[str, dict[str, str]]:
+    """The parameters of every page of this visit, by the address of the page."""
+    return dict(st.session_state.get(_VISITED, {}))
+
+
+def open_addresses(pages: Mapping[str, dict[str, str]]) -> None:
+    """Let every page of these begin with these parameters when it is shown next, as by its link."""
+    state = st.session_state
+    forget_link()
+    for name in list(state):
+        if find(str(name)) is not None or name in _SHARED:
+            del state[name]
+    state[_VISITED] = dict(pages)
+    state[_TO_OPEN] = dict(pages)
+
+
+def restore_address(page: str) -> None:
+    """Give a page the parameters of `open_addresses`, once; to be called before any control."""
+    query = st.session_state.get(_TO_OPEN, {}).pop(page, None)
+    context = get_script_run_ctx()
+    if query is None or context is None:
+        return
+    st.session_state.pop(_LINKED, None)
+    st.query_params.from_dict(query)
+    read_link()
+    with context.session_state.query_params() as address:
+        address.set_initial_query_params_from_current()
 
 
 def is_level(text: str) -> bool:

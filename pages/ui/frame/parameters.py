@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["LONGEST", "PARAMETERS", "Parameter", "find", "is_readable"]
+__all__ = ["LONGEST", "PARAMETERS", "RENAMED", "Parameter", "find", "is_readable"]
 
 LONGEST, LONGEST_NUMBER = 20_000, 64
 """Most characters of a text, and of a number: a list of 200 symbols fits."""
@@ -42,7 +42,7 @@ class Parameter:
 _OF_CANDLES = ("forecast", "compare", "what_if", "synthetic")
 _OF_FORECASTS = _OF_CANDLES[:3]
 _TICKER = {"data": "Ticker"}
-_UPLOAD = {"data": "My own CSV file"}
+_UPLOAD = {"data": "My own file"}
 _OTHER = "Another exchange"
 _MARKET = {"bt_source": "Yahoo Finance"}
 _LISTED = {"list_source": "Yahoo Finance"}
@@ -52,6 +52,9 @@ def _of(page: str, kind: Kind, **titles: str) -> dict[str, Parameter]:
     """Parameters of one kind on one page, by name, from their titles."""
     return {name: Parameter(title, kind, (page,)) for name, title in titles.items()}
 
+
+RENAMED = {"data": {"My own CSV file": "My own file"}}
+"""Options that links of earlier versions name otherwise, by parameter: their names of today."""
 
 PARAMETERS: dict[str, Parameter] = {
     "data": Parameter("data", "choice", _OF_CANDLES),
@@ -80,8 +83,8 @@ PARAMETERS: dict[str, Parameter] = {
     "follow": Parameter("follow", "flag", ("forecast",), _TICKER),
     "alerts": Parameter("alerts", "text", ("forecast",), _TICKER | {"follow": "true"}),
     **_of("forecast", "titled", shape="bars", window="window", details="details"),
-    **_of("forecast", "several", layers="layers"),
-    **_of("forecast", "text", levels="levels"),
+    **_of("forecast", "several", layers="layers", studies="studies"),
+    **_of("forecast", "text", levels="levels", zoom="section of the chart"),
     **_of("compare", "number", models="models to compare"),
     **_of("compare", "choice", **{slot: f"model {slot.upper()}" for slot in "abcd"}),
     **_of("compare", "number", **{f"T{slot}": f"T of {slot.upper()}" for slot in "abcd"}),

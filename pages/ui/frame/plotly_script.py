@@ -10,9 +10,9 @@ from functools import cache
 from importlib.metadata import version
 
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pages.ui.frame.server import path_prefix
 
@@ -26,13 +26,18 @@ def script_name() -> str:
 class PlotlyScript:
     """Answers requests for Plotly's script, which a browser then keeps; passes all others on.
 
+    With the Forecast page it names the script, so that a browser loads it beside those of Streamlit
+    and not only once the page has told what it shows.
+
     Args:
         app: What answers the others.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._path = f"{path_prefix()}/{script_name()}"
+        base = path_prefix()
+        self._path = f"{base}/{script_name()}"
+        self._pages = {base, f"{base}/", f"{base}/forecast"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
@@ -50,7 +55,20 @@ class PlotlyScript:
                 answer = Response(body, media_type="text/javascript", headers=headers)
                 await answer(scope, receive, send)
                 return
+            if path in self._pages:
+                send = _naming_script(send)
         await self._app(scope, receive, send)
+
+
+def _naming_script(send: Send) -> Send:
+    async def send_with_link(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] == 200:
+            # Relative to the page, as the component asks for it: a proxy may add a path.
+            link = f"<{script_name()}>; rel=preload; as=script"
+            MutableHeaders(scope=message).append("Link", link)
+        await send(message)
+
+    return send_with_link
 
 
 @cache

@@ -9,7 +9,7 @@ import streamlit as st
 from kronos.system import asset_path
 from pages.ui.frame.access import show_account
 from pages.ui.frame.glossary import show_glossary
-from pages.ui.frame.links import read_link
+from pages.ui.frame.links import read_link, remember_address, restore_address
 
 
 class _Page(NamedTuple):
@@ -53,11 +53,14 @@ _STYLE = """<style>
 .stMainBlockContainer:has(.st-key-desk) > .stVerticalBlock { gap: 0.6rem; }
 .st-key-name h1 { font-size: 1.25rem; padding: 0 0 1rem; white-space: nowrap; }
 .st-key-chips button { min-height: 2rem; padding: 0.1rem 0.6rem; }
-.st-key-run kbd { color: inherit; opacity: 1; }
+.st-key-run kbd, .st-key-title_line kbd { color: inherit; opacity: 1; }
+.st-key-title_line { flex-wrap: nowrap; }
+.st-key-title_line h1 { padding-block: 0.5rem; }
 .st-key-strip { padding: 0.35rem 0.9rem; overflow-x: auto; flex-wrap: nowrap; }
 .st-key-readouts { flex-wrap: nowrap; }
 .st-key-strip p { white-space: nowrap; }
 .st-key-fan_choice [data-testid="stCaptionContainer"] p { max-width: 21rem; white-space: normal; }
+.st-key-details [role="tablist"] { flex-wrap: wrap; gap: 0 0.9rem; overflow: visible; }
 .st-key-following { row-gap: 0; }
 .st-key-state:empty { display: none; }
 .st-key-state [data-testid="stAlertContainer"] { padding-block: 0.3rem; }
@@ -72,7 +75,7 @@ _STYLE = """<style>
   .st-key-chips, .st-key-look, .st-key-live { flex-wrap: nowrap; overflow-x: auto; }
   .st-key-name h1 { font-size: 1.1rem; }
   .st-key-fan_choice [data-testid="stCaptionContainer"] p { max-width: none; white-space: nowrap; }
-  .st-key-run kbd { display: none; }
+  .st-key-run kbd, .st-key-title_line kbd { display: none; }
 }
 </style>"""
 
@@ -97,6 +100,8 @@ def build_shell() -> st.Page:
             )
         )
     page = st.navigation(sections, position="top")
+    restore_address(address_of(page))
+    remember_address(address_of(page))
     st.set_page_config(
         page_title=f"{page.title} · Kronos Fan",
         # The controls of the Forecast page are in the line of its title.
@@ -107,6 +112,17 @@ def build_shell() -> st.Page:
         show_glossary()
         show_account()
     return page
+
+
+def run_page(page: st.Page) -> None:
+    """Run a page, and remember its settings for a workspace."""
+    page.run()
+    remember_address(address_of(page))
+
+
+def address_of(page: st.Page) -> str:
+    """The address of a page, `forecast` for that of the application as well."""
+    return page.url_path or _PAGES[0].file
 
 
 def require_shell() -> None:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import streamlit as st
 
+from data_sources.csv.formats import FILE_TYPES
 from data_sources.csv.reader import CsvChoices
 from data_sources.csv.report import CsvReport
 from data_sources.samples import SAMPLES, load_sample
@@ -34,7 +35,7 @@ from pages.ui.inputs.ticker import (
 from pages.ui.jobs import caches
 from pages.ui.jobs.settings import data_id
 
-UPLOAD = "My own CSV file"
+UPLOAD = "My own file"
 NO_SYMBOL = "no symbol"
 _UPLOADED, _HANDED = "uploaded file", "handed candles"
 _ASKED_CLOCK = "asked_clock"
@@ -92,6 +93,8 @@ def choose_candles() -> ChosenCandles | None:
         bind="query-params",
         on_change=_forget_origin,
     )
+    if chosen != TICKER:  # a symbol in the address opens the ticker
+        st.query_params.pop("symbol", None)
     if chosen in titles:
         sample = titles[chosen]
         candles = load_sample(sample.key)
@@ -126,13 +129,14 @@ def _live() -> ChosenCandles | None:
 
 def _uploaded() -> ChosenCandles | None:
     file = st.file_uploader(
-        "CSV file of candles",
-        type=["csv", "txt", "tsv"],
+        "File of candles",
+        type=list(FILE_TYPES),
         key="upload",
         max_upload_size=MAX_UPLOAD_MB,
         on_change=_uploaded_another,
-        help="Columns: time, open, high, low and close; optional: volume and amount. Separator: "
-        "comma, semicolon or tab. The file stays in this session.",
+        help="CSV, Parquet, Feather or Excel. Columns: time, open, high, low and close; optional: "
+        "volume and amount. Of a workbook, the first sheet with bars is read. The file stays in "
+        "this session.",
     )
     choices = choose_reading("upload", on_change=_forget_origin, stays=True)
     if file is not None:
@@ -285,7 +289,10 @@ def show_no_candles() -> None:
         show_error(problem)
         st.caption("Correct the file and upload it again, or choose other data.")
     else:
-        st.info("Upload a CSV file of candles.", icon=":material/upload_file:")
+        st.info(
+            "Upload a file of candles: CSV, Excel, Parquet or Feather.",
+            icon=":material/upload_file:",
+        )
     st.markdown(
         "One row per bar, with a header row. Columns, in any order and case:\n\n"
         "| Column | Names |\n|---|---|\n"

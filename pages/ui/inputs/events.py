@@ -53,8 +53,8 @@ def own_events() -> tuple[Event, ...]:
 
 def own_events_digest() -> str:
     """SHA-256 of the events of this session; "" without any."""
-    own = own_events()
-    return hashlib.sha256(events_csv(own).encode()).hexdigest() if own else ""
+    text = own_events_text()
+    return hashlib.sha256(text.encode()).hexdigest() if text else ""
 
 
 def own_file() -> tuple[str, tuple[Event, ...]]:
@@ -65,6 +65,25 @@ def own_file() -> tuple[str, tuple[Event, ...]]:
 def added_events() -> tuple[Event, ...]:
     """Events that were added by hand."""
     return st.session_state.get(_ADDED, ())
+
+
+def own_events_text() -> str:
+    """The events of this session as a CSV table; "" without any."""
+    own = own_events()
+    return events_csv(own) if own else ""
+
+
+def put_own_events(name: str, text: str) -> None:
+    """Put the events of a table in the place of those of this session; "" for none.
+
+    Raises:
+        InvalidEvents: The table cannot be read.
+        Busy: Too many tables are read at this moment.
+    """
+    events = caches.read_events_apart(text.encode(), "events.csv") if text else ()
+    _remove()
+    if events:
+        copies().put(_FILE, (name, events), _EVENT_BYTES * len(events))
 
 
 def choose_own_events(candles: Candles, *, currency: str = "") -> None:

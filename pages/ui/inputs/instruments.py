@@ -16,6 +16,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from data_sources import registry as markets
 from data_sources import samples
+from data_sources.csv.formats import FILE_TYPES
 from data_sources.csv.reader import CsvChoices
 from data_sources.csv.report import clock_question
 from data_sources.http import Retry
@@ -146,13 +147,13 @@ def choose_files() -> list[tuple[Entry, bytes]]:
         InvalidRequest: There are too many, or they are too large together.
     """
     files = st.file_uploader(
-        "CSV files of candles",
-        type=["csv", "txt", "tsv"],
+        "Files of candles",
+        type=list(FILE_TYPES),
         accept_multiple_files=True,
         key="watch_files",
         max_upload_size=MAX_FILE_MB,
-        help="One instrument per file. The files stay in this session; the link does not carry "
-        "them.",
+        help="CSV, Parquet, Feather or Excel, one instrument per file. The files stay in "
+        "this session; the link does not carry them.",
     )
     clock = choose_file_clock("watch_clock") if files else None
     n_bytes = sum(file.size for file in files)

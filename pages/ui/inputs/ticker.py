@@ -190,10 +190,14 @@ def _choose_symbol(source: str) -> str | None:
     st.session_state["symbol_source"] = source
     # A typed symbol is one of the options, under its full name once the list is loaded.
     typed = st.session_state.get("symbol_box")
-    full = next((option for option, symbol in known.items() if symbol == typed), typed)
+    spelled = typed.upper() if typed and source == "yahoo" else typed
+    full = next((option for option, symbol in known.items() if symbol == spelled), typed)
     if full != typed:
         st.session_state["symbol_box"] = full
     options = list(known) if full is None or full in known else [full, *known]
+    # The box offers a text that equals no option as a new one, before the instruments it matches:
+    # the bare symbols at the end let a symbol that is typed in full be found instead.
+    options += [symbol for option, symbol in known.items() if symbol != option]
     chosen = st.selectbox(
         "Symbol",
         options,

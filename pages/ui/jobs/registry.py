@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from kronos.serving.jobs import JobControl, JobStatus, Limits
+from kronos.serving.jobs import JobControl, JobStatus, Limits, cancelled
 from kronos.serving.worker import Worker
 
 RUNS_AT_ONCE = 2
@@ -31,8 +32,7 @@ class Run(Generic[Request, Outcome]):
         request_key: Digest of the request.
         request: The request.
         outcome: The result; of a run that was stopped, the part that was ready; None before.
-        error: The error that ended it; None otherwise.
-        is_final: Whether it has ended.
+        look_up: Gives the state of its job, from the registry that took it; None before.
     """
 
     def __init__(
@@ -50,19 +50,35 @@ class Run(Generic[Request, Outcome]):
         self.request_key = request_key
         self.request = request
         self.outcome: Outcome | None = None
-        self.error: Exception | None = None
-        self.is_final = False
+        self.look_up: Callable[[], JobStatus | None] | None = None
         self._work = work
+        self._has_begun = self._has_ended = False
+        self._error: Exception | None = None
 
     def __call__(self, control: JobControl) -> None:
         """Do it, in the thread of a worker."""
+        self._has_begun = True
         try:
             self._work(control, self)
         except Exception as error:
-            self.error = error
+            self._error = error
             raise
         finally:
-            self.is_final = True
+            self._has_ended = True
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it has ended: one that all left before its turn never begins."""
+        if self._has_begun or self.look_up is None:
+            return self._has_ended
+        status = self.look_up()
+        # A worker may have begun it since the look: then that counts.
+        return (status is None or status.is_final) and (self._has_ended or not self._has_begun)
+
+    @property
+    def error(self) -> Exception | None:
+        """The error that ended it; None otherwise."""
+        return cancelled() if self.is_final and not self._has_begun else self._error
 
 
 AnyRun = TypeVar("AnyRun", bound=Run[Any, Any])
@@ -142,6 +158,7 @@ class RunRegistry(Generic[AnyRun]):
 
     def _submit(self, run: AnyRun, *, owner: str) -> None:
         self._worker.queue.submit(run.key, run, owner=owner)
+        run.look_up = functools.partial(self._worker.queue.status, run.key)
         with self._lock:
             self._runs[run.key] = run
             ended = [key for key, other in self._runs.items() if not self._is_active(other)]

@@ -1,31 +1,49 @@
-"""The button that starts what the controls of a page describe."""
+"""The button that starts what the controls of a page describe, and the line of the title."""
+
+from __future__ import annotations
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from pages.ui.frame.links import forget_losses
-from pages.ui.frame.text import DISCLAIMER
 
 
-def run_button(key: str, *, disabled: bool = False, in_line: bool = False) -> bool:
+def run_button(key: str, *, label: str = "Run", disabled: bool = False) -> bool:
     """Run; whether it was pressed.
 
     Args:
         key: Its key on the page.
+        label: What it says.
         disabled: Whether there is nothing to run.
-        in_line: Whether it stands in a line with other controls. Otherwise it is as wide as its
-            column, with the disclaimer below it.
     """
     is_pressed = st.button(
-        "Run",
+        label,
         key=key,
         type="primary",
         icon=":material/play_arrow:",
-        width="content" if in_line else "stretch",
+        width="content",
         shortcut="Ctrl+Enter",
         disabled=disabled,
     )
-    if not in_line:
-        st.caption(DISCLAIMER)
     if is_pressed:
         forget_losses()
     return is_pressed
+
+
+def title_line(
+    key: str, *, label: str = "Run", disabled: bool = False
+) -> tuple[DeltaGenerator, bool]:
+    """The line of a page's title with Run at its end: in sight also where the sidebar is closed.
+
+    Args:
+        key: Key of the button.
+        label: What the button says.
+        disabled: Whether there is nothing to run.
+
+    Returns:
+        The place of the title, and whether the button was pressed.
+    """
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="title_line"):
+        title = st.container(key="title")
+        with st.container(width="content"):
+            return title, run_button(key, label=label, disabled=disabled)

@@ -25,7 +25,7 @@ the times of 30 paths and their growth that the README shows (`python -m benchma
 --scaling`); the bundled model draws 500 in 0.9 s."""
 MIN_CONTEXT = 32
 MAX_HORIZON = 240
-MAX_PATHS = 500
+MAX_PATHS = 1_000
 
 
 def default_paths(model: Entry) -> int:
@@ -99,7 +99,7 @@ def require_size(horizon: int, sampling: SamplingParameters) -> None:
         raise InvalidRequest(f"The horizon must be 1 to {MAX_HORIZON} bars, found {horizon}.")
     if sampling.sample_count > MAX_PATHS:
         raise InvalidRequest(
-            f"At most {MAX_PATHS} paths can be drawn here, found {sampling.sample_count}."
+            f"At most {MAX_PATHS:,} paths can be drawn here, found {sampling.sample_count}."
         )
 
 

@@ -16,6 +16,8 @@ from kronos.export import candles_csv
 from kronos.serving.jobs import JobStatus
 from kronos.synthetic.generate import MAX_BARS, MAX_SERIES, SyntheticPlan
 from kronos.synthetic.realism import Realism, report_json
+from pages.ui.fan.exports import forecast_settings
+from pages.ui.frame.excel import MAX_ROWS, MIME, workbook
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
 from pages.ui.frame.text import counted
@@ -166,13 +168,33 @@ def _show_downloads(outcome: Outcome) -> None:
                 key="synthetic zip", file_name=f"{stem}-synthetic.zip", mime="application/zip",
                 on_click="ignore", icon=":material/download:",
             )  # fmt: skip
+        if sum(map(len, outcome.series)) <= MAX_ROWS:
+            st.download_button(
+                "Series (Excel)", partial(series_workbook, outcome), key="synthetic xlsx",
+                file_name=f"{stem}-synthetic.xlsx", mime=MIME, on_click="ignore",
+                icon=":material/download:",
+            )  # fmt: skip
         if outcome.report is not None:
             st.download_button(
                 "Comparison (JSON)", partial(report_json, outcome.report, outcome.forecast),
                 key="synthetic json", file_name=f"{stem}-realism.json", mime="application/json",
                 on_click="ignore", icon=":material/download:",
             )  # fmt: skip
-    st.caption("Upload a series on any page that reads CSV files.")
+    st.caption("Upload a series on any page that reads files of candles.")
+
+
+def series_workbook(outcome: Outcome) -> bytes:
+    """Series, settings and comparison as an Excel workbook."""
+    series = [
+        each.frame.set_index(each.local_index.rename("timestamp")).reset_index()
+        for each in outcome.series
+    ]
+    for number, each in enumerate(series, 1):
+        each.insert(0, "series", number)
+    tables = {"Series": pd.concat(series, ignore_index=True)}
+    if outcome.report is not None:
+        tables["Realism"] = measures_table(outcome.report)
+    return workbook(tables, forecast_settings(outcome.source, outcome.forecast))
 
 
 def _zipped(series: list[Candles], stem: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ import pandas as pd
 from kronos.evaluation.evidence import ENOUGH
 from kronos.evaluation.track_record import Gain
 from pages.ui.fan.readouts import Readout
-from pages.ui.frame.text import bar_time, counted
+from pages.ui.frame.excel import workbook
+from pages.ui.frame.text import DISCLAIMER, bar_time, counted
 from pages.ui.jobs.scoring import Scored
 from pages.ui.track_record.study import Rival, Study
 
@@ -189,6 +191,42 @@ def parts_table(study: Study) -> pd.DataFrame:
             ],
         }
     )
+
+
+def record_workbook(study: Study) -> bytes:
+    """Skill, settings, groups and calibration as an Excel workbook, as numbers."""
+    skill = [
+        {
+            "baseline": rival.title,
+            "claim": rival.evidence.claim or "not shown",
+            "e_value": rival.evidence.e_value,
+            "e_value_worse": rival.evidence.e_value_worse,
+            **{f"crps_{name}": value for name, value in asdict(rival.skill).items()},
+            **_gain_cells("log_score", rival.log_score),
+            **_gain_cells("qlike", rival.qlike),
+        }
+        for rival in study.rivals
+    ]
+    settings = asdict(study.chosen) | {
+        "forecasts": study.n_forecasts,
+        "steps": study.n_steps,
+        "series": study.n_series,
+        "first origin": study.first,
+        "last origin": study.last,
+        "note": DISCLAIMER,
+    }
+    tables = {
+        "Skill": pd.DataFrame(skill),
+        "Groups": study.parts,
+        "Reliability": study.reliability.reset_index(),
+        "Coverage by bar": study.by_step.reset_index(),
+        "Coverage over time": study.over_time.reset_index(),
+    }
+    return workbook(tables, settings)
+
+
+def _gain_cells(name: str, found: Gain | None) -> dict[str, float]:
+    return {} if found is None else {f"{name}_{key}": each for key, each in asdict(found).items()}
 
 
 def miss_title(miss: pd.Series) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from kronos.errors import Busy, KronosError
@@ -11,6 +13,7 @@ from pages.ui.chart.view import show_figure
 from pages.ui.fan.results import show_number
 from pages.ui.fan.stored import show_again, show_stored
 from pages.ui.frame.access import may_administer, not_offered
+from pages.ui.frame.excel import MIME
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import error_text, plain, show_error
 from pages.ui.frame.text import counted
@@ -120,6 +123,10 @@ def show_study(answer: Answer, study: Study, *, narrow: bool) -> None:
     st.dataframe(text.parts_table(study), hide_index=True, height="content")
     skill = f"CRPS skill vs {study.rivals[0].title}; " if study.rivals else ""
     st.caption(plain(f"{skill}± is two standard errors."))
+    st.download_button(
+        "Record (Excel)", partial(text.record_workbook, study), file_name="track-record.xlsx",
+        mime=MIME, key="record xlsx", on_click="ignore", icon=":material/download:",
+    )  # fmt: skip
     if answer.store is not None:
         _show_misses(answer.store, study, narrow=narrow)
 

@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from data_sources.csv.formats import FILE_TYPES
 from data_sources.csv.reader import CsvChoices
 from data_sources.samples import SAMPLES, load_sample
 from kronos import models
@@ -37,7 +38,7 @@ from pages.ui.training.plan import (
     require_fitting,
 )
 
-FILES, SAMPLE_DATA = "My own CSV files", "Bundled samples"
+FILES, SAMPLE_DATA = "My own files", "Bundled samples"
 MAX_FILES, MAX_FILE_MB, MAX_ALL_MB = 50, 10, 40
 _READ = "training read"
 
@@ -91,10 +92,10 @@ def choose_data() -> Chosen | None:
         )  # fmt: skip
         return _read(tuple(named), lambda: [_sample(title, titles[title]) for title in named])
     files = st.file_uploader(
-        "CSV files of candles", type=["csv", "txt", "tsv"], accept_multiple_files=True,
+        "Files of candles", type=list(FILE_TYPES), accept_multiple_files=True,
         key="train_files", max_upload_size=MAX_FILE_MB,
-        help="A time column, open, high, low and close; volume and amount are optional. Each file "
-        "is one series.",
+        help="CSV, Parquet, Feather or Excel with a time column, open, high, low and close; volume "
+        "and amount are optional. Each file is one series.",
     )  # fmt: skip
     choices = choose_reading("train")
     _require_room(files)

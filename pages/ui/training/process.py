@@ -4,14 +4,14 @@ It is `kronos finetune lora` with a low priority. A server that ends asks its pr
 end. A server that is killed cannot: then the process goes on, and the lock finds it again.
 
 A machine runs one training at a time. The lock is that of the operating system, on a file, and
-belongs to the process that trains: it is free as soon as that process has ended in any way.
+belongs to the process that trains: it is free as soon as that process has ended in any way. Until
+that process holds it, the server that starts it holds a second one.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
-import fcntl
 import os
 import subprocess
 import sys
@@ -20,9 +20,12 @@ import time
 from pathlib import Path
 from typing import Literal
 
+import psutil
+from filelock import FileLock, Timeout
+
 import kronos
 from kronos.errors import Busy
-from kronos.system import n_processors
+from kronos.system import atomic_write, n_processors
 from pages.ui.frame.access import require_administrator
 from pages.ui.training.folder import TrainingRun, delete_old_runs, runs_folder
 
@@ -35,8 +38,10 @@ BUSY = (
     "Another training is under way on this machine, and the limit is one at a time. Your settings "
     "are still here: press the button again after it ends."
 )
-_TRIES, _PAUSE = 5, 0.02
+# A look takes a lock for a moment, so it is tried for this long.
+_PATIENCE, _PAUSE = 0.1, 0.01
 _STOPPED = 130
+_LOCK, _STARTING, _HOLDER = "lock", "starting", "holder"
 _guard = threading.Lock()
 _children: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -50,32 +55,38 @@ def start(run: TrainingRun) -> None:
     """
     require_administrator(OFFERS)
     with _guard:
-        held = take_lock(_lock_path(), run.id)
+        starting = take_lock(runs_folder(), run.id)
         try:
             for name in ("exit", "stop-asked", "STOP"):
                 (run.folder / name).unlink(missing_ok=True)
             delete_old_runs(but=run.id)
             with run.output.open("wb") as output:
                 process = subprocess.Popen(
-                    [sys.executable, "-m", "kronos", *run.arguments],
+                    [
+                        sys.executable, "-m", "kronos", *run.arguments,
+                        "--lock", str(runs_folder() / _LOCK),
+                    ],
                     cwd=Path(kronos.__file__).parents[1],
                     env=_environment(),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    pass_fds=(held,),
                     # Ctrl+C in the server's terminal is the server's; it asks its process itself.
                     start_new_session=True,
-                )
-        finally:
-            os.close(held)
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
+                    creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+                )  # fmt: skip
+        except BaseException:
+            starting.release()
+            raise
+        with contextlib.suppress(OSError, psutil.Error):
+            psutil.Process(process.pid).nice(
+                getattr(psutil, "BELOW_NORMAL_PRIORITY_CLASS", NICENESS)
+            )
         if not _children:
             atexit.unregister(end_all)
             atexit.register(end_all)
         _children[run.id] = process
-    threading.Thread(target=_see_the_end, args=(run, process), daemon=True).start()
+    threading.Thread(target=_see_the_end, args=(run, process, starting), daemon=True).start()
 
 
 def ask_to_stop(run: TrainingRun) -> None:
@@ -120,18 +131,17 @@ def require_free() -> None:
 def running() -> str:
     """Id of the run that is under way on this machine; "" where there is none."""
     with _guard:
-        return _lock_holder(_lock_path())
+        return _lock_holder(runs_folder())
 
 
 def end_all() -> None:
     """Request that the processes of this server save and end."""
-    for process in list(_children.values()):
+    for run_id, process in list(_children.items()):
+        if sys.platform == "win32":  # to terminate is to kill there
+            (runs_folder() / run_id / "STOP").touch()
+            continue
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
-
-
-def _lock_path() -> Path:
-    return runs_folder() / "lock"
 
 
 def _environment() -> dict[str, str]:
@@ -140,51 +150,55 @@ def _environment() -> dict[str, str]:
     return {"OMP_NUM_THREADS": str(n_threads), **os.environ, "PYTHONUNBUFFERED": "1"}
 
 
-def _see_the_end(run: TrainingRun, process: subprocess.Popen[bytes]) -> None:
+def _see_the_end(run: TrainingRun, process: subprocess.Popen[bytes], starting: FileLock) -> None:
+    training = runs_folder() / _LOCK
+    while process.poll() is None and not _is_held(training):
+        time.sleep(_PAUSE)
+    starting.release()
     code = process.wait()
     with contextlib.suppress(OSError):  # the run may have been deleted
         (run.folder / "exit").write_text(str(code), encoding="utf-8")
     _children.pop(run.id, None)
 
 
-def take_lock(path: Path, run_id: str) -> int:
-    """Take the lock for a run.
+def take_lock(folder: Path, run_id: str) -> FileLock:
+    """Take the lock of the server that starts a run, until the run's process has its own.
 
-    Returns:
-        A file descriptor: whoever holds a copy of it holds the lock.
+    Args:
+        folder: The folder of all runs.
+        run_id: The run.
 
     Raises:
         Busy: Another training is under way.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    if not _lock(descriptor):
-        os.close(descriptor)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Another thread gives it back.
+    starting = FileLock(folder / _STARTING, timeout=_PATIENCE, thread_local=False, mode=0o600)
+    try:
+        starting.acquire(poll_interval=_PAUSE)
+    except Timeout:
+        raise Busy(BUSY) from None
+    if _is_held(folder / _LOCK):
+        starting.release()
         raise Busy(BUSY)
-    os.truncate(descriptor, 0)
-    os.pwrite(descriptor, run_id.encode(), 0)
-    return descriptor
+    with atomic_write(folder / _HOLDER, is_only_writer=True) as partial:
+        partial.write_text(run_id, encoding="utf-8")
+    return starting
 
 
-def _lock_holder(path: Path) -> str:
-    """The run that holds the lock; "" where it is free."""
-    try:
-        descriptor = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
+def _lock_holder(folder: Path) -> str:
+    """The run that holds a lock; "" where both are free."""
+    # In this order: the process has its lock before the server gives back the other.
+    if not (_is_held(folder / _STARTING) or _is_held(folder / _LOCK)):
         return ""
+    return (folder / _HOLDER).read_text(encoding="utf-8")
+
+
+def _is_held(path: Path) -> bool:
+    if not path.exists():
+        return False
     try:
-        return "" if _lock(descriptor) else os.pread(descriptor, 64, 0).decode()
-    finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int) -> bool:
-    """Whether the lock is taken now. A look takes it for a moment, so this tries a few times."""
-    for _ in range(_TRIES):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(_PAUSE)
-        else:
-            return True
-    return False
+        with FileLock(path, timeout=_PATIENCE).acquire(poll_interval=_PAUSE):
+            return False
+    except Timeout:
+        return True

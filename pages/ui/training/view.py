@@ -18,6 +18,7 @@ from pages.ui.frame.text import origin_query
 from pages.ui.inputs.candles import UPLOAD, hand_over
 from pages.ui.jobs import caches
 from pages.ui.jobs.forecast_runs import COMPARISON, FORECAST
+from pages.ui.jobs.run_button import title_line
 from pages.ui.training import process, session
 from pages.ui.training.controls import (
     Chosen,
@@ -67,15 +68,12 @@ def show_setup() -> None:
             plan = choose_settings(base, chosen) if base else None
         except KronosError as error:
             problem = problem or error
-        is_pressed = st.button(
-            "Start training", key="train_start", type="primary", icon=":material/play_arrow:",
-            width="stretch", shortcut="Ctrl+Enter", disabled=plan is None,
-        )  # fmt: skip
         with st.expander("Privacy", icon=":material/lock:"):
             st.markdown(_PRIVACY)
+    title, is_pressed = title_line("train_start", label="Start training", disabled=plan is None)
     if is_pressed and plan is not None and chosen is not None:
         problem = _start(chosen, plan)
-    st.title("Training", anchor=False)
+    title.title("Training", anchor=False)
     st.caption(
         "Fine-tunes a model on your own candles. The result is an adapter, a small file.",
         help=" ".join(meaning(name) for name in ("Adapter", "LoRA", "Cut-off")),
@@ -90,7 +88,7 @@ def show_setup() -> None:
         show_error(problem)
     elif chosen is None:
         st.info(
-            "Upload one or more CSV files of candles in the sidebar.",
+            "Upload one or more files of candles in the sidebar.",
             icon=":material/upload_file:",
         )
     if chosen is not None:

@@ -86,7 +86,7 @@ def choose_list() -> ChosenList:
     source = _choose_source()
     found = _choose_symbols(source)
     interval = "" if source == SAMPLES else _choose_interval(source)
-    with st.expander("My own CSV files", icon=":material/upload_file:"):
+    with st.expander("My own files", icon=":material/upload_file:"):
         files = choose_files()
     room = MAX_SYMBOLS - len(files)
     notes = found.notes

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
 
 import streamlit as st
 from streamlit.runtime.state import SessionStateProxy
 
 from data_sources.registry import exchange_titles
+from pages.ui.frame.browser_store import BrowserStore, Stored
 from pages.ui.frame.messages import plain
 from pages.ui.inputs.instruments import (
     MAX_SYMBOL_LENGTH,
@@ -26,38 +25,9 @@ from pages.ui.watchlist.text import list_text
 
 MAX_SAVED = 50
 MAX_NAME = 40
-MAX_STORED = 500_000
-"""Characters of the browser's storage that are read."""
 _FIELDS = {"source": 60, "interval": 8, "symbols": MAX_SYMBOLS * (MAX_SYMBOL_LENGTH + 2)}
 
-# The browser applies a change to what it has stored at that moment, so that two of its windows do
-# not undo one another. Its answer is checked like all input from outside.
-_SCRIPT = """
-const KEY = "kronos-fan.watchlists";
-
-function stored() {
-  try { return JSON.parse(localStorage.getItem(KEY) || "{}") || {}; } catch { return {}; }
-}
-
-export default function ({ data, setStateValue }) {
-  const answer = { done: data.number, lists: "{}", problem: "" };
-  try {
-    const lists = stored();
-    if (data.change) {
-      if (data.change.list) lists[data.change.name] = data.change.list;
-      else delete lists[data.change.name];
-      localStorage.setItem(KEY, JSON.stringify(lists));
-    }
-    answer.lists = JSON.stringify(lists);
-  } catch (error) {
-    answer.problem = String(error.name);
-  }
-  const text = JSON.stringify(answer);
-  if (text !== data.known) setStateValue("answer", text);
-}
-"""
-
-_storage = st.components.v2.component("saved_watchlists", js=_SCRIPT)
+_store = BrowserStore("saved_watchlists", "kronos-fan.watchlists")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,60 +52,29 @@ class Saved:
     Attributes:
         lists: By name, in order of their names.
         problem: Why it stores nothing, in the words of the browser; empty if it does.
-        is_known: Whether the browser has answered yet.
     """
 
     lists: dict[str, SavedList]
     problem: str = ""
-    is_known: bool = True
-
-
-def saved_lists() -> Saved:
-    """The lists in the browser; passes on the change of `put` or `delete`."""
-    known = str(st.session_state.get("saved_watchlists", {}).get("answer") or "")
-    order = st.session_state.get("saved_order")
-    number = 0 if order is None else order["number"]
-    answer = _storage(
-        key="saved_watchlists",
-        data={"known": known, "number": number, "change": order and order.get("change")},
-        on_answer_change=lambda: None,
-    )
-    saved, done = read_answer(answer.get("answer"))
-    if order is not None and done >= number:
-        order["change"] = None
-    return saved
 
 
 def put(name: str, saved: SavedList) -> None:
     """Store a list in the browser under a name; replaces the list of that name."""
-    fields = {"source": saved.source, "interval": saved.interval, "symbols": saved.symbols}
-    _order({"name": name, "list": fields})
+    _store.change({name: asdict(saved)})
 
 
 def delete(name: str) -> None:
     """Delete a list from the browser."""
-    _order({"name": name, "list": None})
+    _store.change({name: None})
 
 
-def read_answer(text: object) -> tuple[Saved, int]:
-    """The answer of the browser, checked, and the number of its last change."""
-    if not isinstance(text, str) or len(text) > MAX_STORED:
-        return Saved({}, is_known=False), -1
-    try:
-        answer = json.loads(text)
-        lists, done = json.loads(answer["lists"]), int(answer["done"])
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        return Saved({}, is_known=False), -1
+def checked(stored: Stored) -> Saved:
+    """What the browser holds, without what can be no list."""
     found: dict[str, SavedList] = {}
-    for name, fields in sorted(lists.items() if isinstance(lists, dict) else ()):
+    for name, fields in stored.values.items():
         if 0 < len(name) <= MAX_NAME and _is_list(fields) and len(found) < MAX_SAVED:
             found[name] = SavedList(**{field: fields[field] for field in _FIELDS})
-    return Saved(found, str(answer.get("problem", ""))[:60]), done
-
-
-def _order(change: dict[str, Any]) -> None:
-    number = st.session_state.get("saved_order", {}).get("number", 0) + 1
-    st.session_state["saved_order"] = {"number": number, "change": change}
+    return Saved(found, stored.problem)
 
 
 def _is_list(fields: object) -> bool:
@@ -148,7 +87,7 @@ def _is_list(fields: object) -> bool:
 def show_saved(chosen: ChosenList) -> None:
     """Saved lists, and the list as a text file."""
     with st.expander("Saved watchlists", icon=":material/bookmark:"):
-        saved = saved_lists()
+        saved = checked(_store.read())
         _show_loading(saved)
         _show_saving(saved, chosen)
         st.download_button(

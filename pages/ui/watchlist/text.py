@@ -12,6 +12,7 @@ import pandas as pd
 
 from kronos.export import cell_text
 from pages.ui.fan.readouts import sampling_error
+from pages.ui.frame.excel import workbook
 from pages.ui.frame.text import DISCLAIMER
 from pages.ui.inputs.instruments import Entry
 from pages.ui.watchlist.figure import fan_image
@@ -24,6 +25,7 @@ STATE_WORDS: dict[RowState, str] = {
     "forecasting": "Forecasting",
 }
 STOPPED = "Stopped"
+_TIMES = ("newest_bar", "fetched_at", "forecast_until")
 
 
 def watch_table(
@@ -127,6 +129,15 @@ def watch_csv(run: WatchRun) -> bytes:
         guarded = {k: cell_text(v) if isinstance(v, str) else v for k, v in line.items()}
         writer.writerow(guarded)
     return text.getvalue().encode()
+
+
+def watch_workbook(run: WatchRun) -> bytes:
+    """The lines and the settings as an Excel workbook; shares as fractions."""
+    table = pd.DataFrame([_cells(i, run) for i in range(len(run.rows))])
+    for name in _TIMES:
+        if name in table:
+            table[name] = pd.to_datetime(table[name], utc=True)
+    return workbook({"Watchlist": table}, _setting_cells(run.request) | {"note": DISCLAIMER})
 
 
 def watch_json(run: WatchRun) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 
 import streamlit as st
@@ -12,6 +13,7 @@ from kronos.calendars.clocks import clock_title
 from kronos.errors import ForecastCancelled, KronosError
 from kronos.follow import AlertRule
 from kronos.serving.jobs import JobStatus
+from pages.ui.frame.excel import MIME
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.links import open_page
 from pages.ui.frame.messages import plain, show_error
@@ -26,7 +28,14 @@ from pages.ui.watchlist import session
 from pages.ui.watchlist.follow import POLL_SECONDS as FOLLOW_SECONDS
 from pages.ui.watchlist.follow import WatchFollower, can_follow, show_follow
 from pages.ui.watchlist.session import WATCHLIST
-from pages.ui.watchlist.text import OPEN, counts_text, watch_csv, watch_json, watch_table
+from pages.ui.watchlist.text import (
+    OPEN,
+    counts_text,
+    watch_csv,
+    watch_json,
+    watch_table,
+    watch_workbook,
+)
 from pages.ui.watchlist.work import WatchRequest, WatchRun
 
 POLL_SECONDS = 1.0
@@ -43,7 +52,7 @@ def show_state(
         show_error(refusal)
     if request is None:
         st.info(
-            "Paste or find symbols in the sidebar, or upload CSV files of candles, then press Run.",
+            "Paste or find symbols in the sidebar, or upload files of candles, then press Run.",
             icon=":material/playlist_add:",
         )
     elif run is None:
@@ -129,7 +138,9 @@ def _show_table(run: WatchRun, *, is_final: bool, follows: bool) -> None:
         placeholder="",
         alt=f"Watchlist: forecasts of {len(table)} instruments",
         column_config={
-            "Symbol": st.column_config.TextColumn(pinned=True, width=88),
+            "Symbol": st.column_config.TextColumn(
+                pinned=True, width=symbol_pixels(row.symbol for row in run.rows)
+            ),
             OPEN: st.column_config.ButtonColumn(
                 "Forecast", type="tertiary", key="watch_open", width=74,
                 help="Open this line on the Forecast page.",
@@ -176,6 +187,12 @@ def _show_table(run: WatchRun, *, is_final: bool, follows: bool) -> None:
     _open_clicked(run)
 
 
+def symbol_pixels(symbols: Iterable[str]) -> int:
+    """Width of the column that holds these symbols or names of files."""
+    longest = max(map(len, symbols), default=0)
+    return min(max(88, 8 * longest + 24), 184)  # half of a phone at most
+
+
 def _open_clicked(run: WatchRun) -> None:
     click = st.session_state.get("watch_open")
     if click is not None and 0 <= click.row < len(run.rows):
@@ -218,6 +235,7 @@ def show_downloads(run: WatchRun) -> None:
     with st.container(horizontal=True):
         for label, build, name, mime in (
             ("Table (CSV)", watch_csv, f"{stem}.csv", "text/csv"),
+            ("Table (Excel)", watch_workbook, f"{stem}.xlsx", MIME),
             ("Everything (JSON)", watch_json, f"{stem}.json", "application/json"),
         ):
             st.download_button(

@@ -1,0 +1,109 @@
+"""An installation without extras: what it can do, and how the rest names what is missing."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.source_tree import LIBRARIES, ROOT, python_files
+
+PACKAGES = {
+    "app": ("streamlit", "plotly", "altair", "starlette", "authlib", "talib", "xlsxwriter"),
+    "markets": ("yfinance", "ccxt", "curl_cffi"),
+    "finetune": ("peft", "transformers", "accelerate"),
+    "ensemble": ("lightgbm",),
+    "postgres": ("psycopg",),
+    "chronos": ("chronos",),
+    "plot": ("matplotlib",),
+}
+# Whole modules of an extra; a check stands before each import of them.
+OF_AN_EXTRA = {"data_sources.yahoo.session"}
+COMMAND = "from kronos.cli import main; sys.exit(main({}))"
+
+
+def run_without(extras, script, folder):
+    blocked = [name for extra in extras for name in PACKAGES[extra]]
+    return subprocess.run(
+        [sys.executable, "-c", f"import sys\nsys.modules |= dict.fromkeys({blocked!r})\n{script}"],
+        cwd=folder, env={"PYTHONPATH": str(ROOT), "HOME": str(folder)},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+def test_the_library_is_imported_without_extras(tmp_path):
+    modules = {
+        ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for file in python_files(*LIBRARIES)
+        if file.name != "__main__.py" and "migrations" not in file.parts
+    }
+    assert len(modules) > 150
+    script = f"import importlib\nfor name in {sorted(modules - OF_AN_EXTRA)!r}:\n"
+    done = run_without(PACKAGES, f"{script}    importlib.import_module(name)", tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_csv_file_is_forecast_without_extras(tmp_path):
+    bars, model = ROOT / "assets/samples/GOOG_1d.csv", ROOT / "tests/golden"
+    words = ["forecast", str(bars), "--horizon", "3", "--paths", "3", "--model", str(model)]
+    done = run_without(PACKAGES, COMMAND.format(words), tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("extra", "package", "script"),
+    [
+        ("app", "streamlit", COMMAND.format(["app"])),
+        ("markets", "curl_cffi", COMMAND.format(["fetch", "AAPL", "-o", "bars.csv"])),
+        (
+            "markets",
+            "ccxt",
+            COMMAND.format(["fetch", "BTC/USDT", "--source", "binance", "-o", "bars.csv"]),
+        ),
+        ("markets", "ccxt", "import data_sources.registry as r; r.exchange_titles()"),
+        (
+            "finetune",
+            "peft",
+            "from kronos.finetune.lora import LoraSettings, add_lora\n"
+            "add_lora(None, LoraSettings(), events=False)",
+        ),
+        (
+            "finetune",
+            "accelerate",
+            "import os; os.environ['WORLD_SIZE'] = '2'\n"
+            "from kronos.training.processes import process_group\n"
+            "with process_group('cpu'): pass",
+        ),
+        (
+            "ensemble",
+            "lightgbm",
+            "from types import SimpleNamespace\nimport numpy as np\n"
+            "from kronos.ensemble.weights import predict\n"
+            "learned = SimpleNamespace(members=('ewma',), boosters={'all': 'trees'},\n"
+            "    constants={'all': np.zeros(1)})\n"
+            "predict(learned, np.array(['']), np.zeros((1, 2)))",
+        ),
+        (
+            "ensemble",
+            "lightgbm",
+            "import numpy as np; from kronos.ensemble.learning import _dataset\n"
+            "_dataset(np.zeros((1, 2)), np.zeros(1))",
+        ),
+        (
+            "postgres",
+            "psycopg",
+            "from kronos.store.database import store_url; store_url('postgresql://x/y')",
+        ),
+        (
+            "chronos",
+            "chronos-forecasting",
+            "from kronos.models.loading import require_chronos_package as r; r()",
+        ),
+        ("plot", "matplotlib", "from kronos.plot import require_matplotlib as r; r()"),
+    ],
+)
+def test_a_missing_extra_is_named_by_what_needs_it(extra, package, script, tmp_path):
+    done = run_without([extra], script, tmp_path)
+    assert done.returncode != 0
+    assert f"the package {package}" in done.stderr
+    assert f"pip install 'kronos-fan[{extra}]'" in done.stderr
