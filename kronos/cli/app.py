@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 from runpy import run_module
+from typing import Any
 
 from kronos.errors import InvalidRequest
 from kronos.extras import require_installed
@@ -25,7 +26,7 @@ examples:
   kronos app -- --server.maxUploadSize=50       options of streamlit run, after --"""
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: Any) -> None:
     """Describe the arguments of the command."""
     parser = subparsers.add_parser(
         "app",

@@ -3,13 +3,11 @@ nothing that is not there is seen in the browser."""
 
 import ast
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.testclient import TestClient
@@ -80,11 +78,3 @@ def test_secrets_in_a_closed_folder_are_left_out(kind, tmp_path, monkeypatch, ca
         assert f"{closed} is left out: Permission denied." in capsys.readouterr().err
     finally:
         config.set_option("secrets.files", before)
-
-
-def test_uvicorn_holds_the_signals_that_the_end_of_the_server_clears():
-    """A private name: where it changes, a training run no longer saves as the server ends."""
-    server = uvicorn.Server(uvicorn.Config(Starlette()))
-    assert server._captured_signals == []
-    server.handle_exit(signal.SIGTERM, None)
-    assert server._captured_signals == [signal.SIGTERM]

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
-from streamlit import config
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from kronos.errors import NotOffered
@@ -157,7 +156,7 @@ def _section(name: str) -> Mapping[str, Any]:
 
 def _is_unreadable() -> bool:
     """Whether there is a secrets.toml that Streamlit cannot read."""
-    exists = any(Path(file).is_file() for file in config.get_option("secrets.files"))
+    exists = any(Path(file).is_file() for file in st.get_option("secrets.files"))
     return exists and not st.secrets.load_if_toml_exists()
 
 

@@ -21,7 +21,6 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from streamlit import config
 from streamlit.runtime import Runtime
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -257,7 +256,7 @@ def _session_of(scope: Scope) -> str | None:
     if scope["type"] != "http" or scope["method"] != "PUT":
         return None
     path = scope["path"].removeprefix(scope.get("root_path", ""))
-    base = config.get_option("server.baseUrlPath").strip("/")
+    base = st.get_option("server.baseUrlPath").strip("/")
     parts = path.removeprefix(f"/{base}" if base else "").strip("/").split("/")
     is_upload = len(parts) == 4 and parts[:2] == ["_stcore", "upload_file"]
     return parts[2] if is_upload else None
@@ -279,11 +278,11 @@ def _held() -> dict[str, list[int]]:
     manager = _manager()
     if manager is None:
         return {}
-    with manager._lock:
-        return {
-            session: [len(file.data) for file in files.values()]
-            for session, files in manager.file_storage.items()
-        }
+    # Copies at once of what other threads change.
+    return {
+        session: [len(file.data) for file in list(files.values())]
+        for session, files in list(manager.file_storage.items())
+    }
 
 
 def _release_ended_sessions() -> None:
