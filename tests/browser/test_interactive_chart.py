@@ -57,10 +57,22 @@ def fits(view: dict[str, float]) -> bool:
     return is_inside and view["most"] - view["least"] > span / 5
 
 
+def plot_area(page) -> dict[str, float]:
+    """Where the plot is; a chart that is being drawn anew has none for a moment."""
+    found = page.wait_for_function(
+        """() => {
+            const area = document.querySelector(".st-key-fan .nsewdrag");
+            const {x, y, width, height} = area ? area.getBoundingClientRect() : {width: 0};
+            return width > 0 && {x, y, width, height};
+        }"""
+    )
+    return found.json_value()
+
+
 def test_the_wheel_zooms_where_it_points_and_stops_where_data_end(opened):
     page = opened.page
     first = settled(page)
-    box = page.locator(".st-key-fan .nsewdrag").first.bounding_box()
+    box = plot_area(page)
     at = box["x"] + 0.25 * box["width"], box["y"] + box["height"] / 2
     page.mouse.move(*at)
     page.mouse.wheel(0, -200)
@@ -86,7 +98,7 @@ def test_the_wheel_zooms_where_it_points_and_stops_where_data_end(opened):
 def test_a_drag_moves_in_time_and_the_price_axis_has_a_zoom_of_its_own(opened):
     page = opened.page
     first = settled(page)
-    box = page.locator(".st-key-fan .nsewdrag").first.bounding_box()
+    box = plot_area(page)
     middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(*middle)
     page.mouse.down()
@@ -171,7 +183,7 @@ def test_every_gesture_has_a_key(opened):
 def test_the_crosshair_has_the_time_and_the_price_under_the_pointer(opened):
     page = opened.page
     settled(page)
-    box = page.locator(".st-key-fan .nsewdrag").first.bounding_box()
+    box = plot_area(page)
     page.mouse.move(box["x"] + box["width"] / 3, box["y"] + box["height"] / 3)
     time, price = page.locator(".desk-tag-time"), page.locator(".desk-tag-price")
     expect(time).to_be_visible()
@@ -192,7 +204,7 @@ def test_a_finger_moves_the_chart_and_scrolls_the_page(server, browser):
     page.goto(f"{server.url}/?horizon=24&paths=20&seed=3")
     wait_for_fan(page)
     first = settled(page)
-    box = page.locator(".st-key-fan .nsewdrag").first.bounding_box()
+    box = plot_area(page)
     x, y = box["x"] + 60, box["y"] + 100
     touch = context.new_cdp_session(page)
 
@@ -227,7 +239,7 @@ def test_a_level_comes_with_a_press_or_a_key_and_goes_likewise(opened):
     settled(page)
     notes = page.locator(".st-key-fan .annotation-text", has_text="P(touch)")
     field = page.get_by_role("textbox", name="Levels on the chart")
-    box = page.locator(".st-key-fan .nsewdrag").first.bounding_box()
+    box = plot_area(page)
     at = box["x"] + box["width"] / 3, box["y"] + box["height"] / 3
     page.locator(".st-key-fan .modebar-btn[data-title^='Add a level']").click()
     page.mouse.click(*at)
