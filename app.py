@@ -12,6 +12,7 @@ if get_script_run_ctx(suppress_warning=True) is None:
     from starlette.middleware import Middleware
     from streamlit.starlette import App
 
+    from pages.ui.frame.api import ApiBeside
     from pages.ui.frame.headers import SecurityHeaders
     from pages.ui.frame.plotly_script import PlotlyScript
     from pages.ui.frame.server import PageAddresses, leave_out_closed_secrets, lifespan, page
@@ -24,6 +25,7 @@ if get_script_run_ctx(suppress_warning=True) is None:
             Middleware(SecurityHeaders, html=page()),
             Middleware(PlotlyScript),  # names the script with pages that PageAddresses answers
             Middleware(PageAddresses),
+            Middleware(ApiBeside),
             Middleware(UploadBudget),
         ],
         lifespan=lifespan(prepare_first_visit),

@@ -15,6 +15,7 @@ PACKAGES = {
     "postgres": ("psycopg",),
     "chronos": ("chronos",),
     "plot": ("matplotlib",),
+    "api": ("fastapi", "limits", "prometheus_client", "uvicorn"),
 }
 # Whole modules of an extra; a check stands before each import of them.
 OF_AN_EXTRA = {"data_sources.yahoo.session"}

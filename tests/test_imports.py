@@ -78,6 +78,10 @@ MAY_USE = {
     "walk_forward": {
         "candles", "errors", "evaluation", "events", "forecast", "request", "serving", "store",
     },
+    "api": {
+        "calendars", "calibration", "candles", "errors", "evaluation", "events", "export",
+        "forecast", "forecasters", "models", "plot", "request", "serving", "store", "system",
+    },
     "follow": {"calendars", "candles", "errors", "forecast", "request", "risk", "serving"},
     "self_test": {
         "candles", "decoding", "errors", "forecast", "forecasters", "models", "request", "serving",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from dataclasses import replace
@@ -27,7 +28,7 @@ from kronos.errors import (
 )
 from kronos.system import user_cache
 
-__all__ = ["CachedBars", "default_path"]
+__all__ = ["CachedBars", "default_path", "fetch_faults"]
 
 # So many cached bars are fetched again, to see whether prices were adjusted since.
 _OVERLAP = 6
@@ -44,6 +45,15 @@ _SAME = 1e-5
 # A bar that has ended and was not sent can be late: the time until the next request.
 _SHORTEST_PAUSE, _LONGEST_PAUSE = pd.Timedelta(seconds=5), pd.Timedelta(seconds=60)
 _MOST_AHEAD = 64  # future bars among which the next one to end is
+
+_faults_lock = threading.Lock()
+_faults: Counter[str] = Counter()
+
+
+def fetch_faults() -> dict[str, int]:
+    """Failed requests to sources since this process began, by class of error."""
+    with _faults_lock:
+        return dict(_faults)
 
 
 def default_path() -> Path:
@@ -232,9 +242,14 @@ class CachedBars:
     def _request(
         self, key: SeriesKey, start: pd.Timestamp | None, end: pd.Timestamp | None
     ) -> Bars:
-        return self.source.fetch(
-            key.symbol, interval=key.interval, adjusted=key.adjusted, start=start, end=end
-        )
+        try:
+            return self.source.fetch(
+                key.symbol, interval=key.interval, adjusted=key.adjusted, start=start, end=end
+            )
+        except SourceError as error:
+            with _faults_lock:
+                _faults[type(error).__name__] += 1
+            raise
 
     def _raise_recent_failure(self, key: SeriesKey, now: pd.Timestamp) -> None:
         with self._lock:

@@ -31,6 +31,7 @@ __all__ = ["COMMANDS", "main", "parser"]
 COMMANDS = (
     "app", "forecast", "score", "store", "walk_forward", "calibrate", "ensemble", "fetch", "watch",
     "models", "train", "finetune", "evaluate", "backtest", "synthesize", "events",
+    "serve", "keys",
 )  # fmt: skip
 """Modules of this package, in the order of --help."""
 
@@ -49,6 +50,7 @@ examples:
   kronos models                                 all models, and their state on this machine
   kronos evaluate --data bars/                  scores on held-out series against a plain cone
   kronos backtest --data bars/ --top-k 10       a portfolio that follows the forecasts
+  kronos serve                                  the same for programs, by HTTP
   kronos forecast --help                        everything about one command
 
 Forecasts are samples of a statistical model, not advice. The published models may have been

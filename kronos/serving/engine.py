@@ -69,7 +69,11 @@ class _Running:
 
 
 class Engine(Worker):
-    """Forecasts for everybody who asks, from one worker thread."""
+    """Forecasts for everybody who asks, from one worker thread.
+
+    Attributes:
+        n_steps: Steps sampled so far, of every path.
+    """
 
     def __init__(
         self, load: Load, *, budget: int | None = None, limits: Limits | None = None
@@ -81,6 +85,7 @@ class Engine(Worker):
         """
         self._models = ModelCache(load, budget)
         self._running: list[_Running] = []
+        self.n_steps = 0
         super().__init__("kronos-engine", limits)
 
     @property
@@ -172,8 +177,10 @@ class Engine(Worker):
         """One step of these series; halves the batch until whatever fails is alone."""
         if not series:
             return
+        n_rows = sum(c.n_rows for c in series)
         try:
             decoder.step(series)
+            self.n_steps += n_rows
             return
         except Exception as caught:  # noqa: BLE001 (as in _begin)
             error = caught

@@ -12,6 +12,7 @@ import time
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import count
 from operator import attrgetter
 from typing import Any
@@ -33,9 +34,28 @@ from kronos.serving.jobs import (
     unknown,
 )
 
-__all__ = ["JobQueue"]
+__all__ = ["JobQueue", "QueueCounts"]
 
 _number = attrgetter("number")
+
+
+@dataclass(slots=True)
+class QueueCounts:
+    """What a queue has done since it began, and what waits in it now.
+
+    Attributes:
+        waiting: Jobs that wait, by priority.
+        running: Jobs that run.
+        taken: Jobs begun so far.
+        waited: Seconds that those had waited, together.
+        joined: Requests so far that joined an equal job or result.
+    """
+
+    waiting: dict[Priority, int]
+    running: int
+    taken: int
+    waited: float
+    joined: int
 
 
 class JobQueue:
@@ -69,11 +89,19 @@ class JobQueue:
         self._active: dict[str, Job] = {}  # by key
         self._watched: dict[str, dict[str, Job]] = {}  # by owner, then by key
         self._ended = _EndedJobs(self._limits.max_results)
+        self._n_taken, self._n_joined, self._waited = 0, 0, 0.0
 
     @property
     def is_closed(self) -> bool:
         """Whether `close` was called."""
         return self._is_closed
+
+    def counts(self) -> QueueCounts:
+        """What waits now, and what was done so far."""
+        with self._lock:
+            waiting = {each: self._line.length(each) for each in Priority}
+            running = sum(job.state == "running" for job in self._active.values())
+            return QueueCounts(waiting, running, self._n_taken, self._waited, self._n_joined)
 
     # For callers.
 
@@ -123,11 +151,13 @@ class JobQueue:
                     self.forget(key)
                     job = self._active[key] = Job(key, payload, self._clock())
                     self._line_up(job, priority)
-                elif _needs_place(job, priority):
-                    self._vacate(job)
-                    self._line_up(job, priority)
-                elif not job.is_final:
-                    job.priority = min(job.priority, priority)
+                else:
+                    self._n_joined += 1
+                    if _needs_place(job, priority):
+                        self._vacate(job)
+                        self._line_up(job, priority)
+                    elif not job.is_final:
+                        job.priority = min(job.priority, priority)
                 job.is_stored |= keep
                 self._watch(job, owner, until)
                 return self._describe(job)
@@ -225,6 +255,8 @@ class JobQueue:
                 job = self._first()
                 if job is not None:
                     self._vacate(job)
+                    self._n_taken += 1
+                    self._waited += self._clock() - job.submitted
                     job.state = "running"
                     job.begin("")
                     return job
