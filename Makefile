@@ -84,7 +84,7 @@ $(RUNTIME): $(CREATED) pyproject.toml constraints.txt
 		$(if $(TORCH_INDEX),--no-deps --index-url "$(TORCH_INDEX)")
 	@echo "Installing the application"
 	@$(PIP) install -c constraints.txt $(HATCHLING)
-	@$(PIP) install -c constraints.txt --no-build-isolation -e '.[app,ensemble,finetune,markets]'
+	@$(PIP) install -c constraints.txt --no-build-isolation -e '.[api,app,ensemble,finetune,markets]'
 	@echo "Computing the first forecast"
 	@$(PY) -m pages.ui.jobs.opening || echo "It will be computed when the application starts."
 	@touch $@

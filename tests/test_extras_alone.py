@@ -18,7 +18,10 @@ PACKAGES = {
     "api": ("fastapi", "limits", "prometheus_client", "uvicorn"),
 }
 # Whole modules of an extra; a check stands before each import of them.
-OF_AN_EXTRA = {"data_sources.yahoo.session"}
+OF_AN_EXTRA = {"data_sources.yahoo.session"} | {
+    f"kronos.api.{name}"
+    for name in ("answers", "app", "catalogue", "forecasts", "gate", "metrics", "orders")
+}
 COMMAND = "from kronos.cli import main; sys.exit(main({}))"
 
 
@@ -55,6 +58,7 @@ def test_a_csv_file_is_forecast_without_extras(tmp_path):
     ("extra", "package", "script"),
     [
         ("app", "streamlit", COMMAND.format(["app"])),
+        ("api", "fastapi", COMMAND.format(["serve"])),
         ("markets", "curl_cffi", COMMAND.format(["fetch", "AAPL", "-o", "bars.csv"])),
         (
             "markets",

@@ -10,15 +10,15 @@ import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from typing import Any
 
-from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-import kronos
 from kronos.api.catalogue import catalogue_routes
 from kronos.api.feeds import Feeds
 from kronos.api.forecasts import Desk, forecast_routes
@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 
 PREFIXES = ("/v1/", "/metrics")
 """Paths of the API; nothing else of a server is one."""
+_VERSION = version("kronos-fan")
 _DESCRIPTION = """\
 Forecasts of candles as a fan of sampled paths, with everything that made them.
 
@@ -68,12 +69,12 @@ def create_api(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await run_sync(desk.finish_saving)
+        await run_in_threadpool(desk.finish_saving)
         yield
         desk.close()
 
     api = FastAPI(
-        title="Kronos Fan", version=kronos.__version__, description=_DESCRIPTION,
+        title="Kronos Fan", version=_VERSION, description=_DESCRIPTION,
         openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None, lifespan=lifespan,
     )  # fmt: skip
     api.state.desk = desk
@@ -82,7 +83,7 @@ def create_api(
 
     @api.get("/v1/health", tags=["server"], summary="Whether the server answers")
     async def health() -> dict[str, str]:
-        return {"status": "ok", "version": kronos.__version__}
+        return {"status": "ok", "version": _VERSION}
 
     @api.get("/v1/ready", tags=["server"], summary="Whether it can forecast")
     async def ready() -> Response:

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import pandas as pd
-from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Response
+from starlette.concurrency import run_in_threadpool
 
 from kronos import models
 from kronos.api.orders import known_models, read_moment
@@ -31,23 +31,23 @@ def catalogue_routes(service: Callable[[], ForecastService]) -> APIRouter:
 
     @routes.get("/models", tags=["models"], summary="Models and baselines")
     async def listing() -> list[dict[str, Any]]:
-        return await run_sync(_models)
+        return await run_in_threadpool(_models)
 
     @routes.get("/models/{name}", tags=["models"], summary="What a model reads")
     async def facts(name: str) -> dict[str, Any]:
-        if name not in await run_sync(known_models):
+        if name not in await run_in_threadpool(known_models):
             raise InvalidRequest(f"There is no model {name[:64]!r} here: see GET /v1/models.")
-        return asdict(await run_sync(service().facts, name))
+        return asdict(await run_in_threadpool(service().facts, name))
 
     @routes.get("/scores", tags=["record"], summary="Scores of the stored forecasts")
     async def scores() -> Response:
         """One row a model, interval, and whether the forecast was stored ahead of the outcome."""
-        return Response(await run_sync(_scores), media_type="application/json")
+        return Response(await run_in_threadpool(_scores), media_type="application/json")
 
     @routes.get("/calibration", tags=["record"], summary="What was learned from the record")
     async def calibration() -> list[dict[str, Any]]:
         """One row a stream of a model: outcomes, the last of them, share of the drift kept."""
-        return await run_sync(_calibration)
+        return await run_in_threadpool(_calibration)
 
     @routes.get("/events", tags=["events"], summary="The calendar of events")
     async def events(
@@ -58,7 +58,7 @@ def catalogue_routes(service: Callable[[], ForecastService]) -> APIRouter:
         symbol: Annotated[str | None, Query(max_length=64)] = None,
     ) -> Response:
         """Default: 30 days back and ahead. Times of scheduled events are those announced."""
-        found = await run_sync(_events, first, last, kind, region, symbol)
+        found = await run_in_threadpool(_events, first, last, kind, region, symbol)
         return Response(found, media_type="application/json")
 
     return routes

@@ -12,10 +12,10 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from anyio.to_thread import run_sync
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
 
 from kronos.api.answers import FORMATS, MAX_WAIT, View, ViewQuery, answer
 from kronos.api.feeds import Feeds
@@ -132,8 +132,8 @@ class Desk:
                 self.n_hits += 1
                 return self._state(order_id, None)
         order = ForecastOrder.model_validate_json(body)
-        read = await run_sync(read_order, order, self._service(), self._feeds)
-        made = await run_sync(self._keep, order, read)
+        read = await run_in_threadpool(read_order, order, self._service(), self._feeds)
+        made = await run_in_threadpool(self._keep, order, read)
         self._notes.put(made.id, read.notes)
         if order.candles is not None and order.events == "none":
             self._bodies.put(digest, (made.id, order.model, made.request.revision))
@@ -183,7 +183,7 @@ class Desk:
         made = await self._find(order_id)
         if forecast is None or made is None:
             return None
-        found = await run_sync(answer, forecast, made.candles, view)
+        found = await run_in_threadpool(answer, forecast, made.candles, view)
         self._answers.put(key, found)
         return found
 
@@ -198,14 +198,14 @@ class Desk:
         await self._call(service.leave, key, owner=owner)
         status = await self._call(service.status, key)
         if status is None or status.state == "cancelled" or status.watchers == 0:
-            await run_sync(self._spool.remove, order_id)
+            await run_in_threadpool(self._spool.remove, order_id)
             self._orders.drop(order_id)
         return True
 
     async def _find(self, order_id: str) -> Acknowledged | None:
         made = self._orders.get(order_id)
         if made is None:
-            made = await run_sync(self._spool.get, order_id)
+            made = await run_in_threadpool(self._spool.get, order_id)
             if made is not None:
                 self._orders.put(order_id, made)
         return made
@@ -256,7 +256,7 @@ class Desk:
         """Ask the service: in a thread, unless it is the engine of this process."""
         if isinstance(self._service(), LocalService):
             return call(*args, **options)
-        return await run_sync(lambda: call(*args, **options))
+        return await run_in_threadpool(lambda: call(*args, **options))
 
     def _state(self, order_id: str, status: JobStatus | None) -> ForecastState:
         """The state of a job; of one that is done without a status."""

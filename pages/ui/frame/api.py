@@ -6,7 +6,7 @@ import threading
 from functools import cache
 from importlib.util import find_spec
 
-from anyio.to_thread import run_sync
+from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pages.ui.frame.server import path_prefix
@@ -25,7 +25,7 @@ class ApiBeside:
         """See ASGI."""
         path = scope.get("path", "").removeprefix(path_prefix())
         if self._has_api and scope["type"] == "http" and path.startswith(PATHS):
-            api = await run_sync(_api)  # the first request imports it
+            api = await run_in_threadpool(_api)  # the first request imports it
             await api(dict(scope) | {"path": path, "raw_path": path.encode()}, receive, send)
         else:
             await self._app(scope, receive, send)
