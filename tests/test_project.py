@@ -1,6 +1,7 @@
 """Laws of the tree as a whole: what it may contain, and what it declares."""
 
 import ast
+import email
 import importlib.metadata as metadata
 import os
 import re
@@ -16,6 +17,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from hatch_build import index_readme
 from kronos.system import asset_path
 from tests.source_tree import LIBRARIES, ROOT, SHELL, imports, module_name, python_files, syntax
 
@@ -178,6 +180,7 @@ def test_pins_satisfy_the_declared_bounds():
 # pandas reads Parquet and holds text through pyarrow, Streamlit signs visitors in through Authlib;
 # nothing here imports them by name.
 LOADED_BY_OTHERS = {"authlib", "pyarrow"}
+OWN = {"__future__", "app", "benchmarks", "hatch_build", "pages", "tests"}
 
 
 def declared(*groups: str) -> set[str]:
@@ -199,7 +202,7 @@ def distributions(files) -> set[str]:
             and isinstance(node.args[0], ast.Constant)
         }
         for name in ({item.package for item in imports(file)} | named) - sys.stdlib_module_names:
-            if name not in {*LIBRARIES, "pages", "app", "benchmarks", "tests", "__future__"}:
+            if name not in {*LIBRARIES, *OWN}:
                 found.add(canonicalize_name(homes.get(name, [name])[0]))
     return found
 
@@ -277,6 +280,35 @@ def test_a_wheel_carries_packages_and_assets_and_nothing_else(unpacked_wheel, tm
     pages = {str(file.relative_to(ROOT)) for file in python_files("pages")}
     assert carried >= pages | {"app.py", ".streamlit/config.toml"}
     assert not {name for name in carried if "__pycache__" in name}
+
+
+RELATIVE = re.compile(r"\]\((?!https?://|#)[^)]*\)|(?:src|href)=\"(?!https?://|#)")
+
+
+def test_a_package_index_shows_no_relative_link_or_picture(unpacked_wheel):
+    assert len(RELATIVE.findall((ROOT / "README.md").read_text())) > 10
+    (folder,) = unpacked_wheel.glob("*.dist-info")
+    shown = email.message_from_bytes((folder / "METADATA").read_bytes())
+    assert shown["Description-Content-Type"] == "text/markdown"
+    text = shown.get_payload()
+    assert text.startswith("# Kronos Fan")
+    assert "](https://arxiv.org/abs/2508.02739)" in text
+    assert not RELATIVE.findall(text)
+
+
+def test_a_declared_repository_is_where_the_links_of_the_readme_lead():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = index_readme(text, "https://forge.example/fan/", "1.2.0")
+    assert not RELATIVE.findall(shown)
+    for line in (
+        "![The comparison of a model with an EWMA cone]"
+        "(https://forge.example/fan/raw/v1.2.0/assets/screenshots/compare.png)",
+        "[docs/deployment.md](https://forge.example/fan/blob/v1.2.0/docs/deployment.md)",
+        "[paper](https://arxiv.org/abs/2508.02739)",
+    ):
+        assert line in shown
+    without = index_readme("[a](b.md) ![c](d.png)\n\n[e](#f) [g](https://h)", None, "1")
+    assert without == "a [e](#f) [g](https://h)"
 
 
 def test_an_installed_wheel_starts_the_application_in_any_folder(unpacked_wheel, tmp_path):
