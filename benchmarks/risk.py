@@ -72,13 +72,15 @@ def _row(corpus: Corpus, window: Window, fan: np.ndarray, horizon: int) -> dict[
     actual = bars[:, CLOSE]
     row: dict[str, object] = {
         "interval": window.series.interval,
+        "group": window.series.group,
+        "opens": corpus.times[window.origin],
+        "ends": corpus.times[window.origin + horizon - 1],
         "block": pd.Timestamp(corpus.times[window.origin]).strftime("%G-%V"),
         "corridor": float(((actual >= low) & (actual <= high)).all()),
         "band": float(((actual >= band[0]) & (actual <= band[1])).all()),
         "n": 1.0,
     }
     for multiple in BARRIERS:
-        losses = []
         for sign in (-1.0, 1.0):
             level = last * np.exp(sign * multiple * window.sigma * np.sqrt(horizon))
             if sign > 0:
@@ -87,8 +89,8 @@ def _row(corpus: Corpus, window: Window, fan: np.ndarray, horizon: int) -> dict[
             else:
                 said = (lows <= level).any(axis=1).mean()
                 came = (bars[:, _LOW] <= level).any()
-            losses.append((said - float(came)) ** 2)
-        row[f"brier {multiple:g}"] = float(np.mean(losses))
+            row[f"said {sign * multiple:g}"] = float(said)
+            row[f"came {sign * multiple:g}"] = float(came)
     return row
 
 

@@ -83,6 +83,7 @@ with st.container(horizontal=True, gap="small", key="desk"):
     panel = st.container(width=348, key="panel")
     with panel:
         drawn = levels.choose_levels(source.candles.symbol)
+        levels.show_levels(source.candles, shown, drawn)
         chosen = chart_view.choose_studies()
     with picture:
         lines = chosen_lines()

@@ -183,8 +183,9 @@ def test_two_sessions_with_one_request_compute_once(server, visit):
     page = visits[0].page
     plot = page.locator(".js-plotly-plot").first
     plot.evaluate("plot => { plot.dataset.mark = 'kept'; }")
-    set_number(page, "P(touch) of level", 90_000)
-    page.get_by_text(re.compile(r"of \d+ paths")).first.wait_for()
+    page.get_by_role("textbox", name="Levels on the chart").fill("90000")
+    page.keyboard.press("Enter")
+    page.get_by_text(re.compile(r"90,000\.00 · .* · P\(touch\)")).first.wait_for()
     page.wait_for_timeout(500)
     assert plot.get_attribute("data-mark") == "kept", "the figure was mounted anew"
 

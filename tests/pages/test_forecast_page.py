@@ -339,29 +339,23 @@ def test_what_a_link_asks_for_and_cannot_have_is_said():
     assert "9000" not in text, "the user has chosen meanwhile"
 
 
-def test_a_level_goes_with_the_link_and_not_to_another_forecast():
-    def level():
-        (found,) = (n for n in app.number_input if n.label == "P(touch) of level")
-        return found
-
-    asked = {"horizon": 8, "paths": 20, "level": 7900.5}
+def test_a_level_of_an_earlier_link_joins_the_levels():
+    """It had a field of its own, and "level" in the address."""
+    asked = {"horizon": 8, "paths": 20, "levels": "8300", "level": "7900.5"}
     app = run_until(new_session("forecast", **asked).run(), has_forecast)
-    assert level().value == 7900.5
-    level().set_value(8000.0).run()
-    assert app.query_params["level"] == "8000.0"
-    app.number_input(key="horizon").set_value(9).run()
-    press(app, "run")
-    run_until(app, lambda app: "next 9 bars" in words(app))
-    assert level().value not in (7900.5, 8000.0)
+    assert app.text_input(key="levels").value == "8300 7900.5"
     assert "level" not in app.query_params
+    assert re.search(r"7,900\.50 · .*% · P\(touch\) \d+%", words(app))
+    app.text_input(key="levels").set_value("8300").run()
+    assert app.text_input(key="levels").value == "8300"
+    assert "7,900.50" not in words(app)
 
 
 @pytest.mark.parametrize("level", ["inf", "nan", "-5", "high"])
-def test_a_level_that_is_none_is_not_taken_from_a_link(level):
+def test_a_level_that_is_none_is_named(level):
     app = new_session("forecast", horizon=8, paths=20, level=level).run()
     app = run_until(app, has_forecast)
-    (found,) = (n for n in app.number_input if n.label == "P(touch) of level")
-    assert 0 < found.value < 1e9
+    assert f"No level: {level}." in words(app)
 
 
 def test_a_level_of_the_link_outlasts_a_run_that_came_to_nothing(app, monkeypatch):
@@ -374,8 +368,7 @@ def test_a_level_of_the_link_outlasts_a_run_that_came_to_nothing(app, monkeypatc
     run_until(app, lambda app: bool(app.error))
     app.selectbox(key="model").select("Bundled").run()
     run_until(press(app, "run"), has_forecast)
-    (level,) = (box.value for box in app.number_input if box.label == "P(touch) of level")
-    assert level == 8300
+    assert app.text_input(key="levels").value == "8300"
 
 
 def test_an_uploaded_file_goes_along_to_other_pages_until_it_is_taken_away(app):

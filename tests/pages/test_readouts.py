@@ -36,14 +36,6 @@ def test_main_readouts_are_read_at_the_horizon(simulate):
     assert move.value == f"{forecast.expected_move()[-1]:.2%}"
 
 
-def test_a_farther_level_is_touched_less(simulate):
-    _, forecast = simulate()
-    levels = forecast.last_close * np.array([1.0, 1.005, 1.01, 1.02, 10.0])
-    shares = [int(readouts.touch_readout(forecast, x).value.rstrip("%")) for x in levels]
-    assert shares == sorted(shares, reverse=True)
-    assert shares[-1] == 0
-
-
 def with_actual_close(candles, forecast, level):
     """Candles whose real bars all lie flat at a level."""
     frame = candles.frame.copy()

@@ -11,6 +11,11 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from kronos.candles import Candles
+from kronos.forecast import Forecast
+from pages.ui.chart.layers import level_text
+from pages.ui.chart.scene import build_scene
+from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
 
 KEY = "levels"
@@ -53,8 +58,8 @@ def choose_levels(symbol: str) -> tuple[float, ...]:
         bind="query-params",
         placeholder="Prices, with spaces",
         max_chars=MAX_CHARS,
-        help="Lines on the chart, each with its P(touch). The key L puts one at the crosshair, "
-        "Delete removes it.",
+        help="Lines on the chart, each with its P(touch). On the chart, the key L puts one at the "
+        "crosshair, Delete removes it.",
     )
     levels, bad = read_levels(text or "")
     if bad:
@@ -63,6 +68,14 @@ def choose_levels(symbol: str) -> tuple[float, ...]:
             "between them."
         )
     return levels
+
+
+def show_levels(candles: Candles, forecast: Forecast | None, levels: Sequence[float]) -> None:
+    """What the chart writes on its levels, as text: distance and, over a fan, P(touch)."""
+    if levels:
+        scene = build_scene(candles, forecast, view="price")
+        lines = (plain(level_text(scene, level)) for level in reversed(levels))
+        st.caption("  \n".join(lines), help=meaning("P(touch)"))
 
 
 def take_from_chart(change: object, *, decimals: int) -> None:

@@ -95,12 +95,6 @@ def _move_error(forecast: Forecast) -> float:
     return float(moves.std() / np.sqrt(len(moves)))
 
 
-def touch_readout(forecast: Forecast, level: float) -> Readout:
-    """P(touch): the share of paths whose high-low range reaches a level within the horizon."""
-    share, error = share_text(forecast.probability_touch(level), forecast.n_paths)
-    return Readout("P(touch)", share, error.partition(" from ")[0])
-
-
 def outcome_text(candles: Candles, forecast: Forecast) -> str | None:
     """How many actual closes are inside the 80% band, and where the last one lies.
 

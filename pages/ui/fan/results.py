@@ -146,27 +146,6 @@ def note_in_address(name: str, value: float, otherwise: float) -> None:
         st.query_params[name] = str(value)
 
 
-def show_touch(candles: Candles, forecast: Forecast) -> None:
-    """P(touch) of a level to choose; the link carries it."""
-    scene_decimals = readouts.quantile_table(candles, forecast)[1].decimals
-    start = round(float(forecast.quantile((0.90,))[0, -1]), scene_decimals)
-    # A level belongs to its bars and horizon.
-    key = f"level {forecast.context_hash} {forecast.horizon}"
-    with st.container(gap=None):
-        level = st.number_input(
-            "P(touch) of level",
-            min_value=0.0,
-            value=linked_number("level", key, start),
-            step=10.0**-scene_decimals,
-            format=f"%.{scene_decimals}f",
-            key=key,
-            help=meaning("P(touch)", "Default level: p90 at the horizon."),
-        )
-        note_in_address("level", float(level), start)
-        number = readouts.touch_readout(forecast, float(level))
-        st.markdown(f"**{plain(number.value)}** :small[{plain(number.remark)}]")
-
-
 def weights_text(forecast: Forecast) -> str:
     """Mean weights of an ensemble over the horizon, largest first."""
     assert forecast.weights is not None

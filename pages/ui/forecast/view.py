@@ -17,7 +17,7 @@ from kronos.serving.jobs import JobStatus
 from pages.ui.chart.figure import Look
 from pages.ui.fan import exports, readouts
 from pages.ui.fan.exports import events_code
-from pages.ui.fan.results import READOUT_PIXELS, show_number, show_touch
+from pages.ui.fan.results import READOUT_PIXELS, show_number
 from pages.ui.fan.risk import show_risk
 from pages.ui.fan.tokens import show_tokens
 from pages.ui.forecast.lines import Lines, choose_lines
@@ -105,10 +105,9 @@ def show_panel(
     look: Look,
     lines: Lines,
 ) -> None:
-    """Everything beside the chart: lines over it, a level, its probability, and the details."""
+    """Everything beside the chart: lines over it, and the details."""
     choose_lines()
     if forecast is not None and request is not None:
-        show_touch(source.candles, forecast)
         show_details(source, forecast, request, look, lines)
     st.caption(DISCLAIMER)
 

@@ -24,7 +24,7 @@ _OF_PAGE = {
 """By page, the keys in the session of the controls of its forecasts."""
 _LONGEST = 40
 _VISITED, _TO_OPEN = "addresses_visited", "addresses_to_open"
-_LATE = ("level", "stop", "target", "risk_budget")
+_LATE = ("stop", "target", "risk_budget")
 """Numbers from 0 whose controls appear with a forecast, and cannot be bound to the address."""
 _COMPARED = ("number", "day", "time", "flag", "choice")
 """Kinds of parameters whose text is that of the value of their control."""
@@ -37,6 +37,7 @@ def read_link() -> None:
     To be called in every run, before any control.
     """
     _rename_options()
+    _join_level()
     if _LINKED not in st.session_state:
         linked = st.query_params.to_dict()
         st.session_state[_LINKED] = linked
@@ -73,6 +74,17 @@ def _rename_options() -> None:
             for name, now in renamed.items():
                 address.set_with_no_forward_msg(name, now)
             address.set_initial_query_params_from_current()
+
+
+def _join_level() -> None:
+    """Give a level of an earlier link to the levels: it had a field of its own."""
+    context = get_script_run_ctx()
+    if "level" not in st.query_params or context is None:
+        return
+    level = st.query_params.pop("level")
+    st.query_params["levels"] = f"{st.query_params.get('levels', '')} {level}".strip()
+    with context.session_state.query_params() as address:
+        address.set_initial_query_params_from_current()
 
 
 def _complete(name: str) -> None:
@@ -189,7 +201,7 @@ def restore_address(page: str) -> None:
 def is_level(text: str) -> bool:
     """Whether the text of a link is a price level."""
     try:
-        return is_readable("level", text) and float(text) >= 0.0
+        return is_readable("stop", text) and float(text) >= 0.0
     except ValueError:
         return False
 

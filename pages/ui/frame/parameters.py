@@ -75,7 +75,7 @@ PARAMETERS: dict[str, Parameter] = {
     "bars_*": Parameter("bars ahead", "numbers", ("compare", "what_if")),
     **_of("forecast", "choice", model="model"),
     **_of("forecast", "number", lookback="lookback", T="T", top_p="top-p", top_k="top-k"),
-    **_of("forecast", "level", level="level", stop="stop", target="target"),
+    **_of("forecast", "level", stop="stop", target="target"),
     **_of("forecast", "level", risk_budget="risk budget"),
     **_of("forecast", "number", implied_volatility="implied volatility"),
     **_of("forecast", "text", quantiles="quantiles"),
