@@ -16,6 +16,7 @@ import argparse
 import platform
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -40,7 +41,7 @@ _HIGH, _LOW = 1, 2
 def measured(
     corpus: Corpus, windows: list[Window], model: str, service: LocalService, plan: EvaluationPlan
 ) -> pd.DataFrame:
-    """One row per window: whether corridor and band held, and the Brier score by barrier."""
+    """One row per window: whether corridor and band held; each barrier, as said and as it came."""
     facts = service.facts(model)
     sample = sampler(service, facts)
     drawn = SamplingParameters(sample_count=plan.sample_count, seed=plan.seed)
@@ -113,6 +114,13 @@ def corridor_table(found: dict[str, pd.DataFrame]) -> str:
     return "\n".join(lines)
 
 
+def brier(table: pd.DataFrame, multiples: Sequence[float]) -> pd.Series:
+    """(windows,) mean Brier score of the barriers of some distances, on both sides."""
+    places = [sign * multiple for multiple in multiples for sign in (-1.0, 1.0)]
+    losses = [(table[f"said {at:g}"] - table[f"came {at:g}"]) ** 2 for at in places]
+    return sum(losses[1:], losses[0]) / len(losses)
+
+
 def touch_table(found: dict[str, pd.DataFrame]) -> str:
     rivals = [model for model in found if model != "bundled"]
     lines = [
@@ -121,15 +129,14 @@ def touch_table(found: dict[str, pd.DataFrame]) -> str:
         "| --- " + "| ---: " * (1 + len(rivals)) + "|",
     ]  # fmt: skip
     ours = found["bundled"]
-    for name in ("all", *(f"{x:g}" for x in BARRIERS)):
-        columns = [f"brier {x:g}" for x in BARRIERS] if name == "all" else [f"brier {name}"]
-        own = ours[columns].mean(axis=1)
+    for name, multiples in {"all": BARRIERS} | {f"{x:g}": (x,) for x in BARRIERS}.items():
+        own = brier(ours, multiples)
         cells = [f"{own.mean():.4f}"]
         for rival in rivals:
             both = pd.DataFrame(
                 {
                     "block": ours["block"],
-                    "gap": own - found[rival][columns].mean(axis=1),
+                    "gap": own - brier(found[rival], multiples),
                     "n": 1.0,
                 }
             )
