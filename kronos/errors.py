@@ -26,6 +26,7 @@
     ├── NotFinished           a wait ended before the job (also a TimeoutError)
     ├── OutOfMemory           the machine's memory is not enough (also a MemoryError)
     ├── MissingExtra          a package of an optional extra is not installed (also an ImportError)
+    ├── ServiceUnreachable    the server that forecasts does not answer, or refuses this client
     ├── NotOffered            this server offers it to administrators alone
     └── Busy                  the queue is full; nothing was started
 
@@ -144,6 +145,10 @@ class OutOfMemory(KronosError, MemoryError):
 
 class MissingExtra(KronosError, ImportError):
     """A package of an optional extra is not installed."""
+
+
+class ServiceUnreachable(KronosError):
+    """The server that computes forecasts does not answer, or refuses this client."""
 
 
 class NotOffered(KronosError):

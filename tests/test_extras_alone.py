@@ -20,7 +20,7 @@ PACKAGES = {
 # Whole modules of an extra; a check stands before each import of them.
 OF_AN_EXTRA = {"data_sources.yahoo.session"} | {
     f"kronos.api.{name}"
-    for name in ("answers", "app", "catalogue", "forecasts", "gate", "metrics", "orders")
+    for name in ("answers", "app", "catalogue", "engine", "forecasts", "gate", "metrics", "orders")
 }
 COMMAND = "from kronos.cli import main; sys.exit(main({}))"
 

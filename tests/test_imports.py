@@ -82,6 +82,7 @@ MAY_USE = {
         "calendars", "calibration", "candles", "errors", "evaluation", "events", "export",
         "forecast", "forecasters", "models", "plot", "request", "serving", "store", "system",
     },
+    "client": {"errors", "request", "serving", "system"},
     "follow": {"calendars", "candles", "errors", "forecast", "request", "risk", "serving"},
     "self_test": {
         "candles", "decoding", "errors", "forecast", "forecasters", "models", "request", "serving",
@@ -271,11 +272,11 @@ def test_parts_that_need_no_model_import_no_torch():
     assert not broken, listing(broken)
 
 
-def test_only_the_hub_part_of_kronos_uses_the_network():
+def test_only_the_hub_part_and_the_client_use_the_network():
     broken = [
         found
         for file in KRONOS_FILES
-        if not module_name(file).startswith("kronos.models.hub")
+        if not module_name(file).startswith(("kronos.models.hub", "kronos.client"))
         for found in imports(file)
         # urllib.parse takes addresses apart and opens nothing.
         if found.package in NETWORK and not found.name.startswith("urllib.parse")

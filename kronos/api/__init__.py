@@ -3,6 +3,7 @@
     app.py        the application: routes, middleware, OpenAPI
     orders.py     what a program asks for, checked, and the request that it makes
     forecasts.py  routes of forecasts: order, state, progress, result, end
+    engine.py     routes of the service itself, for kronos.Client
     catalogue.py  routes of models, scores, calibration, events
     answers.py    a forecast in the formats that a program reads
     spool.py      acknowledged orders, on disk

@@ -20,6 +20,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from kronos.api.catalogue import catalogue_routes
+from kronos.api.engine import engine_routes
 from kronos.api.feeds import Feeds
 from kronos.api.forecasts import Desk, forecast_routes
 from kronos.api.gate import Gate
@@ -80,6 +81,7 @@ def create_api(
     api.state.desk = desk
     api.include_router(forecast_routes(desk))
     api.include_router(catalogue_routes(service))
+    api.include_router(engine_routes(service))
 
     @api.get("/v1/health", tags=["server"], summary="Whether the server answers")
     async def health() -> dict[str, str]:

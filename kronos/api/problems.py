@@ -28,6 +28,7 @@ _STATUS: dict[type[KronosError], int] = {
     errors.NotFinished: 503,
     errors.OutOfMemory: 507,
     errors.MissingExtra: 501,
+    errors.ServiceUnreachable: 502,
     errors.NotOffered: 403,
     errors.Busy: 503,
 }

@@ -117,7 +117,7 @@ def run(args: argparse.Namespace) -> int:
     from kronos import models
     from kronos.portfolio import Market, backtest
     from kronos.portfolio.export import curves_csv, result_json, summary_text, trades_csv
-    from kronos.serving.service import LocalService
+    from kronos.serving.service import open_service
     from kronos.store import open_store
 
     plan = _plan(args)
@@ -126,7 +126,7 @@ def run(args: argparse.Namespace) -> int:
     market = Market.of(read_universe(args, _history_from(args)), limit=limit)
     folder = None if args.no_cache else user_cache("backtests")
     with (
-        closing(LocalService(device=args.device)) as service,
+        closing(open_service(args.device)) as service,
         ProgressLine("forecasting, window") as progress,
     ):
         leaders = None

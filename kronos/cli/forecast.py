@@ -242,7 +242,7 @@ def run(args: argparse.Namespace) -> int:
         from kronos.plot import picture
         from kronos.request import ForecastRequest
         from kronos.serving.engine import SAMPLING
-        from kronos.serving.service import LocalService
+        from kronos.serving.service import open_service
         from kronos.store import open_store
 
     # Wrong options are reported before the file is read or the model loaded.
@@ -260,7 +260,7 @@ def run(args: argparse.Namespace) -> int:
     store = open_store(args.store) if args.save else None
     bars = read_file(args, horizon=args.horizon)
     with (
-        closing(LocalService(device=args.device)) as service,
+        closing(open_service(args.device)) as service,
         ProgressLine(f"loading {args.model}", in_bytes=True) as loading,
         ProgressLine("forecasting, step") as sampling_line,
     ):

@@ -99,10 +99,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _test(args: argparse.Namespace) -> int:
     from kronos.self_test import TITLES, run_self_test
-    from kronos.serving.service import LocalService
+    from kronos.serving.service import open_service
 
     with (
-        closing(LocalService(device=args.device)) as service,
+        closing(open_service(args.device)) as service,
         ProgressLine(f"testing {args.name}, step") as progress,
     ):
         tested = run_self_test(service, args.name, watch=lambda n: progress(n + 1, len(TITLES)))

@@ -66,9 +66,7 @@ def run(args: argparse.Namespace) -> int:
             f"{args.host} is reached from other machines, and there is no key yet. Make one first: "
             "kronos keys add NAME."
         )
-    service = LocalService(
-        device=args.device, limits=Limits(max_queued=_MOST_WAITING, max_results=_MOST_WAITING)
-    )
+    service = LocalService(device=args.device, limits=Limits(max_queued=_MOST_WAITING))
     try:
         uvicorn.run(
             create_api(lambda: service, SourceFeeds(), keys=keys),

@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; see `kronos.cli`."""
     from kronos import models
     from kronos.export import candles_csv
-    from kronos.serving.service import LocalService
+    from kronos.serving.service import open_service
     from kronos.synthetic import SyntheticPlan, realism, series_request, synthetic_series
     from kronos.synthetic.realism import report_json, report_text
 
@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
     )
     source = read_file(args).known
     with (
-        closing(LocalService(device=args.device)) as service,
+        closing(open_service(args.device)) as service,
         ProgressLine("generating bars, step") as progress,
     ):
 

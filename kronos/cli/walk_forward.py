@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     import pandas as pd
 
     from kronos.forecast import SamplingParameters
-    from kronos.serving.service import LocalService
+    from kronos.serving.service import open_service
     from kronos.store import open_store
     from kronos.walk_forward import WalkPlan, walk_forward
     from kronos.walk_forward.plan import PATHS
@@ -116,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
     series = _series(args)
     started = time.monotonic()
     with (
-        closing(LocalService(device=args.device)) as service,
+        closing(open_service(args.device)) as service,
         ProgressLine("windows", tells_time=True) as progress,
     ):
         leaders = None

@@ -118,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
         from kronos.follow import Follower
         from kronos.follow.alerts import read_rules
         from kronos.forecast import SamplingParameters
-        from kronos.serving.service import LocalService
+        from kronos.serving.service import open_service
 
     rules = read_rules(args.alert)
     sampling = SamplingParameters(sample_count=args.paths, seed=args.seed)
@@ -133,7 +133,7 @@ def run(args: argparse.Namespace) -> int:
     source = open_source(args.source)
     with (
         ThreadPoolExecutor(_THREADS, thread_name_prefix="watch") as executor,
-        closing(LocalService(device=args.device)) as service,  # ends what the threads wait for
+        closing(open_service(args.device)) as service,  # ends what the threads wait for
     ):
         service.facts(args.model)  # a wrong name is reported before anything is fetched
         follower = Follower(service, executor, clock=_now)

@@ -7,6 +7,7 @@ another process or machine is another class of the same interface.
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -15,7 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 from kronos import models
-from kronos.errors import NotFinished
+from kronos.errors import InvalidRequest, NotFinished
 from kronos.forecast import Progress
 from kronos.forecasters import baselines
 from kronos.forecasters.base import Forecaster
@@ -31,6 +32,7 @@ __all__ = [
     "LocalService",
     "forecaster_facts",
     "load_forecaster",
+    "open_service",
     "running_service",
     "service",
 ]
@@ -115,9 +117,17 @@ class ForecastService(ABC):
     def models(self) -> tuple[LoadedModel, ...]:
         """The models in memory, the least recently used first."""
 
+    @property
+    @abstractmethod
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+
     @abstractmethod
     def close(self) -> bool:
         """Refuse and cancel everything; whether all work ended."""
+
+    def offer(self, key: str, answer: Any) -> None:  # noqa: B027 (a service elsewhere takes none)
+        """Answer a request before it is submitted, with what an earlier process computed here."""
 
     def run(
         self,
@@ -212,7 +222,7 @@ class LocalService(ForecastService):
         return self.engine.queue.leave_all(owner=owner)
 
     def offer(self, key: str, answer: Any) -> None:
-        """Answer a request before it is submitted, with what an earlier process computed."""
+        """See `ForecastService.offer`."""
         self.engine.queue.offer(key, answer)
 
     def facts(self, model: str) -> ModelFacts:
@@ -227,6 +237,11 @@ class LocalService(ForecastService):
     def models(self) -> tuple[LoadedModel, ...]:
         """See `ForecastService.models`."""
         return self.engine.models
+
+    @property
+    def is_closed(self) -> bool:
+        """See `ForecastService.is_closed`."""
+        return self.engine.queue.is_closed
 
     def close(self) -> bool:
         """See `ForecastService.close`."""
@@ -267,21 +282,61 @@ def forecaster_facts(name: str) -> ModelFacts:
     return ensemble_facts(weights, [model_facts(member) for member in weights.members])
 
 
+VARIABLE = "KRONOS_ENGINE"
+"""Names the engine of pages and commands: local, or the address of a server."""
+
+
+def open_service(device: str | None = None, *, limits: Limits | None = None) -> ForecastService:
+    """The service that KRONOS_ENGINE names, to be closed by the caller.
+
+    Args:
+        device: Where the engine of this process computes; see `LocalService`.
+        limits: Of its queue.
+
+    Raises:
+        InvalidRequest: There is no such engine, or a device is named that is not its own.
+    """
+    address = os.environ.get(VARIABLE, "").strip() or _LOCAL
+    scheme = address.partition("://")[0].lower()
+    if scheme == _LOCAL:
+        return LocalService(device=device, limits=limits)
+    if scheme not in _ENGINES:
+        raise InvalidRequest(
+            f"{VARIABLE} is local or an address that begins with {'://, '.join(_ENGINES)}://, "
+            f"found {address[:80]!r}."
+        )
+    if device is not None:
+        raise InvalidRequest(f"--device is of this machine, and {VARIABLE} names another engine.")
+    return _ENGINES[scheme](address)
+
+
+def _client(url: str) -> ForecastService:
+    from kronos.client import Client
+
+    return Client(url, os.environ.get("KRONOS_API_KEY") or None)
+
+
+_LOCAL = "local"
+_ENGINES: dict[str, Callable[[str], ForecastService]] = {"http": _client, "https": _client}
 _lock = threading.Lock()
-_service: LocalService | None = None
+_service: ForecastService | None = None
 
 
-def service() -> LocalService:
-    """The service of this process, started when first used; a closed one is replaced."""
+def service() -> ForecastService:
+    """The service of this process, opened when first used; a closed one is replaced.
+
+    Raises:
+        InvalidRequest: KRONOS_ENGINE names none.
+    """
     global _service
     with _lock:
-        if _service is None or _service.engine.queue.is_closed:
-            _service = LocalService()
+        if _service is None or _service.is_closed:
+            _service = open_service()
             atexit.register(_service.close)
         return _service
 
 
-def running_service() -> LocalService | None:
+def running_service() -> ForecastService | None:
     """The service of this process if there is one yet; starts none."""
     with _lock:
         return _service

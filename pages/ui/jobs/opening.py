@@ -16,7 +16,7 @@ from kronos.forecast import SamplingParameters
 from kronos.models.facts import reads_events
 from kronos.serving.jobs import Priority
 from kronos.serving.requests import WarmUpRequest
-from kronos.serving.service import LocalService, service
+from kronos.serving.service import ForecastService, open_service, service
 from pages.ui.jobs.settings import DEFAULT_HORIZON, ForecastSettings, data_id, default_paths
 from pages.ui.jobs.startup_cache import offer_cached, put
 
@@ -40,7 +40,7 @@ def opening_settings() -> tuple[Candles, ForecastSettings]:
     return candles, settings
 
 
-def prepare_opening(service: LocalService) -> bool:
+def prepare_opening(service: ForecastService) -> bool:
     """Make the opening forecast available: the cached one, or a new one, which is then cached.
 
     A visitor who arrives meanwhile joins the computation.
@@ -58,7 +58,7 @@ def prepare_opening(service: LocalService) -> bool:
     return True
 
 
-def warm_up(service: LocalService) -> None:
+def warm_up(service: ForecastService) -> None:
     """Load the model of the opening forecast, so that the first press of Run need not."""
     facts = service.facts(models.available()[0].name)
     service.run(WarmUpRequest(facts.model, facts.revision), priority=Priority.BATCH)
@@ -72,5 +72,5 @@ def serve_opening() -> None:
 
 
 if __name__ == "__main__":
-    with closing(LocalService()) as own:
+    with closing(open_service()) as own:
         prepare_opening(own)

@@ -18,7 +18,7 @@ from kronos.errors import InvalidRequest
 from kronos.system import sha256_of, user_cache
 
 if TYPE_CHECKING:
-    from kronos.serving.service import LocalService
+    from kronos.serving.service import ForecastService
 
 logger = logging.getLogger(__name__)
 _SUFFIX = ".safetensors"
@@ -42,7 +42,7 @@ def _entries() -> list[Path]:
         return []
 
 
-def put(key: str, service: LocalService) -> None:
+def put(key: str, service: ForecastService) -> None:
     """Make a finished forecast the only entry; log where that fails."""
     from kronos.export import save_forecast
 
@@ -59,7 +59,7 @@ def put(key: str, service: LocalService) -> None:
         logger.warning("The opening forecast is not cached for the next start: %s", error)
 
 
-def offer_cached(service: LocalService) -> None:
+def offer_cached(service: ForecastService) -> None:
     """Offer the entries to the service as answers."""
     from kronos.export import load_forecast
 
