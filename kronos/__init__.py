@@ -15,17 +15,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kronos.client import Client
     from kronos.forecast import Forecast
     from kronos.forecasters.kronos import KronosPredictor
     from kronos.models import load
     from kronos.models.pretrained import Kronos, KronosTokenizer
+    from kronos.serving.client import Client
 
 __all__ = ["Client", "Forecast", "Kronos", "KronosPredictor", "KronosTokenizer", "load"]
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Client": "kronos.client",
+    "Client": "kronos.serving.client",
     "Forecast": "kronos.forecast",
     "Kronos": "kronos.models.pretrained",
     "KronosPredictor": "kronos.forecasters.kronos",

@@ -82,7 +82,6 @@ MAY_USE = {
         "calendars", "calibration", "candles", "errors", "evaluation", "events", "export",
         "forecast", "forecasters", "models", "plot", "request", "serving", "store", "system",
     },
-    "client": {"errors", "request", "serving", "system"},
     "follow": {"calendars", "candles", "errors", "forecast", "request", "risk", "serving"},
     "self_test": {
         "candles", "decoding", "errors", "forecast", "forecasters", "models", "request", "serving",
@@ -276,7 +275,7 @@ def test_only_the_hub_part_and_the_client_use_the_network():
     broken = [
         found
         for file in KRONOS_FILES
-        if not module_name(file).startswith(("kronos.models.hub", "kronos.client"))
+        if not module_name(file).startswith(("kronos.models.hub", "kronos.serving.client"))
         for found in imports(file)
         # urllib.parse takes addresses apart and opens nothing.
         if found.package in NETWORK and not found.name.startswith("urllib.parse")

@@ -8,5 +8,8 @@ To be read in this order:
     model_cache.py  loaded models within a budget of memory
     engine.py       one thread that steps all forecasts together
     requests.py     what can be asked of an engine beside a forecast
-    service.py      the interface that pages and commands know, and the engine of this process
+    interface.py    the service that pages and commands know
+    wire.py         requests and answers as bytes
+    client.py       the service of a server elsewhere
+    service.py      the engine of this process as a service, and which service is chosen
 """

@@ -1,8 +1,4 @@
-"""ForecastService: where requests are submitted, followed and answered.
-
-Pages and commands know a service and no engine. `LocalService` is the engine of this process;
-another process or machine is another class of the same interface.
-"""
+"""The engine of this process as a service, and the service that KRONOS_ENGINE chooses."""
 
 from __future__ import annotations
 
@@ -10,20 +6,19 @@ import atexit
 import os
 import threading
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
 
 from kronos import models
-from kronos.errors import InvalidRequest, NotFinished
+from kronos.errors import InvalidRequest
 from kronos.forecast import Progress
 from kronos.forecasters import baselines
 from kronos.forecasters.base import Forecaster
 from kronos.models.facts import model_facts
 from kronos.request import EngineRequest, ModelFacts
 from kronos.serving.engine import Engine
-from kronos.serving.jobs import JobStatus, Limits, Priority
+from kronos.serving.interface import FACTS_KEPT, ForecastService
+from kronos.serving.jobs import JobStatus, Limits
 from kronos.serving.model_cache import Load, LoadedModel
 from kronos.serving.torch_setup import prepare_torch
 
@@ -36,145 +31,6 @@ __all__ = [
     "running_service",
     "service",
 ]
-
-WATCHED_EVERY = 0.05
-"""Seconds between two looks at a request that is watched."""
-FACTS_KEPT = 5.0
-"""Seconds for which the facts of a model are taken as known."""
-
-
-class ForecastService(ABC):
-    """Answers requests, each under its digest. Any thread may call.
-
-    An owner is a name for one who waits. Equal requests share one computation.
-    """
-
-    @abstractmethod
-    def submit(
-        self,
-        request: EngineRequest,
-        *,
-        owner: str,
-        priority: Priority = Priority.PERSON,
-        deadline: float | None = None,
-        supersede: bool = True,
-        wait: bool = False,
-        keep: bool = True,
-    ) -> JobStatus:
-        """Have a request answered, or join the job or result that exists under its digest.
-
-        Args:
-            request: The question.
-            owner: Who waits for the answer.
-            priority: Class to wait in.
-            deadline: Seconds from now after which the answer is worthless to this owner.
-            supersede: Leave all other jobs of this owner.
-            wait: Block while the class is full, until the deadline at most.
-            keep: Keep the answer for later requests.
-
-        Raises:
-            Busy: The class is full, or the service is closed; nothing was changed.
-            DeadlineExceeded: There was no room before the deadline; nothing was changed.
-        """
-
-    @abstractmethod
-    def status(self, key: str, *, owner: str | None = None) -> JobStatus | None:
-        """State, place in line and progress of a request by its digest; None if it is not known.
-
-        Args:
-            key: The digest.
-            owner: Who looks; an owner that has not looked for long counts as gone.
-        """
-
-    @abstractmethod
-    def result(self, key: str, *, owner: str, timeout: float | None = None) -> Any:
-        """Wait for an answer.
-
-        Raises:
-            NotFinished: Not within `timeout` seconds.
-            Exception: What answering the request raised.
-        """
-
-    @abstractmethod
-    def leave(self, key: str, *, owner: str) -> None:
-        """Stop waiting for a request; its job ends once nobody waits for it."""
-
-    @abstractmethod
-    def leave_all(self, *, owner: str) -> tuple[str, ...]:
-        """Stop waiting for everything, as an owner that is gone; returns the digests."""
-
-    @abstractmethod
-    def facts(self, model: str) -> ModelFacts:
-        """What a request needs to know of a model, baseline or ensemble; loads nothing.
-
-        Raises:
-            InvalidRequest: There is no such model.
-            CheckpointError: Its files are missing or cannot be used.
-        """
-
-    @property
-    @abstractmethod
-    def models(self) -> tuple[LoadedModel, ...]:
-        """The models in memory, the least recently used first."""
-
-    @property
-    @abstractmethod
-    def is_closed(self) -> bool:
-        """Whether `close` was called."""
-
-    @abstractmethod
-    def close(self) -> bool:
-        """Refuse and cancel everything; whether all work ended."""
-
-    def offer(self, key: str, answer: Any) -> None:  # noqa: B027 (a service elsewhere takes none)
-        """Answer a request before it is submitted, with what an earlier process computed here."""
-
-    def run(
-        self,
-        request: EngineRequest,
-        *,
-        owner: str = "",
-        priority: Priority = Priority.PERSON,
-        deadline: float | None = None,
-        watch: Callable[[JobStatus], None] | None = None,
-        keep: bool = False,
-    ) -> Any:
-        """Submit a request, wait for room if there is none, and return its answer.
-
-        Args:
-            request: The question.
-            owner: Who waits; "" for a name of this call's own.
-            priority: Class to wait in.
-            deadline: Seconds from now after which the answer is worthless.
-            watch: Called in this thread with the state of things, again and again; raising, like
-                an interrupt, leaves the request.
-            keep: Keep the answer for later requests.
-
-        Raises:
-            Exception: What answering the request raised.
-        """
-        owner = owner or f"run {uuid4().hex}"
-        key = request.digest
-        self.submit(
-            request,
-            owner=owner,
-            priority=priority,
-            deadline=deadline,
-            supersede=False,
-            wait=True,
-            keep=keep,
-        )
-        look_every = WATCHED_EVERY if watch else None
-        try:
-            while True:
-                try:
-                    return self.result(key, owner=owner, timeout=look_every)
-                except NotFinished:
-                    status = self.status(key, owner=owner)
-                    if watch and status is not None and not status.is_final:
-                        watch(status)
-        finally:
-            self.leave(key, owner=owner)
 
 
 class LocalService(ForecastService):
@@ -311,7 +167,7 @@ def open_service(device: str | None = None, *, limits: Limits | None = None) -> 
 
 
 def _client(url: str) -> ForecastService:
-    from kronos.client import Client
+    from kronos.serving.client import Client
 
     return Client(url, os.environ.get("KRONOS_API_KEY") or None)
 

@@ -152,7 +152,7 @@ def test_a_full_server_names_the_place_in_line_and_a_caller_may_wait(client, req
 
 
 def test_a_server_that_is_gone_is_named(monkeypatch):
-    monkeypatch.setattr("kronos.client._TRIES", 2)
+    monkeypatch.setattr("kronos.serving.client._TRIES", 2)
     with (
         kronos.Client("http://localhost:1") as gone,
         pytest.raises(

@@ -20,9 +20,9 @@ from kronos.errors import (
     ServiceUnreachable,
 )
 from kronos.request import EngineRequest, ModelFacts
+from kronos.serving.interface import FACTS_KEPT, ForecastService
 from kronos.serving.jobs import JobStatus, Priority
 from kronos.serving.model_cache import LoadedModel
-from kronos.serving.service import FACTS_KEPT, ForecastService
 from kronos.serving.wire import dump, error_class, load
 from kronos.system import connection_text
 
