@@ -69,7 +69,9 @@ def asked(service):
 
 
 def test_every_request_and_its_answer_travel_bit_for_bit(asked, service):
-    assert {type(each) for each in asked} >= set(requests.ModelRequest.__subclasses__())
+    own = requests.__name__  # other tests have kinds of their own
+    kinds = [each for each in requests.ModelRequest.__subclasses__() if each.__module__ == own]
+    assert {type(each) for each in asked} == {ForecastRequest, *kinds}
     for request in asked:
         arrived = load(dump(request))
         assert arrived.digest == request.digest
