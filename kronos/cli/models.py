@@ -1,4 +1,4 @@
-"""`kronos models`: list, download, delete, verify and test models."""
+"""`kronos models`: list, download, delete, verify, test, export and import models."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from kronos import models
-from kronos.cli.options import add_device_option
+from kronos.cli.options import add_device_option, date_of
 from kronos.cli.terminal import ProgressLine, columns_text, megabytes, write_text
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ examples:
   kronos models download small       fetch it ahead of time
   kronos models verify small         hash every file again
   kronos models test bundled         load it, forecast with it, check the results
+  kronos models export mine out/     an adapter as a folder that peft loads
+  kronos models import out/ other    such a folder as an adapter
   HF_ENDPOINT=https://hub.example kronos models download base     from a mirror
 
 Models come from the Hugging Face hub at pinned revisions. Every file is checked against a pinned
@@ -43,7 +45,7 @@ def add_parser(subparsers: Any) -> None:
     """Add the command; see `kronos.cli`."""
     parser = subparsers.add_parser(
         "models",
-        help="list, download, delete, verify or test models",
+        help="list, download, delete, verify, test, export or import models",
         description="Lists models and their state on this machine, and manages them.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -71,6 +73,30 @@ def add_parser(subparsers: Any) -> None:
     testing.add_argument("name", metavar="NAME", help=f"{models.BUNDLED}, {_NAMES}, or an adapter")
     add_device_option(testing)
     testing.set_defaults(action="test")
+    exporting = actions.add_parser(
+        "export",
+        help="write an adapter in the format of peft",
+        description="Writes adapter_config.json and adapter_model.safetensors, which "
+        "peft.PeftModel.from_pretrained loads onto the adapter's base.",
+    )
+    exporting.add_argument("name", metavar="NAME", help="an adapter, or its file")
+    exporting.add_argument("folder", metavar="FOLDER", help="where the two files go")
+    exporting.set_defaults(action="export")
+    importing = actions.add_parser(
+        "import",
+        help="install an adapter of peft's format",
+        description="Installs a folder with adapter_config.json and adapter_model.safetensors as "
+        "an adapter of this program. A plain LoRA of a Kronos is needed.",
+    )
+    importing.add_argument("folder", metavar="FOLDER", help="holds the two files")
+    importing.add_argument("name", metavar="NAME", help="name of the adapter")
+    importing.add_argument("--base", metavar="MODEL", help="its base, where the folder names none")
+    importing.add_argument(
+        "--cut-off",
+        metavar="DATE",
+        help="day before which the bars lie that it learned from, where the folder does not say",
+    )
+    importing.set_defaults(action="import")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -84,7 +110,17 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.action == "test":
         return _test(args)
-    if args.action == "download":
+    if args.action == "export":
+        from kronos.models.peft import export_peft
+
+        done = f"{args.name} is in {export_peft(args.name, args.folder)}, as peft stores it."
+    elif args.action == "import":
+        from kronos.models.peft import import_peft
+
+        cut_off = date_of(args.cut_off, "--cut-off")
+        facts = import_peft(args.folder, args.name, base=args.base, cut_off=cut_off)
+        done = f"{args.name} is installed, an adapter of {facts.base}."
+    elif args.action == "download":
         with ProgressLine(f"downloading {args.name}", in_bytes=True) as progress:
             models.download(args.name, progress)
         done = f"{args.name} is on this machine, verified."

@@ -3,6 +3,7 @@
     registry.py     what a name means, and the published models: revisions, digests, sizes
     checkpoints.py  checkpoint folders on disk, the bundled one among them
     adapters.py     adapters: their files, the installed ones, the bases they belong to
+    peft.py         adapters in peft's format; needs torch
     merging.py      adapters' tensors, merged into a base; needs torch
     loading.py      load(): name or folder in, a forecaster out
     inventory.py    the list of models; download, delete and verify them

@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import date
 from pathlib import Path
@@ -37,6 +37,7 @@ __all__ = [
     "check_tensors",
     "delete_adapter",
     "digest_of",
+    "facts_of",
     "install_adapter",
     "installed",
     "read_facts",
@@ -118,9 +119,7 @@ def read_facts(path: Path) -> AdapterFacts:
     """
     try:
         header = read_header(path)
-        if KEY not in header.metadata:
-            raise ValueError(f"it has no {KEY} in its header")
-        facts = _checked(parse_json(header.metadata[KEY]))
+        facts = facts_of(header.metadata)
         _check_shapes(facts, header)
     except FileNotFoundError as exc:
         raise CheckpointInvalid(
@@ -132,6 +131,17 @@ def read_facts(path: Path) -> AdapterFacts:
             "`kronos finetune lora`."
         ) from exc
     return facts
+
+
+def facts_of(metadata: Mapping[str, str]) -> AdapterFacts:
+    """The facts in the header of a safetensors file.
+
+    Raises:
+        ValueError: There are none, or they are not as this program writes them.
+    """
+    if KEY not in metadata:
+        raise ValueError(f"it has no {KEY} in its header")
+    return _checked(parse_json(metadata[KEY]))
 
 
 def check_tensors(path: Path, facts: AdapterFacts, tensors: dict[str, bytes]) -> None:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from kronos import models
 from kronos.errors import Busy
+from kronos.models.adapters import adapters_folder, installed
 from kronos.models.hub.repository import WEIGHTS_NAME, repository
 from kronos.serving.service import service
 from pages.ui.jobs import caches, queues
 from pages.ui.jobs.work import download_work
 from pages.ui.models import jobs as models_jobs
+from pages.ui.models.view import adapter_zip
+from tests.event_adapter import write_event_adapter
 from tests.loopback_hub import LoopbackHub
 from tests.pages.app_driver import PATIENCE, new_session, press, run_until, words
 
@@ -217,3 +223,21 @@ def test_too_much_waiting_is_told_and_nothing_is_started(app):
         gate.set()
         for key in fillers:
             queue.leave(key, owner=key)
+
+
+def test_an_adapter_is_downloaded_as_peft_stores_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, app: AppTest
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    write_event_adapter(adapters_folder(), GOLDEN)
+    (name,) = installed()
+    caches.models.clear()
+    app.run()
+    caches.models.clear()
+    (button,) = app.get("download_button")
+    assert button.proto.label == "Adapter for peft (ZIP)"
+    with ZipFile(io.BytesIO(adapter_zip(name))) as archive:
+        files = {file.rpartition("/")[2] for file in archive.namelist()}
+        config = json.loads(archive.read(f"{name}/adapter_config.json"))
+    assert files == {"adapter_config.json", "adapter_model.safetensors"}
+    assert config["peft_type"] == "LORA"

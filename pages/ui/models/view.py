@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
+from functools import partial
+from tempfile import TemporaryDirectory
+from zipfile import ZipFile
 
 import streamlit as st
 
@@ -132,6 +136,18 @@ def _show_actions(entry: models.Entry, loaded: LoadedModel | None) -> None:
                 on_click=_ask_first if action == "delete" else _start,
                 args=(entry.name,) if action == "delete" else (action, entry.name),
             )
+        if entry.base and entry.is_here:
+            st.download_button(
+                "Adapter for peft (ZIP)",
+                partial(adapter_zip, entry.name),
+                key=f"peft {entry.name}",
+                file_name=f"{entry.name}.zip",
+                mime="application/zip",
+                on_click="ignore",
+                icon=":material/download:",
+                help="adapter_config.json and adapter_model.safetensors, which "
+                "peft.PeftModel.from_pretrained loads onto the base.",
+            )
     if st.session_state.get("delete asked") == entry.name:
         st.warning(plain(models_text.delete_question(entry, loaded)), icon=":material/delete:")
         with st.container(horizontal=True, gap="small"):
@@ -143,6 +159,17 @@ def _show_actions(entry: models.Entry, loaded: LoadedModel | None) -> None:
                 args=("delete", entry.name),
             )
             st.button("Keep", key="keep", on_click=_ask_first, args=(None,))
+
+
+def adapter_zip(name: str) -> bytes:
+    """The two files of an adapter in peft's format."""
+    from kronos.models.peft import export_peft
+
+    packed = io.BytesIO()
+    with TemporaryDirectory() as scratch, ZipFile(packed, "w") as archive:
+        for file in sorted(export_peft(name, scratch).iterdir()):
+            archive.write(file, f"{name}/{file.name}")
+    return packed.getvalue()
 
 
 @st.fragment(run_every=POLL_SECONDS)
