@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from pages.ui.chart.interactive import KEYS
+from pages.ui.chart.scene import MAX_WINDOW
 from tests.browser.conftest import PATIENCE_MS, wait_for_fan
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -81,9 +82,12 @@ def test_the_wheel_zooms_where_it_points_and_stops_where_data_end(opened):
     place = first["from"] + 0.25 * width(first)
     assert near["from"] + 0.25 * width(near) == pytest.approx(place, abs=0.5)
     assert fits(near)
-    for _ in range(12):
+    wide = near
+    while (
+        wide["all"] < MAX_WINDOW + 24 or width(wide) < wide["all"] - 1
+    ):  # older bars come meanwhile
         page.mouse.wheel(0, 400)
-    wide = settled(page)
+        wide = settled(page)
     assert (wide["from"], wide["to"]) == pytest.approx((-0.5, wide["all"] - 0.4))
     assert fits(wide)
     for _ in range(20):
@@ -91,7 +95,8 @@ def test_the_wheel_zooms_where_it_points_and_stops_where_data_end(opened):
     assert width(settled(page)) == pytest.approx(5)
     page.mouse.dblclick(*at)
     again = settled(page)
-    assert (again["from"], again["to"]) == pytest.approx((first["from"], first["to"]))
+    assert width(again) == pytest.approx(width(first))
+    assert again["all"] - again["to"] == pytest.approx(first["all"] - first["to"])
     assert (again["low"], again["high"]) == pytest.approx((first["low"], first["high"]), rel=1e-6)
 
 
@@ -173,11 +178,51 @@ def test_every_gesture_has_a_key(opened):
     time, price = page.locator(".desk-tag-time"), page.locator(".desk-tag-price")
     expect(time).to_be_visible()
     said = page.locator(".st-key-fan [role=status]")
-    expect(said).to_have_text(f"{time.inner_text()}, {price.inner_text()}")
+    expect(said).to_contain_text(f"{time.inner_text()}, {price.inner_text()}, O ")
     page.keyboard.press("]")
-    expect(said).to_have_text(f"{time.inner_text()}, {price.inner_text()}")
+    expect(said).to_contain_text(f"{time.inner_text()}, {price.inner_text()}, O ")
     page.keyboard.press("Escape")
     expect(time).to_be_hidden()
+
+
+def test_older_bars_come_when_the_view_nears_the_first_and_it_stays(server, visit):
+    seen = visit(f"{server.url}/?horizon=24&paths=20&seed=3&studies=SMA+20")
+    page = seen.page
+    wait_for_fan(page)
+    first = settled(page)
+    time = """() => {
+        const { xaxis } = document.querySelector(".st-key-fan .js-plotly-plot")._fullLayout;
+        return xaxis.categoryarray[Math.round((xaxis.range[0] + xaxis.range[1]) / 2)];
+    }"""
+    page.locator(".st-key-fan .desk-chart").focus()
+    for _ in range(3):
+        page.keyboard.press("-")
+    while settled(page)["all"] == first["all"]:
+        middle = page.evaluate(time)
+        page.keyboard.press("ArrowLeft")
+    more = settled(page)
+    assert more["all"] == first["all"] + 500
+    # One more press has moved it by a tenth.
+    assert page.evaluate(time) < middle
+    assert fits(more)
+    page.keyboard.press("]")
+    expect(page.locator(".desk-spoken")).to_contain_text(re.compile(r"O [\d,.]+.*, SMA 20 [\d,.]+"))
+    expect(page.locator(".st-key-fan .hoverlayer")).to_contain_text("SMA 20")
+    for _ in range(6):
+        page.keyboard.press("ArrowLeft")
+    more = settled(page)
+    assert more["from"] < 500
+    page.wait_for_timeout(500)  # the address follows
+    page.reload()
+    page.wait_for_function(
+        """n => document.querySelector(".st-key-fan .js-plotly-plot")
+            ?._fullLayout?.xaxis?.categoryarray?.length === n""",
+        arg=more["all"],
+    )
+    again = settled(page)
+    assert again["from"] == pytest.approx(more["from"], abs=0.1), "a link opens older bars"
+    assert width(again) == pytest.approx(width(more), abs=0.1)
+    assert not seen.complaints
 
 
 def test_the_crosshair_has_the_time_and_the_price_under_the_pointer(opened):

@@ -78,6 +78,15 @@ def test_the_chart_shows_no_volume_where_there_is_none(simulate):
     assert data_of(candles, forecast)[1]["volume"] is None
 
 
+@pytest.mark.parametrize(("asked", "drawn"), [(500, 500), (1000, 700), (9000, 700)])
+def test_older_bars_are_drawn_as_far_as_there_are_any(simulate, asked, drawn):
+    candles, forecast = simulate(n_bars=700)
+    assert build_scene(candles, forecast, view="price", n_history=asked).n_history == drawn
+    figure = fan_figure(candles, forecast, n_history=asked)
+    (bars,) = (trace for trace in figure.data if trace.type == "candlestick")
+    assert len(bars.x) == drawn
+
+
 def test_the_script_is_a_file_that_browsers_keep(below):
     client = TestClient(Starlette(middleware=[Middleware(PlotlyScript)]))
     path = f"{below}/{script_name()}"

@@ -8,6 +8,7 @@ import pytest
 
 from pages.ui.chart import levels
 from pages.ui.chart.figure import fan_figure
+from pages.ui.chart.layers import Overlay
 from tests.pages.app_driver import charts, new_session, run_until, words
 from tests.pages.test_forecast_page import has_forecast
 
@@ -39,6 +40,31 @@ def test_a_level_is_a_line_with_its_touch_probability(simulate, view):
     (line,) = (shape for shape in figure.layout.shapes if shape.line.dash == "longdash")
     expected = {"price": level, "percent": 1.0, "log": level}[view]
     assert line.y0 == line.y1 == pytest.approx(expected)
+
+
+def test_the_read_out_has_levels_studies_and_lines_at_every_bar(simulate):
+    candles, forecast = simulate(n_bars=120, n_paths=50)
+    above, below = forecast.last_close * 1.01, forecast.last_close * 0.99
+    edge = Overlay("edge", forecast.quantile((0.05, 0.95)), "dot")
+    figure = fan_figure(
+        candles, forecast, levels=[above, below], overlays=[edge],
+        studies=["SMA 50", "Bollinger 20", "RSI 14"],
+    )  # fmt: skip
+    hovers = [trace for trace in figure.data if "%{text}<extra>" in (trace.hovertemplate or "")]
+    (bars,) = (trace for trace in hovers if "O %{" in trace.hovertemplate)
+    (ahead,) = (trace for trace in hovers if "bar +" in trace.hovertemplate)
+    assert len(bars.text) == 120
+    assert "SMA" not in bars.text[48]
+    mean = candles.frame["close"].iloc[:50].mean()
+    assert f"<br>SMA 50 {mean:,.2f}<br>Bollinger 20 " in bars.text[49]
+    assert bars.text[-1].endswith(f"<br>{above:,.2f} +1.0%<br>{below:,.2f} −1.0%")
+    low, high = edge.rows[:, -1]
+    assert f"<br>edge {low:,.2f} · {high:,.2f}<br>" in ahead.text[-1]
+    for level in (above, below):
+        share = forecast.probability_touch(level)
+        assert f"<br>{level:,.2f} P(touch) by then {share:.0%}" in ahead.text[-1]
+    first = (forecast.column("high")[:, 0] >= above).mean()
+    assert f"<br>{above:,.2f} P(touch) by then {first:.0%}<br>" in ahead.text[0]
 
 
 def test_levels_without_a_fan_have_no_probability(simulate):

@@ -18,9 +18,9 @@ from kronos.forecast import Forecast
 from pages.ui.chart import layers, style
 from pages.ui.chart.events import add_events, event_markers, events_sentence
 from pages.ui.chart.layers import Overlay, add_distribution, add_edge_labels
-from pages.ui.chart.scene import Layer, Scene, Shape, View, Window, build_scene
+from pages.ui.chart.scene import MAX_HISTORY, Layer, Scene, Shape, View, Window, build_scene
 from pages.ui.chart.sheet import Sheet
-from pages.ui.chart.studies import RSI, Study, add_rsi, add_studies
+from pages.ui.chart.studies import RSI, Study, add_rsi, add_studies, study_readings
 
 __all__ = ["Layer", "Look", "Shape", "View", "Window", "chart_description", "fan_figure"]
 
@@ -41,6 +41,7 @@ class Look(TypedDict):
     shape: Shape
     overlays: NotRequired[Sequence[Overlay]]
     studies: NotRequired[Sequence[Study]]
+    n_history: NotRequired[int]
 
 
 def fan_figure(
@@ -56,6 +57,7 @@ def fan_figure(
     shape: Shape = "candles",
     overlays: Sequence[Overlay] = (),
     studies: Sequence[Study] = (),
+    n_history: int = MAX_HISTORY,
 ) -> go.Figure:
     """Draw candles and, where there is a forecast, its fan.
 
@@ -71,8 +73,11 @@ def fan_figure(
         shape: Bars as candles, as open-high-low-close bars, or their closes as a line.
         overlays: Lines over the fan.
         studies: Studies of the bars up to the origin.
+        n_history: Bars to draw before the origin; see `build_scene`.
     """
-    scene = build_scene(candles, forecast, view=view, compact=compact, window=window)
+    scene = build_scene(
+        candles, forecast, view=view, compact=compact, window=window, n_history=n_history
+    )
     n_kinds = len({marker.group for marker in event_markers(scene, events)})
     has_rsi = RSI in studies
     n_named = n_kinds + len(overlays) + len(studies)
@@ -86,11 +91,12 @@ def fan_figure(
             layers.add_bands(sheet, scene)
         if "paths" in shown:
             layers.add_sample_paths(sheet, scene)
-    layers.add_candles(sheet, scene, shape)
+    at_bars, ahead = layers.level_readings(scene, levels)
+    layers.add_candles(sheet, scene, shape, {**study_readings(scene, candles, studies), **at_bars})
     add_studies(sheet, scene, candles, studies)
     if forecast is not None:
         layers.add_overlays(sheet, scene, overlays)
-        layers.add_median(sheet, scene)
+        layers.add_median(sheet, scene, {**layers.overlay_readings(scene, overlays), **ahead})
         layers.add_actual(sheet, scene, shape)
         add_distribution(sheet, scene)
         inner = height - margin["t"] - margin["b"]

@@ -8,6 +8,7 @@ const MIN_BARS = 5;
 const ON_LEVEL = 5;  // pixels
 const STEP = 1.25;  // a press of a key or one notch of a wheel
 const BELOW = 0.05, ABOVE = 0.11;  // room under and over the prices; as in scene.py
+const HOVER_MS = 80;  // until Plotly's box is there
 const NOTE_MS = 300;  // of rest, before the address gets a view
 const views = new Map();  // by subject; outlives the element, which goes with its page
 const charts = new WeakMap();
@@ -197,6 +198,7 @@ class Chart {
     const kept = views.get(this.data.subject);
     if (!kept) return { from, to, prices: null };
     const view = this.bounded(this.placeOf(kept.from), this.placeOf(kept.to));
+    if (kept.from < this.data.times[0]) this.fetchOlder();
     return { ...view, prices: kept.unit === this.data.unit ? kept.prices : null };
   }
 
@@ -209,8 +211,8 @@ class Chart {
     const [from, to, ...prices] = text.split("~");
     const [start, end] = [from, to].map((each) => Date.parse(`${each}Z`) / 1000);
     const { times } = this.data;
-    // Outside of the bars there is nothing to see.
-    if (!(start < end) || end <= times[0] || start >= times.at(-1)) return;
+    // Outside of the bars there is nothing to see, unless older ones can come.
+    if (!(start < end) || (end <= times[0] && !this.data.older) || start >= times.at(-1)) return;
     const [low, high] = prices.map(Number);
     views.set(this.data.subject, {
       from: start, to: end, prices: low < high ? [low, high] : null, unit: this.data.unit,
@@ -250,6 +252,15 @@ class Chart {
     this.noteInAddress();
     this.hideCross();
     this.redraw();
+    if (this.view.from < this.bars / 4) this.fetchOlder();
+  }
+
+  // Bars before the first, from a run of the page; once for every figure.
+  fetchOlder() {
+    const { older, subject } = this.data;
+    if (!older || this.fetched === `${subject} ${older}`) return;
+    this.fetched = `${subject} ${older}`;
+    this.report("older", older);
   }
 
   // At most one drawing at a time: a wheel turns faster than a chart of 500 bars is drawn.
@@ -450,7 +461,18 @@ class Chart {
     const middle = (this.data.low[place] + this.data.high[place]) / 2;
     const { xaxis, yaxis } = this.plot._fullLayout;
     this.showCross(xaxis._offset + xaxis.l2p(place), yaxis._offset + yaxis.l2p(middle));
-    this.spoken.textContent = this.cross.slice(2).map((tag) => tag.textContent).join(", ");
+    // The box of the pointer's hover, by key. Plotly draws it at most every 50 ms.
+    this.plotly.Fx.hover(this.plot, { xval: place }, "xy");
+    setTimeout(() => { if (this.crossed === place) this.readOut(); }, HOVER_MS);
+  }
+
+  readOut() {
+    const lines = [...this.plot.querySelectorAll(".hoverlayer .hovertext")].flatMap((box) => {
+      const parts = [...box.querySelectorAll("tspan.line")];
+      return (parts.length ? parts : [box]).map((part) => part.textContent);
+    });
+    const [time, price] = this.cross.slice(2).map((tag) => tag.textContent);
+    this.spoken.textContent = [time, price, ...lines.filter((line) => line !== time)].join(", ");
   }
 
   showCross(x, y) {
@@ -479,6 +501,7 @@ class Chart {
   }
 
   hideCross() {
+    if (this.crossed !== null && this.drawn) this.plotly.Fx.unhover(this.plot);
     this.crossed = null;
     for (const mark of this.cross) mark.style.display = "none";
   }

@@ -17,7 +17,7 @@ from plotly.io.json import to_json_plotly
 
 from pages.ui.chart.layers import Overlay
 from pages.ui.chart.levels import take_from_chart
-from pages.ui.chart.scene import Scene
+from pages.ui.chart.scene import MAX_HISTORY, Scene
 from pages.ui.frame.plotly_script import script_name
 
 KEYS = {
@@ -35,6 +35,7 @@ _SPOKEN = {
     "← →": "left and right arrows", "+ −": "plus and minus", "↑ ↓": "up and down arrows",
     "[ ]": "square brackets", "?": "question mark",
 }  # fmt: skip
+_OLDER = "older_bars"
 _CSS = """
 .desk-chart { position: relative; width: 100%; overflow: hidden; }
 .desk-chart, .desk-chart * { touch-action: pan-y !important; }
@@ -88,6 +89,7 @@ def show_interactive(
     alt: str,
     levels: Sequence[float] = (),
     overlays: Sequence[Overlay] = (),
+    n_older: int = 0,
     parameter: str = "",
 ) -> None:
     """A fan chart to work in.
@@ -100,6 +102,7 @@ def show_interactive(
         alt: Alternative text.
         levels: The levels that the figure has.
         overlays: The lines over the fan that the figure has.
+        n_older: Bars that could be drawn before the first; asked for, they come with the next run.
         parameter: The parameter of the link that has the view; "" for none.
     """
     own_key = f"{key}_chart"
@@ -108,13 +111,25 @@ def show_interactive(
         sent = st.session_state.get(own_key) or {}
         take_from_chart(sent.get("level"), decimals=scene.decimals)
 
+    def take_older() -> None:
+        sent = st.session_state.get(own_key) or {}
+        if sent.get("older") == scene.n_history:  # not what an earlier figure asked for
+            st.session_state[_OLDER] = {subject: 2 * scene.n_history}
+
     with st.container(key=key):
         _component(
             key=own_key,
             data=component_data(figure, scene, key, subject, alt, levels, overlays)
-            | {"parameter": parameter},
+            | {"older": n_older and scene.n_history, "parameter": parameter},
             on_level_change=take_level,
+            on_older_change=take_older,
         )
+
+
+def n_history(subject: str) -> int:
+    """Bars to draw before the origin: twice as many whenever the view comes near the first."""
+    n: int = st.session_state.get(_OLDER, {}).get(subject, MAX_HISTORY)
+    return n
 
 
 def component_data(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,46 @@ class Overlay:
     name: str
     rows: np.ndarray
     dash: str
+
+
+Readings = Mapping[str, Sequence[str]]
+"""Lines of the read-out: name -> text at every bar, "" where there is none."""
+_NONE: Readings = MappingProxyType({})
+
+
+def level_readings(scene: Scene, levels: Sequence[float]) -> tuple[Readings, Readings]:
+    """What the read-out says of the levels: at the bars, and at those of the fan.
+
+    At a bar, the distance from its close; over the fan, the share of paths that have reached the
+    level by then.
+    """
+    closes = scene.history["close"].to_numpy(dtype=float)
+    known, ahead = {}, {}
+    for level in sorted(levels, reverse=True):
+        name = scene.price_text(level)
+        known[name] = [f"{move:+.1%}".replace("-", "−") for move in level / closes - 1.0]
+        if scene.forecast is not None:
+            extremes = scene.forecast.column("high" if level >= scene.last_close else "low")
+            is_at = extremes >= level if level >= scene.last_close else extremes <= level
+            shares = np.logical_or.accumulate(is_at, axis=1).mean(axis=0)
+            ahead[name] = [f"P(touch) by then {share:.0%}" for share in shares]
+    return known, ahead
+
+
+def overlay_readings(scene: Scene, overlays: Sequence[Overlay]) -> Readings:
+    """What the read-out says of the lines over the fan."""
+    return {
+        overlay.name: [" · ".join(map(scene.price_text, prices)) for prices in overlay.rows.T]
+        for overlay in overlays
+    }
+
+
+def _read_out(readings: Readings) -> list[str] | None:
+    """One text for every bar, for a hover; None where there is nothing to say."""
+    rows = [
+        [f"<br>{name} {text}" if text else "" for text in texts] for name, texts in readings.items()
+    ]
+    return ["".join(texts) for texts in zip(*rows, strict=True)] if rows else None
 
 
 def add_overlays(sheet: Sheet, scene: Scene, overlays: Sequence[Overlay]) -> None:
@@ -169,7 +210,9 @@ def _add_swatch(sheet: Sheet, name: str, symbol: str, fill: str, *, edge: str = 
     )  # fmt: skip
 
 
-def add_candles(sheet: Sheet, scene: Scene, shape: Shape = "candles") -> None:
+def add_candles(
+    sheet: Sheet, scene: Scene, shape: Shape = "candles", readings: Readings = _NONE
+) -> None:
     """The history, as candles hollow up and filled down; an invisible line carries the hover."""
     bars = scene.history
     if shape == "line":
@@ -193,16 +236,17 @@ def add_candles(sheet: Sheet, scene: Scene, shape: Shape = "candles") -> None:
         customdata=bars[["open", "high", "low", "close", "volume"]]
         .to_numpy()
         .round(max(10, scene.decimals)),
+        text=(texts := _read_out(readings)),
         hovertemplate=(
             "<b>%{x}</b>"
             f"<br>O %{{customdata[0]:{price}}}  H %{{customdata[1]:{price}}}"
             f"<br>L %{{customdata[2]:{price}}}  C <b>%{{customdata[3]:{price}}}</b>"
-            f"{volume}<extra></extra>"
+            f"{volume}{'%{text}' if texts else ''}<extra></extra>"
         ),
     )
 
 
-def add_median(sheet: Sheet, scene: Scene) -> None:
+def add_median(sheet: Sheet, scene: Scene, readings: Readings = _NONE) -> None:
     """The median, which also carries the hover of the fan: one box per bar."""
     quantiles = scene.quantiles()
     median = scene.scaled(quantiles[0.50])
@@ -212,11 +256,12 @@ def add_median(sheet: Sheet, scene: Scene) -> None:
     returns = [(row / scene.last_close - 1.0) * 100.0 for row in rows]
     above = (scene.closes() > scene.last_close).mean(axis=0) * 100.0
     columns = [*rows, *returns, above, np.arange(scene.horizon + 1)]
-    known = ""
     if scene.actual is not None:
         actual = scene.actual["close"].to_numpy(dtype=float)
-        texts = [f"<br>Actual close {scene.price_text(v)}" if v == v else "" for v in actual]
-        known = "%{text}"
+        closes = [scene.price_text(v) if v == v else "" for v in actual]
+        readings = {"Actual close": closes, **readings}
+    texts = _read_out(readings)
+    more = "%{text}" if texts else ""
     body = "".join(
         f"<br>{'<b>' if name == 'p50' else ''}{name} %{{customdata[{i}]:{price}}}"
         f"{'</b>' if name == 'p50' else ''} (%{{customdata[{i + 5}]:+.2f}}%)"
@@ -231,10 +276,10 @@ def add_median(sheet: Sheet, scene: Scene) -> None:
         showlegend=False,
         name="",
         customdata=np.column_stack(columns)[1:].round(10),
-        text=texts if known else None,
+        text=texts,
         hovertemplate=(
             f"<b>%{{x}}</b> · bar +%{{customdata[11]:d}}{body}"
-            f"<br>P(above last close) %{{customdata[10]:.0f}}%{known}<extra></extra>"
+            f"<br>P(above last close) %{{customdata[10]:.0f}}%{more}<extra></extra>"
         ),
     )
 

@@ -18,7 +18,7 @@ Window = Literal["auto", "1M", "3M", "6M", "all"]
 Shape = Literal["candles", "bars", "line"]
 Layer = Literal["bands", "paths", "events"]
 MAX_HISTORY = 500
-"""Bars drawn before the origin, including those to the left of the visible window."""
+"""Bars drawn before the origin at first, including those to the left of the visible window."""
 MAX_WINDOW = 3_000
 """Most bars in a chosen window: more make a browser slow."""
 LEVELS = (0.10, 0.25, 0.50, 0.75, 0.90)
@@ -176,6 +176,7 @@ def build_scene(
     view: View,
     compact: bool = False,
     window: Window = "auto",
+    n_history: int = MAX_HISTORY,
 ) -> Scene:
     """Split the bars at the origin into history and actual bars of the horizon.
 
@@ -185,6 +186,7 @@ def build_scene(
         view: price, percent (from the last close) or log.
         compact: For a narrow screen, with fewer bars.
         window: Visible history; auto depends on the horizon.
+        n_history: Bars to draw before the origin, at most `MAX_WINDOW`; a longer window has more.
     """
     frame = candles.frame
     n_bars = n_known(candles, forecast)
@@ -193,7 +195,7 @@ def build_scene(
         n_window = max(forecast.horizon, 30) if compact else max(2 * forecast.horizon, 55)
     if window != "auto":
         n_window = min(bars_in_window(candles, n_bars, window), MAX_WINDOW)
-    history = frame.iloc[max(0, n_bars - max(n_window + 1, MAX_HISTORY)) : n_bars]
+    history = frame.iloc[max(0, n_bars - max(n_window + 1, min(n_history, MAX_WINDOW))) : n_bars]
     moments = pd.DatetimeIndex(history.index)
     stamps = wall_clock(moments, candles)
     if forecast is not None:

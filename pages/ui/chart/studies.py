@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -10,11 +10,11 @@ import numpy as np
 
 from kronos.candles import Candles
 from pages.ui.chart import style
-from pages.ui.chart.layers import rounded
+from pages.ui.chart.layers import Readings, rounded
 from pages.ui.chart.scene import Scene
 from pages.ui.chart.sheet import Sheet
 
-__all__ = ["RSI", "STUDIES", "Study", "add_rsi", "add_studies"]
+__all__ = ["RSI", "STUDIES", "Study", "add_rsi", "add_studies", "study_readings"]
 
 Study = Literal["SMA 20", "SMA 50", "SMA 200", "EMA 12", "EMA 26", "Bollinger 20", "RSI 14"]
 STUDIES: tuple[Study, ...] = get_args(Study)
@@ -45,6 +45,32 @@ _LINES: dict[Study, _Line] = {
 }
 
 
+def study_readings(scene: Scene, candles: Candles, studies: Sequence[Study]) -> Readings:
+    """What the read-out says of the studies at every bar of the history."""
+    found: dict[str, Sequence[str]] = {}
+    for study in studies:
+        if study == RSI:
+            found[study] = _texts(scene, _rsi(scene, candles), "{:.1f}".format)
+        elif study in _LINES:
+            values = _average(_LINES[study], _closes(scene, candles))
+            found[study] = _texts(scene, values, scene.price_text)
+        else:
+            upper, _, lower = _bollinger(_closes(scene, candles))
+            found[study] = [
+                f"{low} to {high}" if low else ""
+                for low, high in zip(
+                    _texts(scene, lower, scene.price_text),
+                    _texts(scene, upper, scene.price_text),
+                    strict=True,
+                )
+            ]
+    return found
+
+
+def _texts(scene: Scene, values: np.ndarray, form: Callable[[float], str]) -> list[str]:
+    return [form(value) if np.isfinite(value) else "" for value in values[-scene.n_history :]]
+
+
 def add_studies(sheet: Sheet, scene: Scene, candles: Candles, studies: Sequence[Study]) -> None:
     """Lines over the bars of the history; without enough bars before them they begin later."""
     for study in studies:
@@ -59,9 +85,7 @@ def add_studies(sheet: Sheet, scene: Scene, candles: Candles, studies: Sequence[
 
 def add_rsi(sheet: Sheet, scene: Scene, candles: Candles, *, row: int) -> None:
     """The relative strength index in a panel of its own, with lines at 30 and 70."""
-    import talib
-
-    values = talib.RSI(_closes(scene, candles), _RSI_BARS)
+    values = _rsi(scene, candles)
     sheet.trace(
         "scatter", row=row, x=scene.history_labels, y=rounded(values[-scene.n_history :]),
         mode="lines", line={"width": 1.3, "color": "#B5489B"}, hoverinfo="skip", name=RSI,
@@ -82,6 +106,13 @@ def _closes(scene: Scene, candles: Candles) -> np.ndarray:
     """Closes of all bars up to the origin, those to the left of the chart as well."""
     last = candles.position_of(scene.history.index[-1])
     return candles.frame["close"].to_numpy(dtype=float)[: last + 1]
+
+
+def _rsi(scene: Scene, candles: Candles) -> np.ndarray:
+    import talib
+
+    values: np.ndarray = talib.RSI(_closes(scene, candles), _RSI_BARS)
+    return values
 
 
 def _average(line: _Line, closes: np.ndarray) -> np.ndarray:

@@ -12,9 +12,9 @@ from kronos.candles import Candles
 from kronos.forecast import Forecast
 from pages.ui.chart.events import events_legend, wide_bars_text
 from pages.ui.chart.figure import Layer, Look, Shape, View, Window, chart_description, fan_figure
-from pages.ui.chart.interactive import show_interactive
+from pages.ui.chart.interactive import n_history, show_interactive
 from pages.ui.chart.layers import Overlay
-from pages.ui.chart.scene import MAX_WINDOW, bars_in_window, build_scene, n_known
+from pages.ui.chart.scene import MAX_WINDOW, build_scene, n_known
 from pages.ui.chart.studies import STUDIES, Study
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
@@ -56,13 +56,26 @@ def show_chart(
     if "events" in look["shown"]:
         look["events"] = events_of(source, forecast)
     narrow = is_narrow()
+    subject = f"{source.data_id} {look['window']}"
+    look["n_history"] = n_history(subject)
     figure = fan_figure(candles, forecast, compact=narrow, **look)
-    scene = build_scene(candles, forecast, view=look["view"], compact=narrow, window=look["window"])
+    scene = build_scene(
+        candles,
+        forecast,
+        view=look["view"],
+        compact=narrow,
+        window=look["window"],
+        n_history=look["n_history"],
+    )
+    n_bars = n_known(candles, forecast)
+    if n_bars > scene.n_history >= MAX_WINDOW:
+        st.caption(f"The chart has the last {MAX_WINDOW:,} of {n_bars:,} bars.")
     show_interactive(
         figure,
         scene,
         key="fan",
-        subject=f"{source.data_id} {look['window']}",
+        subject=subject,
+        n_older=max(0, min(n_bars, MAX_WINDOW) - scene.n_history),
         levels=look["levels"],
         overlays=overlays,
         alt=chart_description(candles, forecast, look["events"]),
@@ -167,9 +180,6 @@ def _choose_look(candles: Candles, forecast: Forecast | None) -> Look:
                 bind="query-params",
                 label_visibility="collapsed",
             )
-    n_bars = n_known(candles, forecast)
-    if window != "auto" and (n := bars_in_window(candles, n_bars, window)) > MAX_WINDOW:
-        st.caption(f"The chart shows the last {MAX_WINDOW:,} of {n:,} bars.")
     return {
         "view": view,
         "window": window,
