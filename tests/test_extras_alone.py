@@ -15,13 +15,14 @@ PACKAGES = {
     "postgres": ("psycopg",),
     "chronos": ("chronos",),
     "plot": ("matplotlib",),
-    "api": ("fastapi", "limits", "prometheus_client", "uvicorn"),
+    "api": ("fastapi", "limits", "prometheus_client", "uvicorn", "mcp", "pydantic"),
 }
 # Whole modules of an extra; a check stands before each import of them.
 OF_AN_EXTRA = {"data_sources.yahoo.session"} | {
     f"kronos.api.{name}"
     for name in ("answers", "app", "catalogue", "engine", "forecasts", "gate", "metrics", "orders")
 }
+OF_AN_EXTRA |= {"kronos.agents.answers", "kronos.agents.server"}
 COMMAND = "from kronos.cli import main; sys.exit(main({}))"
 
 
@@ -59,6 +60,7 @@ def test_a_csv_file_is_forecast_without_extras(tmp_path):
     [
         ("app", "streamlit", COMMAND.format(["app"])),
         ("api", "fastapi", COMMAND.format(["serve"])),
+        ("api", "mcp", COMMAND.format(["mcp"])),
         ("markets", "curl_cffi", COMMAND.format(["fetch", "AAPL", "-o", "bars.csv"])),
         (
             "markets",

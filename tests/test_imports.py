@@ -82,6 +82,10 @@ MAY_USE = {
         "calendars", "calibration", "candles", "errors", "evaluation", "events", "export",
         "forecast", "forecasters", "models", "plot", "request", "serving", "store", "system",
     },
+    "agents": {
+        "api", "calendars", "calibration", "candles", "errors", "evaluation", "events", "forecast",
+        "models", "serving", "store",
+    },
     "follow": {"calendars", "candles", "errors", "forecast", "request", "risk", "serving"},
     "self_test": {
         "candles", "decoding", "errors", "forecast", "forecasters", "models", "request", "serving",

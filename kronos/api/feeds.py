@@ -41,6 +41,16 @@ class Feeds(Protocol):
             KronosError: There is no such source or instrument, or it gives no bars.
         """
 
+    def file(self, path: str) -> FeedBars:
+        """The bars of a file of this machine.
+
+        Raises:
+            KronosError: It cannot be read, or holds no bars.
+        """
+
+    def page(self, source: str, symbol: str, interval: str) -> dict[str, str] | None:
+        """Parameters of a link that name an instrument on the pages; None where there are none."""
+
     def prepare_events(self, candles: Candles, horizon: int) -> None:
         """Fetch the events around a forecast that this machine does not have."""
 

@@ -7,7 +7,6 @@ loopback host, passed no proxy, and is of no foreign web page.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 import logging
 import re
@@ -22,12 +21,12 @@ from limits.strategies import MovingWindowRateLimiter
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kronos.api.keys import ApiKey, Keys
+from kronos.api.keys import ApiKey, Keys, is_loopback
 from kronos.api.metrics import Metrics
 from kronos.api.problems import MEDIA_TYPE, problem, problem_of
 from kronos.errors import KronosError
 
-__all__ = ["MAX_BODY", "Gate", "caller_of"]
+__all__ = ["MAX_BODY", "Gate", "caller_of", "guarded"]
 
 logger = logging.getLogger("kronos.api.requests")
 
@@ -155,6 +154,11 @@ class Gate:
             raise _Refused(429, "Too many requests", detail, Retry_After=str(seconds))
 
 
+def guarded(app: ASGIApp, keys: Keys) -> Gate:
+    """An application of another kind behind the same gate, without figures of its own."""
+    return Gate(app, keys, Metrics(lambda: None, lambda: 0, dict))
+
+
 async def _read(receive: Receive, headers: Headers) -> bytes:
     """The body of a request.
 
@@ -198,7 +202,7 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 def _is_local(scope: Scope, headers: Headers) -> bool:
     client = scope.get("client")
-    if client is None or not _is_loopback(client[0]):
+    if client is None or not is_loopback(client[0]):
         return False
     if any(name in headers for name in _PROXY_HEADERS):
         return False
@@ -207,13 +211,6 @@ def _is_local(scope: Scope, headers: Headers) -> bool:
     origin = headers.get("origin")
     own = {host} if origin is None else {host, urlsplit(origin).hostname or ""}
     return own <= _LOCAL_NAMES
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 async def _send(send: Send, body: dict[str, object], headers: dict[str, str]) -> None:

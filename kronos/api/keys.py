@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import json
 import re
 import secrets
@@ -22,7 +23,7 @@ from filelock import FileLock
 from kronos.errors import InvalidRequest, StoreUnavailable
 from kronos.system import atomic_write, read_json, user_data
 
-__all__ = ["DEFAULT_LIMIT", "ApiKey", "Keys", "keys_file"]
+__all__ = ["DEFAULT_LIMIT", "ApiKey", "Keys", "is_loopback", "keys_file", "require_key"]
 
 DEFAULT_LIMIT = "600/minute"
 _LIMIT = re.compile(r"([1-9]\d{0,6})/(second|minute|hour|day)")
@@ -163,6 +164,27 @@ class Keys:
             f"The API keys in {self._path} cannot be read: {error}. Mend the file, or delete it "
             "and make new keys with kronos keys add."
         )
+
+
+def require_key(host: str, keys: Keys) -> None:
+    """Refuse to serve on an address of other machines while there is no key.
+
+    Raises:
+        InvalidRequest: There is none.
+    """
+    if not is_loopback(host) and not keys.all():
+        raise InvalidRequest(
+            f"{host} is reached from other machines, and there is no key yet. Make one first: "
+            "kronos keys add NAME."
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address, or the name localhost, is of this machine alone."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _digest(key: str) -> str:

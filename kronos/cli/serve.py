@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ipaddress
 from typing import Any
 
 from kronos.cli.options import add_device_option
@@ -55,17 +54,13 @@ def run(args: argparse.Namespace) -> int:
         require(module, "api", "The API")
     uvicorn = require("uvicorn", "api", "The API")
     from kronos.api.app import create_api
-    from kronos.api.keys import Keys
+    from kronos.api.keys import Keys, require_key
     from kronos.cli.feeds import SourceFeeds
     from kronos.serving.jobs import Limits
     from kronos.serving.service import LocalService
 
     keys = Keys()
-    if not _is_loopback(args.host) and not keys.all():
-        raise InvalidRequest(
-            f"{args.host} is reached from other machines, and there is no key yet. Make one first: "
-            "kronos keys add NAME."
-        )
+    require_key(args.host, keys)
     service = LocalService(device=args.device, limits=Limits(max_queued=_MOST_WAITING))
     try:
         uvicorn.run(
@@ -76,13 +71,6 @@ def run(args: argparse.Namespace) -> int:
     finally:
         service.close()
     return 0
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _log_config(*, requests: bool) -> dict[str, Any]:

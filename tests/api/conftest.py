@@ -13,6 +13,7 @@ from kronos.api.app import create_api
 from kronos.api.feeds import FeedBars
 from kronos.api.keys import Keys
 from kronos.api.spool import Spool
+from kronos.cli.feeds import SourceFeeds
 from kronos.errors import UnknownSymbol
 from kronos.events import Leaders
 from kronos.serving.service import LocalService
@@ -28,6 +29,12 @@ class SampleFeeds:
         if (source, symbol) != ("samples", "GOOG"):
             raise UnknownSymbol(f"There is no {symbol} here.")
         return FeedBars(load_sample("GOOG_1d"), "USD", ("A note.",))
+
+    def file(self, path):
+        return SourceFeeds().file(path)
+
+    def page(self, source, symbol, interval):
+        return SourceFeeds().page(source, symbol, interval)
 
     def prepare_events(self, candles, horizon):
         pass

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import shutil
-import socket
-import threading
-import time
 
 import numpy as np
 import pytest
-import uvicorn
 
 import kronos
 from data_sources.samples import load_sample
@@ -27,11 +23,12 @@ from kronos.errors import (
 )
 from kronos.forecast import SamplingParameters
 from kronos.request import ForecastRequest
-from kronos.serving import service as serving
+from kronos.serving import service as chosen
 from kronos.serving.jobs import Limits, Priority
 from kronos.serving.service import LocalService
 from kronos.system import asset_path
 from tests.api.conftest import SampleFeeds
+from tests.api.loopback import serving
 
 SAMPLE = str(asset_path("samples", "GOOG_1d.csv"))
 
@@ -51,17 +48,8 @@ def server(engine, tmp_path_factory):
         lambda: engine, SampleFeeds(), keys=Keys(folder / "keys.json"),
         spool=Spool(folder / "orders.sqlite3"),
     )  # fmt: skip
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    made = uvicorn.Server(uvicorn.Config(api, host="127.0.0.1", port=port, log_config=None))
-    thread = threading.Thread(target=made.run, daemon=True)
-    thread.start()
-    while not made.started:
-        time.sleep(0.01)
-    yield f"http://localhost:{port}"
-    made.should_exit = True
-    thread.join(10)
+    with serving(api) as port:
+        yield f"http://localhost:{port}"
 
 
 @pytest.fixture
@@ -186,7 +174,7 @@ def test_the_forecast_page_runs_against_a_server(server, engine, monkeypatch):
     from tests.pages.app_driver import new_session, run_until, words
 
     monkeypatch.setenv("KRONOS_ENGINE", server)
-    monkeypatch.setattr(serving, "_service", None)
+    monkeypatch.setattr(chosen, "_service", None)
     monkeypatch.setattr(queues.forecasts, "_made", [])
     before = engine.engine.queue.counts().taken
     app = new_session("forecast", seed=4711, horizon=3, paths=10).run()
@@ -194,4 +182,4 @@ def test_the_forecast_page_runs_against_a_server(server, engine, monkeypatch):
     assert not app.exception
     assert "next 3 bars" in words(app)
     assert engine.engine.queue.counts().taken > before
-    serving.service().close()
+    chosen.service().close()
