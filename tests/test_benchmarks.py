@@ -1,11 +1,13 @@
 """The measuring commands: what they count is what the network does, and their tables add up."""
 
+import zipfile
+
 import pandas as pd
 import pytest
 import torch
 from torch import nn
 
-from benchmarks import bundled_table
+from benchmarks import bundled_table, installs
 from benchmarks.speed.__main__ import main
 from benchmarks.speed.limits import Rates, floor, products, step_cost
 from benchmarks.speed.workload import Workload, prepare
@@ -162,3 +164,24 @@ def test_rivals_are_compared_on_the_same_windows_by_calendar_weeks():
     )
     with pytest.raises(ValueError, match="not scored on the same windows"):
         bundled_table.rivals_text(scores | {"fhs": table.assign(origin=origins + 1)})
+
+
+def test_installations_are_of_each_extra_that_a_wheel_declares(tmp_path):
+    wheel = tmp_path / "fan-1-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr(
+            "fan-1.dist-info/METADATA",
+            "Name: fan\nProvides-Extra: app\nProvides-Extra: dev\nProvides-Extra: plot\n\nText",
+        )
+    assert installs.extras(wheel) == ["none", "app", "plot"]
+
+
+def test_installations_stand_with_the_smallest_first():
+    times = {"install": 40.0, "import": 0.02, "forecast": 2.5}
+    found = [
+        installs.Installation("app", 70, 2_100_000_000, times | {"application": 1.8}),
+        installs.Installation("none", 46, 1_725_000_000, times | {"application": None}),
+    ]
+    smallest, larger = cells(installs.table(found), "extra")
+    assert (smallest["extra"], smallest["MB"], smallest["application (s)"]) == ("none", "1,725", "")
+    assert (larger["packages"], larger["application (s)"]) == ("70", "1.80")
