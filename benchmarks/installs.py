@@ -1,15 +1,15 @@
 """What an installation of the wheel takes: without extras, with each alone, and with all of them.
 
-    python -m benchmarks.installs [--python PATH] [--extras none app ...] [--runs 3]
+    python -m benchmarks.installs [--python PATH] [--extras none app ...] [--runs 5]
 
 Builds the wheel, and for each extra that its metadata declares makes a fresh environment, installs
 torch and then the wheel under constraints.txt, and works in it as a new user would, in an empty
 folder: `pip check`, both names of the command, the lines of Python in README.md, forecasts of a
 bundled sample, and the application until it answers; where that lacks its extra, the error that
 names it. Prints a table, the smallest first: bytes on disk, seconds to install (after the first
-environment, most packages are in pip's cache), and median seconds of `import kronos`, of `kronos
-forecast` (24 bars, 100 paths), and of `kronos app` until its first answer. An environment is
-deleted once it is measured.
+environment, most packages are in pip's cache), and the least seconds, of some runs, of `import
+kronos`, of `kronos forecast` (24 bars, 100 paths), and of `kronos app` until its first answer. An
+environment is deleted once it is measured.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import platform
 import re
 import shutil
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -116,11 +115,11 @@ def measure(wheel: Path, extra: str, python: str, folder: Path, runs: int) -> In
     (sample,) = (place / "lib").glob("python*/site-packages/kronos/_assets/samples/BTCUSD_30m.csv")
     forecast = ("forecast", str(sample), "--quiet")
 
-    seconds["import"] = _median(lambda: call("python", "-c", "import kronos"), runs)
-    seconds["forecast"] = _median(lambda: call("kronos", *forecast), runs)
+    seconds["import"] = _least(lambda: call("python", "-c", "import kronos"), runs)
+    seconds["forecast"] = _least(lambda: call("kronos", *forecast), runs)
     has_pages = any((place / "lib").glob("python*/site-packages/streamlit"))
     starts = [_answer(programs / "kronos", empty, environment) for _ in range(runs * has_pages)]
-    seconds["application"] = statistics.median(starts) if starts else None
+    seconds["application"] = min(starts, default=None)
     if not has_pages:
         _expect_missing(programs / "kronos", empty, environment)
     assert not list(empty.iterdir()), "something was left in the folder of the user"
@@ -137,13 +136,13 @@ def _size(folder: Path) -> int:
     return sum(path.lstat().st_blocks * 512 for path in folder.rglob("*"))
 
 
-def _median(work: Callable[[], object], runs: int) -> float:
+def _least(work: Callable[[], object], runs: int) -> float:
     taken = []
     for _ in range(runs):
         begun = time.perf_counter()
         work()
         taken.append(time.perf_counter() - begun)
-    return statistics.median(taken)
+    return min(taken)
 
 
 def _answer(command: Path, folder: Path, environment: dict[str, str]) -> float:
@@ -196,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--python", default=sys.executable, help="makes the environments")
     parser.add_argument("--extras", nargs="+", help="which (default: each that is declared)")
-    parser.add_argument("--runs", type=int, default=3, help="of each start (default: 3)")
+    parser.add_argument("--runs", type=int, default=5, help="of each start (default: 5)")
     args = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -208,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     called = subprocess.run([args.python, "--version"], capture_output=True, text=True, check=True)
     print(table(found))
     print(
-        f"\n{called.stdout.strip()}, {args.runs} runs, {os.cpu_count()} cores, "
+        f"\n{called.stdout.strip()}, least of {args.runs} runs, {os.cpu_count()} cores, "
         f"{platform.machine()}, revision {revision()}"
     )
     return 0

@@ -5,6 +5,7 @@ import email
 import importlib.metadata as metadata
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,7 +15,10 @@ import zipfile
 from urllib.request import urlopen
 
 import pytest
+from hatchling.builders.sdist import SdistBuilder
+from hatchling.builders.wheel import WheelBuilder
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from hatch_build import index_readme
@@ -171,6 +175,17 @@ def test_constraints_pin_everything_that_is_installed_for_the_project():
     assert not needed - set(pins())
 
 
+def test_every_pin_installs_on_the_oldest_python():
+    """Debian 12 has 3.11.2."""
+    refused = {
+        name: needed
+        for name in installed_closure(requirements("dev"))
+        if (needed := metadata.metadata(name)["Requires-Python"])
+        and not SpecifierSet(needed).contains("3.11.2")
+    }
+    assert not refused
+
+
 def test_pins_satisfy_the_declared_bounds():
     for requirement in requirements("dev"):
         version = pins()[canonicalize_name(requirement.name)]
@@ -282,6 +297,20 @@ def test_a_wheel_carries_packages_and_assets_and_nothing_else(unpacked_wheel, tm
     assert not {name for name in carried if "__pycache__" in name}
 
 
+@pytest.mark.parametrize("kind", [WheelBuilder, SdistBuilder])
+def test_secrets_of_a_checkout_that_serves_are_in_no_package(kind, tmp_path):
+    needed = "README.md app.py assets/icon.svg hatch_build.py kronos/__init__.py pyproject.toml"
+    for name in needed.split():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / ".streamlit").mkdir()
+    for name in ("config.toml", "secrets.toml"):
+        (tmp_path / ".streamlit" / name).touch()
+    carried = {file.relative_path for file in kind(str(tmp_path)).recurse_included_files()}
+    assert ".streamlit/config.toml" in carried
+    assert ".streamlit/secrets.toml" not in carried
+
+
 RELATIVE = re.compile(r"\]\((?!https?://|#)[^)]*\)|(?:src|href)=\"(?!https?://|#)")
 
 
@@ -347,3 +376,14 @@ def test_the_example_in_the_readme_runs(monkeypatch, capsys):
     exec(example.replace('"bundled"', '"tests/golden"'), names)
     assert names["forecast"].paths.shape == (100, 12, 6)
     assert "p90" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_example_in_the_readme_runs_from_a_wheel_in_an_empty_folder(unpacked_wheel, tmp_path):
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    process = run_installed(unpacked_wheel, example, tmp_path)
+    printed, _ = process.communicate(timeout=100)
+    assert process.returncode == 0, printed
+    assert len(re.findall(r"^2013-03-", printed, re.MULTILINE)) == 12
+    assert 0 < float(printed.split()[-1]) < 1
+    assert list(tmp_path.iterdir()) == []
