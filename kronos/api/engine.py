@@ -14,10 +14,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from kronos import models
 from kronos.api.gate import caller_of
-from kronos.errors import InvalidRequest, NotFinished
-from kronos.request import EngineRequest
+from kronos.api.orders import MAX_DRAWS, known_models
+from kronos.errors import CheckpointUnavailable, InvalidRequest, NotFinished
+from kronos.request import EngineRequest, ForecastRequest, ModelFacts
 from kronos.serving.jobs import JobStatus, Priority, cancelled, raisable, unknown
+from kronos.serving.requests import BatchRequest, ManySamplesRequest, SampleRequest
 from kronos.serving.service import ForecastService
 from kronos.serving.wire import dump, load
 
@@ -27,6 +30,8 @@ MEDIA_TYPE = "application/vnd.kronos.wire"
 MOST_WAIT = 20.0
 """Seconds that a question for an answer may wait; a client asks again."""
 LOOK_EVERY = 0.01
+MOST_DRAWS = 16 * MAX_DRAWS
+"""Bars that one request may draw: walks send 16 series together."""
 Owner = Annotated[str, Query(max_length=200)]
 Key = Annotated[str, Query(pattern=r"^[0-9a-f]{64}$")]
 
@@ -48,6 +53,8 @@ def engine_routes(service: Callable[[], ForecastService]) -> APIRouter:
             asked = load(body)
             if not isinstance(asked, EngineRequest):
                 raise InvalidRequest(f"A request is submitted, found a {type(asked).__name__}.")
+            _require_known(asked.model)
+            _require_room(asked)
             return service().submit(
                 asked, owner=name, priority=Priority(priority), deadline=deadline,
                 supersede=supersede, keep=keep,
@@ -98,13 +105,51 @@ def engine_routes(service: Callable[[], ForecastService]) -> APIRouter:
 
     @routes.get("/facts")
     async def facts(model: Annotated[str, Query(max_length=400)]) -> Response:
-        return _answer(await run_in_threadpool(service().facts, model))
+        def work() -> ModelFacts:
+            _require_known(model)
+            return service().facts(model)
+
+        return _answer(await run_in_threadpool(work))
 
     @routes.get("/models")
-    async def models() -> Response:
+    async def loaded() -> Response:
         return _answer(service().models)
 
     return routes
+
+
+def _require_known(name: str) -> None:
+    """Refuse what is no model of this server: no folder of it is one.
+
+    Raises:
+        InvalidRequest: There is no such name.
+        CheckpointUnavailable: It is not here.
+    """
+    if models.resolve(name).name not in known_models():
+        raise CheckpointUnavailable(
+            f"There is no model {name[:80]!r} on this server; GET /v1/models lists those that are "
+            "there. A published one is downloaded there with: kronos models download NAME."
+        )
+
+
+def _require_room(asked: EngineRequest) -> None:
+    """Refuse a request whose paths would fill the server's memory.
+
+    Raises:
+        InvalidRequest: It draws too much.
+    """
+    parts = asked.requests if isinstance(asked, BatchRequest | ManySamplesRequest) else (asked,)
+    n_draws = 0
+    for part in parts:
+        if isinstance(part, ForecastRequest):
+            n_draws += part.sampling.sample_count * part.horizon
+        elif isinstance(part, SampleRequest):
+            n_draws += part.sampling.sample_count * sum(len(each) for each in part.futures)
+    if n_draws > MOST_DRAWS:
+        raise InvalidRequest(
+            f"A request draws {MOST_DRAWS:,} bars at most (paths times horizon, of all its "
+            f"series), found {n_draws:,}. Send fewer paths, or fewer series at a time."
+        )
 
 
 def _name(request: Request, owner: str) -> str:

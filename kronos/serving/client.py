@@ -31,6 +31,13 @@ __all__ = ["Client"]
 _ASK_SECONDS = 20.0
 """Seconds for which the server holds a question for an answer."""
 _TRIES = 4
+_TOO_MANY = httpx2.codes.TOO_MANY_REQUESTS
+_GONE = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.NetworkError,
+    httpx2.RemoteProtocolError,
+)
 _RESULTS_KEPT = 32
 
 
@@ -60,18 +67,29 @@ class Client(ForecastService):
         with kronos.Client("https://forecasts.example", api_key=KEY) as service:
             forecast = service.run(request)
 
-    A call that may be repeated is tried again, for a second or two, while the server does not
-    answer. Any thread may call.
+    Equal requests are one job, so every call may be repeated: it is tried again for a second or two
+    while the server does not answer, and waits where the key has asked too often. Any thread may
+    call.
     """
+
+    watch_every = 0.25  # a key has a number of requests a minute
 
     def __init__(self, url: str, api_key: str | None = None, *, timeout: float = 30.0) -> None:
         """Args:
         url: Address of the server, such as http://localhost:8600.
         api_key: One of its keys; None for a server on this machine.
         timeout: Seconds after which a server that does not answer counts as gone.
+
+        Raises:
+            InvalidRequest: This is no address, or no key.
         """
+        if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
+            raise InvalidRequest(
+                "An API key has no spaces, line ends or letters with accents; copy it again."
+            )
         headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
-        self.url = url.rstrip("/")
+        self.url = _address(url)
+        self._timeout = timeout
         self._http = httpx2.Client(
             base_url=f"{self.url}/v1/engine", headers=headers,
             timeout=httpx2.Timeout(timeout, read=timeout + _ASK_SECONDS),
@@ -118,8 +136,9 @@ class Client(ForecastService):
             try:
                 # Equal requests are one job: to send one again changes nothing.
                 return self._ask("POST", "/submit", options | limit, body)
-            except Busy:
-                if not wait:
+            except Busy as error:
+                # Without a place in line it is closed, or the key is at its end.
+                if not wait or error.position is None:
                     raise
                 time.sleep(random.uniform(0.1, 0.3))
 
@@ -192,21 +211,38 @@ class Client(ForecastService):
         Raises:
             KronosError: What the server answered instead; `ServiceUnreachable` where it is gone.
         """
+        if self._is_closed:
+            raise Busy(f"This client of {self.url} is closed; open another kronos.Client.")
+        patient_until = time.monotonic() + self._timeout
+        answer = self._response(method, path, options, body)
+        while answer.status_code == _TOO_MANY and time.monotonic() < patient_until:
+            time.sleep(min(_seconds(answer), max(patient_until - time.monotonic(), 0.0)))
+            answer = self._response(method, path, options, body)
+        if answer.status_code != 200:
+            raise self._error(answer)
+        try:
+            return load(answer.content)
+        except InvalidRequest as error:
+            raise ServiceUnreachable(
+                f"{self.url} answers, but not as a forecast server of this version does. Compare "
+                "the address with that of kronos serve, and kronos --version of both machines."
+            ) from error
+
+    def _response(
+        self, method: str, path: str, options: dict[str, Any], body: bytes
+    ) -> httpx2.Response:
         for i in range(_TRIES):
             try:
-                answer = self._http.request(method, path, params=options, content=body)
-                break
+                return self._http.request(method, path, params=options, content=body)
             except httpx2.TransportError as error:
-                if i == _TRIES - 1:
+                if i == _TRIES - 1 or not isinstance(error, _GONE):
                     raise ServiceUnreachable(
                         f"The forecast server {self.url} does not answer "
                         f"({connection_text(str(error))}). Start it there with kronos serve, or "
                         "set KRONOS_ENGINE=local to compute on this machine."
                     ) from error
                 time.sleep(0.2 * 2**i)
-        if answer.status_code == 200:
-            return load(answer.content)
-        raise self._error(answer)
+        raise AssertionError("a loop that returns or raises")
 
     def _error(self, answer: httpx2.Response) -> KronosError:
         try:
@@ -220,7 +256,16 @@ class Client(ForecastService):
                 f"The forecast server {self.url} refuses this key: {detail} Give the key as "
                 "KRONOS_API_KEY."
             )
+        if answer.status_code == _TOO_MANY:
+            return Busy(
+                f"The forecast server {self.url} has no room for more requests of this key: "
+                f"{detail} Its administrator can allow more: kronos keys add NAME --limit."
+            )
         cls = error_class("".join(word.capitalize() for word in name.split("-")))
+        if answer.status_code >= httpx2.codes.INTERNAL_SERVER_ERROR and cls is KronosError:
+            return ServiceUnreachable(
+                f"The forecast server {self.url} failed ({answer.status_code}): {detail}"
+            )
         if cls is KronosError:
             return ServiceUnreachable(
                 f"The forecast server {self.url} answered {answer.status_code}: {detail} It may be "
@@ -229,3 +274,28 @@ class Client(ForecastService):
         if issubclass(cls, Busy):
             return cls(detail, position=more.get("position"))
         return cls(detail)
+
+
+def _address(url: str) -> str:
+    """The address of a server, without a slash at its end.
+
+    Raises:
+        InvalidRequest: It is none.
+    """
+    try:
+        found = httpx2.URL(url)
+    except httpx2.InvalidURL:
+        found = httpx2.URL()
+    if found.scheme not in ("http", "https") or not found.host:
+        raise InvalidRequest(
+            f"The address of a forecast server is like http://localhost:8600, found {url[:80]!r}."
+        )
+    return url.rstrip("/")
+
+
+def _seconds(answer: httpx2.Response) -> float:
+    """Seconds to wait before the next request."""
+    try:
+        return min(max(float(answer.headers.get("Retry-After", "1")), 0.1), 60.0)
+    except ValueError:
+        return 1.0

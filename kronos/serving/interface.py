@@ -17,8 +17,6 @@ from kronos.serving.model_cache import LoadedModel
 
 __all__ = ["FACTS_KEPT", "ForecastService"]
 
-WATCHED_EVERY = 0.05
-"""Seconds between two looks at a request that is watched."""
 FACTS_KEPT = 5.0
 """Seconds for which the facts of a model are taken as known."""
 
@@ -27,7 +25,12 @@ class ForecastService(ABC):
     """Answers requests, each under its digest. Any thread may call.
 
     An owner is a name for one who waits. Equal requests share one computation.
+
+    Attributes:
+        watch_every: Seconds between two looks of `run` at a request that is watched.
     """
+
+    watch_every = 0.05
 
     @abstractmethod
     def submit(
@@ -144,7 +147,7 @@ class ForecastService(ABC):
             wait=True,
             keep=keep,
         )
-        look_every = WATCHED_EVERY if watch else None
+        look_every = self.watch_every if watch else None
         try:
             while True:
                 try:

@@ -19,7 +19,8 @@ import pandas as pd
 from kronos import errors
 from kronos.context import Context
 from kronos.errors import InvalidRequest, KronosError
-from kronos.forecast import Forecast, SamplingParameters
+from kronos.events.channels import CHANNELS
+from kronos.forecast import COLUMNS, Forecast, SamplingParameters
 from kronos.forecasters.base import Placement
 from kronos.request import ForecastRequest, ModelFacts
 from kronos.serving import requests
@@ -30,6 +31,9 @@ __all__ = ["dump", "error_class", "load"]
 
 _MAGIC = b"KFW1"
 _MAX_ITEMS = 1_000_000
+_N_FIELDS = 5  # of `calendar_fields`
+_MAX_UNPACKED = 256 << 20
+"""Most bytes that the forecast requests of one message may unpack to."""
 _DTYPES = {"<f8", "<f4", "<i8", "<i4", "<i2", "|i1", "|u1", "|b1"}
 _REQUESTS = (
     requests.BatchRequest, requests.FactsRequest, requests.ManySamplesRequest,
@@ -89,7 +93,7 @@ def load(data: bytes) -> Any:
         for each in sizes:
             buffers.append(view[at : at + each])
             at += each
-        return _value(head, buffers)
+        return _checked(_Reader(buffers).value(head))
     # Whatever the bytes hold: numbers of any size, lists of any depth, fields of any name.
     except (
         struct.error, ValueError, TypeError, AttributeError, LookupError, ArithmeticError,
@@ -143,46 +147,125 @@ def _plain(value: Any, buffers: list[bytes]) -> Any:
     raise TypeError(f"A {name} does not travel between processes.")
 
 
-def _value(found: Any, buffers: list[memoryview]) -> Any:
-    """The value of a piece of JSON."""
-    if not isinstance(found, list):
-        if isinstance(found, dict):
-            raise TypeError("an object without a kind")
+class _Reader:
+    """Makes values of JSON and arrays; a small message cannot unpack to a large one.
+
+    Args:
+        buffers: Bytes of the arrays, each read once.
+    """
+
+    def __init__(self, buffers: list[memoryview]) -> None:
+        self._buffers: list[memoryview | None] = [*buffers]
+        self._n_unpacked = 0
+
+    def value(self, found: Any) -> Any:
+        """The value of a piece of JSON."""
+        if not isinstance(found, list):
+            if isinstance(found, dict):
+                raise TypeError("an object without a kind")
+            return found
+        kind, *parts = found
+        if kind == "array":
+            index, dtype, shape = parts
+            if dtype not in _DTYPES:
+                raise ValueError(f"arrays of {dtype!r} do not travel")
+            return np.frombuffer(self._take(index), dtype).reshape(shape).copy()
+        if kind in ("tuple", "list"):
+            values = [self.value(each) for each in parts[0]]
+            return tuple(values) if kind == "tuple" else values
+        if kind == "map":
+            return {key: self.value(each) for key, each in parts[0]}
+        if kind == "times":
+            ticks, unit, zone, name = parts
+            index = pd.DatetimeIndex(self.value(ticks).view(f"M8[{unit}]"), name=name)
+            return index if zone is None else index.tz_localize("UTC").tz_convert(zone)
+        if kind == "time":
+            value, unit, zone = parts
+            moment = pd.Timestamp(value, unit="ns")
+            moment = moment if zone is None else moment.tz_localize("UTC").tz_convert(zone)
+            return moment.as_unit(unit)
+        if kind == "object":
+            name, facts = parts
+            return _class(name)(**{key: self.value(each) for key, each in facts.items()})
+        if kind == "forecast request":
+            return self._request(ForecastRequest.from_bytes(bytes(self._take(parts[0]))))
+        if kind == "error":
+            name, text, more = parts
+            return error_class(name)(text, **more)
+        if kind == "priority":
+            return Priority(parts[0])
+        if kind == "float":
+            return _NAMED_FLOATS[parts[0]]
+        raise ValueError(f"there is no kind {kind!r}")
+
+    def _take(self, index: int) -> memoryview:
+        found, self._buffers[index] = self._buffers[index], None
+        if found is None:
+            raise ValueError(f"they read array {index} twice")
         return found
-    kind, *parts = found
-    if kind == "array":
-        index, dtype, shape = parts
-        if dtype not in _DTYPES:
-            raise ValueError(f"arrays of {dtype!r} do not travel")
-        return np.frombuffer(buffers[index], dtype).reshape(shape).copy()
-    if kind in ("tuple", "list"):
-        values = [_value(each, buffers) for each in parts[0]]
-        return tuple(values) if kind == "tuple" else values
-    if kind == "map":
-        return {key: _value(each, buffers) for key, each in parts[0]}
-    if kind == "times":
-        ticks, unit, zone, name = parts
-        index = pd.DatetimeIndex(_value(ticks, buffers).view(f"M8[{unit}]"), name=name)
-        return index if zone is None else index.tz_localize("UTC").tz_convert(zone)
-    if kind == "time":
-        value, unit, zone = parts
-        moment = pd.Timestamp(value, unit="ns")
-        moment = moment if zone is None else moment.tz_localize("UTC").tz_convert(zone)
-        return moment.as_unit(unit)
-    if kind == "object":
-        name, facts = parts
-        cls = _class(name)
-        return cls(**{key: _value(each, buffers) for key, each in facts.items()})
-    if kind == "forecast request":
-        return ForecastRequest.from_bytes(bytes(buffers[parts[0]]))
-    if kind == "error":
-        name, text, more = parts
-        return error_class(name)(text, **more)
-    if kind == "priority":
-        return Priority(parts[0])
-    if kind == "float":
-        return _NAMED_FLOATS[parts[0]]
-    raise ValueError(f"there is no kind {kind!r}")
+
+    def _request(self, found: ForecastRequest) -> ForecastRequest:
+        self._n_unpacked += found.bars.nbytes
+        self._n_unpacked += 0 if found.events is None else found.events.nbytes
+        self._n_unpacked += 8 * (len(found.times) + found.horizon)
+        if self._n_unpacked > _MAX_UNPACKED:
+            raise ValueError(f"they unpack to more than {_MAX_UNPACKED >> 20} MB")
+        if not isinstance(found.lookback, int | None) or not isinstance(found.anchor, bool):
+            raise TypeError("lookback must be a whole number and anchor true or false")
+        return found
+
+
+def _checked(value: Any) -> Any:
+    """A value; of a request, only one that an engine can read.
+
+    Raises:
+        TypeError: Its parts are of other types than the request has.
+        ValueError: They are of other shapes.
+    """
+    if isinstance(value, requests.ModelRequest):
+        _require(isinstance(value.model, str) and isinstance(value.revision, str), "names")
+    if isinstance(value, requests.ReconstructionRequest):
+        _check_context(value.bars)
+    elif isinstance(value, requests.BatchRequest):
+        _require(isinstance(value.requests, tuple), "requests")
+        _require(all(isinstance(each, ForecastRequest) for each in value.requests), "requests")
+    elif isinstance(value, requests.ManySamplesRequest):
+        _require(isinstance(value.requests, tuple), "requests")
+        for each in value.requests:
+            _require(isinstance(each, requests.SampleRequest), "requests")
+            _checked(each)
+    elif isinstance(value, requests.SampleRequest):
+        _check_sample(value)
+    return value
+
+
+def _check_sample(value: requests.SampleRequest) -> None:
+    _require(isinstance(value.sampling, SamplingParameters), "sampling")
+    rows = (None,) * len(value.contexts) if value.events is None else value.events
+    for context, future, events in zip(value.contexts, value.futures, rows, strict=True):
+        _check_context(context)
+        _check_array(future, _N_FIELDS)
+        if events is not None:
+            _check_array(events, len(CHANNELS))
+
+
+def _check_context(value: Any) -> None:
+    _require(isinstance(value, Context), "bars")
+    _check_array(value.values, len(COLUMNS))
+    _check_array(value.fields, _N_FIELDS)
+    if not len(value.values) == len(value.fields) or not np.isfinite(value.values).all():
+        raise ValueError("bars and their times do not fit together")
+
+
+def _check_array(value: Any, n_columns: int) -> None:
+    _require(isinstance(value, np.ndarray), "arrays")
+    if value.shape != (len(value), n_columns) or not len(value):
+        raise ValueError(f"an array has {n_columns} columns, found {value.shape}")
+
+
+def _require(fits: bool, what: str) -> None:
+    if not fits:
+        raise TypeError(f"{what} are of another type")
 
 
 def _class(name: str) -> type:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from starlette.responses import PlainTextResponse
 
 import kronos
 from data_sources.samples import load_sample
@@ -15,6 +17,7 @@ from kronos.api.spool import Spool
 from kronos.cli import main
 from kronos.errors import (
     Busy,
+    CheckpointUnavailable,
     DeadlineExceeded,
     ForecastCancelled,
     InvalidRequest,
@@ -25,6 +28,7 @@ from kronos.forecast import SamplingParameters
 from kronos.request import ForecastRequest
 from kronos.serving import service as chosen
 from kronos.serving.jobs import Limits, Priority
+from kronos.serving.requests import BatchRequest
 from kronos.serving.service import LocalService
 from kronos.system import asset_path
 from tests.api.conftest import SampleFeeds
@@ -148,6 +152,46 @@ def test_a_server_that_is_gone_is_named(monkeypatch):
         ),
     ):
         gone.facts("bundled")
+
+
+def test_what_is_no_address_or_key_is_refused_before_anything_is_sent():
+    for url in ("localhost:8600", "ftp://forecasts.example", "http://", ""):
+        with pytest.raises(InvalidRequest, match="is like http://localhost:8600, found"):
+            kronos.Client(url)
+    for key in ("two\nlines", "cl\u00e9"):
+        with pytest.raises(InvalidRequest, match="copy it again"):
+            kronos.Client("http://localhost:1", key)
+
+
+def test_a_closed_client_says_so(server):
+    with kronos.Client(server) as client:
+        pass
+    with pytest.raises(Busy, match="is closed"):
+        client.facts("bundled")
+
+
+def test_a_server_of_something_else_is_named():
+    async def pages(scope, receive, send):
+        await PlainTextResponse("<html>")(scope, receive, send)
+
+    with (
+        serving(pages) as port,
+        kronos.Client(f"http://localhost:{port}") as client,
+        pytest.raises(ServiceUnreachable, match="not as a forecast server of this version"),
+    ):
+        client.facts("bundled")
+
+
+def test_a_server_reads_no_folder_as_a_model_and_draws_no_more_than_fits(client, request_of):
+    folder = str(asset_path("bundled"))
+    with pytest.raises(CheckpointUnavailable, match="GET /v1/models lists"):
+        client.facts(folder)
+    asked = request_of()
+    with pytest.raises(CheckpointUnavailable, match="GET /v1/models lists"):
+        client.run(replace(asked, model=folder))
+    many = request_of(paths=10_000, horizon=400)
+    with pytest.raises(InvalidRequest, match=r"16,000,000 bars at most .* found 20,000,000"):
+        client.run(BatchRequest(many.model, many.revision, (many,) * 5))
 
 
 def test_commands_run_against_a_server(server, monkeypatch, capsys, tmp_path):

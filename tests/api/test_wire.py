@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -123,3 +123,21 @@ def test_nothing_else_travels():
     for head in ('["object","SystemExit",{}]', '["object","ApiKey",{"name":"x"}]', '["eval","1"]'):
         with pytest.raises(InvalidRequest):
             load(b"KFW1" + len(head).to_bytes(4, "little") + head.encode() + bytes(4))
+
+
+def test_requests_that_no_engine_can_read_are_refused(asked):
+    sample = next(each for each in asked if type(each) is requests.SampleRequest)
+    short = replace(sample, futures=(sample.futures[0][:, :4],))
+    odd = replace(sample, contexts=sample.futures)
+    unnamed = requests.WarmUpRequest(3, "main")
+    for each in (short, odd, unnamed, requests.BatchRequest("m", "r", (sample,))):
+        with pytest.raises(InvalidRequest):
+            load(dump(each))
+
+
+def test_a_small_message_does_not_unpack_to_a_large_one():
+    head = b'["list",[["array",0,"<f8",[1]],["array",0,"<f8",[1]]]]'
+    data = b"KFW1" + len(head).to_bytes(4, "little") + head
+    data += (1).to_bytes(4, "little") + (8).to_bytes(8, "little") + bytes(8)
+    with pytest.raises(InvalidRequest):
+        load(data)
