@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kronos.context import Context
     from kronos.forecast import SamplingParameters
     from kronos.forecasters.base import Samples
-    from kronos.request import ModelFacts
+    from kronos.request import EngineRequest, ModelFacts
     from kronos.serving.service import ForecastService
     from kronos.tasks.windows import Draw
 
@@ -26,6 +26,8 @@ __all__ = ["add_parser", "run", "sampler", "table_text"]
 
 _HISTORY_DAYS = 1500
 """Days before --since that contexts and rivals of the tasks may read."""
+_PIECE = 4
+"""Series in one request: few, so that several processes have work."""
 _EPILOG = """\
 A few windows are drawn from every held-out series. The model forecasts the close of the next 24
 bars; the fan is scored by the fair CRPS of log-returns from the origin, over sigma * sqrt(steps),
@@ -215,8 +217,7 @@ def _run_tasks(args: argparse.Namespace) -> int:
 
 
 def _drawer(service: ForecastService, facts: ModelFacts) -> Draw:
-    """The `Draw` of `kronos.tasks` that a service computes, at batch priority."""
-    from kronos.serving.jobs import Priority
+    """The `Draw` of `kronos.tasks` that a service computes, in pieces."""
     from kronos.serving.requests import ManySamplesRequest, SampleRequest
 
     def draw(
@@ -228,16 +229,20 @@ def _drawer(service: ForecastService, facts: ModelFacts) -> Draw:
             SampleRequest(facts.model, facts.revision, (context,), (future,), sampling)
             for context, future, sampling in zip(contexts, futures, samplings, strict=True)
         )
-        request = ManySamplesRequest(facts.model, facts.revision, parts)
-        answers: list[Samples] = service.run(request, priority=Priority.BATCH)
-        return [(paths[0], last[0]) for paths, last in answers]
+        pieces = [
+            ManySamplesRequest(facts.model, facts.revision, parts[i : i + _PIECE])
+            for i in range(0, len(parts), _PIECE)
+        ]
+        answers: list[list[Samples]] = _answers(service, pieces)
+        return [(paths[0], last[0]) for piece in answers for paths, last in piece]
 
     return draw
 
 
 def sampler(service: ForecastService, facts: ModelFacts) -> Callable[..., Samples]:
-    """The `Sample` of `kronos.training.held_out` that a service computes, at batch priority."""
-    from kronos.serving.jobs import Priority
+    """The `Sample` of `kronos.training.held_out` that a service computes, in pieces."""
+    import numpy as np
+
     from kronos.serving.requests import SampleRequest
 
     def sample(
@@ -247,18 +252,31 @@ def sampler(service: ForecastService, facts: ModelFacts) -> Callable[..., Sample
         *,
         events: Sequence[np.ndarray | None] | None = None,
     ) -> Samples:
-        request = SampleRequest(
-            facts.model,
-            facts.revision,
-            tuple(contexts),
-            tuple(futures),
-            sampling,
-            None if events is None else tuple(events),
-        )
-        samples: Samples = service.run(request, priority=Priority.BATCH)
-        return samples
+        pieces = [
+            SampleRequest(
+                facts.model,
+                facts.revision,
+                tuple(contexts[i : i + _PIECE]),
+                tuple(futures[i : i + _PIECE]),
+                sampling,
+                None if events is None else tuple(events[i : i + _PIECE]),
+            )
+            for i in range(0, len(contexts), _PIECE)
+        ]
+        answers: list[Samples] = _answers(service, pieces)
+        paths, last = (np.concatenate(each) for each in zip(*answers, strict=True))
+        return paths, last
 
     return sample
+
+
+def _answers(service: ForecastService, requests: Sequence[EngineRequest]) -> list[Any]:
+    """The answers in the order of the requests, which several processes may compute."""
+    from kronos.serving.interface import BulkRequest
+
+    bulk = (BulkRequest(request, label=i) for i, request in enumerate(requests))
+    answers = {each.label: answer for each, answer in service.run_many(bulk)}
+    return [answers[i] for i in range(len(requests))]
 
 
 def table_text(scores: pd.DataFrame) -> str:

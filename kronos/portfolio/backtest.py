@@ -30,7 +30,6 @@ from kronos.portfolio.measures import (
 )
 from kronos.portfolio.signals import MOMENTUM, SIGNALS, Outlook, momentum, signal_of
 from kronos.request import ModelFacts
-from kronos.serving.jobs import JobStatus
 from kronos.serving.service import ForecastService
 
 __all__ = [
@@ -197,7 +196,7 @@ def backtest(
     cache_folder: Path | None = None,
     save: Save | None = None,
     progress: Callable[[int, int], None] | None = None,
-    watch: Callable[[JobStatus], None] | None = None,
+    watch: Callable[[], object] | None = None,
     partial: Callable[[Backtest], None] | None = None,
 ) -> Backtest:
     """Run a plan.
@@ -210,7 +209,7 @@ def backtest(
         cache_folder: Folder of the outlook cache; None for no cache.
         save: Called with new forecasts.
         progress: Called as progress(windows done, total windows); raising stops the run.
-        watch: Called with the status of the current request; raising stops the run.
+        watch: Called again and again; raising stops the run.
         partial: Called with the result of the complete rebalances when a run is stopped.
 
     Raises:

@@ -9,8 +9,10 @@ import hashlib
 import json
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from kronos.forecast import Forecast, SamplingParameters
 from kronos.portfolio.market import Market
 from kronos.portfolio.signals import Outlook
 from kronos.request import ForecastRequest, ModelFacts
-from kronos.serving.jobs import JobStatus, Priority
+from kronos.serving.interface import BulkRequest
 from kronos.serving.requests import BatchRequest
 from kronos.serving.service import ForecastService
 
@@ -62,6 +64,9 @@ class OutlookCache:
                 self._give_up(error)
         for line in text.splitlines():
             self._read(line)
+
+    def __len__(self) -> int:
+        return len(self._outlooks)
 
     def __contains__(self, key: str) -> bool:
         return key in self._outlooks
@@ -190,7 +195,7 @@ def survey(
     leaders: Leaders | None = None,
     cache_folder: Path | None = None,
     save: Save | None = None,
-    watch: Callable[[JobStatus], None] | None = None,
+    watch: Callable[[], object] | None = None,
 ) -> Iterator[Survey]:
     """Forecast every instrument at every rebalance, in order of time.
 
@@ -207,7 +212,7 @@ def survey(
         leaders: Leading markets, for a model that reads events.
         cache_folder: Folder of the outlook cache; None for no cache.
         save: Called with new forecasts.
-        watch: Called with the status of the current request; raising abandons it.
+        watch: Called again and again; raising abandons the forecasts in flight.
 
     Yields:
         The state at the start, after every few windows, and at the end.
@@ -218,24 +223,49 @@ def survey(
     settings = {"model": facts.name, "revision": facts.revision, **asdict(sampling)}
     cache = None if cache_folder is None else OutlookCache(cache_folder, settings)
     table: list[list[Outlook | None]] = [[None] * len(market.names) for _ in dates]
-    left: list[_Pair] = []
-    for n_read, window in enumerate(windows):
-        if n_read % BATCH == 0:
-            n_complete = left[0][0].row if left else window.row
-            yield Survey(table[:n_complete], n_read - len(left), len(windows))
-        request = requests.of(window)
-        if cache is not None and request is not None and request.digest in cache:
-            table[window.row][window.instrument] = cache[request.digest]
-        elif request is not None:
-            left.append((window, request))
-        if len(left) == BATCH or (left and n_read == len(windows) - 1):
-            new = _forecast(service, facts, requests, left, save, watch)
-            for (done, _), outlook in zip(left, new, strict=True):
-                table[done.row][done.instrument] = outlook
-            if cache is not None:
-                digests = [request.digest for _, request in left]
-                cache.add(dict(zip(digests, new, strict=True)))
-            left = []
+    n_left = Counter(window.row for window in windows)
+
+    def enter(window: Window, outlook: Outlook | None) -> None:
+        table[window.row][window.instrument] = outlook
+        n_left[window.row] -= 1
+
+    def state() -> Survey:
+        n_complete = next((row for row in range(len(dates)) if n_left[row]), len(dates))
+        return Survey(table[:n_complete], len(windows) - n_left.total(), len(windows))
+
+    yield state()
+    fresh: list[Window] = []
+    for n_read, window in enumerate(windows, 1):
+        # Without outlooks in the cache no request is built before its turn.
+        request = requests.of(window) if cache else None
+        if cache and request is not None and request.digest in cache:
+            enter(window, cache[request.digest])
+        else:
+            fresh.append(window)
+        if n_read % BATCH == 0 and n_read > len(fresh):
+            yield state()
+
+    def usable() -> Iterator[_Pair]:
+        for window in fresh:
+            request = requests.of(window)
+            if request is None:
+                enter(window, None)
+            else:
+                yield window, request
+
+    for each, answers in service.run_many(_batches(facts, usable(), save), watch=watch):
+        pairs: list[_Pair] = each.label
+        if save is not None:
+            for (window, _), answer in zip(pairs, answers, strict=True):
+                if isinstance(answer, Forecast):
+                    save(answer, requests.known(window))
+            answers = _outlooks(answers)
+        for (window, _), outlook in zip(pairs, answers, strict=True):
+            enter(window, outlook)
+        if cache is not None:
+            digests = [request.digest for _, request in pairs]
+            cache.add(dict(zip(digests, answers, strict=True)))
+        yield state()
     yield Survey(table, len(windows), len(windows))
 
 
@@ -247,23 +277,20 @@ def _windows(market: Market, dates: np.ndarray, warm_up: int) -> Iterator[Window
                 yield Window(row, i, last)
 
 
-def _forecast(
-    service: ForecastService,
-    facts: ModelFacts,
-    requests: _Requests,
-    pairs: Sequence[_Pair],
-    save: Save | None,
-    watch: Callable[[JobStatus], None] | None,
-) -> list[Outlook | None]:
-    """Outlooks of requests; None where the model cannot use the bars."""
-    batch = BatchRequest(facts.model, facts.revision, tuple(request for _, request in pairs))
-    answers: list[Forecast | KronosError] = service.run(batch, priority=Priority.BATCH, watch=watch)
+def _batches(facts: ModelFacts, made: Iterator[_Pair], save: Save | None) -> Iterator[BulkRequest]:
+    """Windows in batches; their paths travel only to be saved."""
+    reduce = None if save is not None else _outlooks
+    while pairs := list(islice(made, BATCH)):
+        batch = BatchRequest(facts.model, facts.revision, tuple(request for _, request in pairs))
+        yield BulkRequest(batch, reduce, pairs)
+
+
+def _outlooks(answers: Sequence[Forecast | KronosError]) -> list[Outlook | None]:
+    """Outlooks of forecasts; None where the model cannot use the bars."""
     found: list[Outlook | None] = []
-    for (window, _), answer in zip(pairs, answers, strict=True):
+    for answer in answers:
         if isinstance(answer, Forecast):
             found.append(Outlook.of(answer))
-            if save is not None:
-                save(answer, requests.known(window))
         elif isinstance(answer, InvalidCandles):
             found.append(None)
         else:

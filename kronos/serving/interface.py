@@ -6,19 +6,45 @@ Pages and commands know a service and no engine: that of this process, or one el
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from threading import Event
 from typing import Any
 from uuid import uuid4
 
-from kronos.errors import NotFinished
+from kronos.errors import ForecastCancelled, NotFinished
 from kronos.request import EngineRequest, ModelFacts
 from kronos.serving.jobs import JobStatus, Priority
 from kronos.serving.model_cache import LoadedModel
 
-__all__ = ["FACTS_KEPT", "ForecastService"]
+__all__ = ["FACTS_KEPT", "BulkRequest", "ForecastService"]
 
 FACTS_KEPT = 5.0
 """Seconds for which the facts of a model are taken as known."""
+_AHEAD = 2
+"""Requests of `run_many` in flight, so that the engine computes while an answer is used."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BulkRequest:
+    """One of many requests; see `ForecastService.run_many`.
+
+    Attributes:
+        request: The question.
+        reduce: What is made of its answer before it travels, such as quantiles and scores of
+            paths; data and a function of a module, so that any process can call it. None for the
+            answer itself.
+        label: By what the caller knows it again.
+    """
+
+    request: EngineRequest
+    reduce: Callable[[Any], Any] | None = None
+    label: Any = None
+
+    def reduced(self, answer: Any) -> Any:
+        """What is made of an answer."""
+        return answer if self.reduce is None else self.reduce(answer)
 
 
 class ForecastService(ABC):
@@ -158,3 +184,47 @@ class ForecastService(ABC):
                         watch(status)
         finally:
             self.leave(key, owner=owner)
+
+    def run_many(
+        self, requests: Iterable[BulkRequest], *, watch: Callable[[], object] | None = None
+    ) -> Iterator[tuple[BulkRequest, Any]]:
+        """Answer many requests at batch priority, a few at a time.
+
+        Args:
+            requests: The questions; read as there is room, so that they may be built on demand.
+            watch: Called in this thread, again and again; raising, like an interrupt or the end
+                of the iteration, leaves what is in flight.
+
+        Yields:
+            Each request and its reduced answer, in the order of completion.
+
+        Raises:
+            Exception: What answering a request raised.
+        """
+        stopped = Event()
+
+        def check(_: JobStatus) -> None:
+            if stopped.is_set():
+                raise ForecastCancelled("The run was stopped; what is done stays.")
+
+        def answer(each: BulkRequest) -> Any:
+            return self.run(each.request, priority=Priority.BATCH, watch=check)
+
+        waiting = iter(requests)
+        with ThreadPoolExecutor(_AHEAD, "run-many") as pool:
+            running: dict[Future[Any], BulkRequest] = {}
+            try:
+                while True:
+                    while len(running) < _AHEAD and (each := next(waiting, None)) is not None:
+                        running[pool.submit(answer, each)] = each
+                    if not running:
+                        return
+                    look_every = self.watch_every if watch else None
+                    done = wait(running, look_every, return_when=FIRST_COMPLETED).done
+                    if watch:
+                        watch()
+                    for future in [future for future in running if future in done]:
+                        each = running.pop(future)
+                        yield each, each.reduced(future.result())
+            finally:
+                stopped.set()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -35,10 +35,12 @@ __all__ = [
     "NewOutcomes",
     "ScoreReport",
     "ScoredForecast",
+    "ScoredRows",
     "evaluate",
     "new_outcomes",
     "save_scored",
     "score_candles",
+    "scored_rows",
 ]
 
 _CHUNK = 100
@@ -77,6 +79,19 @@ class KnownBars:
         ends = bar_ends(pd.DatetimeIndex(closes.index), candles.interval, candles.zone)
         return cls(closes[ends <= as_of], candles.interval, candles.zone, source, as_of)
 
+    def between(self, first: pd.Timestamp, last: pd.Timestamp) -> KnownBars:
+        """The bars of a span, and the next one, which shows that a bar of the span is missing.
+
+        Args:
+            first: Open time of the first bar, UTC.
+            last: That of the last one, on any clock; without a zone, on the exchange's.
+        """
+        if last.tzinfo is None:
+            last = last.tz_localize(self.zone, ambiguous=False, nonexistent="shift_forward")
+        start = int(self.closes.index.searchsorted(first))
+        stop = int(self.closes.index.searchsorted(last, side="right")) + 1
+        return replace(self, closes=self.closes.iloc[start:stop])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoredForecast:
@@ -93,6 +108,23 @@ class ScoredForecast:
     known: Candles
     source: str
     bars: KnownBars
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredRows:
+    """What the store receives of a scored forecast, without the moment at which it does.
+
+    Attributes:
+        prediction: Row of `ml_predictions`.
+        paths: Row of `prediction_paths`; None where no paths are stored.
+        steps: Rows of `signal_evaluations`.
+        whole: Rows of `path_evaluations`.
+    """
+
+    prediction: dict[str, Any]
+    paths: dict[str, Any] | None
+    steps: list[dict[str, Any]]
+    whole: list[dict[str, Any]]
 
 
 @dataclass(slots=True)
@@ -161,50 +193,57 @@ def score_candles(
     return report
 
 
+def scored_rows(scored: ScoredForecast, *, paths: StoredPaths = "none") -> ScoredRows:
+    """The quantiles and scores of a forecast, which any process can compute.
+
+    Args:
+        scored: The forecast; its paths are scored even if they are not stored.
+        paths: As for `kronos.store.save`.
+
+    Raises:
+        InvalidRequest: As for `kronos.store.save`.
+    """
+    # Every bar that counts had ended at this moment: at a later one the scores are the same.
+    now = scored.bars.as_of
+    row = prediction_row(
+        scored.forecast, scored.known, source=scored.source, event_context=None, now=now
+    )
+    prediction = Prediction.of_row(row)
+    found = Evaluated([], [])
+    new = new_outcomes(prediction, scored.bars, {})
+    if new is not None and new.rows:
+        found = evaluate(prediction, new, scored.forecast.log_returns(), {}, None)
+    return ScoredRows(row, paths_row(row["id"], scored.forecast, paths), found.steps, found.paths)
+
+
 @checked
-def save_scored(
-    store: Store, forecasts: Sequence[ScoredForecast], *, paths: StoredPaths = "none"
-) -> int:
+def save_scored(store: Store, forecasts: Sequence[ScoredRows]) -> int:
     """Stores forecasts with the scores of their steps in one transaction.
 
-    The paths are scored even if they are not stored. Rows of earlier runs stay unchanged.
+    Rows of earlier runs stay unchanged.
 
     Args:
         store: Where to store them.
-        forecasts: The forecasts.
-        paths: As for `kronos.store.save`.
+        forecasts: The forecasts, as from `scored_rows`.
 
     Returns:
         Number of forecasts that the store did not hold before.
 
     Raises:
-        InvalidRequest: As for `kronos.store.save`.
         StoreError: The store cannot be used.
     """
-    now = store.clock()
-    rows: list[dict[str, Any]] = []
-    path_rows: dict[str, dict[str, Any]] = {}
-    steps: list[dict[str, Any]] = []
-    whole: list[dict[str, Any]] = []
-    for scored in forecasts:
-        row = prediction_row(
-            scored.forecast, scored.known, source=scored.source, event_context=None, now=now
-        )
-        rows.append(row)
-        if (path_row := paths_row(row["id"], scored.forecast, paths)) is not None:
-            path_rows[row["id"]] = path_row
-        prediction = Prediction.of_row(row)
-        new = new_outcomes(prediction, scored.bars, {})
-        if new is not None and new.rows:
-            found = evaluate(prediction, new, scored.forecast.log_returns(), {}, None)
-            steps += [step | {"recorded_at": now.to_pydatetime()} for step in found.steps]
-            whole += [path | {"recorded_at": now.to_pydatetime()} for path in found.paths]
+    now = store.clock().to_pydatetime()
+    rows = [each.prediction | {"created_at": now} for each in forecasts]
+    path_rows = {row["id"]: each.paths for row, each in zip(rows, forecasts, strict=True)}
+    steps = [step | {"recorded_at": now} for each in forecasts for step in each.steps]
+    whole = [path | {"recorded_at": now} for each in forecasts for path in each.whole]
 
     def work(connection: sa.Connection) -> int:
         known = stored_earlier(connection, rows)
         fresh_rows = [row for row, earlier in zip(rows, known, strict=True) if earlier is None]
         added = {key for (key,) in add_rows(connection, predictions, fresh_rows)}
-        add_rows(connection, prediction_paths, [path_rows[key] for key in added & path_rows.keys()])
+        fresh_paths = [row for key, row in path_rows.items() if key in added and row is not None]
+        add_rows(connection, prediction_paths, fresh_paths)
         for table, fresh in ((signal_evaluations, steps), (path_evaluations, whole)):
             # Scores of earlier forecasts may have been corrected since: they stay unchanged.
             add_rows(connection, table, [r for r in fresh if r["prediction_id"] in added])

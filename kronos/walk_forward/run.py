@@ -6,25 +6,30 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import cache
-from threading import Event
 
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
-from kronos.errors import ForecastCancelled, InvalidRequest, KronosError
+from kronos.candles import Candles
+from kronos.errors import InvalidRequest, KronosError
 from kronos.events import EventInputs, Leaders, event_inputs, load_events
 from kronos.forecast import Forecast, Progress, SamplingParameters
 from kronos.request import ForecastRequest, ModelFacts
-from kronos.serving.jobs import JobStatus, Priority
+from kronos.serving.interface import BulkRequest
 from kronos.serving.requests import BatchRequest
 from kronos.serving.service import ForecastService
 from kronos.store.prediction import StoredPaths
 from kronos.store.schema import predictions
-from kronos.store.scoring import KnownBars, ScoredForecast, save_scored
+from kronos.store.scoring import (
+    KnownBars,
+    ScoredForecast,
+    ScoredRows,
+    save_scored,
+    scored_rows,
+)
 from kronos.store.store import Store
 from kronos.walk_forward.plan import Series, WalkPlan, Window, choose_origins
 
@@ -32,8 +37,6 @@ __all__ = ["WalkReport", "walk_forward"]
 
 CHUNK = 16
 """Windows per request and transaction: few, so that a walk that is stopped loses little."""
-_AHEAD = 2
-"""Requests in flight, so that the engine computes while a chunk is scored."""
 
 
 @dataclass(slots=True)
@@ -46,7 +49,7 @@ class WalkReport:
         n_known: Windows stored before.
         n_series: Series with at least one origin.
         problems: Errors of windows that could not be forecast, with their counts.
-        seconds_storing: Time of scoring and storing, while the engine computed.
+        seconds_storing: Time of storing, while the engine computed.
     """
 
     n_windows: int = 0
@@ -57,7 +60,6 @@ class WalkReport:
     seconds_storing: float = 0.0
 
 
-_Chunk = tuple[ModelFacts, list[Window]]
 _WindowKey = tuple[str, ...]
 
 
@@ -109,7 +111,7 @@ def walk_forward(
     report = WalkReport(
         n_windows=len(windows) * len(models), n_series=len({id(w.series) for w in windows})
     )
-    chunks: list[_Chunk] = []
+    chunks: list[tuple[ModelFacts, list[Window]]] = []
     for start in range(0, len(windows), CHUNK):
         some = windows[start : start + CHUNK]
         for model in models:
@@ -120,59 +122,99 @@ def walk_forward(
     done = report.n_known
     if progress:
         progress(done, report.n_windows)
-    bars = _Bars(store.clock())
-    for (model, some), answers in _forecasts(service, chunks, plan, leaders):
+    bulk = _requests(chunks, plan, leaders, _Bars(store.clock()), paths)
+    for each, answers in service.run_many(bulk):
         started = time.perf_counter()
-        report.n_stored += _save(store, model, some, answers, bars, report.problems, paths)
+        chunk: _Chunk = each.label
+        scored = []
+        for window, answer in [*zip(chunk.windows, answers, strict=True), *chunk.refused]:
+            if isinstance(answer, ScoredRows):
+                scored.append(answer)
+            else:
+                report.problems[
+                    f"{window.series.candles.symbol}, {chunk.model.name}: {answer}"
+                ] += 1
+        report.n_stored += save_scored(store, scored)
         report.seconds_storing += time.perf_counter() - started
-        done += len(some)
+        done += len(chunk.windows) + len(chunk.refused)
         if progress:
             progress(done, report.n_windows)
     return report
 
 
-def _forecasts(
-    service: ForecastService, chunks: Sequence[_Chunk], plan: WalkPlan, leaders: Leaders | None
-) -> Iterator[tuple[_Chunk, list[Forecast | KronosError]]]:
-    """Every chunk with its forecasts, in the order of completion."""
-    stopped = Event()
-    tables = load_events() if any(facts.reads_events for facts, _ in chunks) else ()
+def _requests(
+    chunks: Sequence[tuple[ModelFacts, list[Window]]],
+    plan: WalkPlan,
+    leaders: Leaders | None,
+    bars: _Bars,
+    paths: StoredPaths,
+) -> Iterator[BulkRequest]:
+    """A request for each chunk."""
+    tables = load_events() if any(model.reads_events for model, _ in chunks) else ()
 
     @cache
     def inputs(series: Series) -> EventInputs:
         return event_inputs(tables, series.candles, leaders=leaders)
 
-    def watch(_: JobStatus) -> None:
-        if stopped.is_set():
-            raise ForecastCancelled("The walk was stopped; stored windows stay.")
-
-    def forecast(chunk: _Chunk) -> list[Forecast | KronosError]:
-        facts, windows = chunk
-        requests: list[ForecastRequest | KronosError] = []
+    for model, windows in chunks:
+        chunk = _Chunk(model)
+        requests, outcomes = [], []
         for window in windows:
             try:
-                events = inputs(window.series) if facts.reads_events else None
-                requests.append(window.request(facts, plan, events))
+                events = inputs(window.series) if model.reads_events else None
+                request = window.request(model, plan, events)
             except KronosError as error:
-                requests.append(error)
-        usable = tuple(each for each in requests if isinstance(each, ForecastRequest))
-        batch = BatchRequest(facts.model, facts.revision, usable)
-        answers = iter(service.run(batch, priority=Priority.BATCH, watch=watch) if usable else ())
-        return [next(answers) if isinstance(each, ForecastRequest) else each for each in requests]
+                chunk.refused.append((window, error))
+                continue
+            chunk.windows.append(window)
+            requests.append(request)
+            outcomes.append(bars.outcome(window, request))
+        yield BulkRequest(
+            BatchRequest(model.model, model.revision, tuple(requests)),
+            _Scoring(tuple(outcomes), paths),
+            chunk,
+        )
 
-    waiting = iter(chunks)
-    with ThreadPoolExecutor(_AHEAD, "walk-forward") as pool:
-        running: dict[Future[list[Forecast | KronosError]], _Chunk] = {}
+
+@dataclass(slots=True)
+class _Chunk:
+    """The windows of one request."""
+
+    model: ModelFacts
+    windows: list[Window] = field(default_factory=list)
+    refused: list[tuple[Window, KronosError]] = field(default_factory=list)  # not in the request
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Outcome:
+    """What scores a window: the bars up to its origin, and those of its horizon."""
+
+    known: Candles
+    source: str
+    bars: KnownBars
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scoring:
+    """Turns the forecasts of a chunk into rows of the store, where they are drawn."""
+
+    outcomes: tuple[_Outcome, ...]
+    paths: StoredPaths
+
+    def __call__(self, answers: Sequence[Forecast | KronosError]) -> list[ScoredRows | KronosError]:
+        return [
+            self._rows(answer, outcome)
+            for answer, outcome in zip(answers, self.outcomes, strict=True)
+        ]
+
+    def _rows(self, answer: Forecast | KronosError, outcome: _Outcome) -> ScoredRows | KronosError:
+        if isinstance(answer, KronosError):
+            return answer
+        scored = ScoredForecast(answer, outcome.known, outcome.source, outcome.bars)
         try:
-            while True:
-                while len(running) < _AHEAD and (chunk := next(waiting, None)) is not None:
-                    running[pool.submit(forecast, chunk)] = chunk
-                if not running:
-                    return
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    yield running.pop(future), future.result()
-        finally:
-            stopped.set()
+            return scored_rows(scored, paths=self.paths)
+        except KronosError as error:
+            return error
 
 
 class _Bars:
@@ -182,31 +224,15 @@ class _Bars:
         self._as_of = as_of
         self._known: dict[int, KnownBars] = {}
 
-    def of(self, series: Series) -> KnownBars:
+    def outcome(self, window: Window, request: ForecastRequest) -> _Outcome:
+        series = window.series
         if id(series) not in self._known:
             self._known[id(series)] = KnownBars.of(
                 series.candles, source=series.source, as_of=self._as_of
             )
-        return self._known[id(series)]
-
-
-def _save(
-    store: Store,
-    model: ModelFacts,
-    windows: Sequence[Window],
-    answers: Sequence[Forecast | KronosError],
-    bars: _Bars,
-    problems: Counter[str],
-    paths: StoredPaths,
-) -> int:
-    scored = []
-    for window, answer in zip(windows, answers, strict=True):
-        if isinstance(answer, KronosError):
-            problems[f"{window.series.candles.symbol}, {model.name}: {answer}"] += 1
-        else:
-            source, known = window.series.source, bars.of(window.series)
-            scored.append(ScoredForecast(answer, window.recent, source, known))
-    return save_scored(store, scored, paths=paths)
+        origin = series.candles.frame.index[window.position]
+        bars = self._known[id(series)].between(origin, request.future[-1])
+        return _Outcome(window.recent, series.source, bars)
 
 
 def _key(window: Window, model: ModelFacts, plan: WalkPlan) -> _WindowKey:

@@ -15,6 +15,7 @@ from kronos.errors import InvalidRequest, RevisionMismatch
 from kronos.forecast import SamplingParameters
 from kronos.forecasters.baselines import baseline
 from kronos.request import ForecastRequest
+from kronos.serving.interface import BulkRequest
 from kronos.serving.requests import BatchRequest, FactsRequest
 from kronos.serving.service import LocalService, service
 from tests.test_imports import loaded_by
@@ -55,8 +56,9 @@ def test_a_forecast_through_the_service_is_the_library_s_own(local, bundled, can
 
 def test_samples_through_the_service_are_the_library_s_own(local, bundled, candles):
     frame = candles.frame
-    contexts = [read_context(frame[:n], frame.index[:n], 50) for n in (80, 60)]
-    futures = [calendar_fields(frame.index[n : n + 4]) for n in (80, 60)]
+    ends = (80, 60, 75, 90, 61)  # more than go into one request
+    contexts = [read_context(frame[:n], frame.index[:n], 50) for n in ends]
+    futures = [calendar_fields(frame.index[n : n + 4]) for n in ends]
     sampling = SamplingParameters(sample_count=10, seed=2)
     found = sampler(local, local.facts("bundled"))(contexts, futures, sampling)
     direct = bundled.sample(contexts, futures, sampling)
@@ -131,3 +133,40 @@ def test_a_loaded_model_says_where_it_computes(local, bundled, candles):
 
 def test_there_is_one_service_in_a_process():
     assert service() is service()
+
+
+def highest(forecast):
+    return float(forecast.column("high").max())
+
+
+def test_many_requests_are_answered_as_one_by_one_and_reduced(local, candles):
+    requests = [request(local, candles.slice(0, 120 + i)) for i in range(5)]
+    read = []
+
+    def bulk():
+        for i, each in enumerate(requests):
+            read.append(i)
+            yield BulkRequest(each, highest, i)
+
+    found = {}
+    for each, answer in local.run_many(bulk()):
+        found[each.label] = answer
+        assert len(read) <= len(found) + 2, "requests are built as there is room"
+    assert found == {i: highest(local.run(each)) for i, each in enumerate(requests)}
+
+
+def test_many_requests_stop_at_an_error_or_where_the_caller_stops(local, candles):
+    right = request(local, candles)
+    wrong = replace(right, revision="0" * 40)
+    with pytest.raises(RevisionMismatch):
+        list(local.run_many(map(BulkRequest, [wrong, right])))
+
+    class Stopped(Exception):
+        pass
+
+    def stop():
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        list(local.run_many([BulkRequest(right)], watch=stop))
+    assert local.status(right.digest) is None

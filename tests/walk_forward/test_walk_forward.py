@@ -1,11 +1,14 @@
 """A walk stores each forecast once, from the bars up to its origin, and resumes."""
 
+import pickle
 from contextlib import closing
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 import pytest
+import sqlalchemy as sa
 
 from data_sources.samples import load_sample
 from kronos.errors import InvalidRequest
@@ -13,6 +16,7 @@ from kronos.forecast import SamplingParameters
 from kronos.models import adapters, cut_off
 from kronos.serving.service import LocalService
 from kronos.store.record import read_record
+from kronos.store.schema import path_evaluations, predictions, signal_evaluations
 from kronos.store.scoring import score_candles
 from kronos.store.store import Store
 from kronos.walk_forward import Series, WalkPlan, choose_origins, walk_forward
@@ -106,6 +110,59 @@ def test_a_walk_that_was_stopped_resumes(service, store):
     assert (seen[0], seen[-1]) == ((n_before, 40), (40, 40))
     assert len(read_record(store, cut_off)) == 40 * PLAN.horizon
     assert walk_forward(service, store, SERIES, PLAN).n_stored == 0
+
+
+def rows_of(store):
+    tables = (predictions, signal_evaluations, path_evaluations)
+    with store.database.reading() as connection:
+        found = [connection.execute(sa.select(table)).mappings().all() for table in tables]
+    clock = {"created_at", "recorded_at"}
+    return [
+        sorted(str({k: v for k, v in row.items() if k not in clock}) for row in rows)
+        for rows in found
+    ]
+
+
+class Elsewhere(LocalService):
+    """Answers and reduces as another process does: from bytes, to bytes."""
+
+    sizes: ClassVar[list[int]] = []
+
+    def run_many(self, requests, *, watch=None):
+        for each in requests:
+            sent = pickle.dumps((each.request, each.reduce))
+            request, reduce = pickle.loads(sent)
+            answer = pickle.dumps(reduce(self.run(request)))
+            self.sizes.append(len(answer))
+            yield each, pickle.loads(answer)
+
+
+def test_windows_are_scored_where_they_are_drawn_with_the_same_rows(service, store, tmp_path):
+    plan = replace(PLAN, sampling=SamplingParameters(sample_count=500))
+    walk_forward(service, store, SERIES, plan)
+    with (
+        closing(Elsewhere(device="cpu")) as elsewhere,
+        Store(str(tmp_path / "other.sqlite3")) as other,
+    ):
+        walk_forward(elsewhere, other, SERIES, plan)
+        assert rows_of(other) == rows_of(store)
+    n_paths = sum(Elsewhere.sizes) / (40 * PLAN.horizon * 6 * 8)
+    assert n_paths < 100, "rows travel, not paths"
+
+
+def test_a_missing_bar_is_scored_as_missing_wherever_it_is_drawn(service, store):
+    origin = choose_origins(CANDLES, PLAN)[3]
+    series = [
+        Series(
+            replace(CANDLES, frame=CANDLES.frame.drop(CANDLES.frame.index[origin + 6])), "samples"
+        )
+    ]
+    plan = replace(PLAN, every=1, since=CANDLES.frame.index[origin - 2], n_origins=1)
+    walk_forward(service, store, series, replace(plan, models=("ewma",)))
+    record = pd.DataFrame(store.evaluations())
+    found = record[record["timestamp"] == CANDLES.frame.index[origin + 6]]
+    assert set(found["outcome"]) == {"missing"}
+    assert len(found) == 6
 
 
 def test_other_settings_are_other_windows(service, store):

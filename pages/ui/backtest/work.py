@@ -155,7 +155,7 @@ def backtest_work(
             leaders=leaders,
             cache_folder=user_cache("backtests"),
             progress=control.progress,
-            watch=lambda status: control.check(),
+            watch=control.check,
             partial=show_partial,
         )
         run.outcome = outcome_of(result)
