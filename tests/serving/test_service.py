@@ -1,6 +1,7 @@
 """The service of a process gives what the library gives."""
 
 import sys
+import time
 from contextlib import closing
 from dataclasses import replace
 
@@ -169,4 +170,7 @@ def test_many_requests_stop_at_an_error_or_where_the_caller_stops(local, candles
 
     with pytest.raises(Stopped):
         list(local.run_many([BulkRequest(right)], watch=stop))
-    assert local.status(right.digest) is None
+    give_up = time.monotonic() + 60
+    while local.status(right.digest) is not None:  # the engine ends it between two steps
+        assert time.monotonic() < give_up
+        time.sleep(0.02)

@@ -210,9 +210,9 @@ class Chart {
     noted = text;
     const [from, to, ...prices] = text.split("~");
     const [start, end] = [from, to].map((each) => Date.parse(`${each}Z`) / 1000);
-    const { times } = this.data;
-    // Outside of the bars there is nothing to see, unless older ones can come.
-    if (!(start < end) || (end <= times[0] && !this.data.older) || start >= times.at(-1)) return;
+    const { times, oldest } = this.data;
+    // Outside of the bars that are here or can come there is nothing to see.
+    if (!(start < end) || end <= (oldest ?? times[0]) || start >= times.at(-1)) return;
     const [low, high] = prices.map(Number);
     views.set(this.data.subject, {
       from: start, to: end, prices: low < high ? [low, high] : null, unit: this.data.unit,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 from plotly.io.json import to_json_plotly
@@ -89,7 +90,7 @@ def show_interactive(
     alt: str,
     levels: Sequence[float] = (),
     overlays: Sequence[Overlay] = (),
-    n_older: int = 0,
+    oldest: pd.Timestamp | None = None,
     parameter: str = "",
 ) -> None:
     """A fan chart to work in.
@@ -102,7 +103,8 @@ def show_interactive(
         alt: Alternative text.
         levels: The levels that the figure has.
         overlays: The lines over the fan that the figure has.
-        n_older: Bars that could be drawn before the first; asked for, they come with the next run.
+        oldest: Time of the first bar that could be drawn, where the scene begins later: the bars
+            between come with the next run after they are asked for.
         parameter: The parameter of the link that has the view; "" for none.
     """
     own_key = f"{key}_chart"
@@ -120,7 +122,11 @@ def show_interactive(
         _component(
             key=own_key,
             data=component_data(figure, scene, key, subject, alt, levels, overlays)
-            | {"older": n_older and scene.n_history, "parameter": parameter},
+            | {
+                "older": 0 if oldest is None else scene.n_history,
+                "oldest": None if oldest is None else oldest.timestamp(),
+                "parameter": parameter,
+            },
             on_level_change=take_level,
             on_older_change=take_older,
         )

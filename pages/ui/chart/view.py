@@ -68,6 +68,7 @@ def show_chart(
         n_history=look["n_history"],
     )
     n_bars = n_known(candles, forecast)
+    n_drawable = min(n_bars, MAX_WINDOW)
     if n_bars > scene.n_history >= MAX_WINDOW:
         st.caption(f"The chart has the last {MAX_WINDOW:,} of {n_bars:,} bars.")
     show_interactive(
@@ -75,7 +76,7 @@ def show_chart(
         scene,
         key="fan",
         subject=subject,
-        n_older=max(0, min(n_bars, MAX_WINDOW) - scene.n_history),
+        oldest=candles.frame.index[n_bars - n_drawable] if n_drawable > scene.n_history else None,
         levels=look["levels"],
         overlays=overlays,
         alt=chart_description(candles, forecast, look["events"]),
