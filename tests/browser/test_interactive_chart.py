@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -153,6 +154,32 @@ def test_the_view_outlives_a_rerun_a_layer_a_scale_another_fan_and_the_theme(ope
     page.wait_for_function(f"light => ({ink})() !== light", arg=light)
     dark = settled(page)
     assert (dark["from"], dark["to"]) == pytest.approx((kept["from"], kept["to"]))
+
+
+def test_a_switch_of_the_look_draws_the_chart_alone_and_updates_its_copy(opened):
+    page = opened.page
+    page.get_by_role("tab", name="Download").click()
+    button = page.get_by_role("button", name="Chart (HTML)")
+    button.wait_for()
+    settled(page)
+    page.evaluate(
+        """() => {
+            document.querySelector(".st-key-fan .main-svg").isTheFirst = true;
+            window.changes = 0;
+            new MutationObserver((all) => { window.changes += all.length; }).observe(
+                document.querySelector(".st-key-panel"),
+                { subtree: true, childList: true, characterData: true });
+        }"""
+    )
+    legend = page.locator(".st-key-fan .legendtext", has_text="sample paths")
+    page.get_by_role("button", name="Paths", exact=True).click()
+    expect(legend).to_have_count(0)
+    settled(page)
+    assert page.evaluate("document.querySelector('.st-key-fan .main-svg').isTheFirst")
+    assert page.evaluate("window.changes") == 0
+    with page.expect_download() as download:
+        button.click()
+    assert "sample paths" not in Path(download.value.path()).read_text(encoding="utf-8")
 
 
 def test_every_gesture_has_a_key(opened):

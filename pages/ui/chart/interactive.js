@@ -120,7 +120,9 @@ class Chart {
     for (const [name, range] of Object.entries(this.ranges())) {
       shown[name.split(".")[0]].range = range;
     }
-    await this.plotly.react(this.plot, data, shown, this.config());
+    // Buttons that are other objects than before would make Plotly build all anew.
+    this.settings ??= this.config();
+    await this.plotly.react(this.plot, data, shown, this.settings);
     this.hideCross();
   }
 

@@ -8,12 +8,12 @@ from typing import get_args
 import plotly.graph_objects as go
 import streamlit as st
 
-from kronos.candles import Candles
 from kronos.forecast import Forecast
 from pages.ui.chart.events import events_legend, wide_bars_text
 from pages.ui.chart.figure import Layer, Look, Shape, View, Window, chart_description, fan_figure
 from pages.ui.chart.interactive import n_history, show_interactive
 from pages.ui.chart.layers import Overlay
+from pages.ui.chart.levels import KEY, read_levels
 from pages.ui.chart.scene import MAX_WINDOW, build_scene, n_known
 from pages.ui.chart.studies import STUDIES, Study
 from pages.ui.frame.glossary import meaning
@@ -46,15 +46,31 @@ def show_chart(
         studies: Studies of the bars.
 
     Returns:
-        The look, for a copy of the chart.
+        The look, for a copy of the chart; it follows the controls.
     """
+    look: Look = {
+        "view": "price",
+        "window": "auto",
+        "shown": (),
+        "events": (),
+        "levels": levels,
+        "shape": "candles",
+        "overlays": overlays,
+        "studies": studies,
+    }
+    _draw(source, forecast, look)
+    return look
+
+
+@st.fragment  # a switch of the look runs this alone
+def _draw(source: ChosenCandles, forecast: Forecast | None, look: Look) -> None:
+    """Controls and chart; puts the look into `look`, which the rest of the page holds."""
     candles = source.candles
-    look = _choose_look(candles, forecast)
-    look["levels"] = levels
-    look["overlays"] = overlays
-    look["studies"] = studies
-    if "events" in look["shown"]:
-        look["events"] = events_of(source, forecast)
+    levels, overlays = look["levels"], look.get("overlays", ())
+    if levels != read_levels(st.session_state.get(KEY) or "")[0]:
+        st.rerun()  # the chart has added or removed one, and the panel lists them
+    look["view"], look["window"], look["shown"], look["shape"] = _choose_look(forecast)
+    look["events"] = events_of(source, forecast) if "events" in look["shown"] else ()
     narrow = is_narrow()
     subject = f"{source.data_id} {look['window']}"
     look["n_history"] = n_history(subject)
@@ -77,7 +93,7 @@ def show_chart(
         key="fan",
         subject=subject,
         oldest=candles.frame.index[n_bars - n_drawable] if n_drawable > scene.n_history else None,
-        levels=look["levels"],
+        levels=levels,
         overlays=overlays,
         alt=chart_description(candles, forecast, look["events"]),
         parameter="zoom",
@@ -91,7 +107,6 @@ def show_chart(
         st.caption(plain(legend))
     if "events" in look["shown"]:
         show_calendar(source, all_events(), forecast)
-    return look
 
 
 def choose_studies() -> tuple[Study, ...]:
@@ -145,7 +160,7 @@ def choose_view() -> View:
     )
 
 
-def _choose_look(candles: Candles, forecast: Forecast | None) -> Look:
+def _choose_look(forecast: Forecast | None) -> tuple[View, Window, list[Layer], Shape]:
     """The controls above the chart."""
     with st.container(horizontal=True, gap="xsmall", key="look"):
         shape = st.segmented_control(
@@ -181,11 +196,4 @@ def _choose_look(candles: Candles, forecast: Forecast | None) -> Look:
                 bind="query-params",
                 label_visibility="collapsed",
             )
-    return {
-        "view": view,
-        "window": window,
-        "shown": shown,
-        "events": (),
-        "levels": (),
-        "shape": shape,
-    }
+    return view, window, shown, shape
