@@ -306,6 +306,23 @@ def test_a_finger_moves_the_chart_and_scrolls_the_page(server, browser):
     context.close()
 
 
+def test_on_a_phone_no_buttons_cover_charts_and_tables(server, browser):
+    def open_training(**options) -> Page:
+        page = browser.new_context(viewport={"width": 390, "height": 844}, **options).new_page()
+        page.goto(f"{server.url}/training")
+        page.locator(".modebar").first.wait_for(state="attached")
+        page.locator("[data-testid='stDataFrame']").first.hover()
+        return page
+
+    touched = open_training(has_touch=True, is_mobile=True)
+    for name in (".modebar", "[data-testid='stElementToolbar']"):
+        assert not any(each.is_visible() for each in touched.locator(name).all())
+    touched.context.close()
+    pointed = open_training()
+    expect(pointed.locator("[data-testid='stElementToolbar']").first).to_be_visible()
+    pointed.context.close()
+
+
 def test_a_level_comes_with_a_press_or_a_key_and_goes_likewise(opened):
     page = opened.page
     settled(page)

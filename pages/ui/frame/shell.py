@@ -42,7 +42,8 @@ _FLAG = "shell_built"
 # Plotly draws a white ground under its hover line where a chart is transparent. The placeholder of
 # a chart shimmers: sixty repaints a second take processor time from the chart and the forecast.
 # Chosen buttons and tabs and the values of sliders are written in the accent colour: it is dark
-# enough for white text on it, and too dark to read on a dark page.
+# enough for white text on it, and too dark to read on a dark page. Where nothing hovers, buttons over
+# charts and tables would always be there and cover what stands beneath.
 _STYLE = """<style>
 .js-plotly-plot .spikeline:not([stroke-dasharray]) { display: none; }
 [data-testid="stSkeleton"] { animation: none !important; }
@@ -64,6 +65,9 @@ _STYLE = """<style>
 .st-key-following { row-gap: 0; }
 .st-key-state:empty { display: none; }
 .st-key-state [data-testid="stAlertContainer"] { padding-block: 0.3rem; }
+@media (hover: none) {
+  [data-testid="stElementToolbar"], [data-testid="stPlotlyChart"] .modebar { display: none; }
+}
 @media (max-width: 1100px) {
   .st-key-desk { flex-direction: column; }
   .st-key-desk > :has(> .st-key-panel) { width: 100% !important; }

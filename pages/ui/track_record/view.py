@@ -120,7 +120,10 @@ def show_study(answer: Answer, study: Study, *, narrow: bool) -> None:
             icon=":material/balance:",
         )
     st.header("By group", anchor=False)
-    st.dataframe(text.parts_table(study), hide_index=True, height="content")
+    st.dataframe(
+        text.parts_table(study), hide_index=True, height="content",
+        column_config={"Value": st.column_config.TextColumn(width=220)},
+    )  # fmt: skip
     skill = f"CRPS skill vs {study.rivals[0].title}; " if study.rivals else ""
     st.caption(plain(f"{skill}± is two standard errors."))
     st.download_button(
