@@ -110,7 +110,9 @@ def load_checkpoint(kind: type[M], folder: str | Path) -> M:
     require_same_sizes(config, header, folder)
     # Without memory first: what the file does not hold is not allocated.
     with torch.device("meta"), _WithoutRandomWeights():
-        _check_names(kind(**config.to_dict()), header, folder)
+        outline: M = kind(**config.to_dict())
+    # Outside: what is computed on that device imports torch's compiler, which takes a second.
+    _check_names(outline, header, folder)
     with _WithoutRandomWeights():
         module: M = kind(**config.to_dict())
     tensors = _read_tensors(folder)

@@ -88,7 +88,7 @@ def test_a_baseline_is_a_model_like_others(local, candles):
     assert found.metadata() == direct.metadata()
 
 
-def test_a_baseline_needs_no_torch():
+def loaded_by_a_forecast(model: str) -> set[str]:
     said = (
         "from data_sources.samples import load_sample\n"
         "from kronos.forecast import SamplingParameters\n"
@@ -97,11 +97,22 @@ def test_a_baseline_needs_no_torch():
         "candles = load_sample('BTCUSD_30m')\n"
         "local = LocalService()\n"
         "request = ForecastRequest.of_candles(\n"
-        "    candles, local.facts('fhs'), horizon=3, sampling=SamplingParameters())\n"
+        f"    candles, local.facts({model!r}), horizon=3, sampling=SamplingParameters())\n"
         "assert local.run(request).n_paths == 100\n"
         "local.close()"
     )
-    assert "torch" not in loaded_by(said)
+    return loaded_by(said)
+
+
+def test_a_baseline_needs_no_torch():
+    assert "torch" not in loaded_by_a_forecast("fhs")
+
+
+def test_a_forecast_waits_for_no_compiler_of_torch():
+    """Its import, and that of sympy, takes longer than the model does."""
+    loaded = loaded_by_a_forecast("bundled")
+    assert "torch" in loaded
+    assert "sympy" not in loaded
 
 
 def test_an_unknown_model_is_refused(local):
