@@ -42,8 +42,8 @@ _FLAG = "shell_built"
 # Plotly draws a white ground under its hover line where a chart is transparent. The placeholder of
 # a chart shimmers: sixty repaints a second take processor time from the chart and the forecast.
 # Chosen buttons and tabs and the values of sliders are written in the accent colour: it is dark
-# enough for white text on it, and too dark to read on a dark page. Where nothing hovers, buttons over
-# charts and tables would always be there and cover what stands beneath.
+# enough for white text on it, and too dark to read on a dark page. Where nothing hovers, buttons
+# over charts and tables would always be there and cover what stands beneath.
 _STYLE = """<style>
 .js-plotly-plot .spikeline:not([stroke-dasharray]) { display: none; }
 [data-testid="stSkeleton"] { animation: none !important; }
