@@ -134,7 +134,8 @@ def touch_table(found: dict[str, pd.DataFrame]) -> str:
         "| --- " + "| ---: " * (1 + len(rivals)) + "|",
     ]  # fmt: skip
     ours = found["bundled"]
-    for name, multiples in {"all": BARRIERS} | {f"{x:g}": (x,) for x in BARRIERS}.items():
+    rows = {"all": BARRIERS} | {f"{x:g}": (x,) for x in BARRIERS}
+    for name, multiples in rows.items():
         own = brier(ours, multiples)
         cells = [f"{own.mean():.4f}"]
         for rival in rivals:
