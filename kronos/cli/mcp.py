@@ -54,19 +54,25 @@ def run(args: argparse.Namespace) -> int:
     require_installed("mcp", "api", "The server for agents")
     if args.http:
         return _run_http(args)
-    # torch takes longest to import: it begins before the protocol's own packages.
-    import threading
+    from kronos.serving.apart import EngineProcess
 
-    from kronos.cli.feeds import SourceFeeds
-    from kronos.serving.service import service
-    from kronos.serving.torch_setup import prepare_torch
+    # It imports torch and loads the model while this process imports the protocol's packages.
+    engine = EngineProcess(warm="bundled")
 
-    threading.Thread(target=prepare_torch, name="torch", daemon=True).start()
+    def service() -> EngineProcess:
+        nonlocal engine
+        if engine.is_closed:
+            engine = EngineProcess()
+        return engine
+
     require("mcp", "api", "The server for agents")
-    from kronos.agents.server import create_server, warm_up
+    from kronos.agents.server import create_server
+    from kronos.cli.feeds import SourceFeeds
 
-    warm_up(service)
-    create_server(service, SourceFeeds(), app_url=args.app_url, reads_files=True).run()
+    try:
+        create_server(service, SourceFeeds(), app_url=args.app_url, reads_files=True).run()
+    finally:
+        engine.close()
     return 0
 
 

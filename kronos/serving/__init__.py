@@ -10,6 +10,7 @@ To be read in this order:
     requests.py     what can be asked of an engine beside a forecast
     interface.py    the service that pages and commands know
     wire.py         requests and answers as bytes
+    apart.py        the service in a process of its own
     client.py       the service of a server elsewhere
     service.py      the engine of this process as a service, and which service is chosen
 """

@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from threading import Event
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from kronos.errors import ForecastCancelled, NotFinished
-from kronos.request import EngineRequest, ModelFacts
 from kronos.serving.jobs import JobStatus, Priority
-from kronos.serving.model_cache import LoadedModel
+
+if TYPE_CHECKING:
+    from kronos.request import EngineRequest, ModelFacts
+    from kronos.serving.model_cache import LoadedModel
 
 __all__ = ["FACTS_KEPT", "BulkRequest", "ForecastService"]
 
