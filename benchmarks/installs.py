@@ -36,6 +36,8 @@ from benchmarks.revision import revision
 ROOT = Path(__file__).resolve().parent.parent
 NONE = "none"
 _CONSTRAINTS = ROOT / "constraints.txt"
+_OTHER_VERSIONS = {"sktime": ("pandas",)}
+"""Packages of which an extra needs another version than the one that is tested with the rest."""
 _OWN = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV")
 _PATIENCE = 120.0
 
@@ -99,11 +101,14 @@ def measure(wheel: Path, extra: str, python: str, folder: Path, runs: int) -> In
     subprocess.run([python, "-m", "venv", place], env=environment, check=True)
     own = _size(place)
     begun = time.perf_counter()
-    torch = re.search(r"^torch==.*$", _CONSTRAINTS.read_text(), re.MULTILINE)
+    constraints = _constraints(extra)
+    limits = folder / "constraints.txt"
+    limits.write_text(constraints)
+    torch = re.search(r"^torch==.*$", constraints, re.MULTILINE)
     assert torch is not None
     named = f"{wheel}[{extra}]" if extra != NONE else str(wheel)
     for wanted in (torch.group(), named):
-        call("pip", "install", "--quiet", "--constraint", str(_CONSTRAINTS), wanted)
+        call("pip", "install", "--quiet", "--constraint", str(limits), wanted)
     seconds: dict[str, float | None] = {"install": time.perf_counter() - begun}
     size, packages = _size(place) - own, len(call("pip", "list").splitlines()) - 3
 
@@ -125,6 +130,12 @@ def measure(wheel: Path, extra: str, python: str, folder: Path, runs: int) -> In
     assert not list(empty.iterdir()), "something was left in the folder of the user"
     shutil.rmtree(place)
     return Installation(extra, packages, size, seconds)
+
+
+def _constraints(extra: str) -> str:
+    others = _OTHER_VERSIONS.get(extra, ())
+    lines = _CONSTRAINTS.read_text().splitlines()
+    return "\n".join(line for line in lines if line.partition("==")[0] not in others) + "\n"
 
 
 def _readme_example() -> str:

@@ -15,6 +15,7 @@ PACKAGES = {
     "postgres": ("psycopg",),
     "chronos": ("chronos",),
     "plot": ("matplotlib",),
+    "sktime": ("sktime",),
     "api": ("fastapi", "limits", "prometheus_client", "uvicorn", "mcp", "pydantic"),
 }
 # Whole modules of an extra; a check stands before each import of them.
@@ -22,7 +23,7 @@ OF_AN_EXTRA = {"data_sources.yahoo.session"} | {
     f"kronos.api.{name}"
     for name in ("answers", "app", "catalogue", "engine", "forecasts", "gate", "metrics", "orders")
 }
-OF_AN_EXTRA |= {"kronos.agents.answers", "kronos.agents.server"}
+OF_AN_EXTRA |= {"kronos.agents.answers", "kronos.agents.server", "kronos.sktime"}
 COMMAND = "from kronos.cli import main; sys.exit(main({}))"
 
 
@@ -106,6 +107,7 @@ def test_a_csv_file_is_forecast_without_extras(tmp_path):
             "chronos-forecasting",
             "from kronos.models.loading import require_chronos_package as r; r()",
         ),
+        ("sktime", "sktime", "import kronos.sktime"),
         ("plot", "matplotlib", "from kronos.plot import require_matplotlib as r; r()"),
     ],
 )

@@ -82,6 +82,7 @@ MAY_USE = {
         "calendars", "calibration", "candles", "errors", "evaluation", "events", "export",
         "forecast", "forecasters", "models", "plot", "request", "serving", "store", "system",
     },
+    "sktime": {"extras", "forecasters", "models"},
     "agents": {
         "api", "calendars", "calibration", "candles", "errors", "evaluation", "events", "forecast",
         "models", "serving", "store",

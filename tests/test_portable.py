@@ -118,7 +118,7 @@ def test_every_module_is_imported(elsewhere, tmp_path):
         ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for file in product_files()
         if file.name not in {"app.py", "__main__.py"} and file.parent.name != "pages"
-        and "migrations" not in file.parts
+        and "migrations" not in file.parts and file.name != "sktime.py"  # an extra of its own
     ]  # fmt: skip
     assert len(modules) > 200
     script = f"""

@@ -224,14 +224,15 @@ def distributions(files) -> set[str]:
 
 def test_every_import_is_declared_and_every_declaration_imported():
     used = distributions([*PACKAGE_FILES, *python_files(*SHELL)])
-    assert used - declared("all") == set()
+    assert used - declared("all", "sktime") == set()
     used_at_all = distributions(PRODUCT_FILES)
     needed = declared("app", "markets", "finetune", "ensemble")
     assert needed - used_at_all == LOADED_BY_OTHERS - used_at_all
 
 
 def test_all_and_dev_hold_every_extra():
-    for group in set(PROJECT["optional-dependencies"]) - {"dev"}:
+    """But sktime, whose pandas is older than the one that is tested with the rest."""
+    for group in set(PROJECT["optional-dependencies"]) - {"dev", "sktime"}:
         assert declared(group) <= declared("all") <= declared("dev")
 
 
