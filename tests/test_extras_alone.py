@@ -16,6 +16,7 @@ PACKAGES = {
     "chronos": ("chronos",),
     "plot": ("matplotlib",),
     "sktime": ("sktime",),
+    "ray": ("ray",),
     "api": ("fastapi", "limits", "prometheus_client", "uvicorn", "mcp", "pydantic"),
 }
 # Whole modules of an extra; a check stands before each import of them.
@@ -107,6 +108,7 @@ def test_a_csv_file_is_forecast_without_extras(tmp_path):
             "chronos-forecasting",
             "from kronos.models.loading import require_chronos_package as r; r()",
         ),
+        ("ray", "ray", COMMAND.format(["cluster"])),
         ("sktime", "sktime", "import kronos.sktime"),
         ("plot", "matplotlib", "from kronos.plot import require_matplotlib as r; r()"),
     ],

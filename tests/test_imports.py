@@ -58,8 +58,8 @@ MAY_USE = {
         "forecast", "forecasters", "models", "request", "store", "system",
     },
     "serving": {
-        "context", "decoding", "ensemble", "errors", "events", "forecast", "forecasters", "models",
-        "request", "system",
+        "context", "decoding", "ensemble", "errors", "events", "extras", "forecast",
+        "forecasters", "models", "request", "system",
     },
     "training": {
         "calendars", "candles", "context", "errors", "evaluation", "events", "extras",

@@ -31,7 +31,7 @@ __all__ = ["COMMANDS", "main", "parser"]
 COMMANDS = (
     "app", "forecast", "score", "store", "walk_forward", "calibrate", "ensemble", "fetch", "watch",
     "models", "train", "finetune", "evaluate", "backtest", "synthesize", "events",
-    "serve", "keys", "mcp",
+    "serve", "keys", "mcp", "cluster",
 )  # fmt: skip
 """Modules of this package, in the order of --help."""
 

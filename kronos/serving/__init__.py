@@ -12,5 +12,7 @@ To be read in this order:
     wire.py         requests and answers as bytes
     apart.py        the service in a process of its own
     client.py       the service of a server elsewhere
-    service.py      the engine of this process as a service, and which service is chosen
+    local.py        the engine of this process as a service
+    cluster/        the service of a Ray cluster
+    service.py      which service is chosen
 """

@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from kronos.errors import Busy, ServiceUnreachable
 from kronos.serving.interface import ForecastService
+from kronos.system import exit_without_collecting
 
 if TYPE_CHECKING:
     from kronos.request import EngineRequest, ModelFacts
@@ -186,7 +187,7 @@ def main(warm: str) -> None:
     while (message := _read(sys.stdin.buffer)) is not None:
         # A thread for each: a question for a result may wait for long.
         threading.Thread(target=answer, args=load(message), daemon=True).start()
-    os._exit(0)  # at once: whoever waited is gone
+    exit_without_collecting()
 
 
 def _pipe(found: IO[bytes] | None) -> IO[bytes]:

@@ -94,6 +94,11 @@ class Engine(Worker):
         return [model.name for model in self._models.contents]
 
     @property
+    def is_drawing(self) -> bool:
+        """Whether a job has been begun and is not answered."""
+        return bool(self._running)
+
+    @property
     def models(self) -> tuple[LoadedModel, ...]:
         """The models in memory, the least recently used first."""
         return self._models.contents

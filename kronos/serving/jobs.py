@@ -121,7 +121,8 @@ class Watcher:
 class Job:
     """The queue's own record of a job.
 
-    Its worker alone writes stage, done, total and since; the rest is guarded by the queue's lock.
+    Its worker alone writes stage, done, total, since and place; the rest is guarded by the queue's
+    lock.
 
     Attributes:
         key: Key it was submitted under.
@@ -132,6 +133,7 @@ class Job:
         deadline: The latest deadline of its owners, by the queue's clock; infinite if one of them
             sets none.
         stop: Set once the result is no longer wanted.
+        place: Place in the line of a replica elsewhere that works on it; 0 once it runs there.
         is_stored: Whether its result is stored once all its owners have seen it.
         ended: Notified when the job ends or an owner leaves it; None while nobody blocks on it.
     """
@@ -145,6 +147,7 @@ class Job:
         self.deadline = -math.inf
         self.state: State = "queued"
         self.stop = threading.Event()
+        self.place = 0
         self.is_stored = False
         self.watchers: dict[str, Watcher] = {}
         self.ended: threading.Condition | None = None
@@ -189,8 +192,8 @@ class Job:
         done, total, seconds = self.done, self.total, time.monotonic() - self.since
         return JobStatus(
             key=self.key,
-            state=self.state,
-            position=position,
+            state="queued" if self.place and self.state == "running" else self.state,
+            position=position or (0 if self.is_final else self.place),
             stage=self.stage,
             done=done,
             total=total,

@@ -41,6 +41,11 @@ class Worker:
         for thread in self._threads:
             thread.start()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether all its threads run."""
+        return all(thread.is_alive() for thread in self._threads)
+
     def close(self, timeout: float = 5.0) -> bool:
         """Refuse and cancel everything, end the threads; True if they ended within `timeout` s."""
         self.queue.close()

@@ -14,7 +14,7 @@ from benchmarks.gates.broken_models import CHECKPOINTS, adapters, copy_checkpoin
 from kronos.errors import CheckpointInvalid
 from kronos.models.adapters import adapters_folder
 from kronos.models.facts import ModelFacts
-from kronos.serving import service
+from kronos.serving import local
 from kronos.serving.jobs import JobStatus, Work
 from pages.ui.jobs import caches
 from pages.ui.models import jobs as models_jobs
@@ -112,15 +112,15 @@ def test_the_error_of_a_model_that_breaks_stays_until_the_next_run(
 ):
     app = new_session(page, horizon=2, paths=10, lookback=32, **link)
     run_until(app.run(), _is_drawn)
-    facts = service.forecaster_facts
+    facts = local.forecaster_facts
 
     def breaks(model: str) -> ModelFacts:
         if model == "good":
             raise CheckpointInvalid("good.safetensors ends early.")
         return facts(model)
 
-    monkeypatch.setattr(service, "FACTS_KEPT", 0.0)
-    monkeypatch.setattr(service, "forecaster_facts", breaks)
+    monkeypatch.setattr(local, "FACTS_KEPT", 0.0)
+    monkeypatch.setattr(local, "forecaster_facts", breaks)
     app.number_input(key="seed").set_value(int(fresh_seed))
     app = press(app, run)
     for _ in range(3):
@@ -129,7 +129,7 @@ def test_the_error_of_a_model_that_breaks_stays_until_the_next_run(
         )
         app.run()
     assert not app.exception
-    monkeypatch.setattr(service, "forecaster_facts", facts)
+    monkeypatch.setattr(local, "forecaster_facts", facts)
     app = run_until(press(app, run), _is_drawn)
     assert not app.error
 

@@ -1,0 +1,130 @@
+"""Joining a Ray cluster as a driver, and starting one on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kronos.errors import InvalidRequest, ServiceUnreachable
+from kronos.extras import require
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["NAMESPACE", "address_of", "code_digest", "disconnect", "join", "load_ray", "start"]
+
+NAMESPACE = "kronos"
+PORT = 6379
+OBJECT_STORE = 256 << 20
+"""Bytes of the object store of a node that is started here; requests and answers are small."""
+_LOCAL = "auto"
+_LIBRARY = Path(__file__).resolve().parents[2]
+_NEEDS = "A cluster engine"
+
+
+def load_ray() -> ModuleType:
+    """The package, with its usage statistics off.
+
+    Raises:
+        MissingExtra: It is not installed.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Ray would count the lines of every warning of workers among those of this process.
+    os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+    return require("ray", "ray", _NEEDS)
+
+
+def address_of(text: str) -> str:
+    """The address that Ray takes, of one such as ray://10.0.0.5, ray://head:6379 or ray://auto.
+
+    `auto` is the cluster that a node of this machine belongs to.
+
+    Raises:
+        InvalidRequest: It is none.
+    """
+    scheme, _, place = text.partition("://")
+    host, _, port = place.rstrip("/").partition(":")
+    if scheme != "ray" or not host or (port and not port.isdecimal()):
+        raise InvalidRequest(
+            "A cluster is named like ray://auto, ray://10.0.0.5 or ray://head:6379, found "
+            f"{text[:80]!r}."
+        )
+    return host if host == _LOCAL else f"{host}:{port or PORT}"
+
+
+def join(address: str) -> None:
+    """Join a cluster as a driver without processors of its own; nothing where it has been joined.
+
+    Args:
+        address: As `address_of` gives it.
+
+    Raises:
+        MissingExtra: Ray is not installed.
+        ServiceUnreachable: There is no such cluster, or no node of it on this machine.
+    """
+    ray = load_ray()
+    if ray.is_initialized():
+        return
+    try:
+        ray.init(
+            address=address, namespace=NAMESPACE, log_to_driver=False, logging_level="WARNING",
+            runtime_env={"env_vars": _environment()},
+        )  # fmt: skip
+    except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
+        raise ServiceUnreachable(
+            f"No Ray cluster answers at {address} ({str(error).splitlines()[0][:200]}). Start one "
+            "with kronos cluster start, or join it on this machine with ray start "
+            "--address=HOST:PORT."
+        ) from error
+
+
+def start(n_cpus: int | None = None, n_gpus: int | None = None, **options: Any) -> str:
+    """Start a cluster of one node that ends with this process; returns its address.
+
+    Args:
+        n_cpus: Processors that it may use; None for those of this machine.
+        n_gpus: Likewise; None for those that are found.
+        options: Further ones of `ray.init`.
+
+    Raises:
+        MissingExtra: Ray is not installed.
+    """
+    ray = load_ray()
+    found = ray.init(
+        num_cpus=n_cpus, num_gpus=n_gpus, namespace=NAMESPACE, include_dashboard=False,
+        object_store_memory=OBJECT_STORE, log_to_driver=False, logging_level="WARNING",
+        runtime_env={"env_vars": _environment()}, **options,
+    )  # fmt: skip
+    return str(found.address_info["address"])
+
+
+def disconnect() -> None:
+    """Leave the cluster; one that this process started ends."""
+    load_ray().shutdown()
+
+
+@cache
+def code_digest() -> str:
+    """Digest of the library's sources, and torch's version: equal ones draw equal paths."""
+    root = _LIBRARY
+    found = hashlib.sha256()
+    for file in sorted(root.rglob("*.py")):
+        found.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes() + b"\0")
+    return f"{found.hexdigest()[:16]} with torch {version('torch')}"
+
+
+def _environment() -> dict[str, str]:
+    """Variables that processes of the cluster need to find this library as this one does."""
+    root = str(_LIBRARY.parent)
+    known = os.environ.get("PYTHONPATH", "")
+    paths = [root, *(path for path in known.split(os.pathsep) if path and path != root)]
+    kept = {name: value for name, value in os.environ.items() if name in _KEPT}
+    return {"PYTHONPATH": os.pathsep.join(paths), "RAY_USAGE_STATS_ENABLED": "0"} | kept
+
+
+_KEPT = ("XDG_DATA_HOME", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_OFFLINE")
+"""Where models and caches lie: the same for all processes of a machine."""

@@ -1,0 +1,290 @@
+"""The service of a cluster: requests wait in this process, and are carried to its replicas.
+
+The queue stays here, with all it knows of owners and kept results. Threads carry each job to a
+replica and its progress back. A replica that is lost is asked again elsewhere: a seed gives the
+same paths wherever it is drawn.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from kronos import models
+from kronos.errors import ForecastCancelled, ServiceUnreachable
+from kronos.request import EngineRequest, ModelFacts
+from kronos.serving.cluster.connection import (
+    address_of,
+    code_digest,
+    disconnect,
+    join,
+    load_ray,
+)
+from kronos.serving.cluster.deployment import TUNED, deployed, deployment_of
+from kronos.serving.cluster.replica import ONGOING
+from kronos.serving.interface import FACTS_KEPT
+from kronos.serving.jobs import Job, JobStatus, Limits
+from kronos.serving.local import QueuedService
+from kronos.serving.model_cache import LoadedModel
+from kronos.serving.wire import dump, load
+from kronos.serving.worker import Worker
+
+__all__ = ["ClusterService"]
+
+_LOOK_EVERY = 0.1
+"""Seconds between two looks at whether a request is wanted: a cancel takes as long to arrive."""
+_STATUS_EVERY = 0.5
+_PATIENCE = 60.0
+"""Seconds for which a lost request is asked again."""
+
+
+class ClusterService(QueuedService):
+    """Forecasts by the replicas of a Ray cluster that this process joins; any thread may call.
+
+    Attributes:
+        n_repeated: Requests that were asked again because a replica was lost.
+    """
+
+    def __init__(self, address: str = "ray://auto", *, limits: Limits | None = None) -> None:
+        """Args:
+        address: Of the cluster, such as ray://auto or ray://head:6379; this machine has a node
+            of it.
+        limits: Of the queue in this process.
+
+        Raises:
+            InvalidRequest: This is no address.
+            MissingExtra: Ray is not installed.
+            ServiceUnreachable: There is no such cluster, or nothing is deployed on it.
+            RevisionMismatch: Its replicas run other code.
+        """
+        self._address = address_of(address)
+        self._lock = threading.Lock()
+        self._handles: dict[str, Any] = {}
+        self._facts: dict[str, tuple[float, ModelFacts]] = {}
+        self.n_repeated = 0
+        self._join()
+        self._compare()
+        self._carriers = _Carriers(self, limits)
+
+    @property
+    def worker(self) -> Worker:
+        """See `QueuedService.worker`."""
+        return self._carriers
+
+    def facts(self, model: str) -> ModelFacts:
+        """See `ForecastService.facts`; asked again after a few seconds."""
+        now = time.monotonic()
+        known = self._facts.get(model)
+        if known is None or now - known[0] > FACTS_KEPT:
+            found = load(self._ask(model, "facts", model))
+            if isinstance(found, Exception):
+                raise found
+            known = self._facts[model] = (now, found)
+        return known[1]
+
+    @property
+    def models(self) -> tuple[LoadedModel, ...]:
+        """See `ForecastService.models`; each once, of all replicas."""
+        found = [model for state in self.replicas() for model in load(state["models"])]
+        return tuple({(model.name, model.revision): model for model in found}.values())
+
+    def replicas(self) -> list[dict[str, Any]]:
+        """The state of each replica that answers; see `Replica.state`."""
+        found: dict[int, dict[str, Any]] = {}
+        for name, state in deployed().items():
+            running = sum(
+                each.replica_states.get("RUNNING", 0) for each in state.deployments.values()
+            )
+            handle = self._handle(name)
+            # Serve asks one replica at a time; names of many sessions reach all of them.
+            asked = [
+                handle.options(method_name="state", session_id=f"{i}").remote()
+                for i in range(8 * running)
+            ]
+            for each in asked:
+                known = each.result(timeout_s=_PATIENCE)
+                found[known["pid"]] = known | {"deployment": name}
+        return [found[pid] for pid in sorted(found)]
+
+    def close(self) -> bool:
+        """See `ForecastService.close`; the cluster goes on."""
+        ended = super().close()
+        disconnect()
+        return ended
+
+    def carry(self, job: Job) -> JobStatus:
+        """Have a replica answer a job; the final status.
+
+        Raises:
+            ForecastCancelled: Nobody wants it any more.
+            ServiceUnreachable: No replica was there for a minute.
+        """
+        request: EngineRequest = job.payload
+        message, give_up = dump(request), None
+        while True:
+            try:
+                return self._carry_once(job, request, message)
+            except _lost() as error:
+                now = time.monotonic()
+                give_up = now + _PATIENCE if give_up is None else give_up
+                self.n_repeated += 1
+                if now > give_up:
+                    raise ServiceUnreachable(
+                        f"The cluster at {self._address} has had no replica for {_PATIENCE:.0f} s "
+                        f"({type(error).__name__}). kronos cluster status shows what runs there."
+                    ) from error
+                self._wait(job)
+                self._join_again()
+            except _full():
+                job.place = job.place or 1
+                self._wait(job)
+
+    def _carry_once(self, job: Job, request: EngineRequest, message: bytes) -> JobStatus:
+        seconds = None if job.deadline == float("inf") else job.deadline - time.monotonic()
+        handle = self._handle_of(request.model, job.key)
+        asked = handle.options(method_name="answer").remote(
+            code_digest(), message, int(job.priority), seconds
+        )
+        looked = time.monotonic()
+        while True:
+            try:
+                status: JobStatus = load(asked.result(timeout_s=_LOOK_EVERY))
+                return status
+            except TimeoutError:
+                if not self._carriers.queue.is_wanted(job):
+                    asked.cancel()
+                    raise ForecastCancelled("Nobody waits for it.") from None
+                if time.monotonic() - looked > _STATUS_EVERY:
+                    looked = time.monotonic()
+                    self._show(job, handle)
+
+    def _show(self, job: Job, handle: Any) -> None:
+        """Bring place and progress of a job from its replica."""
+        found = load(handle.options(method_name="status").remote(job.key).result(timeout_s=5.0))
+        if found is None:
+            return
+        if found.stage != job.stage:
+            job.begin(found.stage)
+        job.done, job.total, job.place = found.done, found.total, found.position
+
+    def _wait(self, job: Job) -> None:
+        time.sleep(_LOOK_EVERY)
+        if not self._carriers.queue.is_wanted(job):
+            raise ForecastCancelled("Nobody waits for it.")
+
+    def _ask(self, model: str, name: str, *args: Any) -> Any:
+        """Call a method of a replica that serves a model."""
+        give_up = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                handle = self._handle_of(model, model).options(method_name=name)
+                return handle.remote(*args).result(timeout_s=_PATIENCE)
+            except _lost():
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(_LOOK_EVERY)
+                self._join_again()
+
+    def _handle_of(self, model: str, key: str) -> Any:
+        """The replicas that serve a model; the same one for the same key."""
+        kind = models.kind_of(model)
+        if kind in ("bundled", "published", "chronos"):
+            return self._handle(deployment_of(model)).options(session_id=key)
+        if kind in ("baseline", "ensemble", None):  # an unknown name is refused there, in words
+            return self._handle(self._first).options(session_id=key)
+        return self._handle(TUNED).options(multiplexed_model_id=model)
+
+    def _handle(self, name: str) -> Any:
+        from ray import serve
+        from ray.serve.exceptions import RayServeException
+
+        if name not in self._handles:
+            try:
+                self._handles[name] = serve.get_app_handle(name)
+            except RayServeException as error:
+                there = ", ".join(sorted(deployed())) or "nothing"
+                raise ServiceUnreachable(
+                    f"The cluster at {self._address} has no deployment {name}; it has {there}. "
+                    "kronos cluster start --models NAME ... deploys published models, --tuned "
+                    "fine-tuned ones."
+                ) from error
+        return self._handles[name]
+
+    def _compare(self) -> None:
+        """Refuse replicas of other code; those that come later refuse themselves."""
+        state = self._ask("ewma", "state")
+        if state["code"] != code_digest():
+            from kronos.serving.cluster.replica import other_code
+
+            raise other_code(code_digest(), state["code"])
+
+    def _join(self) -> None:
+        join(self._address)
+        there = sorted(name for name in deployed() if name != TUNED)
+        if not there:
+            raise ServiceUnreachable(
+                f"Nothing is deployed on the cluster at {self._address}. Deploy the bundled model "
+                "with kronos cluster start."
+            )
+        bundled = deployment_of("bundled")
+        self._first = bundled if bundled in there else there[0]
+
+    def _join_again(self) -> None:
+        """Join anew where the node's own process was lost."""
+        ray = load_ray()
+        with self._lock:
+            try:
+                if ray.is_initialized() and ray.nodes():
+                    return
+            except Exception:  # noqa: BLE001 (a driver whose node is gone raises whatever it likes)
+                pass
+            self._handles.clear()
+            try:
+                ray.shutdown()
+                self._join()
+            except (ServiceUnreachable, RuntimeError):
+                pass  # asked again until patience ends
+
+
+class _Carriers(Worker):
+    """Threads that each carry one request at a time."""
+
+    def __init__(self, cluster: ClusterService, limits: Limits | None) -> None:
+        self._cluster = cluster
+        super().__init__("kronos-cluster", limits, n_threads=ONGOING)
+
+    def _perform(self, job: Job) -> None:
+        try:
+            status = self._cluster.carry(job)
+        except ForecastCancelled:
+            self.queue.cancel(job)
+        except Exception as error:  # noqa: BLE001 (as in Worker._perform)
+            self._fail(job, error)
+        else:
+            job.place = 0
+            if status.state == "done":
+                self.queue.finish(job, status.result)
+            elif status.error is not None:
+                self._fail(job, status.error)
+            else:
+                self.queue.cancel(job)
+
+
+def _lost() -> tuple[type[Exception], ...]:
+    """What a call raises whose replica or node went away."""
+    from ray import exceptions
+    from ray.serve.exceptions import ReplicaUnavailableError
+
+    return (
+        exceptions.RayActorError, exceptions.RaySystemError, exceptions.NodeDiedError,
+        exceptions.OwnerDiedError, exceptions.ObjectLostError, ReplicaUnavailableError,
+        ConnectionError,
+    )  # fmt: skip
+
+
+def _full() -> type[Exception]:
+    from ray.serve.exceptions import BackPressureError
+
+    found: type[Exception] = BackPressureError
+    return found

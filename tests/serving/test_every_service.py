@@ -1,0 +1,225 @@
+"""What holds for every forecast service: of this process, a child, a server, a Ray cluster."""
+
+import threading
+import time
+from contextlib import closing, contextmanager
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import kronos
+from data_sources.samples import load_sample
+from kronos.api.app import create_api
+from kronos.api.keys import Keys
+from kronos.api.spool import Spool
+from kronos.errors import (
+    DeadlineExceeded,
+    ForecastCancelled,
+    InvalidRequest,
+    NotFinished,
+    RevisionMismatch,
+)
+from kronos.forecast import SamplingParameters
+from kronos.request import ForecastRequest
+from kronos.serving.apart import EngineProcess
+from kronos.serving.interface import BulkRequest
+from kronos.serving.jobs import Priority
+from kronos.serving.requests import FactsRequest
+from kronos.serving.service import LocalService
+from tests.api.loopback import serving
+from tests.api.test_client import SampleFeeds
+
+LONG = 400
+"""Bars that take seconds."""
+
+
+@contextmanager
+def of_a_server(folder):
+    api = create_api(
+        lambda: engine, SampleFeeds(), keys=Keys(folder / "keys.json"),
+        spool=Spool(folder / "orders.sqlite3"),
+    )  # fmt: skip
+    with (
+        closing(LocalService()) as engine,
+        serving(api) as port,
+        kronos.Client(f"http://localhost:{port}") as client,
+    ):
+        yield client
+
+
+@contextmanager
+def of_a_cluster():
+    from kronos.serving.cluster import connection, deployment
+    from kronos.serving.cluster.service import ClusterService
+
+    address = connection.start(2)
+    try:
+        deployment.deploy(deployment.Plan(replicas=2, cpus=1))
+        with closing(ClusterService(f"ray://{address}")) as service:
+            yield service
+    finally:
+        connection.disconnect()
+
+
+@pytest.fixture(
+    scope="module",
+    params=["local", "child", "server", pytest.param("cluster", marks=pytest.mark.slow)],
+)
+def service(request, tmp_path_factory):
+    made = {
+        "local": lambda: closing(LocalService()),
+        "child": lambda: closing(EngineProcess()),
+        "server": lambda: of_a_server(tmp_path_factory.mktemp("server")),
+        "cluster": of_a_cluster,
+    }[request.param]
+    with made() as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def reference():
+    with closing(LocalService()) as local:
+        yield local
+
+
+@pytest.fixture
+def request_of(service):
+    def make(model="bundled", paths=10, horizon=3, seed=0, **options):
+        return ForecastRequest.of_candles(
+            load_sample("GOOG_1d"), service.facts(model), horizon=horizon,
+            sampling=SamplingParameters(sample_count=paths, seed=seed, **options),
+        )  # fmt: skip
+
+    return make
+
+
+def wait_for(look, seconds=30.0):
+    end = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    return found
+
+
+def test_it_gives_the_bits_of_this_process(service, reference, request_of):
+    for model in ("bundled", "ewma"):
+        request = request_of(model)
+        theirs, ours = service.run(request), reference.run(request)
+        np.testing.assert_array_equal(theirs.paths, ours.paths)
+        assert theirs.metadata() == ours.metadata()
+    assert service.facts("bundled") == reference.facts("bundled")
+    assert "bundled" in {model.name for model in service.models}
+
+
+def test_progress_is_seen_and_who_leaves_ends_the_work(service, request_of):
+    request = request_of(paths=2000, horizon=LONG, seed=1)
+    service.submit(request, owner="page")
+    status = wait_for(
+        lambda: (found := service.status(request.digest, owner="page")) and found.done and found
+    )
+    assert status.done < status.total
+    assert status.result is None
+    with pytest.raises(NotFinished):
+        service.result(request.digest, owner="page", timeout=0.05)
+    service.leave(request.digest, owner="page")
+    wait_for(
+        lambda: (found := service.status(request.digest)) is None or found.state == "cancelled"
+    )
+    assert service.run(request_of(seed=2)).n_paths == 10, "the engine is free again"
+
+
+def test_equal_requests_are_one(service, request_of):
+    request = request_of(paths=200, horizon=40, seed=3)
+    for owner in ("one", "two"):
+        status = service.submit(request, owner=owner)
+    assert status.watchers == 2
+    service.leave(request.digest, owner="one")
+    assert service.result(request.digest, owner="two").n_paths == 200
+
+
+def test_a_person_goes_before_work_in_the_background(service, request_of):
+    long = request_of(paths=2000, horizon=LONG, seed=4)
+    service.submit(long, owner="walk", priority=Priority.BATCH)
+    wait_for(lambda: service.status(long.digest, owner="walk").state == "running")
+    assert service.run(request_of(seed=5), priority=Priority.PERSON).n_paths == 10
+    assert not service.status(long.digest, owner="walk").is_final
+    assert service.leave_all(owner="walk") == (long.digest,)
+
+
+def test_a_deadline_is_kept(service, request_of):
+    long = request_of(paths=2000, horizon=LONG, seed=6)
+    with pytest.raises(DeadlineExceeded):
+        service.run(long, deadline=0.5)
+
+
+def test_errors_arrive_as_they_were_raised(service, request_of):
+    with pytest.raises(InvalidRequest, match="T must be 1 for"):
+        service.run(request_of("ewma", T=0.5))
+    with pytest.raises(kronos.errors.KronosError, match="nonesuch"):
+        service.facts("nonesuch")
+    with pytest.raises(RevisionMismatch):
+        service.run(replace(request_of(), revision="0" * 40))
+
+
+def test_many_are_answered_and_end_where_the_caller_stops(service, reference, request_of):
+    requests = [request_of(seed=10 + i) for i in range(6)]
+    many = (BulkRequest(each, last_close, i) for i, each in enumerate(requests))
+    found = {each.label: answer for each, answer in service.run_many(many)}
+    assert found == {i: last_close(reference.run(each)) for i, each in enumerate(requests)}
+
+    class Stopped(Exception):
+        pass
+
+    def stop():
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        list(service.run_many([BulkRequest(request_of(horizon=LONG))], watch=stop))
+
+
+def last_close(forecast):
+    return float(forecast.column("close")[:, -1].mean())
+
+
+def test_a_question_without_sampling_is_answered_while_others_are_drawn(service, request_of):
+    facts = service.facts("bundled")
+    long = request_of(paths=2000, horizon=LONG, seed=7)
+    service.submit(long, owner="walk", priority=Priority.BATCH)
+    assert service.run(FactsRequest("bundled", facts.revision)) is not None
+    service.leave_all(owner="walk")
+
+
+def test_threads_of_any_number_may_ask(service, reference, request_of):
+    requests = [request_of(seed=20 + i, paths=20, horizon=6) for i in range(8)]
+    found = {}
+
+    def ask(request):
+        found[request.digest] = service.run(request)
+
+    threads = [threading.Thread(target=ask, args=(each,)) for each in requests]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    for each in requests:
+        np.testing.assert_array_equal(found[each.digest].paths, reference.run(each).paths)
+
+
+def test_a_cancelled_job_says_so_to_those_who_come_back(service, request_of):
+    long = request_of(paths=2000, horizon=LONG, seed=8)
+    service.submit(long, owner="page")
+    answers = []
+
+    def wait():
+        try:
+            service.result(long.digest, owner="page", timeout=60)
+        except ForecastCancelled as error:
+            answers.append(error)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    time.sleep(0.3)
+    service.leave_all(owner="page")
+    waiting.join(30)
+    assert len(answers) == 1
