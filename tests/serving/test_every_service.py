@@ -53,7 +53,7 @@ def of_a_cluster():
     from kronos.serving.cluster import connection, deployment
     from kronos.serving.cluster.service import ClusterService
 
-    address = connection.start(2)
+    address = connection.start(3)
     try:
         deployment.deploy(deployment.Plan(replicas=2, cpus=1))
         with closing(ClusterService(f"ray://{address}")) as service:

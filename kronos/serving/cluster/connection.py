@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +23,7 @@ PORT = 6379
 OBJECT_STORE = 256 << 20
 """Bytes of the object store of a node that is started here; requests and answers are small."""
 _LOCAL = "auto"
+_PATIENCE = 5.0
 _LIBRARY = Path(__file__).resolve().parents[2]
 _NEEDS = "A cluster engine"
 
@@ -70,11 +72,14 @@ def join(address: str) -> None:
     if ray.is_initialized():
         return
     try:
+        if address != _LOCAL:  # Ray would ask for minutes
+            host, _, port = address.partition(":")
+            socket.create_connection((host, int(port)), _PATIENCE).close()
         ray.init(
             address=address, namespace=NAMESPACE, log_to_driver=False, logging_level="WARNING",
             runtime_env={"env_vars": _environment()},
         )  # fmt: skip
-    except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise ServiceUnreachable(
             f"No Ray cluster answers at {address} ({str(error).splitlines()[0][:200]}). Start one "
             "with kronos cluster start, or join it on this machine with ray start "

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from kronos import models
 from kronos.errors import ForecastCancelled, ServiceUnreachable
 from kronos.request import EngineRequest, ModelFacts
+from kronos.serving.cluster import bulk
 from kronos.serving.cluster.connection import (
     address_of,
     code_digest,
@@ -23,7 +25,7 @@ from kronos.serving.cluster.connection import (
 )
 from kronos.serving.cluster.deployment import TUNED, deployed, deployment_of
 from kronos.serving.cluster.replica import ONGOING
-from kronos.serving.interface import FACTS_KEPT
+from kronos.serving.interface import FACTS_KEPT, BulkRequest
 from kronos.serving.jobs import Job, JobStatus, Limits
 from kronos.serving.local import QueuedService
 from kronos.serving.model_cache import LoadedModel
@@ -106,6 +108,17 @@ class ClusterService(QueuedService):
                 known = each.result(timeout_s=_PATIENCE)
                 found[known["pid"]] = known | {"deployment": name}
         return [found[pid] for pid in sorted(found)]
+
+    def run_many(
+        self, requests: Iterable[BulkRequest], *, watch: Callable[[], object] | None = None
+    ) -> Iterator[tuple[BulkRequest, Any]]:
+        """See `ForecastService.run_many`; by workers on processors that no replica has.
+
+        Where there are none, the replicas answer, at batch priority.
+        """
+        if n_workers := bulk.free_processors():
+            return bulk.run_many(requests, n_workers, watch=watch)
+        return super().run_many(requests, watch=watch)
 
     def close(self) -> bool:
         """See `ForecastService.close`; the cluster goes on."""
