@@ -83,12 +83,11 @@ def status_text(address: str) -> str:
     from contextlib import closing
 
     from kronos.serving.cluster.service import ClusterService
-    from kronos.serving.wire import load
 
     with closing(ClusterService(address)) as cluster:
         rows = [("DEPLOYMENT", "PROCESS", "MODELS", "DEVICE", "RUNNING", "WAITING", "MEMORY")]
         for state in cluster.replicas():
-            models = load(state["models"])
+            models = state["models"]
             devices = {model.placement.device for model in models if model.placement}
             rows.append(
                 (

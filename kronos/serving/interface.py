@@ -128,6 +128,10 @@ class ForecastService(ABC):
     def models(self) -> tuple[LoadedModel, ...]:
         """The models in memory, the least recently used first."""
 
+    def replicas(self) -> list[dict[str, Any]]:
+        """What each engine of a cluster does; see `Replica.state`. None of one process."""
+        return []
+
     @property
     @abstractmethod
     def is_closed(self) -> bool:

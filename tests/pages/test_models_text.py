@@ -140,3 +140,17 @@ def test_an_adapter_says_what_it_belongs_to_and_that_it_is_not_to_be_had_again()
     assert fact(facts, "Adapter of") == "tiny; trained on bars before 2025-03-01"
     assert fact(facts, "Revision").endswith("digest of the weights")
     assert "only trained again" in models_text.delete_question(mine, None)
+
+
+def test_replicas_of_a_cluster_are_rows():
+    placed = Placement("cuda:0", "H100", "bfloat16", 1)
+    model = LoadedModel("small", "901c26c1", 98_000_000, placed)
+    state = {
+        "deployment": "kronos-small", "pid": 17, "models": (model,), "running": 3, "waiting": 5,
+        "bytes": 1_500_000_000,
+    }  # fmt: skip
+    (row,) = models_text.replicas_table([state]).to_dict("records")
+    assert row == {
+        "Deployment": "kronos-small", "Process": "17", "Models": "small", "Device": "cuda:0",
+        "Running": 3, "Waiting": 5, "Memory": "1.5 GB",
+    }  # fmt: skip

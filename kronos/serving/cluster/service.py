@@ -88,11 +88,11 @@ class ClusterService(QueuedService):
     @property
     def models(self) -> tuple[LoadedModel, ...]:
         """See `ForecastService.models`; each once, of all replicas."""
-        found = [model for state in self.replicas() for model in load(state["models"])]
+        found = [model for state in self.replicas() for model in state["models"]]
         return tuple({(model.name, model.revision): model for model in found}.values())
 
     def replicas(self) -> list[dict[str, Any]]:
-        """The state of each replica that answers; see `Replica.state`."""
+        """See `ForecastService.replicas`; those that answer."""
         found: dict[int, dict[str, Any]] = {}
         for name, state in deployed().items():
             running = sum(
@@ -106,7 +106,8 @@ class ClusterService(QueuedService):
             ]
             for each in asked:
                 known = each.result(timeout_s=_PATIENCE)
-                found[known["pid"]] = known | {"deployment": name}
+                models_there = load(known["models"])
+                found[known["pid"]] = known | {"deployment": name, "models": models_there}
         return [found[pid] for pid in sorted(found)]
 
     def run_many(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
+
+import pandas as pd
 
 from kronos import system
 from kronos.errors import CheckpointCorrupt
@@ -114,6 +116,25 @@ def machine_facts(loaded: Sequence[LoadedModel]) -> list[Readout]:
             counted(len(with_weights), "model") if with_weights else "no model loaded",
         ),
     ]
+
+
+def replicas_table(replicas: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """A row for each replica of a cluster; see `ForecastService.replicas`."""
+    rows = []
+    for state in replicas:
+        placed = [model.placement for model in state["models"] if model.placement]
+        rows.append(
+            {
+                "Deployment": state["deployment"],
+                "Process": str(state["pid"]),
+                "Models": ", ".join(model.name for model in state["models"]),
+                "Device": ", ".join(sorted({each.device for each in placed})),
+                "Running": state["running"],
+                "Waiting": state["waiting"],
+                "Memory": size_text(state["bytes"]),
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def _device_facts(loaded: Sequence[LoadedModel]) -> list[Readout]:

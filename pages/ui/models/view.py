@@ -51,6 +51,10 @@ def show_machine() -> None:
     with st.container(horizontal=True, gap="small", key="machine"):
         for fact in models_text.machine_facts(_loaded()):
             _show(fact)
+    service = running_service()
+    if service is not None and (replicas := service.replicas()):
+        st.header("Cluster", anchor=False)
+        st.dataframe(models_text.replicas_table(replicas), hide_index=True)
 
 
 def show_models() -> None:
