@@ -66,6 +66,8 @@ def test_verdict_and_chart_are_on_the_first_screen(server, visit, width, height)
         assert 0 <= box["y"] <= box["y"] + box["height"] <= height, (name, box)
     assert parts["run"]["x"] + parts["run"]["width"] <= width
     assert parts["chart"]["width"] > 0.65 * width
+    bars = plot.locator(".nsewdrag").first.bounding_box()
+    assert bars["y"] - parts["chart"]["y"] < 110, "above the bars is room for the title alone"
 
 
 def assert_shows_the_first_forecast(seen) -> None:

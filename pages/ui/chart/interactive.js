@@ -122,6 +122,10 @@ class Chart {
     }
     // Buttons that are other objects than before would make Plotly build all anew.
     this.settings ??= this.config();
+    // Plotly keeps the room of a legend that a chart no longer has.
+    const { legend } = this;
+    this.legend = layout.showlegend;
+    if (legend && !layout.showlegend) this.plotly.purge(this.plot);
     await this.plotly.react(this.plot, data, shown, this.settings);
     this.hideCross();
   }
