@@ -70,8 +70,8 @@ with st.container(key="state"):  # always one element: see pages/compare.py
 with st.container():  # as above
     shown = None
     if raw is not None:
-        with st.container(horizontal=True, border=True, gap="medium", key="strip"):
-            readouts = st.container(horizontal=True, gap="medium", width="content", key="readouts")
+        with st.container(horizontal=True, border=True, gap="small", key="strip"):
+            readouts = st.container(horizontal=True, gap="small", width="content", key="readouts")
             shown = choose_fan(source.candles, raw)
         if shown is not None:
             with readouts:

@@ -18,8 +18,9 @@ import pandas as pd
 
 from kronos.calendars.intervals import interval_width
 from kronos.errors import InvalidRequest
+from kronos.evaluation.bands import BandCount
 
-__all__ = ["SOURCE", "STEPS", "CardRecord", "pack_card", "unpack_card"]
+__all__ = ["SOURCE", "STEPS", "CardRecord", "card_bands", "pack_card", "unpack_card"]
 
 STEPS = (1, 2, 3, 6, 9, 12, 18, 24)
 """Steps of a window that are kept."""
@@ -30,6 +31,8 @@ _OF_MODEL = ("crps", "log_score", "inside", "width", "pit")
 _PAIRED = ("gain", "bound")
 _CLASSES = {"etf": "equity", "index": "equity", "commodity": "future", "metal": "fx"}
 """Groups of a corpus to the classes of `kronos.calendars.ASSET_CLASSES`."""
+
+_DAMAGES = (BadZipFile, EOFError, KeyError, IndexError, OSError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,10 +106,37 @@ def unpack_card(data: bytes) -> CardRecord:
             arrays = {name: file[name] for name in file.files}
         facts = json.loads(arrays["facts"].tobytes())
         return _unpacked(arrays, facts)
-    except (BadZipFile, EOFError, KeyError, IndexError, OSError, TypeError, ValueError) as error:
-        raise InvalidRequest(
-            f"The record of the model card cannot be read: {error}. Install the application again."
-        ) from error
+    except _DAMAGES as error:
+        raise _damaged(error) from error
+
+
+def card_bands(data: bytes) -> list[BandCount]:
+    """How often the model's 80% band held, by interval and asset class; reads only that.
+
+    Raises:
+        InvalidRequest: It is no file of `pack_card`, or it is damaged.
+    """
+    try:
+        with np.load(io.BytesIO(data)) as file:
+            facts = json.loads(file["facts"].tobytes())
+            inside, intervals = file["bundled_inside"], file["interval"]
+            classes = file["asset_class"]
+        found = []
+        for i, interval in enumerate(facts["intervals"]):
+            for j, asset_class in enumerate(facts["asset_classes"]):
+                part = inside[(intervals == i) & (classes == j)]
+                if len(part):
+                    kind = ("bundled", str(facts["revision"]), str(asset_class), str(interval))
+                    found.append(BandCount(*kind, len(part), part.size, int(part.sum())))
+        return found
+    except _DAMAGES as error:
+        raise _damaged(error) from error
+
+
+def _damaged(error: Exception) -> InvalidRequest:
+    return InvalidRequest(
+        f"The record of the model card cannot be read: {error}. Install the application again."
+    )
 
 
 def _unpacked(arrays: Mapping[str, np.ndarray], facts: dict[str, Any]) -> CardRecord:

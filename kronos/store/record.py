@@ -16,6 +16,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from kronos.calendars import asset_class
+from kronos.evaluation.bands import BandCount
 from kronos.evaluation.scores import LEVELS
 from kronos.events import Event
 from kronos.events.bars import event_days
@@ -24,7 +25,7 @@ from kronos.store.integrity import checked
 from kronos.store.schema import path_evaluations, predictions, signal_evaluations
 from kronos.store.store import Store
 
-__all__ = ["COLUMNS", "read_quantiles", "read_record", "summarise"]
+__all__ = ["COLUMNS", "count_bands", "read_quantiles", "read_record", "summarise"]
 
 _FACTS = (
     *("instrument", "source", "interval", "calendar", "zone", "model_name", "model_version"),
@@ -197,6 +198,48 @@ def summarise(store: Store) -> pd.DataFrame:
             "direction": grouped["direction"].mean(),
         }
     ).reset_index()
+
+
+@checked
+def count_bands(store: Store) -> list[BandCount]:
+    """How often 80% bands held, by model, interval and asset class.
+
+    Counts forecasts of the distribution that a model learned: T = 1, top-p = 1 and top-k = 0.
+    The database counts, so that nothing of the size of the record is read.
+
+    Raises:
+        StoreError: The store cannot be used.
+    """
+    newer = signal_evaluations.alias()
+    inside = signal_evaluations.c.inside_band
+    is_newest = ~sa.exists().where(
+        newer.c.prediction_id == signal_evaluations.c.prediction_id,
+        newer.c.step == signal_evaluations.c.step,
+        newer.c.revision > signal_evaluations.c.revision,
+    )
+    drawn = predictions.c.parameters
+    facts = predictions.c
+    keys = (facts.model_name, facts.model_version, facts.interval, facts.calendar, facts.instrument)
+    query = (
+        sa.select(
+            *keys,
+            sa.func.count(sa.distinct(facts.id)),
+            sa.func.count(),
+            sa.func.sum(sa.case((inside, 1), else_=0)),
+        )
+        .join(signal_evaluations, signal_evaluations.c.prediction_id == facts.id)
+        .where(inside.is_not(None), is_newest)
+        .where(drawn["T"].as_float() == 1.0, drawn["top_p"].as_float() == 1.0)
+        .where(drawn["top_k"].as_integer() == 0)
+        .group_by(*keys)
+    )
+    counts: dict[tuple[str, str, str, str], list[int]] = {}
+    with store.database.reading() as connection:
+        for name, version, interval, calendar, symbol, *numbers in connection.execute(query):
+            kind = (name, version, asset_class(calendar, symbol), interval)
+            total = counts.setdefault(kind, [0, 0, 0])
+            counts[kind] = [before + int(more) for before, more in zip(total, numbers, strict=True)]
+    return [BandCount(*kind, *total) for kind, total in sorted(counts.items())]
 
 
 def _frame(found: sa.CursorResult[Any]) -> pd.DataFrame:

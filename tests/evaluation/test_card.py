@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from kronos.errors import InvalidRequest
-from kronos.evaluation.card import SOURCE, STEPS, pack_card, unpack_card
+from kronos.evaluation.bands import FEWEST, BandCount, bands_of_kind
+from kronos.evaluation.card import SOURCE, STEPS, card_bands, pack_card, unpack_card
 from kronos.evaluation.evidence import evidence
 from kronos.models.facts import model_facts
 
@@ -97,3 +98,35 @@ def test_the_bundled_record_is_about_the_bundled_weights(root):
         assert np.isfinite(rows["log_score"]).mean() > 0.99
     assert 0.9 < ours["crps"].mean() / cone["crps"].mean() < 1.1
     assert (card.pairs["gain"].abs() <= card.pairs["bound"] * 1.01 + 1e-3).all()
+
+
+def test_bands_are_counted_without_the_rest_of_the_file():
+    scores = made_scores()
+    kept = scores[scores["step"].isin(STEPS)]
+    counts = {(c.asset_class, c.interval): c for c in card_bands(pack_card(scores, FACTS))}
+    assert set(counts) == {("crypto", "5m"), ("equity", "1d")}
+    for (_, interval), count in counts.items():
+        part = kept.loc[kept["interval"] == interval, "bundled_inside"]
+        assert (count.n_forecasts, count.n_closes) == (3, 3 * len(STEPS))
+        assert count.n_inside == part.sum()
+        assert (count.model, count.version) == ("bundled", FACTS["revision"])
+    with pytest.raises(InvalidRequest, match="cannot be read"):
+        card_bands(b"no archive")
+
+
+def test_bands_are_those_of_the_narrowest_kind_with_enough_forecasts():
+    def count(n, *, kind="crypto", interval="1h", version="a"):
+        return BandCount("bundled", version, kind, interval, n, 10 * n, 8 * n)
+
+    def found(*records, kind="crypto", interval="1h"):
+        place, at = bands_of_kind(records, "bundled", "a", kind, interval)
+        return place, at.asset_class, at.interval, at.n_forecasts
+
+    card = [count(40), count(30, kind="equity"), count(50, interval="1d"), count(90, version="b")]
+    assert found([], card) == (1, "crypto", "1h", 40)
+    assert found([count(FEWEST)], card) == (0, "crypto", "1h", FEWEST)
+    assert found([count(FEWEST - 1)], card) == (1, "crypto", "1h", 40)
+    assert found(card, kind="fx") == (0, "", "1h", 70)
+    assert found(card, interval="5m") == (0, "", "", 120)
+    assert bands_of_kind([card], "bundled", "c", "crypto", "1h") is None
+    assert bands_of_kind([card], "bundled", "a", "crypto", "1h")[1].share == 0.8

@@ -286,7 +286,7 @@ def test_a_bar_that_an_event_widens_says_by_how_much(simulate):
     found, error = wide.bar_widths(np.isin(np.arange(20), (5, 10), invert=True))
     assert found[5] == pytest.approx(2.5, rel=0.15)
     assert error[5] < 0.2
-    named = f"{found[5]:.1f} ± {error[5]:.1f} times a usual bar"
+    named = f"{found[5]:.1f} ± {error[5]:.1f} × a usual bar"
     assert text == f"Wide bars expected. CPI, {scene.labels[65]}: {named}."
     # The strip has no room for the title of a release: the kind names it.
     titled = [replace(events[0], name="CPI, m/m (Oct)"), events[1]]

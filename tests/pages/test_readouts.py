@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kronos.evaluation.bands import BandCount
 from kronos.forecast import SamplingParameters
 from pages.ui.fan import readouts
 
@@ -34,6 +35,25 @@ def test_main_readouts_are_read_at_the_horizon(simulate):
     assert span.value == f"{low:,.2f} to {high:,.2f}"
     assert median.value == f"{forecast.quantile((0.5,))[0, -1]:,.2f}"
     assert move.value == f"{forecast.expected_move()[-1]:.2%}"
+
+
+def test_the_strip_says_how_often_bands_of_this_kind_have_held(simulate):
+    candles, forecast = simulate()
+    count = BandCount("bundled", "e726", "crypto", "1h", 120, 960, 767)
+    held = readouts.HeldBands(count, "the model card")
+    last = readouts.verdicts(candles, forecast, (), held)[-1]
+    assert (last.label, last.value) == ("80% bands of this kind held", "79.9%")
+    assert last.remark == "on 120 forecasts"
+    assert "1h bars of asset class crypto: 767 of 960 closes" in last.more
+    calibrated = dataclasses.replace(forecast, calibration_hash="0" * 64)
+    assert readouts.verdicts(candles, calibrated, (), held)[-1].label.startswith("Raw 80% bands")
+    wide = readouts.HeldBands(dataclasses.replace(count, interval=""), "the model card")
+    assert "of this model" in readouts.verdicts(candles, forecast, (), wide)[-1].label
+    assert "held" not in readouts.verdicts(candles, forecast, ())[-1].label
+    candles, forecast = simulate(n_known=24)
+    last = readouts.verdicts(candles, forecast, (), held)[-1]
+    assert last.label == "80% band held"
+    assert re.fullmatch(r"expected \d+ · 79.9% on record", last.remark)
 
 
 def with_actual_close(candles, forecast, level):

@@ -1,5 +1,6 @@
 """The record: one row for each step with a bar, and the facts that judge it."""
 
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -10,7 +11,7 @@ from kronos import models
 from kronos.evaluation.scores import LEVELS
 from kronos.events import Event
 from kronos.forecasters import baselines
-from kronos.store.record import COLUMNS, read_quantiles, read_record
+from kronos.store.record import COLUMNS, count_bands, read_quantiles, read_record
 from kronos.store.scoring import score_candles
 from tests.store.made import make_candles, make_forecast, with_closes, without
 
@@ -72,6 +73,22 @@ def test_a_corrected_bar_counts_once_and_a_missing_one_not_at_all(store):
     assert record.index.tolist() == [*range(1, HORIZON + 1)]
     moved = np.log(9999.0 / CANDLES.frame["close"].iloc[60])
     assert record.loc[3, "actual_return"] == pytest.approx(moved)
+
+
+def test_bands_are_counted_as_the_record_has_them(store):
+    saved(store)
+    saved(store, position=70)
+    cold = make_forecast(CANDLES, 70, horizon=HORIZON)
+    store.save(replace(cold, parameters=replace(cold.parameters, T=0.5)), CANDLES)
+    score_candles(store, without(CANDLES, 62))
+    score_candles(store, with_closes(CANDLES, {63: 9999.0}))
+    record = record_of(store)
+    record = record[record["T"] == 1.0]
+    (count,) = count_bands(store)
+    assert (count.model, count.asset_class) == (record["model"].iloc[0], "crypto")
+    assert (count.interval, count.n_forecasts) == (record["interval"].iloc[0], 2)
+    assert (count.n_closes, count.n_inside) == (len(record), record["inside"].sum())
+    assert count.n_closes == 2 * HORIZON
 
 
 def test_what_is_asked_for_is_equal_to_what_is_given(store):

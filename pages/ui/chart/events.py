@@ -243,7 +243,7 @@ class _Width:
 
     @property
     def text(self) -> str:
-        return f"{self.times:.1f} ± {self.error:.1f} times a usual bar"
+        return f"{self.times:.1f} ± {self.error:.1f} × a usual bar"
 
 
 def _wide_bars(scene: Scene, markers: Sequence[Marker]) -> dict[int, _Width]:

@@ -12,6 +12,7 @@ from data_sources.source import Bars
 from kronos.calendars import calendar_note
 from kronos.calibration import drift_words
 from kronos.candles import Candles
+from kronos.evaluation.bands import BandCount
 from kronos.evaluation.whole_path import PLAUSIBLE, InsideCount, count_inside
 from kronos.events import Event, leaders_text
 from kronos.forecast import DEFAULT_LEVELS, Forecast
@@ -25,13 +26,14 @@ from pages.ui.frame.text import age_text, counted, moment_text
 class Readout:
     """One number: its name, its value and a remark, all plain text.
 
-    `term` names the entry of the glossary that explains it; "" for none.
+    `term` names the entry of the glossary that explains it; "" for none. `more` adds to it.
     """
 
     label: str
     value: str
     remark: str = ""
     term: str = ""
+    more: str = ""
 
 
 def sampling_error(probability: float, n_paths: int) -> float:
@@ -68,25 +70,66 @@ def main_readouts(candles: Candles, forecast: Forecast) -> list[Readout]:
     ]
 
 
-def verdicts(candles: Candles, forecast: Forecast, events: Sequence[Event]) -> list[Readout]:
-    """The main numbers, the widest bar, and how many closes the band has held so far.
+def verdicts(
+    candles: Candles,
+    forecast: Forecast,
+    events: Sequence[Event],
+    held: HeldBands | None = None,
+) -> list[Readout]:
+    """The main numbers, the widest bar, and how many closes the bands have held so far.
 
     Args:
         candles: The bars of the forecast.
         forecast: The fan.
         events: Events of the instrument, which may explain the widest bar.
+        held: How often earlier bands of this kind have held.
     """
     found = main_readouts(candles, forecast)
     scene = build_scene(candles, forecast, view="price")
     if (widest := widest_bar(scene, events)) is not None:
         found.append(Readout("Widest bar", *widest, "Wide bars"))
     inside = outcome_count(candles, forecast)
+    share = "" if held is None else f"{held.count.share:.1%}"
+    more = "" if held is None else held.text
     if inside is not None:
         counts = f"{inside.n_inside} of {counted(inside.n_known, 'close')}"
-        found.append(
-            Readout("80% band held", counts, f"expected {inside.expected:.0f}", "Coverage")
-        )
+        remark = f"expected {inside.expected:.0f}"
+        if held is not None:
+            remark += f" · {share} on record"
+        found.append(Readout("80% band held", counts, remark, "Coverage", more))
+    elif held is not None:
+        # The record is of raw fans; a calibrated one was corrected by it.
+        bands = "80% bands" if forecast.calibration_hash is None else "Raw 80% bands"
+        kind = "this kind" if held.count.interval and held.count.asset_class else "this model"
+        label = f"{bands} of {kind} held"
+        remark = f"on {counted(held.count.n_forecasts, 'forecast')}"
+        found.append(Readout(label, share, remark, "Coverage", more))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBands:
+    """How often earlier 80% bands of a kind have held, and where that is on record.
+
+    Attributes:
+        count: The closes inside.
+        record: The record in words, such as "the model card".
+    """
+
+    count: BandCount
+    record: str
+
+    @property
+    def text(self) -> str:
+        """What was counted, in a sentence."""
+        count = self.count
+        kind = f"{count.interval} bars" if count.interval else "bars of all widths"
+        kind = f"{kind} of asset class {count.asset_class}" if count.asset_class else kind
+        return (
+            f"On record of {count.model}, {kind}: {count.n_inside:,} of "
+            f"{counted(count.n_closes, 'close')} in {counted(count.n_forecasts, 'forecast')}, raw "
+            f"fans, from {self.record}."
+        )
 
 
 def _move_error(forecast: Forecast) -> float:

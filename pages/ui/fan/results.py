@@ -6,7 +6,9 @@ import pandas as pd
 import streamlit as st
 
 from kronos import models
+from kronos.calendars import asset_class
 from kronos.candles import Candles
+from kronos.evaluation.bands import bands_of_kind
 from kronos.events import leaders_text
 from kronos.forecast import Forecast
 from pages.ui.fan import readouts
@@ -18,6 +20,7 @@ from pages.ui.frame.text import counted
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.events import events_of
 from pages.ui.jobs import caches
+from pages.ui.jobs.scoring import scorer
 
 READOUT_PIXELS = 164
 _LINKED = "linked"
@@ -43,10 +46,28 @@ def show_facts(source: ChosenCandles, forecast: Forecast | None) -> None:
 
 def show_verdicts(source: ChosenCandles, forecast: Forecast) -> None:
     """The main numbers in one row, each with its error; what they mean is in the tooltips."""
-    for number in readouts.verdicts(source.candles, forecast, events_of(source, forecast)):
+    events = events_of(source, forecast)
+    held = held_bands(source.candles, forecast)
+    for number in readouts.verdicts(source.candles, forecast, events, held):
         with st.container(width="content", gap=None):
-            st.caption(plain(number.label), help=meaning(number.term) if number.term else None)
+            help = meaning(number.term, plain(number.more)) if number.term else None
+            st.caption(plain(number.label), help=help)
             st.markdown(f"**{plain(number.value)}** :small[{plain(number.remark)}]")
+
+
+def held_bands(candles: Candles, forecast: Forecast) -> readouts.HeldBands | None:
+    """How often earlier bands of this kind have held; None where too few are on record."""
+    sampling = forecast.parameters
+    if sampling.narrows or sampling.T != 1.0:
+        return None  # the record is of the distributions that models learned
+    records = {
+        "the record of this server": scorer().bands,
+        "the evaluation of the model card": caches.card_bands(),
+    }
+    kind = asset_class(candles.calendar, candles.symbol)
+    model, version = forecast.model_name, forecast.model_revision
+    found = bands_of_kind(records.values(), model, version, kind, candles.interval)
+    return None if found is None else readouts.HeldBands(found[1], list(records)[found[0]])
 
 
 def show_volume_note(candles: Candles) -> None:

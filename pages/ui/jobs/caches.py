@@ -10,16 +10,21 @@ from data_sources.csv.reader import CsvChoices, CsvReading
 from kronos.calibration import CalibrationState, load_state
 from kronos.candles import Candles
 from kronos.ensemble.weights import EnsembleWeights, load_weights
-from kronos.errors import NotOffered
+from kronos.errors import InvalidRequest, NotOffered
+from kronos.evaluation import card as evaluation
+from kronos.evaluation.bands import BandCount
 from kronos.events import Event
 from kronos.models import ENSEMBLE, Entry, available, locate
 from kronos.models.facts import reads_events
 from kronos.nn.config import read_config
+from kronos.system import asset_path
 from pages.ui.frame.access import may_administer, not_offered
 from pages.ui.frame.uploads import copies
 from pages.ui.jobs import queues
 
 _READING = "reading of an upload"
+CARD_FILE = "record.npz"
+"""The record of the model card, beside the bundled model."""
 MAX_EVENTS = 10_000
 """Events of a file that a visitor uploads: each takes a kilobyte while the session lasts."""
 
@@ -82,6 +87,15 @@ def calibration() -> CalibrationState:
         InvalidRequest: The file is there and cannot be used.
     """
     return load_state()
+
+
+@st.cache_resource(show_spinner=False)
+def card_bands() -> list[BandCount]:
+    """How often 80% bands of the bundled model held in the evaluation of its card."""
+    try:
+        return evaluation.card_bands(asset_path("bundled", CARD_FILE).read_bytes())
+    except (FileNotFoundError, InvalidRequest):  # the Track record page says what is wrong
+        return []
 
 
 @st.cache_resource(show_spinner=False, ttl=10)

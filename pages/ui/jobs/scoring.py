@@ -11,6 +11,7 @@ import pandas as pd
 
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest, KronosError
+from kronos.evaluation.bands import BandCount
 from kronos.store.switch import is_off
 from pages.ui.jobs.services import Service
 
@@ -47,7 +48,13 @@ class Scored:
 
 
 class Scorer:
-    """One thread that scores once an hour, or on request. Any thread may call."""
+    """One thread that scores once an hour, or on request. Any thread may call.
+
+    Attributes:
+        last: The last run; None before the first.
+        is_running: Whether one is under way.
+        bands: How often 80% bands of the store held, as of the last run.
+    """
 
     def __init__(self, *, first_after: float = FIRST_AFTER) -> None:
         """Args:
@@ -55,6 +62,7 @@ class Scorer:
         """
         self.last: Scored | None = None
         self.is_running = False
+        self.bands: list[BandCount] = []
         self._wait = first_after
         self._requested = threading.Event()
         self._is_closed = False
@@ -83,6 +91,7 @@ class Scorer:
             self.is_running = True
             try:
                 self.last = run_once()
+                self.bands = count_held()
             # The boundary of the thread: an error that escaped would end all later runs.
             except Exception as error:
                 logger.exception("Stored forecasts could not be scored")
@@ -117,6 +126,20 @@ def run_once() -> Scored:
         return _scored(resolve(store, series, fetch))
     except KronosError as error:
         return Scored(pd.Timestamp.now("UTC"), problem=str(error))
+
+
+def count_held() -> list[BandCount]:
+    """How often 80% bands of the store held; nothing where the store is off or cannot be read."""
+    if is_off():
+        return []
+    from kronos.store import open_store
+    from kronos.store.record import count_bands
+
+    try:
+        return count_bands(open_store())
+    except KronosError as error:
+        logger.warning("The bands of the store could not be counted: %s", error)
+        return []
 
 
 def fetch(due: Due) -> Candles:

@@ -17,6 +17,7 @@ from kronos.evaluation.scores import LEVELS
 from kronos.serving.jobs import JobControl, JobStatus, Limits
 from kronos.serving.worker import Worker
 from kronos.system import asset_path, collector_paused
+from pages.ui.jobs.caches import CARD_FILE
 from pages.ui.jobs.services import Service
 from pages.ui.track_record.study import Choices, Chosen, Study, choices_of, labels_of, study
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 SERVER, CARD = "server", "card"
 """Records beside those of walks, which have names of their own."""
-CARD_FILE = "record.npz"
 FRESH_FOR = 600.0
 """Seconds after which the record is read again, if a page shows it."""
 RETRY_AFTER = 10.0
