@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import subprocess
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kronos.cli.terminal import columns_text, megabytes, write_text
 from kronos.errors import KronosError, ServiceUnreachable
+
+if TYPE_CHECKING:
+    from kronos.serving.cluster.deployment import Plan
 
 __all__ = ["add_parser", "run"]
 
@@ -45,6 +50,8 @@ def add_parser(subparsers: Any) -> None:
     add("--gpus", type=float, default=0.0, metavar="N", help="GPUs of a replica (default: 0)")
     add("--tuned", action="store_true", help="serve fine-tuned models as well")
     starting.set_defaults(action="start")
+    add("--print", action="store_true", dest="shows",
+        help="deploy nothing; print it as a Serve configuration file")  # fmt: skip
     showing = actions.add_parser("status", help="replicas, models, queues (the default)")
     showing.set_defaults(action="status")
     stopping = actions.add_parser("stop", help="answer what is drawn, then end the replicas")
@@ -59,8 +66,13 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; see `kronos.cli`."""
-    from kronos.serving.cluster.connection import address_of, join, load_ray
+    from kronos.serving.cluster.connection import address_of, disconnect, join, load_ray
 
+    if args.action == "start" and args.shows:
+        from kronos.serving.cluster.deployment import configuration
+
+        write_text(None, json.dumps(configuration(_plan(args)), indent=2) + "\n")
+        return 0
     load_ray()
     address = address_of(args.address)
     if args.action == "start":
@@ -72,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
         remove()
         print("The deployments have ended.", file=sys.stderr)
         if args.node:
+            disconnect()
             _ray("stop")
         return 0
     write_text(None, status_text(args.address))
@@ -100,19 +113,27 @@ def status_text(address: str) -> str:
         return columns_text(rows)
 
 
-def _start(args: argparse.Namespace, address: str) -> int:
-    from kronos.serving.cluster.connection import join
-    from kronos.serving.cluster.deployment import Plan, deploy
+def _plan(args: argparse.Namespace) -> Plan:
+    from kronos.serving.cluster.deployment import Plan
 
-    plan = Plan(
+    return Plan(
         tuple(args.models), args.replicas, args.most, args.cpus, args.gpus, tuned=args.tuned
     )
+
+
+def _start(args: argparse.Namespace, address: str) -> int:
+    from kronos.serving.cluster.connection import join
+    from kronos.serving.cluster.deployment import deploy
+
+    plan = _plan(args)
     try:
         join(address)
     except ServiceUnreachable:
         if address != "auto":
             raise
         print("Starting Ray on this machine.", file=sys.stderr)
+        if os.environ.get("RAY_AUTH_MODE", "token") == "token":
+            _ray("get-auth-token", "--generate")  # without one, whoever reaches Ray runs code
         _ray("start", "--head", "--include-dashboard=false", "--disable-usage-stats")
         join(address)
     deploy(plan)

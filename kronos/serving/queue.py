@@ -83,7 +83,8 @@ class JobQueue:
         # One lock, but a condition for each event: a change wakes only the threads it concerns,
         # be it a worker, a caller that waits for room, or the callers that wait for one job.
         self._lock = threading.RLock()
-        self._arrival = threading.Condition(self._lock)  # notified once for each job that arrives
+        # By the worst priority that a worker takes: notified once for each job that it may take.
+        self._arrival = {worst: threading.Condition(self._lock) for worst in Priority}
         self._room = {priority: threading.Condition(self._lock) for priority in Priority}
         self._line = _WaitingLine()
         self._active: dict[str, Job] = {}  # by key
@@ -242,10 +243,14 @@ class JobQueue:
 
     # For workers.
 
-    def take(self, timeout: float | None = None) -> Job | None:
+    def take(self, timeout: float | None = None, *, worst: Priority = Priority.BATCH) -> Job | None:
         """The next job, which runs from now on; the taker ends it: finish, fail or cancel.
 
         None if the queue is closed, or if no job arrived within `timeout` seconds.
+
+        Args:
+            timeout: Seconds to wait for a job; None for as long as it takes.
+            worst: Jobs of a worse priority are left to others.
         """
         with self._lock:
             until = math.inf if timeout is None else time.monotonic() + timeout
@@ -253,7 +258,7 @@ class JobQueue:
             # a worker that gets None without a timeout ends.
             while not self._is_closed:
                 job = self._first()
-                if job is not None:
+                if job is not None and job.priority <= worst:
                     self._vacate(job)
                     self._n_taken += 1
                     self._waited += self._clock() - job.submitted
@@ -263,7 +268,7 @@ class JobQueue:
                 seconds = min(until - time.monotonic(), threading.TIMEOUT_MAX)
                 if seconds <= 0:
                     return None
-                self._arrival.wait(seconds)
+                self._arrival[worst].wait(seconds)
             return None
 
     def peek_priority(self) -> Priority | None:
@@ -271,6 +276,18 @@ class JobQueue:
         with self._lock:
             job = self._first()
             return None if job is None else job.priority
+
+    def promote(self, key: str, priority: Priority) -> None:
+        """Move an active job to a better class, as a request that joins it does."""
+        with self._lock:
+            job = self._active.get(key)
+            if job is None or priority >= job.priority:
+                return
+            if job.state == "queued":
+                self._vacate(job)
+                self._line_up(job, priority)
+            else:
+                job.priority = priority
 
     def is_wanted(self, job: Job) -> bool:
         """Whether to go on with a running job; once False it stays so: cancel the job then."""
@@ -308,7 +325,7 @@ class JobQueue:
             for job in list(self._active.values()):
                 self._stop(job)
                 job.wake()
-            for condition in (self._arrival, *self._room.values()):
+            for condition in (*self._arrival.values(), *self._room.values()):
                 condition.notify_all()
 
     # The rest needs the lock held.
@@ -379,7 +396,9 @@ class JobQueue:
 
     def _line_up(self, job: Job, priority: Priority) -> None:
         self._line.add(job, priority)
-        self._arrival.notify()
+        for worst in Priority:
+            if priority <= worst:
+                self._arrival[worst].notify()
 
     def _vacate(self, job: Job) -> None:
         self._line.remove(job)

@@ -1,27 +1,35 @@
 """The cluster: what its service does beside the contract of every service."""
 
+import json
+import shutil
+import threading
 import time
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import psutil
 import pytest
 
+import kronos
 from benchmarks.gates.session import run_apart
 from data_sources.samples import load_sample
+from kronos import cli
 from kronos.errors import Busy, InvalidRequest, RevisionMismatch, ServiceUnreachable
 from kronos.forecast import SamplingParameters
 from kronos.request import ForecastRequest
-from kronos.serving.cluster import connection, replica
+from kronos.serving.cluster import connection, deployment, replica
 from kronos.serving.cluster.deployment import Plan, deployment_of
-from kronos.serving.cluster.replica import Replica
+from kronos.serving.cluster.replica import ONGOING, Replica
+from kronos.serving.cluster.service import _Carriers
+from kronos.serving.jobs import JobStatus, Limits, Priority
 from kronos.serving.local import LocalService
 from kronos.serving.wire import dump, load
 from kronos.store.store import Store
 from kronos.walk_forward import Series, WalkPlan, walk_forward
-from tests.serving.test_every_service import of_a_cluster
+from tests.serving.test_every_service import of_a_cluster, wait_for
 
 ETHER = load_sample("ETHUSD_1h").slice(0, 700)
 PLAN = WalkPlan(models=("bundled",), horizon=4, n_origins=80, lookback=64,
@@ -51,6 +59,94 @@ def test_a_plan_that_makes_no_sense_is_refused():
             Plan(**wrong)
     with pytest.raises(InvalidRequest, match="no deployment of its own"):
         Plan(models=("ewma",))
+
+
+def test_a_configuration_names_what_a_plan_deploys(capsys):
+    plan = Plan(models=("bundled", "base"), replicas=2, most=8, gpus=0.5, tuned=True)
+    found = deployment.configuration(plan)
+    assert found["proxy_location"] == "Disabled"
+    names = ["kronos-bundled", "kronos-base", "kronos-tuned"]
+    assert [each["name"] for each in found["applications"]] == names
+    sizes = {"replicas": 2, "most": 8, "cpus": 1.0, "gpus": 0.5}
+    base = {"model": "base"} | sizes
+    assert [each["args"] for each in found["applications"]][1:] == [base, sizes]
+    words = "--models bundled base --replicas 2 --most 8 --gpus 0.5 --tuned --print"
+    assert cli.main(["cluster", "start", *words.split()]) == 0
+    assert json.loads(capsys.readouterr().out) == found
+
+
+@pytest.mark.slow
+def test_an_application_is_the_one_of_its_plan():
+    plan = Plan(replicas=2, most=5, cpus=0.5, tuned=True)
+    for each in deployment.configuration(plan)["applications"]:
+        made = deployment.application(each["args"])._bound_deployment
+        own, names = deployment._applications(plan)[each["name"]]
+        wanted = deployment._application(own, names)._bound_deployment
+        assert made.name == wanted.name
+        assert made._deployment_config == wanted._deployment_config
+        assert made.ray_actor_options == wanted.ray_actor_options
+    with pytest.raises(InvalidRequest, match=r"cpus, gpus, .* found models"):
+        deployment.application({"models": ["bundled"]})
+
+
+def test_a_wheel_and_a_checkout_have_one_digest(tmp_path):
+    source = Path(kronos.__file__).parent / "serving"
+    for name in ("wheel", "checkout"):
+        shutil.copytree(source, tmp_path / name / "serving")
+    pages = tmp_path / "wheel" / "_app" / "pages"
+    pages.mkdir(parents=True)
+    (pages / "forecast.py").write_text("answer = 42")
+    wheel, checkout = (connection.sources_digest(tmp_path / n) for n in ("wheel", "checkout"))
+    assert wheel == checkout
+    (tmp_path / "wheel" / "serving" / "jobs.py").write_text("answer = 42")
+    assert connection.sources_digest(tmp_path / "wheel") != checkout
+
+
+def test_work_in_the_background_leaves_room_for_people():
+    gate, carried = threading.Event(), []
+
+    def carry(job):
+        carried.append(job.priority)
+        gate.wait(20)
+        return JobStatus(job.key, "done", result=job.payload)
+
+    carriers = _Carriers(SimpleNamespace(carry=carry), Limits(max_queued=200))
+    try:
+        for i in range(100):
+            carriers.queue.submit(f"{i}", i, owner=f"{i}", priority=Priority.BATCH)
+        wait_for(lambda: len(carried) == ONGOING // 4)
+        carriers.queue.submit("page", 0, owner="page", priority=Priority.VISIT)
+        carriers.queue.submit("person", 0, owner="person")
+        wait_for(lambda: len(carried) == ONGOING // 4 + 2)
+        assert (carried.count(Priority.PERSON), carried.count(Priority.VISIT)) == (1, 1)
+        assert carried.count(Priority.BATCH) == ONGOING // 4
+        gate.set()
+        assert carriers.queue.result("99", owner="99", timeout=20) == 99
+    finally:
+        gate.set()
+        carriers.close()
+
+
+def test_a_failed_deployment_says_what_its_replicas_said():
+    text = "Traceback ...\nkronos.errors.CheckpointUnavailable: Get it first.\n"
+    state = SimpleNamespace(message=text, deployments={}, status="DEPLOY_FAILED")
+    assert deployment._reason(state) == "Get it first."
+    waits = SimpleNamespace(message="Waits for\n 2 CPU.")
+    state = SimpleNamespace(message="", deployments={"a": waits}, status="DEPLOYING")
+    assert deployment._reason(state) == "Waits for 2 CPU."
+
+
+@pytest.mark.parametrize("place", ["variable", "file", "none"])
+def test_a_token_of_this_user_is_demanded_of_every_cluster(place, tmp_path, monkeypatch):
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    if place == "variable":
+        monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 32)
+    if place == "file":
+        (tmp_path / ".ray").mkdir()
+        (tmp_path / ".ray" / "auth_token").write_text("0" * 32)
+    assert connection._has_token() is (place != "none")
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +230,45 @@ def test_a_walk_stores_the_rows_of_one_process_though_a_worker_is_killed(cluster
         assert killed
         assert (report.n_stored, report.problems) == (80, {})
         assert rows(one) == rows(two)
+
+
+@pytest.mark.slow
+def test_a_configuration_file_deploys_what_a_plan_deploys(cluster, local):
+    """By the client of `serve deploy`, which is what Kubernetes' operator calls as well."""
+    from ray.serve.context import _get_global_client
+    from ray.serve.schema import ServeDeploySchema
+
+    from kronos.serving.cluster.service import ClusterService
+
+    plan = Plan(replicas=2, cpus=1)
+    before = deployment.deployed()["kronos-bundled"]
+    config = deployment.configuration(plan)
+    config["applications"][0]["runtime_env"] = {"env_vars": connection._environment()}
+    _get_global_client().deploy_apps(ServeDeploySchema.model_validate(config))
+    deployment._await({"kronos-bundled"}, 60)
+    after = deployment.deployed()["kronos-bundled"]
+    assert set(after.deployments) == set(before.deployments)
+    service = ClusterService(f"ray://{cluster._address}")
+    request = request_of(local, seed=31)
+    np.testing.assert_array_equal(service.run(request).paths, local.run(request).paths)
+    service.worker.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_replica_without_a_free_slot_loses_no_request(cluster, local):
+    """Progress of requests that fill every slot of the replicas is not to be had."""
+    from kronos.serving.cluster.service import ClusterService
+
+    others = [ClusterService(f"ray://{cluster._address}") for _ in range(3)]
+    requests = [request_of(local, seed=100 + i, paths=20, horizon=24) for i in range(3 * ONGOING)]
+    for i, request in enumerate(requests):
+        others[i // ONGOING].submit(request, owner=f"{i}", wait=True)
+    for i, request in enumerate(requests):
+        found = others[i // ONGOING].result(request.digest, owner=f"{i}", timeout=200)
+        assert found.n_paths == 20
+    for each in others:
+        each.worker.close()
 
 
 @pytest.mark.slow

@@ -54,6 +54,29 @@ def test_persons_go_before_batches(queue):
     assert [queue.take(0).key, queue.take(0).key] == ["person", "background"]
 
 
+def test_a_worker_of_people_leaves_the_background_to_others(queue):
+    submit(queue, "background", priority=Priority.BATCH)
+    submit(queue, "visit", priority=Priority.VISIT)
+    assert queue.take(0, worst=Priority.PERSON) is None
+    assert queue.take(0, worst=Priority.VISIT).key == "visit"
+    assert queue.take(0, worst=Priority.VISIT) is None
+    assert queue.take(0).key == "background"
+
+
+def test_a_job_is_promoted_as_if_a_person_had_joined_it(queue):
+    submit(queue, "first", "second", priority=Priority.BATCH)
+    queue.promote("second", Priority.PERSON)
+    assert (queue.status("second").position, queue.status("first").position) == (1, 2)
+    running = queue.take(0)
+    queue.promote("second", Priority.BATCH)
+    queue.promote("first", Priority.BATCH)
+    queue.promote("unknown", Priority.PERSON)
+    assert (running.key, running.priority) == ("second", Priority.PERSON)
+    batch = queue.take(0)
+    queue.promote("first", Priority.VISIT)
+    assert batch.priority is Priority.VISIT
+
+
 def test_joining_by_a_person_moves_a_job_behind_those_who_were_there(queue):
     submit(queue, "shared", "other", priority=Priority.BATCH)
     submit(queue, "first")

@@ -67,6 +67,17 @@ def test_take_waits_for_a_job_and_no_longer_than_its_timeout(queue):
     assert call.end().key == "a"
 
 
+def test_a_job_wakes_a_worker_that_may_take_it(queue):
+    people = [Call(queue.take, PATIENCE, worst=Priority.PERSON) for _ in range(2)]
+    anyone = Call(queue.take, PATIENCE)
+    assert anyone.is_blocked
+    submit(queue, "background", priority=Priority.BATCH)
+    assert anyone.end().key == "background"
+    assert all(call.is_blocked for call in people)
+    submit(queue, "one", "two")
+    assert {call.end().key for call in people} == {"one", "two"}
+
+
 @pytest.mark.parametrize("ticks", range(1, 12))
 def test_a_deadline_that_passes_while_a_job_is_taken_ends_no_worker(ticks):
     """At each reading of the clock one second has passed."""

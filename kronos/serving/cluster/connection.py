@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import socket
 from functools import cache
@@ -16,7 +17,16 @@ from kronos.extras import require
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["NAMESPACE", "address_of", "code_digest", "disconnect", "join", "load_ray", "start"]
+__all__ = [
+    "NAMESPACE",
+    "address_of",
+    "code_digest",
+    "disconnect",
+    "join",
+    "load_ray",
+    "load_serve",
+    "start",
+]
 
 NAMESPACE = "kronos"
 PORT = 6379
@@ -37,7 +47,23 @@ def load_ray() -> ModuleType:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Ray would count the lines of every warning of workers among those of this process.
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+    # Ray itself demands its token of clusters that it finds, and not of those that are named.
+    if _has_token():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     return require("ray", "ray", _NEEDS)
+
+
+def load_serve() -> ModuleType:
+    """Serve, which writes warnings alone.
+
+    Raises:
+        MissingExtra: Ray is not installed.
+    """
+    load_ray()
+    from ray import serve
+
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    return serve
 
 
 def address_of(text: str) -> str:
@@ -79,6 +105,12 @@ def join(address: str) -> None:
             address=address, namespace=NAMESPACE, log_to_driver=False, logging_level="WARNING",
             runtime_env={"env_vars": _environment()},
         )  # fmt: skip
+    except ray.exceptions.AuthenticationError as error:
+        raise ServiceUnreachable(
+            f"The cluster at {address} refuses this user: it demands its token. Copy the file "
+            "~/.ray/auth_token of the machine where it was started, readable by you alone, or set "
+            "RAY_AUTH_TOKEN, and RAY_AUTH_MODE=token."
+        ) from error
     except (OSError, RuntimeError, ValueError) as error:
         raise ServiceUnreachable(
             f"No Ray cluster answers at {address} ({str(error).splitlines()[0][:200]}). Start one "
@@ -115,11 +147,28 @@ def disconnect() -> None:
 @cache
 def code_digest() -> str:
     """Digest of the library's sources, and torch's version: equal ones draw equal paths."""
-    root = _LIBRARY
+    return f"{sources_digest(_LIBRARY)} with torch {version('torch')}"
+
+
+def sources_digest(root: Path) -> str:
+    """Digest of the sources below a folder, without what an installation puts beside them.
+
+    A wheel has the pages in the library's folder, a checkout beside it.
+    """
     found = hashlib.sha256()
-    for file in sorted(root.rglob("*.py")):
-        found.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes() + b"\0")
-    return f"{found.hexdigest()[:16]} with torch {version('torch')}"
+    names = {file.relative_to(root).as_posix(): file for file in root.rglob("*.py")}
+    for name, file in sorted(names.items()):
+        if not name.startswith(("_app/", "_assets/")):
+            found.update(name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return found.hexdigest()[:16]
+
+
+def _has_token() -> bool:
+    """Whether this user has a token of Ray: in a variable, or in a file."""
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        return True
+    place = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    return (Path(place) if place else Path.home() / ".ray" / "auth_token").is_file()
 
 
 def _environment() -> dict[str, str]:

@@ -1,17 +1,31 @@
-"""The deployments of a cluster: one for each published model, one for all fine-tuned ones."""
+"""The deployments of a cluster: one for each published model, one for all fine-tuned ones.
+
+A program deploys them by `deploy`; a Serve configuration file, such as that of a RayService of
+Kubernetes, by `application`. Both make the same deployments.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from kronos import models
-from kronos.errors import InvalidRequest
-from kronos.serving.cluster.connection import load_ray
-from kronos.serving.cluster.replica import ONGOING, Replica
+from kronos.errors import InvalidRequest, ServiceUnreachable
+from kronos.serving.cluster.connection import load_serve
+from kronos.serving.cluster.replica import ONGOING, SLOTS, Replica
 
-__all__ = ["TUNED", "Plan", "deploy", "deployed", "deployment_of", "remove"]
+__all__ = [
+    "TUNED",
+    "Plan",
+    "application",
+    "configuration",
+    "deploy",
+    "deployed",
+    "deployment_of",
+    "remove",
+]
 
 _PREFIX = "kronos-"
 TUNED = f"{_PREFIX}tuned"
@@ -21,6 +35,9 @@ _BY_KEY = "ray.serve.experimental.consistent_hash_router.ConsistentHashRouter"
 _TARGET = 16
 """Requests of a replica above which another is started."""
 _TUNED_MODELS = 8
+_PATIENCE = 300.0
+"""Seconds for replicas to be ready; the first start of a published model downloads it."""
+_OF_ONE = {"model", "replicas", "most", "cpus", "gpus"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,42 +79,125 @@ class Plan:
                 )
 
 
-def deploy(plan: Plan) -> None:
+def deploy(plan: Plan, *, patience: float = _PATIENCE) -> None:
     """Deploy, or change what is deployed; replicas are replaced one after another.
 
     A deployment whose models and options are the same stays as it is, so that a larger number of
-    replicas adds some and a smaller one drains some.
+    replicas adds some and a smaller one drains some. What the plan does not name ends first: its
+    replicas may hold the processors that others need.
+
+    Args:
+        plan: What is deployed.
+        patience: Seconds to wait for the replicas.
 
     Raises:
         MissingExtra: Ray is not installed.
+        ServiceUnreachable: A model cannot be loaded, or the replicas are not ready in time.
     """
-    load_ray()
-    from ray import serve
-
+    serve = load_serve()
     serve.start(proxy_location="Disabled")  # no HTTP: applications join the cluster
-    for name in plan.models:
-        serve.run(_application(plan, (name,)), name=deployment_of(name), route_prefix=None)
-    if plan.tuned:
-        serve.run(_application(plan, ()), name=TUNED, route_prefix=None)
-    wanted = {*map(deployment_of, plan.models), *([TUNED] if plan.tuned else ())}
-    for name in set(deployed()) - wanted:
+    wanted = _applications(plan)
+    for name in set(deployed()) - set(wanted):
         serve.delete(name)
+    targets = [
+        serve.RunTarget(target=_application(each, names), name=name, route_prefix=None)
+        for name, (each, names) in wanted.items()
+    ]
+    serve.run_many(targets, wait_for_applications_running=False)
+    _await(set(wanted), patience)
+
+
+def application(args: dict[str, Any]) -> Any:
+    """One application of a Serve configuration file; see `configuration`.
+
+    Args:
+        args: `model`, a published one, or none for the application of fine-tuned models;
+            `replicas`, `most`, `cpus` and `gpus` as in `Plan`.
+
+    Raises:
+        InvalidRequest: There is another argument, or a plan refuses these.
+    """
+    if unknown := set(args) - _OF_ONE:
+        raise InvalidRequest(
+            f"An application of a cluster has the arguments {', '.join(sorted(_OF_ONE))}; found "
+            f"{', '.join(sorted(unknown))}."
+        )
+    model = args.get("model")
+    names = () if model is None else (model,)
+    sizes = {name: value for name, value in args.items() if name != "model"}
+    return _application(Plan(names or Plan().models, **sizes), names)
+
+
+def configuration(plan: Plan) -> dict[str, Any]:
+    """What `deploy` deploys, as a Serve configuration file.
+
+    It is read by `serve deploy`, and is the `serveConfigV2` of a RayService.
+    """
+    return {
+        "proxy_location": "Disabled",
+        "applications": [
+            {
+                "name": name,
+                "route_prefix": None,
+                "import_path": f"{__name__}:application",
+                "args": {
+                    **({"model": names[0]} if names else {}),
+                    **{each.name: value for each in fields(Plan) if each.name in _OF_ONE
+                       if (value := getattr(plan, each.name)) is not None},
+                },
+            }
+            for name, (_, names) in _applications(plan).items()
+        ],
+    }  # fmt: skip
+
+
+def _applications(plan: Plan) -> dict[str, tuple[Plan, tuple[str, ...]]]:
+    """The applications of a plan by name, each with its sizes and the models it loads first."""
+    found: dict[str, tuple[Plan, tuple[str, ...]]] = {
+        deployment_of(name): (replace(plan, models=(name,)), (name,)) for name in plan.models
+    }
+    return found | ({TUNED: (plan, ())} if plan.tuned else {})
+
+
+def _await(names: set[str], patience: float) -> None:
+    end = time.monotonic() + patience
+    while True:
+        states = {name: state for name, state in deployed().items() if name in names}
+        waiting = {name: state for name, state in states.items() if state.status != "RUNNING"}
+        if not waiting and len(states) == len(names):
+            return
+        for name, state in waiting.items():
+            if state.status == "DEPLOY_FAILED":
+                raise ServiceUnreachable(f"{name} cannot be deployed: {_reason(state)}")
+        if time.monotonic() > end:
+            reasons = "; ".join(f"{name}: {_reason(state)}" for name, state in waiting.items())
+            raise ServiceUnreachable(
+                f"Not all replicas are ready after {patience:.0f} s ({reasons}). They start as "
+                "soon as the cluster has room: add a machine, or deploy fewer or smaller ones. "
+                "kronos cluster status shows those that answer."
+            )
+        time.sleep(0.2)
+
+
+def _reason(state: Any) -> str:
+    """Why an application does not run, in the words of its own error where there is one."""
+    texts = [state.message, *(each.message for each in state.deployments.values())]
+    for text in texts:
+        if found := re.findall(r"kronos\.errors\.\w+: (.+)", text):
+            return str(found[-1])
+    return " ".join(" ".join(text for text in texts if text).split())[:400] or str(state.status)
 
 
 def deployed() -> dict[str, Any]:
     """Serve's status of each deployment of this application, by its name."""
-    from ray import serve
-
-    found = serve.status().applications
+    found = load_serve().status().applications
     return {name: state for name, state in found.items() if name.startswith(_PREFIX)}
 
 
 def remove() -> None:
     """End all deployments; requests that are drawn are answered first."""
-    from ray import serve
-
     for name in deployed():
-        serve.delete(name)
+        load_serve().delete(name)
 
 
 def deployment_of(model: str) -> str:
@@ -106,11 +206,11 @@ def deployment_of(model: str) -> str:
 
 
 def _application(plan: Plan, names: tuple[str, ...]) -> Any:
-    from ray import serve
+    serve = load_serve()
     from ray.serve.config import AutoscalingConfig, RequestRouterConfig
 
     options: dict[str, Any] = {
-        "max_ongoing_requests": ONGOING,
+        "max_ongoing_requests": SLOTS,
         "max_queued_requests": 4 * ONGOING,  # of one application; then it waits with its line
         "ray_actor_options": {"num_cpus": plan.cpus, "num_gpus": plan.gpus},
         "health_check_period_s": 1,
@@ -134,7 +234,7 @@ def _application(plan: Plan, names: tuple[str, ...]) -> Any:
 
 def _tuned() -> type:
     """A replica that tells the router which models it holds."""
-    from ray import serve
+    serve = load_serve()
 
     class Tuned(Replica):
         @serve.multiplexed(max_num_models_per_replica=_TUNED_MODELS)

@@ -23,10 +23,12 @@ from kronos.serving.requests import WarmUpRequest
 from kronos.serving.wire import dump, load
 from kronos.system import process_bytes
 
-__all__ = ["ONGOING", "Replica", "other_code"]
+__all__ = ["ONGOING", "SLOTS", "Replica", "other_code"]
 
 ONGOING = 64
 """Requests in one replica: those that are drawn, and a line behind them that the engine orders."""
+SLOTS = ONGOING + 32
+"""Calls that a replica takes at a time: those requests, and questions about them."""
 STUCK_AFTER = 120.0
 """Seconds without a step, while jobs run, after which an engine counts as stuck."""
 
@@ -38,9 +40,9 @@ class Replica:
         """Args:
         models: Loaded before the replica counts as ready.
         """
-        limits = Limits(max_queued=ONGOING, max_results=ONGOING)
+        limits = Limits(max_queued=SLOTS, max_results=SLOTS)
         self._service = LocalService(limits=limits, budget=_budget())
-        self._waits = ThreadPoolExecutor(2 * ONGOING, "answers")
+        self._waits = ThreadPoolExecutor(SLOTS, "answers")
         self._progress = (0, time.monotonic())
         self._n_asked = 0
         for model in models:
@@ -83,8 +85,14 @@ class Replica:
         except Exception as error:  # noqa: BLE001 (whatever the request raised is its answer)
             return dump(JobStatus(key, "failed", error=error))
 
-    async def status(self, key: str) -> bytes:
-        """State, place in line and progress of a request; None where it is not known."""
+    async def status(self, key: str, priority: int) -> bytes:
+        """State, place in line and progress of a request; None where it is not known.
+
+        Args:
+            key: Digest of the request.
+            priority: Class that the caller has it in now; a better one is taken over.
+        """
+        self._service.engine.queue.promote(key, Priority(priority))
         return dump(self._service.status(key))
 
     async def state(self) -> dict[str, Any]:

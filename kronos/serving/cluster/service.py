@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from kronos import models
-from kronos.errors import ForecastCancelled, ServiceUnreachable
+from kronos.errors import DeadlineExceeded, ForecastCancelled, ServiceUnreachable
 from kronos.request import EngineRequest, ModelFacts
 from kronos.serving.cluster import bulk
 from kronos.serving.cluster.connection import (
@@ -22,11 +22,12 @@ from kronos.serving.cluster.connection import (
     disconnect,
     join,
     load_ray,
+    load_serve,
 )
 from kronos.serving.cluster.deployment import TUNED, deployed, deployment_of
 from kronos.serving.cluster.replica import ONGOING
 from kronos.serving.interface import FACTS_KEPT, BulkRequest
-from kronos.serving.jobs import Job, JobStatus, Limits
+from kronos.serving.jobs import Job, JobStatus, Limits, Priority
 from kronos.serving.local import QueuedService
 from kronos.serving.model_cache import LoadedModel
 from kronos.serving.wire import dump, load
@@ -138,7 +139,10 @@ class ClusterService(QueuedService):
         message, give_up = dump(request), None
         while True:
             try:
-                return self._carry_once(job, request, message)
+                status = self._carry_once(job, request, message)
+                # Another owner, who has more time, may have joined since.
+                if not isinstance(status.error, DeadlineExceeded) or _is_late(job):
+                    return status
             except _lost() as error:
                 now = time.monotonic()
                 give_up = now + _PATIENCE if give_up is None else give_up
@@ -160,27 +164,45 @@ class ClusterService(QueuedService):
         asked = handle.options(method_name="answer").remote(
             code_digest(), message, int(job.priority), seconds
         )
-        looked = time.monotonic()
-        while True:
-            try:
-                status: JobStatus = load(asked.result(timeout_s=_LOOK_EVERY))
-                return status
-            except TimeoutError:
-                if not self._carriers.queue.is_wanted(job):
-                    asked.cancel()
-                    raise ForecastCancelled("Nobody waits for it.") from None
-                if time.monotonic() - looked > _STATUS_EVERY:
-                    looked = time.monotonic()
-                    self._show(job, handle)
+        looked, question = time.monotonic(), None
+        try:
+            while True:
+                try:
+                    status: JobStatus = load(asked.result(timeout_s=_LOOK_EVERY))
+                    return status
+                except TimeoutError:
+                    if not self._carriers.queue.is_wanted(job):
+                        asked.cancel()
+                        raise ForecastCancelled("Nobody waits for it.") from None
+                    if time.monotonic() - looked > _STATUS_EVERY:
+                        question = self._show(job, handle, question)
+                        looked = time.monotonic()
+        finally:
+            if question is not None:
+                question.cancel()
 
-    def _show(self, job: Job, handle: Any) -> None:
-        """Bring place and progress of a job from its replica."""
-        found = load(handle.options(method_name="status").remote(job.key).result(timeout_s=5.0))
-        if found is None:
-            return
-        if found.stage != job.stage:
-            job.begin(found.stage)
-        job.done, job.total, job.place = found.done, found.total, found.position
+    def _show(self, job: Job, handle: Any, question: Any) -> Any:
+        """Bring place and progress of a job from its replica, and its class there.
+
+        Returns:
+            The question, where the replica has no slot for it yet: one at a time is asked.
+        """
+        if question is None:
+            status = handle.options(method_name="status")
+            question = status.remote(job.key, int(job.priority))
+        try:
+            found = load(question.result(timeout_s=_LOOK_EVERY))
+        except TimeoutError:
+            if not job.stage:  # nor for the request itself, as far as is known
+                job.place = job.place or 1
+            return question
+        except (*_lost(), _full()):  # what became of the request, its own call says
+            return None
+        if found is not None:
+            if found.stage != job.stage:
+                job.begin(found.stage)
+            job.done, job.total, job.place = found.done, found.total, found.position
+        return None
 
     def _wait(self, job: Job) -> None:
         time.sleep(_LOOK_EVERY)
@@ -210,7 +232,7 @@ class ClusterService(QueuedService):
         return self._handle(TUNED).options(multiplexed_model_id=model)
 
     def _handle(self, name: str) -> Any:
-        from ray import serve
+        serve = load_serve()
         from ray.serve.exceptions import RayServeException
 
         if name not in self._handles:
@@ -261,12 +283,32 @@ class ClusterService(QueuedService):
                 pass  # asked again until patience ends
 
 
+def _is_late(job: Job) -> bool:
+    """Whether the deadline of a job has passed."""
+    return job.deadline <= time.monotonic()
+
+
+_RESERVED = {Priority.PERSON: ONGOING // 4, Priority.VISIT: ONGOING // 2}
+"""Threads that carry nothing of a worse class: work in the background leaves room for people here
+and, because a replica takes no more than there are threads, in the replicas."""
+
+
 class _Carriers(Worker):
     """Threads that each carry one request at a time."""
 
     def __init__(self, cluster: ClusterService, limits: Limits | None) -> None:
         self._cluster = cluster
+        classes = [worst for worst, n in _RESERVED.items() for _ in range(n)]
+        self._classes = iter([*classes, *[Priority.BATCH] * (ONGOING - len(classes))])
+        self._choosing = threading.Lock()
         super().__init__("kronos-cluster", limits, n_threads=ONGOING)
+
+    def _serve(self) -> None:
+        with self._choosing:
+            worst = next(self._classes)
+        while (job := self.queue.take(worst=worst)) is not None:
+            self._perform(job)
+            del job  # as in Worker._serve
 
     def _perform(self, job: Job) -> None:
         try:
