@@ -17,19 +17,14 @@ from pages.ui.inputs import candles as candle_source
 from pages.ui.inputs.ticker import show_stale
 from pages.ui.jobs import saving
 from pages.ui.jobs.forecast_runs import FORECAST
-from pages.ui.jobs.run_button import run_button
+from pages.ui.jobs.run_button import chip_line, run_button
 
 require_shell()
 
 with st.sidebar, st.container():  # before any control, as it may choose the bars
     well_known.open_unasked()
 
-with st.container(horizontal=True, gap="small", vertical_alignment="center", key="line"):
-    name = st.container(width="content", key="name")
-    chips = st.container(horizontal=True, gap="xsmall", width="content", key="chips")
-    facts = st.container(key="facts")
-    run = st.container(width="content")
-
+name, chips, facts, run = chip_line()
 with chips:
     source = controls.choose_source()
 

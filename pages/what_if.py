@@ -6,24 +6,25 @@ import streamlit as st
 
 from kronos.errors import InvalidRequest
 from kronos.models import kind_of
-from pages.ui.fan.results import show_cautions
+from pages.ui.fan.results import show_cautions, show_facts, show_verdicts
 from pages.ui.fan.side_by_side import show_state
 from pages.ui.frame.links import show_link_losses
 from pages.ui.frame.messages import show_error
 from pages.ui.frame.shell import is_narrow, require_shell
 from pages.ui.frame.text import DISCLAIMER
 from pages.ui.inputs import candles as candle_source
+from pages.ui.inputs.controls import choose_source
 from pages.ui.inputs.events import alignments_of
 from pages.ui.jobs import saving
-from pages.ui.jobs.run_button import title_line
+from pages.ui.jobs.run_button import chip_line, run_button
 from pages.ui.jobs.settings import context_of
 from pages.ui.what_if import controls, view, work
 
 require_shell()
 
-with st.sidebar:
-    st.header("What if", anchor=False)
-    source = candle_source.choose_candles()
+line = chip_line()
+with line.chips:
+    source = choose_source()
 
 if source is None:
     if not candle_source.is_waiting():
@@ -31,18 +32,22 @@ if source is None:
     candle_source.show_no_candles()
     st.stop()
 
-with st.sidebar:
-    try:
+try:
+    with line.chips:
         as_scheduled = controls.choose_plain(source)
         known = context_of(source.candles, as_scheduled.origin)
-    except InvalidRequest as error:
-        show_error(error)
-        st.stop()
-    st.caption(DISCLAIMER)
-title, is_pressed = title_line("run_what_if")
+except InvalidRequest as error:
+    show_error(error)
+    st.stop()
+with line.run:
+    is_pressed = run_button("run_what_if")
+state, strip = st.container(), st.container()
+with st.container(horizontal=True, gap="small", key="desk"):
+    picture = st.container(key="picture")
+    panel = st.container(width=348, key="panel")
 
 requests = [as_scheduled]
-with st.container():  # see pages/compare.py
+with panel:
     events = as_scheduled.events
     if events is None:
         view.show_reads_no_events(as_scheduled.model)
@@ -56,14 +61,17 @@ with st.container():  # see pages/compare.py
         view.show_reach(edits, first, as_scheduled.horizon, at_once=at_once, is_in_time=is_in_time)
         if first is not None:
             requests.append(replace(as_scheduled, events=edits.apply(events)))
+    st.caption(DISCLAIMER)
 
 refusal = view.WHAT_IF.respond(requests, source.candles, pressed=is_pressed)
 statuses = view.WHAT_IF.advance(source.data_id)
 found = view.WHAT_IF.finished(source.data_id)
 
-with title:
+with line.name:
     view.show_heading(source.candles, found)
-with st.container():  # see pages/compare.py
+with line.facts:
+    show_facts(source, None)
+with state:
     candle_source.ask_clock(source)
     show_link_losses()
     show_state(
@@ -75,7 +83,11 @@ with st.container():  # see pages/compare.py
         refusal,
         has_older=bool(found),
     )
-view.show_fans(source, found, narrow=is_narrow())
+if found:
+    with strip, st.container(horizontal=True, border=True, gap="small", key="strip"):
+        show_verdicts(source, found[0].forecast)
+with picture:
+    view.show_fans(source, found, narrow=is_narrow())
 if found:
     show_cautions(source, found[0].forecast)
     # A fan of assumed events predicts nothing: only the forecast as scheduled is saved.

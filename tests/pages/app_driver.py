@@ -40,6 +40,7 @@ def words(app: AppTest) -> str:
     kinds = (app.title, app.subheader, app.info, app.error, app.warning, app.markdown, app.caption)
     said = [element.value for kind in kinds for element in kind]
     said += [expander.label for expander in app.expander]
+    said += [chip.proto.popover.label for chip in app.get("popover")]
     return "\n".join(said).replace("\\", "")
 
 

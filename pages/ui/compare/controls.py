@@ -8,7 +8,9 @@ from kronos.forecast import SamplingParameters
 from kronos.models import BUNDLED
 from pages.ui.chart.panels import LETTERS
 from pages.ui.frame.glossary import meaning
+from pages.ui.frame.links import linked_or_chosen
 from pages.ui.frame.messages import plain
+from pages.ui.frame.text import counted
 from pages.ui.inputs import controls
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.events import events_for
@@ -20,27 +22,27 @@ FIRST = (BUNDLED, "ewma", "garch", "fhs")
 
 
 def choose_requests(source: ChosenCandles) -> list[ForecastSettings]:
-    """Settings for two to four models, from one origin and with one seed.
+    """The chips of two to four models, from one origin and with one seed.
 
     Raises:
         InvalidRequest: A value of the link is out of range.
     """
     found = choices()
-    n_places = st.segmented_control(
-        "Models to compare",
-        [2, 3, 4],
-        default=2,
-        required=True,
-        key="models",
-        bind="query-params",
-        width="stretch",
-    )
-    with st.container():  # see pages/compare.py
-        drawn = [_choose_place(place, found) for place in range(n_places or 2)]
-    horizon = controls.choose_horizon()
-    paths = controls.choose_paths()
-    origin = controls.choose_origin(source)
-    seed = controls.choose_seed()
+    with controls.chip("models", _models_title()):
+        n_places = st.segmented_control(
+            "Models to compare",
+            [2, 3, 4],
+            default=2,
+            required=True,
+            key="models",
+            bind="query-params",
+            width="stretch",
+        )
+        with st.container():  # see pages/compare.py
+            drawn = [_choose_place(place, found) for place in range(n_places or 2)]
+    horizon, origin = controls.choose_ahead(source)
+    paths, seed = controls.choose_draws()
+    controls.choose_events(source)
     return [
         ForecastSettings(
             data_id=source.data_id,
@@ -52,6 +54,18 @@ def choose_requests(source: ChosenCandles) -> list[ForecastSettings]:
         )
         for choice, T, top_p in drawn
     ]
+
+
+def _models_title() -> str:
+    """The two models, or how many there are."""
+    n_places = controls.linked_number("models", 2)
+    if n_places != 2:
+        return counted(n_places, "model")
+    of_place = {choice.name: title for title, choice in choices().items()}
+    return " · ".join(
+        linked_or_chosen(letter.lower(), of_place.get(first, first))
+        for letter, first in zip(LETTERS[:2], FIRST[:2], strict=True)
+    )
 
 
 def _choose_place(place: int, found: dict[str, Choice]) -> tuple[Choice, float, float]:

@@ -1,40 +1,29 @@
-"""The controls of the Forecast page as chips: widgets in, checked settings out.
-
-A chip shows the value of its controls and opens them. Its label is needed before its controls are
-there: it shows what the session, else the link, else the default says.
-"""
+"""The controls of the Forecast page as chips: widgets in, checked settings out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import streamlit as st
 
-from data_sources.samples import SAMPLES
 from kronos import models
 from kronos.forecast import SamplingParameters
 from pages.ui.forecast.well_known import choose_well_known
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.links import linked_or_chosen
 from pages.ui.frame.messages import plain
-from pages.ui.frame.text import counted
 from pages.ui.inputs import candles as candle_source
 from pages.ui.inputs import controls
 from pages.ui.inputs.candles import ChosenCandles
-from pages.ui.inputs.events import choose_own_events, events_for, own_events
+from pages.ui.inputs.events import events_for
 from pages.ui.inputs.model_choices import ensemble_entry, ensemble_remark, model_state
-from pages.ui.inputs.ticker import DEFAULT_INTERVAL, OTHERS, TICKER
 from pages.ui.jobs import caches
-from pages.ui.jobs.settings import DEFAULT_HORIZON, MIN_CONTEXT, ForecastSettings, default_paths
+from pages.ui.jobs.settings import MIN_CONTEXT, ForecastSettings, default_paths
 
-_POPOVER_PIXELS = 300
 _PATHS_OF_MODEL = "default_paths"
 
 
 def choose_source() -> ChosenCandles | None:
     """The chip of the bars; None while there are none, see `choose_candles`."""
-    with _chip("data", _source_title()):
+    with controls.chip("data", controls.source_title()):
         source = candle_source.choose_candles()
         if source is None or not source.is_sample:
             choose_well_known()
@@ -47,23 +36,14 @@ def choose_settings(source: ChosenCandles) -> ForecastSettings:
     Raises:
         InvalidRequest: A value of the link is out of range.
     """
-    with _chip("model", linked_or_chosen("model", "Bundled")):
+    with controls.chip("model", linked_or_chosen("model", "Bundled")):
         model = _choose_model()
-    horizon = _number("horizon", DEFAULT_HORIZON)
-    day = linked_or_chosen("origin", "")
-    with _chip("horizon", counted(horizon, "bar") + (f" from {day}" if day else "")):
-        horizon = controls.choose_horizon()
-        origin = controls.choose_origin(source)
-    n_paths = _follow_model(model)
-    with _chip("paths", counted(_number("paths", n_paths), "path")):
-        paths = controls.choose_paths(n_paths)
-        seed = controls.choose_seed()
-    with _chip("sampling", _sampling_title()):
+    horizon, origin = controls.choose_ahead(source)
+    paths, seed = controls.choose_draws(_follow_model(model))
+    with controls.chip("sampling", _sampling_title()):
         lookback = _choose_lookback(model)
         temperature, top_p, top_k = _choose_shares()
-    n_own = len(own_events())
-    with _chip("events", f"Own events: {n_own:,}" if n_own else "Own events"):
-        choose_own_events(source.candles, currency=source.currency)
+    controls.choose_events(source)
     return ForecastSettings(
         data_id=source.data_id,
         model=model.name,
@@ -84,33 +64,6 @@ def _follow_model(model: models.Entry) -> int:
         state["paths"] = default
     state[_PATHS_OF_MODEL] = default
     return default
-
-
-@contextmanager
-def _chip(name: str, label: str) -> Iterator[None]:
-    # The key keeps it open while its label changes.
-    with st.popover(plain(label), key=f"chip_{name}"), st.container(width=_POPOVER_PIXELS):
-        yield
-
-
-def _number(name: str, default: int) -> int:
-    try:
-        return int(float(linked_or_chosen(name, str(default))))
-    except (ValueError, OverflowError):
-        return default
-
-
-def _source_title() -> str:
-    """Source and width of the bars."""
-    samples = {sample.title: sample for sample in SAMPLES.values()}
-    chosen = linked_or_chosen("data", "")
-    if chosen == TICKER:
-        source = linked_or_chosen("source", "Yahoo Finance")
-        source = linked_or_chosen("exchange", "Exchange") if source == OTHERS else source
-        return f"{source}, {linked_or_chosen('interval', DEFAULT_INTERVAL)}"
-    if chosen == candle_source.UPLOAD:
-        return "Own file"
-    return f"Sample, {samples.get(chosen, next(iter(SAMPLES.values()))).interval}"
 
 
 def _sampling_title() -> str:

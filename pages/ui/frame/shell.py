@@ -38,6 +38,8 @@ _PAGES = (
 ADDRESSES = tuple(page.address for page in _PAGES[1:])
 """Addresses of the pages below that of the application, which is the first page."""
 SIDEBAR_PIXELS = 330
+_WITH_CHIPS = ("Forecast", "Compare", "What if")
+"""Titles of the pages whose controls are in the line of the title."""
 _FLAG = "shell_built"
 # Plotly draws a white ground under its hover line where a chart is transparent. The placeholder of
 # a chart shimmers: sixty repaints a second take processor time from the chart and the forecast.
@@ -50,11 +52,11 @@ _STYLE = """<style>
 [data-testid="stButtonGroup"] [data-selected="true"],
 [data-testid="stTab"][aria-selected="true"],
 [data-testid="stSliderThumbValue"] { color: inherit !important; }
-.stMainBlockContainer:has(.st-key-desk) { padding-inline: 1.5rem; }
-.stMainBlockContainer:has(.st-key-desk) > .stVerticalBlock { gap: 0.6rem; }
+.stMainBlockContainer { padding-inline: 1.5rem; }
+.stMainBlockContainer:has(.st-key-line) > .stVerticalBlock { gap: 0.6rem; }
 .st-key-name h1 { font-size: 1.25rem; padding: 0 0 1rem; white-space: nowrap; }
 .st-key-chips button { min-height: 2rem; padding: 0.1rem 0.6rem; }
-.st-key-run kbd, .st-key-title_line kbd { color: inherit; opacity: 1; }
+.st-key-line kbd, .st-key-title_line kbd { color: inherit; opacity: 1; }
 .st-key-title_line { flex-wrap: nowrap; }
 .st-key-title_line h1 { padding-block: 0.5rem; }
 .st-key-strip { padding: 0.35rem 0.9rem; overflow-x: auto; flex-wrap: nowrap; }
@@ -73,13 +75,13 @@ _STYLE = """<style>
   .st-key-desk > :has(> .st-key-panel) { width: 100% !important; }
 }
 @media (max-width: 640px) {
-  .stMainBlockContainer:has(.st-key-desk) { padding-inline: 0.75rem; }
+  .stMainBlockContainer { padding-inline: 0.75rem; }
   .st-key-line > :has(> .st-key-chips) { order: 1; width: 100%; }
   .st-key-line > :has(> .st-key-facts) { order: 2; }
   .st-key-chips, .st-key-look, .st-key-live { flex-wrap: nowrap; overflow-x: auto; }
   .st-key-name h1 { font-size: 1.1rem; }
   .st-key-fan_choice [data-testid="stCaptionContainer"] p { max-width: none; white-space: nowrap; }
-  .st-key-run kbd, .st-key-title_line kbd { display: none; }
+  .st-key-line kbd, .st-key-title_line kbd { display: none; }
 }
 </style>"""
 
@@ -108,8 +110,7 @@ def build_shell() -> st.Page:
     remember_address(address_of(page))
     st.set_page_config(
         page_title=f"{page.title} · Kronos Fan",
-        # The controls of the Forecast page are in the line of its title.
-        initial_sidebar_state="collapsed" if page.title == _PAGES[0].title else SIDEBAR_PIXELS,
+        initial_sidebar_state="collapsed" if page.title in _WITH_CHIPS else SIDEBAR_PIXELS,
     )
     st.html(_STYLE)
     with st.sidebar:

@@ -233,7 +233,7 @@ def ask_clock(source: ChosenCandles) -> None:
     clocks = () if source.report is None else source.report.clocks
     if not clocks:
         return
-    with st.container(border=True):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.warning(
             f"The times in this file have no time zone, and its bars fit {len(clocks)} time zones. "
             f"Chart and forecast assume **{plain(clock_title(clocks[0]))}**. Choose the time zone "
@@ -248,8 +248,8 @@ def ask_clock(source: ChosenCandles) -> None:
             format_func=clock_title,
             placeholder=f"{clock_title(clocks[0])}, assumed",
             on_change=_answer_clock,
-            help="See the settings of the program that wrote the file. Brokers often use New York "
-            "+ 7 hours. Reading options, beside the file, shows the choice.",
+            label_visibility="collapsed",
+            width=260,
         )
 
 

@@ -1,16 +1,28 @@
-"""Controls that the pages of forecasts share."""
+"""Controls that the pages of forecasts share, and the chips that hold them.
+
+A chip shows the value of its controls and opens them. Its label is needed before its controls are
+there: it shows what the session, else the link, else the default says.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pandas as pd
 import streamlit as st
 
+from data_sources.samples import SAMPLES
 from kronos.calendars.intervals import is_intraday
 from pages.ui.frame.glossary import meaning
+from pages.ui.frame.links import linked_or_chosen
+from pages.ui.frame.messages import plain
+from pages.ui.frame.text import counted
+from pages.ui.inputs import candles as candle_source
 from pages.ui.inputs.candles import ChosenCandles
-from pages.ui.inputs.ticker import EARLIEST_ORIGIN
+from pages.ui.inputs.events import choose_own_events, own_events
+from pages.ui.inputs.ticker import DEFAULT_INTERVAL, EARLIEST_ORIGIN, OTHERS, TICKER
 from pages.ui.jobs.settings import (
     DEFAULT_HORIZON,
     DEFAULT_PATHS,
@@ -23,6 +35,69 @@ LARGEST_SEED = 2**31 - 1
 MINUTE = pd.Timedelta(minutes=1)
 SAMPLED_WITH = "sampled_with"
 """Key of the session's T and top-p on the Forecast page, which a comparison begins with."""
+
+_POPOVER_PIXELS = 300
+
+
+@contextmanager
+def chip(name: str, label: str) -> Iterator[None]:
+    """Controls behind a button.
+
+    Args:
+        name: Names the chip on its page.
+        label: What it shows: the value of its controls.
+    """
+    # The key keeps it open while its label changes.
+    with st.popover(plain(label), key=f"chip_{name}"), st.container(width=_POPOVER_PIXELS):
+        yield
+
+
+def linked_number(name: str, default: int) -> int:
+    """A whole number of a control that is not drawn yet."""
+    try:
+        return int(float(linked_or_chosen(name, str(default))))
+    except (ValueError, OverflowError):
+        return default
+
+
+def source_title() -> str:
+    """Source and width of the bars, before their controls are drawn."""
+    samples = {sample.title: sample for sample in SAMPLES.values()}
+    chosen = linked_or_chosen("data", "")
+    if chosen == TICKER:
+        source = linked_or_chosen("source", "Yahoo Finance")
+        source = linked_or_chosen("exchange", "Exchange") if source == OTHERS else source
+        return f"{source}, {linked_or_chosen('interval', DEFAULT_INTERVAL)}"
+    if chosen == candle_source.UPLOAD:
+        return "Own file"
+    return f"Sample, {samples.get(chosen, next(iter(SAMPLES.values()))).interval}"
+
+
+def choose_source() -> ChosenCandles | None:
+    """The chip of the bars; None while there are none, see `choose_candles`."""
+    with chip("data", source_title()):
+        return candle_source.choose_candles()
+
+
+def choose_ahead(source: ChosenCandles) -> tuple[int, pd.Timestamp]:
+    """The chip of horizon and origin."""
+    day = linked_or_chosen("origin", "")
+    label = counted(linked_number("horizon", DEFAULT_HORIZON), "bar")
+    with chip("horizon", label + (f" from {day}" if day else "")):
+        return choose_horizon(), choose_origin(source)
+
+
+def choose_draws(default: int = DEFAULT_PATHS) -> tuple[int, int]:
+    """The chip of paths and seed."""
+    with chip("paths", counted(linked_number("paths", default), "path")):
+        return choose_paths(default), choose_seed()
+
+
+def choose_events(source: ChosenCandles) -> None:
+    """The chip of the visitor's own events."""
+    n_own = len(own_events())
+    with chip("events", f"Own events: {n_own:,}" if n_own else "Own events"):
+        choose_own_events(source.candles, currency=source.currency)
 
 
 def choose_horizon() -> int:

@@ -87,30 +87,26 @@ def put_own_events(name: str, text: str) -> None:
 
 
 def choose_own_events(candles: Candles, *, currency: str = "") -> None:
-    """A section to add events of this session and to remove them."""
-    count = len(own_events())
-    with st.expander(f"Own events: {count:,}" if count else "Own events", icon=":material/event:"):
-        st.caption(
-            "For this session only: marked on the chart, and input of models that read events."
-        )
-        st.file_uploader(
-            "CSV file of events",
-            type=["csv", "txt", "tsv"],
-            key="events_upload",
-            max_upload_size=MAX_EVENTS_MB,
-            on_change=_read_upload,
-            help=meaning(
-                "Event",
-                "Columns: kind, time, region or symbol. Optional: name, actual, consensus, "
-                "previous, unit, announced; for kind other also colour and reads_as. A row "
-                "overrides the stored event of the same kind and day.",
-            ),
-        )
-        _choose_one(candles, currency)
-        problem = st.session_state.get(_PROBLEM)
-        if problem:
-            st.error(problem, icon=":material/event_busy:")
-        _show_own()
+    """Controls that add events of this session and remove them."""
+    st.caption("For this session only: marked on the chart, and input of models that read events.")
+    st.file_uploader(
+        "CSV file of events",
+        type=["csv", "txt", "tsv"],
+        key="events_upload",
+        max_upload_size=MAX_EVENTS_MB,
+        on_change=_read_upload,
+        help=meaning(
+            "Event",
+            "Columns: kind, time, region or symbol. Optional: name, actual, consensus, "
+            "previous, unit, announced; for kind other also colour and reads_as. A row "
+            "overrides the stored event of the same kind and day.",
+        ),
+    )
+    _choose_one(candles, currency)
+    problem = st.session_state.get(_PROBLEM)
+    if problem:
+        st.error(problem, icon=":material/event_busy:")
+    _show_own()
 
 
 def _read_upload() -> None:

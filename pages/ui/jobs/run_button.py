@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -47,3 +49,23 @@ def title_line(
         title = st.container(key="title")
         with st.container(width="content"):
             return title, run_button(key, label=label, disabled=disabled)
+
+
+class ChipLine(NamedTuple):
+    """Places in the line of a title: the title, chips of controls, facts, Run."""
+
+    name: DeltaGenerator
+    chips: DeltaGenerator
+    facts: DeltaGenerator
+    run: DeltaGenerator
+
+
+def chip_line() -> ChipLine:
+    """The line of a title whose controls are chips."""
+    with st.container(horizontal=True, gap="small", vertical_alignment="center", key="line"):
+        return ChipLine(
+            st.container(width="content", key="name"),
+            st.container(horizontal=True, gap="xsmall", width="content", key="chips"),
+            st.container(key="facts"),
+            st.container(width="content"),
+        )

@@ -11,11 +11,12 @@ from kronos.candles import Candles
 from kronos.events import KINDS, SURPRISES, Event, EventInputs, Surprise
 from kronos.forecast import SamplingParameters
 from pages.ui.frame.glossary import meaning
+from pages.ui.frame.links import linked_or_chosen
 from pages.ui.frame.messages import plain
 from pages.ui.frame.text import counted, moment_text
 from pages.ui.inputs import controls
 from pages.ui.inputs.candles import ChosenCandles
-from pages.ui.inputs.events import choose_own_events, events_for
+from pages.ui.inputs.events import events_for
 from pages.ui.inputs.model_choices import model_state
 from pages.ui.jobs import caches
 from pages.ui.jobs.settings import ForecastSettings
@@ -28,17 +29,16 @@ AS_IT_WAS = "As it was"
 
 
 def choose_plain(source: ChosenCandles) -> ForecastSettings:
-    """Settings of the forecast as scheduled.
+    """The chips of the forecast as scheduled.
 
     Raises:
         InvalidRequest: A value of the link is out of range.
     """
-    model = _choose_model()
-    horizon = controls.choose_horizon()
-    paths = controls.choose_paths()
-    origin = controls.choose_origin(source)
-    seed = controls.choose_seed()
-    choose_own_events(source.candles, currency=source.currency)
+    with controls.chip("model", _model_title()):
+        model = _choose_model()
+    horizon, origin = controls.choose_ahead(source)
+    paths, seed = controls.choose_draws()
+    controls.choose_events(source)
     return ForecastSettings(
         data_id=source.data_id,
         model=model.name,
@@ -49,11 +49,19 @@ def choose_plain(source: ChosenCandles) -> ForecastSettings:
     )
 
 
-def _choose_model() -> models.Entry:
-    """The model; usable models that read events come first in the list."""
+def _models() -> dict[str, models.Entry]:
+    """By title; usable models that read events come first."""
     readers = caches.event_readers(only_usable=True)
     ordered = sorted(caches.usable_models(), key=lambda entry: entry.name not in readers)
-    entries = {entry.title: entry for entry in ordered}
+    return {entry.title: entry for entry in ordered}
+
+
+def _model_title() -> str:
+    return linked_or_chosen("told_model", next(iter(_models())))
+
+
+def _choose_model() -> models.Entry:
+    entries = _models()
     title = st.selectbox(
         "Model", list(entries), key="told_model", bind="query-params", help=meaning("Reads events")
     )
@@ -64,13 +72,9 @@ def _choose_model() -> models.Entry:
 def choose_edits(ahead: Ahead, inputs: EventInputs) -> Edits:
     """The edits of the events; the link carries them."""
     with st.container(border=True, key="scenario"):
-        scheduled, added, outcome = st.columns(3, gap="medium")
-        with scheduled:
-            off = _choose_off(ahead)
-        with added:
-            event = _choose_added(ahead, inputs)
-        with outcome:
-            surprise = _choose_surprise()
+        off = _choose_off(ahead)
+        event = _choose_added(ahead, inputs)
+        surprise = _choose_surprise()
     return Edits(off, event, surprise)
 
 
