@@ -16,7 +16,8 @@ from pages.ui.fan import exports
 from pages.ui.fan.calibration import PROMISE
 from pages.ui.inputs.candles import sample_code
 from pages.ui.jobs import caches
-from tests.pages.app_driver import new_session, run_until, words
+from tests.pages import app_driver as driver
+from tests.pages.app_driver import new_session, run_until
 
 
 def state_until(
@@ -52,11 +53,18 @@ def has_forecast(app):
     return "Expected move" in words(app)
 
 
+def words(app):
+    """What the page says, with the tooltips of its captions."""
+    tooltips = "\n".join(caption.help for caption in app.caption)
+    return f"{driver.words(app)}\n{tooltips}".replace("\\", "")
+
+
 def test_a_good_record_is_used_unasked_and_the_raw_fan_is_one_click_away(keep):
     keep(state_until("2019-06-01"))
     app = run_until(new_session().run(), has_forecast)
     calibrated = words(app)
     assert "Calibrated fan. Calibrated on 3,200 outcomes up to 01 Jun 2019" in calibrated
+    assert "Calibrated on 3,200 outcomes\n" in driver.words(app), "one line beside the numbers"
     assert PROMISE in calibrated
     app.segmented_control(key="fan_kind").set_value("raw").run()
     raw = words(app)

@@ -32,11 +32,13 @@ class ShownFan:
         forecast: Its paths.
         name: Which of the two fans it is, and how much drift a calibrated one keeps.
         state: State of the calibration: one sentence, then details.
+        short: The same in a few words, for one line beside other numbers.
     """
 
     forecast: Forecast
     name: str
     state: str
+    short: str
 
 
 def choose_fan(candles: Candles, forecast: Forecast | None) -> Forecast | None:
@@ -46,10 +48,8 @@ def choose_fan(candles: Candles, forecast: Forecast | None) -> Forecast | None:
     with st.container(width="content", gap=None, key="fan_choice"):
         state = st.container()
         (shown,) = choose_fans(candles, [forecast])
-        short, _, details = shown.state.removesuffix(".").partition(". ")
-        state.caption(
-            plain(f"{shown.name}. {short}."), help=plain(f"{details}.") if details else None
-        )
+        # One line: a second one would take its height from the chart.
+        state.caption(plain(shown.short), help=plain(f"{shown.name}. {shown.state}"))
     return shown.forecast
 
 
@@ -58,7 +58,8 @@ def choose_fans(candles: Candles, forecasts: Sequence[Forecast]) -> list[ShownFa
     try:
         state = caches.calibration()
     except InvalidRequest as error:
-        return [ShownFan(forecast, _LABELS["raw"], str(error)) for forecast in forecasts]
+        raw, short = _LABELS["raw"], "Raw fan; the calibration cannot be read"
+        return [ShownFan(forecast, raw, str(error), short) for forecast in forecasts]
     statuses = [calibration_status(state, forecast, candles) for forecast in forecasts]
     is_wanted = _switch(statuses) == "calibrated"
     shown = []
@@ -74,8 +75,21 @@ def choose_fans(candles: Candles, forecasts: Sequence[Forecast]) -> list[ShownFa
         if found.kind == "calibrated" and not is_calibrated:  # the words describe the other fan
             known = "uses hindsight" if found.is_hindsight else "is available"
             words = f"The calibrated fan {known}. {words}"
-        shown.append(ShownFan(fan, name, words))
+        shown.append(ShownFan(fan, name, words, _short(found, is_calibrated=is_calibrated)))
     return shown
+
+
+def _short(found: CalibrationStatus, *, is_calibrated: bool) -> str:
+    """Which fan is shown, and on what record, in a few words."""
+    fan = "Calibrated" if is_calibrated else "Raw fan"
+    if found.kind == "stale":
+        return f"{fan}; the calibration is stale"
+    if found.kind == "uncalibrated":
+        return f"{fan}, not calibrated"
+    if not is_calibrated:
+        return f"{fan}; calibrated {'uses hindsight' if found.is_hindsight else 'is available'}"
+    hindsight = " with hindsight" if found.is_hindsight else ""
+    return f"{fan}{hindsight} on {found.n_outcomes:,} outcomes"
 
 
 def _switch(statuses: Sequence[CalibrationStatus]) -> Fan:

@@ -164,7 +164,7 @@ def _choose(forecast: Forecast, decimals: int, implied: float | None) -> Positio
 
 
 def _percent(estimate: Estimate) -> str:
-    error = "?" if np.isnan(estimate.error) else f"{100.0 * estimate.error:.2f}"
+    error = "n/a" if np.isnan(estimate.error) else f"{100.0 * estimate.error:.2f}"
     return f"{estimate.value:.2%} ± {error}"
 
 

@@ -62,7 +62,6 @@ _STYLE = """<style>
 .st-key-strip { padding: 0.35rem 0.9rem; overflow-x: auto; flex-wrap: nowrap; }
 .st-key-readouts { flex-wrap: nowrap; }
 .st-key-strip p { white-space: nowrap; }
-.st-key-fan_choice [data-testid="stCaptionContainer"] p { max-width: 21rem; white-space: normal; }
 .st-key-details [role="tablist"] { flex-wrap: wrap; gap: 0 0.9rem; overflow: visible; }
 .st-key-following { row-gap: 0; }
 .st-key-state:empty { display: none; }
@@ -79,8 +78,8 @@ _STYLE = """<style>
   .st-key-line > :has(> .st-key-chips) { order: 1; width: 100%; }
   .st-key-line > :has(> .st-key-facts) { order: 2; }
   .st-key-chips, .st-key-look, .st-key-live { flex-wrap: nowrap; overflow-x: auto; }
-  .st-key-name h1 { font-size: 1.1rem; }
-  .st-key-fan_choice [data-testid="stCaptionContainer"] p { max-width: none; white-space: nowrap; }
+  .st-key-line > :has(> .st-key-name) { flex: 1; min-width: 0; }
+  .st-key-name h1 { font-size: 1.1rem; white-space: normal; }
   .st-key-line kbd, .st-key-title_line kbd { display: none; }
 }
 </style>"""

@@ -214,5 +214,5 @@ def _layout() -> dict[str, Any]:
 
 
 def _loss(label: str, estimate: Estimate) -> Readout:
-    error = "?" if np.isnan(estimate.error) else f"{100 * estimate.error:.2f}"
+    error = "n/a" if np.isnan(estimate.error) else f"{100 * estimate.error:.2f}"
     return Readout(label, f"{estimate.value:.2%}".replace("-", "−"), f"± {error} points")
