@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 PRICES = COLUMNS[:4]
+_MOST = 1e50  # beyond, what models and figures compute of them may overflow
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -289,6 +290,7 @@ def _check_values(frame: pd.DataFrame) -> None:
     prices = np.arange(values.shape[1])[None, :] < len(PRICES)
     _refuse(frame, prices & (values <= 0), "above 0")
     _refuse(frame, values < 0, "at least 0")
+    _refuse(frame, values > _MOST, f"at most {_MOST:g}")
     opens, high, low, close = values[:, :4].T
     broken = np.zeros(values.shape, bool)
     broken[:, 1] = high < np.maximum(opens, close)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from kronos import plot, risk
-from kronos.errors import InvalidRequest
+from kronos.errors import InvalidCandles, InvalidRequest
 from kronos.risk import Estimate, FirstTouch, ImpliedView, RiskRow, Side
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ COLUMNS = ("open", "high", "low", "close", "volume", "amount")
 DEFAULT_LEVELS = (0.10, 0.25, 0.50, 0.75, 0.90)
 
 _RESAMPLES = 100
+_MOST = 1e100  # largest value of a path: sums and squares of such values are finite
 
 Progress = Callable[[int, int], None]
 """Called as progress(done, total) after every sampled step. Raising stops the forecast."""
@@ -173,6 +174,12 @@ class Forecast:
         if self.paths.shape[1] != len(self.timestamps):
             raise InvalidRequest(
                 f"{self.paths.shape[1]} forecast bars but {len(self.timestamps)} timestamps."
+            )
+        if not (self.paths.max(initial=0.0) <= _MOST and self.paths.min(initial=0.0) >= -_MOST):
+            raise InvalidCandles(
+                f"The paths of {self.model_name} leave what numbers hold: a value is beyond "
+                f"{_MOST:g}, from a last close of {self.last_close:g}. Look for bars in other "
+                "units, or a price that is wrong by many digits."
             )
 
     @property

@@ -311,11 +311,11 @@ def implied_scale(volatility: float, years: np.ndarray | Sequence[float]) -> np.
         years: (H,) times from the origin.
 
     Raises:
-        InvalidRequest: The volatility is not above 0, or is above 1,000%.
+        InvalidRequest: The volatility is not above 0.01%, or is above 1,000%.
     """
-    if not 0.0 < volatility <= 10.0:
+    if not 1e-4 < volatility <= 10.0:
         raise InvalidRequest(
-            f"An implied volatility must be above 0 and at most 1,000%, found {volatility:.4g} "
+            f"An implied volatility must be above 0.01% and at most 1,000%, found {volatility:.4g} "
             "(1 is 100%)."
         )
     return volatility * np.sqrt(np.asarray(years, float))

@@ -43,7 +43,7 @@ MAX_WAIT = 60.0
 class View(BaseModel):
     """What of a forecast is wanted, and how. Percentages are from 0 to 100."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     format: Format = "json"
     content: Literal["quantiles", "paths"] = "quantiles"

@@ -67,6 +67,7 @@ def create_api(
     """
     desk = Desk(service, feeds, spool or Spool())
     metrics = Metrics(service, lambda: desk.n_hits, feeds.faults)
+    readiness = _Readiness()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -90,7 +91,7 @@ def create_api(
     @api.get("/v1/ready", tags=["server"], summary="Whether it can forecast")
     async def ready() -> Response:
         """503 until the bundled model is loaded and answers."""
-        what = _warm(service())
+        what = readiness.look(service())
         return Response(
             json.dumps(what), 200 if what["ready"] else 503, media_type="application/json"
         )
@@ -108,15 +109,25 @@ def create_api(
 _READY = "api readiness"
 
 
-def _warm(service: ForecastService) -> dict[str, Any]:
-    """Whether the bundled model answers; asks it where nobody has."""
-    request = WarmUpRequest("bundled")
-    status = service.status(request.digest, owner=_READY)
-    if status is None or status.state in ("failed", "cancelled"):
-        problems = None if status is None or status.error is None else str(status.error)
-        service.submit(request, owner=_READY, supersede=False)
-        return {"ready": False, "state": "loading", "problem": problems}
-    return {"ready": status.state == "done", "state": status.state, "problem": None}
+class _Readiness:
+    """Whether the bundled model answers."""
+
+    def __init__(self) -> None:
+        self._answered: ForecastService | None = None
+
+    def look(self, service: ForecastService) -> dict[str, Any]:
+        """Ask the model where nobody has; a service that answered once stays ready."""
+        request = WarmUpRequest("bundled")
+        status = service.status(request.digest, owner=_READY)
+        if status is None and self._answered is service:  # many other results came since
+            return {"ready": True, "state": "done", "problem": None}
+        if status is None or status.state in ("failed", "cancelled"):
+            problems = None if status is None or status.error is None else str(status.error)
+            service.submit(request, owner=_READY, supersede=False)
+            return {"ready": False, "state": "loading", "problem": problems}
+        if status.state == "done":
+            self._answered = service
+        return {"ready": status.state == "done", "state": status.state, "problem": None}
 
 
 def _answer_errors(api: FastAPI) -> None:

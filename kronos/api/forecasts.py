@@ -37,6 +37,8 @@ LOOK_EVERY = 0.02
 """Seconds between two looks at a forecast that somebody waits for."""
 STREAM_EVERY = 0.1
 """Least seconds between two lines of a stream of progress."""
+ORDER_BYTES = 64 << 20
+"""Most bytes of orders that are kept in memory; a file has all of them."""
 FORECAST_BYTES = 128 << 20
 """Most bytes of finished forecasts that are kept in memory."""
 ANSWER_BYTES = 64 << 20
@@ -109,7 +111,7 @@ class Desk:
         spool: Keeps the orders.
         """
         self._service, self._feeds, self._spool = service, feeds, spool
-        self._orders: _Recent[Acknowledged] = _Recent(32 << 20, lambda each: 50_000)
+        self._orders: _Recent[Acknowledged] = _Recent(ORDER_BYTES, lambda each: each.n_bytes)
         self._bodies: _Recent[tuple[str, str, str]] = _Recent(4096, lambda each: 1)
         self._forecasts: _Recent[Forecast] = _Recent(FORECAST_BYTES, lambda f: f.paths.nbytes)
         self._answers: _Recent[bytes] = _Recent(ANSWER_BYTES, len)

@@ -167,6 +167,8 @@ async def _read(receive: Receive, headers: Headers) -> bytes:
     """
     announced = headers.get("content-length", "0")
     n_bytes, pieces, more = 0, [], announced != "0" or "transfer-encoding" in headers
+    if announced.isdecimal() and int(announced) > MAX_BODY:
+        raise _too_large()
     try:
         async with asyncio.timeout(BODY_SECONDS):
             while more and n_bytes <= MAX_BODY:
@@ -176,14 +178,19 @@ async def _read(receive: Receive, headers: Headers) -> bytes:
                 more = message.get("more_body", False)
     except TimeoutError:
         raise _Refused(
-            408, "Too slow", f"The body did not arrive within {BODY_SECONDS:.0f} s. Send it again."
-        ) from None
+            408, "Too slow", f"The body did not arrive within {BODY_SECONDS:.0f} s. Send it again.",
+            Connection="close",
+        ) from None  # fmt: skip
     if n_bytes > MAX_BODY:
-        raise _Refused(
-            413, "Too large", f"A body has at most {MAX_BODY >> 20} MB. Send the bars that are "
-            "read: 2,048 at most, and 500 more for a calibrated fan.",
-        )  # fmt: skip
+        raise _too_large()
     return b"".join(pieces)
+
+
+def _too_large() -> _Refused:
+    return _Refused(
+        413, "Too large", f"A body has at most {MAX_BODY >> 20} MB. Send the bars that are read: "
+        "2,048 at most, and 500 more for a calibrated fan.", Connection="close",
+    )  # fmt: skip
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
@@ -207,10 +214,18 @@ def _is_local(scope: Scope, headers: Headers) -> bool:
     if any(name in headers for name in _PROXY_HEADERS):
         return False
     # A foreign page in a browser of this machine: by a name that points here, or by its script.
-    host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
-    origin = headers.get("origin")
-    own = {host} if origin is None else {host, urlsplit(origin).hostname or ""}
+    own = {_host(f"//{headers.get('host', '')}")}
+    if (origin := headers.get("origin")) is not None:
+        own.add(_host(origin))
     return own <= _LOCAL_NAMES
+
+
+def _host(address: str) -> str:
+    """The host of an address; empty where there is none, or no address."""
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
 
 
 async def _send(send: Send, body: dict[str, object], headers: dict[str, str]) -> None:

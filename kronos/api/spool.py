@@ -47,12 +47,16 @@ class Acknowledged:
         id: Digest of request and bars: equal orders have equal ids.
         request: What the engine is asked.
         candles: The bars that figures of the result are made of.
+        n_bytes: Memory that it takes, about.
     """
 
     def __init__(self, request: ForecastRequest, candles: Candles) -> None:
         self.request = request
         self.candles = candles
         self.packed = _packed(candles)
+        # The bars as a table and packed, the request and its events.
+        self.n_bytes = 2 * len(self.packed) + request.bars.nbytes
+        self.n_bytes += 0 if request.events is None else request.events.nbytes
         self.id = hashlib.sha256(request.digest.encode() + self.packed).hexdigest()
 
 

@@ -82,6 +82,7 @@ def _run_http(args: argparse.Namespace) -> int:
     uvicorn = require("uvicorn", "api", "The server for agents")
     require("limits", "api", "The server for agents")
     from kronos.agents.server import create_server, warm_up
+    from kronos.api.connections import BoundedHttp
     from kronos.api.gate import guarded
     from kronos.api.keys import Keys, require_key
     from kronos.cli.feeds import SourceFeeds
@@ -92,5 +93,7 @@ def _run_http(args: argparse.Namespace) -> int:
     warm_up(service)
     server = create_server(service, SourceFeeds(), app_url=args.app_url, reads_files=False)
     app = guarded(server.streamable_http_app(host=args.host), keys)
-    uvicorn.run(app, host=args.host, port=args.port, access_log=False, log_level="warning")
+    uvicorn.run(
+        app, host=args.host, port=args.port, access_log=False, log_level="warning", http=BoundedHttp
+    )
     return 0

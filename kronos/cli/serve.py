@@ -54,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
         require(module, "api", "The API")
     uvicorn = require("uvicorn", "api", "The API")
     from kronos.api.app import create_api
+    from kronos.api.connections import BoundedHttp
     from kronos.api.keys import Keys, require_key
     from kronos.cli.feeds import SourceFeeds
     from kronos.serving.jobs import Limits
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         uvicorn.run(
             create_api(lambda: service, SourceFeeds(), keys=keys),
-            host=args.host, port=args.port, access_log=False, server_header=False,
+            host=args.host, port=args.port, access_log=False, server_header=False, http=BoundedHttp,
             log_config=_log_config(requests=not args.no_log), timeout_graceful_shutdown=5,
         )  # fmt: skip
     finally:

@@ -11,12 +11,14 @@ import uvicorn
 
 
 @contextmanager
-def serving(app):
+def serving(app, **options):
     """Serve an application in a thread; yields its port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    made = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None))
+    made = uvicorn.Server(
+        uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, **options)
+    )
     thread = threading.Thread(target=made.run, daemon=True)
     thread.start()
     while not made.started:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 
 from kronos.api.orders import ForecastOrder
+from kronos.serving.jobs import Limits
+from kronos.serving.service import LocalService
 
 
 def test_the_examples_of_the_document_are_forecast(api):
@@ -43,6 +46,18 @@ def test_a_server_is_ready_once_the_bundled_model_answers(api, service):
             break
         service.result(_warm_up(), owner="api readiness", timeout=60)
     assert ready.json()["ready"] is True
+
+
+def test_a_server_that_was_ready_stays_so_beside_other_work(serve):
+    engine = LocalService(limits=Limits(max_results=1))
+    api = serve(engine=engine)
+    while api.get("/v1/ready").status_code != 200:
+        time.sleep(0.05)
+    for seed in range(3):
+        bars = {"source": "samples", "symbol": "GOOG", "model": "ewma", "horizon": 2, "seed": seed}
+        assert api.post("/v1/forecasts?wait=30", json=bars).status_code == 200
+    assert api.get("/v1/ready").status_code == 200
+    engine.close()
 
 
 def _warm_up():

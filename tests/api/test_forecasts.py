@@ -143,3 +143,38 @@ def test_the_figures_of_the_server(api, order):
     assert 'kronos_fetch_faults_total{error="SourceDown"} 2.0' in text
     assert 'kronos_queue_depth{priority="visit"} 0.0' in text
     assert 'route="/v1/forecasts/{order_id}/result",status="200"} 3.0' in text
+
+
+@pytest.mark.parametrize("model", ["bundled", "ewma"])
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [("close", [1e308] * 60), ("close", [1.0] * 59 + [1e50]), ("volume", [1e308] * 60)],
+)
+def test_bars_beyond_what_numbers_hold_are_refused_in_every_format(
+    api, bars, model, column, values
+):
+    names = ("open", "high", "low", "close") if column == "close" else (column,)
+    order = {
+        "candles": bars | dict.fromkeys(names, values),
+        "model": model,
+        "horizon": 2,
+        "paths": 5,
+    }
+    done = api.post("/v1/forecasts?wait=30", json=order)
+    if done.status_code != 200:
+        assert done.status_code == 422
+        words = ("at most 1e+50", "wrong by many digits")
+        assert any(each in done.json()["detail"] for each in words)
+        return
+    for view in ({}, {"content": "paths"}, {"calibrated": True}, {"risk": True}, {"format": "csv"}):
+        answer = result(api, done.json(), **view)
+        assert answer.status_code in (200, 422), view
+
+
+@pytest.mark.parametrize(
+    "view", [{"implied": 1e-320}, {"stop": "1e400"}, {"low": 1, "high": "inf"}]
+)
+def test_figures_that_make_no_sense_are_named(api, order, view):
+    refused = result(api, ordered(api, order), **view)
+    assert refused.status_code == 422
+    assert refused.json()["detail"]

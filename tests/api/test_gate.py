@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import stat
+import time
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kronos.api import connections
 from kronos.api.gate import MAX_BODY
 from kronos.api.keys import Keys
 from kronos.cli import main
 from kronos.errors import InvalidRequest, StoreUnavailable
 from tests.api.conftest import ELSEWHERE
+from tests.api.loopback import serving
 
 PROBLEM = "application/problem+json"
 
@@ -29,6 +34,7 @@ def test_without_a_key_only_this_machine_is_answered(serve):
     for headers in (
         {"X-Forwarded-For": "192.0.2.7"}, {"Forwarded": "for=192.0.2.7"},
         {"Host": "forecasts.example"}, {"Origin": "https://evil.example"},
+        {"Host": "["}, {"Host": "[::1"}, {"Origin": "http://["}, {"Origin": "null"},
         bearer("kf_guessed"), {"Authorization": "Basic a2Y6a2Y="},
     ):  # fmt: skip
         refused = local.get("/v1/health", headers=headers)
@@ -101,6 +107,7 @@ def test_a_body_is_limited_whether_it_says_its_size_or_not(api):
         refused = api.post("/v1/forecasts", content=body)
         assert refused.status_code == 413
         assert refused.headers["Content-Type"] == PROBLEM
+        assert refused.headers["Connection"] == "close"
 
 
 @pytest.mark.parametrize(
@@ -134,6 +141,38 @@ def test_bars_that_break_the_schema_are_named_by_row(api, order):
     mixed = order["candles"]["timestamp"]
     mixed[0] = mixed[0].removesuffix("+00:00")
     assert "offset in every row" in api.post("/v1/forecasts", json=order).json()["detail"]
+
+
+def first_line(port, sent, more=b"", n_more=0):
+    """What a server answers to bytes, until it closes the connection."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as line:
+        with suppress(OSError):  # it closes before all is sent
+            line.sendall(sent)
+            for _ in range(n_more):
+                line.sendall(more)
+        with suppress(OSError):
+            return line.recv(4096).partition(b"\r\n")[0]
+    return b""
+
+
+def test_a_head_is_bounded_in_size_and_time_before_anybody_is_known(serve, monkeypatch):
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
+    head = b"GET /v1/health HTTP/1.1\r\nHost: localhost\r\n"
+    with serving(serve().app, http=connections.BoundedHttp) as port:
+        assert first_line(port, head + b"\r\n").endswith(b"200 OK")
+        assert b" 431 " in first_line(port, head + b"X: ", b"a" * 65_536, 40)
+        many = b"".join(b"X-%d: %s\r\n" % (i, b"a" * 1000) for i in range(60))
+        assert b" 431 " in first_line(port, head, many, 40)
+        post = b"POST /v1/forecasts HTTP/1.1\r\nHost: localhost\r\n"
+        trailers = post + b"Transfer-Encoding: chunked\r\n\r\n0\r\nX: "
+        assert b" 431 " in first_line(port, trailers, b"a" * 65_536, 40)
+        begun = time.monotonic()
+        for silent in (b"", head):
+            assert first_line(port, silent) == b""
+        assert time.monotonic() - begun < 10
+        body = b'{"candles": "' + b"x" * 1_000_000 + b'"}'
+        sent = b"%sContent-Length: %d\r\n\r\n%s" % (post, len(body), body)
+        assert b" 422 " in first_line(port, sent)
 
 
 def test_routes_that_are_none_are_problems_too(api):
