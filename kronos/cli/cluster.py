@@ -10,7 +10,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from kronos.cli.terminal import columns_text, megabytes, write_text
-from kronos.errors import KronosError, ServiceUnreachable
+from kronos.errors import KronosError
+from kronos.extras import require_installed
 
 if TYPE_CHECKING:
     from kronos.serving.cluster.deployment import Plan
@@ -68,16 +69,22 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; see `kronos.cli`."""
     from kronos.serving.cluster.connection import address_of, disconnect, join, load_ray
 
-    if args.action == "start" and args.shows:
-        from kronos.serving.cluster.deployment import configuration
-
-        write_text(None, json.dumps(configuration(_plan(args)), indent=2) + "\n")
-        return 0
-    load_ray()
     address = address_of(args.address)
     if args.action == "start":
-        return _start(args, address)
+        plan = _plan(args)
+        if args.shows:
+            from kronos.serving.cluster.deployment import configuration
+
+            write_text(None, json.dumps(configuration(plan), indent=2) + "\n")
+            return 0
+        if address == "auto":
+            _ensure_node()
+    load_ray()
     join(address)
+    if args.action == "start":
+        from kronos.serving.cluster.deployment import deploy
+
+        deploy(plan)
     if args.action == "stop":
         from kronos.serving.cluster.deployment import remove
 
@@ -121,24 +128,19 @@ def _plan(args: argparse.Namespace) -> Plan:
     )
 
 
-def _start(args: argparse.Namespace, address: str) -> int:
-    from kronos.serving.cluster.connection import join
-    from kronos.serving.cluster.deployment import deploy
+def _ensure_node() -> None:
+    """Start Ray on this machine where it does not run, with a token that it demands.
 
-    plan = _plan(args)
+    Before this process imports Ray, which looks for the token then and never again.
+    """
+    require_installed("ray", "ray", "A cluster engine")
     try:
-        join(address)
-    except ServiceUnreachable:
-        if address != "auto":
-            raise
+        _ray("status")
+    except KronosError:
         print("Starting Ray on this machine.", file=sys.stderr)
         if os.environ.get("RAY_AUTH_MODE", "token") == "token":
             _ray("get-auth-token", "--generate")  # without one, whoever reaches Ray runs code
         _ray("start", "--head", "--include-dashboard=false", "--disable-usage-stats")
-        join(address)
-    deploy(plan)
-    write_text(None, status_text(args.address))
-    return 0
 
 
 def _ray(*words: str) -> None:

@@ -1,7 +1,10 @@
 """The cluster: what its service does beside the contract of every service."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from contextlib import closing
@@ -129,11 +132,33 @@ def test_work_in_the_background_leaves_room_for_people():
 
 def test_a_failed_deployment_says_what_its_replicas_said():
     text = "Traceback ...\nkronos.errors.CheckpointUnavailable: Get it first.\n"
-    state = SimpleNamespace(message=text, deployments={}, status="DEPLOY_FAILED")
+    state = SimpleNamespace(message=text, deployments={}, status=None)
     assert deployment._reason(state) == "Get it first."
     waits = SimpleNamespace(message="Waits for\n 2 CPU.")
-    state = SimpleNamespace(message="", deployments={"a": waits}, status="DEPLOYING")
+    state = SimpleNamespace(message="", deployments={"a": waits}, status=None)
     assert deployment._reason(state) == "Waits for 2 CPU."
+
+
+def test_a_cluster_starts_with_its_token_before_this_process_looks_for_one():
+    code = """
+import sys
+from kronos import cli
+from kronos.cli import cluster
+from kronos.errors import KronosError
+def ray(*words):
+    print(words[0], "ray" in sys.modules)
+    if words[0] == "status":
+        raise KronosError("none")
+    if words[0] == "start":
+        raise SystemExit(0)
+cluster._ray = ray
+cli.main(["cluster", "start"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True,
+        env={name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"},
+    )  # fmt: skip
+    assert done.stdout.split() == ["status", "False", "get-auth-token", "False", "start", "False"]
 
 
 @pytest.mark.parametrize("place", ["variable", "file", "none"])

@@ -105,13 +105,13 @@ def join(address: str) -> None:
             address=address, namespace=NAMESPACE, log_to_driver=False, logging_level="WARNING",
             runtime_env={"env_vars": _environment()},
         )  # fmt: skip
-    except ray.exceptions.AuthenticationError as error:
-        raise ServiceUnreachable(
-            f"The cluster at {address} refuses this user: it demands its token. Copy the file "
-            "~/.ray/auth_token of the machine where it was started, readable by you alone, or set "
-            "RAY_AUTH_TOKEN, and RAY_AUTH_MODE=token."
-        ) from error
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, ray.exceptions.AuthenticationError) as error:
+        if "Failed to connect" in str(error):  # by Ray, which had found it
+            raise ServiceUnreachable(
+                f"The cluster at {address} demands its token, and this user has none or another. "
+                "Copy the file ~/.ray/auth_token of the machine where it was started, readable by "
+                "you alone, or set RAY_AUTH_TOKEN; then start this program again."
+            ) from error
         raise ServiceUnreachable(
             f"No Ray cluster answers at {address} ({str(error).splitlines()[0][:200]}). Start one "
             "with kronos cluster start, or join it on this machine with ray start "
@@ -177,7 +177,9 @@ def _environment() -> dict[str, str]:
     known = os.environ.get("PYTHONPATH", "")
     paths = [root, *(path for path in known.split(os.pathsep) if path and path != root)]
     kept = {name: value for name, value in os.environ.items() if name in _KEPT}
-    return {"PYTHONPATH": os.pathsep.join(paths), "RAY_USAGE_STATS_ENABLED": "0"} | kept
+    own = {"PYTHONPATH": os.pathsep.join(paths), "RAY_USAGE_STATS_ENABLED": "0"}
+    # Serve's controller would wait a minute for a replica that does not answer any more.
+    return own | {"RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1"} | kept
 
 
 _KEPT = ("XDG_DATA_HOME", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_OFFLINE")

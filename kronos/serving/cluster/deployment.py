@@ -185,7 +185,9 @@ def _reason(state: Any) -> str:
     for text in texts:
         if found := re.findall(r"kronos\.errors\.\w+: (.+)", text):
             return str(found[-1])
-    return " ".join(" ".join(text for text in texts if text).split())[:400] or str(state.status)
+    return " ".join(" ".join(text for text in texts if text).split())[:400] or str(
+        state.status.value
+    )
 
 
 def deployed() -> dict[str, Any]:
