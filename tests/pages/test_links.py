@@ -2,10 +2,15 @@
 
 import ast
 import fnmatch
+from typing import get_args
 
 import pytest
 
 from benchmarks.gates.links import HOSTILE, visits
+from pages.ui.chart.scene import Window
+from pages.ui.chart.view import LAYER_LABELS, SHAPE_LABELS, VIEW_LABELS, WINDOW_LABELS
+from pages.ui.compare.view import ARRANGEMENTS
+from pages.ui.fan.calibration import FANS
 from pages.ui.frame.parameters import PARAMETERS, RENAMED, find, is_readable
 from tests.pages.app_driver import new_session, words
 from tests.source_tree import ROOT, python_files
@@ -53,14 +58,33 @@ def test_every_control_of_a_link_is_in_the_table():
 
 
 def test_a_link_of_an_earlier_version_chooses_the_option_by_its_name_of_today():
-    for name, texts in RENAMED.items():
-        for before, now in texts.items():
-            app = new_session("forecast", **{name: before}).run()
-            assert not app.exception
-            assert app.selectbox(key=name).value == now
-            assert "not available here" not in words(app)
-            app.selectbox(key=name).set_value(app.selectbox(key=name).options[2]).run()
-            assert app.selectbox(key=name).value == app.selectbox(key=name).options[2]
+    for before, now in RENAMED["data"].items():
+        app = new_session("forecast", data=before).run()
+        assert not app.exception
+        assert app.selectbox(key="data").value == now
+        assert "not available here" not in words(app)
+        app.selectbox(key="data").set_value(app.selectbox(key="data").options[2]).run()
+        assert app.selectbox(key="data").value == app.selectbox(key="data").options[2]
+
+
+@pytest.mark.parametrize("page", ["forecast", "compare"])
+def test_a_link_that_somebody_types_names_options_in_short_and_in_any_case(page):
+    link = {"shape": "line", "view": "log", "window": "3m", "arrangement": "Overlay"}
+    link = {name: text for name, text in link.items() if page in find(name).pages}
+    app = new_session(page, paths=10, horizon=4, **link).run()
+    wanted = {"shape": "line", "view": "log", "window": "3M", "arrangement": "overlay"}
+    assert {name: app.session_state[name] for name in link} == {n: wanted[n] for n in link}
+    assert "not available here" not in words(app)
+
+
+def test_every_option_of_the_look_has_its_short_name_in_the_table():
+    shown = {"shape": SHAPE_LABELS, "view": VIEW_LABELS, "layers": LAYER_LABELS,
+             "arrangement": ARRANGEMENTS, "fan_kind": FANS}  # fmt: skip
+    for name, labels in shown.items():
+        assert RENAMED[name] == labels, name
+    windows = {each.casefold(): WINDOW_LABELS.get(each, each) for each in get_args(Window)}
+    assert RENAMED["window"] == windows | {"near": "Near"}
+    assert all(text == text.casefold() for texts in RENAMED.values() for text in texts)
 
 
 def test_the_table_names_pages_that_there_are():

@@ -17,7 +17,7 @@ from pages.ui.frame.messages import plain
 from pages.ui.jobs import caches
 
 Fan = Literal["raw", "calibrated"]
-_LABELS: dict[Fan, str] = {"raw": "Raw fan", "calibrated": "Calibrated fan"}
+FANS: dict[Fan, str] = {"raw": "Raw fan", "calibrated": "Calibrated fan"}
 PROMISE = (
     "Calibration holds in the long run: about 80% of closes are inside the 80% band. It promises "
     "nothing for a single forecast, for days with events or for whole paths."
@@ -58,7 +58,7 @@ def choose_fans(candles: Candles, forecasts: Sequence[Forecast]) -> list[ShownFa
     try:
         state = caches.calibration()
     except InvalidRequest as error:
-        raw, short = _LABELS["raw"], "Raw fan; the calibration cannot be read"
+        raw, short = FANS["raw"], "Raw fan; the calibration cannot be read"
         return [ShownFan(forecast, raw, str(error), short) for forecast in forecasts]
     statuses = [calibration_status(state, forecast, candles) for forecast in forecasts]
     is_wanted = _switch(statuses) == "calibrated"
@@ -66,7 +66,7 @@ def choose_fans(candles: Candles, forecasts: Sequence[Forecast]) -> list[ShownFa
     for forecast, found in zip(forecasts, statuses, strict=True):
         is_calibrated = is_wanted and found.can_apply
         fan = calibrate(forecast, candles, state) if is_calibrated else forecast
-        name = _LABELS["calibrated" if is_calibrated else "raw"]
+        name = FANS["calibrated" if is_calibrated else "raw"]
         words = found.words
         if is_calibrated and found.is_hindsight:
             name += " with hindsight"
@@ -99,10 +99,10 @@ def _switch(statuses: Sequence[CalibrationStatus]) -> Fan:
     is_good = any(found.kind == "calibrated" and not found.is_hindsight for found in statuses)
     chosen: Fan = st.segmented_control(
         "Fan",
-        list(_LABELS),
+        list(FANS),
         default="calibrated" if is_good else "raw",
         required=True,
-        format_func=lambda name: _LABELS[name],
+        format_func=lambda name: FANS[name],
         # A widget keeps its first default, so each default has its own key.
         key="fan_kind" if is_good else "stale_fan_kind",
         bind="query-params",

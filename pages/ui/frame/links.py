@@ -10,7 +10,14 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages.ui.frame.messages import plain
-from pages.ui.frame.parameters import PARAMETERS, RENAMED, Parameter, find, is_readable
+from pages.ui.frame.parameters import (
+    PARAMETERS,
+    RENAMED,
+    Parameter,
+    find,
+    is_readable,
+    todays_name,
+)
 
 _LINKED, _LOST = "link_asked", "link_lost"
 _SHARED = (
@@ -62,13 +69,14 @@ def read_link() -> None:
 
 
 def _rename_options() -> None:
-    """Give options that had another name when a link was made the name of today."""
+    """Give options that a link calls otherwise the name of today."""
     context = get_script_run_ctx()
-    renamed = {
-        name: now
-        for name, texts in RENAMED.items()
-        if (now := texts.get(st.query_params.get(name, ""))) is not None
-    }
+    renamed = {}
+    for name in RENAMED:
+        texts = st.query_params.get_all(name)
+        now = [todays_name(name, text) for text in texts]
+        if now != texts:
+            renamed[name] = now
     if renamed and context is not None:
         with context.session_state.query_params() as address:
             for name, now in renamed.items():

@@ -10,7 +10,9 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["LONGEST", "PARAMETERS", "RENAMED", "Parameter", "find", "is_readable"]
+__all__ = [
+    "LONGEST", "PARAMETERS", "RENAMED", "Parameter", "find", "is_readable", "todays_name",
+]  # fmt: skip
 
 LONGEST, LONGEST_NUMBER = 20_000, 64
 """Most characters of a text, and of a number: a list of 200 symbols fits."""
@@ -53,8 +55,28 @@ def _of(page: str, kind: Kind, **titles: str) -> dict[str, Parameter]:
     return {name: Parameter(title, kind, (page,)) for name, title in titles.items()}
 
 
-RENAMED = {"data": {"My own CSV file": "My own file"}}
-"""Options that links of earlier versions name otherwise, by parameter: their names of today."""
+_FANS = {"raw": "Raw fan", "calibrated": "Calibrated fan"}
+RENAMED = {
+    "data": {"my own csv file": "My own file"},
+    "shape": {"candles": "Candles", "bars": "Bars", "line": "Line"},
+    "view": {"price": "Price", "percent": "% from origin", "log": "Log price"},
+    "window": {
+        "auto": "Near",
+        "near": "Near",
+        "1m": "1M",
+        "3m": "3M",
+        "6m": "6M",
+        "all": "All",
+    },
+    "layers": {"bands": "Bands", "paths": "Paths", "events": "Events"},
+    "fan_kind": _FANS,
+    "stale_fan_kind": _FANS,
+    "arrangement": {"panels": "Panels", "overlay": "Overlay"},
+}  # fmt: skip
+"""Other names of options in links, in lower case, by parameter: what the page calls them today.
+
+Those of earlier versions, and the short ones that somebody writes who types a link.
+"""
 
 PARAMETERS: dict[str, Parameter] = {
     "data": Parameter("data", "choice", _OF_CANDLES),
@@ -137,6 +159,11 @@ def find(name: str) -> Parameter | None:
         return found
     stems = ((stem[:-1], each) for stem, each in PARAMETERS.items() if stem.endswith("*"))
     return next((each for stem, each in stems if name.startswith(stem)), None)
+
+
+def todays_name(name: str, text: str) -> str:
+    """What the page calls an option of a link today; the text itself where that is its name."""
+    return RENAMED.get(name, {}).get(text.casefold(), text)
 
 
 def is_readable(name: str, text: str) -> bool:
