@@ -30,13 +30,15 @@ if not may_administer():
     st.stop()
 session = LongRuns("backtest", backtests)
 
-with st.sidebar:
-    st.header("Backtest", anchor=False)
-    try:
+try:
+    with st.sidebar:
+        st.header("Backtest", anchor=False)
         chosen = controls.choose()
-    except KronosError as error:
-        show_error(error)
-        st.stop()
+except KronosError as error:
+    st.title("Backtest", anchor=False)
+    show_error(error)
+    st.stop()
+with st.sidebar:
     request = chosen.request
     st.caption(DISCLAIMER)
 title, is_pressed = title_line("backtest_run_button", disabled=request is None)

@@ -33,6 +33,8 @@ try:
     with line.chips:
         requests = choose_requests(source)
 except InvalidRequest as error:
+    with line.name:
+        view.show_heading(source.candles, [])
     show_error(error)
     st.stop()
 with line.run:

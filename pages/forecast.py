@@ -39,6 +39,8 @@ try:
         request = controls.choose_settings(source)
         rules = follow.choose_follow(source)
 except InvalidRequest as error:
+    with name:
+        results.show_heading(source.candles, None)
     show_error(error)
     st.stop()
 with run:

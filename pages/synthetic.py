@@ -29,12 +29,14 @@ if source is None:
     candle_source.show_no_candles()
     st.stop()
 
-with st.sidebar:
-    try:
+try:
+    with st.sidebar:
         request, downloads_model = view.choose(source)
-    except InvalidRequest as error:
-        show_error(error)
-        st.stop()
+except InvalidRequest as error:
+    st.title("Synthetic candles", anchor=False)
+    show_error(error)
+    st.stop()
+with st.sidebar:
     has_enough = len(source.candles) >= MIN_CONTEXT
     st.caption(DISCLAIMER)
 title, is_pressed = title_line("synthetic_run_button", disabled=not has_enough)

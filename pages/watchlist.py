@@ -13,14 +13,16 @@ from pages.ui.watchlist import controls, follow, saved, session, together, view
 
 require_shell()
 
-with st.sidebar:
-    st.header("Watchlist", anchor=False)
-    try:
+try:
+    with st.sidebar:
+        st.header("Watchlist", anchor=False)
         chosen = controls.choose_list()
         request = controls.choose_settings(chosen)
-    except KronosError as error:
-        show_error(error)
-        st.stop()
+except KronosError as error:
+    st.title("Watchlist", anchor=False)
+    show_error(error)
+    st.stop()
+with st.sidebar:
     controls.remember(st.session_state)
     st.caption(DISCLAIMER)
     rules = follow.choose_follow() if chosen.source != SAMPLES else None

@@ -37,6 +37,8 @@ try:
         as_scheduled = controls.choose_plain(source)
         known = context_of(source.candles, as_scheduled.origin)
 except InvalidRequest as error:
+    with line.name:
+        view.show_heading(source.candles, [])
     show_error(error)
     st.stop()
 with line.run:

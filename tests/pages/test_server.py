@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_every_page_is_told_where_its_server_is_before_a_script_looks_for_it(below):
     client = TestClient(Starlette(middleware=[Middleware(PageAddresses)]))
-    for address in ADDRESSES:
+    for address in ("", *ADDRESSES):
         answer = client.get(f"{below}/{address}?horizon=8")
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/html")

@@ -1,7 +1,7 @@
 """The headers of every response, which bound what a browser lets the pages and others do.
 
-The policy of content names what the pages need and nothing else: scripts of this server, the two
-scripts inside its HTML by their digests, and the scripts that components bring, which Streamlit
+The policy of content names what the pages need and nothing else: scripts of this server, those
+inside its HTML by their digests, and the scripts that components bring, which Streamlit
 imports as blobs. Streamlit compiles WebAssembly, and writes its styles, like Plotly, into the page.
 """
 

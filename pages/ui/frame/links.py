@@ -43,6 +43,7 @@ def read_link() -> None:
 
     To be called in every run, before any control.
     """
+    _read_history()
     _rename_options()
     _join_level()
     if _LINKED not in st.session_state:
@@ -66,6 +67,31 @@ def read_link() -> None:
             for name in unreadable:
                 address.remove_param(name)
             address.set_initial_query_params_from_current()
+
+
+def _read_history() -> None:
+    """Begin again with the address where the browser went back or forward to it.
+
+    At a change of the page, Streamlit drops the parameters that the page before has, too, and
+    the controls would keep what they said there.
+    """
+    context = get_script_run_ctx()
+    if context is None or not context.is_history_navigation:
+        return
+    forget_link()
+    _forget_controls()
+    with context.session_state.query_params() as address:
+        address.populate_from_query_string(context.query_string)
+        address.set_initial_query_params_from_current()
+        address._send_query_param_msg()  # the browser has been told to drop some
+    st.session_state.pop(_LINKED, None)
+
+
+def _forget_controls() -> None:
+    """Let every control of a link begin with what the address says."""
+    for name in list(st.session_state):
+        if find(str(name)) is not None or name in _SHARED:
+            del st.session_state[name]
 
 
 def _rename_options() -> None:
@@ -186,9 +212,7 @@ def open_addresses(pages: Mapping[str, dict[str, str]]) -> None:
     """Let every page of these begin with these parameters when it is shown next, as by its link."""
     state = st.session_state
     forget_link()
-    for name in list(state):
-        if find(str(name)) is not None or name in _SHARED:
-            del state[name]
+    _forget_controls()
     state[_VISITED] = dict(pages)
     state[_TO_OPEN] = dict(pages)
 

@@ -1,6 +1,7 @@
 """The application's part of the web server: the HTML of its pages, and work at its start and end.
 
-The address of a page returns Streamlit's own HTML, with the address of the server added.
+The address of a page returns Streamlit's own HTML, with the address of the server and a script for
+the browser's history added.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ _HEAD = "<head>"
 _SERVER_IS_BESIDE_THE_PAGE = (
     '<script>window.__streamlit = {BACKEND_BASE_URL: new URL(".", location.href).href}</script>'
 )
+_HISTORY = Path(__file__).with_name("history.js")
 
 
 class PageAddresses:
@@ -40,7 +42,7 @@ class PageAddresses:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._paths = {f"{path_prefix()}/{address}" for address in ADDRESSES}
+        self._paths = {f"{path_prefix()}/{address}" for address in ("", *ADDRESSES)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
@@ -138,7 +140,8 @@ def path_prefix() -> str:
 def page() -> str:
     """The HTML of every page."""
     html = Path(file_util.get_static_dir(), "index.html").read_text(encoding="utf-8")
-    return html.replace(_HEAD, _HEAD + _SERVER_IS_BESIDE_THE_PAGE, 1)
+    history = f"<script>{_HISTORY.read_text(encoding='utf-8')}</script>"
+    return html.replace(_HEAD, _HEAD + _SERVER_IS_BESIDE_THE_PAGE + history, 1)
 
 
 def _await_server() -> None:

@@ -1,0 +1,92 @@
+"""What the address says comes back: by Back and Forward, and in another browser."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import PATIENCE_MS, wait_for_fan
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+expect.set_options(timeout=PATIENCE_MS)
+
+LINK = (
+    "horizon=12&paths=20&seed=5&T=0.9&shape=line&view=log&window=3m&layers=bands&levels=8200"
+    "&studies=SMA+20&details=Quantiles&quantiles=5"
+)
+# What the chart draws: names of its traces, its notes, the section that is seen.
+DRAWN = """() => {
+    const plot = document.querySelector(".st-key-fan .js-plotly-plot");
+    return {
+        traces: plot._fullData.map((trace) => trace.name),
+        notes: plot._fullLayout.annotations.map((note) => note.text),
+        title: plot._fullLayout.title.text,
+        section: [plot._fullLayout.xaxis, plot._fullLayout.yaxis].flatMap(
+            (axis) => axis.range.map((end) => end.toFixed(2))),
+    };
+}"""
+
+
+def seen(page: Page) -> dict[str, Any]:
+    """What a visitor sees: the title, the settings, the options, the chart."""
+    wait_for_fan(page)
+    drawn, before = page.evaluate(DRAWN), None
+    while drawn != before:
+        page.wait_for_timeout(250)
+        drawn, before = page.evaluate(DRAWN), drawn
+    return {
+        "title": page.get_by_role("heading", level=1).inner_text(),
+        "chips": page.locator(".st-key-chips").inner_text(),
+        "options": page.locator('.st-key-look [data-selected="true"]').all_inner_texts(),
+        "levels": page.get_by_role("textbox", name="Levels on the chart").input_value(),
+        "strip": page.locator(".st-key-strip").inner_text(),
+        "panel": page.locator(".st-key-details [role=tab][aria-selected=true]").inner_text(),
+        "drawn": drawn,
+    }
+
+
+def opened(server, visit) -> Page:
+    """A chart whose options differ from the usual ones, moved by hand."""
+    page = visit(f"{server.url}/?{LINK}").page
+    wait_for_fan(page)
+    page.locator(".st-key-fan .desk-chart").focus()
+    page.keyboard.press("+")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_url("**zoom=**")
+    return page
+
+
+def test_back_from_another_page_returns_to_the_forecast_as_it_was(server, visit):
+    page = opened(server, visit)
+    before = seen(page)
+    page.get_by_role("link", name="Compare", exact=True).click()
+    heading = page.get_by_role("heading", level=1)
+    expect(heading).to_contain_text("2 forecasts")
+    # Compare has controls of the same names, which it writes into its own address.
+    page.locator(".st-key-chip_horizon button").click()
+    field = page.get_by_label("Horizon (bars)", exact=True)
+    field.fill("8")
+    field.press("Enter")
+    page.wait_for_url("**horizon=8**")
+    page.keyboard.press("Escape")
+    page.go_back()
+    page.wait_for_url(re.compile(r"/\?.*horizon=12"))
+    assert seen(page) == before
+    page.go_forward()
+    page.wait_for_url(re.compile("compare.*horizon=8"))
+    expect(page.locator(".st-key-chip_horizon")).to_contain_text("8 bars")
+    page.go_back()
+    page.wait_for_url(re.compile(r"/\?.*horizon=12"))
+    assert seen(page) == before
+
+
+def test_a_link_shows_the_same_chart_in_another_browser(server, visit, stranger):
+    page = opened(server, visit)
+    before = seen(page)
+    assert before["options"] == ["Line", "Log price", "3M", "Bands"]
+    assert {"SMA 20", "p5"} <= set(before["drawn"]["traces"])
+    other = stranger(page.url).page
+    assert seen(other) == before
