@@ -46,9 +46,8 @@ except InvalidRequest as error:
 with run:
     is_pressed = run_button("run")
 
-refusal = FORECAST.respond(
-    [request], source.candles, pressed=is_pressed, renewed=follow.take_renewed()
-)
+is_renewed = follow.take_renewed() or controls.has_event_news(request)
+refusal = FORECAST.respond([request], source.candles, pressed=is_pressed, renewed=is_renewed)
 status = next(iter(FORECAST.advance(source.data_id)), None)
 finished = FORECAST.finished(source.data_id)
 raw = finished[0].forecast if finished else None

@@ -27,7 +27,15 @@ from pages.ui.jobs import caches, queues
 from tests.event_adapter import WITHOUT_EVENTS, write_event_adapter
 from tests.loopback_calendar import LoopbackCalendar, calendar_session, row
 from tests.loopback_markets import LoopbackMarkets, yahoo_session
-from tests.pages.app_driver import SAMPLE_TITLES, charts, new_session, press, run_until, words
+from tests.pages.app_driver import (
+    SAMPLE_TITLES,
+    charts,
+    new_session,
+    press,
+    run_until,
+    shown,
+    words,
+)
 from tests.pages.test_forecast_page import has_forecast
 
 PAIR = {"data": TICKER, "source": "Yahoo Finance", "symbol": "EURUSD=X", "interval": "1h",
@@ -44,7 +52,9 @@ def yahoo(monkeypatch, tmp_path):
     now = pd.Timestamp.now("UTC")
 
     def of(name: str, country: str, days: int, *figures: str | None):
-        time = now.normalize() + pd.Timedelta(days=days, hours=13)
+        day = now.normalize() + pd.Timedelta(days=days)
+        # The pair trades from Monday to Friday: a release of a weekend would have no bar.
+        time = day - pd.Timedelta(days=max(day.dayofweek - 4, 0)) + pd.Timedelta(hours=13)
         return row(name, country, f"{time:%Y-%m-%dT%H:%M:%SZ}", "", *figures)
 
     rows = (
@@ -68,6 +78,20 @@ def yahoo(monkeypatch, tmp_path):
 
 def is_settled(app) -> bool:
     return has_forecast(app) and "Fetching" not in words(app)
+
+
+def test_a_forecast_is_made_again_with_the_events_that_came_after_it(yahoo):
+    app = run_until(new_session(**PAIR).run(), is_settled)
+    app = run_until(app, lambda app: is_settled(app) and knows_the_news(app))
+    assert "Settings changed" not in words(app)
+    app.number_input(key="horizon").set_value(5).run()
+    assert "Settings changed" in words(app), "what the visitor changes waits for Run"
+
+
+def knows_the_news(app) -> bool:
+    """Whether the forecast on the page knows a release of the last days."""
+    week = pd.Timestamp.now("UTC") - pd.Timedelta(days=9)
+    return any(event.time > week for event in shown(app).settings.events.events)
 
 
 def test_missing_days_are_fetched_unasked_and_drawn(yahoo):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 import pytest
 
@@ -13,7 +15,7 @@ from pages.ui.forecast import follow
 from pages.ui.inputs.ticker import TICKER
 from pages.ui.jobs import queues
 from tests.loopback_markets import NOW, LoopbackMarkets, redirect
-from tests.pages.app_driver import SAMPLE_TITLES, new_session, run_until, shown, words
+from tests.pages.app_driver import SAMPLE_TITLES, charts, new_session, run_until, shown, words
 from tests.pages.test_forecast_page import has_forecast
 
 MINUTE = pd.Timedelta(minutes=1)
@@ -68,6 +70,28 @@ def test_a_bar_that_closes_is_fetched_forecast_and_compared(markets):
         assert f"Next bar closes at 17:{41 + i}" in text
         assert markets.n_requests("/klines") == n_before + i
     assert not app.exception
+
+
+def test_the_view_of_the_chart_belongs_to_the_series_and_not_to_its_last_bar(markets):
+    app = page()
+    before = subject(app)
+    markets.now += MINUTE
+    run_until(app, lambda app: origin(app) == NOW)
+    assert subject(app) == before, "the chart keeps its view"
+    app.date_input(key="origin").set_value((NOW - 600 * MINUTE).date()).run()
+    run_until(app, charts)
+    assert subject(app) != before, "a chart of another origin shows its fan"
+    assert subject(page(symbol="ETH/USDT")) != before
+
+
+def subject(app):
+    """What the view of the chart belongs to."""
+    (chart,) = (
+        each.proto
+        for each in app.get("bidi_component")
+        if each.proto.component_name == "interactive_chart"
+    )
+    return json.loads(chart.json)["subject"]
 
 
 def test_the_forecast_stays_on_the_page_until_the_next_one_is_ready(markets):

@@ -72,7 +72,9 @@ def _draw(source: ChosenCandles, forecast: Forecast | None, look: Look) -> None:
     look["view"], look["window"], look["shown"], look["shape"] = _choose_look(forecast)
     look["events"] = events_of(source, forecast) if "events" in look["shown"] else ()
     narrow = is_narrow()
-    subject = f"{source.data_id} {look['window']}"
+    # Of another origin the chart shows the fan, wherever the view was; a bar more moves nothing.
+    moment = [str(st.session_state.get(name) or "") for name in ("origin", "origin_time")]
+    subject = " ".join([source.series_id, *moment, look["window"]])
     look["n_history"] = n_history(subject)
     figure = fan_figure(candles, forecast, compact=narrow, **look)
     scene = build_scene(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import streamlit as st
 
 from kronos import models
@@ -13,12 +15,13 @@ from pages.ui.frame.messages import plain
 from pages.ui.inputs import candles as candle_source
 from pages.ui.inputs import controls
 from pages.ui.inputs.candles import ChosenCandles
-from pages.ui.inputs.events import events_for
+from pages.ui.inputs.events import events_for, own_events_digest
 from pages.ui.inputs.model_choices import ensemble_entry, ensemble_remark, model_state
 from pages.ui.jobs import caches
+from pages.ui.jobs.forecast_runs import FORECAST
 from pages.ui.jobs.settings import MIN_CONTEXT, ForecastSettings, default_paths
 
-_PATHS_OF_MODEL = "default_paths"
+_PATHS_OF_MODEL, _OWN_EVENTS = "default_paths", "own_events_known"
 
 
 def choose_source() -> ChosenCandles | None:
@@ -55,6 +58,20 @@ def choose_settings(source: ChosenCandles) -> ForecastSettings:
         lookback=lookback,
         events=events_for(source, model.name),
     )
+
+
+def has_event_news(settings: ForecastSettings) -> bool:
+    """Whether the calendar or a leading market alone differs from what the last forecast knew.
+
+    What the visitor changes waits for Run; what was fetched unasked since then does not.
+    """
+    state, own = st.session_state, own_events_digest()
+    known = next((run.settings for run in FORECAST.runs()), settings)
+    if known == settings:
+        state[_OWN_EVENTS] = own
+        return False
+    is_same = state.get(_OWN_EVENTS) == own and not FORECAST.is_cancelled()
+    return is_same and replace(known, events=settings.events) == settings
 
 
 def _follow_model(model: models.Entry) -> int:

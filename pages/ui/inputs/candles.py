@@ -75,6 +75,14 @@ class ChosenCandles:
         return "samples" if self.is_sample else ""
 
     @property
+    def series_id(self) -> str:
+        """What stays the same while bars are added: the instrument and the width of its bars."""
+        if self.bars is None:
+            return self.data_id
+        instrument = self.bars.instrument
+        return f"{instrument.source} {instrument.symbol} {self.candles.interval}"
+
+    @property
     def currency(self) -> str:
         """Currency of the prices; empty where the source does not say."""
         return "" if self.bars is None else self.bars.instrument.currency
