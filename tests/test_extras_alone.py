@@ -109,6 +109,13 @@ def test_a_csv_file_is_forecast_without_extras(tmp_path):
             "from kronos.models.loading import require_chronos_package as r; r()",
         ),
         ("ray", "ray", COMMAND.format(["cluster"])),
+        (
+            "ray",
+            "ray",
+            COMMAND.format(
+                ["finetune", "lora", "--data", ".", "--out", "x", "--cluster", "ray://auto"]
+            ),
+        ),
         ("sktime", "sktime", "import kronos.sktime"),
         ("plot", "matplotlib", "from kronos.plot import require_matplotlib as r; r()"),
     ],

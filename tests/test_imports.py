@@ -66,8 +66,8 @@ MAY_USE = {
         "forecast", "forecasters", "nn", "normalisation", "system",
     },
     "finetune": {
-        "errors", "evaluation", "events", "extras", "forecasters", "models", "nn", "system",
-        "training",
+        "errors", "evaluation", "events", "extras", "forecasters", "models", "nn", "serving",
+        "system", "training",
     },
     "tasks": {"context", "errors", "evaluation", "forecast", "forecasters", "training"},
     "portfolio": {

@@ -17,14 +17,19 @@ from typing import TYPE_CHECKING, Any
 from kronos.cli.bars import require_folder
 from kronos.cli.options import date_of
 from kronos.cli.terminal import megabytes, write_text
-from kronos.errors import Busy, KronosError
+from kronos.errors import Busy, InvalidRequest, KronosError
+from kronos.extras import require_installed
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from kronos.events import Event, Leaders
+    from kronos.finetune.cluster import Workers
+    from kronos.finetune.history import Decision
     from kronos.finetune.job import Hooks, Material, Result
+    from kronos.finetune.rolling import RollingSettings
     from kronos.finetune.settings import FinetuneSettings
+    from kronos.models import Located
     from kronos.training.corpus import Corpus
 
 __all__ = ["add_parser", "run"]
@@ -45,6 +50,9 @@ examples:
   kronos finetune rolling --base small --data bars/          for a scheduler, once a month
   kronos finetune rollback small-crypto
   torchrun --nproc-per-node 2 -m kronos finetune lora --base base --data bars/ --out runs/two
+  kronos finetune lora --base base --data bars/ --out /shared/runs/four \\
+      --cluster ray://auto --workers 4
+  kronos finetune rolling --base small --data bars/ --cluster ray://auto   one worker a class
 
 The data folder holds CSV or parquet files, or has Qlib's layout. A run that was stopped, by Ctrl+C
 or by force, resumes when started again with the same arguments. A file named STOP in its folder
@@ -71,6 +79,7 @@ def add_parser(subparsers: Any) -> None:
         _add_data_arguments(sub)
         _add_form_arguments(sub, form)
         _add_loop_arguments(sub)
+        _add_cluster_arguments(sub, form)
     for form, text in (
         ("rollback", "restore the champion before the present one"),
         ("history", "the decisions on all challengers"),
@@ -172,6 +181,21 @@ def _add_loop_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--device", help="cpu or cuda (default: a GPU if there is one)")
 
 
+def _add_cluster_arguments(sub: argparse.ArgumentParser, form: str) -> None:
+    sub.add_argument(
+        "--cluster",
+        metavar="URL",
+        help="train in workers of this Ray cluster, such as ray://auto (default: in this process)",
+    )
+    if form != "rolling":
+        sub.add_argument(
+            "--workers", type=int, metavar="N", help="workers of the cluster (default 1)"
+        )
+    sub.add_argument(
+        "--cpus", type=float, metavar="N", help="processors and threads of a worker (default 1)"
+    )
+
+
 def run(args: argparse.Namespace) -> int:
     """Run the command; see `kronos.cli`."""
     if args.form == "rollback":
@@ -213,17 +237,23 @@ def _tune(args: argparse.Namespace) -> int:
 
     if getattr(args, "name", None):
         models.require_free(args.name)
+    workers = _workers(args)
     settings, material = _settings(args), _material(args)
     _announce(material, settings)
     out = Path(args.out)
+    is_full = args.form == "full"
+    tune = finetune_full if is_full else finetune_lora
+    options = {"tokenizer_too": not args.keep_tokenizer} if is_full else {"lora": _lora(args)}
     with _stoppable() as stop:
         hooks = _hooks(args, stop)
-        if args.form == "full":
-            result = finetune_full(
-                material, settings, out, tokenizer_too=not args.keep_tokenizer, hooks=hooks
-            )
+        if workers is None:
+            result = tune(material, settings, out, hooks=hooks, **options)
         else:
-            result = finetune_lora(material, settings, out, lora=_lora(args), hooks=hooks)
+            from kronos.finetune.cluster import tune_on_cluster
+
+            result = tune_on_cluster(
+                tune, material, settings, out, workers, hooks=hooks, say=_say, **options
+            )
     if not _is_main():
         return 0
     if result.outcome.reason == "stopped":
@@ -241,43 +271,92 @@ def _tune(args: argparse.Namespace) -> int:
 
 def _rolling(args: argparse.Namespace) -> int:
     from kronos import models
-    from kronos.finetune.rolling import RollingSettings, roll
+    from kronos.finetune.rolling import RollingSettings
 
-    base, corpus, settings = models.locate(args.base), _corpus(args), _settings(args)
-    events = _events()
+    workers = _workers(args)
+    base, corpus = models.locate(args.base), _corpus(args)
     classes = sorted({series.asset_class for series in corpus.series})
-    failed = []
+    rollings = [
+        RollingSettings(
+            name=f"{args.prefix or Path(base.reference).name}-{asset_class or 'all'}".lower(),
+            years=args.years,
+            test_windows=args.test_windows,
+            learn_events=not args.no_events,
+            asset_class=asset_class,
+        )
+        for asset_class in ([args.asset_class] if args.asset_class else classes)
+    ]
+    n_failed = n_stopped = 0
     with _stoppable() as stop:
-        for asset_class in [args.asset_class] if args.asset_class else classes:
-            name = f"{args.prefix or Path(base.reference).name}-{asset_class or 'all'}".lower()
-            rolling = RollingSettings(
-                name=name,
-                years=args.years,
-                test_windows=args.test_windows,
-                learn_events=not args.no_events,
-                asset_class=asset_class,
-            )
-            try:
-                decision = roll(
-                    base,
-                    corpus.of_class(asset_class),
-                    rolling,
-                    replace(settings, replay=args.replay),
-                    events=events,
-                    leaders=_leaders(args),
-                    lora=_lora(args),
-                    hooks=_hooks(args, stop),
-                )
-            except KronosError as error:
-                # The other classes still run.
-                failed.append(name)
-                _say(f"{name} failed, its champion is as it was: {error}")
-                continue
-            if decision is None:
+        ends = _roll_here if workers is None else _roll_there
+        for name, end in ends(args, base, corpus, rollings, stop):
+            if isinstance(end, KronosError):
+                n_failed += 1
+                _say(f"{name} failed, its champion is as it was: {end}")
+            elif end is None:
+                n_stopped += 1
                 _say(f"{name}: saved. The same command resumes from there.")
-                return 130
-            _say(f"{name}: {decision.what}; {decision.why}.")
-    return 2 if failed else 0
+            else:
+                _say(f"{name}: {end.what}; {end.why}.")
+    return 130 if n_stopped else 2 if n_failed else 0
+
+
+def _roll_here(
+    args: argparse.Namespace,
+    base: Located,
+    corpus: Corpus,
+    rollings: list[RollingSettings],
+    stop: Flag,
+) -> Iterator[tuple[str, Decision | KronosError | None]]:
+    """One run after another, until one is stopped."""
+    from kronos.finetune.rolling import roll
+
+    settings = replace(_settings(args), replay=args.replay)
+    events, leaders = _events(), _leaders(args)
+    for rolling in rollings:
+        try:
+            end: Decision | KronosError | None = roll(
+                base,
+                corpus.of_class(rolling.asset_class),
+                rolling,
+                settings,
+                events=events,
+                leaders=leaders,
+                lora=_lora(args),
+                hooks=_hooks(args, stop),
+            )
+        except KronosError as error:
+            end = error  # the other classes still run
+        yield rolling.name, end
+        if end is None:
+            return
+
+
+def _roll_there(
+    args: argparse.Namespace,
+    base: Located,
+    corpus: Corpus,
+    rollings: list[RollingSettings],
+    stop: Flag,
+) -> Iterator[tuple[str, Decision | KronosError | None]]:
+    """The runs as tasks of a cluster."""
+    from kronos.finetune.cluster import roll_on_cluster
+
+    workers = _workers(args)
+    assert workers is not None
+    return roll_on_cluster(
+        base,
+        corpus,
+        rollings,
+        replace(_settings(args), replay=args.replay),
+        workers,
+        events=_events(),
+        leaders=_leaders(args),
+        lora=_lora(args),
+        watch=lambda name, line: _show(line, f"{name}: "),
+        hooks=_hooks(args, stop),
+        say=_say,
+    )
 
 
 def _history(name: str) -> int:
@@ -355,8 +434,28 @@ def _settings(args: argparse.Namespace) -> FinetuneSettings:
     given = {name: value for name in names if (value := getattr(args, name)) is not None}
     if args.form == "full":
         given.setdefault("lr", FULL_LR)
-    given.setdefault("accumulate", int(os.environ.get("WORLD_SIZE", "1")))
+    workers = _workers(args)
+    n_processes = int(os.environ.get("WORLD_SIZE", "1")) if workers is None else workers.n
+    given.setdefault("accumulate", n_processes)
     return FinetuneSettings(**given, save_memory=args.save_memory)
+
+
+def _workers(args: argparse.Namespace) -> Workers | None:
+    """The workers of the cluster that is named, or None for a run in this process."""
+    given = {"n": getattr(args, "workers", None), "cpus": args.cpus}
+    given = {name: value for name, value in given.items() if value is not None}
+    if args.cluster is None:
+        if given:
+            raise InvalidRequest("--workers and --cpus are of a cluster: name it with --cluster.")
+        return None
+    if "WORLD_SIZE" in os.environ:
+        raise InvalidRequest(
+            "A run has its processes from torchrun or from a cluster: leave out one of them."
+        )
+    require_installed("ray", "ray", "Training on a cluster")
+    from kronos.finetune.cluster import Workers
+
+    return Workers(args.cluster, **given)
 
 
 def _lora(args: argparse.Namespace) -> Any:
@@ -392,17 +491,18 @@ def _stoppable() -> Iterator[Flag]:
             signal.signal(number, handler)
 
 
-def _show(line: dict[str, Any]) -> None:
+def _show(line: dict[str, Any], run: str = "") -> None:
     """Print one line of the log."""
+    place = f"{run}step {line.get('step', 0):6,}"
     if line["split"] == "train":
-        _say(f"step {line['step']:6,}  loss {line['loss']:.4f}  {line['seconds']:,.0f} s")
+        _say(f"{place}  loss {line['loss']:.4f}  {line['seconds']:,.0f} s")
     elif line["split"] == "validation" and "crps" in line:
         _say(
-            f"step {line['step']:6,}  CRPS {line['crps']:.4f} after the cut-off (volatility cone "
+            f"{place}  CRPS {line['crps']:.4f} after the cut-off (volatility cone "
             f"{line['cone_crps']:.4f}), 80% band covers {100 * line['coverage']:.0f}%"
         )
     elif line["split"] == "validation":
-        _say(f"step {line['step']:6,}  loss {line['loss']:.4f} after the cut-off")
+        _say(f"{place}  loss {line['loss']:.4f} after the cut-off")
 
 
 def _announce(material: Material, settings: FinetuneSettings) -> None:

@@ -19,7 +19,7 @@ from kronos.extras import require
 
 __all__ = ["Process", "process_group"]
 
-_PATIENCE = timedelta(hours=2)
+PATIENCE = timedelta(hours=2)
 """Longest time a process waits for the others while the main one validates."""
 
 
@@ -95,7 +95,7 @@ def process_group(device: str | None = None) -> Iterator[Process]:
 
     accelerator = Accelerator(
         cpu=not device.startswith("cuda"),
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
     )
     try:
         yield Process(
