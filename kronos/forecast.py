@@ -177,9 +177,9 @@ class Forecast:
             )
         if not (self.paths.max(initial=0.0) <= _MOST and self.paths.min(initial=0.0) >= -_MOST):
             raise InvalidCandles(
-                f"The paths of {self.model_name} leave what numbers hold: a value is beyond "
-                f"{_MOST:g}, from a last close of {self.last_close:g}. Look for bars in other "
-                "units, or a price that is wrong by many digits."
+                f"The paths of {self.model_name} leave what numbers hold: a value is none or "
+                f"beyond {_MOST:g}, from a last close of {self.last_close:g}. Look for bars in "
+                "other units, or a price that is wrong by many digits."
             )
 
     @property

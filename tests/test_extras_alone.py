@@ -22,7 +22,17 @@ PACKAGES = {
 # Whole modules of an extra; a check stands before each import of them.
 OF_AN_EXTRA = {"data_sources.yahoo.session"} | {
     f"kronos.api.{name}"
-    for name in ("answers", "app", "catalogue", "engine", "forecasts", "gate", "metrics", "orders")
+    for name in (
+        "answers",
+        "app",
+        "catalogue",
+        "connections",
+        "engine",
+        "forecasts",
+        "gate",
+        "metrics",
+        "orders",
+    )
 }
 OF_AN_EXTRA |= {"kronos.agents.answers", "kronos.agents.server", "kronos.sktime"}
 COMMAND = "from kronos.cli import main; sys.exit(main({}))"

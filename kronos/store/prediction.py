@@ -259,8 +259,6 @@ def _utc(stamps: pd.DatetimeIndex, candles: Candles) -> pd.DatetimeIndex:
 
 
 def _check_prices(forecast: Forecast) -> None:
-    if not np.isfinite(forecast.paths).all():
-        raise InvalidRequest("The forecast holds values that are not finite.")
     if not (forecast.column("close") > 0).all() or not 0 < forecast.last_close < np.inf:
         raise InvalidRequest(
             "The forecast holds closes of 0 or below, from which no return can be measured."

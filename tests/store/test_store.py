@@ -149,7 +149,6 @@ def test_text_from_outside_is_stored_by_every_database(store):
     [
         (FORECAST, CANDLES.slice(0, 50), "have none there"),
         (replace(FORECAST, last_close=1.0), CANDLES, "have one that closes at"),
-        (replace(FORECAST, paths=FORECAST.paths * np.nan), CANDLES, "not finite"),
         (replace(FORECAST, paths=FORECAST.paths * -1), CANDLES, "0 or below"),
     ],
 )
