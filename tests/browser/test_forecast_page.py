@@ -51,6 +51,19 @@ def press_run(page: Page) -> None:
     page.get_by_role("button", name="Run").click()
 
 
+def test_the_longest_strip_fits_and_the_facts_take_one_line(server, visit):
+    """A past origin with a wide bar of an event has more to say than any other."""
+    link = "data=Ether+/+US+dollar,+1+hour,+2019&origin=2019-09-18&origin_time=15:00"
+    page = visit(f"{server.url}/?{link}&horizon=24&paths=300", width=1400, height=900).page
+    wait_for_fan(page)
+    expect(page.locator(".st-key-strip")).to_contain_text("FOMC decision, 18 Sep 18:00")
+    expect(page.locator(".st-key-strip")).to_contain_text("on record")
+    wait_until_still(page)
+    strip = page.locator(".st-key-strip").evaluate("each => [each.scrollWidth, each.clientWidth]")
+    assert strip[0] <= strip[1]
+    assert page.locator(".st-key-facts").bounding_box()["height"] < 30
+
+
 @pytest.mark.parametrize(("width", "height"), [(1400, 900), (390, 844)])
 def test_verdict_and_chart_are_on_the_first_screen(server, visit, width, height):
     page = visit(f"{server.url}/?horizon=24&paths=20", width=width, height=height).page

@@ -395,3 +395,42 @@ def test_the_keys_are_listed_on_demand(opened):
     expect(keys).to_be_hidden()
     page.locator(".st-key-fan [data-title='Keys (?)']").click()
     expect(keys).to_be_visible()
+
+
+# The component's own element, taken out of the page and put back, as a page that builds itself anew
+# does; it is purged, resized, zoomed and given other colours while it is drawn.
+RESTLESS = """async (n) => {
+    const frame = document.querySelector(".st-key-fan .desk-chart");
+    const home = frame.parentElement, place = home.parentElement;
+    const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+    for (let i = 0; i < n; i += 1) {
+        for (const key of ["+", "ArrowLeft", "-", "0"]) {
+            frame.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+        }
+        place.style.width = `${i % 2 ? 100 : 80}%`;
+        document.body.classList.toggle("another-theme");
+        if (i % 4 === 1) window.Plotly.purge(frame.querySelector(".js-plotly-plot"));
+        if (i % 3 === 0) {
+            const next = home.nextSibling;
+            home.remove();
+            await pause(i);
+            place.insertBefore(home, next);
+        }
+        await pause(7 * i % 40);
+    }
+    place.style.width = "";
+}"""
+
+
+def test_nothing_that_happens_while_it_is_drawn_leaves_the_chart_empty(opened):
+    page = opened.page
+    first = settled(page)
+    for kind in ("Paths", "Bands", "Paths", "Bands"):
+        page.get_by_role("button", name=kind, exact=True).click()
+        page.evaluate(RESTLESS, 12)
+    wait_for_fan(page)
+    assert settled(page)["all"] == first["all"]
+    page.locator(".st-key-fan .desk-chart").focus()
+    page.keyboard.press("0")
+    page.keyboard.press("+")
+    assert width(settled(page)) == pytest.approx(width(first) / 1.25), "it still follows the keys"

@@ -290,9 +290,12 @@ def test_a_bar_that_an_event_widens_says_by_how_much(simulate):
     assert text == f"Wide bars expected. CPI, {scene.labels[65]}: {named}."
     # The strip has no room for the title of a release: the kind names it.
     titled = [replace(events[0], name="CPI, m/m (Oct)"), events[1]]
-    assert widest_bar(scene, titled) == (f"CPI, {scene.labels[65]}", named)
+    assert widest_bar(scene, titled) == (
+        f"CPI, {scene.labels[65]}",
+        named.removesuffix(" a usual bar"),
+    )
     figure = fan_figure(candles, wide, events=events)
-    assert f"<b>{found[5]:.1f}×</b>" in letters(figure).values()
+    assert f" <b>{found[5]:.1f}×</b>" in letters(figure).values()
     assert rail(figure)["C CPI"].text[0].endswith(f"Expected: {named}")
     assert "Expected" not in rail(figure)["F FOMC decision"].text[0]
     assert chart_description(candles, wide, events).endswith(text)

@@ -53,7 +53,8 @@ def test_the_strip_says_how_often_bands_of_this_kind_have_held(simulate):
     candles, forecast = simulate(n_known=24)
     last = readouts.verdicts(candles, forecast, (), held)[-1]
     assert last.label == "80% band held"
-    assert re.fullmatch(r"expected \d+ · 79.9% on record", last.remark)
+    assert last.remark == "79.9% on record"
+    assert re.match(r"\d+ expected\. On record of ", last.more)
 
 
 def with_actual_close(candles, forecast, level):

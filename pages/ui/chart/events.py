@@ -243,7 +243,11 @@ class _Width:
 
     @property
     def text(self) -> str:
-        return f"{self.times:.1f} ± {self.error:.1f} × a usual bar"
+        return f"{self.short} a usual bar"
+
+    @property
+    def short(self) -> str:
+        return f"{self.times:.1f} ± {self.error:.1f} ×"
 
 
 def _wide_bars(scene: Scene, markers: Sequence[Marker]) -> dict[int, _Width]:
@@ -292,13 +296,13 @@ def widest_bar(scene: Scene, events: Sequence[Event]) -> tuple[str, str] | None:
         bar = max(wide, key=lambda each: wide[each].times)
         # The kind alone: a strip of verdicts has no room for the title of a release.
         kinds = dict.fromkeys(_look_of(m.events[0]).title for m in markers if m.bar == bar)
-        return f"{', '.join(kinds)}, {scene.labels[bar]}", wide[bar].text
+        return f"{', '.join(kinds)}, {scene.labels[bar]}", wide[bar].short
     times, errors = forecast.bar_widths(np.ones(forecast.horizon, dtype=bool))
     if not np.isfinite(times).any():
         return None
     step = int(np.nanargmax(times))
     width = _Width(float(times[step]), float(errors[step]))
-    return scene.labels[scene.n_history + step], width.text
+    return scene.labels[scene.n_history + step], width.short
 
 
 def _names(markers: Sequence[Marker], bar: int) -> list[str]:
@@ -385,7 +389,8 @@ def _add_widths(sheet: Sheet, scene: Scene, markers: list[Marker], wide: dict[in
         y=[_TOP - _STEP * (lowest[bar] + 1) for bar in wide],
         yaxis="y9",
         mode="text",
-        text=[f"<b>{width.times:.1f}×</b>" for width in wide.values()],
+        text=[f" <b>{width.times:.1f}×</b>" for width in wide.values()],
+        textposition="middle right",  # beside the line of the event
         textfont={"size": 10.5},
         hoverinfo="skip",
         showlegend=False,

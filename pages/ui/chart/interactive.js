@@ -53,6 +53,7 @@ class Chart {
     this.keyList.hidden = true;
     this.frame.append(this.keyList);
     this.pointers = new Map();
+    this.drawn = null;  // colours, subject and figure of the chart that is there
     this.listen();
   }
 
@@ -78,7 +79,7 @@ class Chart {
       console.warn(error);
       return;
     }
-    if (data === this.data && this.frame.isConnected) await this.draw();
+    if (data === this.data) this.draw();
   }
 
   // ---- drawing
@@ -88,11 +89,55 @@ class Chart {
     return ["text", "background", "border"].map((name) => css.getPropertyValue(`--st-${name}-color`));
   }
 
-  async draw() {
+  // The figure and the colours, where they differ from what is there.
+  draw() {
+    this.isNew = true;
+    this.paint();
+  }
+
+  // The view alone.
+  redraw() {
+    this.isStale = true;
+    this.paint();
+  }
+
+  // One drawing at a time, and the last one counts: a wheel turns faster than a chart of 500 bars
+  // is drawn, and Plotly would go on with a chart that has been purged or built anew meanwhile.
+  async paint() {
+    if (this.isPainting) return;
+    this.isPainting = true;
+    try {
+      // An element outside the page has no size; the observer of sizes comes back to it.
+      while (this.frame.isConnected && (this.isNew || (this.isStale && this.drawn))) {
+        if (this.isNew) {
+          this.isNew = false;
+          await this.build();
+        } else {
+          this.isStale = false;
+          await new Promise(requestAnimationFrame);
+          if (this.drawn) await this.plotly.relayout(this.plot, this.ranges());
+        }
+      }
+    } catch (error) {
+      console.warn(error);
+      this.purge();  // what is drawn next begins anew: this figure once more, then another one
+      this.isNew = this.failed !== this.data.figure;
+      this.failed = this.data.figure;
+    }
+    this.isPainting = false;
+    if (this.isNew && this.frame.isConnected) this.paint();
+  }
+
+  purge() {
+    this.drawn = null;
+    this.plotly?.purge(this.plot);
+  }
+
+  async build() {
     const look = this.colours().join();
     const drawn = `${look} ${this.data.subject} ${this.data.figure}`;
     if (drawn === this.drawn) return;
-    this.drawn = drawn;
+    this.isStale = false;  // it has the view of now
     const [text, ground, line] = this.colours();
     const { data, layout } = this.figure;
     this.xs = Object.keys(layout).filter((name) => layout[name].type === "category");
@@ -125,8 +170,9 @@ class Chart {
     // Plotly keeps the room of a legend that a chart no longer has.
     const { legend } = this;
     this.legend = layout.showlegend;
-    if (legend && !layout.showlegend) this.plotly.purge(this.plot);
+    if (legend && !layout.showlegend) this.purge();
     await this.plotly.react(this.plot, data, shown, this.settings);
+    this.drawn = drawn;
     this.hideCross();
   }
 
@@ -269,19 +315,6 @@ class Chart {
     this.report("older", older);
   }
 
-  // At most one drawing at a time: a wheel turns faster than a chart of 500 bars is drawn.
-  async redraw() {
-    this.isStale = true;
-    if (this.isDrawing) return;
-    this.isDrawing = true;
-    while (this.isStale) {
-      this.isStale = false;
-      await new Promise(requestAnimationFrame);
-      await this.plotly.relayout(this.plot, this.ranges());
-    }
-    this.isDrawing = false;
-  }
-
   reset() {
     views.delete(this.data.subject);
     this.noteInAddress();
@@ -349,7 +382,9 @@ class Chart {
     on("keydown", (event) => this.key(event));
     on("blur", () => this.hideCross());
     new ResizeObserver(() => {
-      if (this.drawn && this.frame.isConnected) this.plotly.Plots.resize(this.plot);
+      if (!this.plotly || !this.frame.isConnected) return;
+      if (this.drawn) this.plotly.Plots.resize(this.plot).catch(() => {});  // hidden by now
+      this.draw();
     }).observe(this.frame);
   }
 
@@ -533,6 +568,6 @@ export default function ({ parentElement, data, setTriggerValue }) {
   }
   return () => {
     themes.disconnect();
-    setTimeout(() => { if (!parentElement.isConnected) chart.plotly?.purge(chart.plot); });
+    setTimeout(() => { if (!parentElement.isConnected) chart.purge(); });
   };
 }

@@ -87,15 +87,14 @@ def verdicts(
     found = main_readouts(candles, forecast)
     scene = build_scene(candles, forecast, view="price")
     if (widest := widest_bar(scene, events)) is not None:
-        found.append(Readout("Widest bar", *widest, "Wide bars"))
+        found.append(Readout("Widest bar, × usual", *widest, "Wide bars"))
     inside = outcome_count(candles, forecast)
     share = "" if held is None else f"{held.count.share:.1%}"
     more = "" if held is None else held.text
     if inside is not None:
         counts = f"{inside.n_inside} of {counted(inside.n_known, 'close')}"
-        remark = f"expected {inside.expected:.0f}"
-        if held is not None:
-            remark += f" · {share} on record"
+        remark = f"expected {inside.expected:.0f}" if held is None else f"{share} on record"
+        more = f"{inside.expected:.0f} expected. {more}".rstrip()
         found.append(Readout("80% band held", counts, remark, "Coverage", more))
     elif held is not None:
         # The record is of raw fans; a calibrated one was corrected by it.

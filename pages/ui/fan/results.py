@@ -39,6 +39,7 @@ def show_facts(source: ChosenCandles, forecast: Forecast | None) -> None:
     more = facts + (readouts.model_facts(forecast) if forecast is not None else [])
     # The chip of the bars names the source.
     short = [fact for fact in facts if fact != source.candles.source and "fetched" not in fact]
+    short.sort(key=lambda fact: not fact.startswith("last bar"))  # what a narrow line shows
     if source.bars is not None:
         more += source.bars.notes
     st.caption(" · ".join(map(plain, short)), help=" · ".join(map(plain, more)))

@@ -62,6 +62,7 @@ _STYLE = """<style>
 .st-key-strip { padding: 0.35rem 0.9rem; overflow-x: auto; flex-wrap: nowrap; }
 .st-key-readouts { flex-wrap: nowrap; }
 .st-key-strip p { white-space: nowrap; }
+.st-key-facts p { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .st-key-details [role="tablist"] { flex-wrap: wrap; gap: 0 0.9rem; overflow: visible; }
 .st-key-following { row-gap: 0; }
 .st-key-state:empty { display: none; }
