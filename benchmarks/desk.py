@@ -139,6 +139,10 @@ def four_models(visitor: Visitor, files: list[Path]) -> None:
     """The bundled model beside three baselines, with their scores."""
     page = visitor.page
     visitor.open("Compare")
+    visitor.settle()
+    chip = page.locator(".st-key-chip_models button")
+    if chip.count():
+        visitor.click(chip)
     visitor.click(page.get_by_role("radio", name="4", exact=True))
     visitor.run()
     page.get_by_text("Cost and scores").first.wait_for()

@@ -8,7 +8,7 @@ from pages.ui.chart import view as chart_view
 from pages.ui.fan import results
 from pages.ui.fan.calibration import choose_fan
 from pages.ui.forecast import controls, follow, view, well_known
-from pages.ui.forecast.lines import chosen_lines
+from pages.ui.forecast.lines import choose_lines, chosen_lines
 from pages.ui.forecast.span import choose_span
 from pages.ui.frame.links import show_link_losses
 from pages.ui.frame.messages import show_error
@@ -80,7 +80,9 @@ with st.container(horizontal=True, gap="small", key="desk"):
     with panel:
         drawn = levels.choose_levels(source.candles.symbol)
         levels.show_levels(source.candles, shown, drawn)
-        chosen = chart_view.choose_studies()
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+            chosen = chart_view.choose_studies()
+            choose_lines()
     with picture:
         lines = chosen_lines()
         overlays = () if shown is None else lines.overlays(source.candles, shown)

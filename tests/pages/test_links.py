@@ -12,7 +12,8 @@ from pages.ui.chart.view import LAYER_LABELS, SHAPE_LABELS, VIEW_LABELS, WINDOW_
 from pages.ui.compare.view import ARRANGEMENTS
 from pages.ui.fan.calibration import FANS
 from pages.ui.frame.parameters import PARAMETERS, RENAMED, find, is_readable
-from tests.pages.app_driver import new_session, words
+from tests.pages.app_driver import new_session, run_until, words
+from tests.pages.test_forecast_page import has_forecast
 from tests.source_tree import ROOT, python_files
 
 PAGES = sorted({page for each in PARAMETERS.values() for page in each.pages})
@@ -74,6 +75,12 @@ def test_a_link_that_somebody_types_names_options_in_short_and_in_any_case(page)
     app = new_session(page, paths=10, horizon=4, **link).run()
     wanted = {"shape": "line", "view": "log", "window": "3M", "arrangement": "overlay"}
     assert {name: app.session_state[name] for name in link} == {n: wanted[n] for n in link}
+    assert "not available here" not in words(app)
+
+
+def test_a_link_to_a_tab_of_earlier_versions_opens_what_it_had():
+    app = run_until(new_session(details="Python", horizon=4, paths=10).run(), has_forecast)
+    assert "import kronos" in app.code[0].value
     assert "not available here" not in words(app)
 
 

@@ -20,7 +20,7 @@ from pages.ui.fan.exports import events_code
 from pages.ui.fan.results import READOUT_PIXELS, show_number
 from pages.ui.fan.risk import show_risk
 from pages.ui.fan.tokens import show_tokens
-from pages.ui.forecast.lines import Lines, choose_lines
+from pages.ui.forecast.lines import Lines
 from pages.ui.frame.excel import MIME
 from pages.ui.frame.messages import plain, show_error
 from pages.ui.frame.picture import picture_button
@@ -105,8 +105,7 @@ def show_panel(
     look: Look,
     lines: Lines,
 ) -> None:
-    """Everything beside the chart: lines over it, and the details."""
-    choose_lines()
+    """The details beside the chart."""
     if forecast is not None and request is not None:
         show_details(source, forecast, request, look, lines)
     st.caption(DISCLAIMER)
@@ -120,7 +119,7 @@ def show_details(
     look: Look,
     lines: Lines,
 ) -> None:
-    """Provenance, quantiles, risk, tokens, downloads and Python in tabs; the open one is built.
+    """Risk, quantiles, provenance, tokens and downloads in tabs; the open one is built.
 
     Args:
         source: The bars.
@@ -129,8 +128,8 @@ def show_details(
         look: The look of the chart on the page.
         lines: Lines over the fan, for the table and the files.
     """
-    titles = ["Risk", "Quantiles", "How it was made", "Tokens", "Download", "Python"]
-    risk_tab, table_tab, made_tab, tokens_tab, download_tab, python_tab = st.tabs(
+    titles = ["Risk", "Quantiles", "How it was made", "Tokens", "Download"]
+    risk_tab, table_tab, made_tab, tokens_tab, download_tab = st.tabs(
         titles, key="details", bind="query-params"
     )
     if risk_tab.open:
@@ -149,22 +148,24 @@ def show_details(
     elif tokens_tab.open:
         with tokens_tab:
             show_tokens(source.candles, request)
-    elif download_tab.open:
+    else:
         with download_tab:
             _show_downloads(source.candles, forecast, look, lines)
-    else:
-        with python_tab:
-            code = exports.python_snippet(
-                source.code,
-                forecast,
-                events=events_code(own_file()[0], added_events()),
-                currency=source.currency,
-                levels=lines.levels,
-                corridor=lines.corridor if forecast.n_paths >= 3 else None,
-                implied=lines.implied,
-            )
-            st.code(code, language="python")
-            st.caption("Repeats this forecast path by path where Kronos Fan is installed.")
+            _show_python(source, forecast, lines)
+
+
+def _show_python(source: ChosenCandles, forecast: Forecast, lines: Lines) -> None:
+    code = exports.python_snippet(
+        source.code,
+        forecast,
+        events=events_code(own_file()[0], added_events()),
+        currency=source.currency,
+        levels=lines.levels,
+        corridor=lines.corridor if forecast.n_paths >= 3 else None,
+        implied=lines.implied,
+    )
+    st.caption("In Python, where Kronos Fan is installed; it repeats this forecast path by path:")
+    st.code(code, language="python")
 
 
 def _show_table(candles: Candles, forecast: Forecast, levels: Sequence[float]) -> None:
