@@ -135,6 +135,23 @@ def signals_of_the_server():
     assert server._captured_signals == [signal.SIGTERM]
 
 
+def cluster_that_serve_knows():
+    from ray.serve import context
+
+    assert inspect.signature(context._disconnect).parameters == {}
+    context._global_client = object()
+    context._disconnect()
+    assert context._global_client is None
+
+
+def loop_of_serve():
+    from ray.serve._private.router import SingletonThreadRouter
+
+    made = SingletonThreadRouter._get_singleton_asyncio_loop("test")
+    assert SingletonThreadRouter._asyncio_loop is made
+    assert made.is_running()
+
+
 def sessions_of_the_server():
     assert "_session_mgr" in Runtime.__init__.__code__.co_names
     assert list(inspect.signature(SessionManager.get_session_info).parameters) == [
@@ -226,6 +243,15 @@ CHECKS = {
         "Files of a session that may come back stay; Runtime tells of connected ones alone.",
         sessions_of_the_server,
     ),
+    "context._disconnect": (
+        "Serve knows a cluster by the driver's number, and the next cluster may give the same one.",
+        cluster_that_serve_knows,
+    ),
+    "ray.serve._private.router.SingletonThreadRouter": (
+        "Serve's tasks must end before Ray does, which ends a process that goes on calling it.",
+        loop_of_serve,
+    ),
+    "SingletonThreadRouter._asyncio_loop": ("As above.", loop_of_serve),
     "streamlit.runtime.Runtime": ("As above.", sessions_of_the_server),
     "streamlit.runtime.scriptrunner.get_script_run_ctx": (
         "The session that asks, and its address before the first control is drawn.",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import os
 import socket
+import sys
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +24,8 @@ __all__ = [
     "address_of",
     "code_digest",
     "disconnect",
+    "forget_deployments",
+    "is_joined",
     "join",
     "load_ray",
     "load_serve",
@@ -34,6 +38,8 @@ OBJECT_STORE = 256 << 20
 """Bytes of the object store of a node that is started here; requests and answers are small."""
 _LOCAL = "auto"
 _PATIENCE = 5.0
+_socket: str | None = None
+"""Of the node that this process has joined: where its own process, the raylet, listens."""
 _LIBRARY = Path(__file__).resolve().parents[2]
 _NEEDS = "A cluster engine"
 
@@ -47,6 +53,10 @@ def load_ray() -> ModuleType:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Ray would count the lines of every warning of workers among those of this process.
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+    # Threads of Serve that outlive a connection would start a cluster of their own.
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
+    # Ray would end this process a minute after the head of the cluster.
+    os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "86400")
     # Ray itself demands its token of clusters that it finds, and not of those that are named.
     if _has_token():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -101,7 +111,7 @@ def join(address: str) -> None:
         if address != _LOCAL:  # Ray would ask for minutes
             host, _, port = address.partition(":")
             socket.create_connection((host, int(port)), _PATIENCE).close()
-        ray.init(
+        joined = ray.init(
             address=address, namespace=NAMESPACE, log_to_driver=False, logging_level="WARNING",
             runtime_env={"env_vars": _environment()},
         )  # fmt: skip
@@ -117,6 +127,32 @@ def join(address: str) -> None:
             "with kronos cluster start, or join it on this machine with ray start "
             "--address=HOST:PORT."
         ) from error
+    _note(joined)
+
+
+def is_joined() -> bool:
+    """Whether the node that this process has joined is there; asked of the node itself.
+
+    Ray's calls would wait for a minute where the node is gone, or for ever where another has taken
+    its place.
+    """
+    if not load_ray().is_initialized():
+        return False
+    if _socket is None:
+        return True  # joined by other code, which knows
+    try:
+        if _socket.startswith("tcp://"):
+            host, _, port = _socket.removeprefix("tcp://").rpartition(":")
+            socket.create_connection((host, int(port)), 1).close()
+        else:
+            with socket.socket(socket.AF_UNIX) as node:
+                node.settimeout(1)
+                node.connect(_socket)
+    except TimeoutError:
+        return True  # there, and busy
+    except OSError:
+        return False
+    return True
 
 
 def start(n_cpus: int | None = None, n_gpus: int | None = None, **options: Any) -> str:
@@ -136,12 +172,59 @@ def start(n_cpus: int | None = None, n_gpus: int | None = None, **options: Any) 
         object_store_memory=OBJECT_STORE, log_to_driver=False, logging_level="WARNING",
         runtime_env={"env_vars": _environment()}, **options,
     )  # fmt: skip
+    _note(found)
     return str(found.address_info["address"])
 
 
 def disconnect() -> None:
-    """Leave the cluster; one that this process started ends."""
+    """Leave the cluster; one that this process started ends.
+
+    What was asked of its replicas raises that it was cancelled.
+    """
+    global _socket
+    is_serving = "ray.serve" in sys.modules
+    if is_serving:
+        _end_requests()
     load_ray().shutdown()
+    _socket = None
+    if is_serving:
+        forget_deployments()
+
+
+def forget_deployments() -> None:
+    """Have Serve look for its controller, and for deployments, again.
+
+    It keeps what it knows of a cluster by the number of the driver, and the next cluster may give
+    this process the same one.
+    """
+    from ray.serve import context
+
+    context._disconnect()
+
+
+def _end_requests() -> None:
+    """End what Serve does in the background: it looks for lost replicas for ever.
+
+    Ray ends a process without a word that calls it after it has left a cluster.
+    """
+    from ray.serve._private.router import SingletonThreadRouter
+
+    if (loop := SingletonThreadRouter._asyncio_loop) is None:
+        return
+
+    async def end() -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for each in others:
+            each.cancel()
+        if others:
+            await asyncio.wait(others, timeout=_PATIENCE)
+
+    asyncio.run_coroutine_threadsafe(end(), loop).result(2 * _PATIENCE)
+
+
+def _note(joined: Any) -> None:
+    global _socket
+    _socket = joined.address_info["raylet_socket_name"]
 
 
 @cache

@@ -20,8 +20,9 @@ from kronos.serving.cluster.connection import (
     address_of,
     code_digest,
     disconnect,
+    forget_deployments,
+    is_joined,
     join,
-    load_ray,
     load_serve,
 )
 from kronos.serving.cluster.deployment import TUNED, deployed, deployment_of
@@ -63,6 +64,7 @@ class ClusterService(QueuedService):
         """
         self._address = address_of(address)
         self._lock = threading.Lock()
+        self._n_joined = 0
         self._handles: dict[str, Any] = {}
         self._facts: dict[str, tuple[float, ModelFacts]] = {}
         self.n_repeated = 0
@@ -99,14 +101,14 @@ class ClusterService(QueuedService):
             running = sum(
                 each.replica_states.get("RUNNING", 0) for each in state.deployments.values()
             )
-            handle = self._handle(name)
+            handle, n_joined = self._handle(name), self._n_joined
             # Serve asks one replica at a time; names of many sessions reach all of them.
             asked = [
                 handle.options(method_name="state", session_id=f"{i}").remote()
                 for i in range(8 * running)
             ]
             for each in asked:
-                known = each.result(timeout_s=_PATIENCE)
+                known = self._answer(each, n_joined)
                 models_there = load(known["models"])
                 found[known["pid"]] = known | {"deployment": name, "models": models_there}
         return [found[pid] for pid in sorted(found)]
@@ -153,14 +155,14 @@ class ClusterService(QueuedService):
                         f"({type(error).__name__}). kronos cluster status shows what runs there."
                     ) from error
                 self._wait(job)
-                self._join_again()
+                self._join_again(error)
             except _full():
                 job.place = job.place or 1
                 self._wait(job)
 
     def _carry_once(self, job: Job, request: EngineRequest, message: bytes) -> JobStatus:
         seconds = None if job.deadline == float("inf") else job.deadline - time.monotonic()
-        handle = self._handle_of(request.model, job.key)
+        handle, n_joined = self._handle_of(request.model, job.key), self._n_joined
         asked = handle.options(method_name="answer").remote(
             code_digest(), message, int(job.priority), seconds
         )
@@ -175,6 +177,7 @@ class ClusterService(QueuedService):
                         asked.cancel()
                         raise ForecastCancelled("Nobody waits for it.") from None
                     if time.monotonic() - looked > _STATUS_EVERY:
+                        self._require_node(n_joined)
                         question = self._show(job, handle, question)
                         looked = time.monotonic()
         finally:
@@ -214,13 +217,33 @@ class ClusterService(QueuedService):
         give_up = time.monotonic() + _PATIENCE
         while True:
             try:
+                n_joined = self._n_joined
                 handle = self._handle_of(model, model).options(method_name=name)
-                return handle.remote(*args).result(timeout_s=_PATIENCE)
-            except _lost():
+                return self._answer(handle.remote(*args), n_joined)
+            except _lost() as error:
                 if time.monotonic() > give_up:
                     raise
                 time.sleep(_LOOK_EVERY)
-                self._join_again()
+                self._join_again(error)
+
+    def _answer(self, asked: Any, n_joined: int) -> Any:
+        """Wait for an answer while the node is there; a handle of a node that is gone never ends.
+
+        Raises:
+            ConnectionError: The node is gone, or another has been joined since.
+        """
+        give_up = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                return asked.result(timeout_s=_STATUS_EVERY)
+            except TimeoutError:
+                if time.monotonic() > give_up:
+                    raise
+                self._require_node(n_joined)
+
+    def _require_node(self, n_joined: int) -> None:
+        if n_joined != self._n_joined or not is_joined():
+            raise ConnectionError("The node that was joined is gone.")
 
     def _handle_of(self, model: str, key: str) -> Any:
         """The replicas that serve a model; the same one for the same key."""
@@ -236,16 +259,26 @@ class ClusterService(QueuedService):
         from ray.serve.exceptions import RayServeException
 
         if name not in self._handles:
+            self._require_node(self._n_joined)
             try:
                 self._handles[name] = serve.get_app_handle(name)
             except RayServeException as error:
-                there = ", ".join(sorted(deployed())) or "nothing"
+                there = self._there()
                 raise ServiceUnreachable(
-                    f"The cluster at {self._address} has no deployment {name}; it has {there}. "
-                    "kronos cluster start --models NAME ... deploys published models, --tuned "
-                    "fine-tuned ones."
+                    f"The cluster at {self._address} has no deployment {name}; it has "
+                    f"{', '.join(there)}. kronos cluster start --models NAME ... deploys published "
+                    "models, --tuned fine-tuned ones."
                 ) from error
         return self._handles[name]
+
+    def _there(self) -> list[str]:
+        """Names of what is deployed."""
+        if not (there := sorted(deployed())):
+            raise _NothingDeployed(
+                f"Nothing is deployed on the cluster at {self._address}. Deploy the bundled model "
+                "with kronos cluster start."
+            )
+        return there
 
     def _compare(self) -> None:
         """Refuse replicas of other code; those that come later refuse themselves."""
@@ -257,30 +290,29 @@ class ClusterService(QueuedService):
 
     def _join(self) -> None:
         join(self._address)
-        there = sorted(name for name in deployed() if name != TUNED)
-        if not there:
-            raise ServiceUnreachable(
-                f"Nothing is deployed on the cluster at {self._address}. Deploy the bundled model "
-                "with kronos cluster start."
-            )
+        there = [name for name in self._there() if name != TUNED]
         bundled = deployment_of("bundled")
-        self._first = bundled if bundled in there else there[0]
+        self._first = bundled if bundled in there or not there else there[0]
 
-    def _join_again(self) -> None:
-        """Join anew where the node's own process was lost."""
-        ray = load_ray()
+    def _join_again(self, lost: Exception) -> None:
+        """Join anew where the node is gone, and look again for deployments that are."""
         with self._lock:
-            try:
-                if ray.is_initialized() and ray.nodes():
-                    return
-            except Exception:  # noqa: BLE001 (a driver whose node is gone raises whatever it likes)
-                pass
+            if is_joined():
+                if _is_undeployed(lost):
+                    self._handles.clear()
+                    forget_deployments()
+                return
             self._handles.clear()
+            self._n_joined += 1
             try:
-                ray.shutdown()
+                disconnect()
                 self._join()
             except (ServiceUnreachable, RuntimeError):
                 pass  # asked again until patience ends
+
+
+class _NothingDeployed(ServiceUnreachable):
+    """The cluster is there, and its deployments are not, or not yet."""
 
 
 def _is_late(job: Job) -> bool:
@@ -328,15 +360,25 @@ class _Carriers(Worker):
 
 
 def _lost() -> tuple[type[Exception], ...]:
-    """What a call raises whose replica or node went away."""
+    """What a call raises whose replica, deployment or node went away."""
     from ray import exceptions
-    from ray.serve.exceptions import ReplicaUnavailableError
+    from ray.serve.exceptions import (
+        DeploymentUnavailableError,
+        ReplicaUnavailableError,
+        RequestCancelledError,
+    )
 
     return (
         exceptions.RayActorError, exceptions.RaySystemError, exceptions.NodeDiedError,
         exceptions.OwnerDiedError, exceptions.ObjectLostError, ReplicaUnavailableError,
-        ConnectionError,
+        DeploymentUnavailableError, RequestCancelledError, ConnectionError, _NothingDeployed,
     )  # fmt: skip
+
+
+def _is_undeployed(error: Exception) -> bool:
+    from ray.serve.exceptions import DeploymentUnavailableError
+
+    return isinstance(error, DeploymentUnavailableError | _NothingDeployed)
 
 
 def _full() -> type[Exception]:
