@@ -185,7 +185,9 @@ class ForecastService(ABC):
                 try:
                     return self.result(key, owner=owner, timeout=look_every)
                 except NotFinished:
-                    status = self.status(key, owner=owner)
+                    # By the owner, this would count as the end seen of a job that has just ended,
+                    # and drop its answer.
+                    status = self.status(key)
                     if watch and status is not None and not status.is_final:
                         watch(status)
         finally:

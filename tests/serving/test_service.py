@@ -185,3 +185,18 @@ def test_many_requests_stop_at_an_error_or_where_the_caller_stops(local, candles
     while local.status(right.digest) is not None:  # the engine ends it between two steps
         assert time.monotonic() < give_up
         time.sleep(0.02)
+
+
+@pytest.mark.timeout(60)
+def test_a_job_that_ends_between_two_looks_is_answered(local, candles, monkeypatch):
+    look = local.status
+
+    def look_late(key, **options):
+        while not look(key).is_final:
+            time.sleep(0.01)
+        return look(key, **options)
+
+    monkeypatch.setattr(local, "watch_every", 0.001)
+    monkeypatch.setattr(local, "status", look_late)
+    asked = request(local, candles, lookback=71)
+    assert local.run(asked, watch=lambda status: None).n_paths == 20
