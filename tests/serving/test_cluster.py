@@ -32,7 +32,8 @@ from kronos.serving.local import LocalService
 from kronos.serving.wire import dump, load
 from kronos.store.store import Store
 from kronos.walk_forward import Series, WalkPlan, walk_forward
-from tests.serving.test_every_service import of_a_cluster, wait_for
+from tests.serving.services import of_a_cluster
+from tests.serving.test_every_service import wait_for
 
 ETHER = load_sample("ETHUSD_1h").slice(0, 700)
 PLAN = WalkPlan(models=("bundled",), horizon=4, n_origins=80, lookback=64,

@@ -2,78 +2,36 @@
 
 import threading
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-import kronos
 from data_sources.samples import load_sample
-from kronos.api.app import create_api
-from kronos.api.keys import Keys
-from kronos.api.spool import Spool
 from kronos.errors import (
     DeadlineExceeded,
     ForecastCancelled,
     InvalidRequest,
+    KronosError,
     NotFinished,
     RevisionMismatch,
 )
 from kronos.forecast import SamplingParameters
 from kronos.request import ForecastRequest
-from kronos.serving.apart import EngineProcess
 from kronos.serving.interface import BulkRequest
 from kronos.serving.jobs import Priority
 from kronos.serving.requests import FactsRequest
 from kronos.serving.service import LocalService
-from tests.api.loopback import serving
-from tests.api.test_client import SampleFeeds
+from tests.serving.services import KINDS, service_of
 
 LONG = 400
 """Bars that take seconds."""
 
 
-@contextmanager
-def of_a_server(folder):
-    api = create_api(
-        lambda: engine, SampleFeeds(), keys=Keys(folder / "keys.json"),
-        spool=Spool(folder / "orders.sqlite3"),
-    )  # fmt: skip
-    with (
-        closing(LocalService()) as engine,
-        serving(api) as port,
-        kronos.Client(f"http://localhost:{port}") as client,
-    ):
-        yield client
-
-
-@contextmanager
-def of_a_cluster():
-    from kronos.serving.cluster import connection, deployment
-    from kronos.serving.cluster.service import ClusterService
-
-    address = connection.start(3)
-    try:
-        deployment.deploy(deployment.Plan(replicas=2, cpus=1))
-        with closing(ClusterService(f"ray://{address}")) as service:
-            yield service
-    finally:
-        connection.disconnect()
-
-
-@pytest.fixture(
-    scope="module",
-    params=["local", "child", "server", pytest.param("cluster", marks=pytest.mark.slow)],
-)
+@pytest.fixture(scope="module", params=KINDS)
 def service(request, tmp_path_factory):
-    made = {
-        "local": lambda: closing(LocalService()),
-        "child": lambda: closing(EngineProcess()),
-        "server": lambda: of_a_server(tmp_path_factory.mktemp("server")),
-        "cluster": of_a_cluster,
-    }[request.param]
-    with made() as service:
+    with service_of(request.param, tmp_path_factory.mktemp("service")) as service:
         yield service
 
 
@@ -156,7 +114,7 @@ def test_a_deadline_is_kept(service, request_of):
 def test_errors_arrive_as_they_were_raised(service, request_of):
     with pytest.raises(InvalidRequest, match="T must be 1 for"):
         service.run(request_of("ewma", T=0.5))
-    with pytest.raises(kronos.errors.KronosError, match="nonesuch"):
+    with pytest.raises(KronosError, match="nonesuch"):
         service.facts("nonesuch")
     with pytest.raises(RevisionMismatch):
         service.run(replace(request_of(), revision="0" * 40))

@@ -168,7 +168,7 @@ def start(n_cpus: int | None = None, n_gpus: int | None = None, **options: Any) 
     """
     ray = load_ray()
     found = ray.init(
-        num_cpus=n_cpus, num_gpus=n_gpus, namespace=NAMESPACE, include_dashboard=False,
+        "local", num_cpus=n_cpus, num_gpus=n_gpus, namespace=NAMESPACE, include_dashboard=False,
         object_store_memory=OBJECT_STORE, log_to_driver=False, logging_level="WARNING",
         runtime_env={"env_vars": _environment()}, **options,
     )  # fmt: skip
