@@ -8,6 +8,8 @@ import logging
 import os
 import socket
 import sys
+import threading
+import time
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -27,8 +29,10 @@ __all__ = [
     "forget_deployments",
     "is_joined",
     "join",
+    "join_again",
     "load_ray",
     "load_serve",
+    "n_joined",
     "start",
 ]
 
@@ -38,8 +42,13 @@ OBJECT_STORE = 256 << 20
 """Bytes of the object store of a node that is started here; requests and answers are small."""
 _LOCAL = "auto"
 _PATIENCE = 5.0
+_LOOK_EVERY = 0.2
 _socket: str | None = None
 """Of the node that this process has joined: where its own process, the raylet, listens."""
+_seen = float("-inf")
+"""When it last did."""
+_n_joined = 0
+_lock = threading.Lock()
 _LIBRARY = Path(__file__).resolve().parents[2]
 _NEEDS = "A cluster engine"
 
@@ -95,7 +104,7 @@ def address_of(text: str) -> str:
 
 
 def join(address: str) -> None:
-    """Join a cluster as a driver without processors of its own; nothing where it has been joined.
+    """Join a cluster as a driver without processors of its own; nothing where one was joined.
 
     Args:
         address: As `address_of` gives it.
@@ -130,16 +139,34 @@ def join(address: str) -> None:
     _note(joined)
 
 
+def join_again(address: str) -> None:
+    """Join a cluster where the node that was joined is gone; any thread may call.
+
+    Raises:
+        ServiceUnreachable: See `join`.
+    """
+    with _lock:
+        if not is_joined():
+            disconnect()
+            join(address)
+
+
+def n_joined() -> int:
+    """How often this process has joined a cluster: what is of another time cannot be used."""
+    return _n_joined
+
+
 def is_joined() -> bool:
     """Whether the node that this process has joined is there; asked of the node itself.
 
     Ray's calls would wait for a minute where the node is gone, or for ever where another has taken
     its place.
     """
+    global _seen
     if not load_ray().is_initialized():
         return False
-    if _socket is None:
-        return True  # joined by other code, which knows
+    if _socket is None or time.monotonic() - _seen < _LOOK_EVERY:
+        return True
     try:
         if _socket.startswith("tcp://"):
             host, _, port = _socket.removeprefix("tcp://").rpartition(":")
@@ -148,10 +175,11 @@ def is_joined() -> bool:
             with socket.socket(socket.AF_UNIX) as node:
                 node.settimeout(1)
                 node.connect(_socket)
-    except TimeoutError:
-        return True  # there, and busy
+    except (TimeoutError, BlockingIOError):
+        pass  # there, and busy
     except OSError:
         return False
+    _seen = time.monotonic()
     return True
 
 
@@ -181,12 +209,12 @@ def disconnect() -> None:
 
     What was asked of its replicas raises that it was cancelled.
     """
-    global _socket
+    global _socket, _seen
     is_serving = "ray.serve" in sys.modules
     if is_serving:
         _end_requests()
     load_ray().shutdown()
-    _socket = None
+    _socket, _seen = None, float("-inf")
     if is_serving:
         forget_deployments()
 
@@ -223,8 +251,9 @@ def _end_requests() -> None:
 
 
 def _note(joined: Any) -> None:
-    global _socket
+    global _socket, _n_joined
     _socket = joined.address_info["raylet_socket_name"]
+    _n_joined += 1
 
 
 @cache

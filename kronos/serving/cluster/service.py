@@ -23,7 +23,9 @@ from kronos.serving.cluster.connection import (
     forget_deployments,
     is_joined,
     join,
+    join_again,
     load_serve,
+    n_joined,
 )
 from kronos.serving.cluster.deployment import TUNED, deployed, deployment_of
 from kronos.serving.cluster.replica import ONGOING
@@ -63,12 +65,11 @@ class ClusterService(QueuedService):
             RevisionMismatch: Its replicas run other code.
         """
         self._address = address_of(address)
-        self._lock = threading.Lock()
-        self._n_joined = 0
-        self._handles: dict[str, Any] = {}
+        self._handles: dict[tuple[int, str], Any] = {}
         self._facts: dict[str, tuple[float, ModelFacts]] = {}
         self.n_repeated = 0
-        self._join()
+        join(self._address)
+        self._first = self._choose_first()
         self._compare()
         self._carriers = _Carriers(self, limits)
 
@@ -101,14 +102,14 @@ class ClusterService(QueuedService):
             running = sum(
                 each.replica_states.get("RUNNING", 0) for each in state.deployments.values()
             )
-            handle, n_joined = self._handle(name), self._n_joined
+            joined, handle = n_joined(), self._handle(name)
             # Serve asks one replica at a time; names of many sessions reach all of them.
             asked = [
                 handle.options(method_name="state", session_id=f"{i}").remote()
                 for i in range(8 * running)
             ]
             for each in asked:
-                known = self._answer(each, n_joined)
+                known = self._answer(each, joined)
                 models_there = load(known["models"])
                 found[known["pid"]] = known | {"deployment": name, "models": models_there}
         return [found[pid] for pid in sorted(found)]
@@ -162,7 +163,7 @@ class ClusterService(QueuedService):
 
     def _carry_once(self, job: Job, request: EngineRequest, message: bytes) -> JobStatus:
         seconds = None if job.deadline == float("inf") else job.deadline - time.monotonic()
-        handle, n_joined = self._handle_of(request.model, job.key), self._n_joined
+        joined, handle = n_joined(), self._handle_of(request.model, job.key)
         asked = handle.options(method_name="answer").remote(
             code_digest(), message, int(job.priority), seconds
         )
@@ -177,7 +178,7 @@ class ClusterService(QueuedService):
                         asked.cancel()
                         raise ForecastCancelled("Nobody waits for it.") from None
                     if time.monotonic() - looked > _STATUS_EVERY:
-                        self._require_node(n_joined)
+                        _require_node(joined)
                         question = self._show(job, handle, question)
                         looked = time.monotonic()
         finally:
@@ -217,16 +218,16 @@ class ClusterService(QueuedService):
         give_up = time.monotonic() + _PATIENCE
         while True:
             try:
-                n_joined = self._n_joined
+                joined = n_joined()
                 handle = self._handle_of(model, model).options(method_name=name)
-                return self._answer(handle.remote(*args), n_joined)
+                return self._answer(handle.remote(*args), joined)
             except _lost() as error:
                 if time.monotonic() > give_up:
                     raise
                 time.sleep(_LOOK_EVERY)
                 self._join_again(error)
 
-    def _answer(self, asked: Any, n_joined: int) -> Any:
+    def _answer(self, asked: Any, joined: int) -> Any:
         """Wait for an answer while the node is there; a handle of a node that is gone never ends.
 
         Raises:
@@ -239,11 +240,7 @@ class ClusterService(QueuedService):
             except TimeoutError:
                 if time.monotonic() > give_up:
                     raise
-                self._require_node(n_joined)
-
-    def _require_node(self, n_joined: int) -> None:
-        if n_joined != self._n_joined or not is_joined():
-            raise ConnectionError("The node that was joined is gone.")
+                _require_node(joined)
 
     def _handle_of(self, model: str, key: str) -> Any:
         """The replicas that serve a model; the same one for the same key."""
@@ -258,10 +255,11 @@ class ClusterService(QueuedService):
         serve = load_serve()
         from ray.serve.exceptions import RayServeException
 
-        if name not in self._handles:
-            self._require_node(self._n_joined)
+        key = (n_joined(), name)
+        if key not in self._handles:
+            _require_node(key[0])
             try:
-                self._handles[name] = serve.get_app_handle(name)
+                self._handles[key] = serve.get_app_handle(name)
             except RayServeException as error:
                 there = self._there()
                 raise ServiceUnreachable(
@@ -269,7 +267,7 @@ class ClusterService(QueuedService):
                     f"{', '.join(there)}. kronos cluster start --models NAME ... deploys published "
                     "models, --tuned fine-tuned ones."
                 ) from error
-        return self._handles[name]
+        return self._handles[key]
 
     def _there(self) -> list[str]:
         """Names of what is deployed."""
@@ -288,27 +286,30 @@ class ClusterService(QueuedService):
 
             raise other_code(code_digest(), state["code"])
 
-    def _join(self) -> None:
-        join(self._address)
+    def _choose_first(self) -> str:
+        """The deployment that answers for models that have none of their own."""
         there = [name for name in self._there() if name != TUNED]
         bundled = deployment_of("bundled")
-        self._first = bundled if bundled in there or not there else there[0]
+        return bundled if bundled in there or not there else there[0]
 
     def _join_again(self, lost: Exception) -> None:
         """Join anew where the node is gone, and look again for deployments that are."""
-        with self._lock:
-            if is_joined():
-                if _is_undeployed(lost):
-                    self._handles.clear()
-                    forget_deployments()
-                return
+        if _is_undeployed(lost):
             self._handles.clear()
-            self._n_joined += 1
-            try:
-                disconnect()
-                self._join()
-            except (ServiceUnreachable, RuntimeError):
-                pass  # asked again until patience ends
+            forget_deployments()
+        before = n_joined()
+        try:
+            join_again(self._address)
+            if n_joined() != before:
+                self._first = self._choose_first()
+        except (ServiceUnreachable, RuntimeError):
+            pass  # asked again until patience ends
+
+
+def _require_node(joined: int) -> None:
+    """Raise ConnectionError where the node is gone, or another has been joined since."""
+    if joined != n_joined() or not is_joined():
+        raise ConnectionError("The node that was joined is gone.")
 
 
 class _NothingDeployed(ServiceUnreachable):
