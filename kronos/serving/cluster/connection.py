@@ -152,7 +152,7 @@ def join_again(address: str) -> None:
 
 
 def n_joined() -> int:
-    """How often this process has joined a cluster: what is of another time cannot be used."""
+    """How often this process has joined or left a cluster: a handle of before cannot be used."""
     return _n_joined
 
 
@@ -209,12 +209,12 @@ def disconnect() -> None:
 
     What was asked of its replicas raises that it was cancelled.
     """
-    global _socket, _seen
+    global _socket, _seen, _n_joined
     is_serving = "ray.serve" in sys.modules
     if is_serving:
         _end_requests()
     load_ray().shutdown()
-    _socket, _seen = None, float("-inf")
+    _socket, _seen, _n_joined = None, float("-inf"), _n_joined + 1
     if is_serving:
         forget_deployments()
 

@@ -105,7 +105,7 @@ class ClusterService(QueuedService):
             joined, handle = n_joined(), self._handle(name)
             # Serve asks one replica at a time; names of many sessions reach all of them.
             asked = [
-                handle.options(method_name="state", session_id=f"{i}").remote()
+                _call(handle.options(method_name="state", session_id=f"{i}"), joined)
                 for i in range(8 * running)
             ]
             for each in asked:
@@ -164,9 +164,8 @@ class ClusterService(QueuedService):
     def _carry_once(self, job: Job, request: EngineRequest, message: bytes) -> JobStatus:
         seconds = None if job.deadline == float("inf") else job.deadline - time.monotonic()
         joined, handle = n_joined(), self._handle_of(request.model, job.key)
-        asked = handle.options(method_name="answer").remote(
-            code_digest(), message, int(job.priority), seconds
-        )
+        words = (code_digest(), message, int(job.priority), seconds)
+        asked = _call(handle.options(method_name="answer"), joined, *words)
         looked, question = time.monotonic(), None
         try:
             while True:
@@ -220,7 +219,7 @@ class ClusterService(QueuedService):
             try:
                 joined = n_joined()
                 handle = self._handle_of(model, model).options(method_name=name)
-                return self._answer(handle.remote(*args), joined)
+                return self._answer(_call(handle, joined, *args), joined)
             except _lost() as error:
                 if time.monotonic() > give_up:
                     raise
@@ -304,6 +303,15 @@ class ClusterService(QueuedService):
                 self._first = self._choose_first()
         except (ServiceUnreachable, RuntimeError):
             pass  # asked again until patience ends
+
+
+def _call(handle: Any, joined: int, *args: Any) -> Any:
+    """Ask a replica. Ray raises whatever it likes where another thread has left the cluster."""
+    try:
+        return handle.remote(*args)
+    except Exception:
+        _require_node(joined)
+        raise
 
 
 def _require_node(joined: int) -> None:
