@@ -127,9 +127,11 @@ def join(address: str) -> None:
     except (OSError, RuntimeError, ValueError, ray.exceptions.AuthenticationError) as error:
         if "Failed to connect" in str(error):  # by Ray, which had found it
             raise ServiceUnreachable(
-                f"The cluster at {address} demands its token, and this user has none or another. "
-                "Copy the file ~/.ray/auth_token of the machine where it was started, readable by "
-                "you alone, or set RAY_AUTH_TOKEN; then start this program again."
+                f"The cluster at {address} was found and lets nobody join here. Either it demands "
+                "its token, and this user has none or another: copy the file ~/.ray/auth_token of "
+                "the machine where it was started, readable by you alone, or set RAY_AUTH_TOKEN. "
+                "Or the Ray process of this machine has ended: join with ray start "
+                "--address=HOST:PORT. Then start this program again."
             ) from error
         raise ServiceUnreachable(
             f"No Ray cluster answers at {address} ({str(error).splitlines()[0][:200]}). Start one "
