@@ -163,7 +163,10 @@ def sessions_of_the_server():
 def script_of_a_session():
     assert "suppress_warning" in inspect.signature(get_script_run_ctx).parameters
     names = {field.name for field in fields(ScriptRunContext)} | set(vars(ScriptRunContext))
-    assert names >= {"session_id", "session_state", "fragment_ids_this_run", "enqueue"}
+    assert names >= {
+        "session_id", "session_state", "fragment_ids_this_run", "enqueue",
+        "is_history_navigation", "query_string",
+    }  # fmt: skip
     assert callable(SafeSessionState.query_params)
     for name in ("remove_param", "set_with_no_forward_msg"):
         assert callable(getattr(QueryParams, name))
@@ -171,6 +174,9 @@ def script_of_a_session():
     address.set_with_no_forward_msg("horizon", "8")
     address.set_initial_query_params_from_current()
     assert address.get_initial_value("horizon") == "8"
+    address.populate_from_query_string("horizon=9")
+    assert address["horizon"] == "9"
+    assert list(inspect.signature(address._send_query_param_msg).parameters) == []
 
 
 def settings():
@@ -253,6 +259,10 @@ CHECKS = {
     ),
     "SingletonThreadRouter._asyncio_loop": ("As above.", loop_of_serve),
     "streamlit.runtime.Runtime": ("As above.", sessions_of_the_server),
+    "address._send_query_param_msg": (
+        "After Back the browser must be told of all parameters; setting one tells of none else.",
+        script_of_a_session,
+    ),
     "streamlit.runtime.scriptrunner.get_script_run_ctx": (
         "The session that asks, and its address before the first control is drawn.",
         script_of_a_session,
