@@ -40,6 +40,10 @@ def test_a_workspace_is_saved_opened_exported_and_imported(server, visit, strang
     fields = json.loads(file.read_text())
     assert fields["page"] == "forecasts"
     assert fields["pages"]["backtest"] == {"bt_every": "3", "bt_seed": "3"}
+    # From a page whose own settings are in the address, too.
+    again.goto(f"{server.url}/watchlist?list_horizon=8")
+    open_list(again)
+    expect(again.get_by_label("Horizon (bars)", exact=True)).to_have_value("8")
     again.get_by_role("button", name="Open workspace", exact=True).click()
     expect(again).to_have_title("Forecasts · Kronos Fan")
     again.get_by_role("link", name="Backtest", exact=True).click()

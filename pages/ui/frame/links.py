@@ -215,6 +215,13 @@ def open_addresses(pages: Mapping[str, dict[str, str]]) -> None:
     _forget_controls()
     state[_VISITED] = dict(pages)
     state[_TO_OPEN] = dict(pages)
+    context = get_script_run_ctx()
+    if context is not None:
+        # Streamlit refuses to empty an address while controls of the page are bound to it.
+        with context.session_state.query_params() as address:
+            for name in address.to_dict():
+                if (bound := address.get_binding_for_param(name)) is not None:
+                    address.unbind_widget(bound.widget_id)
 
 
 def restore_address(page: str) -> None:
