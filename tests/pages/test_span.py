@@ -16,7 +16,13 @@ def opened(**link: object):
 
 
 def span(app):
-    return app.slider(key="span")
+    return next(each for each in app.slider if each.label == "Context and origin")
+
+
+def first_report(app):
+    """What a browser says of a slider that it mounts, before it reads the value that is set."""
+    default = span(app).proto.default
+    return tuple(dt.datetime(1970, 1, 1) + dt.timedelta(microseconds=each) for each in default)
 
 
 def test_it_stands_where_the_controls_stand():
@@ -58,3 +64,29 @@ def test_between_two_bars_the_first_one_counts():
     span(app).set_value((first, BARS[LAST - 50] + dt.timedelta(minutes=7))).run()
     assert app.time_input(key="origin_time").value == BARS[LAST - 50].time()
     assert not app.exception
+
+
+def test_other_bars_and_changed_controls_are_no_choice_of_a_lookback():
+    app = opened()
+    for key, value in (("data", list(SAMPLES.values())[1].title), ("horizon", 6), ("lookback", 64)):
+        next(each for each in (*app.selectbox, *app.number_input) if each.key == key).set_value(
+            value
+        ).run()
+        lookback = app.number_input(key="lookback").value
+        stands = span(app).value
+        assert first_report(app) == stands
+        span(app).set_value(first_report(app)).run()
+        assert app.number_input(key="lookback").value == lookback
+        assert app.date_input(key="origin").value is None
+        assert span(app).value == stands
+    assert not app.exception
+    assert not app.warning
+
+
+def test_a_slider_that_is_moved_stays_under_the_hand():
+    app = opened()
+    before = span(app).key
+    for position in (50, 51):
+        span(app).set_value((span(app).value[0], BARS[LAST - position])).run()
+        assert span(app).key == before
+        assert span(app).value == (BARS[LAST - position - 127], BARS[LAST - position])
