@@ -292,7 +292,7 @@ def test_a_bar_that_an_event_widens_says_by_how_much(simulate):
     titled = [replace(events[0], name="CPI, m/m (Oct)"), events[1]]
     assert widest_bar(scene, titled) == (
         f"CPI, {scene.labels[65]}",
-        named.removesuffix(" a usual bar"),
+        named.removesuffix(" × a usual bar"),  # the label of the number has the sign
     )
     figure = fan_figure(candles, wide, events=events)
     assert f" <b>{found[5]:.1f}×</b>" in letters(figure).values()

@@ -243,11 +243,11 @@ class _Width:
 
     @property
     def text(self) -> str:
-        return f"{self.short} a usual bar"
+        return f"{self.short} × a usual bar"
 
     @property
     def short(self) -> str:
-        return f"{self.times:.1f} ± {self.error:.1f} ×"
+        return f"{self.times:.1f} ± {self.error:.1f}"
 
 
 def _wide_bars(scene: Scene, markers: Sequence[Marker]) -> dict[int, _Width]:
@@ -285,7 +285,8 @@ def widest_bar(scene: Scene, events: Sequence[Event]) -> tuple[str, str] | None:
     """The bar of the horizon with the widest own move, with the kinds of its events, and its width.
 
     Returns:
-        None for a fan of fewer than 4 bars or 2 paths, whose widths say nothing.
+        The bar, and its width as a number of usual bars without their sign, for a label that has
+        it. None for a fan of fewer than 4 bars or 2 paths, whose widths say nothing.
     """
     forecast = scene.forecast
     if forecast is None or forecast.horizon <= _LEAST_USUAL or forecast.n_paths < 2:
