@@ -88,5 +88,6 @@ def test_a_link_shows_the_same_chart_in_another_browser(server, visit, stranger)
     before = seen(page)
     assert before["options"] == ["Line", "Log price", "3M", "Bands"]
     assert {"SMA 20", "p5"} <= set(before["drawn"]["traces"])
+    assert "window=3M" in page.url, "the address has the name of the option, not what was typed"
     other = stranger(page.url).page
     assert seen(other) == before

@@ -108,6 +108,7 @@ def _rename_options() -> None:
             for name, now in renamed.items():
                 address.set_with_no_forward_msg(name, now)
             address.set_initial_query_params_from_current()
+            address._send_query_param_msg()  # a copy of the address has the names of today
 
 
 def _join_level() -> None:
