@@ -86,7 +86,7 @@ with st.container(horizontal=True, gap="small", key="desk"):
     with picture:
         lines = chosen_lines()
         overlays = () if shown is None else lines.overlays(source.candles, shown)
-        look = chart_view.show_chart(source, shown, drawn, overlays, chosen)
+        look = chart_view.show_chart(source, shown, request.origin, drawn, overlays, chosen)
         choose_span(source, request)
         if raw is not None and shown is not None:
             results.show_volume_note(source.candles)

@@ -15,7 +15,7 @@ from pages.ui.forecast import follow
 from pages.ui.inputs.ticker import TICKER
 from pages.ui.jobs import queues
 from tests.loopback_markets import NOW, LoopbackMarkets, redirect
-from tests.pages.app_driver import SAMPLE_TITLES, charts, new_session, run_until, shown, words
+from tests.pages.app_driver import SAMPLE_TITLES, new_session, press, run_until, shown, words
 from tests.pages.test_forecast_page import has_forecast
 
 MINUTE = pd.Timedelta(minutes=1)
@@ -78,8 +78,11 @@ def test_the_view_of_the_chart_belongs_to_the_series_and_not_to_its_last_bar(mar
     markets.now += MINUTE
     run_until(app, lambda app: origin(app) == NOW)
     assert subject(app) == before, "the chart keeps its view"
-    app.date_input(key="origin").set_value((NOW - 600 * MINUTE).date()).run()
-    run_until(app, charts)
+    app.date_input(key="origin").set_value((NOW - 60 * MINUTE).date()).run()
+    app.time_input(key="origin_time").set_value((NOW - 60 * MINUTE).time()).run()
+    assert subject(app) == before, "a control alone moves nothing"
+    press(app, "run")
+    run_until(app, lambda app: origin(app) < NOW)
     assert subject(app) != before, "a chart of another origin shows its fan"
     assert subject(page(symbol="ETH/USDT")) != before
 

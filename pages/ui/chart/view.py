@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import get_args
 
+import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
@@ -27,11 +28,13 @@ WINDOW_LABELS: dict[Window, str] = {"auto": "Near", "all": "All"}
 LAYER_LABELS: dict[Layer, str] = {"bands": "Bands", "paths": "Paths", "events": "Events"}
 SHAPE_LABELS: dict[Shape, str] = {"candles": "Candles", "bars": "Bars", "line": "Line"}
 VIEW_LABELS: dict[View, str] = {"price": "Price", "percent": "% from origin", "log": "Log price"}
+_MOMENT = "chart_moment"
 
 
 def show_chart(
     source: ChosenCandles,
     forecast: Forecast | None,
+    asked: pd.Timestamp,
     levels: Sequence[float] = (),
     overlays: Sequence[Overlay] = (),
     studies: Sequence[Study] = (),
@@ -41,6 +44,7 @@ def show_chart(
     Args:
         source: The bars.
         forecast: The fan, or None for candles alone.
+        asked: The origin that the controls say.
         levels: Prices to draw as lines.
         overlays: Lines over the fan.
         studies: Studies of the bars.
@@ -58,12 +62,28 @@ def show_chart(
         "overlays": overlays,
         "studies": studies,
     }
-    _draw(source, forecast, look)
+    _draw(source, forecast, look, _moment(source, forecast, asked))
     return look
 
 
+def _moment(source: ChosenCandles, forecast: Forecast | None, asked: pd.Timestamp) -> str:
+    """The origin that the view belongs to; "" for the last bar, whichever that is.
+
+    Of a forecast from another origin the chart shows the fan, wherever the view was. Until that
+    forecast is there, the origin that a control says moves nothing; nor does a bar more.
+    """
+    state = st.session_state
+    drawn = source.series_id, None if forecast is None else forecast.origin
+    if state.get(_MOMENT, (None, ""))[0] != drawn:
+        origin = asked if forecast is None else forecast.origin
+        is_last = origin >= source.candles.frame.index[-1] or state.get("origin") is None
+        state[_MOMENT] = drawn, "" if is_last else f"{origin.tz_convert('UTC'):%Y-%m-%dT%H:%M}"
+    moment: str = state[_MOMENT][1]
+    return moment
+
+
 @st.fragment  # a switch of the look runs this alone
-def _draw(source: ChosenCandles, forecast: Forecast | None, look: Look) -> None:
+def _draw(source: ChosenCandles, forecast: Forecast | None, look: Look, moment: str) -> None:
     """Controls and chart; puts the look into `look`, which the rest of the page holds."""
     candles = source.candles
     levels, overlays = look["levels"], look.get("overlays", ())
@@ -72,9 +92,7 @@ def _draw(source: ChosenCandles, forecast: Forecast | None, look: Look) -> None:
     look["view"], look["window"], look["shown"], look["shape"] = _choose_look(forecast)
     look["events"] = events_of(source, forecast) if "events" in look["shown"] else ()
     narrow = is_narrow()
-    # Of another origin the chart shows the fan, wherever the view was; a bar more moves nothing.
-    moment = [str(st.session_state.get(name) or "") for name in ("origin", "origin_time")]
-    subject = " ".join([source.series_id, *moment, look["window"]])
+    subject = " ".join([source.series_id, moment, look["window"]])
     look["n_history"] = n_history(subject)
     figure = fan_figure(candles, forecast, compact=narrow, **look)
     scene = build_scene(
