@@ -96,6 +96,25 @@ def test_a_forecast_opens_in_a_second_session_with_the_bars_since(own_store):
     assert not other.get("plotly_chart")
 
 
+def test_what_is_known_is_counted_from_the_bars_of_the_chart_and_not_from_those_scored(own_store):
+    saved = save(own_store)
+    closes = SAMPLE.frame["close"].to_numpy()
+    prediction = own_store.get(saved)
+    low, high = (prediction.quantiles[:, list(prediction.levels).index(p)] for p in (0.1, 0.9))
+    since = closes[-39:-33]
+    n_inside = int(((since >= low) & (since <= high)).sum())
+    known = [f"**{since[-1] / closes[-40] - 1:+.2%}**", "6 of 6 bars known", f"**{n_inside} of 6**"]
+    said = words(new_session("forecasts", stored=saved).run())
+    assert all(each in said for each in known), said
+    assert "0 of 6 scored" in said
+    score_candles(own_store, SAMPLE, of_source="samples", bars_source="samples")
+    said = words(new_session("forecasts", stored=saved).run())
+    assert all(each in said for each in known), said
+    assert "scored" not in said
+    ahead = save(own_store, position=-1)
+    assert "0 of 6 bars known" in words(new_session("forecasts", stored=ahead).run())
+
+
 def test_an_unknown_id_is_an_error_in_words():
     for text in ("f" * 64, "../etc", "ABC"):
         app = new_session("forecasts", stored=text).run()

@@ -7,7 +7,7 @@ outcomes that the store recorded.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from kronos.store.store import Store
 
 __all__ = [
-    "forecast_link", "open_stored", "rebuilt", "show_again", "show_stored", "stored_figure",
-    "then_and_since", "visible_sources",
+    "Since", "forecast_link", "open_stored", "read_since", "rebuilt", "show_again", "show_stored",
+    "stored_figure", "then_and_since", "visible_sources",
 ]  # fmt: skip
 
 _WANTED = "bars of a stored forecast"
@@ -83,28 +83,58 @@ def open_stored(prediction_id: str) -> Prediction:
     return prediction
 
 
-def show_stored(store: Store, prediction: Prediction, *, key: str, alt: str, narrow: bool) -> None:
+@dataclass(frozen=True, slots=True, eq=False)
+class Since:
+    """What is known of the time since a stored forecast.
+
+    Attributes:
+        found: Bars around the origin; the state of their fetch; None where the source has none.
+        candles: The bars in the prices of the forecast; None without them.
+        closes: (H,) closes in the prices of the forecast, of the bars where these have one, else
+            those that the store recorded; NaN where there is none.
+    """
+
+    found: Candles | JobStatus | Busy | None
+    candles: Candles | None
+    closes: np.ndarray
+
+
+def read_since(store: Store, prediction: Prediction) -> Since:
+    """The bars that came, from the source of a forecast, and the outcomes that the store has."""
+    found = _bars(prediction)
+    candles = then_and_since(prediction, found) if isinstance(found, Candles) else None
+    scored = store.evaluations([prediction.id]).set_index("step")["actual_return"]
+    returns = scored.astype(float).reindex(range(1, prediction.horizon + 1)).to_numpy()
+    closes = prediction.last_close * np.exp(returns)
+    if candles is not None:
+        came = candles.bars_at(prediction.timestamps)["close"].to_numpy(dtype=float)
+        closes = np.where(np.isnan(came), closes, came)
+    return Since(found, candles, closes)
+
+
+def show_stored(
+    store: Store, prediction: Prediction, since: Since, *, key: str, alt: str, narrow: bool
+) -> None:
     """The chart of a stored forecast, with the bars since; the page reruns once they are here.
 
     Args:
-        store: Has its paths and outcomes.
+        store: Has its paths.
         prediction: The forecast.
+        since: What came of it.
         key: Key of the chart on the page.
         alt: Alternative text.
         narrow: Whether the screen is narrow.
     """
-    found = _bars(prediction)
-    candles = then_and_since(prediction, found) if isinstance(found, Candles) else None
+    found, candles = since.found, since.candles
     forecast = None if candles is None else _with_paths(store, prediction)
     if candles is not None and forecast is not None:
         drawn = fan_figure(candles, forecast, compact=narrow, shown=("bands", "paths"))
         text = "The stored forecast and its paths; the bars after the origin are drawn over it."
     else:
-        actual = _actual(store, prediction, candles)
         local = prediction.timestamps.tz_convert(prediction.zone)
         labels = [bar_time(stamp, prediction.interval) for stamp in local]
         drawn = stored_figure(
-            labels, prediction.quantiles, prediction.levels, actual, compact=narrow
+            labels, prediction.quantiles, prediction.levels, since.closes, compact=narrow
         )
         text = "The stored forecast: 95%, 80% and 50% bands, median, and actual closes."
     show_figure(drawn, key=key, alt=alt)
@@ -182,15 +212,6 @@ def rebuilt(prediction: Prediction, closes: np.ndarray) -> Forecast:
 def _with_paths(store: Store, prediction: Prediction) -> Forecast | None:
     closes = store.paths(prediction).get("close")
     return None if closes is None else rebuilt(prediction, closes)
-
-
-def _actual(store: Store, prediction: Prediction, candles: Candles | None) -> np.ndarray:
-    """(H,) closes since the origin: of the bars, else those that the store recorded."""
-    if candles is not None:
-        return candles.bars_at(prediction.timestamps)["close"].to_numpy(dtype=float)
-    scored = store.evaluations([prediction.id]).set_index("step")["actual_return"]
-    returns = scored.astype(float).reindex(range(1, prediction.horizon + 1)).to_numpy()
-    return prediction.last_close * np.exp(returns)
 
 
 def _bars(prediction: Prediction) -> Candles | JobStatus | Busy | None:

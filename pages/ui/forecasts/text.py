@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from pages.ui.fan.readouts import Readout
@@ -68,23 +69,40 @@ def forecast_title(listed: Listed) -> str:
     )
 
 
-def outcome_numbers(prediction: Prediction, listed: Listed) -> list[Readout]:
-    """What the forecast said, and what came of it."""
+def outcome_numbers(prediction: Prediction, listed: Listed, closes: np.ndarray) -> list[Readout]:
+    """What the forecast said, and what came of it.
+
+    Args:
+        prediction: The forecast.
+        listed: Its row in the list, with what has been scored.
+        closes: (H,) closes since, in the prices of the forecast; NaN where there is none. The
+            chart draws bars before they are scored.
+    """
     column = {round(float(level), 6): i for i, level in enumerate(prediction.levels)}
-    low, high = (float(prediction.quantiles[-1, column[level]]) for level in (0.1, 0.9))
+    lows, highs = (prediction.quantiles[:, column[level]] for level in (0.1, 0.9))
+    low, high = float(lows[-1]), float(highs[-1])
+    came = np.flatnonzero(np.isfinite(closes))
+    move = closes[came[-1]] / prediction.last_close - 1.0 if len(came) else np.nan
+    # A bar without a close before one that has it is known not to exist.
+    n_known = max(listed.n_known, int(came[-1]) + 1 if len(came) else 0)
     numbers = [
         Readout("P(up)", f"{prediction.probability_up[-1]:.0%}", f"at bar {prediction.horizon}"),
         Readout("80% range", f"{low:,.6g} to {high:,.6g}", f"from {prediction.last_close:,.6g}"),
         Readout(
             "Outcome",
-            "Waiting" if math.isnan(listed.move) else f"{listed.move:+.2%}",
-            f"{listed.n_known} of {counted(listed.horizon, 'bar')} known",
+            "Waiting" if math.isnan(move) else f"{move:+.2%}",
+            f"{n_known} of {counted(listed.horizon, 'bar')} known",
         ),
     ]
-    if listed.n_closes:
-        numbers.append(Readout("Inside 80%", _inside(listed), "closes"))
-    if not math.isnan(listed.score):
-        numbers.append(Readout("CRPS / cone", f"{listed.score:.2f}", "below 1: better"))
+    if len(came):
+        n_inside = int(((closes >= lows) & (closes <= highs)).sum())
+        numbers.append(Readout("Inside 80%", f"{n_inside} of {len(came)}", "closes"))
+        is_scored = not math.isnan(listed.score)
+        is_whole = listed.n_closes >= len(came)
+        remark = "below 1: better" if is_whole else f"{listed.n_closes} of {len(came)} scored"
+        if is_scored or not is_whole:
+            value = f"{listed.score:.2f}" if is_scored else "Waiting"
+            numbers.append(Readout("CRPS / cone", value, remark))
     return numbers
 
 

@@ -11,7 +11,7 @@ import streamlit as st
 from kronos.errors import KronosError
 from kronos.store.switch import OFF, VARIABLE, is_off
 from pages.ui.fan.results import show_number
-from pages.ui.fan.stored import open_stored, show_again, show_stored
+from pages.ui.fan.stored import open_stored, read_since, show_again, show_stored
 from pages.ui.forecasts.controls import OPENED
 from pages.ui.forecasts.text import (
     OPEN,
@@ -44,15 +44,18 @@ def show_opened(prediction_id: str, *, narrow: bool) -> None:
         store = open_store()
         prediction = open_stored(prediction_id)
         listed = find_listed(store, prediction.id)
+        since = read_since(store, prediction)
     except KronosError as error:
         show_error(error)
         return
     assert listed is not None  # rows of the store stay
     st.header(plain(forecast_title(listed)), anchor=False)
     with st.container(horizontal=True, gap="small", key="stored_numbers"):
-        for number in outcome_numbers(prediction, listed):
+        for number in outcome_numbers(prediction, listed, since.closes):
             show_number(number)
-    show_stored(store, prediction, key="stored_fan", alt=forecast_title(listed), narrow=narrow)
+    show_stored(
+        store, prediction, since, key="stored_fan", alt=forecast_title(listed), narrow=narrow
+    )
     with st.container(horizontal=True, vertical_alignment="center"):
         show_again(prediction, key="stored_again")
         st.button("Close", key="stored_close", icon=":material/close:", on_click=_close)
@@ -132,9 +135,10 @@ def _show_table(listed: list[Listed]) -> None:
             ),
             "Horizon": number(format="%d", help="Bars ahead."),
             "Outcome": st.column_config.TextColumn(
-                help="Move from the origin to the last known close, and the bars known."
+                help="Move from the origin to the last close that was scored, and the bars scored. "
+                "Scoring runs once an hour."
             ),
-            "Inside 80%": st.column_config.TextColumn(help="Known closes inside the 80% band."),
+            "Inside 80%": st.column_config.TextColumn(help="Scored closes inside the 80% band."),
             "CRPS / cone": number(
                 format="%.2f",
                 help=meaning(

@@ -11,7 +11,7 @@ from kronos.serving.jobs import JobStatus
 from kronos.store.store import Store
 from pages.ui.chart.view import show_figure
 from pages.ui.fan.results import show_number
-from pages.ui.fan.stored import show_again, show_stored
+from pages.ui.fan.stored import read_since, show_again, show_stored
 from pages.ui.frame.access import may_administer, not_offered
 from pages.ui.frame.excel import MIME
 from pages.ui.frame.glossary import meaning
@@ -166,10 +166,13 @@ def _show_misses(store: Store, study: Study, *, narrow: bool) -> None:
     chosen = titles[st.selectbox("Forecast", list(titles), key="record_miss")]
     try:
         prediction = store.get(str(chosen["prediction_id"]))
+        since = read_since(store, prediction)
     except KronosError as error:
         show_error(error)
         return
-    show_stored(store, prediction, key="record_fan", alt=text.miss_title(chosen), narrow=narrow)
+    show_stored(
+        store, prediction, since, key="record_fan", alt=text.miss_title(chosen), narrow=narrow
+    )
     show_again(prediction, key="record_open")
 
 
