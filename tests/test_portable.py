@@ -40,8 +40,11 @@ POSIX_NAMES = {
     "select": "epoll kqueue poll",
     "socket": "AF_UNIX",
 }
-# Behind a check that the system has it.
-CHECKED = {("kronos/system.py", "os.sched_getaffinity")}
+# Behind a check that the system has it; Ray has sockets of TCP elsewhere.
+CHECKED = {
+    ("kronos/system.py", "os.sched_getaffinity"),
+    ("kronos/serving/cluster/connection.py", "socket.AF_UNIX"),
+}
 BLOCKED = f"""
 import builtins, os, sys
 # What psutil and the standard library import for themselves is their own.

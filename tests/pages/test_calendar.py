@@ -34,6 +34,7 @@ from tests.pages.app_driver import (
     press,
     run_until,
     shown,
+    started,
     words,
 )
 from tests.pages.test_forecast_page import has_forecast
@@ -82,16 +83,18 @@ def is_settled(app) -> bool:
 
 def test_a_forecast_is_made_again_with_the_events_that_came_after_it(yahoo):
     app = run_until(new_session(**PAIR).run(), is_settled)
-    app = run_until(app, lambda app: is_settled(app) and knows_the_news(app))
+    app = run_until(app, lambda app: is_settled(app) and knows_all_news(app))
     assert "Settings changed" not in words(app)
     app.number_input(key="horizon").set_value(5).run()
     assert "Settings changed" in words(app), "what the visitor changes waits for Run"
 
 
-def knows_the_news(app) -> bool:
-    """Whether the forecast on the page knows a release of the last days."""
-    week = pd.Timestamp.now("UTC") - pd.Timedelta(days=9)
-    return any(event.time > week for event in shown(app).settings.events.events)
+def knows_all_news(app) -> bool:
+    """Whether the forecast on the page, the last one made, knows releases and leading markets."""
+    run, week = shown(app), pd.Timestamp.now("UTC") - pd.Timedelta(days=9)
+    known = run.settings.events
+    is_last = run.key == started(app).key
+    return is_last and any(e.time > week for e in known.events) and known.leaders.vix is not None
 
 
 def test_missing_days_are_fetched_unasked_and_drawn(yahoo):

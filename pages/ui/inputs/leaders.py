@@ -20,19 +20,26 @@ from pages.ui.jobs import queues
 from pages.ui.jobs.presence import note_waiting
 from pages.ui.jobs.session import owner
 
-_KEY = "leading_markets_job"
+_KEY, _KNOWN = "leading_markets_job", "leading_markets_known"
 _TRY_AGAIN_SECONDS = 300
 
 
 def keep_leaders(candles: Candles) -> Leaders:
-    """The leading markets that are known; what is missing is fetched in the background."""
+    """The leading markets that are known; what is missing is fetched in the background.
+
+    While that lasts they stay those of before: a forecast is not made again for each that arrives.
+    """
     until = last_close(candles)
     missing = leader_bars().missing(until) if is_on() else ()
     if missing:
         key = f"leaders {missing} {int(time.time()) // _TRY_AGAIN_SECONDS}"
         _submit(key, until)
         st.session_state[_KEY] = key
-    return leader_bars().known()
+    known = leader_bars().known()
+    if _is_fetching():
+        return st.session_state.setdefault(_KNOWN, known)
+    st.session_state[_KNOWN] = known
+    return known
 
 
 def leaders_for(candles: Candles) -> Leaders:
@@ -47,9 +54,14 @@ def show_leaders(forecast: Forecast | None) -> None:
         problem = leader_bars().problem() if is_on() else "their fetch is switched off."
         text += f" Not up to date: {problem}" if problem else ""
         st.caption(f":material/show_chart: {plain(text)}")
-    status = _status()
-    if status is not None and not status.is_final:
+    if _is_fetching():
         st.fragment(_await_leaders, run_every=POLL_SECONDS)()
+
+
+def _is_fetching() -> bool:
+    """Whether leading markets are on their way to this session; some may be there by now."""
+    status = _status()
+    return status is not None and not status.is_final
 
 
 def _await_leaders() -> None:
