@@ -40,7 +40,8 @@ __all__ = ["ClusterService"]
 
 _LOOK_EVERY = 0.1
 """Seconds between two looks at whether a request is wanted: a cancel takes as long to arrive."""
-_STATUS_EVERY = 0.5
+_STATUS_EVERY = 1.0
+"""Seconds between two questions for place and progress: each costs both sides milliseconds."""
 _PATIENCE = 60.0
 """Seconds for which a lost request is asked again."""
 
