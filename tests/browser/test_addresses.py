@@ -72,12 +72,17 @@ def test_back_from_another_page_returns_to_the_forecast_as_it_was(server, visit)
     field.press("Enter")
     page.wait_for_url("**horizon=8**")
     page.keyboard.press("Escape")
+    expect(page.get_by_text("Settings changed")).to_be_visible()
+    idle = page.locator('[data-test-script-state="notRunning"]').first
+    idle.wait_for()
     page.go_back()
     page.wait_for_url(re.compile(r"/\?.*horizon=12"))
     assert seen(page) == before
     page.go_forward()
     page.wait_for_url(re.compile("compare.*horizon=8"))
     expect(page.locator(".st-key-chip_horizon")).to_contain_text("8 bars")
+    expect(page.get_by_text("Settings changed")).to_be_visible()
+    idle.wait_for()
     page.go_back()
     page.wait_for_url(re.compile(r"/\?.*horizon=12"))
     assert seen(page) == before
