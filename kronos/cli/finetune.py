@@ -286,10 +286,27 @@ def _rolling(args: argparse.Namespace) -> int:
         )
         for asset_class in ([args.asset_class] if args.asset_class else classes)
     ]
+    settings = replace(_settings(args), replay=args.replay)
+    shared: dict[str, Any] = {"events": _events(), "leaders": _leaders(args), "lora": _lora(args)}
     n_failed = n_stopped = 0
     with _stoppable() as stop:
-        ends = _roll_here if workers is None else _roll_there
-        for name, end in ends(args, base, corpus, rollings, stop):
+        shared["hooks"] = _hooks(args, stop)
+        if workers is None:
+            ends = _roll_here(base, corpus, rollings, settings, **shared)
+        else:
+            from kronos.finetune.cluster import roll_on_cluster
+
+            ends = roll_on_cluster(
+                base,
+                corpus,
+                rollings,
+                settings,
+                workers,
+                **shared,
+                watch=lambda name, line: _show(line, f"{name}: "),
+                say=_say,
+            )
+        for name, end in ends:
             if isinstance(end, KronosError):
                 n_failed += 1
                 _say(f"{name} failed, its champion is as it was: {end}")
@@ -302,61 +319,24 @@ def _rolling(args: argparse.Namespace) -> int:
 
 
 def _roll_here(
-    args: argparse.Namespace,
     base: Located,
     corpus: Corpus,
     rollings: list[RollingSettings],
-    stop: Flag,
+    settings: FinetuneSettings,
+    **shared: Any,
 ) -> Iterator[tuple[str, Decision | KronosError | None]]:
-    """One run after another, until one is stopped."""
+    """One run after another, until one is stopped; `shared` is what `roll` takes beside these."""
     from kronos.finetune.rolling import roll
 
-    settings = replace(_settings(args), replay=args.replay)
-    events, leaders = _events(), _leaders(args)
     for rolling in rollings:
+        end: Decision | KronosError | None
         try:
-            end: Decision | KronosError | None = roll(
-                base,
-                corpus.of_class(rolling.asset_class),
-                rolling,
-                settings,
-                events=events,
-                leaders=leaders,
-                lora=_lora(args),
-                hooks=_hooks(args, stop),
-            )
+            end = roll(base, corpus.of_class(rolling.asset_class), rolling, settings, **shared)
         except KronosError as error:
             end = error  # the other classes still run
         yield rolling.name, end
         if end is None:
             return
-
-
-def _roll_there(
-    args: argparse.Namespace,
-    base: Located,
-    corpus: Corpus,
-    rollings: list[RollingSettings],
-    stop: Flag,
-) -> Iterator[tuple[str, Decision | KronosError | None]]:
-    """The runs as tasks of a cluster."""
-    from kronos.finetune.cluster import roll_on_cluster
-
-    workers = _workers(args)
-    assert workers is not None
-    return roll_on_cluster(
-        base,
-        corpus,
-        rollings,
-        replace(_settings(args), replay=args.replay),
-        workers,
-        events=_events(),
-        leaders=_leaders(args),
-        lora=_lora(args),
-        watch=lambda name, line: _show(line, f"{name}: "),
-        hooks=_hooks(args, stop),
-        say=_say,
-    )
 
 
 def _history(name: str) -> int:

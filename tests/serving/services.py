@@ -58,3 +58,12 @@ def of_a_cluster():
             yield service
     finally:
         connection.disconnect()
+
+
+def rows(store):
+    """What a walk stored, without when."""
+    with store.database.reading() as reading:
+        found = reading.exec_driver_sql(
+            "select instrument, model_name, origin, quantiles from ml_predictions order by 1, 2, 3"
+        )
+        return [tuple(row) for row in found]

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,7 +31,7 @@ from kronos.serving.local import LocalService
 from kronos.serving.wire import dump, load
 from kronos.store.store import Store
 from kronos.walk_forward import Series, WalkPlan, walk_forward
-from tests.serving.services import of_a_cluster
+from tests.serving.services import of_a_cluster, rows
 from tests.serving.test_every_service import wait_for
 
 ETHER = load_sample("ETHUSD_1h").slice(0, 700)
@@ -222,22 +221,10 @@ def cluster():
         yield service
 
 
-@pytest.fixture(scope="module")
-def local():
-    with closing(LocalService()) as service:
-        yield service
-
-
-def rows(store):
-    with store.database.reading() as reading:
-        found = reading.exec_driver_sql(
-            "select instrument, origin, quantiles from ml_predictions order by 1, 2"
-        )
-        return [tuple(row) for row in found]
-
-
 @pytest.mark.slow
-def test_a_walk_stores_the_rows_of_one_process_though_a_worker_is_killed(cluster, local, tmp_path):
+def test_a_walk_stores_the_rows_of_one_process_though_a_worker_is_killed(
+    cluster, reference, tmp_path
+):
     killed = []
 
     def kill_one(done, _):
@@ -252,14 +239,14 @@ def test_a_walk_stores_the_rows_of_one_process_though_a_worker_is_killed(cluster
     ether = [Series(ETHER, "samples")]
     with Store(str(tmp_path / "a")) as one, Store(str(tmp_path / "b")) as two:
         report = walk_forward(cluster, one, ether, PLAN, progress=kill_one)
-        walk_forward(local, two, ether, PLAN)
+        walk_forward(reference, two, ether, PLAN)
         assert killed
         assert (report.n_stored, report.problems) == (80, {})
         assert rows(one) == rows(two)
 
 
 @pytest.mark.slow
-def test_a_configuration_file_deploys_what_a_plan_deploys(cluster, local):
+def test_a_configuration_file_deploys_what_a_plan_deploys(cluster, reference):
     """By the client of `serve deploy`, which is what Kubernetes' operator calls as well."""
     from ray.serve.context import _get_global_client
     from ray.serve.schema import ServeDeploySchema
@@ -275,19 +262,21 @@ def test_a_configuration_file_deploys_what_a_plan_deploys(cluster, local):
     after = deployment.deployed()["kronos-bundled"]
     assert set(after.deployments) == set(before.deployments)
     service = ClusterService(f"ray://{cluster._address}")
-    request = request_of(local, seed=31)
-    np.testing.assert_array_equal(service.run(request).paths, local.run(request).paths)
+    request = request_of(reference, seed=31)
+    np.testing.assert_array_equal(service.run(request).paths, reference.run(request).paths)
     service.worker.close()
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_replica_without_a_free_slot_loses_no_request(cluster, local):
+def test_a_replica_without_a_free_slot_loses_no_request(cluster, reference):
     """Progress of requests that fill every slot of the replicas is not to be had."""
     from kronos.serving.cluster.service import ClusterService
 
     others = [ClusterService(f"ray://{cluster._address}") for _ in range(3)]
-    requests = [request_of(local, seed=100 + i, paths=20, horizon=24) for i in range(3 * ONGOING)]
+    requests = [
+        request_of(reference, seed=100 + i, paths=20, horizon=24) for i in range(3 * ONGOING)
+    ]
     for i, request in enumerate(requests):
         others[i // ONGOING].submit(request, owner=f"{i}", wait=True)
     for i, request in enumerate(requests):
@@ -298,8 +287,8 @@ def test_a_replica_without_a_free_slot_loses_no_request(cluster, local):
 
 
 @pytest.mark.slow
-def test_a_request_outlives_its_replica(cluster, local):
-    request = request_of(local, seed=4, paths=300, horizon=60)
+def test_a_request_outlives_its_replica(cluster, reference):
+    request = request_of(reference, seed=4, paths=300, horizon=60)
     before = cluster.n_repeated
     cluster.submit(request, owner="page")
     time.sleep(0.7)
@@ -307,7 +296,7 @@ def test_a_request_outlives_its_replica(cluster, local):
     psutil.Process(busy["pid"]).kill()
     found = cluster.result(request.digest, owner="page", timeout=60)
     assert cluster.n_repeated > before
-    np.testing.assert_array_equal(found.paths, local.run(request).paths)
+    np.testing.assert_array_equal(found.paths, reference.run(request).paths)
 
 
 @pytest.mark.slow

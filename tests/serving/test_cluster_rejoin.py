@@ -9,14 +9,11 @@ import numpy as np
 import psutil
 import pytest
 
-from data_sources.samples import load_sample
 from kronos.errors import ServiceUnreachable
-from kronos.forecast import SamplingParameters
-from kronos.request import ForecastRequest
 from kronos.serving.cluster import connection, deployment
 from kronos.serving.cluster import service as service_module
 from kronos.serving.cluster.service import ClusterService
-from kronos.serving.local import LocalService
+from tests.serving.test_cluster import request_of
 
 
 def run(*words):
@@ -70,63 +67,51 @@ def application(folder):
         head.kill()
 
 
-@pytest.fixture(scope="module")
-def local():
-    with closing(LocalService()) as service:
-        yield service
-
-
-def request_of(local, seed):
-    sampling = SamplingParameters(sample_count=10, seed=seed)
-    facts = local.facts("bundled")
-    return ForecastRequest.of_candles(load_sample("GOOG_1d"), facts, horizon=3, sampling=sampling)
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_requests_wait_for_the_next_cluster(local, tmp_path_factory):
+def test_requests_wait_for_the_next_cluster(reference, tmp_path_factory):
     # Sockets have short paths.
     with application(tmp_path_factory.mktemp("r")) as (head, service):
-        assert service.run(request_of(local, 1)).n_paths == 10
+        assert service.run(request_of(reference, 1)).n_paths == 10
         head.kill()
         assert not connection.is_joined()
-        waiting = [request_of(local, seed) for seed in range(2, 9)]
+        waiting = [request_of(reference, seed) for seed in range(2, 9)]
         for each in waiting:
             service.submit(each, owner=each.digest)
         head.start()
         head.deploy()
         for each in waiting:
             found = service.result(each.digest, owner=each.digest, timeout=60)
-            np.testing.assert_array_equal(found.paths, local.run(each).paths)
+            np.testing.assert_array_equal(found.paths, reference.run(each).paths)
         assert [each["code"] for each in service.replicas()] == [connection.code_digest()]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_requests_wait_for_the_next_deployment(local, tmp_path_factory):
+def test_requests_wait_for_the_next_deployment(reference, tmp_path_factory):
     with application(tmp_path_factory.mktemp("r")) as (head, service):
-        assert service.run(request_of(local, 3)).n_paths == 10
+        assert service.run(request_of(reference, 3)).n_paths == 10
         head.remove()
-        waiting = request_of(local, 4)
+        waiting = request_of(reference, 4)
         service.submit(waiting, owner="page")
         head.deploy()
         found = service.result(waiting.digest, owner="page", timeout=60)
-        np.testing.assert_array_equal(found.paths, local.run(waiting).paths)
+        np.testing.assert_array_equal(found.paths, reference.run(waiting).paths)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_cluster_that_stays_away_is_named_and_joined_when_it_is_back(
-    local, tmp_path_factory, monkeypatch
+    reference, tmp_path_factory, monkeypatch
 ):
     monkeypatch.setattr(service_module, "_PATIENCE", 5.0)
     with application(tmp_path_factory.mktemp("r")) as (head, service):
         head.kill()
         with pytest.raises(ServiceUnreachable, match="kronos cluster status"):
-            service.run(request_of(local, 5))
+            service.run(request_of(reference, 5))
         head.start()
         with pytest.raises(ServiceUnreachable, match="kronos cluster"):
-            service.run(request_of(local, 6))
+            service.run(request_of(reference, 6))
         head.deploy()
-        assert service.run(request_of(local, 7)).n_paths == 10
+        assert service.run(request_of(reference, 7)).n_paths == 10
         assert set(deployment.deployed()) == {"kronos-bundled"}

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -22,23 +21,9 @@ from kronos.request import ForecastRequest
 from kronos.serving.interface import BulkRequest
 from kronos.serving.jobs import Priority
 from kronos.serving.requests import FactsRequest
-from kronos.serving.service import LocalService
-from tests.serving.services import KINDS, service_of
 
 LONG = 400
 """Bars that take seconds."""
-
-
-@pytest.fixture(scope="module", params=KINDS)
-def service(request, tmp_path_factory):
-    with service_of(request.param, tmp_path_factory.mktemp("service")) as service:
-        yield service
-
-
-@pytest.fixture(scope="module")
-def reference():
-    with closing(LocalService()) as local:
-        yield local
 
 
 @pytest.fixture

@@ -1,8 +1,5 @@
 """Walks, backtests and pages do not know which service computes."""
 
-from contextlib import closing
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,29 +10,16 @@ from kronos.portfolio import Market, Plan, Rules, backtest
 from kronos.portfolio.backtest import STRATEGY
 from kronos.portfolio.export import facts
 from kronos.serving import service as chosen
-from kronos.serving.service import LocalService
 from kronos.store.store import Store
 from kronos.walk_forward import Series, WalkPlan, walk_forward
 from pages.ui.jobs import queues
 from tests.pages.app_driver import new_session, press, run_until, shown, words
 from tests.portfolio.universe import made
-from tests.serving.services import KINDS, service_of
+from tests.serving.services import rows
 
 MODELS = ("bundled", "ewma")
 ETHER = [Series(load_sample("ETHUSD_1h").slice(0, 700), "samples")]
 SAMPLING = SamplingParameters(sample_count=8)
-
-
-@pytest.fixture(scope="module", params=KINDS)
-def service(request, tmp_path_factory):
-    with service_of(request.param, tmp_path_factory.mktemp("service")) as service:
-        yield service
-
-
-@pytest.fixture(scope="module")
-def reference():
-    with closing(LocalService()) as local:
-        yield local
 
 
 @pytest.fixture
@@ -43,17 +27,8 @@ def pages(service, monkeypatch):
     """Pages whose service is this one, and nothing that an earlier test has asked for."""
     monkeypatch.setattr(chosen, "_service", service)
     monkeypatch.setattr(queues.forecasts, "_made", [])
-    yield SimpleNamespace(service=service)
+    yield service
     assert chosen.service() is service
-
-
-def rows(store):
-    """What a walk stored, without when."""
-    with store.database.reading() as reading:
-        found = reading.exec_driver_sql(
-            "select instrument, model_name, origin, quantiles from ml_predictions order by 1, 2, 3"
-        )
-        return [tuple(row) for row in found]
 
 
 def test_a_walk_stores_the_rows_of_this_process(service, reference, tmp_path):
@@ -87,7 +62,7 @@ def test_the_forecast_page_shows_the_paths_of_this_process(pages, reference):
     assert not app.exception
     assert "next 3 bars" in words(app)
     run = shown(app)
-    found = pages.service.result(run.key, owner="test", timeout=30)
+    found = pages.result(run.key, owner="test", timeout=30)
     np.testing.assert_array_equal(found.paths, reference.run(run.request).paths)
 
 
