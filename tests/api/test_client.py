@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -128,19 +129,39 @@ def test_errors_arrive_as_they_were_raised(client, request_of):
         client.facts("nowhere")
 
 
-def test_a_full_server_names_the_place_in_line_and_a_caller_may_wait(client, request_of):
-    def fill():
-        for i in range(30):
-            client.submit(request_of(paths=3000, horizon=100, seed=20 + i), owner=f"o{i}")
+def test_a_full_server_names_the_place_in_line_and_a_caller_may_wait(client, engine, request_of):
+    owners = [f"o{i}" for i in range(30)]
+    sent = 0
 
-    with pytest.raises(Busy) as caught:
-        fill()
-    assert caught.value.position == 3
-    with pytest.raises(DeadlineExceeded):
-        client.submit(request_of(seed=99), owner="late", wait=True, deadline=0.3)
-    for i in range(30):
-        client.leave_all(owner=f"o{i}")
+    def fill():
+        nonlocal sent
+        while sent < len(owners):
+            request = request_of(paths=3000, horizon=100, seed=20 + sent)
+            client.submit(request, owner=owners[sent])
+            sent += 1
+
+    try:
+        before = -1
+        while sent > before:  # between two steps the engine takes what it has room for
+            before = sent
+            with pytest.raises(Busy) as caught:
+                fill()
+            for _ in range(2):
+                wait_for_a_step(engine)
+        assert caught.value.position == 3
+        with pytest.raises(DeadlineExceeded):
+            client.submit(request_of(seed=99), owner="late", wait=True, deadline=0.3)
+    finally:
+        for owner in owners:
+            client.leave_all(owner=owner)
     assert client.run(request_of(seed=98), priority=Priority.BATCH).n_paths == 10
+
+
+def wait_for_a_step(engine):
+    before, end = engine.engine.n_steps, time.monotonic() + 60
+    while engine.engine.n_steps == before:
+        assert time.monotonic() < end, "the engine does not sample"
+        time.sleep(0.01)
 
 
 def test_a_server_that_is_gone_is_named(monkeypatch):

@@ -128,6 +128,11 @@ def stop_server(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
+def wait_until_idle(page: Page) -> None:
+    """Until the run of the page has ended: it is still being drawn before."""
+    page.locator('[data-test-script-state="notRunning"]').first.wait_for()
+
+
 def wait_for_fan(page: Page) -> None:
     """Until the read-outs and the chart of a finished forecast are there."""
     try:
@@ -136,8 +141,7 @@ def wait_for_fan(page: Page) -> None:
         raise AssertionError(f"No forecast, but: {page.inner_text('body')}") from error
     page.locator(".js-plotly-plot .main-svg").first.wait_for()
     page.locator(".js-plotly-plot .annotation-text", has_text="p50").first.wait_for()
-    # The page is still being drawn while Streamlit marks the app as running.
-    page.locator('[data-test-script-state="notRunning"]').first.wait_for()
+    wait_until_idle(page)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import PATIENCE_MS
+from tests.browser.conftest import PATIENCE_MS, wait_until_idle
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 expect.set_options(timeout=PATIENCE_MS)
@@ -19,7 +19,7 @@ def wait_for_comparison(page: Page) -> None:
     page.get_by_text("forecasts of the next").first.wait_for()
     page.locator(".js-plotly-plot .main-svg").first.wait_for()
     page.get_by_text("Quantiles by bar").wait_for()
-    page.locator('[data-test-script-state="notRunning"]').first.wait_for()
+    wait_until_idle(page)
 
 
 def assert_sound(seen, width: int) -> None:

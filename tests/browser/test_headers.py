@@ -13,7 +13,7 @@ from pages.ui.frame.headers import security_headers
 from pages.ui.frame.plotly_script import script_name
 from pages.ui.frame.server import page as html
 from pages.ui.frame.shell import ADDRESSES
-from tests.browser.conftest import PATIENCE_MS, wait_for_fan
+from tests.browser.conftest import PATIENCE_MS, wait_for_fan, wait_until_idle
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(480)]
 expect.set_options(timeout=PATIENCE_MS)
@@ -48,7 +48,7 @@ def test_no_page_does_what_the_policy_forbids(server, visit):
         seen.page.get_by_test_id("stHeading").first.wait_for()
         if address in {"", "forecast", "compare", "what_if"}:
             seen.page.locator(".js-plotly-plot .main-svg").first.wait_for()
-        seen.page.locator('[data-test-script-state="notRunning"]').first.wait_for()
+        wait_until_idle(seen.page)
         assert seen.page.evaluate("window.forbidden") == [], address
         assert not seen.complaints, address
         seen.page.close()

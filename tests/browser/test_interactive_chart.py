@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from pages.ui.chart.interactive import KEYS
 from pages.ui.chart.scene import MAX_WINDOW
-from tests.browser.conftest import PATIENCE_MS, wait_for_fan
+from tests.browser.conftest import PATIENCE_MS, wait_for_fan, wait_until_idle
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 expect.set_options(timeout=PATIENCE_MS)
@@ -40,7 +40,8 @@ def opened(server, visit):
 
 
 def settled(page: Page) -> dict[str, float]:
-    """The view once it has stopped changing."""
+    """The view once the page has ended its run, and the chart has stopped changing."""
+    wait_until_idle(page)
     before, last = None, page.evaluate(SEEN)
     while before != last:
         page.wait_for_timeout(250)
@@ -434,3 +435,14 @@ def test_nothing_that_happens_while_it_is_drawn_leaves_the_chart_empty(opened):
     page.keyboard.press("0")
     page.keyboard.press("+")
     assert width(settled(page)) == pytest.approx(width(first) / 1.25), "it still follows the keys"
+
+
+def test_a_chart_that_is_lost_comes_back_however_often(opened):
+    page = opened.page
+    settled(page)
+    page.locator(".st-key-fan .desk-chart").focus()
+    for _ in range(3):
+        page.evaluate("Plotly.purge(document.querySelector('.st-key-fan .js-plotly-plot'))")
+        expect(page.locator(".st-key-fan .main-svg")).to_have_count(0)
+        page.keyboard.press("+")
+        page.locator(".st-key-fan .main-svg").first.wait_for()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import PATIENCE_MS, Server, start_server, stop_server
+from tests.browser.conftest import PATIENCE_MS, Server, start_server, stop_server, wait_until_idle
 from tests.loopback_oidc import LoopbackProvider
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(480)]
@@ -44,7 +44,7 @@ def _signed_in(seen: Any, server: Server) -> Any:
     page.get_by_text("Signed in as").wait_for()
     page.goto(f"{server.url}/models")
     page.get_by_role("heading", name="All models").wait_for()
-    page.locator('[data-test-script-state="notRunning"]').first.wait_for()
+    wait_until_idle(page)
     return page
 
 
@@ -94,7 +94,7 @@ def test_who_is_taken_off_the_list_loses_the_role_without_a_restart(
         while page.get_by_role("button", name="Self-test").count() and time.monotonic() < deadline:
             page.reload()
             page.get_by_role("heading", name="All models").wait_for()
-            page.locator('[data-test-script-state="notRunning"]').first.wait_for()
+            wait_until_idle(page)
         expect(page.get_by_text(REFUSAL)).to_be_visible()
         expect(page.get_by_text("Signed in as")).not_to_contain_text("administrator")
     finally:

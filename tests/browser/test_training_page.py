@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import PATIENCE_MS, start_server, stop_server, wait_for_fan
+from tests.browser.conftest import (
+    PATIENCE_MS,
+    start_server,
+    stop_server,
+    wait_for_fan,
+    wait_until_idle,
+)
 from tests.browser.test_compare_page import wait_for_comparison
 from tests.training.conftest import made_up_bars
 
@@ -32,7 +38,7 @@ def upload(page: Page, *, n_bars: int, steps: int) -> None:
         field.fill(str(value))
         field.press("Enter")
     page.get_by_text("Windows of 32 + 4 bars").first.wait_for()
-    page.locator('[data-test-script-state="notRunning"]').first.wait_for()
+    wait_until_idle(page)
 
 
 def test_from_a_file_to_a_comparison(server, visit, stranger, screenshots):

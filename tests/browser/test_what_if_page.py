@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import PATIENCE_MS
+from tests.browser.conftest import PATIENCE_MS, wait_until_idle
 from tests.browser.test_forecast_page import GOOGLE
 from tests.event_adapter import NAME, WITHOUT_EVENTS, write_event_adapter
 
@@ -42,7 +42,7 @@ def open_until_it_reads(page: Page) -> None:
 def wait_for_charts(page: Page, n: int) -> None:
     expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
     expect(page.locator(".js-plotly-plot")).to_have_count(n)
-    page.locator('[data-test-script-state="notRunning"]').first.wait_for()
+    wait_until_idle(page)
 
 
 def test_a_meeting_is_taken_off_and_the_two_fans_compared(server, visit, reader, screenshots):

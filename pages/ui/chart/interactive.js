@@ -136,7 +136,8 @@ class Chart {
   async build() {
     const look = this.colours().join();
     const drawn = `${look} ${this.data.subject} ${this.data.figure}`;
-    if (drawn === this.drawn) return;
+    // Whoever takes the element out of the page may have purged it while it was being drawn.
+    if (drawn === this.drawn && this.plot._fullLayout) return;
     this.isStale = false;  // it has the view of now
     const [text, ground, line] = this.colours();
     const { data, layout } = this.figure;
@@ -174,6 +175,7 @@ class Chart {
     await this.plotly.react(this.plot, data, shown, this.settings);
     this.drawn = drawn;
     this.hideCross();
+    this.failed = null;
   }
 
   config() {
