@@ -32,6 +32,7 @@ class Hostile:
         lists_markets: Whether an exchange's list of markets is a good one, and no hostile answer.
         path: Of the latest request.
         n_requests: How many requests were taken.
+        n_bytes: How many bytes were sent.
     """
 
     def __init__(self, slow: float = 0.05) -> None:
@@ -40,6 +41,7 @@ class Hostile:
         self.lists_markets = False
         self.path = ""
         self.n_requests = 0
+        self.n_bytes = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._is_open = True
 
@@ -72,6 +74,7 @@ class Hostile:
                 is_list = self.lists_markets and "/exchangeInfo" in self.path
                 for piece in (_markets if is_list else self.answer)(self):
                     line.sendall(piece)
+                    self.n_bytes += len(piece)
                     if not self._is_open:
                         return
 

@@ -115,8 +115,8 @@ def test_the_block_holds(elsewhere, tmp_path):
         run_script(script, elsewhere, tmp_path)
 
 
-def test_every_module_is_imported(elsewhere, tmp_path):
-    """Those of pages as well; a script of a page runs when it is imported."""
+def test_every_module_is_imported_and_a_forecast_is_made(elsewhere, tmp_path):
+    """Modules of pages as well; a script of a page runs when it is imported."""
     modules = [
         ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for file in product_files()
@@ -130,21 +130,13 @@ def test_every_module_is_imported(elsewhere, tmp_path):
         import mcp.server.stdio  # imports fcntl where the platform is not Windows
         sys.modules["fcntl"] = None
         for name in {modules!r}: importlib.import_module(name)
-        print(1)
-    """
-    assert run_script(script, elsewhere, tmp_path).strip() == "1"
-
-
-def test_a_forecast_is_made(elsewhere, tmp_path):
-    golden = ROOT / "tests/golden"
-    script = f"""
         import pandas, kronos
         from kronos import system
         bars = pandas.read_csv({str(ROOT / "assets/samples/GOOG_1d.csv")!r})
         from kronos.candles import Candles
         candles = Candles.from_frame(bars, symbol="GOOG")
         days = candles.future(4).tz_convert(candles.zone)
-        forecast = kronos.load({str(golden)!r}).forecast(
+        forecast = kronos.load({str(ROOT / "tests/golden")!r}).forecast(
             candles.frame, x_timestamp=candles.local_index, y_timestamp=days, sample_count=3
         )
         print(forecast.paths.shape, system.peak_bytes() > 0, system.total_bytes() > 0)
@@ -191,6 +183,7 @@ def finetune(folder: Path, *more: str) -> list[str]:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_a_model_is_fine_tuned_and_the_run_is_cancelled(elsewhere, tmp_path):
     (tmp_path / "data").mkdir()

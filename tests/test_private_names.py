@@ -296,7 +296,16 @@ def test_every_use_is_listed_and_every_entry_used():
     assert set(CHECKS) - set(used) == set()
 
 
-@pytest.mark.parametrize("name", CHECKS)
+SLOW = {cluster_that_serve_knows, loop_of_serve}  # Ray's Serve is imported for many seconds
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if check in SLOW else [])
+        for name, (_, check) in CHECKS.items()
+    ],
+)
 def test_private_names_do_what_they_are_used_for(name):
     reason, check = CHECKS[name]
     try:

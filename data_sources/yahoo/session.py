@@ -18,6 +18,7 @@ from urllib.parse import urljoin
 
 import pandas as pd
 from curl_cffi import CurlError
+from curl_cffi.curl import CURL_WRITEFUNC_ERROR
 from curl_cffi.requests import Response, Session
 from curl_cffi.requests.exceptions import RequestException, Timeout
 
@@ -141,7 +142,7 @@ class ValidatingSession(Session[Response]):
         def take(piece: bytes) -> int:
             nonlocal is_full
             is_full = is_full or not body.add(piece)
-            return -1 if is_full else len(piece)
+            return CURL_WRITEFUNC_ERROR if is_full else len(piece)
 
         options |= {"allow_redirects": False, "content_callback": take}
         try:

@@ -37,7 +37,7 @@ def _states(app: AppTest) -> list[WidgetState]:
 
 def _send(app: AppTest, page: str, *states: WidgetState) -> AppTest:
     """The page after a message with these states alone; none is left of an earlier visit."""
-    app.switch_page(f"pages/{'models' if page != 'models' else 'compare'}.py").run()
+    app.switch_page(f"pages/{'forecasts' if page != 'forecasts' else 'track_record'}.py").run()
     app.switch_page(f"pages/{page}.py")
     return app._run(WidgetStates(widgets=states))
 

@@ -127,6 +127,7 @@ def test_pages_look_less_often_the_longer_a_job_takes():
     assert poll_seconds([running(60), running(1)]) == POLL_SECONDS
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_crowd_gets_places_in_line_which_move_up_when_others_leave(tmp_path):
     server, process = start_server(tmp_path)
