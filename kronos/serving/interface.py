@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kronos.request import EngineRequest, ModelFacts
     from kronos.serving.model_cache import LoadedModel
 
-__all__ = ["FACTS_KEPT", "BulkRequest", "ForecastService"]
+__all__ = ["FACTS_KEPT", "BulkRequest", "ForecastService", "Prepare"]
 
 FACTS_KEPT = 5.0
 """Seconds for which the facts of a model are taken as known."""
@@ -47,6 +47,10 @@ class BulkRequest:
     def reduced(self, answer: Any) -> Any:
         """What is made of an answer."""
         return answer if self.reduce is None else self.reduce(answer)
+
+
+Prepare = Callable[[Any], BulkRequest]
+"""Makes a request of what stands for it; data and a function of a module, as `reduce` is."""
 
 
 class ForecastService(ABC):
@@ -194,12 +198,20 @@ class ForecastService(ABC):
             self.leave(key, owner=owner)
 
     def run_many(
-        self, requests: Iterable[BulkRequest], *, watch: Callable[[], object] | None = None
-    ) -> Iterator[tuple[BulkRequest, Any]]:
+        self,
+        requests: Iterable[Any],
+        *,
+        prepare: Prepare | None = None,
+        watch: Callable[[], object] | None = None,
+    ) -> Iterator[tuple[Any, Any]]:
         """Answer many requests at batch priority, a few at a time.
 
         Args:
-            requests: The questions; read as there is room, so that they may be built on demand.
+            requests: The questions, each a `BulkRequest`, or whatever `prepare` makes one of; read
+                as there is room, so that they may be built on demand.
+            prepare: Called for each of `requests` by the process that answers, in several threads
+                at a time. It travels there once and may hold much: the bars that windows are cut
+                from.
             watch: Called in this thread, again and again; raising, like an interrupt or the end
                 of the iteration, leaves what is in flight.
 
@@ -207,7 +219,7 @@ class ForecastService(ABC):
             Each request and its reduced answer, in the order of completion.
 
         Raises:
-            Exception: What answering a request raised.
+            Exception: What preparing, answering or reducing a request raised.
         """
         stopped = Event()
 
@@ -215,16 +227,17 @@ class ForecastService(ABC):
             if stopped.is_set():
                 raise ForecastCancelled("The run was stopped; what is done stays.")
 
-        def answer(each: BulkRequest) -> Any:
-            return self.run(each.request, priority=Priority.BATCH, watch=check)
+        def answer(part: Any) -> Any:
+            each: BulkRequest = part if prepare is None else prepare(part)
+            return each.reduced(self.run(each.request, priority=Priority.BATCH, watch=check))
 
         waiting = iter(requests)
         with ThreadPoolExecutor(_AHEAD, "run-many") as pool:
-            running: dict[Future[Any], BulkRequest] = {}
+            running: dict[Future[Any], Any] = {}
             try:
                 while True:
-                    while len(running) < _AHEAD and (each := next(waiting, None)) is not None:
-                        running[pool.submit(answer, each)] = each
+                    while len(running) < _AHEAD and (part := next(waiting, None)) is not None:
+                        running[pool.submit(answer, part)] = part
                     if not running:
                         return
                     look_every = self.watch_every if watch else None
@@ -232,7 +245,6 @@ class ForecastService(ABC):
                     if watch:
                         watch()
                     for future in [future for future in running if future in done]:
-                        each = running.pop(future)
-                        yield each, each.reduced(future.result())
+                        yield running.pop(future), future.result()
             finally:
                 stopped.set()

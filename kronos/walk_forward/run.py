@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,7 @@ import sqlalchemy as sa
 
 from kronos.candles import Candles
 from kronos.errors import InvalidRequest, KronosError
-from kronos.events import EventInputs, Leaders, event_inputs, load_events
+from kronos.events import Event, EventInputs, Leaders, event_inputs, load_events
 from kronos.forecast import Forecast, Progress, SamplingParameters
 from kronos.request import ForecastRequest, ModelFacts
 from kronos.serving.interface import BulkRequest
@@ -111,78 +110,87 @@ def walk_forward(
     report = WalkReport(
         n_windows=len(windows) * len(models), n_series=len({id(w.series) for w in windows})
     )
-    chunks: list[tuple[ModelFacts, list[Window]]] = []
+    chunks: list[_Chunk] = []
     for start in range(0, len(windows), CHUNK):
-        some = windows[start : start + CHUNK]
+        some = range(start, min(start + CHUNK, len(windows)))
         for model in models:
-            fresh = [w for w in some if _key(w, model, plan) not in known]
+            fresh = tuple(i for i in some if _key(windows[i], model, plan) not in known)
             report.n_known += len(some) - len(fresh)
             if fresh:
-                chunks.append((model, fresh))
+                chunks.append(_Chunk(model, fresh))
     done = report.n_known
     if progress:
         progress(done, report.n_windows)
-    bulk = _requests(chunks, plan, leaders, _Bars(store.clock()), paths)
-    for each, answers in service.run_many(bulk):
+    tables = load_events() if any(chunk.model.reads_events for chunk in chunks) else ()
+    prepare = _Preparation(tuple(windows), plan, tables, leaders, store.clock(), paths)
+    for chunk, answers in service.run_many(chunks, prepare=prepare):
         started = time.perf_counter()
-        chunk: _Chunk = each.label
         scored = []
-        for window, answer in [*zip(chunk.windows, answers, strict=True), *chunk.refused]:
+        for i, answer in zip(chunk.windows, answers, strict=True):
             if isinstance(answer, ScoredRows):
                 scored.append(answer)
             else:
-                report.problems[
-                    f"{window.series.candles.symbol}, {chunk.model.name}: {answer}"
-                ] += 1
+                symbol = windows[i].series.candles.symbol
+                report.problems[f"{symbol}, {chunk.model.name}: {answer}"] += 1
         report.n_stored += save_scored(store, scored)
         report.seconds_storing += time.perf_counter() - started
-        done += len(chunk.windows) + len(chunk.refused)
+        done += len(chunk.windows)
         if progress:
             progress(done, report.n_windows)
     return report
 
 
-def _requests(
-    chunks: Sequence[tuple[ModelFacts, list[Window]]],
-    plan: WalkPlan,
-    leaders: Leaders | None,
-    bars: _Bars,
-    paths: StoredPaths,
-) -> Iterator[BulkRequest]:
-    """A request for each chunk."""
-    tables = load_events() if any(model.reads_events for model, _ in chunks) else ()
-
-    @cache
-    def inputs(series: Series) -> EventInputs:
-        return event_inputs(tables, series.candles, leaders=leaders)
-
-    for model, windows in chunks:
-        chunk = _Chunk(model)
-        requests, outcomes = [], []
-        for window in windows:
-            try:
-                events = inputs(window.series) if model.reads_events else None
-                request = window.request(model, plan, events)
-            except KronosError as error:
-                chunk.refused.append((window, error))
-                continue
-            chunk.windows.append(window)
-            requests.append(request)
-            outcomes.append(bars.outcome(window, request))
-        yield BulkRequest(
-            BatchRequest(model.model, model.revision, tuple(requests)),
-            _Scoring(tuple(outcomes), paths),
-            chunk,
-        )
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Chunk:
-    """The windows of one request."""
+    """What stands for one request: a model, and numbers of windows."""
 
     model: ModelFacts
-    windows: list[Window] = field(default_factory=list)
-    refused: list[tuple[Window, KronosError]] = field(default_factory=list)  # not in the request
+    windows: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Preparation:
+    """Makes the requests of chunks, and rows of their forecasts, where they are answered."""
+
+    windows: tuple[Window, ...]
+    plan: WalkPlan
+    tables: tuple[Event, ...]
+    leaders: Leaders | None
+    as_of: pd.Timestamp
+    paths: StoredPaths
+    _events: dict[Series, EventInputs] = field(default_factory=dict, init=False)
+    _bars: dict[Series, KnownBars] = field(default_factory=dict, init=False)
+
+    def __call__(self, chunk: _Chunk) -> BulkRequest:
+        requests: list[ForecastRequest] = []
+        outcomes: list[_Outcome | KronosError] = []
+        for window in (self.windows[i] for i in chunk.windows):
+            try:
+                events = self._events_of(window.series) if chunk.model.reads_events else None
+                request = window.request(chunk.model, self.plan, events)
+                outcome = self._outcome(window, request)
+            except KronosError as error:
+                outcomes.append(error)
+                continue
+            requests.append(request)
+            outcomes.append(outcome)
+        batch = BatchRequest(chunk.model.model, chunk.model.revision, tuple(requests))
+        return BulkRequest(batch, _Scoring(tuple(outcomes), self.paths))
+
+    def _events_of(self, series: Series) -> EventInputs:
+        if series not in self._events:
+            self._events[series] = event_inputs(self.tables, series.candles, leaders=self.leaders)
+        return self._events[series]
+
+    def _outcome(self, window: Window, request: ForecastRequest) -> _Outcome:
+        series = window.series
+        if series not in self._bars:
+            self._bars[series] = KnownBars.of(
+                series.candles, source=series.source, as_of=self.as_of
+            )
+        origin = series.candles.frame.index[window.position]
+        bars = self._bars[series].between(origin, request.future[-1])
+        return _Outcome(window.recent, series.source, bars)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -198,13 +206,14 @@ class _Outcome:
 class _Scoring:
     """Turns the forecasts of a chunk into rows of the store, where they are drawn."""
 
-    outcomes: tuple[_Outcome, ...]
+    outcomes: tuple[_Outcome | KronosError, ...]  # an error: the window is not in the request
     paths: StoredPaths
 
     def __call__(self, answers: Sequence[Forecast | KronosError]) -> list[ScoredRows | KronosError]:
+        rest = iter(answers)
         return [
-            self._rows(answer, outcome)
-            for answer, outcome in zip(answers, self.outcomes, strict=True)
+            each if isinstance(each, KronosError) else self._rows(next(rest), each)
+            for each in self.outcomes
         ]
 
     def _rows(self, answer: Forecast | KronosError, outcome: _Outcome) -> ScoredRows | KronosError:
@@ -215,24 +224,6 @@ class _Scoring:
             return scored_rows(scored, paths=self.paths)
         except KronosError as error:
             return error
-
-
-class _Bars:
-    """The bars of each series as scoring reads them, computed once."""
-
-    def __init__(self, as_of: pd.Timestamp) -> None:
-        self._as_of = as_of
-        self._known: dict[int, KnownBars] = {}
-
-    def outcome(self, window: Window, request: ForecastRequest) -> _Outcome:
-        series = window.series
-        if id(series) not in self._known:
-            self._known[id(series)] = KnownBars.of(
-                series.candles, source=series.source, as_of=self._as_of
-            )
-        origin = series.candles.frame.index[window.position]
-        bars = self._known[id(series)].between(origin, request.future[-1])
-        return _Outcome(window.recent, series.source, bars)
 
 
 def _key(window: Window, model: ModelFacts, plan: WalkPlan) -> _WindowKey:

@@ -124,17 +124,20 @@ def rows_of(store):
 
 
 class Elsewhere(LocalService):
-    """Answers and reduces as another process does: from bytes, to bytes."""
+    """Prepares, answers and reduces as another process does: from bytes, to bytes."""
 
     sizes: ClassVar[list[int]] = []
+    asked: ClassVar[list[int]] = []
 
-    def run_many(self, requests, *, watch=None):
-        for each in requests:
-            sent = pickle.dumps((each.request, each.reduce))
-            request, reduce = pickle.loads(sent)
-            answer = pickle.dumps(reduce(self.run(request)))
+    def run_many(self, requests, *, prepare=None, watch=None):
+        prepare = pickle.loads(pickle.dumps(prepare))
+        for part in requests:
+            sent = pickle.dumps(part)
+            self.asked.append(len(sent))
+            each = prepare(pickle.loads(sent))
+            answer = pickle.dumps(each.reduced(self.run(each.request)))
             self.sizes.append(len(answer))
-            yield each, pickle.loads(answer)
+            yield part, pickle.loads(answer)
 
 
 def test_windows_are_scored_where_they_are_drawn_with_the_same_rows(service, store, tmp_path):
@@ -148,6 +151,7 @@ def test_windows_are_scored_where_they_are_drawn_with_the_same_rows(service, sto
         assert rows_of(other) == rows_of(store)
     n_paths = sum(Elsewhere.sizes) / (40 * PLAN.horizon * 6 * 8)
     assert n_paths < 100, "rows travel, not paths"
+    assert max(Elsewhere.asked) < 1_000, "numbers of windows travel, not bars"
 
 
 def test_a_missing_bar_is_scored_as_missing_wherever_it_is_drawn(service, store):

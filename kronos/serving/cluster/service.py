@@ -29,7 +29,7 @@ from kronos.serving.cluster.connection import (
 )
 from kronos.serving.cluster.deployment import TUNED, deployed, deployment_of
 from kronos.serving.cluster.replica import ONGOING
-from kronos.serving.interface import FACTS_KEPT, BulkRequest
+from kronos.serving.interface import FACTS_KEPT, Prepare
 from kronos.serving.jobs import Job, JobStatus, Limits, Priority
 from kronos.serving.local import QueuedService
 from kronos.serving.model_cache import LoadedModel
@@ -116,15 +116,19 @@ class ClusterService(QueuedService):
         return [found[pid] for pid in sorted(found)]
 
     def run_many(
-        self, requests: Iterable[BulkRequest], *, watch: Callable[[], object] | None = None
-    ) -> Iterator[tuple[BulkRequest, Any]]:
+        self,
+        requests: Iterable[Any],
+        *,
+        prepare: Prepare | None = None,
+        watch: Callable[[], object] | None = None,
+    ) -> Iterator[tuple[Any, Any]]:
         """See `ForecastService.run_many`; by workers on processors that no replica has.
 
         Where there are none, the replicas answer, at batch priority.
         """
         if n_workers := bulk.free_processors():
-            return bulk.run_many(requests, n_workers, watch=watch)
-        return super().run_many(requests, watch=watch)
+            return bulk.run_many(requests, n_workers, prepare=prepare, watch=watch)
+        return super().run_many(requests, prepare=prepare, watch=watch)
 
     def close(self) -> bool:
         """See `ForecastService.close`; the cluster goes on."""
