@@ -6,7 +6,8 @@ import re
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, WebSocket, expect
+from streamlit.proto.BackMsg_pb2 import BackMsg
 
 from tests.browser.conftest import PATIENCE_MS, wait_for_fan
 
@@ -28,6 +29,17 @@ DRAWN = """() => {
             (axis) => axis.range.map((end) => end.toFixed(2))),
     };
 }"""
+
+# Sends the server `late` right after the next message, as a clock of the page may.
+SEND_LATE = """(() => {
+    const send = WebSocket.prototype.send;
+    WebSocket.prototype.send = function (data) {
+        send.call(this, data);
+        if (!window.late) return;
+        send.call(this, new Uint8Array(window.late));
+        window.late = null;
+    };
+})()"""
 
 
 def seen(page: Page) -> dict[str, Any]:
@@ -72,20 +84,56 @@ def test_back_from_another_page_returns_to_the_forecast_as_it_was(server, visit)
     field.press("Enter")
     page.wait_for_url("**horizon=8**")
     page.keyboard.press("Escape")
-    expect(page.get_by_text("Settings changed")).to_be_visible()
-    idle = page.locator('[data-test-script-state="notRunning"]').first
-    idle.wait_for()
-    page.go_back()
+    page.go_back()  # the first run of Compare goes on
+    expect(heading).to_contain_text("next 12 bars")
     page.wait_for_url(re.compile(r"/\?.*horizon=12"))
     assert seen(page) == before
     page.go_forward()
     page.wait_for_url(re.compile("compare.*horizon=8"))
     expect(page.locator(".st-key-chip_horizon")).to_contain_text("8 bars")
-    expect(page.get_by_text("Settings changed")).to_be_visible()
-    idle.wait_for()
     page.go_back()
+    expect(heading).to_contain_text("next 12 bars")
     page.wait_for_url(re.compile(r"/\?.*horizon=12"))
     assert seen(page) == before
+
+
+@pytest.mark.parametrize("late", ["progress", "control"])
+def test_a_late_message_of_the_page_that_is_left_does_not_undo_back(server, visit, late):
+    page = visit(f"{server.url}/?{LINK}").page
+    requests: list[bytes] = []
+
+    def keep(socket: WebSocket) -> None:
+        socket.on("framesent", lambda data: requests.append(data))
+
+    page.on("websocket", keep)
+    page.add_init_script(SEND_LATE)
+    page.reload()
+    before = seen(page)
+    page.get_by_role("link", name="Compare", exact=True).click()
+    heading = page.get_by_role("heading", level=1)
+    expect(heading).to_contain_text("2 forecasts")
+    page.locator(".st-key-chip_horizon button").click()
+    field = page.get_by_label("Horizon (bars)", exact=True)
+    field.fill("90" if late == "progress" else "91")
+    field.press("Enter")
+    page.keyboard.press("Escape")
+    n_before = len(requests)
+    page.get_by_role("button", name="Run").first.click()
+    for _ in range(200):
+        page.wait_for_timeout(50)
+        asked = [(data, BackMsg.FromString(data).rerun_script) for data in requests[n_before:]]
+        found = [data for data, run in asked if bool(run.fragment_id) == (late == "progress")]
+        if found:
+            break
+    page.evaluate("message => { window.late = message; }", list(found[-1]))
+    page.go_back()
+    page.wait_for_function("() => window.late === null")
+    expect(heading).to_contain_text("next 12 bars")
+    page.wait_for_url(re.compile(r"/\?.*horizon=12"))
+    page.wait_for_timeout(1500)  # the answer to the late message may undo it
+    expect(heading).to_contain_text("next 12 bars")
+    assert seen(page) == before
+    assert re.search(r"/\?.*horizon=12", page.url)
 
 
 def test_a_link_shows_the_same_chart_in_another_browser(server, visit, stranger):

@@ -46,6 +46,7 @@ _FLAG = "shell_built"
 # Chosen buttons and tabs and the values of sliders are written in the accent colour: it is dark
 # enough for white text on it, and too dark to read on a dark page. Where nothing hovers, buttons
 # over charts and tables would always be there and cover what stands beneath.
+# A script reads from the style which page is shown.
 _STYLE = """<style>
 .js-plotly-plot .spikeline:not([stroke-dasharray]) { display: none; }
 [data-testid="stSkeleton"] { animation: none !important; }
@@ -112,7 +113,7 @@ def build_shell() -> st.Page:
         page_title=f"{page.title} · Kronos Fan",
         initial_sidebar_state="collapsed" if page.title in _WITH_CHIPS else SIDEBAR_PIXELS,
     )
-    st.html(_STYLE)
+    st.html(_STYLE.replace("<style>", f'<style data-page="{page.url_path}">'))
     with st.sidebar:
         show_glossary()
         show_account()
