@@ -67,6 +67,16 @@ def test_lines_over_the_fan_are_within_the_extents(simulate, view):
         )
 
 
+@pytest.mark.parametrize(("levels", "n_keys"), [(None, 0), ((), 2)])
+def test_only_a_page_with_levels_has_their_keys(simulate, levels, n_keys):
+    candles, forecast = simulate()
+    figure, scene = fan_figure(candles, forecast), build_scene(candles, forecast, view="price")
+    data = component_data(figure, scene, "fan", "subject", "words", levels)
+    assert sum("level" in what for _, what in data["keys"]) == n_keys
+    assert data["spoken"].count("level") == n_keys
+    assert (data["levels"] is None) == (levels is None)
+
+
 def test_bars_without_a_fan_have_extents_too(simulate):
     candles, _ = simulate()
     scene, data = data_of(candles, None)

@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 from benchmarks.gates.broken_models import write_adapter
 from kronos.models.adapters import adapters_folder
 from pages.ui.jobs import caches
-from tests.pages.app_driver import SAMPLE_TITLES, new_session, press, run_until, words
+from tests.pages.app_driver import SAMPLE_TITLES, charts, new_session, press, run_until, words
 
 GOOG = {"data": SAMPLE_TITLES[3], "horizon": "16", "paths": "20"}
 """Daily bars, of which the 13th ahead carries a meeting of the FOMC."""
@@ -36,7 +36,7 @@ def test_a_model_that_reads_no_events_says_so_and_draws_one_fan(golden_folder):
     assert "reads-none does not read events." in said
     assert "These models read events: Bundled." in said
     assert event_inputs_of(app) == [None]
-    assert len(app.get("plotly_chart")) == 1
+    assert len(charts(app)) == 1
     assert not app.checkbox
     assert not app.dataframe
 
@@ -44,10 +44,10 @@ def test_a_model_that_reads_no_events_says_so_and_draws_one_fan(golden_folder):
 def test_an_event_is_switched_off_and_the_second_fan_drawn(reader, fresh_seed):
     app = run_until(what_if(seed=fresh_seed, told_model=reader), is_done)
     assert "+13, 20 Mar 2013" in app.checkbox(key=FOMC).label.replace("\\", "")
-    assert len(app.get("plotly_chart")) == 1, "nothing is assumed yet"
+    assert len(charts(app)) == 1, "nothing is assumed yet"
     app.checkbox(key=FOMC).uncheck().run()
     assert "Settings changed: press Run." in words(app)
-    run_until(press(app, "run_what_if"), lambda app: len(app.get("plotly_chart")) == 2)
+    run_until(press(app, "run_what_if"), lambda app: len(charts(app)) == 2)
     before, after = event_inputs_of(app)
     assert set(before.events) - set(after.events) == {
         event for event in before.events if event.release_day == "2013-03-20"
@@ -64,14 +64,14 @@ def test_chronos_reads_events_as_well(chronos, fresh_seed):
     app = run_until(what_if(seed=fresh_seed, **link), is_done)
     before, after = event_inputs_of(app)
     assert len(before.events) == len(after.events) + 1
-    assert len(app.get("plotly_chart")) == 2
+    assert len(charts(app)) == 2
     assert (app.dataframe[0].value["change of median"] != 0).any()
 
 
 def test_chronos_reads_what_lies_on_the_last_bar(chronos, fresh_seed):
     app = run_until(what_if(seed=fresh_seed, told_model=chronos, add="GDP", horizon="1"), is_done)
     assert "The fan can change from bar +1 of 1." in words(app)
-    assert len(app.get("plotly_chart")) == 2
+    assert len(charts(app)) == 2
 
 
 def test_a_link_carries_the_edits(reader, fresh_seed):
@@ -103,5 +103,5 @@ def test_what_is_never_read_is_said_and_draws_no_second_fan(reader, fresh_seed):
 def test_the_bundled_model_answers_a_release_that_is_switched_off(fresh_seed):
     app = run_until(what_if(seed=fresh_seed, **{FOMC: "false"}), is_done)
     assert app.selectbox(key="told_model").value == "Bundled"
-    assert len(app.get("plotly_chart")) == 2
+    assert len(charts(app)) == 2
     assert (app.dataframe[0].value["change of width"] != 0).any()

@@ -190,7 +190,9 @@ class Chart {
         "toImage",
         button("Zoom in (+)", icons.zoom_plus, () => this.zoom(1 / STEP)),
         button("Zoom out (−)", icons.zoom_minus, () => this.zoom(STEP)),
-        button("Add a level: then press its place (L)", icons.drawline, () => this.setPlacing(true)),
+        ...(this.data.levels ? [
+          button("Add a level: then press its place (L)", icons.drawline, () => this.setPlacing(true)),
+        ] : []),
         button("Reset the view (0)", icons.home, () => this.reset()),
         button("Keys (?)", icons.question, () => this.toggleKeys()),
       ]],
@@ -223,7 +225,7 @@ class Chart {
     if (!Number.isFinite(low) || !Number.isFinite(high)) return this.figure.layout.yaxis.range;
     let span = high - low || Math.abs(high) * 0.01 || 1;
     // A level is seen where it does not press the bars together.
-    const near = this.data.levels.filter((at) => at > low - span && at < high + span);
+    const near = (this.data.levels ?? []).filter((at) => at > low - span && at < high + span);
     const least = Math.min(low, ...near), most = Math.max(high, ...near);
     span = most - least || span;
     return [least - BELOW * span, most + ABOVE * span];
@@ -455,6 +457,7 @@ class Chart {
 
   // A press on a level removes it, elsewhere it adds one.
   changeLevel(y, change = null) {
+    if (!this.data.levels) return;  // a page without levels
     const { yaxis } = this.plot._fullLayout;
     const value = yaxis.p2l(y - yaxis._offset);
     if (y < yaxis._offset || y > yaxis._offset + yaxis._length) return;

@@ -32,6 +32,7 @@ KEYS = {
     "?": "show or hide this list",
 }
 """What the keys of the chart do; the keys of the script are the same."""
+_LEVEL_KEYS = ("L", "Delete")
 _SPOKEN = {
     "← →": "left and right arrows", "+ −": "plus and minus", "↑ ↓": "up and down arrows",
     "[ ]": "square brackets", "?": "question mark",
@@ -88,7 +89,7 @@ def show_interactive(
     key: str,
     subject: str,
     alt: str,
-    levels: Sequence[float] = (),
+    levels: Sequence[float] | None = None,
     overlays: Sequence[Overlay] = (),
     oldest: pd.Timestamp | None = None,
     parameter: str = "",
@@ -101,7 +102,7 @@ def show_interactive(
         key: Its key on the page, and its file name as a picture.
         subject: What the view belongs to: another subject opens with the range of its figure.
         alt: Alternative text.
-        levels: The levels that the figure has.
+        levels: The levels that the figure has; None on a page without their field.
         overlays: The lines over the fan that the figure has.
         oldest: Time of the first bar that could be drawn, where the scene begins later: the bars
             between come with the next run after they are asked for.
@@ -144,12 +145,13 @@ def component_data(
     key: str,
     subject: str,
     alt: str,
-    levels: Sequence[float] = (),
+    levels: Sequence[float] | None = None,
     overlays: Sequence[Overlay] = (),
 ) -> dict[str, Any]:
     """What the component draws, as JSON can hold it."""
     drawn = figure.to_dict()
     drawn["layout"].pop("template", None)  # the component has one of the colours of the page
+    keys = {k: what for k, what in KEYS.items() if levels is not None or k not in _LEVEL_KEYS}
     low, high = scene.extents([overlay.rows for overlay in overlays])
     return {
         "figure": to_json_plotly(drawn),
@@ -159,14 +161,14 @@ def component_data(
         "low": _plain(low),
         "high": _plain(high),
         "volume": _plain(scene.volume_extent()) if scene.has_volume else None,
-        "levels": [scene.on_axis(level) for level in levels],
+        "levels": None if levels is None else [scene.on_axis(level) for level in levels],
         "last": scene.last_close,
         "decimals": scene.decimals,
         "name": f"{key}-chart",
         "alt": alt,
-        "keys": [[key, what] for key, what in KEYS.items()],
+        "keys": [[key, what] for key, what in keys.items()],
         "spoken": "Keys: "
-        + ", ".join(f"{_SPOKEN.get(key, key)} {what}" for key, what in KEYS.items())
+        + ", ".join(f"{_SPOKEN.get(key, key)} {what}" for key, what in keys.items())
         + ".",
         "script": script_name(),
     }

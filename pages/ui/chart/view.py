@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import get_args
 
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from kronos.candles import Candles
+from kronos.events import Event
 from kronos.forecast import Forecast
 from pages.ui.chart.events import events_legend, wide_bars_text
 from pages.ui.chart.figure import Layer, Look, Shape, View, Window, chart_description, fan_figure
@@ -142,6 +144,41 @@ def choose_studies() -> tuple[Study, ...]:
         "up to the origin; the fan has none.",
     )
     return tuple(chosen)
+
+
+def show_fan(
+    candles: Candles,
+    forecast: Forecast | None,
+    *,
+    key: str,
+    narrow: bool,
+    view: View = "price",
+    shown: Collection[Layer] = get_args(Layer),
+    events: Sequence[Event] = (),
+    subject: str = "",
+    alt: str | None = None,
+) -> None:
+    """A fan chart to work in, without levels and controls of its look.
+
+    Args:
+        candles: The bars.
+        forecast: The fan, or None for candles alone.
+        key: Its key on the page, and its file name as a picture.
+        narrow: Whether the screen is narrow.
+        view: Units of the price axis.
+        shown: Layers to draw beside candles and median.
+        events: Events to mark.
+        subject: What the view belongs to; "" for the bars from the origin.
+        alt: Alternative text; None for a description of the chart.
+    """
+    origin = "" if forecast is None else f"{forecast.origin.tz_convert('UTC'):%Y-%m-%dT%H:%M}"
+    show_interactive(
+        fan_figure(candles, forecast, view=view, compact=narrow, shown=shown, events=events),
+        build_scene(candles, forecast, view=view, compact=narrow),
+        key=key,
+        subject=f"{key} {subject or f'{candles.symbol} {candles.interval} {origin}'}",
+        alt=alt or chart_description(candles, forecast, events),
+    )
 
 
 def show_figure(figure: go.Figure, *, key: str, alt: str | None = None) -> None:

@@ -9,7 +9,6 @@ from typing import Any, Literal, get_args
 import streamlit as st
 
 from kronos.candles import Candles
-from pages.ui.chart.figure import fan_figure
 from pages.ui.chart.panels import (
     Contender,
     compare_description,
@@ -17,7 +16,7 @@ from pages.ui.chart.panels import (
     panel_figure,
 )
 from pages.ui.chart.scene import build_scene
-from pages.ui.chart.view import choose_view, show_figure
+from pages.ui.chart.view import choose_view, show_fan, show_figure
 from pages.ui.compare.text import (
     Cost,
     compare_workbook,
@@ -96,8 +95,7 @@ def show_chart(candles: Candles, contenders: Sequence[Contender], *, narrow: boo
         )  # fmt: skip
         view = choose_view()
     if not contenders:
-        figure = fan_figure(candles, None, view=view, compact=narrow)
-        show_figure(figure, key="candles")
+        show_fan(candles, None, view=view, key="candles", narrow=narrow)
         return
     draw = overlay_figure if arrangement == "overlay" else panel_figure
     figure = draw(candles, contenders, view=view, compact=narrow)

@@ -22,9 +22,8 @@ from kronos.errors import Busy, InvalidRequest
 from kronos.forecast import Forecast, SamplingParameters
 from kronos.serving.jobs import JobStatus
 from pages.ui.chart import style
-from pages.ui.chart.figure import fan_figure
 from pages.ui.chart.sheet import Sheet
-from pages.ui.chart.view import show_figure
+from pages.ui.chart.view import show_fan, show_figure
 from pages.ui.frame.access import may_administer
 from pages.ui.frame.links import open_page
 from pages.ui.frame.messages import error_text, plain
@@ -128,7 +127,10 @@ def show_stored(
     found, candles = since.found, since.candles
     forecast = None if candles is None else _with_paths(store, prediction)
     if candles is not None and forecast is not None:
-        drawn = fan_figure(candles, forecast, compact=narrow, shown=("bands", "paths"))
+        show_fan(
+            candles, forecast, key=key, narrow=narrow, shown=("bands", "paths"), alt=alt,
+            subject=prediction.id,
+        )  # fmt: skip
         text = "The stored forecast and its paths; the bars after the origin are drawn over it."
     else:
         local = prediction.timestamps.tz_convert(prediction.zone)
@@ -136,8 +138,8 @@ def show_stored(
         drawn = stored_figure(
             labels, prediction.quantiles, prediction.levels, since.closes, compact=narrow
         )
+        show_figure(drawn, key=f"{key}_closes", alt=alt)
         text = "The stored forecast: 95%, 80% and 50% bands, median, and actual closes."
-    show_figure(drawn, key=key, alt=alt)
     st.caption(f"{text} The fan is the raw one, before calibration.")
     if isinstance(found, JobStatus) and not found.is_final:
         _await_bars(found.key)

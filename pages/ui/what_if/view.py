@@ -8,10 +8,9 @@ import streamlit as st
 
 from kronos.candles import Candles
 from kronos.events import Event
-from pages.ui.chart.figure import chart_description, fan_figure
 from pages.ui.chart.panels import Contender, compare_description, overlay_figure, panel_figure
 from pages.ui.chart.scene import View, build_scene
-from pages.ui.chart.view import choose_view, show_figure
+from pages.ui.chart.view import choose_view, show_fan, show_figure
 from pages.ui.fan.readouts import inside_text
 from pages.ui.fan.side_by_side import Words
 from pages.ui.frame.glossary import meaning
@@ -106,13 +105,12 @@ def show_fans(source: ChosenCandles, found: Sequence[Finished], *, narrow: bool)
     view = choose_view()
     candles = source.candles
     if not found:
-        show_figure(fan_figure(candles, None, view=view, compact=narrow), key="candles")
+        show_fan(candles, None, view=view, key="candles", narrow=narrow)
         return
     marked = _marked(source, found)
     if len(found) == 1:
         forecast = found[0].forecast
-        figure = fan_figure(candles, forecast, view=view, compact=narrow, events=marked[0])
-        show_figure(figure, key="fan", alt=chart_description(candles, forecast, marked[0]))
+        show_fan(candles, forecast, view=view, key="fan", narrow=narrow, events=marked[0])
         show_calendar(source, all_events(), forecast)
         return
     contenders = _contenders(found)
