@@ -137,7 +137,13 @@ def future_times(stamps: Stamps, *, after: pd.DatetimeIndex) -> pd.DatetimeIndex
 
 
 def read_context(df: Table, times: pd.DatetimeIndex, lookback: int) -> Context:
-    """The last `lookback` bars of a table as the model's context.
+    """The last `lookback` bars of a table as the model's context; see `read_bars`."""
+    values = read_bars(df, times, lookback)
+    return Context(values, calendar_fields(times[-len(values) :]))
+
+
+def read_bars(df: Table, times: pd.DatetimeIndex, lookback: int) -> np.ndarray:
+    """The last `lookback` bars of a table: (T, 6) float64.
 
     Without a volume column, volume is 0. Without an amount column, amount is volume times the mean
     of open, high, low and close.
@@ -154,7 +160,7 @@ def read_context(df: Table, times: pd.DatetimeIndex, lookback: int) -> Context:
         )
     if len(times) != len(df):
         raise InvalidCandles(f"{len(df)} candles but {len(times)} times in x_timestamp.")
-    df, times = df.iloc[-lookback:], times[-lookback:]
+    df = df.iloc[-lookback:]
     if len(df) < 2:
         raise InvalidCandles(f"A context needs at least 2 candles, found {len(df)}.")
     values = np.zeros((len(df), len(COLUMNS)))
@@ -175,21 +181,21 @@ def read_context(df: Table, times: pd.DatetimeIndex, lookback: int) -> Context:
             f"Input DataFrame contains NaN or infinite values: row {row} of column "
             f"{COLUMNS[column]!r} is {values[row, column]}. Drop or fill such rows."
         )
-    return Context(values, calendar_fields(times))
+    return values
 
 
-def require_positive_prices(context: Context) -> None:
-    """Refuse prices of 0 and below, which have no returns.
+def require_positive_prices(values: np.ndarray) -> None:
+    """Refuse prices of 0 and below, which have no returns, in bars (T, 6).
 
     Raises:
         InvalidCandles: The message names row and column.
     """
-    bad = np.argwhere(context.values[:, PRICES] <= 0)
+    bad = np.argwhere(values[:, PRICES] <= 0)
     if len(bad):
         row, column = bad[0]
         raise InvalidCandles(
             f"Prices must be above 0: row {row} of column {COLUMNS[column]!r} is "
-            f"{context.values[row, column]}. Remove the row."
+            f"{values[row, column]}. Remove the row."
         )
 
 

@@ -63,7 +63,7 @@ class ReturnScale:
         """Raises:
         InvalidCandles: A price is not above 0.
         """
-        require_positive_prices(context)
+        require_positive_prices(context.values)
         self._values, self._clip = context.values, clip
         z, self._scales = return_features(context.values[None], clip)
         self.z = z[0]

@@ -31,7 +31,7 @@ from kronos.context import (
     calendar_fields,
     event_rows,
     future_times,
-    read_context,
+    read_bars,
     require_positive_prices,
     rows_sha256,
 )
@@ -314,7 +314,7 @@ class ForecastRequest(EngineRequest):
         times = as_times(df.index if x_timestamp is None else x_timestamp, "x_timestamp")
         future = future_times(y_timestamp, after=times)
         n_held = facts.n_held(len(df), len(future), lookback)
-        bars = read_context(df, times, n_held).values
+        bars = read_bars(df, times, n_held)
         rows = None
         if events is not None:
             if not facts.reads_events:
@@ -331,7 +331,7 @@ class ForecastRequest(EngineRequest):
             future, sampling,
             facts.needed_lookback(len(bars), len(future), lookback), rows, market, bool(anchor),
         )  # fmt: skip
-        require_positive_prices(request.context(facts))
+        require_positive_prices(request.read(facts))
         return request
 
     @property
@@ -343,10 +343,14 @@ class ForecastRequest(EngineRequest):
         """Time of the last bar."""
         return self.times[-1]
 
-    def context(self, facts: ModelFacts) -> Context:
+    def read(self, facts: ModelFacts) -> np.ndarray:
         """The bars that the model reads: (T', 6) with T' at most T."""
-        n = facts.context_length(len(self.bars), self.horizon, self.lookback)
-        return Context(self.bars[-n:], calendar_fields(self.times[-n:]))
+        return self.bars[-facts.context_length(len(self.bars), self.horizon, self.lookback) :]
+
+    def context(self, facts: ModelFacts) -> Context:
+        """The bars that the model reads, with the fields of their times."""
+        bars = self.read(facts)
+        return Context(bars, calendar_fields(self.times[-len(bars) :]))
 
     def context_events(self, n_read: int) -> np.ndarray | None:
         """(n_read + H, 20) event rows of the bars that are read and of those to forecast."""

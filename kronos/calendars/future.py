@@ -16,6 +16,7 @@ __all__ = ["MAX_HORIZON", "calendar_note", "future_timestamps"]
 MAX_HORIZON = 10_000
 _DAY = pd.Timedelta(days=1)
 _RECENT_SESSIONS = 40
+_RECENT_STAMPS = 60
 
 
 def future_timestamps(
@@ -55,7 +56,8 @@ def future_timestamps(
         future = _steps(index[-1], int(n), 7, zone)
     elif calendar == ALWAYS_OPEN:
         if is_intraday(interval):
-            future = pd.DatetimeIndex(index[-1] + width * np.arange(1, n + 1))
+            steps = width.to_timedelta64() * np.arange(1, n + 1)
+            future = pd.DatetimeIndex(index[-1].asm8 + steps, tz="UTC")
         else:
             future = _steps(index[-1], int(n), 1, zone)
     elif calendar in (FX, METALS):
@@ -97,8 +99,11 @@ def _steps(last: pd.Timestamp, n: int, days: int, zone: str) -> pd.DatetimeIndex
 
 def _usual_time(wall: pd.DatetimeIndex) -> tuple[pd.Timedelta, float]:
     """The commonest time of day of recent stamps, and its share."""
-    recent = wall[-60:]
-    times = pd.Series(recent - recent.normalize()).value_counts(normalize=True)
+    recent = wall[-_RECENT_STAMPS:]
+    found = recent - recent.normalize()
+    if (found == found[0]).all():  # almost always, and counts take ten times as long
+        return pd.Timedelta(found[0]), 1.0
+    times = pd.Series(found).value_counts(normalize=True)
     return pd.Timedelta(times.index[0]), float(times.iloc[0])
 
 
@@ -108,7 +113,7 @@ def _fx_days(index: pd.DatetimeIndex, n: int, zone: str) -> pd.DatetimeIndex:
     clock = max((zone, NEW_YORK), key=lambda z: _usual_time(index.tz_convert(z))[1])
     wall = index.tz_convert(clock).tz_localize(None)
     time, _ = _usual_time(wall)
-    counts = np.bincount(wall[-60:].day_of_week.to_numpy(), minlength=7)
+    counts = np.bincount(wall[-_RECENT_STAMPS:].day_of_week.to_numpy(), minlength=7)
     weekdays = np.flatnonzero(counts >= 0.4 * counts.max())
     if len(index) < 10:
         weekdays = np.arange(5) if counts[6] == 0 else np.array([0, 1, 2, 3, 6])
@@ -119,7 +124,7 @@ def _fx_days(index: pd.DatetimeIndex, n: int, zone: str) -> pd.DatetimeIndex:
 
 def _session_days(index: pd.DatetimeIndex, n: int, calendar: str, zone: str) -> pd.DatetimeIndex:
     """Daily bars: the next sessions, stamped like the bars so far."""
-    wall = index.tz_convert(zone).tz_localize(None)
+    wall = index[-_RECENT_STAMPS:].tz_convert(zone).tz_localize(None)
     time, _ = _usual_time(wall)
     last = wall[-1].normalize()
     recent = wall[-_RECENT_SESSIONS:].normalize()

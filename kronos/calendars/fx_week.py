@@ -80,13 +80,14 @@ def next_fx_bars(
     """
     last = index[-1]
     # Room for weekends (2 days of 7), a pause of up to an hour a day, and holidays.
-    steps = np.arange(1, int(n * 1.6) + 2 * int(pd.Timedelta(days=6) / width) + 2) * width
+    n_steps = int(n * 1.6) + 2 * int(pd.Timedelta(days=6) / width) + 1
+    steps = np.arange(1, n_steps + 1) * width.to_timedelta64()
     if _is_on_new_york_grid(index, width):
         wall = pd.DatetimeIndex(last.tz_convert(NEW_YORK).tz_localize(None) + steps)
         local = wall.tz_localize(NEW_YORK, ambiguous="NaT", nonexistent="NaT")
         future = pd.DatetimeIndex(local[local.notna()]).tz_convert("UTC")
     else:
-        future = pd.DatetimeIndex(last + steps)
+        future = pd.DatetimeIndex(last.asm8 + steps, tz="UTC")  # an aware one adds one by one
     future = future[is_fx_open(future, width, calendar=calendar)]
     return future[~_is_daily_pause(future, index, width)][:n]
 

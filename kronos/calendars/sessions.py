@@ -43,7 +43,8 @@ def schedule(calendar: str, first: pd.Timestamp, last: pd.Timestamp, *, zone: st
         parts.insert(0, _regular(built, 0, first, min(last, built.first - _ONE_DAY)))
     if last > built.last:
         parts.append(_regular(built, -1, max(first, built.last + _ONE_DAY), last))
-    return pd.concat([part for part in parts if len(part)] or parts[:1])
+    found = [part for part in parts if len(part)] or parts[:1]
+    return found[0] if len(found) == 1 else pd.concat(found)
 
 
 def holidays_known_until(calendar: str) -> pd.Timestamp | None:

@@ -32,7 +32,7 @@ def ewma_volatility(closes: np.ndarray, decay: float = DECAY) -> float:
     if len(returns) < WARMUP:
         raise InvalidCandles(f"Volatility needs {WARMUP + 1} closes, found {len(closes)}.")
     variance = float(np.mean(returns[:WARMUP] ** 2))
-    for r in returns[WARMUP:]:
+    for r in returns[WARMUP:].tolist():  # whose floats take a third of the time of numpy's
         variance = decay * variance + (1 - decay) * r * r
     return float(np.sqrt(variance))
 

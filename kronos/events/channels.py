@@ -36,6 +36,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.lib.stride_tricks import sliding_window_view
 
 from kronos.calendars.intervals import is_intraday
 from kronos.calendars.spans import BarSpans, bar_spans
@@ -230,17 +231,16 @@ def surprise_scores(events: Sequence[Event]) -> np.ndarray:
         (K,) scores within -3 and 3.
     """
     scores = np.zeros(len(events))
-    before: list[float] = []
-    for i, event in enumerate(events):
-        surprise = event.surprise
-        if surprise is None:
-            continue
-        if len(before) >= N_BEFORE:
-            past = np.array(before[-N_BEFORE:])
-            sigma = float(np.std(past, ddof=1))
-            if sigma > 1e-12 * float(np.abs(past).max()):  # of equal ones rounding alone is left
-                scores[i] = np.clip(surprise / sigma, -_MOST_SIGMAS, _MOST_SIGMAS)
-        before.append(surprise)
+    known = [(i, event.surprise) for i, event in enumerate(events) if event.surprise is not None]
+    if len(known) <= N_BEFORE:
+        return scores
+    places, surprises = np.array([i for i, _ in known]), np.array([each for _, each in known])
+    # Contiguous, as the order of a sum is that in memory.
+    past = np.ascontiguousarray(sliding_window_view(surprises[:-1], N_BEFORE))
+    sigma = np.std(past, axis=1, ddof=1)
+    differ = sigma > 1e-12 * np.abs(past).max(axis=1)  # of equal ones rounding alone is left
+    found = surprises[N_BEFORE:][differ] / sigma[differ]
+    scores[places[N_BEFORE:][differ]] = np.clip(found, -_MOST_SIGMAS, _MOST_SIGMAS)
     return scores
 
 
@@ -332,7 +332,9 @@ class _View:
         values = np.array([event.value_time.value for event in events], np.int64)
         reactions = first_bars_after(self._spans, values)
         flagged = self._flagged(events)
-        for i in np.flatnonzero(scores):
+        for i in np.flatnonzero(scores).tolist():
+            if not len(flagged[i]) and reactions[i] < 0:
+                continue
             bars = flagged[i][self._spans.end[flagged[i]] > values[i]]
             if reactions[i] >= 0:
                 bars = np.append(bars, reactions[i])
@@ -394,7 +396,9 @@ class _View:
         """Positions of the bars of each event: of its date, or of its hour."""
         times = np.array([event.time.value for event in events], np.int64)
         dated = dated_bars(self._spans, times)
-        bars = [dated[i : i + 1][dated[i : i + 1] >= 0] for i in range(len(events))]
+        bars = [dated[:0]] * len(events)
+        for i in np.flatnonzero(dated >= 0).tolist():
+            bars[i] = dated[i : i + 1]
         if not self.is_intraday:
             return bars
         first, last = self._spans.open[0] - _HOUR, self._spans.end[-1] + _HOUR

@@ -299,7 +299,7 @@ class DirectForecaster(Forecaster):
         checked = []
         for context, fields, rows in zip(contexts, futures, given, strict=True):
             read = self._event_rows(rows, context, len(fields))
-            require_positive_prices(context)
+            require_positive_prices(context.values)
             self._check(context, len(fields))
             checked.append((context, len(fields), sampling, read))
 
