@@ -3,7 +3,7 @@
     SKTIME_PYTHON=path/to/python make test PYTEST_ARGS='-m sktime'
 
 sktime takes no pandas as new as the tested one, so that it has an environment of its own:
-pip install 'kronos-fan[sktime]'.
+pip install 'kronos-fan[sktime]' pytest.
 """
 
 import os
