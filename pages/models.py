@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from pages.ui.frame.links import show_link_losses
 from pages.ui.frame.shell import require_shell
 from pages.ui.models import view as models_view
 
@@ -15,6 +16,7 @@ with st.sidebar:
     )
 
 st.title("Models", anchor=False)
+show_link_losses()
 models_view.show_machine()
 st.header("All models", anchor=False)
 models_view.show_models()

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages.ui.frame.access import may_administer, not_offered
+from pages.ui.frame.links import show_link_losses
 from pages.ui.frame.shell import require_shell
 from pages.ui.training import process, session
 from pages.ui.training.view import show_run, show_setup
@@ -22,3 +23,4 @@ if run is None:
     show_setup()
 else:
     show_run(run)
+show_link_losses()

@@ -136,6 +136,37 @@ def test_a_late_message_of_the_page_that_is_left_does_not_undo_back(server, visi
     assert re.search(r"/\?.*horizon=12", page.url)
 
 
+def test_back_closes_a_stored_forecast_and_comes_to_the_list(server, visit):
+    page = visit(f"{server.url}/?horizon=6&paths=20").page
+    wait_for_fan(page)
+    page.get_by_role("button", name="Run").first.click()
+    wait_for_fan(page)
+    page.get_by_role("link", name="Forecasts", exact=True).click()
+    page.get_by_role("combobox", name="Outcome").click()
+    page.get_by_role("option", name="Waiting", exact=True).click()
+    page.wait_for_url("**stored_state=Waiting**")
+    page.get_by_role("button", name="Open chart").click()
+    chart = page.locator(".st-key-stored_fan .desk-chart")
+    expect(chart.locator(".annotation-text", has_text="p50").first).to_be_visible()
+    page.wait_for_url("**stored=**")
+    page.locator('[data-test-script-state="notRunning"]').first.wait_for()
+    span = """() => {
+        const [from, to] = document.querySelector(".st-key-stored_fan .js-plotly-plot")
+            ._fullLayout.xaxis.range;
+        return to - from;
+    }"""
+    before = page.evaluate(span)
+    chart.focus()
+    page.keyboard.press("+")
+    page.wait_for_function(f"before => ({span})() < before - 1", arg=before)
+    page.go_back()
+    expect(chart).to_have_count(0)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Forecasts")
+    assert re.search(r"forecasts\?stored_state=Waiting$", page.url)
+    page.go_forward()
+    expect(chart).to_be_visible()
+
+
 def test_a_link_shows_the_same_chart_in_another_browser(server, visit, stranger):
     page = opened(server, visit)
     before = seen(page)

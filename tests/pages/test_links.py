@@ -12,7 +12,7 @@ from pages.ui.chart.view import LAYER_LABELS, SHAPE_LABELS, VIEW_LABELS, WINDOW_
 from pages.ui.compare.view import ARRANGEMENTS
 from pages.ui.fan.calibration import FANS
 from pages.ui.frame.parameters import PARAMETERS, RENAMED, find, is_readable
-from tests.pages.app_driver import new_session, run_until, words
+from tests.pages.app_driver import new_session, press, run_until, words
 from tests.pages.test_forecast_page import has_forecast
 from tests.source_tree import ROOT, python_files
 
@@ -82,6 +82,21 @@ def test_a_link_to_a_tab_of_earlier_versions_opens_what_it_had():
     app = run_until(new_session(details="Python", horizon=4, paths=10).run(), has_forecast)
     assert "import kronos" in app.code[0].value
     assert "not available here" not in words(app)
+
+
+@pytest.mark.parametrize("page", [*PAGES, "models"])
+def test_options_that_no_page_reads_are_named_with_what_was_probably_meant(page):
+    app = new_session(page, horizn=5, utm_source="mail").run()
+    assert not app.exception
+    assert "No page reads these options of the link: horizn (horizon?), utm_source." in words(app)
+    assert "No page reads" not in words(new_session(page).run())
+
+
+def test_the_warning_of_unknown_options_goes_with_a_press_of_run():
+    app = run_until(new_session(horizn=5, horizon=4, paths=10).run(), has_forecast)
+    assert "No page reads" in words(app)
+    assert app.number_input(key="horizon").value == 4
+    assert "No page reads" not in words(press(app, "run"))
 
 
 def test_every_option_of_the_look_has_its_short_name_in_the_table():

@@ -3,6 +3,7 @@
 // Streamlit adds an entry to the browser's history for every parameter that a control writes into
 // the address, and takes the parameters away before it opens another page. A run of the page that
 // Back leaves, when it is still under way, adds an entry too, and nothing is left to go forward to.
+// A forecast that is opened in a list is a step of its own: Back closes it.
 //
 // That page also keeps asking the server for its progress until the first message of the page
 // before arrives. A question that the server reads after that of Back makes it show the page that
@@ -27,13 +28,15 @@
     wanted = location.href;
     nRepeats = 0;
   }, true);
+  const opened = (url) => url.searchParams.get("stored") ?? "";
   history.pushState = (state, title, url) => {
-    const isSamePage = new URL(url ?? "", location.href).pathname === location.pathname;
+    const next = new URL(url ?? "", location.href), now = new URL(location.href);
+    const isSamePage = next.pathname === now.pathname && opened(next) === opened(now);
     if (isSamePage || isBack) {
       replace(state, title, url);
       return;
     }
-    if (left && new URL(left).pathname === location.pathname) replace(history.state, "", left);
+    if (left && new URL(left).pathname === now.pathname) replace(history.state, "", left);
     left = null;
     push(state, title, url);
   };

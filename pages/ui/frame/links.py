@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import difflib
 from collections.abc import Mapping
 from typing import Literal, NoReturn
 
@@ -19,7 +20,7 @@ from pages.ui.frame.parameters import (
     todays_name,
 )
 
-_LINKED, _LOST = "link_asked", "link_lost"
+_LINKED, _LOST, _UNKNOWN = "link_asked", "link_lost", "link_unknown"
 _SHARED = (
     "data", "source", "exchange", "interval", "raw", "symbol_box", "symbol_source", "horizon",
     "lookback", "paths", "seed", "origin", "origin_time",
@@ -29,7 +30,7 @@ _OF_PAGE = {
     "compare": ("models", *(name + slot for slot in "abcd" for name in ("", "T", "p"))),
 }
 """By page, the keys in the session of the controls of its forecasts."""
-_LONGEST = 40
+_LONGEST, _MOST_NAMED = 40, 5
 _VISITED, _TO_OPEN = "addresses_visited", "addresses_to_open"
 _LATE = ("stop", "target", "risk_budget")
 """Numbers from 0 whose controls appear with a forecast, and cannot be bound to the address."""
@@ -49,6 +50,7 @@ def read_link() -> None:
     if _LINKED not in st.session_state:
         linked = st.query_params.to_dict()
         st.session_state[_LINKED] = linked
+        st.session_state[_UNKNOWN] = [name for name in linked if find(name) is None]
         lost = [name for name in _LATE if name in linked and not is_level(linked[name])]
         if lost:
             st.session_state[_LOST] = {name: (linked.pop(name), _WITHOUT_CONTROL) for name in lost}
@@ -152,7 +154,9 @@ def linked_or_chosen(name: str, default: str) -> str:
 
 
 def show_link_losses() -> None:
-    """Warn about values of the link that the controls could not take, while they differ.
+    """Warn about options of the link that no page has, and values that no control could take.
+
+    The warning of a value stands while the control differs from it, that of an option until Run.
 
     For the end of a page, when all its controls are there.
     """
@@ -169,13 +173,19 @@ def show_link_losses() -> None:
         for name, (text, given) in state.get(_LOST, {}).items()
         if given is _WITHOUT_CONTROL or (name in state and state[name] == given)
     }
+    said = []
+    if unknown := state.get(_UNKNOWN):
+        named = ", ".join(_with_likeness(name) for name in unknown[:_MOST_NAMED])
+        more = "" if len(unknown) <= _MOST_NAMED else f" and {len(unknown) - _MOST_NAMED} more"
+        said.append(f"No page reads these options of the link: {plain(named)}{more}.")
     if still:
         lost = "; ".join(_loss(find(name), text) for name, text in still.items())
-        st.warning(
+        said.append(
             f"These values of the link are not available here: {plain(lost)}. The page uses the "
-            "values of its controls instead.",
-            icon=":material/link_off:",
+            "values of its controls instead."
         )
+    if said:
+        st.warning(" ".join(said), icon=":material/link_off:")
 
 
 def forget_link() -> None:
@@ -187,6 +197,7 @@ def forget_link() -> None:
 def forget_losses() -> None:
     """Drop the warning: a press of Run accepts the values of the controls."""
     st.session_state.pop(_LOST, None)
+    st.session_state.pop(_UNKNOWN, None)
 
 
 def open_page(page: Literal["forecast", "compare"], query: dict[str, str]) -> NoReturn:
@@ -244,6 +255,13 @@ def is_level(text: str) -> bool:
         return is_readable("stop", text) and float(text) >= 0.0
     except ValueError:
         return False
+
+
+def _with_likeness(name: str) -> str:
+    """A name that no page reads, with the one that was probably meant."""
+    alike = difflib.get_close_matches(name.casefold(), PARAMETERS, n=1, cutoff=0.85)
+    shown = name[:_LONGEST] or "(empty)"
+    return f"{shown} ({alike[0]}?)" if alike else shown
 
 
 def _loss(parameter: Parameter | None, text: str) -> str:
