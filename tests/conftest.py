@@ -37,13 +37,16 @@ GOLDEN = Path(__file__).parent / "golden"
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """A folder's tests stay in one process: two would start two browsers and compile twice."""
+    """A folder's tests stay in one process: two would start two browsers and compile twice.
+
+    Those of the pages alone would take as long as all others.
+    """
     from xdist.scheduler import LoadFileScheduling
 
     class LoadFolderScheduling(LoadFileScheduling):
         def _split_scope(self, nodeid):
             folder, _, file = super()._split_scope(nodeid).rpartition("/")
-            return file if folder == "tests" else folder
+            return f"{folder}/{file}" if folder in {"tests", "tests/pages"} else folder
 
     return LoadFolderScheduling(config, log)
 
