@@ -144,6 +144,15 @@ def cluster_that_serve_knows():
     assert context._global_client is None
 
 
+def messages_of_ray():
+    from ray._private import worker
+
+    assert "print_to_stdstream" in worker.listen_error_messages.__code__.co_names
+    assert list(inspect.signature(worker.print_to_stdstream).parameters) == [
+        "data", "ignore_prefix"
+    ]  # fmt: skip
+
+
 def loop_of_serve():
     from ray.serve._private.router import SingletonThreadRouter
 
@@ -252,6 +261,10 @@ CHECKS = {
     "context._disconnect": (
         "Serve knows a cluster by the driver's number, and the next cluster may give the same one.",
         cluster_that_serve_knows,
+    ),
+    "ray._private.worker": (
+        "Ray prints that a worker died to the terminal of a command, and no setting prevents it.",
+        messages_of_ray,
     ),
     "ray.serve._private.router.SingletonThreadRouter": (
         "Serve's tasks must end before Ray does, which ends a process that goes on calling it.",

@@ -223,3 +223,13 @@ def test_the_past_is_compared_with_what_came(server, visit, screenshots):
     wait_until_still(seen.page)
     seen.page.screenshot(path=screenshots / "past_wide_light.png")
     assert not seen.complaints
+
+
+@pytest.mark.parametrize("address", ["", "compare", "what_if"])
+def test_every_setting_is_in_sight_on_a_phone(server, visit, address):
+    page = visit(f"{server.url}/{address}", width=390, height=844).page
+    chips = page.locator(".st-key-chips")
+    expect(chips.get_by_role("button", name="Own events")).to_be_visible()
+    for chip in chips.get_by_role("button").all():
+        box = chip.bounding_box()
+        assert 0 <= box["x"] <= 390 - box["width"], chip.inner_text()

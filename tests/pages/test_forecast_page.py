@@ -115,6 +115,22 @@ def test_upload_is_read_explained_and_forecast(app, small):
     run_until(app, lambda app: "next 4 bars of 1h" in words(app))
 
 
+def test_a_file_dropped_beside_a_sample_is_opened(app):
+    run_until(app.run(), has_forecast)
+    data = b"".join(
+        asset_path("samples", "ETHUSD_1h.csv").read_bytes().splitlines(keepends=True)[:400]
+    )
+    app.file_uploader(key="upload").upload("mine.csv", data, "text/csv").run()
+    assert not app.exception
+    assert app.selectbox(key="data").value == UPLOAD
+    assert app.title[0].value == "mine"
+    assert "399 of 399 rows kept" in words(app)
+    app.selectbox(key="data").select(SAMPLE_TITLES[3]).run()
+    assert app.title[0].value == "GOOG"
+    app.file_uploader(key="upload").clear().run()
+    assert app.title[0].value == "GOOG", "a file that is taken away opens nothing"
+
+
 @pytest.mark.parametrize("kind", ["parquet", "feather", "xlsx"])
 def test_other_formats_are_read_as_csv_is(app, kind):
     table = pd.read_csv(asset_path("samples", "ETHUSD_1h.csv"), nrows=399)

@@ -1,6 +1,7 @@
 """The cluster: what its service does beside the contract of every service."""
 
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -223,8 +224,9 @@ def cluster():
 
 @pytest.mark.slow
 def test_a_walk_stores_the_rows_of_one_process_though_a_worker_is_killed(
-    cluster, reference, tmp_path
+    cluster, reference, tmp_path, caplog, capfd
 ):
+    caplog.set_level(logging.INFO, connection.__name__)
     killed = []
 
     def kill_one(done, _):
@@ -243,6 +245,9 @@ def test_a_walk_stores_the_rows_of_one_process_though_a_worker_is_killed(
         assert killed
         assert (report.n_stored, report.problems) == (80, {})
         assert rows(one) == rows(two)
+    # What Ray says of it stands in the log, not on the terminal of a command.
+    wait_for(lambda: "worker died" in caplog.text)
+    assert "raylet" not in "".join(capfd.readouterr())
 
 
 @pytest.mark.slow

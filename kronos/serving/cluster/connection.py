@@ -43,6 +43,7 @@ OBJECT_STORE = 256 << 20
 _LOCAL = "auto"
 _PATIENCE = 5.0
 _LOOK_EVERY = 0.2
+logger = logging.getLogger(__name__)
 _socket: str | None = None
 """Of the node that this process has joined: where its own process, the raylet, listens."""
 _seen = float("-inf")
@@ -120,6 +121,7 @@ def join(address: str) -> None:
         if address != _LOCAL:  # Ray would ask for minutes
             host, _, port = address.partition(":")
             socket.create_connection((host, int(port)), _PATIENCE).close()
+        _quieten()
         joined = ray.init(
             address=address, namespace=NAMESPACE, log_to_driver=False, logging_level="WARNING",
             runtime_env={"env_vars": _environment()},
@@ -197,6 +199,7 @@ def start(n_cpus: int | None = None, n_gpus: int | None = None, **options: Any) 
         MissingExtra: Ray is not installed.
     """
     ray = load_ray()
+    _quieten()
     found = ray.init(
         "local", num_cpus=n_cpus, num_gpus=n_gpus, namespace=NAMESPACE, include_dashboard=False,
         object_store_memory=OBJECT_STORE, log_to_driver=False, logging_level="WARNING",
@@ -250,6 +253,21 @@ def _end_requests() -> None:
             await asyncio.wait(others, timeout=_PATIENCE)
 
     asyncio.run_coroutine_threadsafe(end(), loop).result(2 * _PATIENCE)
+
+
+def _quieten() -> None:
+    """Have what Ray says of its processes in the log.
+
+    It prints that a worker died among the output of a command, with `log_to_driver` off as well;
+    what the worker did is done again.
+    """
+    from ray._private import worker
+
+    worker.print_to_stdstream = _log
+
+
+def _log(data: Any, ignore_prefix: bool) -> None:
+    logger.info("%s: %s", data["pid"], "\n".join(data["lines"]))
 
 
 def _note(joined: Any) -> None:

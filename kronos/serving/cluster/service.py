@@ -260,10 +260,11 @@ class ClusterService(QueuedService):
         from ray.serve.exceptions import RayServeException
 
         key = (n_joined(), name)
-        if key not in self._handles:
+        handle = self._handles.get(key)
+        if handle is None:
             _require_node(key[0])
             try:
-                self._handles[key] = serve.get_app_handle(name)
+                handle = serve.get_app_handle(name)
             except RayServeException as error:
                 there = self._there()
                 raise ServiceUnreachable(
@@ -271,7 +272,10 @@ class ClusterService(QueuedService):
                     f"{', '.join(there)}. kronos cluster start --models NAME ... deploys published "
                     "models, --tuned fine-tuned ones."
                 ) from error
-        return self._handles[key]
+            # Those of a cluster that was left go. Replaced as a whole: any thread may read.
+            ours = {each: made for each, made in self._handles.items() if each[0] == key[0]}
+            self._handles = ours | {key: handle}
+        return handle
 
     def _there(self) -> list[str]:
         """Names of what is deployed."""
@@ -299,7 +303,7 @@ class ClusterService(QueuedService):
     def _join_again(self, lost: Exception) -> None:
         """Join anew where the node is gone, and look again for deployments that are."""
         if _is_undeployed(lost):
-            self._handles.clear()
+            self._handles = {}
             forget_deployments()
         before = n_joined()
         try:

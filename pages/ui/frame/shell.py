@@ -79,7 +79,10 @@ _STYLE = """<style>
   .stMainBlockContainer { padding-inline: 0.75rem; }
   .st-key-line > :has(> .st-key-chips) { order: 1; width: 100%; }
   .st-key-line > :has(> .st-key-facts) { order: 2; }
-  .st-key-chips, .st-key-look, .st-key-live { flex-wrap: nowrap; overflow-x: auto; }
+  .st-key-look, .st-key-live { flex-wrap: nowrap; overflow-x: auto; }
+  .st-key-chips { gap: 0.25rem; }
+  .st-key-chips button { padding-inline: 0.4rem; }
+  .st-key-chips button p, .st-key-strip p { font-size: 0.8rem; }
   .st-key-line > :has(> .st-key-name) { flex: 1; min-width: 0; }
   .st-key-name h1 { font-size: 1.1rem; white-space: normal; }
   .st-key-line kbd, .st-key-title_line kbd { display: none; }

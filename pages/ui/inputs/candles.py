@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from data_sources.csv.formats import FILE_TYPES
 from data_sources.csv.reader import CsvChoices
@@ -101,13 +102,15 @@ def choose_candles() -> ChosenCandles | None:
         bind="query-params",
         on_change=_forget_origin,
     )
-    if chosen != TICKER:  # a symbol in the address opens the ticker
-        st.query_params.pop("symbol", None)
+    if chosen == TICKER:
+        return _live()
+    st.query_params.pop("symbol", None)  # a symbol in the address opens the ticker
+    file = _choose_file()
     if chosen in titles:
         sample = titles[chosen]
         candles = load_sample(sample.key)
         return ChosenCandles(candles, data_id(candles), code=sample_code(sample.key))
-    return _live() if chosen == TICKER else _uploaded()
+    return _uploaded(file)
 
 
 def _live() -> ChosenCandles | None:
@@ -135,8 +138,9 @@ def _live() -> ChosenCandles | None:
     return ChosenCandles(candles, data_id(candles), bars=found, code=fetch_code(wanted, candles))
 
 
-def _uploaded() -> ChosenCandles | None:
-    file = st.file_uploader(
+def _choose_file() -> UploadedFile | None:
+    """The field of the file, beside a sample as well: a file that is dropped there is opened."""
+    return st.file_uploader(
         "File of candles",
         type=list(FILE_TYPES),
         key="upload",
@@ -146,6 +150,9 @@ def _uploaded() -> ChosenCandles | None:
         "volume and amount. Of a workbook, the first sheet with bars is read. The file stays in "
         "this session.",
     )
+
+
+def _uploaded(file: UploadedFile | None) -> ChosenCandles | None:
     choices = choose_reading("upload", on_change=_forget_origin, stays=True)
     if file is not None:
         # The widget loses its file when the user opens another page; the session keeps it.
@@ -168,8 +175,10 @@ def _uploaded() -> ChosenCandles | None:
 
 
 def _uploaded_another() -> None:
-    """Forget the file before."""
+    """Forget the file before, and open the new one."""
     copies().drop(_UPLOADED)
+    if st.session_state.get("upload") is not None:
+        st.session_state["data"] = UPLOAD
     _forget_origin()
 
 
