@@ -123,6 +123,7 @@ def base_image(folder: Path, name: str) -> Image:
     command = ["debootstrap", "--variant=minbase", packages, found[2], str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
+    (folder / "etc/hosts").write_text("127.0.0.1 localhost\n")  # an engine gives one to a container
     image = Image(folder)
     image.run(["python3", "-m", "venv", "/usr/local"], {})
     version = image.run(["python", "--version"], {}).split()[1]
