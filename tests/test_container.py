@@ -125,7 +125,7 @@ def test_the_steps_of_the_dockerfile_make_an_image_that_serves(image, variables)
         assert len(rows) == 3
         stored = image.run(["kronos", "store", "info"], mine, sealed=True)
         assert "postgresql" in stored
-        assert re.search(r"\b1 forecast\b", stored), stored
+        assert re.search(r"\b1 +ml_predictions\b", stored), stored
     finally:
         server.terminate()
         printed, _ = server.communicate(timeout=60)
