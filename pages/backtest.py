@@ -56,18 +56,23 @@ for note in chosen.notes:
 run = session.current()
 is_of_samples = request is not None and request.source == SAMPLES and not any(chosen.contents)
 finished = backtest_example() if run is None and is_of_samples else None
-with st.container():  # see pages/compare.py
+if request is None:
+    invitation = (
+        "Paste symbols in the sidebar, name a Qlib data folder, or upload files of candles, then "
+        "press Run."
+    )
+elif finished is not None:
+    invitation = f"{mark(finished.result.model_revision)} Press Run for your own."
+else:
+    invitation = (
+        "Press Run. At every rebalance, the model ranks the instruments and the portfolio holds "
+        "the top k, net of costs."
+    )
+with st.container(key="state"):  # see pages/compare.py
     show_link_losses()
     session.show_state(
         None if request is None else request.key,
-        invitation=("" if finished is None else f"{mark(finished.result.model_revision)} ")
-        + (
-            "Press Run. At every rebalance, the model ranks the instruments and the portfolio "
-            "holds the top k, net of costs."
-            if request is not None
-            else "Paste symbols in the sidebar, name a Qlib data folder, or upload files of "
-            "candles, then press Run."
-        ),
+        invitation=invitation,
         refusal=refusal,
         text=view.state_text,
         after_stop="continue",

@@ -7,13 +7,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 from kronos.export import cell_text
 from kronos.portfolio.backtest import FEWEST_REBALANCES, STRATEGY, Backtest
 
 __all__ = [
+    "Doubt",
     "curves_csv",
+    "doubts_of",
     "facts",
     "result_json",
     "rows_of",
@@ -38,7 +40,19 @@ FEW = 10
 """Number of instruments below which a ranking is no evidence."""
 
 
+class Doubt(NamedTuple):
+    """A reason to doubt a result: in a few words, and as a sentence."""
+
+    short: str
+    text: str
+
+
 def warnings_of(result: Backtest, cut_off: date | None) -> list[str]:
+    """The sentences of `doubts_of`."""
+    return [doubt.text for doubt in doubts_of(result, cut_off)]
+
+
+def doubts_of(result: Backtest, cut_off: date | None) -> list[Doubt]:
     """Reasons to doubt a result.
 
     Args:
@@ -50,24 +64,36 @@ def warnings_of(result: Backtest, cut_off: date | None) -> list[str]:
     n_before, n = result.n_before(cut_off), len(result.dates)
     if cut_off is None:
         found.append(
-            f"The training cut-off of {result.model_name} is not known: it may have learned from "
-            "the very bars that it is tested on."
+            Doubt(
+                "the training cut-off is not known",
+                f"The training cut-off of {result.model_name} is not known: it may have learned "
+                "from the very bars that it is tested on.",
+            )
         )
     elif n_before:
         found.append(
-            f"{n_before} of {n} rebalances lie before {cut_off:%Y-%m-%d}. Until then "
-            f"{result.model_name} learned from market prices, perhaps from these: on them a "
-            "backtest shows memory, not skill."
+            Doubt(
+                f"{n_before} of {n} rebalances before the training cut-off",
+                f"{n_before} of {n} rebalances lie before {cut_off:%Y-%m-%d}. Until then "
+                f"{result.model_name} learned from market prices, perhaps from these: on them a "
+                "backtest shows memory, not skill.",
+            )
         )
     if not result.can_annualise:
         found.append(
-            f"With {n} rebalances, fewer than {FEWEST_REBALANCES}, annual returns and Sharpe "
-            "ratios are mostly chance. They are not shown; the total return is."
+            Doubt(
+                f"fewer than {FEWEST_REBALANCES} rebalances",
+                f"With {n} rebalances, fewer than {FEWEST_REBALANCES}, annual returns and Sharpe "
+                "ratios are mostly chance. They are not shown; the total return is.",
+            )
         )
     if len(result.names) < FEW:
         found.append(
-            f"With {len(result.names)} instruments this shows how a backtest works and is no "
-            "evidence: a ranking needs dozens."
+            Doubt(
+                f"{len(result.names)} instruments",
+                f"With {len(result.names)} instruments this shows how a backtest works and is no "
+                "evidence: a ranking needs dozens.",
+            )
         )
     return found
 

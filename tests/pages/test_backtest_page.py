@@ -46,6 +46,10 @@ def test_nothing_runs_unasked_and_run_shows_measures_and_trades(fresh_seed):
     assert "2 instruments" in said
     assert "no evidence" in said
     assert "fewer than 60" in said
+    assert not app.warning
+    doubts = [each.label for each in app.expander if "Weak evidence" in each.label]
+    assert len(doubts) == 1, "reasons to doubt take one line above the chart"
+    assert "fewer than 60 rebalances, 2 instruments" in doubts[0]
     measures = app.dataframe[0].value.set_index("Measure")
     assert measures.columns.tolist() == ["Strategy", "Equal weight", "Momentum"]
     assert measures.index[0] == "Total return"

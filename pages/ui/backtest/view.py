@@ -12,13 +12,14 @@ import streamlit as st
 
 from kronos.portfolio.backtest import STRATEGY, Backtest
 from kronos.portfolio.export import (
+    Doubt,
     break_even_text,
     curves_csv,
+    doubts_of,
     facts,
     result_json,
     rows_of,
     trades_csv,
-    warnings_of,
 )
 from kronos.serving.jobs import JobStatus
 from pages.ui.backtest.controls import SIGNAL_TITLES
@@ -61,10 +62,13 @@ def state_text(status: JobStatus) -> str:
 
 def show_result(outcome: Outcome, *, narrow: bool) -> None:
     """The result of a run, or of the example."""
-    result, cut_off = outcome.result, outcome.cut_off
-    for text in filter(None, (*warnings_of(result, cut_off), outcome.note)):
-        st.warning(plain(text), icon=":material/warning:")
-    st.caption(plain(_heading(result)))
+    result = outcome.result
+    _show_doubts(outcome)
+    st.caption(
+        plain(_heading(result)),
+        help="At every rebalance, the model ranks the instruments and the portfolio holds the top "
+        "k, net of costs.",
+    )
     st.plotly_chart(
         equity_figure(result, compact=narrow), key="backtest_chart", config={"displaylogo": False}
     )
@@ -85,6 +89,18 @@ def show_result(outcome: Outcome, *, narrow: bool) -> None:
         ):
             lines = (f"- **{plain(k)}**: {plain(v)}" for k, v in outcome.problems.items())
             st.markdown("\n".join(lines))
+
+
+def _show_doubts(outcome: Outcome) -> None:
+    """Reasons to doubt the result in one line, which opens into sentences."""
+    doubts = doubts_of(outcome.result, outcome.cut_off)
+    if outcome.note:
+        doubts.append(Doubt("prices without a factor", outcome.note))
+    if doubts:
+        short = ", ".join(doubt.short for doubt in doubts)
+        title = f"**Weak evidence:** {plain(short)}"
+        with st.expander(title, icon=":material/warning:", key="backtest_doubts"):
+            st.markdown("\n".join(f"- {plain(doubt.text)}" for doubt in doubts))
 
 
 def measures_table(result: Backtest) -> pd.DataFrame:
