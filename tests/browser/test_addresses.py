@@ -76,7 +76,7 @@ def test_back_from_another_page_returns_to_the_forecast_as_it_was(server, visit)
     before = seen(page)
     page.get_by_role("link", name="Compare", exact=True).click()
     heading = page.get_by_role("heading", level=1)
-    expect(heading).to_contain_text("2 forecasts")
+    expect(heading).to_contain_text("4 forecasts")
     # Compare has controls of the same names, which it writes into its own address.
     page.locator(".st-key-chip_horizon button").click()
     field = page.get_by_label("Horizon (bars)", exact=True)
@@ -111,7 +111,7 @@ def test_a_late_message_of_the_page_that_is_left_does_not_undo_back(server, visi
     before = seen(page)
     page.get_by_role("link", name="Compare", exact=True).click()
     heading = page.get_by_role("heading", level=1)
-    expect(heading).to_contain_text("2 forecasts")
+    expect(heading).to_contain_text("4 forecasts")
     page.locator(".st-key-chip_horizon button").click()
     field = page.get_by_label("Horizon (bars)", exact=True)
     field.fill("90" if late == "progress" else "91")
@@ -149,6 +149,8 @@ def test_back_closes_a_stored_forecast_and_comes_to_the_list(server, visit):
     chart = page.locator(".st-key-stored_fan .desk-chart")
     expect(chart.locator(".annotation-text", has_text="p50").first).to_be_visible()
     page.wait_for_url("**stored=**")
+    box = chart.bounding_box()
+    assert box["y"] + box["height"] <= page.viewport_size["height"], "its time axis is in sight"
     page.locator('[data-test-script-state="notRunning"]').first.wait_for()
     span = """() => {
         const [from, to] = document.querySelector(".st-key-stored_fan .js-plotly-plot")

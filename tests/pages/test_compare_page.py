@@ -34,21 +34,23 @@ def states(app: AppTest) -> list[str]:
     return ["unknown" if status is None else status.state for status in found]
 
 
-def test_a_first_visit_compares_the_model_with_the_cone():
+def test_a_first_visit_compares_the_model_with_the_baselines_it_has_to_beat():
     app = run_until(compare(), has_comparison)
-    assert "BTCUSD: 2 forecasts of the next 6 bars of 30m" in words(app)
+    assert "BTCUSD: 4 forecasts of the next 6 bars of 30m" in words(app)
     table = app.dataframe[0].value
-    assert table["model"].tolist() == ["A · Bundled", "B · EWMA cone"]
-    assert table["parameters"].tolist() == [caches.models()[0].n_parameters, 1]
+    assert table["model"].tolist() == [
+        "A · Bundled", "B · EWMA cone", "C · GARCH(1,1)-t", "D · Filtered historical simulation",
+    ]  # fmt: skip
+    assert table["parameters"].tolist()[:2] == [caches.models()[0].n_parameters, 1]
     assert (table["seconds"] > 0).all()
     assert "CRPS" not in table, "nothing is known of what came"
-    assert app.dataframe[1].value["bar"].tolist() == [1, 1, 3, 3, 6, 6]
+    assert app.dataframe[1].value["bar"].tolist() == [1] * 4 + [3] * 4 + [6] * 4
     assert not app.error
 
 
 def test_one_model_at_two_temperatures_is_shared_with_the_forecast_page():
     seed = "20260716"  # of 20 paths not every seed has the narrower fan at the lower temperature
-    link = {"a": "Bundled", "b": "Bundled", "Tb": "0.5", "pb": "0.9", "seed": seed}
+    link = {"models": "2", "a": "Bundled", "b": "Bundled", "Tb": "0.5", "pb": "0.9", "seed": seed}
     app = run_until(compare(**link), has_comparison)
     last = app.dataframe[1].value.tail(2).set_index("model")["width"]
     assert last["B · Bundled, T 0.5, top-p 0.9"] < last["A · Bundled"]
@@ -85,7 +87,7 @@ def test_a_link_with_impossible_settings_falls_back():
     app = compare(models="9", a="../../etc", Ta="nan", arrangement="<b>", bars_6=["99"])
     assert not app.exception
     assert not app.error
-    first, second = (run.request for run in app.session_state["compare_runs"])
+    first, second, *_ = (run.request for run in app.session_state["compare_runs"])
     assert (first.model, second.model, first.sampling.T) == (models.BUNDLED, "ewma", 1.0)
 
 
@@ -136,9 +138,9 @@ def test_a_new_run_leaves_what_it_does_not_want(gate, fresh_seed):
     app.selectbox(key="b").select("Block bootstrap")
     press_run(app)
     after = [run.key for run in app.session_state["compare_runs"]]
-    assert after[0] == before[0]
+    assert [a == b for a, b in zip(after, before, strict=True)] == [True, False, True, True]
     assert queues.forecasts().status(before[1]).state == "cancelled"
-    assert states(app) == ["queued"] * 2
+    assert states(app) == ["queued"] * 4
 
 
 def test_a_full_queue_says_so_and_nothing_is_left_behind(gate, fresh_seed):

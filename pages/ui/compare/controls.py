@@ -32,14 +32,14 @@ def choose_requests(source: ChosenCandles) -> list[ForecastSettings]:
         n_places = st.segmented_control(
             "Models to compare",
             [2, 3, 4],
-            default=2,
+            default=len(FIRST),
             required=True,
             key="models",
             bind="query-params",
             width="stretch",
         )
         with st.container():  # see pages/compare.py
-            drawn = [_choose_place(place, found) for place in range(n_places or 2)]
+            drawn = [_choose_place(place, found) for place in range(n_places or len(FIRST))]
     horizon, origin = controls.choose_ahead(source)
     paths, seed = controls.choose_draws()
     controls.choose_events(source)
@@ -58,7 +58,7 @@ def choose_requests(source: ChosenCandles) -> list[ForecastSettings]:
 
 def _models_title() -> str:
     """The two models, or how many there are."""
-    n_places = controls.linked_number("models", 2)
+    n_places = controls.linked_number("models", len(FIRST))
     if n_places != 2:
         return counted(n_places, "model")
     of_place = {choice.name: title for title, choice in choices().items()}
