@@ -50,10 +50,15 @@ def show_verdicts(source: ChosenCandles, forecast: Forecast) -> None:
     events = events_of(source, forecast)
     held = held_bands(source.candles, forecast)
     for number in readouts.verdicts(source.candles, forecast, events, held):
-        with st.container(width="content", gap=None):
-            help = meaning(number.term, plain(number.more)) if number.term else None
-            st.caption(plain(number.label), help=help)
-            st.markdown(f"**{plain(number.value)}** :small[{plain(number.remark)}]")
+        show_in_strip(number)
+
+
+def show_in_strip(number: readouts.Readout) -> None:
+    """A number of the strip above a chart: its remark stands beside the value."""
+    with st.container(width="content", gap=None):
+        help = meaning(number.term, plain(number.more)) if number.term else None
+        st.caption(plain(number.label), help=help)
+        st.markdown(f"**{plain(number.value)}** :small[{plain(number.remark)}]")
 
 
 def held_bands(candles: Candles, forecast: Forecast) -> readouts.HeldBands | None:

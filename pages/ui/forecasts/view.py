@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,8 +10,8 @@ import streamlit as st
 
 from kronos.errors import KronosError
 from kronos.store.switch import OFF, VARIABLE, is_off
-from pages.ui.fan.results import show_number
-from pages.ui.fan.stored import open_stored, read_since, show_again, show_stored
+from pages.ui.fan.results import show_in_strip
+from pages.ui.fan.stored import Since, open_stored, read_since, show_again, show_stored
 from pages.ui.forecasts.controls import OPENED
 from pages.ui.forecasts.text import (
     OPEN,
@@ -23,9 +23,12 @@ from pages.ui.forecasts.text import (
 from pages.ui.frame.excel import MIME
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain, show_error
+from pages.ui.jobs.run_button import chip_line
 
 if TYPE_CHECKING:
     from kronos.store.listing import Filters, Listed, Place
+    from kronos.store.prediction import Prediction
+    from kronos.store.store import Store
 
 PAGE_ROWS = 50
 MOST_LISTED = 10_000
@@ -33,39 +36,64 @@ MOST_LISTED = 10_000
 _PLACES = "forecasts places"
 
 
-def show_opened(prediction_id: str, *, narrow: bool) -> None:
-    """A stored forecast: what it said, what came of it, and its chart."""
-    if is_off():
-        return
+@dataclass(frozen=True, slots=True, eq=False)
+class Opened:
+    """A stored forecast that is open.
+
+    Attributes:
+        store: Where it is.
+        prediction: The forecast.
+        listed: Its row in the list.
+        since: What came of it.
+    """
+
+    store: Store
+    prediction: Prediction
+    listed: Listed
+    since: Since
+
+
+def find_opened(prediction_id: str) -> Opened | None:
+    """A stored forecast; None without an id, and where forecasts are not saved.
+
+    Raises:
+        InvalidRequest: There is none with this id.
+        StoreError: The store cannot be used.
+    """
+    if not prediction_id or is_off():
+        return None
     from kronos.store import open_store
     from kronos.store.listing import find_listed
 
-    try:
-        store = open_store()
-        prediction = open_stored(prediction_id)
-        listed = find_listed(store, prediction.id)
-        since = read_since(store, prediction)
-    except KronosError as error:
-        show_error(error)
-        return
+    store = open_store()
+    prediction = open_stored(prediction_id)
+    listed = find_listed(store, prediction.id)
     assert listed is not None  # rows of the store stay
-    st.header(plain(forecast_title(listed)), anchor=False)
-    with st.container(horizontal=True, gap="small", key="stored_numbers"):
-        for number in outcome_numbers(prediction, listed, since.closes):
-            show_number(number)
-    show_stored(
-        store, prediction, since, key="stored_fan", alt=forecast_title(listed), narrow=narrow
-    )
-    with st.container(horizontal=True, vertical_alignment="center"):
+    return Opened(store, prediction, listed, read_since(store, prediction))
+
+
+def show_opened(opened: Opened, *, narrow: bool) -> None:
+    """What a forecast said and what came of it, as on the Forecast page: line, strip, chart."""
+    prediction, since = opened.prediction, opened.since
+    title = forecast_title(opened.listed)
+    line = chip_line()
+    with line.name:
+        st.title(plain(title), anchor=False)
+    with line.chips:
         show_again(prediction, key="stored_again")
         st.button("Close", key="stored_close", icon=":material/close:", on_click=_close)
-    st.caption(
-        plain(
-            f"{prediction.parameters['sample_count']} paths, seed {prediction.seed}, revision "
-            f"{prediction.model_version[:8]}, stored {prediction.created_at:%d %b %Y %H:%M} UTC."
-        ),
-        help=f"Id: {prediction.id}",
-    )
+    with line.facts:
+        st.caption(
+            plain(
+                f"{prediction.parameters['sample_count']} paths, seed {prediction.seed}, stored "
+                f"{prediction.created_at:%d %b %Y %H:%M} UTC"
+            ),
+            help=f"Revision {plain(prediction.model_version[:8])}. Id: {prediction.id}",
+        )
+    with st.container(horizontal=True, border=True, gap="small", key="strip"):
+        for number in outcome_numbers(prediction, opened.listed, since.closes):
+            show_in_strip(number)
+    show_stored(opened.store, prediction, since, key="stored_fan", alt=title, narrow=narrow)
 
 
 def show_list(filters: Filters | None) -> None:
