@@ -230,6 +230,23 @@ def test_every_setting_is_in_sight_on_a_phone(server, visit, address):
     page = visit(f"{server.url}/{address}", width=390, height=844).page
     chips = page.locator(".st-key-chips")
     expect(chips.get_by_role("button", name="Own events")).to_be_visible()
-    for chip in chips.get_by_role("button").all():
-        box = chip.bounding_box()
-        assert 0 <= box["x"] <= 390 - box["width"], chip.inner_text()
+    if not address:
+        wait_for_fan(page)
+        wait_until_still(page)
+    for row in ("chips", "live", "strip", "look"):
+        inside = page.locator(f".st-key-{row}")
+        for part in inside.locator("button:visible, p:visible").all():
+            box = part.bounding_box()
+            assert 0 <= box["x"] <= 390 - box["width"], part.inner_text()
+
+
+def test_verdicts_and_chart_are_on_the_first_screen_of_a_phone(server, visit):
+    page = visit(server.url, width=390, height=844).page
+    wait_for_fan(page)
+    wait_until_still(page)
+    expect(page.locator(".st-key-live")).to_be_visible()
+    verdicts = page.locator(".st-key-strip").bounding_box()
+    assert verdicts["y"] > 0
+    chart = page.locator(".desk-chart").bounding_box()
+    assert chart["y"] >= verdicts["y"] + verdicts["height"]
+    assert chart["y"] + chart["height"] <= 844

@@ -136,7 +136,7 @@ def chart_description(
 def _frame_size(scene: Scene, n_kinds: int, *, compact: bool) -> tuple[int, dict[str, int]]:
     has_fan = scene.forecast is not None
     if compact:
-        return 420, {"l": 46, "r": 60 if has_fan else 8, "t": 54 if has_fan else 36, "b": 8}
+        return 388, {"l": 46, "r": 60 if has_fan else 8, "t": 46 if has_fan else 36, "b": 8}
     # The margin has room for three rows of the legend, with four entries each.
     rows = math.ceil((_LAYERS_IN_LEGEND + n_kinds) / 4)
     more = 18 * max(0, rows - 3) if has_fan else 0

@@ -77,12 +77,29 @@ _STYLE = """<style>
 }
 @media (max-width: 640px) {
   .stMainBlockContainer { padding-inline: 0.75rem; }
-  .st-key-line > :has(> .st-key-chips) { order: 1; width: 100%; }
-  .st-key-line > :has(> .st-key-facts) { order: 2; }
-  .st-key-look, .st-key-live { flex-wrap: nowrap; overflow-x: auto; }
-  .st-key-chips { gap: 0.25rem; }
-  .st-key-chips button { padding-inline: 0.4rem; }
-  .st-key-chips button p, .st-key-strip p { font-size: 0.8rem; }
+  .st-key-line > :has(> .st-key-chips) { order: 1; flex: 1 0 100%; }
+  .st-key-line > :has(> .st-key-facts) { order: 2; flex: 1 0 100%; }
+  .stMainBlockContainer:has(.st-key-line) { padding-top: 3.75rem; }
+  .stMainBlockContainer:has(.st-key-line) > .stVerticalBlock { gap: 0.35rem; }
+  .st-key-line { row-gap: 0.35rem; }
+  .st-key-chips, .st-key-look, .st-key-live { gap: 0.25rem; }
+  .st-key-picture, .st-key-picture .stVerticalBlock { gap: 0.2rem; }
+  .st-key-chips button, .st-key-look button, .st-key-live button { padding-inline: 0.4rem; }
+  .st-key-chips button, .st-key-look button, .st-key-live button,
+  .st-key-strip [data-testid="stButtonGroup"] button {
+    min-height: 1.75rem; height: 1.75rem; font-size: 0.8rem;
+  }
+  .st-key-chips button p, .st-key-live p, .st-key-facts p { font-size: 0.8rem; }
+  .st-key-live { flex-wrap: nowrap; align-items: flex-start; }
+  .st-key-live > :last-child { flex: 1; min-width: 0; }
+  .st-key-live [data-testid="stButtonGroup"] > div { flex-wrap: wrap; row-gap: 0.25rem; }
+  .st-key-strip { flex-wrap: wrap; gap: 0.2rem 0.5rem; padding: 0.2rem 0.4rem; }
+  .st-key-strip > :has(> .st-key-readouts), .st-key-readouts { display: contents; }
+  .st-key-strip p, .st-key-strip p *, .st-key-strip [data-testid="stButtonGroup"] button {
+    font-size: 0.7rem !important;
+  }
+  .st-key-strip p { line-height: 1.2; }
+  .st-key-strip p > span, .st-key-strip p label { margin: 0; padding: 0; }
   .st-key-line > :has(> .st-key-name) { flex: 1; min-width: 0; }
   .st-key-name h1 { font-size: 1.1rem; white-space: normal; }
   .st-key-line kbd, .st-key-title_line kbd { display: none; }
