@@ -81,6 +81,9 @@ _STYLE = """<style>
   .st-key-line > :has(> .st-key-facts) { order: 2; flex: 1 0 100%; }
   .stMainBlockContainer:has(.st-key-line) { padding-top: 3.75rem; }
   .stMainBlockContainer:has(.st-key-line) > .stVerticalBlock { gap: 0.35rem; }
+  .stMainBlockContainer:has(.st-key-title_line) > .stVerticalBlock { gap: 0.5rem; }
+  .st-key-title_line h1 { font-size: 1.5rem; padding-block: 0.25rem; }
+  .st-key-state [data-testid="stAlertContainer"] p { font-size: 0.85rem; }
   .st-key-line { row-gap: 0.35rem; }
   .st-key-chips, .st-key-look, .st-key-live { gap: 0.25rem; }
   .st-key-picture, .st-key-picture .stVerticalBlock { gap: 0.2rem; }
