@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.cluster.answers [--requests 200]
 
-Bundled model, context 128, 30 paths, 24 bars, 16 clients. First in this process with one thread,
+Bundled model, context 128, 30 paths, 24 bars, 32 clients. First in this process with one thread,
 then by one replica with one thread, then by two. Prints how many answers have the same bits, the
 processor time of a request (of the replicas and of this process), the rate of two replicas over
 that of one beside that of two processes without Ray, a question without sampling, the time from a
@@ -36,7 +36,7 @@ from kronos.serving.interface import BulkRequest
 from kronos.serving.local import LocalService
 from kronos.serving.requests import FactsRequest
 
-CLIENTS = 16
+CLIENTS = 32
 _ALONE = """
 import sys, time
 from benchmarks.cluster.load import answer_all, requests
