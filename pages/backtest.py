@@ -64,10 +64,7 @@ if request is None:
 elif finished is not None:
     invitation = f"{mark(finished.result.model_revision)} Press Run for your own."
 else:
-    invitation = (
-        "Press Run. At every rebalance, the model ranks the instruments and the portfolio holds "
-        "the top k, net of costs."
-    )
+    invitation = f"Press Run. {view.RULE}"
 with st.container(key="state"):  # see pages/compare.py
     show_link_losses()
     session.show_state(

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, WebSocket, expect
+from playwright.sync_api import Locator, Page, WebSocket, expect
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
 from tests.browser.conftest import PATIENCE_MS, wait_for_fan
@@ -71,17 +71,25 @@ def opened(server, visit) -> Page:
     return page
 
 
-def test_back_from_another_page_returns_to_the_forecast_as_it_was(server, visit):
-    page = opened(server, visit)
-    before = seen(page)
+def go_to_compare(page: Page, *, horizon: int) -> Locator:
+    """Follow the link to Compare and set its horizon; the heading of the page.
+
+    Compare has controls of the same names as Forecast, which it writes into its own address.
+    """
     page.get_by_role("link", name="Compare", exact=True).click()
     heading = page.get_by_role("heading", level=1)
     expect(heading).to_contain_text("4 forecasts")
-    # Compare has controls of the same names, which it writes into its own address.
     page.locator(".st-key-chip_horizon button").click()
     field = page.get_by_label("Horizon (bars)", exact=True)
-    field.fill("8")
+    field.fill(str(horizon))
     field.press("Enter")
+    return heading
+
+
+def test_back_from_another_page_returns_to_the_forecast_as_it_was(server, visit):
+    page = opened(server, visit)
+    before = seen(page)
+    heading = go_to_compare(page, horizon=8)
     page.wait_for_url("**horizon=8**")
     page.keyboard.press("Escape")
     page.go_back()  # the first run of Compare goes on
@@ -109,13 +117,7 @@ def test_a_late_message_of_the_page_that_is_left_does_not_undo_back(server, visi
     page.add_init_script(SEND_LATE)
     page.reload()
     before = seen(page)
-    page.get_by_role("link", name="Compare", exact=True).click()
-    heading = page.get_by_role("heading", level=1)
-    expect(heading).to_contain_text("4 forecasts")
-    page.locator(".st-key-chip_horizon button").click()
-    field = page.get_by_label("Horizon (bars)", exact=True)
-    field.fill("90" if late == "progress" else "91")
-    field.press("Enter")
+    heading = go_to_compare(page, horizon=90 if late == "progress" else 91)
     page.keyboard.press("Escape")
     n_before = len(requests)
     page.get_by_role("button", name="Run").first.click()

@@ -47,6 +47,12 @@ _ROWS = (
 _TERMS = ("Sharpe ratio", "Turnover", "RankIC", "ICIR", "Break-even cost", "Deflated Sharpe ratio")
 MAX_TRADES = 2000
 
+RULE = (
+    "At every rebalance, the model ranks the instruments and the portfolio holds the top k, net of "
+    "costs."
+)
+"""What the strategy does."""
+
 
 def state_text(status: JobStatus) -> str:
     """Progress of a run in one line."""
@@ -66,8 +72,7 @@ def show_result(outcome: Outcome, *, narrow: bool) -> None:
     _show_doubts(outcome)
     st.caption(
         plain(_heading(result)),
-        help="At every rebalance, the model ranks the instruments and the portfolio holds the top "
-        "k, net of costs.",
+        help=RULE,
     )
     st.plotly_chart(
         equity_figure(result, compact=narrow), key="backtest_chart", config={"displaylogo": False}
