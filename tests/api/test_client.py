@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 import kronos
+from benchmarks.cluster.load import wait_until
 from data_sources.samples import load_sample
 from kronos.api.app import create_api
 from kronos.api.keys import Keys
@@ -147,7 +147,8 @@ def test_a_full_server_names_the_place_in_line_and_a_caller_may_wait(client, eng
             with pytest.raises(Busy) as caught:
                 fill()
             for _ in range(2):
-                wait_for_a_step(engine)
+                n_steps = engine.engine.n_steps
+                wait_until(lambda n=n_steps: engine.engine.n_steps > n, 60)
         assert caught.value.position == 3
         with pytest.raises(DeadlineExceeded):
             client.submit(request_of(seed=99), owner="late", wait=True, deadline=0.3)
@@ -155,13 +156,6 @@ def test_a_full_server_names_the_place_in_line_and_a_caller_may_wait(client, eng
         for owner in owners:
             client.leave_all(owner=owner)
     assert client.run(request_of(seed=98), priority=Priority.BATCH).n_paths == 10
-
-
-def wait_for_a_step(engine):
-    before, end = engine.engine.n_steps, time.monotonic() + 60
-    while engine.engine.n_steps == before:
-        assert time.monotonic() < end, "the engine does not sample"
-        time.sleep(0.01)
 
 
 def test_a_server_that_is_gone_is_named(monkeypatch):
