@@ -133,6 +133,8 @@ class Job:
         deadline: The latest deadline of its owners, by the queue's clock; infinite if one of them
             sets none.
         stop: Set once the result is no longer wanted.
+        on_stop: Called, with the queue's lock held, where the job is stopped: a worker that waits
+            for something else than the queue is woken by it.
         place: Place in the line of a replica elsewhere that works on it; 0 once it runs there.
         is_stored: Whether its result is stored once all its owners have seen it.
         ended: Notified when the job ends or an owner leaves it; None while nobody blocks on it.
@@ -147,6 +149,7 @@ class Job:
         self.deadline = -math.inf
         self.state: State = "queued"
         self.stop = threading.Event()
+        self.on_stop: Callable[[], object] | None = None
         self.place = 0
         self.is_stored = False
         self.watchers: dict[str, Watcher] = {}

@@ -465,6 +465,8 @@ class JobQueue:
         job.stop.set()
         if job.state == "queued":
             self._end(job, "cancelled")
+        elif job.on_stop is not None:
+            job.on_stop()
 
     def _is_unwanted(self, job: Job) -> bool:
         return job.is_unwanted(self._clock(), self._limits.abandon_after)

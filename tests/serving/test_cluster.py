@@ -24,9 +24,9 @@ from kronos.errors import Busy, InvalidRequest, RevisionMismatch, ServiceUnreach
 from kronos.forecast import SamplingParameters
 from kronos.request import ForecastRequest
 from kronos.serving.cluster import connection, deployment, replica
+from kronos.serving.cluster.carriers import Carriers
 from kronos.serving.cluster.deployment import Plan, deployment_of
 from kronos.serving.cluster.replica import ONGOING, Replica
-from kronos.serving.cluster.service import _Carriers
 from kronos.serving.jobs import JobStatus, Limits, Priority
 from kronos.serving.local import LocalService
 from kronos.serving.wire import dump, load
@@ -109,12 +109,13 @@ def test_a_wheel_and_a_checkout_have_one_digest(tmp_path):
 def test_work_in_the_background_leaves_room_for_people():
     gate, carried = threading.Event(), []
 
-    def carry(job):
-        carried.append(job.priority)
-        gate.wait(20)
-        return JobStatus(job.key, "done", result=job.payload)
+    class Waiting(Carriers):
+        def carry(self, job):
+            carried.append(job.priority)
+            gate.wait(20)
+            return JobStatus(job.key, "done", result=job.payload)
 
-    carriers = _Carriers(SimpleNamespace(carry=carry), Limits(max_queued=200))
+    carriers = Waiting(None, Limits(max_queued=200))
     try:
         for i in range(100):
             carriers.queue.submit(f"{i}", i, owner=f"{i}", priority=Priority.BATCH)
@@ -266,7 +267,7 @@ def test_a_configuration_file_deploys_what_a_plan_deploys(cluster, reference):
     deployment._await({"kronos-bundled"}, 60)
     after = deployment.deployed()["kronos-bundled"]
     assert set(after.deployments) == set(before.deployments)
-    service = ClusterService(f"ray://{cluster._address}")
+    service = ClusterService(f"ray://{cluster.address}")
     request = request_of(reference, seed=31)
     np.testing.assert_array_equal(service.run(request).paths, reference.run(request).paths)
     service.worker.close()
@@ -278,7 +279,7 @@ def test_a_replica_without_a_free_slot_loses_no_request(cluster, reference):
     """Progress of requests that fill every slot of the replicas is not to be had."""
     from kronos.serving.cluster.service import ClusterService
 
-    others = [ClusterService(f"ray://{cluster._address}") for _ in range(3)]
+    others = [ClusterService(f"ray://{cluster.address}") for _ in range(3)]
     requests = [
         request_of(reference, seed=100 + i, paths=20, horizon=24) for i in range(3 * ONGOING)
     ]
@@ -308,7 +309,7 @@ def test_a_request_outlives_its_replica(cluster, reference):
 def test_equal_requests_of_two_applications_are_computed_once(cluster):
     from kronos.serving.cluster.service import ClusterService
 
-    other = ClusterService(f"ray://{cluster._address}")
+    other = ClusterService(f"ray://{cluster.address}")
     request = request_of(cluster, seed=9, paths=300, horizon=60)
     asked = sum(each["joined"] for each in cluster.replicas())
     for each in (cluster, other):

@@ -10,8 +10,7 @@ import psutil
 import pytest
 
 from kronos.errors import ServiceUnreachable
-from kronos.serving.cluster import connection, deployment
-from kronos.serving.cluster import service as service_module
+from kronos.serving.cluster import carriers, connection, deployment
 from kronos.serving.cluster.service import ClusterService
 from tests.serving.test_cluster import request_of
 
@@ -104,7 +103,7 @@ def test_requests_wait_for_the_next_deployment(reference, tmp_path_factory):
 def test_a_cluster_that_stays_away_is_named_and_joined_when_it_is_back(
     reference, tmp_path_factory, monkeypatch
 ):
-    monkeypatch.setattr(service_module, "_PATIENCE", 5.0)
+    monkeypatch.setattr(carriers, "PATIENCE", 5.0)
     with application(tmp_path_factory.mktemp("r")) as (head, service):
         head.kill()
         with pytest.raises(ServiceUnreachable, match="kronos cluster status"):

@@ -177,6 +177,18 @@ def test_closing_wakes_everybody(queue):
     assert queue.take() is None
 
 
+def test_a_worker_that_waits_elsewhere_is_woken_once_nobody_wants_its_job(queue):
+    submit(queue, "a")
+    job, woken = queue.take(0), threading.Event()
+    job.on_stop = woken.set
+    submit(queue, "a", owner="another")
+    queue.leave("a", owner="owner of a")
+    assert not woken.is_set()
+    queue.leave("a", owner="another")
+    assert woken.is_set()
+    assert not queue.is_wanted(job)
+
+
 def test_nothing_is_lost_among_threads():
     """Whoever does not leave gets the answer to its own key, in spite of all who do."""
     queue = JobQueue(Limits(max_queued=5, max_results=4))

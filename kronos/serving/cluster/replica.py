@@ -85,15 +85,20 @@ class Replica:
         except Exception as error:  # noqa: BLE001 (whatever the request raised is its answer)
             return dump(JobStatus(key, "failed", error=error))
 
-    async def status(self, key: str, priority: int) -> bytes:
-        """State, place in line and progress of a request; None where it is not known.
+    async def status(self, priorities: dict[str, int]) -> dict[str, tuple[str, int, int, int]]:
+        """Stage, steps done, steps in all and place in line of the requests that wait or run here.
 
         Args:
-            key: Digest of the request.
-            priority: Class that the caller has it in now; a better one is taken over.
+            priorities: By digest of a request, the class that the caller has it in now; a better
+                one is taken over. Those that are not here are left out of the answer.
         """
-        self._service.engine.queue.promote(key, Priority(priority))
-        return dump(self._service.status(key))
+        found = {}
+        for key, priority in priorities.items():
+            self._service.engine.queue.promote(key, Priority(priority))
+            status = self._service.status(key)
+            if status is not None and not status.is_final:
+                found[key] = status.stage, status.done, status.total, status.position
+        return found
 
     async def state(self) -> dict[str, Any]:
         """What the handshake compares, and what pages and commands show."""

@@ -1,0 +1,119 @@
+"""Place and progress of jobs in replicas: one question for all jobs of a replica."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from kronos.serving.cluster import board, calls, connection
+from kronos.serving.cluster.board import Board
+from kronos.serving.jobs import Job, Priority
+from tests.serving.test_cluster import wait_for
+
+
+class Replica:
+    """Answers like `Replica.status`, and is the handle of its jobs."""
+
+    def __init__(self, states):
+        self.states, self.asked = states, []
+
+    def options(self, *, method_name):
+        assert method_name == "status"
+        return self
+
+    def remote(self, priorities):
+        self.asked.append(priorities)
+
+        async def answer():
+            return {key: state for key, state in self.states.items() if key in priorities}
+
+        return answer()
+
+
+class Silent(Replica):
+    """Has no slot for a question."""
+
+    def __init__(self):
+        super().__init__({})
+        self.is_cancelled = False
+
+    def remote(self, priorities):
+        found = super().remote(priorities)
+        found.close()
+        owner = self
+
+        class Never:
+            def __await__(self):
+                return asyncio.Event().wait().__await__()
+
+            def cancel(self):
+                owner.is_cancelled = True
+
+        return Never()
+
+
+@pytest.fixture
+def places(monkeypatch):
+    monkeypatch.setattr(board, "EVERY", 0.1)
+    monkeypatch.setattr(calls, "is_joined", lambda: True)
+    places = Board()
+    yield places
+    places.close()
+
+
+def job(key):
+    made = Job(key, None, 0.0)
+    made.state = "running"
+    return made
+
+
+def test_one_question_brings_the_places_of_all_jobs_of_a_replica(places):
+    here = Replica({f"a{i}": ("drawing", 0, 24, i) for i in range(30)})
+    there = Replica({f"b{i}": ("drawing", i, 24, 0) for i in range(30)})
+    jobs = {key: job(key) for key in (*here.states, *there.states)}
+    for key, each in jobs.items():
+        each.priority = Priority.VISIT
+        places.add(each, here if key in here.states else there, connection.n_joined(), "bundled")
+    wait_for(lambda: all(each.stage for each in jobs.values()))
+    assert [jobs[f"a{i}"].place for i in range(30)] == list(range(30))
+    assert [jobs[f"b{i}"].done for i in range(30)] == list(range(30))
+    assert len(here.asked) + len(there.asked) <= 4
+    assert set(here.asked[0].values()) == {int(Priority.VISIT)}
+
+
+def test_a_job_that_ended_is_neither_asked_for_nor_written(places):
+    replica = Replica({"a": ("drawing", 1, 24, 7), "b": ("drawing", 1, 24, 7)})
+    ended, running = job("a"), job("b")
+    for each in (ended, running):
+        places.add(each, replica, connection.n_joined(), "bundled")
+    places.remove(ended)
+    wait_for(lambda: running.place == 7)
+    assert ended.place == 0
+    assert all("a" not in priorities for priorities in replica.asked)
+
+
+def test_a_replica_without_a_slot_means_first_in_line(places):
+    replica = Silent()
+    waiting = [job(f"{i}") for i in range(3)]
+    for each in waiting:
+        places.add(each, replica, connection.n_joined(), "bundled")
+    wait_for(lambda: all(each.place == 1 for each in waiting))
+    wait_for(lambda: replica.is_cancelled)
+
+
+def test_a_node_that_is_gone_leaves_the_jobs_as_they_are(places):
+    replica, waiting = Replica({"a": ("drawing", 1, 24, 7)}), job("a")
+    lost = threading.Event()
+
+    def remote(priorities):
+        lost.set()
+        raise ConnectionError("gone")
+
+    answers, replica.remote = replica.remote, remote
+    places.add(waiting, replica, connection.n_joined(), "bundled")
+    assert lost.wait(5)
+    assert waiting.place == 0
+    replica.remote = answers
+    wait_for(lambda: waiting.place == 7)  # the next round asks again
