@@ -1,5 +1,6 @@
 """The measuring commands: what they count is what the network does, and their tables add up."""
 
+import tomllib
 import zipfile
 
 import pandas as pd
@@ -174,6 +175,32 @@ def test_installations_are_of_each_extra_that_a_wheel_declares(tmp_path):
             "Name: fan\nProvides-Extra: app\nProvides-Extra: dev\nProvides-Extra: plot\n\nText",
         )
     assert installs.extras(wheel) == ["none", "app", "plot"]
+
+
+def test_every_extra_is_asked_for_its_work():
+    asked = {work.extra for work in installs.WORKS} | set(installs.SERVERS)
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert asked == set(declared["optional-dependencies"]) - {"all", "dev"}
+
+
+@pytest.mark.parametrize(
+    ("installed", "absent", "status", "printed", "wrong"),
+    [
+        ("plot", False, 0, "", None),
+        ("all", False, 1, "kronos: something else", "failed"),
+        ("plot", True, 2, "kronos: it cannot be reached", None),
+        ("plot", True, 0, "", "does not say"),
+        ("plot", True, 1, "Traceback (most recent call last):", "does not say"),
+        ("plot", True, 1, "pip install 'kronos-fan[plot]'", "does not say"),
+        ("api", False, 1, "Install it with pip install 'kronos-fan[plot]', then", None),
+        ("api", False, 0, "pip install 'kronos-fan[plot]'", "does not name"),
+        ("none", True, 1, "pip install 'kronos-fan[api]'", "does not name"),
+    ],
+)
+def test_an_extra_works_says_what_is_absent_or_is_named(installed, absent, status, printed, wrong):
+    work = installs.Work("plot", ("kronos",), absent=absent)
+    found = installs.fault(work, installed, status, printed)
+    assert found is None if wrong is None else found.startswith(wrong)
 
 
 def test_installations_stand_with_the_smallest_first():
