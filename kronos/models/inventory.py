@@ -331,13 +331,14 @@ def _bundled_entry() -> Entry:
         card = Card.read(folder) or Card()
         n_parameters = check_pair(folder / "model", folder / "tokenizer")
         revision = weights_digest(folder / "model", folder / "tokenizer")
+        n_bytes = size_of(folder / "model") + size_of(folder / "tokenizer")
     except (CheckpointError, OSError, ValueError) as error:
         return _broken(BUNDLED, error, title="Bundled", licence="MIT")
     return Entry(
         name=BUNDLED,
         title="Bundled",
         state="bundled",
-        n_bytes=size_of(folder / "model") + size_of(folder / "tokenizer"),
+        n_bytes=n_bytes,
         n_parameters=n_parameters,
         max_context=card.max_context,
         lookback=card.lookback,

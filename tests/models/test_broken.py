@@ -128,7 +128,7 @@ def test_a_folder_that_may_not_be_read_is_no_list_of_models_without_models(base,
     def refuse(self, *args, **kwargs):
         raise PermissionError(13, "Permission denied", str(self))
 
-    for method in ("is_file", "is_dir", "exists", "stat", "glob"):
+    for method in ("is_file", "is_dir", "exists", "stat", "glob", "rglob"):
         with monkeypatch.context() as patch:
             patch.setattr(Path, method, refuse)
             assert {each.name for each in models.available()} >= {"bundled", *models.PUBLISHED}
