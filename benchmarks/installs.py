@@ -1,6 +1,6 @@
 """What an installation of the wheel takes: without extras, with each alone, and with all of them.
 
-    python -m benchmarks.installs [--python PATH] [--extras none app ...] [--runs 5]
+    python -m benchmarks.installs [--python PATH] [--extras none app ...] [--runs 5] [--newest]
 
 Builds the wheel, and for each extra that its metadata declares makes a fresh environment, installs
 torch and then the wheel under constraints.txt, and works in it as a new user would, in an empty
@@ -13,7 +13,9 @@ Prints a table, the smallest first: bytes on disk, seconds to install (after the
 most packages are in pip's cache), and the least seconds, of some runs, of `import kronos`, of
 `kronos forecast` (24 bars, 100 paths), and of `kronos app` until its first answer. torch is
 installed once: every environment begins with hard links to its files, and counts its bytes and
-seconds. An environment is deleted once it is measured.
+seconds. An environment is deleted once it is measured. With --newest nothing is pinned: it shows
+what `pip install` brings today, and what becomes of a Python for which pinned versions have no
+wheels.
 """
 
 from __future__ import annotations
@@ -82,8 +84,8 @@ def build(folder: Path) -> Path:
 class Place:
     """A folder with one environment at a time, always under the same path, and a user's folders."""
 
-    def __init__(self, folder: Path, python: str) -> None:
-        self._folder, self._python = folder, python
+    def __init__(self, folder: Path, python: str, *, newest: bool = False) -> None:
+        self._folder, self._python, self._newest = folder, python, newest
         self.empty, self.work = folder / "empty", folder / "work"
         self._environment, self._torch = folder / "environment", folder / "torch"
         self._programs = self._environment / ("Scripts" if os.name == "nt" else "bin")
@@ -110,20 +112,17 @@ class Place:
                 [self._python, "-m", "venv", self._environment], env=self.variables, check=True
             )
             self._own = _size(self._environment)
-            constraints = _constraints(extra)
-            torch = re.search(r"^torch==.*$", constraints, re.MULTILINE)
-            assert torch is not None
-            self._seconds = self._install(torch.group(), constraints)
+            self._seconds = self._install("torch")
             self._environment.rename(self._torch)
         shutil.copytree(self._torch, self._environment, symlinks=True, copy_function=os.link)
 
     def install(self, wanted: str) -> float:
         """Install beside torch; seconds of both."""
-        return self._seconds + self._install(wanted, _constraints(self.extra))
+        return self._seconds + self._install(wanted)
 
-    def _install(self, wanted: str, constraints: str) -> float:
+    def _install(self, wanted: str) -> float:
         limits = self._folder / "constraints.txt"
-        limits.write_text(constraints)
+        limits.write_text("" if self._newest else _constraints(self.extra))
         begun = time.perf_counter()
         self.call("pip", "install", "--quiet", "--constraint", str(limits), wanted)
         return time.perf_counter() - begun
@@ -339,10 +338,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--python", default=sys.executable, help="makes the environments")
     parser.add_argument("--extras", nargs="+", help="which (default: each that is declared)")
     parser.add_argument("--runs", type=int, default=5, help="of each start (default: 5)")
+    parser.add_argument("--newest", action="store_true", help="without constraints.txt")
     args = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        wheel, place = build(folder), Place(folder, args.python)
+        wheel, place = build(folder), Place(folder, args.python, newest=args.newest)
         found = []
         for extra in args.extras or extras(wheel):
             found.append(measure(wheel, extra, place, args.runs))
@@ -351,7 +351,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(table(found))
     print(
         f"\n{called.stdout.strip()}, least of {args.runs} runs, {os.cpu_count()} cores, "
-        f"{platform.machine()}, revision {revision()}"
+        f"{platform.machine()}, {'nothing' if args.newest else 'versions'} pinned, "
+        f"revision {revision()}"
     )
     return 0
 
