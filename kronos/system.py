@@ -183,7 +183,10 @@ def _number(error: BaseException) -> int | None:
 def may_be_there(path: Path) -> bool:
     """Whether a file is there or cannot be looked for; then its reader says why."""
     try:
-        return path.is_file()
+        # Since Python 3.14 Path.is_file hides every error, a refusal too.
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
     except OSError:
         return True
 

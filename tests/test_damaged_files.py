@@ -71,6 +71,7 @@ def test_files_that_may_not_be_looked_for_are_typed_errors(tmp_path, monkeypatch
 
     for where, name in ((Path, "stat"), (Path, "open"), (system.os, "stat")):
         monkeypatch.setattr(where, name, refuse(getattr(where, name)))
+    monkeypatch.setattr(Path, "is_file", lambda path: False)  # on a refusal, since Python 3.14
     for read, kind in (
         (load_state, InvalidRequest),
         (load_weights, InvalidRequest),
