@@ -1,28 +1,33 @@
 """What a request costs on a cluster, and how soon it is answered.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.cluster.answers [--requests 200]
+    OMP_NUM_THREADS=1 python -m benchmarks.cluster.answers [--requests 100] [--rounds 3]
 
-Bundled model, context 128, 30 paths, 24 bars, 32 clients. First in this process with one thread,
-then by one replica with one thread, then by two. Prints how many answers have the same bits, the
-processor time of a request (of the replicas and of this process), the rate of two replicas over
-that of one beside that of two processes without Ray, a question without sampling, the time from a
-cancel until the replica is idle, how often 50 equal requests of two processes are computed, and a
-person's wait while 1,000 windows are queued in bulk beside the time without them.
+Bundled model, context 128, 30 paths, 24 bars, 32 clients. In rounds: in this process with one
+thread, then by one replica with one thread; likewise by two. Prints how many answers have the same
+bits, the processor time of a request (of the replicas and of this process), the rate of two
+replicas over that of one beside that of two processes without Ray (all while 64 clients go on
+asking, so that every replica has a line at all times), a question without sampling, the time from
+a cancel until the replica is idle, how often 50 equal requests of two processes are computed, and
+a person's wait while 1,000 windows are queued in bulk beside the time without them.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import statistics
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 
 import numpy as np
 
 from benchmarks.cluster.load import (
+    Load,
     answer_all,
     foot,
     processor_seconds,
@@ -30,23 +35,26 @@ from benchmarks.cluster.load import (
     same,
     wait_until,
 )
+from kronos.request import ForecastRequest
 from kronos.serving.cluster import bulk, connection, deployment
 from kronos.serving.cluster.service import ClusterService
-from kronos.serving.interface import BulkRequest
+from kronos.serving.interface import BulkRequest, ForecastService
 from kronos.serving.local import LocalService
 from kronos.serving.requests import FactsRequest
 
 CLIENTS = 32
+SUSTAINED = 600
+"""Requests for `sustained`, more than can be answered meanwhile."""
 _ALONE = """
-import sys, time
-from benchmarks.cluster.load import answer_all, requests
+import sys
+from benchmarks.cluster.answers import SUSTAINED, sustained
+from benchmarks.cluster.load import requests
 from kronos.serving.local import LocalService
 local = LocalService()
-asked = requests(local, int(sys.argv[1]))
-answer_all(local, asked[:16], 8)
+asked = requests(local, SUSTAINED, first_seed=100_000 * int(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.readline()
-print(len(asked) / answer_all(local, asked, 8)[2])
+print(sustained(local, asked))
 """
 _OTHER = """
 import sys
@@ -65,31 +73,114 @@ print(len(found))
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--requests", type=int, default=200)
-    n = parser.parse_args().requests
-    with closing(LocalService()) as local:
-        asked = requests(local, n)
-        answer_all(local, requests(local, 16, first_seed=50_000), CLIENTS)
-        before = processor_seconds([os.getpid()])
-        wanted, _, seconds = answer_all(local, asked, CLIENTS)
-        cost = (processor_seconds([os.getpid()]) - before) / n
-        print(f"in process: {n / seconds:.1f} a second, {1e3 * cost:.0f} ms of a processor each")
-        print_cluster(local, asked, wanted, cost)
-    print_ceiling(n)
+    parser.add_argument("--requests", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    address = f"ray://{connection.start(3)}"
+    try:
+        with closing(LocalService()) as local:
+            answer_all(local, requests(local, 16, first_seed=50_000), CLIENTS)
+            print_rounds(local, address, options.rounds, options.requests)
+    finally:
+        connection.disconnect()
+    print_ceiling()
     print(foot())
     return 0
 
 
-def print_ceiling(n: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one round saw, in milliseconds of a processor for a request and answers a second.
+
+    Attributes:
+        local: Cost of a request in this process.
+        replicas: Its cost in the replicas, beside `own` in this process.
+        own: See `replicas`.
+        sustained: Answers a second of the replicas while clients go on asking.
+        equal: Answers with the same bits.
+    """
+
+    local: float
+    replicas: float
+    own: float
+    sustained: float
+    equal: int
+
+    @property
+    def extra(self) -> float:
+        """Share by which a request costs more than in this process."""
+        return (self.replicas + self.own) / self.local - 1
+
+
+def measured(
+    local: LocalService, cluster: ClusterService, asked: Sequence[ForecastRequest], seed: int
+) -> Round:
+    """One round: the same requests in this process, then by the replicas."""
+    n, own = len(asked), [os.getpid()]
+    pids = [each["pid"] for each in cluster.replicas()]
+    answer_all(cluster, requests(local, 16, first_seed=seed), CLIENTS)
+    before = processor_seconds(own)
+    wanted, _, _ = answer_all(local, asked, CLIENTS)
+    alone = processor_seconds(own) - before
+    before, there = processor_seconds(own), processor_seconds(pids)
+    found, _, _ = answer_all(cluster, asked, CLIENTS)
+    costs = [alone, processor_seconds(pids) - there, processor_seconds(own) - before]
+    rate = sustained(cluster, requests(local, SUSTAINED, first_seed=seed + 16))
+    return Round(*(1e3 * cost / n for cost in costs), rate, sum(map(same, found, wanted)))
+
+
+def print_rounds(local: LocalService, address: str, n_rounds: int, n: int) -> None:
+    """One replica and two in turn, as the machine's speed drifts; medians over the rounds."""
+    rounds: dict[int, list[Round]] = {1: [], 2: []}
+    for i in range(n_rounds):
+        for n_replicas, done in rounds.items():
+            deployment.deploy(deployment.Plan(replicas=n_replicas, cpus=1))
+            cluster = ClusterService(address)
+            wait_until(lambda: len(cluster.replicas()) == n_replicas)  # noqa: B023
+            asked = requests(local, n, first_seed=n * (2 * i + n_replicas))
+            done.append(measured(local, cluster, asked, 100_000 * (2 * i + n_replicas)))
+            if n_replicas == 1 and i == 0:
+                print_small(cluster, address)
+            cluster.worker.close()
+    for n_replicas, done in rounds.items():
+        print(
+            f"{n_replicas} replicas: {sum(each.equal for each in done)} of {n * n_rounds} answers "
+            f"bitwise as in process; {statistics.median(each.replicas for each in done):.0f} + "
+            f"{statistics.median(each.own for each in done):.0f} ms of a processor each, "
+            f"{statistics.median(each.local for each in done):.0f} in process: "
+            f"{statistics.median(each.extra for each in done):+.0%} (rounds: "
+            f"{', '.join(f'{each.extra:+.0%}' for each in done)}); "
+            f"{statistics.median(each.sustained for each in done):.1f} a second"
+        )
+    gains = [two.sustained / one.sustained for one, two in zip(*rounds.values(), strict=True)]
+    print(
+        f"two replicas: {statistics.median(gains):.2f} times the rate of one "
+        f"(rounds: {', '.join(f'{gain:.2f}' for gain in gains)})"
+    )
+
+
+def sustained(service: ForecastService, asked: Sequence[ForecastRequest]) -> float:
+    """Answers a second while 64 clients go on asking."""
+    load = Load(service, asked, 2 * CLIENTS)
+    time.sleep(5)
+    n, begun = len(load.answers), time.perf_counter()
+    time.sleep(15)
+    rate = (len(load.answers) - n) / (time.perf_counter() - begun)
+    load.stop()
+    assert len(load.answers) < len(asked)
+    return rate
+
+
+def print_ceiling() -> None:
     """What two processes gain without Ray: they share caches and memory."""
     rates = []
-    for n_processes in (1, 2):
+    for n_processes in (1, 2, 1):
         started = [
             subprocess.Popen(
-                [sys.executable, "-c", _ALONE, str(n // n_processes)],
+                [sys.executable, "-c", _ALONE, str(i)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             )
-            for _ in range(n_processes)
+            for i in range(n_processes)
         ]  # fmt: skip
         for each in started:
             assert each.stdout is not None
@@ -99,37 +190,8 @@ def print_ceiling(n: int) -> None:
             each.stdin.write("\n")
             each.stdin.flush()
         rates.append(sum(float(each.communicate()[0]) for each in started))
-    print(f"two processes without Ray: {rates[1] / rates[0]:.2f} times the rate of one")
-
-
-def print_cluster(local, asked, wanted, cost) -> None:
-    address = f"ray://{connection.start(3)}"
-    rates = {}
-    try:
-        for n_replicas in (1, 2):
-            deployment.deploy(deployment.Plan(replicas=n_replicas, cpus=1))
-            with_all = ClusterService(address)
-            wait_until(lambda: len(with_all.replicas()) == n_replicas)  # noqa: B023
-            answer_all(with_all, requests(local, 16, first_seed=60_000), CLIENTS)
-            pids = [each["pid"] for each in with_all.replicas()]
-            before, own = processor_seconds(pids), processor_seconds([os.getpid()])
-            found, waits, seconds = answer_all(with_all, asked, CLIENTS)
-            replicas = (processor_seconds(pids) - before) / len(asked)
-            own = (processor_seconds([os.getpid()]) - own) / len(asked)
-            rates[n_replicas] = len(asked) / seconds
-            equal = sum(map(same, found, wanted))
-            print(
-                f"{n_replicas} replicas: {equal} of {len(asked)} answers bitwise as in process, "
-                f"{rates[n_replicas]:.1f} a second, {1e3 * replicas:.0f} + {1e3 * own:.0f} ms of a "
-                f"processor each ({(replicas + own) / cost - 1:+.0%}), median wait "
-                f"{1e3 * np.median(waits):.0f} ms"
-            )
-            if n_replicas == 1:
-                print_small(with_all, address)
-            with_all.worker.close()
-        print(f"two replicas: {rates[2] / rates[1]:.2f} times the rate of one")
-    finally:
-        connection.disconnect()
+    gain = 2 * rates[1] / (rates[0] + rates[2])
+    print(f"two processes without Ray: {gain:.2f} times the rate of one")
 
 
 def print_small(service: ClusterService, address: str) -> None:

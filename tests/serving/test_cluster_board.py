@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import time
 
 import pytest
 
@@ -117,3 +119,44 @@ def test_a_node_that_is_gone_leaves_the_jobs_as_they_are(places):
     assert waiting.place == 0
     replica.remote = answers
     wait_for(lambda: waiting.place == 7)  # the next round asks again
+
+
+class Cancelled:
+    """A response of Serve that was cancelled: awaited, it raises; called, it ends."""
+
+    def __init__(self):
+        self.is_cancelled, self._end = False, asyncio.Event()
+
+    def remote(self):
+        return self
+
+    def cancel(self):
+        self.is_cancelled = True
+        calls._loop().call_soon_threadsafe(self._end.set)
+
+    def __await__(self):
+        try:
+            yield from self._end.wait().__await__()
+        finally:
+            raise RuntimeError("The request was cancelled.")
+
+
+def test_a_call_that_is_cancelled_leaves_no_error_behind():
+    faults = []
+    loop = calls._loop()
+    loop.set_exception_handler(lambda _, context: faults.append(context))
+    try:
+        for _ in range(20):
+            response = Cancelled()
+            call = calls.Call(response, connection.n_joined())
+            time.sleep(0.01)
+            call.cancel()
+            assert call.answer.cancelled()
+            assert response.is_cancelled
+            del call
+        gc.collect()
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(0.1), loop).result(5)
+        gc.collect()
+    finally:
+        loop.set_exception_handler(None)
+    assert faults == []

@@ -66,10 +66,13 @@ class Call:
         try:
             return await self._response
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():  # by `cancel`: nobody waits
+            if _is_given_up():
                 raise
             raise ConnectionError("The call was cancelled.") from None
+        except Exception:
+            if _is_given_up():  # nobody asks for the error
+                raise asyncio.CancelledError from None
+            raise
 
     def result(self) -> Any:
         """Wait for the answer while the node is there.
@@ -102,8 +105,8 @@ class Call:
 
     def cancel(self) -> None:
         """Tell the replica that nobody waits for the answer."""
-        self._response.cancel()
         self.answer.cancel()
+        self._response.cancel()
 
 
 def require_node(joined: int) -> None:
@@ -141,6 +144,12 @@ def full() -> type[Exception]:
 
     found: type[Exception] = BackPressureError
     return found
+
+
+def _is_given_up() -> bool:
+    """Whether the answer that the running task waits for was cancelled."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 _starting = threading.Lock()
