@@ -99,3 +99,4 @@ with st.container(horizontal=True, gap="small", key="desk"):
 if finished and raw is not None:
     saving.save_shown(source.candles, source.source_name, {finished[0].run.request.digest: raw})
 candle_source.show_reading(source)
+well_known.fetch_unasked()

@@ -99,7 +99,9 @@ def main() -> int:
                 return wait_until(lambda: running(service, without=lost) == 2)
 
             def kill_replicas() -> float:
-                return max(kill_one() for _ in range(kills))
+                back = sorted(kill_one() for _ in range(kills))
+                print(f"back after {', '.join(f'{seconds:.1f}' for seconds in back)} s")
+                return back[-1]
 
             def remove_node() -> float:
                 cluster.remove_node(nodes.pop(), allow_graceful=False)

@@ -1,13 +1,14 @@
 """Well-known instruments, one click each; a first visit opens the first of them unasked.
 
-A visit whose address names nothing shows the sample at once. Once it is painted, the bars of the
-first instrument are fetched in the background. They open if they are there within
+A visit whose address names nothing shows the sample at once. Once the server has drawn it, the bars
+of the first instrument are fetched in the background. They open if they are there within
 `OPENING_SECONDS` and nothing has been touched; else the sample stays, and no visit of this server
 asks again for `REST_SECONDS`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ from pages.ui.jobs.session import owner
 
 OPENING_SECONDS = 3.0
 REST_SECONDS = 600.0
+_LOOK_SECONDS = 0.2
 _OPENING, _CHIPS = "live_opening", "well_known"
 
 
@@ -59,7 +61,7 @@ class _Rest:
 
 @dataclass(slots=True)
 class _Opening:
-    wanted: Wanted | None = None  # None until the page has been painted
+    wanted: Wanted | None = None  # None until the page has been drawn
     begun: float = 0.0
     is_over: bool = False
 
@@ -91,23 +93,27 @@ def open_unasked() -> None:
         opening.is_over = (
             bool(st.query_params) or not is_on() or time.monotonic() < _Rest.until
         )  # fmt: skip
-        is_first = True
-    else:
-        is_first = False
     if not opening.is_over:
-        st.fragment(_advance, run_every=fetching.POLL_SECONDS)(waits=is_first)
+        st.fragment(_advance, run_every=_LOOK_SECONDS)()
 
 
-def _advance(*, waits: bool) -> None:
-    """Ask for the bars and look for them; nothing in the run that paints the page."""
+def fetch_unasked() -> None:
+    """Begin what `open_unasked` looks for; last in the run that draws the page."""
     opening: _Opening = st.session_state[_OPENING]
-    if waits and not opening.begun:
-        opening.begun = time.monotonic()  # the next look starts the fetch
-        return
-    if opening.wanted is None:
+    if not opening.is_over and opening.wanted is None:
         first = WELL_KNOWN[0]
         opening.wanted = Wanted(_SOURCE, first.symbol, first.interval, asked_at=int(time.time()))
         opening.begun = time.monotonic()
+        with contextlib.suppress(Busy):  # said by the first look
+            fetching.fetch(opening.wanted)
+
+
+def _advance() -> None:
+    """Look for the bars; nothing in the run that draws the page."""
+    opening: _Opening = st.session_state[_OPENING]
+    if opening.wanted is None:  # the run that draws the page did not come to its end
+        fetch_unasked()
+        return
     try:
         status = fetching.fetch(opening.wanted)
     except Busy:
