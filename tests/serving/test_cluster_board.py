@@ -105,13 +105,14 @@ def test_a_replica_without_a_slot_means_first_in_line(places):
     wait_for(lambda: replica.is_cancelled)
 
 
-def test_a_node_that_is_gone_leaves_the_jobs_as_they_are(places):
+@pytest.mark.parametrize("error", [ConnectionError("gone"), TypeError("of other code")])
+def test_a_question_that_fails_leaves_the_jobs_as_they_are(places, error):
     replica, waiting = Replica({"a": ("drawing", 1, 24, 7)}), job("a")
     lost = threading.Event()
 
     def remote(priorities):
         lost.set()
-        raise ConnectionError("gone")
+        raise error
 
     answers, replica.remote = replica.remote, remote
     places.add(waiting, replica, connection.n_joined(), "bundled")
@@ -139,6 +140,22 @@ class Cancelled:
             yield from self._end.wait().__await__()
         finally:
             raise RuntimeError("The request was cancelled.")
+
+
+class Late:
+    def remote(self):
+        return self
+
+    def __await__(self):
+        raise TimeoutError("in the replica")
+        yield
+
+
+def test_an_error_of_time_in_the_replica_is_raised_at_once():
+    begun = time.monotonic()
+    with pytest.raises(TimeoutError, match="in the replica"):
+        calls.Call(Late(), connection.n_joined()).result()
+    assert time.monotonic() - begun < 5
 
 
 def test_a_call_that_is_cancelled_leaves_no_error_behind():

@@ -6,6 +6,7 @@ what a forecast does.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from kronos.serving.cluster.calls import Call, full, lost
 from kronos.serving.jobs import Job
 
 __all__ = ["EVERY", "Board"]
+
+logger = logging.getLogger(__name__)
 
 EVERY = 1.0
 """Seconds between two questions."""
@@ -107,6 +110,9 @@ class Board:
                     call.cancel()
                     break
             except (*lost(), full()):  # what became of the requests, their own calls say
+                return
+            except Exception as error:  # the thread goes on: the next round asks again
+                logger.warning("No places from the replicas of %s.", first.model, exc_info=error)
                 return
             n_vain += not found
             for each in jobs:

@@ -86,6 +86,8 @@ class Call:
             try:
                 return self.answer.result(_LOOK_EVERY)
             except TimeoutError:
+                if self.answer.done():  # it is the replica's own
+                    raise
                 if time.monotonic() > give_up:
                     self.cancel()
                     raise
