@@ -95,7 +95,7 @@ def test_a_fetch_is_cancelled_and_begun_again(markets):
 def asked_unasked(monkeypatch):
     """A server that may fetch bars that nobody asked for, and has not failed to."""
     monkeypatch.setattr(well_known, "is_on", lambda: True)
-    monkeypatch.setattr(well_known._Rest, "until", float("-inf"))
+    monkeypatch.setattr(well_known._Server, "rests_until", float("-inf"))
 
 
 def test_a_well_known_instrument_opens_and_is_forecast_by_one_click(markets):
@@ -106,8 +106,13 @@ def test_a_well_known_instrument_opens_and_is_forecast_by_one_click(markets):
     assert app.query_params["symbol"] == "SPY"
 
 
-def test_a_first_visit_paints_the_sample_and_opens_bars_of_today_in_time(markets, asked_unasked):
+@pytest.mark.parametrize("has_asked", [False, True])
+def test_a_first_visit_paints_the_sample_and_opens_bars_of_today_in_time(
+    markets, asked_unasked, monkeypatch, has_asked
+):
+    monkeypatch.setattr(well_known._Server, "has_asked", has_asked)
     app = new_session().run()
+    assert (app.session_state["live_opening"].wanted is not None) == has_asked
     assert app.title[0].value.startswith("BTCUSD"), "the first paint waits for nothing"
     run_until(app, lambda app: "BTC-USD: next 24 bars of 1h" in words(app))
     assert not app.error

@@ -53,16 +53,23 @@ WELL_KNOWN = (
 _SOURCE = "yahoo"
 
 
-class _Rest:
-    """When visits of this process may ask unasked again, by the clock that only runs forward."""
+class _Server:
+    """What the visits of this process share.
 
-    until = float("-inf")
+    Attributes:
+        rests_until: When they may ask unasked again, by the clock that only runs forward.
+        has_asked: Whether one has: the client of the source is loaded then.
+    """
+
+    rests_until = float("-inf")
+    has_asked = False
 
 
 @dataclass(slots=True)
 class _Opening:
     wanted: Wanted | None = None  # None until the page has been drawn
     begun: float = 0.0
+    is_looked_for: bool = False  # the first look is part of the run that draws the page
     is_over: bool = False
 
 
@@ -91,28 +98,40 @@ def open_unasked() -> None:
     if opening is None:
         opening = st.session_state[_OPENING] = _Opening()
         opening.is_over = (
-            bool(st.query_params) or not is_on() or time.monotonic() < _Rest.until
+            bool(st.query_params) or not is_on() or time.monotonic() < _Server.rests_until
         )  # fmt: skip
     if not opening.is_over:
         st.fragment(_advance, run_every=_LOOK_SECONDS)()
 
 
 def fetch_unasked() -> None:
-    """Begin what `open_unasked` looks for; last in the run that draws the page."""
+    """Begin what `open_unasked` looks for, last in the run that draws the page.
+
+    On a server that has never asked, the first look begins it: loading the source's client would
+    take the processor from the browser that paints.
+    """
     opening: _Opening = st.session_state[_OPENING]
-    if not opening.is_over and opening.wanted is None:
-        first = WELL_KNOWN[0]
-        opening.wanted = Wanted(_SOURCE, first.symbol, first.interval, asked_at=int(time.time()))
-        opening.begun = time.monotonic()
-        with contextlib.suppress(Busy):  # said by the first look
-            fetching.fetch(opening.wanted)
+    if _Server.has_asked and not opening.is_over and opening.wanted is None:
+        _begin(opening)
+
+
+def _begin(opening: _Opening) -> None:
+    first = WELL_KNOWN[0]
+    opening.wanted = Wanted(_SOURCE, first.symbol, first.interval, asked_at=int(time.time()))
+    opening.begun = time.monotonic()
+    _Server.has_asked = True
+    with contextlib.suppress(Busy):  # said by the next look
+        fetching.fetch(opening.wanted)
 
 
 def _advance() -> None:
     """Look for the bars; nothing in the run that draws the page."""
     opening: _Opening = st.session_state[_OPENING]
-    if opening.wanted is None:  # the run that draws the page did not come to its end
-        fetch_unasked()
+    if not opening.is_looked_for:
+        opening.is_looked_for = True
+        return
+    if opening.wanted is None:
+        _begin(opening)
         return
     try:
         status = fetching.fetch(opening.wanted)
@@ -134,7 +153,7 @@ def _advance() -> None:
 def _end(opening: _Opening, *, rests: bool = False) -> None:
     opening.is_over = True
     if rests:
-        _Rest.until = time.monotonic() + REST_SECONDS
+        _Server.rests_until = time.monotonic() + REST_SECONDS
     st.rerun()  # ends the looks
 
 
