@@ -12,7 +12,7 @@ import pytest
 from kronos.serving.cluster import board, calls, connection
 from kronos.serving.cluster.board import Board
 from kronos.serving.jobs import Job, Priority
-from tests.serving.test_cluster import wait_for
+from tests.serving.test_every_service import wait_for
 
 
 class Replica:

@@ -30,6 +30,7 @@ class _Carried:
     """A job under way.
 
     Attributes:
+        job: Its place, stage, done and total are written.
         handle: Of the replica that has it.
         joined: `n_joined` of when the handle was made.
         model: Name of its model: jobs of one model are with few replicas.
@@ -96,17 +97,15 @@ class Board:
 
     def _ask(self, jobs: list[_Carried]) -> None:
         """Ask for jobs of one model: the replica of the first, until each replica has answered."""
-        n_vain = 0
-        while jobs and n_vain < _VAIN:
-            first, *others = jobs
-            priorities = {each.job.key: int(each.job.priority) for each in jobs}
+        left, n_vain = jobs, 0
+        while left and n_vain < _VAIN:
+            first, *others = left
+            priorities = {each.job.key: int(each.job.priority) for each in left}
             try:
                 call = Call(first.handle.options(method_name="status"), first.joined, priorities)
                 try:
                     found = call.answer.result(EVERY)
-                except (
-                    TimeoutError
-                ):  # no slot for a question, nor for a request, as far as is known
+                except TimeoutError:  # no slot for a question: nor for a request, for all we know
                     call.cancel()
                     break
             except (*lost(), full()):  # what became of the requests, their own calls say
@@ -115,15 +114,14 @@ class Board:
                 logger.warning("No places from the replicas of %s.", first.model, exc_info=error)
                 return
             n_vain += not found
-            for each in jobs:
+            for each in left:
                 if (state := found.get(each.job.key)) is not None:
                     self._write(each, *state)
-            jobs = [each for each in others if each.job.key not in found]
-            if first.job.key not in found and not first.is_known:
-                first.job.place = first.job.place or 1
-        for each in jobs:
-            if not each.is_known:
-                each.job.place = each.job.place or 1
+            left = [each for each in others if each.job.key not in found]
+        with self._change:
+            for each in jobs:
+                if not each.is_known and self._carried.get(each.job) is each:
+                    each.job.place = each.job.place or 1
 
     def _write(self, carried: _Carried, stage: str, done: int, total: int, place: int) -> None:
         with self._change:
