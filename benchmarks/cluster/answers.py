@@ -143,14 +143,15 @@ def print_rounds(local: LocalService, address: str, n_rounds: int, n: int) -> No
                 print_small(cluster, address)
             cluster.worker.close()
     for n_replicas, done in rounds.items():
+        replicas, own, alone, extra, rate = (
+            statistics.median(getattr(each, name) for each in done)
+            for name in ("replicas", "own", "local", "extra", "sustained")
+        )
         print(
             f"{n_replicas} replicas: {sum(each.equal for each in done)} of {n * n_rounds} answers "
-            f"bitwise as in process; {statistics.median(each.replicas for each in done):.0f} + "
-            f"{statistics.median(each.own for each in done):.0f} ms of a processor each, "
-            f"{statistics.median(each.local for each in done):.0f} in process: "
-            f"{statistics.median(each.extra for each in done):+.0%} (rounds: "
-            f"{', '.join(f'{each.extra:+.0%}' for each in done)}); "
-            f"{statistics.median(each.sustained for each in done):.1f} a second"
+            f"bitwise as in process; {replicas:.0f} + {own:.0f} ms of a processor each, "
+            f"{alone:.0f} in process: {extra:+.0%} (rounds: "
+            f"{', '.join(f'{each.extra:+.0%}' for each in done)}); {rate:.1f} a second"
         )
     gains = [two.sustained / one.sustained for one, two in zip(*rounds.values(), strict=True)]
     print(
