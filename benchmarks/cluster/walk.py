@@ -1,16 +1,18 @@
 """Walks on a cluster: what a second worker adds, and a walk that is killed half-way.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.cluster.walk [--windows 2000] [--long 10000]
+    OMP_NUM_THREADS=1 python -m benchmarks.cluster.walk [--windows 2000] [--rounds 5] [--long 10000]
 
 The first walk (bundled model, 64 bars read, 12 bars, 16 paths) is done by one worker and by two,
-of one thread each, beside an idle replica. The long one (32 bars read, 2 bars, 4 paths) is killed
-with its process once half of it is stored, started again, and compared row by row with the same
-walk in one process.
+of one thread each, beside an idle replica: in rounds, in turn, as the machine's speed drifts; a
+second worker gains the median over the rounds. The long walk (32 bars read, 2 bars, 4 paths) is
+killed with its process once half of it is stored, started again, and compared row by row with the
+same walk in one process.
 """
 
 from __future__ import annotations
 
 import argparse
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -69,9 +71,36 @@ def rows(place: str) -> list[tuple]:
         return [tuple(row) for row in found]
 
 
+def print_rounds(service: ClusterService, folder: str, n_rounds: int, n_windows: int) -> None:
+    """The walk by one worker and by two: seconds, gain, and whether the rows are the same."""
+    seconds: dict[int, list[float]] = {1: [], 2: []}
+    places = []
+    for i in range(n_rounds):
+        for n_workers, taken in seconds.items():
+            bulk.free_processors = lambda n=n_workers: n  # type: ignore[assignment]
+            places.append(f"{folder}/{i}_{n_workers}")
+            begun = time.perf_counter()
+            report = walk(service, places[-1], plan(n_windows))
+            taken.append(time.perf_counter() - begun)
+            assert report.n_stored == report.n_windows
+    for n_workers, taken in seconds.items():
+        print(
+            f"{n_workers} workers: {report.n_stored:,} windows in "
+            f"{statistics.median(taken):.1f} s (rounds: {', '.join(f'{s:.1f}' for s in taken)})"
+        )
+    gains = [one / two for one, two in zip(*seconds.values(), strict=True)]
+    print(
+        f"two workers: {statistics.median(gains):.2f} times the rate of one "
+        f"(rounds: {', '.join(f'{gain:.2f}' for gain in gains)})"
+    )
+    first = rows(places[0])
+    print(f"rows of all the same: {all(rows(place) == first for place in places[1:])}", flush=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--windows", type=int, default=2_000)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--long", type=int, default=10_000)
     args = parser.parse_args()
     address = f"ray://{connection.start(3)}"
@@ -79,19 +108,7 @@ def main() -> int:
         try:
             deployment.deploy(deployment.Plan())
             service = ClusterService(address)
-            seconds = {}
-            for n_workers in (1, 2):
-                bulk.free_processors = lambda n=n_workers: n  # type: ignore[assignment]
-                begun = time.perf_counter()
-                report = walk(service, f"{folder}/{n_workers}", plan(args.windows))
-                seconds[n_workers] = time.perf_counter() - begun
-                print(
-                    f"{n_workers} workers: {report.n_stored:,} windows in "
-                    f"{seconds[n_workers]:.0f} s"
-                )
-            print(f"two workers: {seconds[1] / seconds[2]:.2f} times the rate of one", flush=True)
-            equal = rows(f"{folder}/1") == rows(f"{folder}/2")
-            print(f"rows of both the same: {equal}")
+            print_rounds(service, folder, args.rounds, args.windows)
 
             place, words = f"{folder}/long", (address, f"{folder}/long", str(args.long))
             first = subprocess.Popen(
