@@ -102,6 +102,47 @@ def test_the_wheel_zooms_where_it_points_and_stops_where_data_end(opened):
     assert (again["low"], again["high"]) == pytest.approx((first["low"], first["high"]), rel=1e-6)
 
 
+def test_a_bar_is_read_wherever_the_crosshair_is_on_it(opened):
+    page = opened.page
+    box = plot_area(page)
+    at = box["x"] + 0.25 * box["width"], box["y"] + box["height"] / 2
+    page.mouse.move(*at)
+    for _ in range(20):
+        page.mouse.wheel(0, -400)
+    near = settled(page)
+    pixels = box["width"] / width(near)
+    bar = round(near["from"]) + 2
+    middle = box["x"] + (bar - near["from"]) * pixels
+    for aside in (-0.4, 0.4):
+        page.mouse.move(middle + aside * pixels, at[1], steps=3)
+        expect(page.locator(".st-key-fan .hoverlayer")).to_contain_text("O ")
+
+
+@pytest.mark.parametrize("pixels", [1400, 1120, 390])
+def test_labels_of_the_time_axis_do_not_touch(server, visit, pixels):
+    page = visit(f"{server.url}/?horizon=24&paths=20&seed=3", width=pixels, height=900).page
+    wait_for_fan(page)
+    settled(page)
+
+    def gaps() -> list[float]:
+        return page.evaluate("""() => {
+            const axis = [...document.querySelectorAll(
+                ".st-key-fan .xaxislayer-above, .st-key-fan .xaxislayer-below")];
+            const boxes = axis.flatMap((layer) => [...layer.querySelectorAll("text")])
+                .filter((text) => text.textContent.includes(":"))
+                .map((text) => text.getBoundingClientRect()).sort((a, b) => a.x - b.x);
+            return boxes.slice(1).map((box, at) => box.left - boxes[at].right);
+        }""")
+
+    assert len(gaps()) >= 1
+    assert min(gaps()) > 3
+    if pixels == 1400:
+        page.get_by_test_id("stExpandSidebarButton").click()
+        page.wait_for_timeout(500)
+        settled(page)
+        assert min(gaps()) > 3, "beside the open sidebar"
+
+
 def test_a_drag_moves_in_time_and_the_price_axis_has_a_zoom_of_its_own(opened):
     page = opened.page
     first = settled(page)

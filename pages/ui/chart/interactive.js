@@ -8,6 +8,7 @@ const MIN_BARS = 5;
 const ON_LEVEL = 5;  // pixels
 const STEP = 1.25;  // a press of a key or one notch of a wheel
 const BELOW = 0.05, ABOVE = 0.11;  // room under and over the prices; as in scene.py
+const LETTER = 6.5;  // pixels of a letter on the time axis, about
 const HOVER_MS = 80;  // until Plotly's box is there
 const NOTE_MS = 300;  // of rest, before the address gets a view
 const views = new Map();  // by subject; outlives the element, which goes with its page
@@ -115,7 +116,7 @@ class Chart {
         } else {
           this.isStale = false;
           await new Promise(requestAnimationFrame);
-          if (this.drawn) await this.plotly.relayout(this.plot, this.ranges());
+          if (this.drawn) await this.plotly.relayout(this.plot, this.changes());
         }
       }
     } catch (error) {
@@ -163,8 +164,10 @@ class Chart {
         yaxis: axis,
       } },
     };
-    for (const [name, range] of Object.entries(this.ranges())) {
-      shown[name.split(".")[0]].range = range;
+    for (const [name, value] of Object.entries(this.changes())) {
+      const [axis, property] = name.split(".");
+      if (property) shown[axis][property] = value;
+      else shown[axis] = value;
     }
     // Buttons that are other objects than before would make Plotly build all anew.
     this.settings ??= this.config();
@@ -201,6 +204,26 @@ class Chart {
   }
 
   // The ranges of all axes, as Plotly names them.
+  // What a move of the view and another width change.
+  changes() {
+    return { ...this.ranges(), ...this.fitting() };
+  }
+
+  // Labels of the time axis that do not touch, and the box of a bar wherever the crosshair is on it.
+  fitting() {
+    const { layout } = this.figure;
+    const { domain = [0, 1], categoryarray, nticks } = layout.xaxis;
+    const { l = 80, r = 80 } = layout.margin ?? {};
+    const pixels = (domain[1] - domain[0]) * (this.frame.clientWidth - l - r);
+    const label = LETTER * Math.max(...categoryarray.map((text) => text.length)) + 2 * LETTER;
+    const labels = Math.max(2, Math.min(nticks, Math.floor(pixels / label)));
+    const half = Math.ceil(pixels / (this.view.to - this.view.from) / 2);
+    return {
+      ...Object.fromEntries(this.xs.map((name) => [`${name}.nticks`, labels])),
+      hoverdistance: Math.max(layout.hoverdistance, half),
+    };
+  }
+
   ranges() {
     const { from, to } = this.view;
     const ranges = {};
@@ -388,6 +411,8 @@ class Chart {
     new ResizeObserver(() => {
       if (!this.plotly || !this.frame.isConnected) return;
       if (this.drawn) this.plotly.Plots.resize(this.plot).catch(() => {});  // hidden by now
+      this.isStale ||= this.width !== this.frame.clientWidth;
+      this.width = this.frame.clientWidth;
       this.draw();
     }).observe(this.frame);
   }
