@@ -64,6 +64,16 @@ def test_the_longest_strip_fits_and_the_facts_take_one_line(server, visit):
     assert page.locator(".st-key-facts").bounding_box()["height"] < 30
 
 
+@pytest.mark.parametrize("width", [1024, 1150])
+def test_the_choice_of_fan_is_in_sight_on_a_narrow_screen(server, visit, width):
+    page = visit(f"{server.url}/?horizon=24&paths=20", width=width, height=900).page
+    wait_for_fan(page)
+    wait_until_still(page)
+    strip = page.locator(".st-key-strip").evaluate("each => [each.scrollWidth, each.clientWidth]")
+    assert strip[0] <= strip[1]
+    expect(page.get_by_role("radio", name="Calibrated fan")).to_be_in_viewport(ratio=1)
+
+
 @pytest.mark.parametrize(("width", "height"), [(1400, 900), (390, 844)])
 def test_verdict_and_chart_are_on_the_first_screen(server, visit, width, height):
     page = visit(f"{server.url}/?horizon=24&paths=20", width=width, height=height).page

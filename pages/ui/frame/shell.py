@@ -60,8 +60,7 @@ _STYLE = """<style>
 .st-key-line kbd, .st-key-title_line kbd { color: inherit; opacity: 1; }
 .st-key-title_line { flex-wrap: nowrap; }
 .st-key-title_line h1 { padding-block: 0.5rem; }
-.st-key-strip { padding: 0.35rem 0.9rem; overflow-x: auto; flex-wrap: nowrap; }
-.st-key-readouts { flex-wrap: nowrap; }
+.st-key-strip { padding: 0.35rem 0.9rem; overflow-x: auto; row-gap: 0.35rem; }
 .st-key-strip p { white-space: nowrap; }
 .st-key-facts p { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .st-key-details [role="tablist"] { flex-wrap: wrap; gap: 0 0.9rem; overflow: visible; }
