@@ -192,6 +192,8 @@ def test_a_bad_file_is_refused_with_line_and_column(app):
     assert "8" in text
     assert "close" in text
     assert not charts(app)
+    beneath = [one.value for one in app.caption if app.error[0].value in one.value]
+    assert len(beneath) == 1, "in the chip as well, which covers the message"
 
 
 def test_cancel_stops_and_nothing_starts_again(app, gate, fresh_seed):

@@ -20,7 +20,7 @@ from kronos.candles import Candles
 from kronos.errors import Busy, InvalidCandles
 from kronos.serving.jobs import JobStatus
 from pages.ui.frame.links import forget_link
-from pages.ui.frame.messages import plain, show_error
+from pages.ui.frame.messages import error_text, plain, show_error
 from pages.ui.frame.text import counted, moment_text
 from pages.ui.frame.uploads import copies
 from pages.ui.inputs.fetching import Wanted
@@ -168,6 +168,8 @@ def _uploaded(file: UploadedFile | None) -> ChosenCandles | None:
         reading = caches.read_upload(content, name, choices)
     except (Busy, InvalidCandles) as error:
         st.session_state["source_problem"] = error
+        # The open chip covers the message of the page.
+        st.caption(f":material/error: {error_text(error)}")
         return None
     return ChosenCandles(
         reading.candles, data_id(reading.candles), reading.report, code=upload_code(name, choices)
