@@ -24,6 +24,8 @@ MAX_CHARS = 200
 _INSTRUMENT = "levels_of"
 # A comma parts two levels where a space follows it, so that 8,300 is refused and is not two.
 _BETWEEN = re.compile(r"[;\s]+|,(?=\s|$)")
+# As the pages write prices: only with the point is it sure that the comma is no decimal one.
+_GROUPED = re.compile(r"[1-9]\d{0,2}(?:,\d{3})+\.\d+")
 
 
 def read_levels(text: str) -> tuple[tuple[float, ...], list[str]]:
@@ -32,7 +34,7 @@ def read_levels(text: str) -> tuple[tuple[float, ...], list[str]]:
     bad: list[str] = []
     for piece in filter(None, _BETWEEN.split(text[:MAX_CHARS])):
         try:
-            level = float(piece)
+            level = float(piece.replace(",", "") if _GROUPED.fullmatch(piece) else piece)
         except ValueError:
             level = math.nan
         if math.isfinite(level) and level > 0 and len(found) < MAX_LEVELS:
