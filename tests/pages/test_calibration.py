@@ -135,6 +135,9 @@ def test_a_comparison_says_of_every_fan_which_one_it_is(keep):
     )
     assert "B: Not calibrated: too few outcomes of ewma" in caption.help.replace("\\", "")
     assert "A: Calibration holds in the long run" in said
+    app = new_session("compare", b="EWMA cone", horizon=4, paths=20, fan_kind="Raw fan").run()
+    run_until(app, lambda app: "Raw fan" in words(app))
+    assert "A: Raw fan" not in words(app), "one name for all"
 
 
 def test_the_snippet_repeats_a_calibrated_fan_and_tells_of_another_calibration(keep, capsys):

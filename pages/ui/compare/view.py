@@ -61,6 +61,8 @@ def contenders_of(candles: Candles, found: Sequence[Finished]) -> list[Contender
             contenders.append(Contender(one.place, title, fan.forecast))
         letters = [one.letter for one in contenders]
         names = [f"{letter}: {fan.name}" for letter, fan in zip(letters, shown, strict=True)]
+        if len({fan.name for fan in shown}) == 1:
+            names = [shown[0].name]
         states = [f"{letter}: {fan.state}" for letter, fan in zip(letters, shown, strict=True)]
         st.caption(
             f":material/straighten: {plain(' · '.join(names))}",
