@@ -56,7 +56,7 @@ def test_an_event_is_switched_off_and_the_second_fan_drawn(reader, fresh_seed):
     assert table["bar"].tolist() == [4, 8, 16]
     assert (table["± median"] >= 0).all()
     assert "of 20 paths differ" in words(app)
-    assert "Of leading markets it read nothing of Bitcoin" in words(app)
+    assert words(app).count("nothing of Bitcoin") == 1
 
 
 def test_chronos_reads_events_as_well(chronos, fresh_seed):

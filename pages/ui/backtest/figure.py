@@ -51,7 +51,10 @@ def equity_figure(result: Backtest, *, compact: bool = False) -> go.Figure:
         **style.page_layout(compact=compact), height=HEIGHT, showlegend=True,
         margin={"l": 52, "r": 12, "t": 34, "b": 30},
         legend={"orientation": "h", "y": 1.01, "yanchor": "bottom", "x": 0.0},
-        xaxis={"type": "date", "anchor": "y2", "nticks": 4 if compact else 8, "zeroline": False},
+        xaxis={
+            "type": "date", "anchor": "y2", "nticks": 4 if compact else 8, "zeroline": False,
+            "tickformatstops": style.DATES,
+        },
         yaxis={
             "domain": [0.34, 1.0], "title": {"text": "equity"}, "zeroline": False,
             "tickformat": ".3~f", "automargin": True,
@@ -71,6 +74,7 @@ def equity_description(result: Backtest) -> str:
     for name, title in TITLES.items():
         equity = curves[name].to_numpy()
         fall = 100 * drawdown(equity).min()
-        parts.append(f"{title} {equity[-1] - 1:+.1%}, max drawdown {fall:.1f}%")
+        part = f"{title} {equity[-1] - 1:+.1%}, max drawdown {fall:.1f}%"
+        parts.append(part.replace("-", "−"))
     first, last = curves.index[0], curves.index[-1]
     return f"Total return, {first:%d %b %Y} to {last:%d %b %Y}: {'; '.join(parts)}."

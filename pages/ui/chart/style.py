@@ -53,6 +53,13 @@ def page_layout(*, compact: bool = False) -> dict[str, Any]:
     }
 
 
+DATES = [
+    {"dtickrange": [None, 86_400_000 - 1], "value": "%H:%M\n%d %b"},
+    {"dtickrange": [86_400_000, 2_419_200_000], "value": "%d %b\n%Y"},
+]
+"""Formats of the ticks of a date axis, day first as in all texts; from months on Plotly's own."""
+
+
 def time_axis(scene: Scene, *, n_ticks: int) -> dict[str, Any]:
     """A category axis with one place per bar, opened at the window of the scene."""
     return {

@@ -16,7 +16,7 @@ from pages.ui.fan.calibration import PROMISE
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.links import is_level, take_from_link
 from pages.ui.frame.messages import plain
-from pages.ui.frame.text import counted
+from pages.ui.frame.text import counted, table_pixels
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.events import events_of
 from pages.ui.jobs import caches
@@ -96,12 +96,20 @@ def show_outcome(candles: Candles, forecast: Forecast) -> None:
 
 def show_cautions(source: ChosenCandles, forecast: Forecast) -> None:
     """Limits of the fan, one line each."""
-    for note in caution_notes(source, forecast):
+    for note in caution_notes(source, forecast, is_charted=True):
         st.caption(f":material/info: {plain(note)}")
 
 
-def caution_notes(source: ChosenCandles, forecast: Forecast) -> list[str]:
-    """Limits of the fan in words: its data, its settings and its training."""
+def caution_notes(
+    source: ChosenCandles, forecast: Forecast, *, is_charted: bool = False
+) -> list[str]:
+    """Limits of the fan in words: its data, its settings and its training.
+
+    Args:
+        source: The candles.
+        forecast: The fan.
+        is_charted: Whether a line below its chart says what it read of leading markets.
+    """
     kind = models.kind_of(forecast.model_name)
     adapter = next(
         (entry for entry in caches.models() if entry.base and entry.name == forecast.model_name),
@@ -132,11 +140,14 @@ def caution_notes(source: ChosenCandles, forecast: Forecast) -> list[str]:
     if forecast.calibration_hash is not None:
         notes.append(PROMISE)
     if forecast.events_hash is not None:
-        notes.append(
+        note = (
             "The model read the event calendar: dates that were public at the origin and outcomes "
-            "released by then. "
-            f"Of leading markets it read {leaders_text(forecast.leaders or {}) or 'nothing'}."
+            "released by then."
         )
+        if not is_charted or forecast.leaders is None:
+            leaders = leaders_text(forecast.leaders or {}) or "nothing"
+            note += f" Of leading markets it read {leaders}."
+        notes.append(note)
     return notes
 
 
@@ -199,6 +210,6 @@ def show_weights(forecast: Forecast) -> None:
         st.dataframe(
             table,
             hide_index=True,
-            height=min(36 * (len(table) + 1), 300),
+            height=table_pixels(len(table), 300),
             column_config=dict.fromkeys(table.columns[1:], percent),
         )

@@ -24,7 +24,7 @@ from pages.ui.forecast.lines import Lines
 from pages.ui.frame.excel import MIME
 from pages.ui.frame.messages import plain, show_error
 from pages.ui.frame.picture import picture_button
-from pages.ui.frame.text import DISCLAIMER, counted
+from pages.ui.frame.text import DISCLAIMER, counted, table_pixels
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.events import added_events, own_file
 from pages.ui.jobs.forecast_runs import FORECAST
@@ -175,7 +175,7 @@ def _show_table(candles: Candles, forecast: Forecast, levels: Sequence[float]) -
     st.dataframe(
         table,
         hide_index=True,
-        height=min(36 * (len(table) + 1), 420),
+        height=table_pixels(len(table), 420),
         column_config={
             **dict.fromkeys(prices, number),
             "P(up)": st.column_config.NumberColumn(format="%.0f%%"),

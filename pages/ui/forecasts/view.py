@@ -23,6 +23,7 @@ from pages.ui.forecasts.text import (
 from pages.ui.frame.excel import MIME
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain, show_error
+from pages.ui.frame.text import table_pixels
 from pages.ui.jobs.run_button import chip_line
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def _show_table(listed: list[Listed]) -> None:
         key="stored_table",
         hide_index=True,
         placeholder="",
-        height=min(36 * (len(listed) + 1), 560),
+        height=table_pixels(len(listed), 560),
         alt=f"{len(listed)} stored forecasts",
         column_config={
             "Instrument": st.column_config.TextColumn(pinned=True, width=110),

@@ -13,6 +13,11 @@ DISCLAIMER = (
 )
 
 
+def table_pixels(n_rows: int, most: int) -> int:
+    """Height of a table of n rows of the usual height, without a gap below them; at most `most`."""
+    return min(35 * (n_rows + 1) + 2, most)
+
+
 def counted(number: int, noun: str) -> str:
     """A number with its noun, such as "1 bar" or "1,500 bars"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -104,7 +104,7 @@ def choose_horizon() -> int:
     """Bars to forecast."""
     horizon = st.number_input(
         "Horizon (bars)", 1, MAX_HORIZON, DEFAULT_HORIZON, key="horizon", bind="query-params",
-        help=meaning("Horizon"),
+        help=meaning("Horizon", f"At most {MAX_HORIZON}."),
     )  # fmt: skip
     return int(horizon)
 
@@ -113,7 +113,7 @@ def choose_paths(default: int = DEFAULT_PATHS) -> int:
     """Paths to simulate."""
     paths = st.number_input(
         "Paths", 10, MAX_PATHS, default, 10, key="paths", bind="query-params",
-        help=meaning("Paths"),
+        help=meaning("Paths", f"At most {MAX_PATHS:,}."),
     )  # fmt: skip
     return int(paths)
 

@@ -47,7 +47,8 @@ def series_figure(
         **style.page_layout(compact=compact), height=380, showlegend=True,
         margin={"l": 52, "r": 12, "t": 34, "b": 30},
         legend={"orientation": "h", "y": 1.01, "yanchor": "bottom", "x": 0.0},
-        xaxis={"type": "date", "nticks": 4 if compact else 8, "zeroline": False},
+        xaxis={"type": "date", "nticks": 4 if compact else 8, "zeroline": False,
+            "tickformatstops": style.DATES},
         yaxis={
             "title": {"text": "close"}, "automargin": True, "zeroline": False,
             "exponentformat": "none",  # 0.00001234 instead of 12.34μ

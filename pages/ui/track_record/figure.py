@@ -116,7 +116,7 @@ def coverage_time_figure(table: pd.DataFrame) -> go.Figure:
             hoverinfo="skip",
         )  # fmt: skip
         sheet.time_axis().update(range=span)
-    sheet.time_axis().update(type="date", tickangle=0, nticks=6)
+    sheet.time_axis().update(type="date", tickangle=0, nticks=6, tickformatstops=style.DATES)
     lowest = float(np.nanmin([0.6, *table["low"], *table["coverage"]]))
     sheet.price_axis().update(range=[max(lowest - 0.02, 0), 1.01], tickformat=".0%", nticks=6)
     return sheet.figure()
@@ -166,6 +166,7 @@ def skill_figure(rivals: Sequence[Rival], *, compact: bool = False) -> go.Figure
         "<extra></extra>",
     )  # fmt: skip
     sheet.time_axis().update(tickformat="+.0%", nticks=4 if compact else 6)
+    sheet.time_axis()["labelalias"] = {"+0%": "0%"}
     sheet.price_axis().update(autorange="reversed", automargin=True, showgrid=False)
     sheet.layout["height"] = 90 + 44 * max(len(rivals), 1)
     sheet.layout["hovermode"] = "closest"

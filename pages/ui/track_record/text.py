@@ -166,7 +166,7 @@ def rivals_table(study: Study) -> pd.DataFrame:
             "Log score gain": [_gain(rival.log_score) for rival in study.rivals],
             "QLIKE gain": [_gain(rival.qlike) for rival in study.rivals],
             "DM statistic": [_number(rival.skill.statistic) for rival in study.rivals],
-            "p-value": [_number(rival.skill.p, 3) for rival in study.rivals],
+            "p-value": [_p_value(rival.skill.p) for rival in study.rivals],
             "Forecasts": [f"{rival.skill.n_windows:,}" for rival in study.rivals],
             "Dates": [f"{rival.skill.n_dates:,}" for rival in study.rivals],
         }
@@ -272,5 +272,11 @@ def _range(low: float, high: float) -> str:
     return "too few dates" if np.isnan(low) else f"{low:+.1%} to {high:+.1%}"
 
 
-def _number(value: float, digits: int = 2) -> str:
-    return "" if np.isnan(value) else f"{value:.{digits}f}"
+def _number(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.2f}"
+
+
+def _p_value(value: float) -> str:
+    if np.isnan(value):
+        return ""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"

@@ -47,7 +47,10 @@ def split_figure(series: Sequence[Series], cut_off: pd.Timestamp) -> go.Figure:
         **style.page_layout(), barmode="overlay", height=100 + 34 * len(shown), showlegend=True,
         margin={"l": 8, "r": 12, "t": 30, "b": 40},
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0.0},
-        xaxis={"type": "date", "showgrid": True, "fixedrange": True, "nticks": 6},
+        xaxis={
+            "type": "date", "showgrid": True, "fixedrange": True, "nticks": 6,
+            "tickformatstops": style.DATES,
+        },
         yaxis={"autorange": "reversed", "automargin": True, "fixedrange": True, "showgrid": False},
     )  # fmt: skip
     figure.update_layout(dragmode=False, hovermode="closest")
