@@ -203,7 +203,6 @@ class Chart {
     };
   }
 
-  // The ranges of all axes, as Plotly names them.
   // What a move of the view and another width change.
   changes() {
     return { ...this.ranges(), ...this.fitting() };
@@ -224,6 +223,7 @@ class Chart {
     };
   }
 
+  // The ranges of all axes, as Plotly names them.
   ranges() {
     const { from, to } = this.view;
     const ranges = {};
