@@ -22,6 +22,7 @@ from kronos.errors import (
     InvalidCandles,
     InvalidRequest,
     KronosError,
+    MissingExtra,
     NotOffered,
     RateLimited,
     UnknownSymbol,
@@ -38,7 +39,7 @@ __all__ = ["Fault", "FetchedBars", "FollowEvent", "Follower", "Known", "Line", "
 
 logger = logging.getLogger(__name__)
 # Errors that no later look mends, and those that none mends where the first look found them.
-_FINAL = (CheckpointError, InvalidRequest, NotOffered)
+_FINAL = (CheckpointError, InvalidRequest, MissingExtra, NotOffered)
 _FINAL_AT_FIRST = (IntervalUnavailable, InvalidCandles, UnknownSymbol)
 
 

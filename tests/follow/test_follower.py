@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kronos.errors import CheckpointUnavailable
+from kronos.errors import CheckpointUnavailable, MissingExtra
 from kronos.follow import Fault, Line, Made
 from kronos.follow.alerts import read_rules
 
@@ -142,10 +142,19 @@ def test_a_line_that_cannot_be_followed_ends_and_the_others_go_on(desk):
     def no_model(bars):
         raise CheckpointUnavailable("The model is not on this machine.")
 
+    def no_client():
+        raise MissingExtra("Market data needs the extra: pip install 'kronos-fan[markets]'.")
+
     desk.markets.now = WHEN
     good = desk.line("BTC/USDT")
-    desk.follower.follow([desk.line("NOPE/USDT"), good, Line("no model", good.fetch, no_model)])
+    desk.follower.follow(
+        [
+            desk.line("NOPE/USDT"), good, Line("no model", good.fetch, no_model),
+            Line("no client", no_client, good.request),
+        ]
+    )  # fmt: skip
     found = {event.line.name: event for event in desk.look()}
+    assert found["no client"].again is None
     assert found["NOPE/USDT"].again is None
     assert "NOPE/USDT" in found["NOPE/USDT"].words
     assert found["no model"].again is None
