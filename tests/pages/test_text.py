@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from pages.ui.frame.text import age_text, counted, origin_query, size_text
+from pages.ui.frame.text import age_text, counted, in_print, number_text, origin_query, size_text
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,15 @@ def test_a_link_names_the_bar_it_starts_from_even_at_midnight():
     day = {"origin": "2026-03-02"}
     assert origin_query(midnight, "1d") == day
     assert origin_query(midnight, "1h") == day | {"origin_time": "00:00"}
+
+
+def test_numbers_have_minus_signs_and_a_missing_one_is_a_dash():
+    assert number_text("{:+.1%} to {:+.1%}", -0.024, 0.03) == "−2.4% to +3.0%"
+    assert number_text("{:.2f}", float("nan")) == "–"
+
+
+def test_a_table_is_written_for_people_and_sorts_by_its_values():
+    table = pd.DataFrame({"bar": [1, 2], "p50": [-12345.678, float("nan")]})
+    styled = in_print(table, {"p50": "{:,.2f}", "of another table": "{:.0f}"})
+    assert styled.hide().to_string(delimiter=";").split() == ["bar;p50", "1;−12,345.68", "2;"]
+    pd.testing.assert_frame_equal(styled.data, table)

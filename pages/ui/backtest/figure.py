@@ -10,6 +10,7 @@ from kronos.portfolio.backtest import BENCHMARK, STRATEGY, Backtest
 from kronos.portfolio.measures import drawdown
 from kronos.portfolio.signals import MOMENTUM
 from pages.ui.chart import style
+from pages.ui.frame.text import number_text
 
 __all__ = ["TITLES", "equity_description", "equity_figure"]
 
@@ -74,7 +75,7 @@ def equity_description(result: Backtest) -> str:
     for name, title in TITLES.items():
         equity = curves[name].to_numpy()
         fall = 100 * drawdown(equity).min()
-        part = f"{title} {equity[-1] - 1:+.1%}, max drawdown {fall:.1f}%"
-        parts.append(part.replace("-", "−"))
+        text = number_text("{:+.1%}, max drawdown {:.1f}%", equity[-1] - 1, fall)
+        parts.append(f"{title} {text}")
     first, last = curves.index[0], curves.index[-1]
     return f"Total return, {first:%d %b %Y} to {last:%d %b %Y}: {'; '.join(parts)}."

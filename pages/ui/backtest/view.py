@@ -28,7 +28,7 @@ from pages.ui.backtest.work import FETCHING, FORECASTING, Outcome
 from pages.ui.frame.excel import MIME, workbook
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
-from pages.ui.frame.text import DISCLAIMER, counted
+from pages.ui.frame.text import DISCLAIMER, counted, number_text
 from pages.ui.inputs.model_choices import choice_of
 from pages.ui.jobs.progress import progress_text
 
@@ -115,15 +115,15 @@ def measures_table(result: Backtest) -> pd.DataFrame:
         row = {"Measure": label}
         for book, title in TITLES.items():
             value = getattr(result.performance[book], name)
-            row[title] = "-" if math.isnan(value) else form.format(value)
+            row[title] = number_text(form, value)
         rows.append(row)
     for label, pick in (
-        ("RankIC", lambda ic: f"{ic.mean:.3f}"),
-        ("RankIC, t-statistic", lambda ic: f"{ic.t:.1f}"),
-        ("ICIR", lambda ic: f"{ic.icir:.2f}"),
+        ("RankIC", lambda ic: ("{:.3f}", ic.mean)),
+        ("RankIC, t-statistic", lambda ic: ("{:.1f}", ic.t)),
+        ("ICIR", lambda ic: ("{:.2f}", ic.icir)),
     ):
         cells = {"Strategy": result.rank_ic, "Equal weight": None, "Momentum": result.momentum_ic}
-        texts = {k: "-" if ic is None else pick(ic).replace("nan", "-") for k, ic in cells.items()}
+        texts = {book: "–" if ic is None else number_text(*pick(ic)) for book, ic in cells.items()}
         rows.append({"Measure": label} | texts)
     return pd.DataFrame(rows)
 
@@ -174,7 +174,7 @@ def _show_verdict(result: Backtest) -> None:
 
 def _show_signals(result: Backtest) -> None:
     ratios = {
-        SIGNAL_TITLES[name]: "-" if math.isnan(value) else f"{value:.2f}"
+        SIGNAL_TITLES[name]: number_text("{:.2f}", value)
         for name, value in result.signal_sharpe.items()
     }
     table = pd.DataFrame({"Signal": ratios.keys(), "Sharpe ratio": ratios.values()})

@@ -15,6 +15,7 @@ from kronos.forecast import Forecast
 from pages.ui.chart import style
 from pages.ui.chart.scene import Scene, Shape
 from pages.ui.chart.sheet import Sheet
+from pages.ui.frame.text import number_text
 
 N_SAMPLE_PATHS = 24
 _OUTER_BAND, _INNER_BAND = "80% · p10–p90", "50% · p25–p75"
@@ -52,7 +53,7 @@ def level_readings(scene: Scene, levels: Sequence[float]) -> tuple[Readings, Rea
     known, ahead = {}, {}
     for level in sorted(levels, reverse=True):
         name = scene.price_text(level)
-        known[name] = [f"{move:+.1%}".replace("-", "−") for move in level / closes - 1.0]
+        known[name] = [number_text("{:+.1%}", move) for move in level / closes - 1.0]
         if scene.forecast is not None:
             extremes = scene.forecast.column("high" if level >= scene.last_close else "low")
             is_at = extremes >= level if level >= scene.last_close else extremes <= level

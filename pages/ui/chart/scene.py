@@ -12,6 +12,7 @@ import pandas as pd
 
 from kronos.candles import Candles
 from kronos.forecast import Forecast
+from pages.ui.frame.text import number_text
 
 View = Literal["price", "percent", "log"]
 Window = Literal["auto", "1M", "3M", "6M", "all"]
@@ -166,7 +167,7 @@ class Scene:
         return f"{price:,.{self.decimals}f}"
 
     def percent_text(self, price: float, decimals: int = 2) -> str:
-        return f"{(price / self.last_close - 1.0) * 100.0:+.{decimals}f}%".replace("-", "−")
+        return number_text(f"{{:+.{decimals}%}}", price / self.last_close - 1.0)
 
 
 def build_scene(

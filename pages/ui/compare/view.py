@@ -31,7 +31,7 @@ from pages.ui.fan.side_by_side import Words
 from pages.ui.frame.excel import MIME
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
-from pages.ui.frame.text import counted
+from pages.ui.frame.text import counted, in_print
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.controls import choose_bars
 from pages.ui.inputs.model_choices import choice_of, title_of
@@ -143,17 +143,16 @@ def _show_bars(candles: Candles, contenders: Sequence[Contender], *, narrow: boo
     if not bars:
         return
     table = horizon_table(candles, contenders, bars)
-    price = st.column_config.NumberColumn(format=f"%.{scene.decimals}f")
+    prices = dict.fromkeys(("p10", "p50", "p90", "actual"), f"{{:,.{scene.decimals}f}}")
     st.dataframe(
-        table,
+        in_print(table, {**prices, "width": "{:.2f}%", "P(up)": "{:.0f}%"}),
         hide_index=True,
         column_config={
-            **dict.fromkeys(("p10", "p50", "p90", "actual"), price),
             "model": st.column_config.TextColumn(pinned=not narrow),
             "width": st.column_config.NumberColumn(
-                format="%.2f%%", help="p90 minus p10, in percent of the last close"
+                help="p90 minus p10, in percent of the last close"
             ),
-            "P(up)": st.column_config.NumberColumn(format="%.0f%%", help=meaning("P(up)")),
+            "P(up)": st.column_config.NumberColumn(help=meaning("P(up)")),
         },
     )
 

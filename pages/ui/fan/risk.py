@@ -17,7 +17,7 @@ from pages.ui.fan.readouts import Readout
 from pages.ui.fan.results import linked_number, note_in_address, show_number
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import show_error
-from pages.ui.frame.text import counted
+from pages.ui.frame.text import counted, number_text
 from pages.ui.jobs.settings import MAX_PATHS
 
 INPUT_PIXELS = 164
@@ -133,7 +133,7 @@ def _implied(candles: Candles, forecast: Forecast, volatility: float) -> list[Re
     low, high = (edge / forecast.last_close - 1.0 for edge in (seen.low, seen.high))
     return [
         Readout("Fan, annualised", f"{seen.own:.0%}", f"implied {volatility:.0%}"),
-        Readout("Implied 80% range", f"{low:+.1%} to {high:+.1%}".replace("-", "−"), "log-normal"),
+        Readout("Implied 80% range", number_text("{:+.1%} to {:+.1%}", low, high), "log-normal"),
         Readout("P(beyond it)", _share(seen.beyond_implied), "of the fan; implied 20%"),
         Readout("P(beyond the fan's)", _share(seen.beyond_fan), "implied; of the fan 20%"),
     ]

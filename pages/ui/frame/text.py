@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
 import pandas as pd
 
 from kronos.calendars.intervals import is_intraday
 from kronos.candles import Candles
+
+if TYPE_CHECKING:
+    from pandas.io.formats.style import Styler
 
 DISCLAIMER = (
     "Simulated futures from a statistical model: not advice, and no promise that prices will "
@@ -16,6 +24,31 @@ DISCLAIMER = (
 def table_pixels(n_rows: int, most: int) -> int:
     """Height of a table of n rows of the usual height, without a gap below them; at most `most`."""
     return min(35 * (n_rows + 1) + 2, most)
+
+
+def number_text(template: str, *values: float) -> str:
+    """Numbers in a text, such as ("{:+.1%}", -0.024), with minus signs; "–" if one is missing."""
+    if any(math.isnan(value) for value in values):
+        return "–"
+    return template.format(*values).replace("-", "−")
+
+
+def in_print(table: pd.DataFrame, formats: Mapping[str, str | Callable[[Any], str]]) -> Styler:
+    """A table whose numbers are written with separators of thousands and minus signs.
+
+    It sorts and downloads by its values. A missing number leaves the cell empty.
+
+    Args:
+        table: For `st.dataframe`; a format in `column_config` would win over these.
+        formats: A template by column, such as "{:,.2f}", or a function of the number. Columns
+            that the table lacks are left out.
+    """
+    known: dict[Any, str | Callable[[object], str] | None] = {
+        name: partial(number_text, each) if isinstance(each, str) else each
+        for name, each in formats.items()
+        if name in table
+    }
+    return table.style.format(known, na_rep="")
 
 
 def counted(number: int, noun: str) -> str:

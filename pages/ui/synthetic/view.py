@@ -20,7 +20,7 @@ from pages.ui.fan.exports import forecast_settings
 from pages.ui.frame.excel import MAX_ROWS, MIME, workbook
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
-from pages.ui.frame.text import counted
+from pages.ui.frame.text import counted, in_print
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.controls import LARGEST_SEED
 from pages.ui.inputs.model_choices import choice_of, choices
@@ -136,11 +136,10 @@ def _show_report(report: Realism, *, narrow: bool) -> None:
         "are in standard deviations of the returns of the source. "
         + " ".join(meaning(name) for name in ("Block bootstrap", "Kurtosis", "KS distance")),
     )
-    number = st.column_config.NumberColumn(format="%.3f")
     names = ("Source", "Synthetic", "Band low", "Band high")
     st.dataframe(
-        measures_table(report), hide_index=True, key="synthetic_measures", height="content",
-        column_config=dict.fromkeys(names, number),
+        in_print(measures_table(report), dict.fromkeys(names, "{:,.3f}")),
+        hide_index=True, key="synthetic_measures", height="content",
         alt="Measures of the synthetic series and of the source",
     )  # fmt: skip
     n_outside = sum(not each.is_inside for each in report.memory)

@@ -13,7 +13,7 @@ import pandas as pd
 from kronos.export import cell_text
 from pages.ui.fan.readouts import sampling_error
 from pages.ui.frame.excel import workbook
-from pages.ui.frame.text import DISCLAIMER
+from pages.ui.frame.text import DISCLAIMER, number_text
 from pages.ui.inputs.instruments import Entry
 from pages.ui.watchlist.figure import fan_image
 from pages.ui.watchlist.work import LEVELS, Row, RowState, Summary, WatchRequest, WatchRun
@@ -67,7 +67,9 @@ def change_cell(row: Row) -> str:
     if change is None:
         return ""
     points = 100.0 * change.p_up.value
-    return f"P(up) {points:+.0f} · median {change.median:+.2%} · width {change.width:+.0%}"
+    return number_text(
+        "P(up) {:+.0f} · median {:+.2%} · width {:+.0%}", points, change.median, change.width
+    )
 
 
 def counts_text(rows: Sequence[Row]) -> str:

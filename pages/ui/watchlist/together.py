@@ -26,7 +26,7 @@ from pages.ui.chart.view import show_figure
 from pages.ui.fan.readouts import Readout
 from pages.ui.fan.results import show_number
 from pages.ui.frame.messages import plain
-from pages.ui.frame.text import counted
+from pages.ui.frame.text import counted, number_text
 from pages.ui.watchlist.work import WatchRun
 
 HEIGHT = 320
@@ -138,8 +138,8 @@ def portfolio_readouts(fan: PortfolioFan, members: dict[str, Member]) -> list[Re
         alone += abs(weight) * value_at_risk(own, CONFIDENCE[0], side).value
     found = [
         Readout("P(gain)", f"{up.value:.0%}", f"± {100 * up.error:.1f} points"),
-        Readout("Median", f"{median:+.2%}".replace("-", "−"), ""),
-        Readout("80% range", f"{low:+.1%} to {high:+.1%}".replace("-", "−"), ""),
+        Readout("Median", number_text("{:+.2%}", median), ""),
+        Readout("80% range", number_text("{:+.1%} to {:+.1%}", low, high), ""),
     ]
     for level in CONFIDENCE:
         found.append(_loss(f"Value at risk {level:.0%}", value_at_risk(returns, level)))
@@ -215,4 +215,4 @@ def _layout() -> dict[str, Any]:
 
 def _loss(label: str, estimate: Estimate) -> Readout:
     error = "n/a" if np.isnan(estimate.error) else f"{100 * estimate.error:.2f}"
-    return Readout(label, f"{estimate.value:.2%}".replace("-", "−"), f"± {error} points")
+    return Readout(label, number_text("{:.2%}", estimate.value), f"± {error} points")

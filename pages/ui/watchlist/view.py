@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
+import numpy as np
 import streamlit as st
 
 from data_sources.samples import SAMPLES as BUNDLED
@@ -13,11 +14,12 @@ from kronos.calendars.clocks import clock_title
 from kronos.errors import ForecastCancelled, KronosError
 from kronos.follow import AlertRule
 from kronos.serving.jobs import JobStatus
+from pages.ui.chart.scene import price_decimals
 from pages.ui.frame.excel import MIME
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.links import open_page
 from pages.ui.frame.messages import plain, show_error
-from pages.ui.frame.text import counted
+from pages.ui.frame.text import counted, in_print
 from pages.ui.inputs.candles import UPLOAD, hand_over_file
 from pages.ui.inputs.instruments import SAMPLES, uploaded_content
 from pages.ui.inputs.ticker import ticker_link
@@ -39,6 +41,14 @@ from pages.ui.watchlist.text import (
 from pages.ui.watchlist.work import WatchRequest, WatchRun
 
 POLL_SECONDS = 1.0
+_FORMATS: dict[str, str | Callable[[float], str]] = {
+    "P(up)": "{:.0f}%",
+    "±": "{:.1f}",
+    "Expected move": "{:.2f}%",
+    "80% low": "{:+.2f}%",
+    "80% high": "{:+.2f}%",
+    "Last close": lambda price: f"{price:,.{price_decimals(np.array([price]))}f}",
+}
 _DRAWN = "watch_drawn"
 ROW_PIXELS, HEADER_PIXELS = 44, 38
 MAX_PIXELS = 640
@@ -130,7 +140,7 @@ def _show_table(run: WatchRun, *, is_final: bool, follows: bool) -> None:
     number = st.column_config.NumberColumn
     horizon = run.request.horizon
     st.dataframe(
-        table,
+        in_print(table, _FORMATS),
         key="watch_table",
         hide_index=True,
         row_height=ROW_PIXELS,
@@ -150,21 +160,20 @@ def _show_table(run: WatchRun, *, is_final: bool, follows: bool) -> None:
                 help="The last closes, then the p10 to p90 band and the median.",
             ),
             "P(up)": number(
-                format="%.0f%%", width=64,
+                width=64,
                 help=meaning("P(up)", f"At bar {horizon}."),
             ),
             "±": number(
-                format="%.1f",
                 width=46,
                 help=f"Sampling error of P(up), in percentage points. {meaning('Sampling error')}",
             ),
             "Expected move": number(
-                "Move", format="%.2f%%", width=66,
+                "Move", width=66,
                 help=meaning("Expected move"),
             ),
-            "80% low": number(format="%+.2f%%", width=80, help="p10 relative to the last close."),
-            "80% high": number(format="%+.2f%%", width=80, help="p90 relative to the last close."),
-            "Last close": number("Last price", format="%.6g", width=92),
+            "80% low": number(width=80, help="p10 relative to the last close."),
+            "80% high": number(width=80, help="p90 relative to the last close."),
+            "Last close": number("Last price", width=92),
             "Bars": st.column_config.TextColumn("Interval", width=70),
             "Origin": st.column_config.DatetimeColumn(
                 format="D MMM YYYY HH:mm", timezone="UTC", width=136,

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from kronos.forecast import Forecast
+from pages.ui.frame.text import number_text
 
 N_RESAMPLES = 400
 """Draws of the bootstrap: the standard error is then accurate to about 4%."""
@@ -122,12 +123,12 @@ def change_text(before: Forecast, after: Forecast) -> str:
         "width": "The change of the width is significant.",
     }.get(last.verdict, "Both changes are significant.")
     median = round(last.median, 2) + 0.0  # without the sign of a rounded zero
-    text = (
-        f"At bar {horizon} the median moves by {median:+.2f}% ± {last.median_error:.2f} of "
+    moved = number_text("{:+.2f}%", median)
+    return (
+        f"At bar {horizon} the median moves by {moved} ± {last.median_error:.2f} of "
         f"the last close, and the 80% band is {abs(last.width):.2f} ± {last.width_error:.2f} "
         f"points {direction}. {n_changed} of {n} paths differ. {verdict}"
     )
-    return text.replace("-", "−")
 
 
 def _differences(pair: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from pages.ui.fan.readouts import inside_text
 from pages.ui.fan.side_by_side import Words
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
-from pages.ui.frame.text import counted
+from pages.ui.frame.text import counted, in_print
 from pages.ui.inputs.calendar import show_calendar
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.controls import choose_bars
@@ -162,20 +162,24 @@ def _show_bars(candles: Candles, found: Sequence[Finished], *, narrow: bool) -> 
     if not bars:
         return
     decimals = build_scene(candles, before, view="price").decimals
+    medians, widths, errors = (
+        ("median A", "median B"), ("width A", "width B"), ("± median", "± width")
+    )  # fmt: skip
+    formats = {
+        **dict.fromkeys(medians, f"{{:,.{decimals}f}}"),
+        **dict.fromkeys(widths, "{:.2f}%"),
+        **dict.fromkeys(("change of median", "change of width"), "{:+.3f}%"),
+        **dict.fromkeys(errors, "{:.3f}%"),
+    }
     number = st.column_config.NumberColumn
-    percent = number(format="%.2f%%", help=meaning("Change of width"))
-    change = number(format="%+.3f%%", help=meaning("Change of width"))
-    error = number(format="%.3f%%", help=meaning("Sampling error"))
     st.dataframe(
-        change_table(before, after, bars),
+        in_print(change_table(before, after, bars), formats),
         hide_index=True,
         column_config={
             "bar": number(pinned=not narrow),
-            **dict.fromkeys(("median A", "median B"), number(format=f"%.{decimals}f")),
-            **dict.fromkeys(("width A", "width B"), percent),
-            "change of width": change,
-            "change of median": number(format="%+.3f%%", help="In percent of the last close."),
-            **dict.fromkeys(("± median", "± width"), error),
+            **dict.fromkeys((*widths, "change of width"), number(help=meaning("Change of width"))),
+            "change of median": number(help="In percent of the last close."),
+            **dict.fromkeys(errors, number(help=meaning("Sampling error"))),
         },
     )
     st.caption(
