@@ -46,9 +46,11 @@ _FLAG = "shell_built"
 # Chosen buttons and tabs and the values of sliders are written in the accent colour: it is dark
 # enough for white text on it, and too dark to read on a dark page. Where nothing hovers, buttons
 # over charts and tables would always be there and cover what stands beneath.
+# The grey that Streamlit gives the labels of a chart on a light page has a contrast of 3.7 to 1.
 # A script reads from the style which page is shown.
 _STYLE = """<style>
 .js-plotly-plot .spikeline:not([stroke-dasharray]) { display: none; }
+[data-testid="stPlotlyChart"] text[style*="rgb(128, 132, 149)"] { fill: currentColor !important; }
 [data-testid="stSkeleton"] { animation: none !important; }
 [data-testid="stButtonGroup"] [data-selected="true"],
 [data-testid="stTab"][aria-selected="true"],
