@@ -18,6 +18,23 @@ def open_list(page: Page) -> None:
     page.get_by_text("It stays in this browser").wait_for()
 
 
+def test_a_workspace_opens_on_the_page_that_is_open_already(server, stranger):
+    seen = stranger(f"{server.url}/watchlist?list_horizon=8")
+    page = seen.page
+    open_list(page)
+    page.get_by_label("Workspace name", exact=True).fill("Eight bars")
+    page.get_by_label("Workspace name", exact=True).press("Enter")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_text("Eight bars is saved.").wait_for()
+    # Its address names nothing: every control has its default, and is bound to the address.
+    page.goto(f"{server.url}/watchlist")
+    open_list(page)
+    page.get_by_role("button", name="Open workspace", exact=True).click()
+    expect(page.get_by_label("Horizon (bars)", exact=True)).to_have_value("8")
+    page.wait_for_url("**/watchlist?list_horizon=8")
+    assert not seen.complaints
+
+
 def test_a_workspace_is_saved_opened_exported_and_imported(server, visit, stranger, tmp_path):
     seen = visit(f"{server.url}/backtest?bt_every=3&bt_seed=3")
     page = seen.page

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal, NoReturn
 
 import streamlit as st
@@ -227,11 +227,15 @@ def open_addresses(pages: Mapping[str, dict[str, str]]) -> None:
     _forget_controls()
     state[_VISITED] = dict(pages)
     state[_TO_OPEN] = dict(pages)
+    _unbind(st.query_params.to_dict())
+
+
+def _unbind(names: Iterable[str]) -> None:
+    """Part parameters from controls: Streamlit refuses to change an address that has controls."""
     context = get_script_run_ctx()
     if context is not None:
-        # Streamlit refuses to empty an address while controls of the page are bound to it.
         with context.session_state.query_params() as address:
-            for name in address.to_dict():
+            for name in names:
                 if (bound := address.get_binding_for_param(name)) is not None:
                     address.unbind_widget(bound.widget_id)
 
@@ -243,6 +247,8 @@ def restore_address(page: str) -> None:
     if query is None or context is None:
         return
     st.session_state.pop(_LINKED, None)
+    # Controls of the page that is left, and of this one where it was open already.
+    _unbind({**st.query_params.to_dict(), **query})
     st.query_params.from_dict(query)
     read_link()
     with context.session_state.query_params() as address:
