@@ -112,7 +112,7 @@ SHARED_ROOMS_MAY_USE = {
     "inputs": {"frame", "jobs"},
     "chart": {"frame", "inputs"},
     "fan": {"chart", "frame", "inputs", "jobs"},
-    "workspaces": {"frame", "inputs"},
+    "workspaces": {"frame", "inputs", "jobs"},
 }
 PAGE_ROOMS = {
     "backtest", "compare", "forecast", "forecasts", "models", "synthetic", "track_record",

@@ -260,3 +260,43 @@ def test_verdicts_and_chart_are_on_the_first_screen_of_a_phone(server, visit):
     chart = page.locator(".desk-chart").bounding_box()
     assert chart["y"] >= verdicts["y"] + verdicts["height"]
     assert chart["y"] + chart["height"] <= 844
+
+
+@pytest.mark.parametrize("key", ["Escape", "Enter"])
+def test_a_typed_date_is_taken_with_the_key_that_ends_it(server, visit, key):
+    page = visit(server.url).page
+    wait_for_fan(page)
+    page.locator(".st-key-chip_horizon button").click()
+    page.get_by_test_id("stDateInput").get_by_role("spinbutton").first.click()
+    page.keyboard.type("20190920", delay=20)
+    page.keyboard.press(key)
+    expect(page.locator(".st-key-chip_horizon button")).to_contain_text("24 bars from 2019-09-20")
+
+
+def test_a_number_is_taken_with_escape_and_a_refused_one_keeps_its_popover_with_the_reason(
+    server, visit
+):
+    page = visit(server.url).page
+    wait_for_fan(page)
+    chip = page.locator(".st-key-chip_paths button").first
+    chip.click()
+    field = page.get_by_label("Paths", exact=True)
+    field.fill("5000")
+    field.press("Escape")
+    reason = page.get_by_text("enter a value between 10 and 1000")
+    expect(reason).to_be_visible()
+    assert reason.bounding_box()["height"] > 10
+    field.fill("500")
+    field.press("Escape")
+    expect(page.get_by_test_id("stPopoverBody")).to_have_count(0)
+    expect(chip).to_contain_text("500 paths")
+
+
+def test_no_key_reaches_what_a_closed_sidebar_hides(server, visit):
+    page = visit(server.url).page
+    wait_for_fan(page)
+    reached = []
+    for _ in range(4):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.getBoundingClientRect().x"))
+    assert min(reached) >= 0, reached

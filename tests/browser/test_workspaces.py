@@ -32,6 +32,7 @@ def test_a_workspace_opens_on_the_page_that_is_open_already(server, stranger):
     page.get_by_role("button", name="Open workspace", exact=True).click()
     expect(page.get_by_label("Horizon (bars)", exact=True)).to_have_value("8")
     page.wait_for_url("**/watchlist?list_horizon=8")
+    expect(page.get_by_text("It stays in this browser")).to_have_count(0)  # the list is closed
     assert not seen.complaints
 
 

@@ -175,3 +175,14 @@ def test_an_option_that_is_required_is_not_emptied(link):
     app = new_session("forecast", **link).run()
     assert not app.exception
     assert app.session_state[next(iter(link))] in ("price", "auto")
+
+
+def test_chips_say_what_their_controls_take_of_a_link_and_nothing_else():
+    link = {"paths": 5000, "T": 9, "model": "Nothing", "origin": "2031-01-01", "horizon": 0}
+    app = run_until(new_session("forecast", **link).run(), has_forecast)
+    labels = [chip.proto.popover.label.replace("\\", "") for chip in app.get("popover")]
+    assert {"Bundled", "24 bars", "300 paths", "T 1 · top-p 1"} <= set(labels)
+    right = {"paths": 50, "T": 0.5, "origin": "2019-09-30", "horizon": 6}
+    app = run_until(new_session("forecast", **right).run(), has_forecast)
+    labels = [chip.proto.popover.label.replace("\\", "") for chip in app.get("popover")]
+    assert {"6 bars from 2019-09-30", "50 paths", "T 0.5 · top-p 1"} <= set(labels)

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kronos.errors import InvalidRequest
-from pages.ui.workspaces.view import has_upload
+from pages.ui.workspaces.view import another_name, has_upload
 from pages.ui.workspaces.workspace import (
     MAX_BYTES,
     MAX_EVENTS,
+    MAX_NAME,
     Workspace,
     read_fields,
     read_file,
@@ -76,6 +77,13 @@ def test_what_this_version_does_not_know_is_left_out_and_named() -> None:
         "paths of forecast", "warp of forecast", "list_seed of forecast", "seed of forecast",
         "page moon",
     ]  # fmt: skip
+
+
+def test_an_import_replaces_no_workspace_of_the_same_name() -> None:
+    assert another_name("Morning", {"Evening"}) == "Morning"
+    assert another_name("Morning", {"Morning", "Morning 2"}) == "Morning 3"
+    long = "x" * MAX_NAME
+    assert another_name(long, {long}) == "x" * (MAX_NAME - 2) + " 2"
 
 
 def test_bars_of_an_uploaded_file_are_known_not_to_be_in_it() -> None:

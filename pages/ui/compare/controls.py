@@ -58,7 +58,7 @@ def choose_requests(source: ChosenCandles) -> list[ForecastSettings]:
 
 def _models_title() -> str:
     """The two models, or how many there are."""
-    n_places = controls.linked_number("models", len(FIRST))
+    n_places = int(controls.linked_number("models", len(FIRST), 2, len(FIRST)))
     if n_places != 2:
         return counted(n_places, "model")
     of_place = {choice.name: title for title, choice in choices().items()}

@@ -39,8 +39,10 @@ def choose_settings(source: ChosenCandles) -> ForecastSettings:
     Raises:
         InvalidRequest: A value of the link is out of range.
     """
-    with controls.chip("model", linked_or_chosen("model", "Bundled")):
-        model = _choose_model()
+    entries = _models()
+    title = linked_or_chosen("model", "")
+    with controls.chip("model", title if title in entries else next(iter(entries))):
+        model = _choose_model(entries)
     horizon, origin = controls.choose_ahead(source)
     paths, seed = controls.choose_draws(_follow_model(model))
     with controls.chip("sampling", _sampling_title()):
@@ -84,17 +86,21 @@ def _follow_model(model: models.Entry) -> int:
 
 
 def _sampling_title() -> str:
-    shares = [linked_or_chosen(name, "1") for name in ("T", "top_p")]
-    try:
-        return "T {:g} · top-p {:g}".format(*map(float, shares))
-    except ValueError:
-        return "T 1 · top-p 1"
+    limits = {"T": (0.0, 2.0), "top_p": (0.05, 1.0)}
+    return "T {:g} · top-p {:g}".format(
+        *(controls.linked_number(name, 1.0, *ends) for name, ends in limits.items())
+    )
 
 
-def _choose_model() -> models.Entry:
+def _models() -> dict[str, models.Entry]:
+    """What can forecast, by title."""
     entries = {entry.title: entry for entry in caches.usable_models()}
     if (ensemble := ensemble_entry()) is not None:
         entries[ensemble.title] = ensemble
+    return entries
+
+
+def _choose_model(entries: dict[str, models.Entry]) -> models.Entry:
     title = st.selectbox("Model", list(entries), key="model", bind="query-params")
     is_ensemble = entries[title].name == models.ENSEMBLE
     st.caption(plain(ensemble_remark()) if is_ensemble else model_state(entries[title]))

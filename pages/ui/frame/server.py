@@ -34,7 +34,7 @@ _HEAD = "<head>"
 _SERVER_IS_BESIDE_THE_PAGE = (
     '<script>window.__streamlit = {BACKEND_BASE_URL: new URL(".", location.href).href}</script>'
 )
-_HISTORY = Path(__file__).with_name("history.js")
+_SCRIPTS = [Path(__file__).with_name(name) for name in ("history.js", "fields.js")]
 
 
 class PageAddresses:
@@ -140,8 +140,8 @@ def path_prefix() -> str:
 def page() -> str:
     """The HTML of every page."""
     html = Path(file_util.get_static_dir(), "index.html").read_text(encoding="utf-8")
-    history = f"<script>{_HISTORY.read_text(encoding='utf-8')}</script>"
-    return html.replace(_HEAD, _HEAD + _SERVER_IS_BESIDE_THE_PAGE + history, 1)
+    scripts = [f"<script>{file.read_text(encoding='utf-8')}</script>" for file in _SCRIPTS]
+    return html.replace(_HEAD, _HEAD + _SERVER_IS_BESIDE_THE_PAGE + "".join(scripts), 1)
 
 
 def _await_server() -> None:

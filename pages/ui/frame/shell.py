@@ -47,6 +47,9 @@ _FLAG = "shell_built"
 # enough for white text on it, and too dark to read on a dark page. Where nothing hovers, buttons
 # over charts and tables would always be there and cover what stands beneath.
 # The grey that Streamlit gives the labels of a chart on a light page has a contrast of 3.7 to 1.
+# A field that refuses a number or a date gives the reason to screen readers and to whoever finds
+# its icon: here it stands beneath the field. The parts of a closed sidebar cannot be seen, and no
+# key reaches them.
 # A script reads from the style which page is shown.
 _STYLE = """<style>
 .js-plotly-plot .spikeline:not([stroke-dasharray]) { display: none; }
@@ -69,6 +72,18 @@ _STYLE = """<style>
 .st-key-following { row-gap: 0; }
 .st-key-state:empty { display: none; }
 .st-key-state [data-testid="stAlertContainer"] { padding-block: 0.3rem; }
+[data-testid="stSidebar"][data-collapsed="true"] { visibility: hidden; }
+:is([data-testid="stNumberInputContainer"], [data-testid="stDateInputField"],
+    [data-testid="stTimeInputField"]):has(> [role="alert"]) { flex-wrap: wrap; height: auto; }
+:is([data-testid="stNumberInputContainer"], [data-testid="stDateInputField"],
+    [data-testid="stTimeInputField"]) > [role="alert"] {
+  position: static; flex: 1 0 100%; width: auto; height: auto; margin: 0; padding: 0 0.7rem 0.4rem;
+  clip: auto; clip-path: none; overflow: visible; white-space: normal;
+  font-size: 0.8rem; line-height: 1.2rem;
+}
+[data-testid="stNumberInput"]:has([role="alert"]) [data-testid="InputInstructions"] {
+  display: none;
+}
 @media (hover: none) {
   [data-testid="stElementToolbar"], [data-testid="stPlotlyChart"] .modebar { display: none; }
 }

@@ -32,6 +32,7 @@ from pages.ui.jobs.settings import (
 )
 
 LARGEST_SEED = 2**31 - 1
+MIN_PATHS = 10
 MINUTE = pd.Timedelta(minutes=1)
 SAMPLED_WITH = "sampled_with"
 """Key of the session's T and top-p on the Forecast page, which a comparison begins with."""
@@ -52,12 +53,13 @@ def chip(name: str, label: str) -> Iterator[None]:
         yield
 
 
-def linked_number(name: str, default: int) -> int:
-    """A whole number of a control that is not drawn yet."""
+def linked_number(name: str, default: float, least: float, most: float) -> float:
+    """The number of a control that is not drawn yet; the default where it will refuse it."""
     try:
-        return int(float(linked_or_chosen(name, str(default))))
+        number = float(linked_or_chosen(name, str(default)))
     except (ValueError, OverflowError):
         return default
+    return number if least <= number <= most else default
 
 
 def source_title() -> str:
@@ -81,15 +83,15 @@ def choose_source() -> ChosenCandles | None:
 
 def choose_ahead(source: ChosenCandles) -> tuple[int, pd.Timestamp]:
     """The chip of horizon and origin."""
-    day = linked_or_chosen("origin", "")
-    label = counted(linked_number("horizon", DEFAULT_HORIZON), "bar")
+    day = _linked_day("origin", *_days_of_origin(source))
+    label = counted(int(linked_number("horizon", DEFAULT_HORIZON, 1, MAX_HORIZON)), "bar")
     with chip("horizon", label + (f" from {day}" if day else "")):
         return choose_horizon(), choose_origin(source)
 
 
 def choose_draws(default: int = DEFAULT_PATHS) -> tuple[int, int]:
     """The chip of paths and seed."""
-    with chip("paths", counted(linked_number("paths", default), "path")):
+    with chip("paths", counted(int(linked_number("paths", default, MIN_PATHS, MAX_PATHS)), "path")):
         return choose_paths(default), choose_seed()
 
 
@@ -112,7 +114,7 @@ def choose_horizon() -> int:
 def choose_paths(default: int = DEFAULT_PATHS) -> int:
     """Paths to simulate."""
     paths = st.number_input(
-        "Paths", 10, MAX_PATHS, default, 10, key="paths", bind="query-params",
+        "Paths", MIN_PATHS, MAX_PATHS, default, 10, key="paths", bind="query-params",
         help=meaning("Paths", f"At most {MAX_PATHS:,}."),
     )  # fmt: skip
     return int(paths)
@@ -131,9 +133,7 @@ def choose_origin(source: ChosenCandles) -> pd.Timestamp:
     """The last bar, or the last one up to a date (and time) in the time zone of the exchange."""
     candles = source.candles
     clock = candles.local_index
-    first, last = clock[min(MIN_CONTEXT, len(clock)) - 1].date(), clock[-1].date()
-    if source.bars is not None:  # earlier bars are fetched on demand
-        first, last = EARLIEST_ORIGIN, pd.Timestamp.now(tz=candles.zone).date()
+    first, last = _days_of_origin(source)
     _drop_unless_within("origin", first, last)
     day = st.date_input(
         "Forecast origin", None, first, last, key="origin", bind="query-params",
@@ -158,6 +158,23 @@ def choose_origin(source: ChosenCandles) -> pd.Timestamp:
     wall = clock.tz_localize(None)
     position = max(int(wall.searchsorted(end, side="left")) - 1, MIN_CONTEXT - 1)
     return pd.Timestamp(candles.frame.index[min(position, len(wall) - 1)])
+
+
+def _days_of_origin(source: ChosenCandles) -> tuple[dt.date, dt.date]:
+    """The first and the last day of the origin."""
+    clock = source.candles.local_index
+    if source.bars is not None:  # earlier bars are fetched on demand
+        return EARLIEST_ORIGIN, pd.Timestamp.now(tz=source.candles.zone).date()
+    return clock[min(MIN_CONTEXT, len(clock)) - 1].date(), clock[-1].date()
+
+
+def _linked_day(name: str, first: dt.date, last: dt.date) -> str:
+    """The day of a control that is not drawn yet; "" where it has none or will refuse it."""
+    try:
+        day = dt.date.fromisoformat(linked_or_chosen(name, ""))
+    except ValueError:
+        return ""
+    return day.isoformat() if first <= day <= last else ""
 
 
 def _drop_unless_within(key: str, first: dt.date, last: dt.date) -> None:

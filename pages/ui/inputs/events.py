@@ -106,7 +106,7 @@ def choose_own_events(candles: Candles, *, currency: str = "") -> None:
     problem = st.session_state.get(_PROBLEM)
     if problem:
         st.error(problem, icon=":material/event_busy:")
-    _show_own()
+    _show_own(candles)
 
 
 def _read_upload() -> None:
@@ -223,12 +223,16 @@ def event_from_form(
     )  # fmt: skip
 
 
-def _show_own() -> None:
+def _show_own(candles: Candles) -> None:
     name, of_file = own_file()
     if of_file:
         st.caption(f"{counted(len(of_file), 'event')} from {plain(name)}.")
     for event in added_events():
-        st.caption(plain(f"{event.title}, {event.time:%d %b %Y %H:%M} UTC"))
+        when = event.time.tz_convert(candles.zone)
+        time = (
+            f"{when:%d %b %Y %H:%M} {when.tzname()}" if event.is_time_exact else f"{when:%d %b %Y}"
+        )
+        st.caption(plain(f"{event.title}, {time}"))
     if of_file or added_events():
         st.button(
             "Remove my events", key="own_events_remove", icon=":material/delete:",

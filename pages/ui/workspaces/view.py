@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,6 +16,7 @@ from pages.ui.frame.messages import plain
 from pages.ui.frame.shell import ADDRESSES
 from pages.ui.inputs.candles import UPLOAD
 from pages.ui.inputs.events import own_events_text, put_own_events
+from pages.ui.jobs.forecast_runs import COMPARISON, FORECAST
 from pages.ui.workspaces.workspace import (
     MAX_BYTES,
     MAX_EVENTS,
@@ -24,12 +26,12 @@ from pages.ui.workspaces.workspace import (
     read_file,
 )
 
-__all__ = ["has_upload", "show_workspaces"]
+__all__ = ["another_name", "has_upload", "show_workspaces"]
 
 MAX_WORKSPACES = 30
 
 _ALL = frozenset(ADDRESSES)
-_MESSAGE = "workspace_message"
+_MESSAGE, _LIST, _IS_OPENED = "workspace_message", "workspaces_list", "workspace_opened"
 _store = BrowserStore("workspaces", "kronos-fan.workspaces")
 
 
@@ -45,9 +47,11 @@ def show_workspaces(address: str) -> None:
     Args:
         address: Address of the page that is shown.
     """
+    if st.session_state.pop(_IS_OPENED, False):
+        st.session_state[_LIST] = False
     opened = st.sidebar.popover(
         "Workspaces",
-        key="workspaces_list",
+        key=_LIST,
         type="tertiary",
         icon=":material/workspaces:",
         on_change="rerun",
@@ -66,7 +70,7 @@ def show_workspaces(address: str) -> None:
         _show_saved(known)
         _show_saving(known, address)
         st.file_uploader(
-            "Import a file", type=["json"], key="workspace_file", on_change=_import,
+            "Import a file", type=["json"], key="workspace_file", on_change=_import, args=(known,),
             max_upload_size=1, help=f"A workspace that was exported, at most {MAX_BYTES:,} bytes.",
         )  # fmt: skip
 
@@ -124,7 +128,7 @@ def _show_saved(known: _Known) -> None:
         ):
             _open(chosen)
         st.download_button(
-            "Export", partial(chosen.file, name), file_name="workspace.json",
+            "Export", partial(chosen.file, name), file_name=_file_name(name),
             mime="application/json", key="workspace_export", on_click="ignore",
             icon=":material/download:",
         )  # fmt: skip
@@ -132,6 +136,12 @@ def _show_saved(known: _Known) -> None:
             "Delete", key="workspace_delete", on_click=_change, icon=":material/delete:",
             args=({name: None}, f"{name} is deleted."),
         )  # fmt: skip
+
+
+def _file_name(name: str) -> str:
+    """Safe on every system."""
+    stem = re.sub(r"\W+", "-", name).strip("-_")
+    return f"{stem or 'workspace'}.json"
 
 
 def _show_saving(known: _Known, address: str) -> None:
@@ -147,7 +157,6 @@ def _show_saving(known: _Known, address: str) -> None:
             "Save", key="workspace_save", on_click=_change, icon=":material/bookmark_add:",
             args=({name: now.fields()}, f"{name} is saved."),
             disabled=not name or is_full or is_large or bool(known.problem),
-            help="Replaces a workspace of the same name.",
         )  # fmt: skip
         if current is not None:
             old = st.session_state["workspace_name"]
@@ -157,6 +166,8 @@ def _show_saving(known: _Known, address: str) -> None:
                 disabled=not name or name in known.workspaces,
                 help="Gives the chosen workspace this name.",
             )  # fmt: skip
+    if name in known.workspaces:
+        st.caption(f"Save replaces the workspace {plain(name)}.")
     if is_full:
         st.caption(f"The limit is {MAX_WORKSPACES} workspaces: delete one first.")
     if is_large:
@@ -184,10 +195,13 @@ def _open(workspace: Workspace) -> None:
         st.error(f"The events of this workspace cannot be read: {plain(error)}")
         return
     open_addresses(workspace.pages)
+    FORECAST.expect_visit()
+    COMPARISON.expect_visit()
+    st.session_state[_IS_OPENED] = True
     st.switch_page(f"pages/{workspace.page}.py")
 
 
-def _import() -> None:
+def _import(known: _Known) -> None:
     file = st.session_state.get("workspace_file")
     if file is None:
         return
@@ -197,4 +211,16 @@ def _import() -> None:
         st.session_state[_MESSAGE] = _Message(str(error), is_problem=True)
         return
     left_out = f" Left out: {', '.join(unknown[:10])}." if unknown else ""
-    _change({name: workspace.fields()}, f"{name} is imported.{left_out}")
+    own = another_name(name, known.workspaces)
+    renamed = "" if own == name else f" as {own}, as there is one of that name"
+    _change({own: workspace.fields()}, f"{name} is imported{renamed}.{left_out}")
+
+
+def another_name(name: str, taken: Collection[str]) -> str:
+    """The name, with a number behind it where it is taken: an import replaces nothing."""
+    found, number = name, 1
+    while found in taken:
+        number += 1
+        end = f" {number}"
+        found = name[: MAX_NAME - len(end)].rstrip() + end
+    return found
