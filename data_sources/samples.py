@@ -10,7 +10,7 @@ import pandas as pd
 from data_sources.csv.reader import CsvChoices, read_csv
 from data_sources.source import Bars, Instrument
 from kronos.candles import Candles
-from kronos.errors import InvalidCandles, InvalidRequest
+from kronos.errors import InvalidCandles, InvalidRequest, UnknownSymbol
 from kronos.system import asset_path
 
 __all__ = ["SAMPLES", "Sample", "SampleBars", "load_sample"]
@@ -149,7 +149,7 @@ class SampleBars:
         key = f"{symbol}_{interval}"
         if key not in SAMPLES:
             known = ", ".join(f"{one.symbol} ({one.interval})" for one in SAMPLES.values())
-            raise InvalidRequest(
+            raise UnknownSymbol(
                 f"There is no sample of {symbol!r} with bars of {interval}; there are {known}."
             )
         candles = load_sample(key)

@@ -13,6 +13,7 @@ __all__ = ["add_parser", "run"]
 
 _MOST_PORT = 65535
 _MOST_WAITING = 1024
+"""Of each priority. Unlike a page, a program that is refused comes back by itself."""
 _EPILOG = """\
 examples:
   kronos serve                                   http://localhost:8600/v1/openapi.json
@@ -62,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
 
     keys = Keys()
     require_key(args.host, keys)
-    service = LocalService(device=args.device, limits=Limits(max_queued=_MOST_WAITING))
+    limits = Limits(max_queued=_MOST_WAITING, max_visits=_MOST_WAITING)
+    service = LocalService(device=args.device, limits=limits)
     try:
         uvicorn.run(
             create_api(lambda: service, SourceFeeds(), keys=keys),

@@ -13,6 +13,7 @@ import pytest
 from data_sources.samples import load_sample
 from kronos.forecast import SamplingParameters
 from kronos.request import ForecastRequest
+from kronos.serving.jobs import Limits
 from kronos.serving.service import LocalService
 from kronos.store import open_store
 
@@ -83,6 +84,24 @@ def test_equal_orders_share_an_id_and_the_work(api, serve, order):
     same = order | {"events": "none"}
     assert ordered(api, same)["id"] == ordered(api, same)["id"] == first["id"]
     assert figure(api, hits) == before + 1
+
+
+def test_an_order_that_a_full_server_refuses_names_its_place_and_when_to_come_back(serve, order):
+    engine = LocalService(limits=Limits(max_queued=2, max_visits=2))
+    api = serve(engine=engine)
+    slow = order | {"model": "bundled", "paths": 2_000, "horizon": 500}
+    answers = []
+    while not answers or answers[-1].status_code == 202:
+        answers.append(api.post("/v1/forecasts", json=slow | {"seed": len(answers)}))
+        assert len(answers) < 50
+    refused = answers.pop()
+    assert refused.status_code == 503
+    assert refused.json()["type"] == "urn:kronos:busy"
+    assert refused.json()["position"] == 3
+    assert refused.headers["Retry-After"] == "1"
+    for answer in answers:
+        api.delete(answer.json()["links"]["self"])
+    engine.close()
 
 
 def test_a_killed_server_answers_what_it_had_acknowledged(serve, order):

@@ -8,6 +8,8 @@ import socket
 import stat
 import time
 from contextlib import suppress
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 from hypothesis import given, settings
@@ -108,6 +110,15 @@ def test_a_body_is_limited_whether_it_says_its_size_or_not(api):
         assert refused.status_code == 413
         assert refused.headers["Content-Type"] == PROBLEM
         assert refused.headers["Connection"] == "close"
+
+
+def test_a_client_that_writes_before_it_reads_learns_that_its_body_is_too_large(serve):
+    with serving(serve().app) as port:
+        ordered = Request(f"http://localhost:{port}/v1/forecasts", b" " * (MAX_BODY + (1 << 20)))
+        with pytest.raises(HTTPError) as refused:
+            urlopen(ordered)
+    assert refused.value.code == 413
+    assert b"at most 8 MB" in refused.value.read()
 
 
 @pytest.mark.parametrize(

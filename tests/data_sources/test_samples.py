@@ -9,7 +9,7 @@ import pytest
 from data_sources.csv.reader import read_csv
 from data_sources.samples import SAMPLES, SampleBars, load_sample
 from data_sources.source import DataSource
-from kronos.errors import InvalidRequest
+from kronos.errors import InvalidRequest, UnknownSymbol
 from kronos.system import asset_path
 
 
@@ -69,7 +69,7 @@ def test_samples_are_a_data_source() -> None:
     assert some.instrument == source.suggest("ibm")[0]
     with pytest.raises(InvalidRequest, match="no bars there"):
         source.fetch("IBM", interval="1d", start=pd.Timestamp("2020-01-01", tz="UTC"))
-    with pytest.raises(InvalidRequest, match="no sample of 'IBM' with bars of 1h"):
+    with pytest.raises(UnknownSymbol, match="no sample of 'IBM' with bars of 1h"):
         source.fetch("IBM", interval="1h")
     with pytest.raises(InvalidRequest, match="no sample"):
         load_sample("../secret")
