@@ -62,9 +62,11 @@ with st.container():
         refusal,
         has_older=bool(found),
     )
-contenders = view.contenders_of(source.candles, found)
+with st.container(horizontal=True, vertical_alignment="center"):
+    look = view.choose_look()
+    contenders = view.contenders_of(source.candles, found)
 narrow = is_narrow()
-view.show_chart(source.candles, contenders, narrow=narrow)
+view.show_chart(source.candles, contenders, look, narrow=narrow)
 if contenders:
     view.show_tables(source.candles, found, contenders, narrow=narrow)
     view.show_cautions(source, contenders)

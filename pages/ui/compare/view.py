@@ -15,7 +15,7 @@ from pages.ui.chart.panels import (
     overlay_figure,
     panel_figure,
 )
-from pages.ui.chart.scene import build_scene
+from pages.ui.chart.scene import View, build_scene
 from pages.ui.chart.view import choose_view, show_fan, show_figure
 from pages.ui.compare.text import (
     Cost,
@@ -49,8 +49,10 @@ WORDS = Words(
 
 
 def contenders_of(candles: Candles, found: Sequence[Finished]) -> list[Contender]:
-    """The fans of a comparison with their letters, under the switch of raw and calibrated."""
-    with st.container():  # see pages/compare.py
+    """The fans of a comparison with their letters, beside the switch of raw and calibrated."""
+    with st.container(  # see pages/compare.py
+        horizontal=True, vertical_alignment="center", width="content"
+    ):
         if not found:
             return []
         shown = choose_fans(candles, [one.forecast for one in found])
@@ -68,10 +70,6 @@ def contenders_of(candles: Candles, found: Sequence[Finished]) -> list[Contender
             f":material/straighten: {plain(' · '.join(names))}",
             help="\n\n".join(map(plain, states)),
         )
-        for contender in contenders:
-            if contender.forecast.weights is not None:
-                weights = f"{contender.letter}: {weights_text(contender.forecast)}"
-                st.caption(f":material/balance: {plain(weights)}")
         return contenders
 
 
@@ -87,15 +85,25 @@ def show_heading(candles: Candles, found: Sequence[Finished]) -> None:
     st.title(plain(text), anchor=False)
 
 
-def show_chart(candles: Candles, contenders: Sequence[Contender], *, narrow: bool) -> None:
-    """The fans under the controls of arrangement and view; candles alone without fans."""
-    with st.container(horizontal=True):
-        arrangement = st.segmented_control(
-            "Arrangement", list(get_args(Arrangement)), default="panels", required=True,
-            format_func=lambda name: ARRANGEMENTS[name], key="arrangement", bind="query-params",
-            label_visibility="collapsed",
-        )  # fmt: skip
-        view = choose_view()
+def choose_look() -> tuple[Arrangement, View]:
+    """The controls of arrangement and view."""
+    arrangement = st.segmented_control(
+        "Arrangement", list(get_args(Arrangement)), default="panels", required=True,
+        format_func=lambda name: ARRANGEMENTS[name], key="arrangement", bind="query-params",
+        label_visibility="collapsed",
+    )  # fmt: skip
+    return arrangement, choose_view()
+
+
+def show_chart(
+    candles: Candles,
+    contenders: Sequence[Contender],
+    look: tuple[Arrangement, View],
+    *,
+    narrow: bool,
+) -> None:
+    """The fans; candles alone without fans."""
+    arrangement, view = look
     if not contenders:
         show_fan(candles, None, view=view, key="candles", narrow=narrow)
         return
@@ -106,6 +114,10 @@ def show_chart(candles: Candles, contenders: Sequence[Contender], *, narrow: boo
     if arrangement == "overlay":
         text = "Thick lines: medians. Bands in the same colour: 80% (p10 to p90)."
     st.caption(text)
+    for contender in contenders:
+        if contender.forecast.weights is not None:
+            weights = f"{contender.letter}: {weights_text(contender.forecast)}"
+            st.caption(f":material/balance: {plain(weights)}")
 
 
 def show_tables(
