@@ -10,7 +10,6 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 import kronos
-from benchmarks.cluster.load import wait_until
 from data_sources.samples import load_sample
 from kronos.api.app import create_api
 from kronos.api.keys import Keys
@@ -34,6 +33,7 @@ from kronos.serving.service import LocalService
 from kronos.system import asset_path
 from tests.api.conftest import SampleFeeds
 from tests.api.loopback import serving
+from tests.patience import wait_until
 
 SAMPLE = str(asset_path("samples", "GOOG_1d.csv"))
 

@@ -9,7 +9,8 @@ import pytest
 
 from kronos.errors import Busy, ForecastCancelled
 from pages.ui.jobs.registry import RUNS_STORED, RUNS_WAITING, Run, RunRegistry
-from tests.pages.watchlist_cases import wait_for_end, wait_until
+from tests.pages.watchlist_cases import wait_for_end
+from tests.patience import wait_until
 
 
 class Gate:

@@ -29,7 +29,8 @@ from pages.ui.inputs.instruments import Entry
 from pages.ui.jobs.registry import RUNS_WAITING, RunRegistry
 from pages.ui.watchlist.session import RUNS_AT_ONCE
 from pages.ui.watchlist.work import LEVELS, WatchRequest, WatchRun
-from tests.pages.watchlist_cases import PATIENCE, Slices, request, wait_for_end, wait_until
+from tests.pages.watchlist_cases import PATIENCE, Slices, request, wait_for_end
+from tests.patience import wait_until
 from tests.serving.scripted import Scripted, nothing
 
 

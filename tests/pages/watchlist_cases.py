@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pandas as pd
 
@@ -15,6 +14,7 @@ from kronos.errors import UnknownSymbol
 from kronos.forecast import SamplingParameters
 from pages.ui.inputs.instruments import Entry
 from pages.ui.watchlist.work import WatchRequest, WatchRun
+from tests.patience import wait_until
 
 PATIENCE = 60.0
 
@@ -83,12 +83,5 @@ def request(*symbols: str, files: tuple[Entry, ...] = (), **options: int) -> Wat
     )
 
 
-def wait_until(is_reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not is_reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 def wait_for_end(run: WatchRun) -> None:
-    wait_until(lambda: run.is_final)
+    wait_until(lambda: run.is_final, PATIENCE)

@@ -32,8 +32,8 @@ from kronos.serving.local import LocalService
 from kronos.serving.wire import dump, load
 from kronos.store.store import Store
 from kronos.walk_forward import Series, WalkPlan, walk_forward
+from tests.patience import wait_until
 from tests.serving.services import of_a_cluster, rows
-from tests.serving.test_every_service import wait_for
 
 ETHER = load_sample("ETHUSD_1h").slice(0, 700)
 PLAN = WalkPlan(models=("bundled",), horizon=4, n_origins=80, lookback=64,
@@ -119,10 +119,10 @@ def test_work_in_the_background_leaves_room_for_people():
     try:
         for i in range(100):
             carriers.queue.submit(f"{i}", i, owner=f"{i}", priority=Priority.BATCH)
-        wait_for(lambda: len(carried) == ONGOING // 4)
+        wait_until(lambda: len(carried) == ONGOING // 4)
         carriers.queue.submit("page", 0, owner="page", priority=Priority.VISIT)
         carriers.queue.submit("person", 0, owner="person")
-        wait_for(lambda: len(carried) == ONGOING // 4 + 2)
+        wait_until(lambda: len(carried) == ONGOING // 4 + 2)
         assert (carried.count(Priority.PERSON), carried.count(Priority.VISIT)) == (1, 1)
         assert carried.count(Priority.BATCH) == ONGOING // 4
         gate.set()
@@ -247,7 +247,7 @@ def test_a_walk_stores_the_rows_of_one_process_though_a_worker_is_killed(
         assert (report.n_stored, report.problems) == (80, {})
         assert rows(one) == rows(two)
     # What Ray says of it stands in the log, not on the terminal of a command.
-    wait_for(lambda: "worker died" in caplog.text)
+    wait_until(lambda: "worker died" in caplog.text)
     assert "raylet" not in "".join(capfd.readouterr())
 
 

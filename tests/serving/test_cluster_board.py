@@ -12,7 +12,7 @@ import pytest
 from kronos.serving.cluster import board, calls, connection
 from kronos.serving.cluster.board import Board
 from kronos.serving.jobs import Job, Priority
-from tests.serving.test_every_service import wait_for
+from tests.patience import wait_until
 
 
 class Replica:
@@ -78,7 +78,7 @@ def test_one_question_brings_the_places_of_all_jobs_of_a_replica(places):
     for key, each in jobs.items():
         each.priority = Priority.VISIT
         places.add(each, here if key in here.states else there, connection.n_joined(), "bundled")
-    wait_for(lambda: all(each.stage for each in jobs.values()))
+    wait_until(lambda: all(each.stage for each in jobs.values()))
     assert [jobs[f"a{i}"].place for i in range(30)] == list(range(30))
     assert [jobs[f"b{i}"].done for i in range(30)] == list(range(30))
     assert len(here.asked) + len(there.asked) <= 4
@@ -91,7 +91,7 @@ def test_a_job_that_ended_is_neither_asked_for_nor_written(places):
     for each in (ended, running):
         places.add(each, replica, connection.n_joined(), "bundled")
     places.remove(ended)
-    wait_for(lambda: running.place == 7)
+    wait_until(lambda: running.place == 7)
     assert ended.place == 0
     assert all("a" not in priorities for priorities in replica.asked)
 
@@ -101,8 +101,8 @@ def test_a_replica_without_a_slot_means_first_in_line(places):
     waiting = [job(f"{i}") for i in range(3)]
     for each in waiting:
         places.add(each, replica, connection.n_joined(), "bundled")
-    wait_for(lambda: all(each.place == 1 for each in waiting))
-    wait_for(lambda: replica.is_cancelled)
+    wait_until(lambda: all(each.place == 1 for each in waiting))
+    wait_until(lambda: replica.is_cancelled)
 
 
 @pytest.mark.parametrize("error", [ConnectionError("gone"), TypeError("of other code")])
@@ -119,7 +119,7 @@ def test_a_question_that_fails_leaves_the_jobs_as_they_are(places, error):
     assert lost.wait(5)
     assert waiting.place == 0
     replica.remote = answers
-    wait_for(lambda: waiting.place == 7)  # the next round asks again
+    wait_until(lambda: waiting.place == 7)  # the next round asks again
 
 
 class Cancelled:

@@ -13,6 +13,7 @@ from kronos.serving.engine import SAMPLING
 from kronos.serving.jobs import Limits, Priority
 from kronos.serving.service import LocalService
 from tests.decoding.test_decoder import make_context, new_sequence
+from tests.patience import wait_until
 from tests.serving.scripted import Scripted, Stepping, named
 
 
@@ -76,13 +77,6 @@ def expected(model, asked):
     return pending.result()
 
 
-def until(condition, seconds=10):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "the engine did not get there"
-        time.sleep(0.002)
-
-
 def test_requests_of_many_threads_share_steps_and_get_their_own_answers(service, model, loaded):
     asked = {
         f"k{i}": request(i, length=10 + i, horizon=3 + i % 4, n_paths=2 + i, T=0.5 + i / 8)
@@ -97,7 +91,7 @@ def test_requests_of_many_threads_share_steps_and_get_their_own_answers(service,
     threads = [threading.Thread(target=ask, args=(key,)) for key in asked]
     for thread in threads:
         thread.start()
-    until(lambda: all(service.engine.queue.status(key) for key in asked))
+    wait_until(lambda: all(service.engine.queue.status(key) for key in asked))
     loaded.gate.set()
     for thread in threads:
         thread.join(20)
@@ -118,7 +112,7 @@ def test_one_computation_serves_all_who_ask_the_same(service, loaded):
 
 def test_a_person_pauses_work_in_the_background_at_the_next_step(service, model, loaded):
     service.engine.queue.submit("batch", request(1, horizon=30), owner="b", priority=Priority.BATCH)
-    until(lambda: len(loaded.steps) >= 3)
+    wait_until(lambda: len(loaded.steps) >= 3)
     loaded.gate.clear()
     service.engine.queue.submit("person", request(2, horizon=5), owner="p")
     seen = len(loaded.steps)
@@ -139,10 +133,10 @@ def test_a_person_pauses_work_in_the_background_at_the_next_step(service, model,
 def test_a_cancelled_request_ends_within_a_step(service, loaded):
     loaded.before_step = lambda series: loaded.gate.clear()
     service.engine.queue.submit("gone", request(horizon=40), owner="o")
-    until(lambda: len(loaded.steps) == 1)
+    wait_until(lambda: len(loaded.steps) == 1)
     service.engine.queue.leave("gone", owner="o")
     loaded.gate.set()
-    until(lambda: service.engine.queue.status("gone").state == "cancelled")
+    wait_until(lambda: service.engine.queue.status("gone").state == "cancelled")
     assert len(loaded.steps) <= 2
     with pytest.raises(ForecastCancelled):
         service.engine.queue.result("gone", owner="o")
@@ -152,7 +146,7 @@ def test_a_deadline_gives_a_request_up(service, loaded):
     loaded.before_step = lambda series: time.sleep(0.03)
     with pytest.raises(DeadlineExceeded):
         service.run(named("late", request(horizon=40)), owner="o", deadline=0.1, keep=True)
-    until(lambda: service.engine.queue.status("late").state == "failed")
+    wait_until(lambda: service.engine.queue.status("late").state == "failed")
     assert len(loaded.steps) < 40
 
 
@@ -214,7 +208,7 @@ def test_a_full_queue_says_so_at_once(make_service, loaded):
     service = make_service(lambda name, progress: loaded, limits=Limits(max_queued=2))
     loaded.gate.clear()
     service.engine.queue.submit("running", request(0, n_paths=256), owner="a")
-    until(lambda: service.engine.queue.status("running").state == "running")
+    wait_until(lambda: service.engine.queue.status("running").state == "running")
     for i in range(2):
         service.engine.queue.submit(f"w{i}", request(i), owner=f"w{i}")
     with pytest.raises(Busy) as refused:
@@ -241,7 +235,7 @@ def test_an_interrupted_caller_leaves(service, loaded):
 
     with pytest.raises(KeyboardInterrupt):
         service.run(named("k", request(horizon=50)), owner="o", watch=interrupt, keep=True)
-    until(lambda: service.engine.queue.status("k").state == "cancelled")
+    wait_until(lambda: service.engine.queue.status("k").state == "cancelled")
 
 
 def test_models_are_unloaded_least_recently_used_first(make_service, model):
@@ -309,7 +303,7 @@ def test_close_cancels_and_refuses(make_service, loaded):
     service = make_service(lambda name, progress: loaded)
     loaded.before_step = lambda series: time.sleep(0.01)
     service.engine.queue.submit("k", request(horizon=40), owner="o")
-    until(lambda: len(loaded.steps) >= 1)
+    wait_until(lambda: len(loaded.steps) >= 1)
     assert service.close()
     assert service.engine.queue.status("k").state == "cancelled"
     with pytest.raises(Busy):

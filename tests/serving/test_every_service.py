@@ -21,6 +21,7 @@ from kronos.request import ForecastRequest
 from kronos.serving.interface import BulkRequest
 from kronos.serving.jobs import Priority
 from kronos.serving.requests import FactsRequest
+from tests.patience import wait_until
 
 LONG = 400
 """Bars that take seconds."""
@@ -37,14 +38,6 @@ def request_of(service):
     return make
 
 
-def wait_for(look, seconds=30.0):
-    end = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    return found
-
-
 def test_it_gives_the_bits_of_this_process(service, reference, request_of):
     for model in ("bundled", "ewma"):
         request = request_of(model)
@@ -58,7 +51,7 @@ def test_it_gives_the_bits_of_this_process(service, reference, request_of):
 def test_progress_is_seen_and_who_leaves_ends_the_work(service, request_of):
     request = request_of(paths=2000, horizon=LONG, seed=1)
     service.submit(request, owner="page")
-    status = wait_for(
+    status = wait_until(
         lambda: (found := service.status(request.digest, owner="page")) and found.done and found
     )
     assert status.done < status.total
@@ -66,7 +59,7 @@ def test_progress_is_seen_and_who_leaves_ends_the_work(service, request_of):
     with pytest.raises(NotFinished):
         service.result(request.digest, owner="page", timeout=0.05)
     service.leave(request.digest, owner="page")
-    wait_for(
+    wait_until(
         lambda: (found := service.status(request.digest)) is None or found.state == "cancelled"
     )
     assert service.run(request_of(seed=2)).n_paths == 10, "the engine is free again"
@@ -84,7 +77,7 @@ def test_equal_requests_are_one(service, request_of):
 def test_a_person_goes_before_work_in_the_background(service, request_of):
     long = request_of(paths=2000, horizon=LONG, seed=4)
     service.submit(long, owner="walk", priority=Priority.BATCH)
-    wait_for(lambda: service.status(long.digest, owner="walk").state == "running")
+    wait_until(lambda: service.status(long.digest, owner="walk").state == "running")
     assert service.run(request_of(seed=5), priority=Priority.PERSON).n_paths == 10
     assert not service.status(long.digest, owner="walk").is_final
     assert service.leave_all(owner="walk") == (long.digest,)
