@@ -300,3 +300,17 @@ def test_no_key_reaches_what_a_closed_sidebar_hides(server, visit):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.getBoundingClientRect().x"))
     assert min(reached) >= 0, reached
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (1150, 800), (1400, 900)])
+def test_run_is_in_the_line_of_the_title_and_the_time_axis_on_the_first_screen(
+    server, stranger, width, height
+):
+    page = stranger(server.url, width=width, height=height).page
+    wait_for_fan(page)
+    wait_until_still(page)
+    title = page.get_by_role("heading", level=1).bounding_box()
+    run = page.get_by_role("button", name="Run").bounding_box()
+    assert abs(title["y"] + title["height"] / 2 - run["y"] - run["height"] / 2) < 20
+    chart = page.locator(".desk-chart").bounding_box()
+    assert chart["y"] + chart["height"] <= height

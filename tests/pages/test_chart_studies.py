@@ -63,11 +63,20 @@ def test_rsi_has_a_panel_of_its_own(simulate: Simulate, *, has_volume: bool) -> 
     for gain, loss in zip(gains[14:], losses[14:], strict=True):
         up, down = (13 * up + gain) / 14, (13 * down + loss) / 14
     assert values[-1] == pytest.approx(100 * up / (up + down), rel=1e-6)
-    # Volume, prices and labels keep their places: the panel is below them, and the chart higher.
+    # The panel is below the others.
     n_before = sum(name.startswith("yaxis") for name in without.to_dict()["layout"])
     assert sum(name.startswith("yaxis") for name in figure.to_dict()["layout"]) == n_before + 1
     assert axis.domain[0] == pytest.approx(0.0)
-    assert figure.layout.height > without.layout.height
+    # The time axis stays on the first screen of a wide window; a phone scrolls.
+    assert figure.layout.height == without.layout.height
+    narrow = [fan_figure(candles, forecast, compact=True, studies=s) for s in ((), (RSI,))]
+    assert narrow[0].layout.height < narrow[1].layout.height
+
+
+def test_no_two_studies_are_drawn_alike(simulate: Simulate) -> None:
+    _, figure = drawn(simulate, *STUDIES)
+    lines = {t.name: (t.line.color, t.line.dash) for t in figure.data if t.name in STUDIES}
+    assert len(set(lines.values())) == len(STUDIES)
 
 
 def test_studies_end_at_the_origin_and_follow_the_axis(simulate: Simulate) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -42,6 +43,20 @@ def test_a_level_is_a_line_with_its_touch_probability(simulate, view):
     (line,) = (shape for shape in figure.layout.shapes if shape.line.dash == "longdash")
     expected = {"price": level, "percent": 1.0, "log": level}[view]
     assert line.y0 == line.y1 == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("view", ["price", "percent", "log"])
+def test_the_label_of_a_level_stands_where_it_covers_fewer_bars(simulate, view):
+    candles, forecast = simulate(n_bars=200, n_paths=50)
+    frame = candles.frame.copy()
+    # The first bars in sight are at another price than all others.
+    frame.iloc[:-10, :4] = frame.iloc[:-10, :4] * 0.9
+    candles = replace(candles, frame=frame)
+    among = float(frame["close"].iloc[-50:-30].mean())
+    figure = fan_figure(candles, forecast, view=view, levels=[among, forecast.last_close * 1.2])
+    notes = {a.text[:4]: a for a in figure.layout.annotations if a.name == "level"}
+    sides = [(a.x, a.xanchor) for _, a in sorted(notes.items(), key=lambda each: each[1].y)]
+    assert sides == [(1, "right"), (0, "left")]
 
 
 def test_the_read_out_has_levels_studies_and_lines_at_every_bar(simulate):

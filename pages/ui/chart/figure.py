@@ -80,9 +80,10 @@ def fan_figure(
     )
     n_kinds = len({marker.group for marker in event_markers(scene, events)})
     has_rsi = RSI in studies
-    n_named = n_kinds + len(overlays) + len(studies)
+    n_named = n_kinds + len(overlays) + len(studies) - has_rsi
     height, margin = _frame_size(scene, n_named, compact=compact)
-    height += _RSI_PIXELS * has_rsi
+    if compact:  # a wide screen keeps the time axis on its first screen
+        height += _RSI_PIXELS * has_rsi
     shares = _heights(scene, height, has_rsi=has_rsi)
     sheet = _panels(scene, shares)
     if forecast is not None:

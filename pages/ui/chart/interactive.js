@@ -10,6 +10,8 @@ const STEP = 1.25;  // a press of a key or one notch of a wheel
 const BELOW = 0.05, ABOVE = 0.11;  // room under and over the prices; as in scene.py
 const LETTER = 6.5;  // pixels of a letter on the time axis, about
 const HOVER_MS = 80;  // until Plotly's box is there
+const LOW_SCREEN = 900, MOST_LESS = 130;  // pixels: a lower window has a lower chart, to a limit
+const LEAST_HEIGHT = 440;
 const NOTE_MS = 300;  // of rest, before the address gets a view
 const views = new Map();  // by subject; outlives the element, which goes with its page
 const charts = new WeakMap();
@@ -70,7 +72,7 @@ class Chart {
     }));
     if (figure) {
       this.figure = JSON.parse(data.figure);
-      this.frame.style.minHeight = `${this.figure.layout.height}px`;  // nothing below moves later
+      this.frame.style.minHeight = `${this.height()}px`;  // nothing below moves later
     }
     try {
       this.plotly = await load(data.script);
@@ -84,6 +86,21 @@ class Chart {
   }
 
   // ---- drawing
+
+  // The whole chart is on the first screen of a low window too; that of a phone is low anyway.
+  height() {
+    const { height } = this.figure.layout;
+    const less = clamp(LOW_SCREEN - window.innerHeight, 0, MOST_LESS);
+    return Math.max(Math.min(height, LEAST_HEIGHT), height - less);
+  }
+
+  // Title and legend keep their distance from the top.
+  heights() {
+    const { height, title, legend } = this.figure.layout, now = this.height();
+    const kept = (part) => (part?.yref === "container"
+      ? { ...part, y: 1 - ((1 - part.y) * height) / now } : part);
+    return { height: now, title: kept(title), legend: kept(legend) };
+  }
 
   colours() {
     const css = getComputedStyle(this.parent);
@@ -153,6 +170,7 @@ class Chart {
       ...layout,
       ...Object.fromEntries([...this.xs, ...this.ys, ...this.volumes].map(
         (name) => [name, { ...layout[name], fixedrange: true, showspikes: false }])),
+      ...this.heights(),
       dragmode: false,
       autosize: true,
       annotations: layout.annotations?.map((note) =>

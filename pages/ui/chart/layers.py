@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -95,9 +95,17 @@ def add_overlays(sheet: Sheet, scene: Scene, overlays: Sequence[Overlay]) -> Non
             )
 
 
+_LABEL_SHARE, _LABEL_HEIGHT = 0.3, 0.05
+"""The room of a level's label, as shares of the panel."""
+
+
 def add_levels(sheet: Sheet, scene: Scene, levels: Sequence[float], *, compact: bool) -> None:
-    """A dashed line at each level, with its distance and P(touch) written on it."""
+    """A dashed line at each level, with its distance and P(touch) written on it.
+
+    The text stands at the end of the line where it covers fewer bars.
+    """
     for level in levels:
+        end = _freer_end(scene, level)
         at = float(scene.scaled(level))
         colour = style.UP if level >= scene.last_close else style.DOWN
         sheet.shape(
@@ -105,9 +113,25 @@ def add_levels(sheet: Sheet, scene: Scene, levels: Sequence[float], *, compact: 
             line={"color": colour, "width": 1.4, "dash": "longdash"},
         )  # fmt: skip
         sheet.note(
-            level_text(scene, level, compact=compact), name="level", size=11, x=0, xref="x domain",
-            xanchor="left", xshift=4, y=scene.on_axis(level), yref="y", yanchor="bottom",
+            level_text(scene, level, compact=compact), name="level", size=11, xref="x domain",
+            x=int(end == "right"), xanchor=end, xshift=-4 if end == "right" else 4,
+            y=scene.on_axis(level), yref="y", yanchor="bottom",
         )  # fmt: skip
+
+
+def _freer_end(scene: Scene, level: float) -> Literal["left", "right"]:
+    """The end of a level where its label, above the line, covers fewer bars; else the left one."""
+    known = scene.history if scene.actual is None else pd.concat([scene.history, scene.actual])
+    bottom, top = scene.price_range()
+    upper = scene.on_axis(level) + _LABEL_HEIGHT * (top - bottom)
+    lows, highs = (scene.scaled(known[name].to_numpy(dtype=float)) for name in ("low", "high"))
+    if scene.view == "log":
+        upper = 10.0**upper
+    is_covered = np.zeros(len(scene.labels), dtype=bool)
+    is_covered[: len(known)] = (lows <= upper) & (highs >= scene.scaled(level))
+    visible = is_covered[scene.first_visible :]
+    n_bars = max(1, round(_LABEL_SHARE * len(visible)))
+    return "right" if visible[-n_bars:].sum() < visible[:n_bars].sum() else "left"
 
 
 def level_text(scene: Scene, level: float, *, compact: bool = False) -> str:

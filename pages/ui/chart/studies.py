@@ -88,8 +88,8 @@ def add_rsi(sheet: Sheet, scene: Scene, candles: Candles, *, row: int) -> None:
     values = _rsi(scene, candles)
     sheet.trace(
         "scatter", row=row, x=scene.history_labels, y=rounded(values[-scene.n_history :]),
-        mode="lines", line={"width": 1.3, "color": "#B5489B"}, hoverinfo="skip", name=RSI,
-        legendgroup=RSI,
+        mode="lines", line={"width": 1.3, "color": style.NEUTRAL}, hoverinfo="skip", name=RSI,
+        showlegend=False,
     )  # fmt: skip
     panel = sheet.number(row, 1)
     # A fixed axis: the view of the prices moves all others.

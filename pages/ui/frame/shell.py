@@ -50,6 +50,8 @@ _FLAG = "shell_built"
 # A field that refuses a number or a date gives the reason to screen readers and to whoever finds
 # its icon: here it stands beneath the field. The parts of a closed sidebar cannot be seen, and no
 # key reaches them.
+# Title, strip and the controls of the look are as wide as the window and the sidebar leave them, so
+# they are asked for their own width.
 # A script reads from the style which page is shown.
 _STYLE = """<style>
 .js-plotly-plot .spikeline:not([stroke-dasharray]) { display: none; }
@@ -68,6 +70,12 @@ _STYLE = """<style>
 .st-key-strip { padding: 0.35rem 0.9rem; overflow-x: auto; row-gap: 0.35rem; }
 .st-key-strip p { white-space: nowrap; }
 .st-key-facts p { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.st-key-facts p:has([data-testid="stTooltipIcon"]) {
+  position: relative; width: fit-content; max-width: 100%; padding-right: 1.75rem;
+}
+.st-key-facts p > span:has([data-testid="stTooltipIcon"]) {
+  position: absolute; inset: 0 0 0 auto; display: flex; align-items: center; margin: 0;
+}
 .st-key-details [role="tablist"] { flex-wrap: wrap; gap: 0 0.9rem; overflow: visible; }
 .st-key-following { row-gap: 0; }
 .st-key-state:empty { display: none; }
@@ -90,6 +98,35 @@ _STYLE = """<style>
 @media (max-width: 1100px) {
   .st-key-desk { flex-direction: column; }
   .st-key-desk > :has(> .st-key-panel) { width: 100% !important; }
+}
+@media (min-width: 641px) {
+  .st-key-line > :has(> .st-key-chips) { flex: 1000 1 0; min-width: 0; max-width: max-content; }
+  .st-key-line > :has(> .st-key-facts) { flex: 1 1 0; min-width: 0; }
+  .st-key-line { container: line / inline-size; }
+  .st-key-strip { container: strip / inline-size; }
+  .st-key-look { container: look / inline-size; }
+}
+@media (min-width: 641px) and (max-width: 1300px) {
+  .st-key-strip { column-gap: 0.5rem; padding-inline: 0.6rem; }
+}
+@container line (max-width: 1300px) {
+  .st-key-line kbd { display: none; }
+  .st-key-chips button { padding-inline: 0.45rem; }
+  .st-key-chips button p { font-size: 0.8rem; }
+}
+@container line (max-width: 1060px) {
+  :has(> .st-key-facts) { order: 1; flex: 1 0 100% !important; margin-top: -0.75rem; }
+}
+@container strip (max-width: 1300px) {
+  .st-key-readouts { gap: 0.5rem; }
+  p { font-size: 0.8rem !important; }
+}
+@container strip (max-width: 1060px) {
+  :has(> .st-key-readouts) { flex: 1 1 0 !important; min-width: 0; }
+  .st-key-readouts { gap: 0.25rem 0.75rem; }
+}
+@container look (max-width: 930px) {
+  .st-key-look button { padding-inline: 0.5rem; }
 }
 @media (max-width: 640px) {
   .stMainBlockContainer { padding-inline: 0.75rem; }
