@@ -186,6 +186,20 @@ def test_the_workbook_has_the_lines_as_numbers_and_dates(finished):
     assert settings(watch_workbook(run))["paths"] == 60
 
 
+def test_the_workbook_takes_times_with_and_without_fractions_of_a_second(finished):
+    """Bars of a file are read now, those of a sample were fetched at a full hour."""
+    run = finished(symbol="A", entries=(Entry("A"), Entry("B"), Entry("C")))
+    summary = run.rows[0].summary
+    whole, broken = (pd.Timestamp(f"2026-11-25 13:59:24{end}", tz="UTC") for end in ("", ".62"))
+    run._rows[0] = replace(run.rows[0], summary=replace(summary, fetched_at=whole))
+    run._rows[1] = replace(
+        run.rows[0], summary=replace(summary, fetched_at=broken, newest=broken.floor("D"))
+    )
+    head, *lines = sheets(watch_workbook(run))["Watchlist"]
+    column = head.index("fetched_at")
+    assert [pd.Timestamp(line[column]) for line in lines[:2]] == [whole.tz_localize(None)] * 2
+
+
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t="])
 def test_no_cell_begins_a_formula(finished, start):
     evil = f"{start}cmd|' /C calc'!A0"

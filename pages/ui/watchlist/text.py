@@ -138,7 +138,8 @@ def watch_workbook(run: WatchRun) -> bytes:
     table = pd.DataFrame([_cells(i, run) for i in range(len(run.rows))])
     for name in _TIMES:
         if name in table:
-            table[name] = pd.to_datetime(table[name], utc=True)
+            # The times of an exchange, of UTC, and with fractions of a second stand side by side.
+            table[name] = pd.to_datetime(table[name], utc=True, format="ISO8601")
     return workbook({"Watchlist": table}, _setting_cells(run.request) | {"note": DISCLAIMER})
 
 
@@ -195,7 +196,7 @@ def _cells(i: int, run: WatchRun) -> dict[str, object]:
         "p50": median,
         "p90": high,
         "newest_bar": summary.newest.isoformat(),
-        "fetched_at": summary.fetched_at.isoformat(),
+        "fetched_at": summary.fetched_at.isoformat(timespec="seconds"),
         "forecast_until": summary.timestamps[-1].isoformat(),
         "context_bars": summary.n_context,
         "context_sha256": summary.context_hash,
