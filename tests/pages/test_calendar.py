@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -209,3 +210,11 @@ def test_leading_markets_that_cannot_be_had_are_said_and_stop_no_forecast(yahoo,
     app = run_until(new_session(**PAIR, model=reader).run(), is_settled)
     run_until(press(app, "run"), lambda app: "nothing of the dollar index" in words(app))
     assert "Not up to date: Yahoo Finance has no such symbol" in words(app)
+
+
+def test_the_name_of_an_own_file_is_no_company():
+    candles = SimpleNamespace(symbol="own", calendar="XNYS")
+    own = SimpleNamespace(candles=candles, is_sample=False, bars=None)
+    assert calendar._company(own, ()) == ""
+    assert calendar._company(own, (SimpleNamespace(symbol="own"),)) == "own"
+    assert calendar._company(SimpleNamespace(**{**vars(own), "is_sample": True}), ()) == "own"

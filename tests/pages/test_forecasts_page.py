@@ -100,7 +100,7 @@ def test_a_forecast_opens_in_a_second_session_with_the_bars_since(own_store):
     assert not charts(other)
 
 
-def test_what_is_known_is_counted_from_the_bars_of_the_chart_and_not_from_those_scored(own_store):
+def test_what_the_chart_knows_is_scored_and_the_list_says_the_same(own_store):
     saved = save(own_store)
     closes = SAMPLE.frame["close"].to_numpy()
     prediction = own_store.get(saved)
@@ -108,13 +108,14 @@ def test_what_is_known_is_counted_from_the_bars_of_the_chart_and_not_from_those_
     since = closes[-39:-33]
     n_inside = int(((since >= low) & (since <= high)).sum())
     known = [f"**{since[-1] / closes[-40] - 1:+.2%}**", "6 of 6 bars known", f"**{n_inside} of 6**"]
-    said = words(new_session("forecasts", stored=saved).run())
-    assert all(each in said for each in known), said
-    assert "0 of 6 scored" in said
-    score_candles(own_store, SAMPLE, of_source="samples", bars_source="samples")
-    said = words(new_session("forecasts", stored=saved).run())
+    assert table(new_session("forecasts").run())["Outcome"].tolist() == ["Waiting"]
+    app = new_session("forecasts", stored=saved).run()
+    said = words(app)
     assert all(each in said for each in known), said
     assert "scored" not in said
+    assert table(app)["Outcome"].tolist() == [f"{since[-1] / closes[-40] - 1:+.2%}, complete"]
+    assert f"{low[-1]:,.2f} to {high[-1]:,.2f}" in said
+    assert f"from {closes[-40]:,.2f}" in said
     ahead = save(own_store, position=-1)
     assert "0 of 6 bars known" in words(new_session("forecasts", stored=ahead).run())
 

@@ -141,3 +141,13 @@ def test_table_has_a_row_a_bar_with_rising_quantiles(simulate):
     assert table["time"].tolist() == scene.labels[-24:]
     assert (np.diff(table[["p10", "p25", "p50", "p75", "p90"]].to_numpy(), axis=1) >= 0).all()
     assert table["P(up)"].between(0, 100).all()
+
+
+def test_the_calendar_is_named_once_and_no_fact_is_a_word_of_the_code(simulate):
+    candles, forecast = simulate()
+    always = dataclasses.replace(candles, calendar="24/7")
+    found = readouts.provenance(always, forecast, "day and night (24/7)")
+    facts = {fact.label: fact for fact in found}
+    assert facts["Calendar"].value.startswith("24/7")
+    assert facts["Calendar"].remark == "day and night"
+    assert "anchored" not in facts["Computed in"].remark

@@ -282,11 +282,17 @@ def provenance(candles: Candles, forecast: Forecast, calendar_reason: str) -> li
             f"T {sampling.T:g}, top-p {sampling.top_p:g}, top-k {sampling.top_k or 'all'}",
         ),
         fan,
-        Readout("Calendar", f"{candles.calendar}, {candles.zone}", calendar_reason),
+        Readout(
+            "Calendar",
+            f"{candles.calendar}, {candles.zone}",
+            calendar_reason.removesuffix(f" ({candles.calendar})"),
+        ),
         Readout(
             "Computed in",
             f"{forecast.seconds:.2f} s",
-            "anchored at the last close" if forecast.anchored else "not anchored",
+            "scaled to begin at the last close"
+            if forecast.anchored
+            else "prices as decoded, without scaling to the last close",
         ),
     ]
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from pages.ui.chart.scene import price_decimals
 from pages.ui.fan.readouts import Readout
 from pages.ui.frame.excel import workbook
-from pages.ui.frame.text import DISCLAIMER, bar_time, counted
+from pages.ui.frame.text import DISCLAIMER, bar_time, counted, number_text
 
 if TYPE_CHECKING:
     from kronos.store.listing import Listed
@@ -57,7 +58,9 @@ def outcome_text(listed: Listed) -> str:
     if listed.state == "waiting":
         return "Waiting"
     known = "complete" if listed.state == "complete" else f"{listed.n_known} of {listed.horizon}"
-    return known.capitalize() if math.isnan(listed.move) else f"{listed.move:+.2%}, {known}"
+    if math.isnan(listed.move):
+        return known.capitalize()
+    return f"{number_text('{:+.2%}', listed.move)}, {known}"
 
 
 def forecast_title(listed: Listed) -> str:
@@ -82,15 +85,21 @@ def outcome_numbers(prediction: Prediction, listed: Listed, closes: np.ndarray) 
     lows, highs = (prediction.quantiles[:, column[level]] for level in (0.1, 0.9))
     low, high = float(lows[-1]), float(highs[-1])
     came = np.flatnonzero(np.isfinite(closes))
+    # Those of the prices that came, where there are some: quantiles have more than a price.
+    decimals = price_decimals(np.array([prediction.last_close, *closes[came]]))
     move = closes[came[-1]] / prediction.last_close - 1.0 if len(came) else np.nan
     # A bar without a close before one that has it is known not to exist.
     n_known = max(listed.n_known, int(came[-1]) + 1 if len(came) else 0)
     numbers = [
         Readout("P(up)", f"{prediction.probability_up[-1]:.0%}", f"at bar {prediction.horizon}"),
-        Readout("80% range", f"{low:,.6g} to {high:,.6g}", f"from {prediction.last_close:,.6g}"),
+        Readout(
+            "80% range",
+            f"{low:,.{decimals}f} to {high:,.{decimals}f}",
+            f"from {prediction.last_close:,.{decimals}f}",
+        ),
         Readout(
             "Outcome",
-            "Waiting" if math.isnan(move) else f"{move:+.2%}",
+            "Waiting" if math.isnan(move) else number_text("{:+.2%}", move),
             f"{n_known} of {counted(listed.horizon, 'bar')} known",
         ),
     ]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 import streamlit as st
 
+from kronos.candles import Candles
 from kronos.errors import KronosError
 from kronos.store.switch import OFF, VARIABLE, is_off
 from pages.ui.fan.results import show_in_strip
@@ -65,12 +68,21 @@ def find_opened(prediction_id: str) -> Opened | None:
         return None
     from kronos.store import open_store
     from kronos.store.listing import find_listed
+    from kronos.store.scoring import score_candles
 
     store = open_store()
     prediction = open_stored(prediction_id)
+    since = read_since(store, prediction)
     listed = find_listed(store, prediction.id)
     assert listed is not None  # rows of the store stay
-    return Opened(store, prediction, listed, read_since(store, prediction))
+    if isinstance(since.found, Candles) and listed.n_closes < np.isfinite(since.closes).sum():
+        # The chart shows bars that the hourly scoring has not seen: the list is to know them too.
+        with contextlib.suppress(KronosError):  # the scoring tries again
+            score_candles(
+                store, since.found, of_source=prediction.source, bars_source=prediction.source
+            )
+        listed = find_listed(store, prediction.id) or listed
+    return Opened(store, prediction, listed, since)
 
 
 def show_opened(opened: Opened, *, narrow: bool) -> None:

@@ -97,7 +97,7 @@ def show_calendar(
         events,
         regions,
         fetched={region: calendar.covered_until(region) for region in ("US", *regions)},
-        ticker=candles.symbol if candles.calendar in EXCHANGES else "",
+        ticker=_company(source, events),
     )
     text = coverage_text(covered, origin, end)
     days = _days(source, forecast)
@@ -109,6 +109,18 @@ def show_calendar(
     show_leaders(forecast)
     if status is not None and not status.is_final:
         st.fragment(_await_calendar, run_every=POLL_SECONDS)(status.key)
+
+
+def _company(source: ChosenCandles, events: tuple[Event, ...]) -> str:
+    """The company whose earnings the line names; "" for none.
+
+    The symbol of a visitor's file is the name of the file, unless there are events of it.
+    """
+    symbol = source.candles.symbol
+    if source.candles.calendar not in EXCHANGES:
+        return ""
+    is_listed = source.is_sample or source.bars is not None
+    return symbol if is_listed or any(event.symbol == symbol for event in events) else ""
 
 
 def _await_calendar(key: str) -> None:

@@ -13,7 +13,7 @@ from kronos.evaluation.evidence import ENOUGH
 from kronos.evaluation.track_record import Gain
 from pages.ui.fan.readouts import Readout
 from pages.ui.frame.excel import workbook
-from pages.ui.frame.text import DISCLAIMER, bar_time, counted
+from pages.ui.frame.text import DISCLAIMER, bar_time, counted, number_text
 from pages.ui.jobs.scoring import Scored
 from pages.ui.track_record.study import Rival, Study
 
@@ -258,13 +258,16 @@ def scored_text(last: Scored | None, *, is_running: bool) -> str:
 def _gain(found: Gain | None) -> str:
     if found is None:
         return "no scores"
-    ends = "" if np.isnan(found.low) else f" ({found.low:+.3f} to {found.high:+.3f})"
-    return f"{found.mean:+.3f}{ends}"
+    if np.isnan(found.low):
+        return number_text("{:+z.3f}", found.mean)  # z: no -0.000
+    return number_text("{:+z.3f} ({:+z.3f} to {:+z.3f})", found.mean, found.low, found.high)
 
 
 def _e_value(rival: Rival) -> str:
     found = rival.evidence
     value = found.e_value_worse if found.claim == "worse" else found.e_value
+    if 0.1 <= value < 10:
+        return f"{value:.1f}"  # 1.0 beside 1.1
     return f"{value:,.0f}" if 10 <= value < 1e6 else f"{value:.2g}"
 
 
