@@ -30,7 +30,7 @@ walks.show()
 answer = view.look(chosen, of)
 if of == SERVER:
     view.show_scoring()
-if of == SERVER and answer is not None and answer.study is None:
+if of == SERVER and answer is not None and view.is_empty(answer, chosen):
     view.show_empty(answer)
     # The first visit sees a record all the same, marked as what it is.
     answer, of = view.look(Chosen(), CARD), CARD

@@ -1,5 +1,6 @@
 """The track-record page: empty, filled by a walk, filtered, and stopped."""
 
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from kronos.errors import UnknownSymbol
 from kronos.evaluation.card import unpack_card
 from kronos.evaluation.scores import LEVELS
 from kronos.store import open_store
+from kronos.store.scoring import score_candles
 from pages.ui.track_record import walks as walking
 from pages.ui.track_record.record import record
 from pages.ui.track_record.study import Chosen, choices_of, labels_of, study
@@ -19,6 +21,7 @@ from pages.ui.track_record.text import scope_text
 from pages.ui.track_record.walks import walks
 from tests.pages.app_driver import new_session, press, run_until, words
 from tests.source_tree import ROOT
+from tests.store.made import make_forecast
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +67,21 @@ def test_the_first_visit_sees_the_record_of_the_model_card_marked_as_such():
     app = run_until(app, lambda app: "record_interval_card" in app.session_state)
     app.selectbox(key="record_interval_card").set_value("5m").run()
     run_until(app, lambda app: "forecasts of 10 series" in words(app))
+
+
+def test_forecasts_of_a_sample_leave_the_record_of_the_model_card_in_sight():
+    sample = load_sample("GOOG_1d")
+    forecast = make_forecast(sample, len(sample.frame) - 40, model="bundled")
+    with closing(open_store()) as store:
+        store.save(forecast, sample, source="samples")
+        score_candles(store, sample, of_source="samples", bars_source="samples")
+    record().refresh()
+    app = run_until(opened(), lambda app: "card shown" in app.session_state)
+    said = words(app)
+    assert "are in sample" in said
+    assert "Record of the model card: 1,249 forecasts" in said
+    app.selectbox(key="record_sample").set_value("any").run()
+    run_until(app, lambda app: "1 forecast" in words(app) and "1,249" not in words(app))
 
 
 def test_a_record_of_other_weights_is_not_shown(monkeypatch):

@@ -98,6 +98,7 @@ def compare_workbook(
     bars = horizon_table(candles, contenders, range(1, first.horizon + 1))
     times = dict(enumerate(first.timestamps, 1))
     bars.insert(1, "time", pd.DatetimeIndex([times[bar] for bar in bars["bar"]]))
+    bars = bars.rename(columns={"width": "width (% of last close)", "P(up)": "P(up) (%)"})
     facts = {name: getattr(candles, name) for name in ("symbol", "interval", "zone", "source")}
     settings = facts | {contender.label: contender.forecast.metadata() for contender in contenders}
     tables = {"Cost and scores": model_table(candles, contenders, costs), "Quantiles": bars}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import streamlit as st
@@ -56,8 +57,22 @@ def _status(chosen: Chosen, of: str) -> JobStatus:
     return record().look(chosen, owner=f"{_owner()} {of}", of=name, walk=walked)
 
 
+def is_empty(answer: Answer, chosen: Chosen) -> bool:
+    """Whether a record has nothing to show to a visitor who has chosen no filter."""
+    if answer.study is None:
+        return True
+    return not answer.study.n_forecasts and replace(chosen, model="") == Chosen()
+
+
 def show_empty(answer: Answer) -> None:
     """An empty record, and how to fill it."""
+    if answer.study is not None:
+        st.info(
+            "All scored forecasts of this server are in sample: their bars may have been in the "
+            "training data. Set Sample to Both in the sidebar to see them.",
+            icon=":material/filter_alt:",
+        )
+        return
     if not may_administer():
         st.info("No stored forecast has an outcome yet.", icon=":material/inbox:")
         return
