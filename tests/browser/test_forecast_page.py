@@ -314,3 +314,16 @@ def test_run_is_in_the_line_of_the_title_and_the_time_axis_on_the_first_screen(
     assert abs(title["y"] + title["height"] / 2 - run["y"] - run["height"] / 2) < 20
     chart = page.locator(".desk-chart").bounding_box()
     assert chart["y"] + chart["height"] <= height
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_focus_is_in_sight_on_the_links_of_the_pages(server, visit, scheme):
+    page = visit(server.url, scheme=scheme).page
+    wait_for_fan(page)
+    link = page.get_by_role("link", name="Watchlist", exact=True)
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if link.evaluate("link => link === document.activeElement"):
+            break
+    style = link.evaluate("link => getComputedStyle(link).outline")
+    assert "solid 2px" in style, style

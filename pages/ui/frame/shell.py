@@ -81,6 +81,9 @@ _STYLE = """<style>
 .st-key-state:empty { display: none; }
 .st-key-state [data-testid="stAlertContainer"] { padding-block: 0.3rem; }
 [data-testid="stSidebar"][data-collapsed="true"] { visibility: hidden; }
+[data-testid="stHeader"] :is(a, button):focus-visible {
+  outline: 2px solid #4F86EE !important; outline-offset: -2px;
+}
 :is([data-testid="stNumberInputContainer"], [data-testid="stDateInputField"],
     [data-testid="stTimeInputField"]):has(> [role="alert"]) { flex-wrap: wrap; height: auto; }
 :is([data-testid="stNumberInputContainer"], [data-testid="stDateInputField"],
