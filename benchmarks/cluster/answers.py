@@ -236,16 +236,17 @@ def print_small(service: ClusterService, address: str) -> None:
 
     _, alone, _ = answer_all(service, requests(service, 40, first_seed=11_000), 1)
     queued = (BulkRequest(each) for each in requests(service, 1000, first_seed=20_000))
-    stop = threading.Event()
+    begun, stop = threading.Event(), threading.Event()
 
     def walk() -> None:
         for _ in bulk.run_many(queued, 1):
+            begun.set()
             if stop.is_set():
                 return
 
     walking = threading.Thread(target=walk)
     walking.start()
-    time.sleep(8)  # the worker draws
+    begun.wait()  # until then the worker reads its packages
     _, beside, _ = answer_all(service, requests(service, 40, first_seed=12_000), 1)
     stop.set()
     walking.join()

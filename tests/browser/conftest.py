@@ -250,6 +250,12 @@ def window(browser: Browser) -> Iterator[BrowserContext]:
     context.close()
 
 
+FORGET_SIDEBAR = """() => Object.keys(localStorage)
+    .filter((key) => key.startsWith("stSidebar"))
+    .forEach((key) => localStorage.removeItem(key))"""
+"""Otherwise a sidebar that one test opened is open in those after it, which share the browser."""
+
+
 @pytest.fixture
 def visit(window: BrowserContext) -> Iterator[Callable[..., Visit]]:
     """Opens addresses for one test: visit(url, width=, height=, scheme=)."""
@@ -261,6 +267,8 @@ def visit(window: BrowserContext) -> Iterator[Callable[..., Visit]]:
 
     yield visit
     for visited in visits:
+        if visited.page.url.startswith("http"):
+            visited.page.evaluate(FORGET_SIDEBAR)
         visited.page.close()
 
 
