@@ -103,7 +103,7 @@ def _unreadable(table: sa.Table, row: dict[str, Any]) -> str | None:
             or not isinstance(row["parameters"], dict)
             or names - set(row["parameters"])
         ):
-            return f"the prediction {found.id} has values that do not fit together"
+            return f"the forecast {found.id} has values that do not fit together"
     elif table is prediction_paths:
         n_values = len(row["data"]) // 8
         read_paths(row, n_values // max(row["n_paths"] * len(row["columns"]), 1))

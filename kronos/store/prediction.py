@@ -91,7 +91,7 @@ class Prediction:
         """
         facts = {name: row[name] for name in cls.__slots__}
         if not (0 < row["last_close"] < np.inf and (np.array(row["quantiles"]) > 0).all()):
-            raise ValueError(f"prices of the prediction {row['id']} are not above zero")
+            raise ValueError(f"prices of the forecast {row['id']} are not above zero")
         return cls(
             **facts
             | {

@@ -153,7 +153,7 @@ def read_quantiles(store: Store, record: pd.DataFrame) -> np.ndarray:
             for name, last_close, text in connection.execute(sa.select(*columns).where(wanted)):
                 values = np.array(json.loads(text) if isinstance(text, str) else text)
                 if not (0 < last_close < np.inf and (values > 0).all()):
-                    found = f"prices of the prediction {name} are not above zero"
+                    found = f"prices of the forecast {name} are not above zero"
                     raise damaged(store.database.address, found)
                 rows = rows_of[name]
                 out[rows] = np.log(values[steps[rows] - 1] / last_close)

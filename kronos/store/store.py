@@ -116,7 +116,7 @@ class Store:
         """
         if not prediction_id or set(prediction_id) - set("0123456789abcdef"):
             raise InvalidRequest(
-                f"The id of a prediction has 64 digits from 0 to f, found {prediction_id!r}."
+                f"The id of a forecast has 64 digits from 0 to f, found {prediction_id!r}."
             )
         whole = len(prediction_id) == 64
         column = predictions.c.id
@@ -125,7 +125,7 @@ class Store:
             rows = connection.execute(sa.select(predictions).where(wanted).limit(2)).mappings()
             found = [Prediction.of_row(dict(row)) for row in rows]
         if len(found) != 1:
-            how_many = "more than one prediction" if found else "no prediction"
+            how_many = "more than one forecast" if found else "no forecast"
             raise InvalidRequest(f"There is {how_many} with the id {prediction_id} in the store.")
         return found[0]
 

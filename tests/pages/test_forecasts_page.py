@@ -156,7 +156,7 @@ def test_strangers_see_forecasts_of_public_markets_alone(own_store, monkeypatch)
         app = new_session("forecasts", stored=text).run()
         assert "SECRET" not in words(app)
         assert heading(app) == "Forecasts"
-        assert "no prediction with the id" in app.error[0].value.replace("\\", "")
+        assert "no forecast with the id" in app.error[0].value.replace("\\", "")
     assert "GOOG" in heading(new_session("forecasts", stored=public).run())
     monkeypatch.setenv("KRONOS_PUBLIC", "false")
     assert "SECRET" in heading(new_session("forecasts", stored=private).run())
@@ -192,5 +192,5 @@ def test_the_link_makes_the_request_again(own_store):
 def test_a_hidden_source_is_like_no_forecast(own_store, monkeypatch):
     saved = save(own_store, source="my-files", candles=make_candles())
     monkeypatch.setattr(stored, "visible_sources", lambda: ("samples",))
-    with pytest.raises(InvalidRequest, match="no prediction with the id"):
+    with pytest.raises(InvalidRequest, match="no forecast with the id"):
         stored.open_stored(saved)

@@ -77,7 +77,7 @@ def open_stored(prediction_id: str) -> Prediction:
     sources = visible_sources()
     if sources is not None and prediction.source not in sources:
         raise InvalidRequest(
-            f"There is no prediction with the id {prediction_id.strip().lower()} in the store."
+            f"There is no forecast with the id {prediction_id.strip().lower()} in the store."
         )
     return prediction
 
