@@ -22,3 +22,8 @@ def test_a_gain_that_rounds_to_zero_has_no_minus_sign():
 def test_e_values_of_one_size_have_the_same_decimals(value, written):
     evidence = SimpleNamespace(claim="", e_value=value, e_value_worse=0.0)
     assert text._e_value(SimpleNamespace(evidence=evidence)) == written
+
+
+def test_intervals_have_minus_signs():
+    assert text._range(-0.01, 0.024) == "−1.0% to +2.4%"
+    assert text._range(np.nan, np.nan) == "too few dates"

@@ -83,7 +83,7 @@ def headline(study: Study) -> list[Readout]:
         numbers.append(
             Readout(
                 "CRPS skill",
-                f"{rival.skill.skill:+.1%}",
+                number_text("{:+.1%}", rival.skill.skill),
                 f"{_range(rival.skill.low, rival.skill.high)} vs {rival.title}",
             )
         )
@@ -98,9 +98,10 @@ def headline(study: Study) -> list[Readout]:
         numbers.append(
             Readout(
                 "RankIC",
-                f"{study.rank_ic.mean:+.3f}",
-                f"t = {study.rank_ic.t:.1f}, {counted(study.rank_ic.n_dates, 'date')}; IC "
-                f"{study.ic.mean:+.3f}",
+                number_text("{:+.3f}", study.rank_ic.mean),
+                number_text("t = {:.1f}, ", study.rank_ic.t)
+                + f"{counted(study.rank_ic.n_dates, 'date')}; IC "
+                + number_text("{:+.3f}", study.ic.mean),
             )
         )
     if study.volatility.n:
@@ -130,7 +131,8 @@ def calibration_description(study: Study) -> str:
 def skill_description(study: Study) -> str:
     """The chart of skill in words."""
     parts = [
-        f"{rival.title} {rival.skill.skill:+.1%}, {_range(rival.skill.low, rival.skill.high)}"
+        f"{rival.title} {number_text('{:+.1%}', rival.skill.skill)}, "
+        f"{_range(rival.skill.low, rival.skill.high)}"
         for rival in study.rivals
     ]
     return f"CRPS skill vs {'; '.join(parts)}."
@@ -157,7 +159,7 @@ def rivals_table(study: Study) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "Baseline": [rival.title for rival in study.rivals],
-            "CRPS skill": [f"{rival.skill.skill:+.1%}" for rival in study.rivals],
+            "CRPS skill": [number_text("{:+.1%}", rival.skill.skill) for rival in study.rivals],
             "95% interval": [_range(r.skill.low, r.skill.high) for r in study.rivals],
             "Better?": [
                 f"{rival.evidence.claim or 'not shown'}, e = {_e_value(rival)}"
@@ -185,7 +187,9 @@ def parts_table(study: Study) -> pd.DataFrame:
                 f"{share:.1%} ± {2 * error:.1%}"
                 for share, error in zip(parts["coverage"], parts["error"], strict=True)
             ],
-            "CRPS skill": ["" if np.isnan(value) else f"{value:+.1%}" for value in parts["skill"]],
+            "CRPS skill": [
+                "" if np.isnan(value) else number_text("{:+.1%}", value) for value in parts["skill"]
+            ],
             "95% interval": [
                 _range(low, high) for low, high in zip(parts["low"], parts["high"], strict=True)
             ],
@@ -235,7 +239,8 @@ def miss_title(miss: pd.Series) -> str:
     origin = bar_time(miss["origin"].tz_convert(miss["zone"]), miss["interval"])
     return (
         f"{miss['instrument']} {miss['interval']}, {origin}: "
-        f"{np.expm1(miss['actual_return']):+.1%} by bar {miss['step']}, {sigmas:.1f} sigmas"
+        f"{number_text('{:+.1%}', np.expm1(miss['actual_return']))} by bar {miss['step']}, "
+        f"{sigmas:.1f} sigmas"
     )
 
 
@@ -272,11 +277,11 @@ def _e_value(rival: Rival) -> str:
 
 
 def _range(low: float, high: float) -> str:
-    return "too few dates" if np.isnan(low) else f"{low:+.1%} to {high:+.1%}"
+    return "too few dates" if np.isnan(low) else number_text("{:+.1%} to {:+.1%}", low, high)
 
 
 def _number(value: float) -> str:
-    return "" if np.isnan(value) else f"{value:.2f}"
+    return "" if np.isnan(value) else number_text("{:.2f}", value)
 
 
 def _p_value(value: float) -> str:
