@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 from pages.ui.chart.interactive import KEYS
@@ -369,6 +370,18 @@ def test_on_a_phone_no_buttons_cover_charts_and_tables(server, browser):
     pointed = open_training()
     expect(pointed.locator("[data-testid='stElementToolbar']").first).to_be_visible()
     pointed.context.close()
+
+
+@pytest.mark.parametrize("address", ["", "/backtest"])
+def test_the_picture_that_a_chart_saves_has_the_ground_of_the_page(server, visit, address):
+    page = visit(f"{server.url}{address}", scheme="dark").page
+    wait_until_idle(page)
+    page.locator(".js-plotly-plot .nsewdrag").first.hover()
+    with page.expect_download() as saving:
+        page.locator(".modebar-btn[data-title^='Download plot']").first.click()
+    picture = Image.open(saving.value.path()).convert("RGBA")
+    red, green, blue, opacity = picture.getpixel((2, 2))
+    assert (red, green, blue, opacity) == (14, 20, 32, 255)  # the dark theme's
 
 
 def test_a_level_comes_with_a_press_or_a_key_and_goes_likewise(opened):

@@ -147,7 +147,7 @@ def test_price_range_holds_every_visible_bar_and_the_fan(simulate, view):
 
 def test_figure_follows_the_theme(simulate):
     figure = fan_figure(*simulate(n_known=5))
-    assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == "rgba(0,0,0,0)"
+    assert (figure.layout.paper_bgcolor, figure.layout.plot_bgcolor) == (None, "rgba(0,0,0,0)")
     assert figure.layout.font.color is None
     assert figure.layout.title.font.color is None
     coloured = [a.text for a in figure.layout.annotations if a.font.color is not None]

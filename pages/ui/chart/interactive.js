@@ -171,6 +171,7 @@ class Chart {
       ...Object.fromEntries([...this.xs, ...this.ys, ...this.volumes].map(
         (name) => [name, { ...layout[name], fixedrange: true, showspikes: false }])),
       ...this.heights(),
+      paper_bgcolor: ground,  // of the picture that its button saves too
       dragmode: false,
       autosize: true,
       annotations: layout.annotations?.map((note) =>

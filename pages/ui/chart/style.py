@@ -36,10 +36,10 @@ def faded(colour: str, opacity: float) -> str:
 
 
 def page_layout(*, compact: bool = False) -> dict[str, Any]:
-    """Layout without grounds and text colours of its own, so that it follows the page's theme."""
+    """Layout without a ground and text colours of its own, so that it follows the page's theme."""
     return {
         "font": {"family": FONT, "size": 12 if compact else FONT_SIZE},
-        "paper_bgcolor": CLEAR,
+        # The paper is the theme's: a picture that a chart's button saves has no page behind it.
         "plot_bgcolor": CLEAR,
         "modebar": {
             "bgcolor": CLEAR,
