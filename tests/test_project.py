@@ -331,7 +331,7 @@ def test_a_declared_repository_is_where_the_links_of_the_readme_lead():
     shown = index_readme(text, "https://forge.example/fan/", "1.2.0")
     assert not RELATIVE.findall(shown)
     for line in (
-        "![The comparison of a model with an EWMA cone]"
+        "![The fans of a model and of three baselines on one price axis]"
         "(https://forge.example/fan/raw/v1.2.0/assets/screenshots/compare.png)",
         "[docs/deployment.md](https://forge.example/fan/blob/v1.2.0/docs/deployment.md)",
         "[paper](https://arxiv.org/abs/2508.02739)",
