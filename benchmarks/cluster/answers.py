@@ -246,7 +246,7 @@ def print_small(service: ClusterService, address: str) -> None:
 
     walking = threading.Thread(target=walk)
     walking.start()
-    begun.wait()  # until then the worker reads its packages
+    wait_until(begun.is_set)  # until then the worker reads its packages
     _, beside, _ = answer_all(service, requests(service, 40, first_seed=12_000), 1)
     stop.set()
     walking.join()

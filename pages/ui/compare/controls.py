@@ -91,12 +91,12 @@ def _choose_place(place: int, found: dict[str, Choice]) -> tuple[Choice, float, 
             st.session_state[key] = value
     with st.expander(f"Sampling of {letter}: {plain(choice.remark)}", icon=":material/tune:"):
         temperature = st.slider(
-            f"Temperature of {letter}", 0.0, 2.0, 1.0, 0.05, key=f"T{letter.lower()}",
+            f"Temperature of {letter}", *controls.T_LIMITS, 1.0, 0.05, key=f"T{letter.lower()}",
             bind="query-params",
             help=meaning("Temperature T"),
         )  # fmt: skip
         top_p = st.slider(
-            f"Top-p of {letter}", 0.05, 1.0, 1.0, 0.05, key=f"p{letter.lower()}",
+            f"Top-p of {letter}", *controls.TOP_P_LIMITS, 1.0, 0.05, key=f"p{letter.lower()}",
             bind="query-params",
             help=meaning("Top-p"),
         )  # fmt: skip

@@ -155,7 +155,7 @@ def _show_bars(candles: Candles, contenders: Sequence[Contender], *, narrow: boo
     if not bars:
         return
     table = horizon_table(candles, contenders, bars)
-    prices = dict.fromkeys(("p10", "p50", "p90", "actual"), f"{{:,.{scene.decimals}f}}")
+    prices = dict.fromkeys(("p10", "p50", "p90", "actual"), scene.price_text)
     st.dataframe(
         in_print(table, {**prices, "width": "{:.2f}%", "P(up)": "{:.0f}%"}),
         hide_index=True,

@@ -86,7 +86,7 @@ def _follow_model(model: models.Entry) -> int:
 
 
 def _sampling_title() -> str:
-    limits = {"T": (0.0, 2.0), "top_p": (0.05, 1.0)}
+    limits = {"T": controls.T_LIMITS, "top_p": controls.TOP_P_LIMITS}
     return "T {:g} · top-p {:g}".format(
         *(controls.linked_number(name, 1.0, *ends) for name, ends in limits.items())
     )
@@ -123,11 +123,11 @@ def _choose_lookback(model: models.Entry) -> int | None:
 def _choose_shares() -> tuple[float, float, int]:
     """Temperature, top-p and top-k."""
     temperature = st.slider(
-        "Temperature T", 0.0, 2.0, 1.0, 0.05, key="T", bind="query-params",
+        "Temperature T", *controls.T_LIMITS, 1.0, 0.05, key="T", bind="query-params",
         help=meaning("Temperature T"),
     )  # fmt: skip
     top_p = st.slider(
-        "Top-p", 0.05, 1.0, 1.0, 0.05, key="top_p", bind="query-params",
+        "Top-p", *controls.TOP_P_LIMITS, 1.0, 0.05, key="top_p", bind="query-params",
         help=meaning("Top-p"),
     )  # fmt: skip
     top_k = st.number_input(

@@ -24,7 +24,7 @@ from pages.ui.forecast.lines import Lines
 from pages.ui.frame.excel import MIME
 from pages.ui.frame.messages import plain, show_error
 from pages.ui.frame.picture import picture_button
-from pages.ui.frame.text import DISCLAIMER, counted, in_print, table_pixels
+from pages.ui.frame.text import DISCLAIMER, Format, counted, in_print, table_pixels
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.events import added_events, own_file
 from pages.ui.jobs.forecast_runs import FORECAST
@@ -171,7 +171,7 @@ def _show_python(source: ChosenCandles, forecast: Forecast, lines: Lines) -> Non
 def _show_table(candles: Candles, forecast: Forecast, levels: Sequence[float]) -> None:
     table, scene = readouts.quantile_table(candles, forecast, levels)
     prices = [name for name in table.columns if name not in ("bar", "time", "P(up)")]
-    formats = {**dict.fromkeys(prices, f"{{:,.{scene.decimals}f}}"), "P(up)": "{:.0f}%"}
+    formats: dict[str, Format] = {**dict.fromkeys(prices, scene.price_text), "P(up)": "{:.0f}%"}
     st.dataframe(in_print(table, formats), hide_index=True, height=table_pixels(len(table), 420))
 
 

@@ -68,7 +68,6 @@ def find_opened(prediction_id: str) -> Opened | None:
         return None
     from kronos.store import open_store
     from kronos.store.listing import find_listed
-    from kronos.store.scoring import score_candles
 
     store = open_store()
     prediction = open_stored(prediction_id)
@@ -76,6 +75,8 @@ def find_opened(prediction_id: str) -> Opened | None:
     listed = find_listed(store, prediction.id)
     assert listed is not None  # rows of the store stay
     if isinstance(since.found, Candles) and listed.n_closes < np.isfinite(since.closes).sum():
+        from kronos.store.scoring import score_candles
+
         # The chart shows bars that the hourly scoring has not seen: the list is to know them too.
         with contextlib.suppress(KronosError):  # the scoring tries again
             score_candles(

@@ -33,15 +33,18 @@ def number_text(template: str, *values: float) -> str:
     return template.format(*values).replace("-", "−")
 
 
-def in_print(table: pd.DataFrame, formats: Mapping[str, str | Callable[[Any], str]]) -> Styler:
+Format = str | Callable[[Any], str]
+"""How a number is written: a template, such as "{:,.2f}", or a function of it."""
+
+
+def in_print(table: pd.DataFrame, formats: Mapping[str, Format]) -> Styler:
     """A table whose numbers are written with separators of thousands and minus signs.
 
     It sorts and downloads by its values. A missing number leaves the cell empty.
 
     Args:
         table: For `st.dataframe`; a format in `column_config` would win over these.
-        formats: A template by column, such as "{:,.2f}", or a function of the number. Columns
-            that the table lacks are left out.
+        formats: By column. Columns that the table lacks are left out.
     """
     known: dict[Any, str | Callable[[object], str] | None] = {
         name: partial(number_text, each) if isinstance(each, str) else each

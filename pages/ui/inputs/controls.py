@@ -33,6 +33,7 @@ from pages.ui.jobs.settings import (
 
 LARGEST_SEED = 2**31 - 1
 MIN_PATHS = 10
+T_LIMITS, TOP_P_LIMITS = (0.0, 2.0), (0.05, 1.0)
 MINUTE = pd.Timedelta(minutes=1)
 SAMPLED_WITH = "sampled_with"
 """Key of the session's T and top-p on the Forecast page, which a comparison begins with."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 
 import numpy as np
@@ -19,7 +19,7 @@ from pages.ui.frame.excel import MIME
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.links import open_page
 from pages.ui.frame.messages import plain, show_error
-from pages.ui.frame.text import counted, in_print
+from pages.ui.frame.text import Format, counted, in_print
 from pages.ui.inputs.candles import UPLOAD, hand_over_file
 from pages.ui.inputs.instruments import SAMPLES, uploaded_content
 from pages.ui.inputs.ticker import ticker_link
@@ -41,7 +41,7 @@ from pages.ui.watchlist.text import (
 from pages.ui.watchlist.work import WatchRequest, WatchRun
 
 POLL_SECONDS = 1.0
-_FORMATS: dict[str, str | Callable[[float], str]] = {
+_FORMATS: dict[str, Format] = {
     "P(up)": "{:.0f}%",
     "±": "{:.1f}",
     "Expected move": "{:.2f}%",

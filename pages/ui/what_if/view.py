@@ -15,7 +15,7 @@ from pages.ui.fan.readouts import inside_text
 from pages.ui.fan.side_by_side import Words
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
-from pages.ui.frame.text import counted, in_print
+from pages.ui.frame.text import Format, counted, in_print
 from pages.ui.inputs.calendar import show_calendar
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.controls import choose_bars
@@ -161,12 +161,12 @@ def _show_bars(candles: Candles, found: Sequence[Finished], *, narrow: bool) -> 
     bars = choose_bars(before.horizon)
     if not bars:
         return
-    decimals = build_scene(candles, before, view="price").decimals
+    scene = build_scene(candles, before, view="price")
     medians, widths, errors = (
         ("median A", "median B"), ("width A", "width B"), ("± median", "± width")
     )  # fmt: skip
-    formats = {
-        **dict.fromkeys(medians, f"{{:,.{decimals}f}}"),
+    formats: dict[str, Format] = {
+        **dict.fromkeys(medians, scene.price_text),
         **dict.fromkeys(widths, "{:.2f}%"),
         **dict.fromkeys(("change of median", "change of width"), "{:+.3f}%"),
         **dict.fromkeys(errors, "{:.3f}%"),
