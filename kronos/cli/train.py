@@ -71,6 +71,14 @@ def _add_arguments(sub: argparse.ArgumentParser, stage: str) -> None:
             help="tokenizer of the model (default: OUT/tokenizer, or that of --start-from)",
         )
         add_events_option(sub, "train a model that reads events")
+        sub.add_argument(
+            "--drift-weight",
+            type=float,
+            default=0.0,
+            metavar="W",
+            help="weight of the squared drift of 24 bars, which keeps the fan from drifting by "
+            "chance (default 0; the bundled model: 0.1)",
+        )
     sub.add_argument("--steps", type=int, help="optimizer steps")
     sub.add_argument("--lr", type=float, help="peak learning rate; 1e-5 or less for adapting")
     sub.add_argument("--bars-per-batch", type=int, help="bars in a batch")
@@ -159,6 +167,7 @@ def _train_model(
             "--out first, or give --tokenizer."
         )
     kind = load_tokenizer(tokenizer).config.normalisation
+    objective = recipes.model_objective(kind, is_published=start is not None)
     config = recipes.BUNDLED_MODEL
     if data.events:
         config = replace(config, n_event_channels=N_EVENT_CHANNELS, event_alignment="ahead")
@@ -166,7 +175,7 @@ def _train_model(
         data,
         plan,
         loop,
-        recipes.model_objective(kind, is_published=start is not None),
+        replace(objective, drift_weight=args.drift_weight),
         out,
         tokenizer=tokenizer,
         config=config,

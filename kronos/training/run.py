@@ -29,12 +29,14 @@ from kronos.system import sha256_of
 from kronos.training.corpus import Corpus, CorpusEvents, Holdout, load_corpus
 from kronos.training.leaders import load_leaders
 from kronos.training.loop import LoopConfig, train
-from kronos.training.objectives import ModelObjective, TokenizerObjective
+from kronos.training.objectives import ModelObjective, TokenizerObjective, returns_by_token
 from kronos.training.processes import Process, process_group
 from kronos.training.state import Losses
 from kronos.training.windows import Batch, WindowPlan, WindowSampler
 
 VALIDATION_BATCHES = 8
+RETURN_BATCHES = 32
+"""Batches that tell the mean return of every coarse token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,8 @@ def train_tokenizer(
     with process_group(device) as process:
         facts = _facts(data, plan, objective, start_from)
         kind = tokenizer.config.normalisation
-        _run(tokenizer, objective, data, plan, loop, out / "tokenizer-run", process, facts, kind)
+        run = out / "tokenizer-run"
+        _run(tokenizer, lambda _: objective, data, plan, loop, run, process, facts, kind)
         if process.is_main:
             save_checkpoint(tokenizer, out / "tokenizer")
     return out / "tokenizer"
@@ -135,12 +138,27 @@ def train_model(
             "or leave it out."
         )
     frozen = load_tokenizer(tokenizer)
+    if objective.drift_weight and frozen.config.normalisation != "returns":
+        raise InvalidRequest(
+            "The drift of a model has a weight where its tokenizer reads returns, as the bundled "
+            "one does; this one reads whole windows. Leave --drift-weight out."
+        )
     with process_group(device) as process:
-        losses = objective.with_tokenizer(frozen.to(process.device))
+        frozen = frozen.to(process.device)
         facts = _facts(data, plan, objective, start_from, tokenizer)
+        if objective.drift_weight:
+            facts["drift"] = repr(objective.drift_weight)
         kind = frozen.config.normalisation
         alignment = model.config.event_alignment
         run = out / "model-run"
+
+        def losses(windows: WindowSampler) -> Callable[[nn.Module, Batch], Losses]:
+            returns = None
+            if objective.drift_weight:
+                batches = (windows.batch(i).to(process.device) for i in range(RETURN_BATCHES))
+                returns = returns_by_token(frozen, batches)
+            return objective.with_tokenizer(frozen, returns)
+
         _run(model, losses, data, plan, loop, run, process, facts, kind, alignment)
         if process.is_main:
             save_checkpoint(model, out / "model")
@@ -149,7 +167,7 @@ def train_model(
 
 def _run(
     module: nn.Module,
-    losses: Callable[[nn.Module, Batch], Losses],
+    losses_on: Callable[[WindowSampler], Callable[[nn.Module, Batch], Losses]],
     data: DataConfig,
     plan: WindowPlan,
     loop: LoopConfig,
@@ -174,6 +192,7 @@ def _run(
         )
 
     sampler = windows(corpus, "train")
+    losses = losses_on(sampler)
     validate = None
     if process.is_main and data.holdout.share > 0:
         validation = windows(data.load(held_out=True, min_bars=min_bars), "validation")
