@@ -7,7 +7,7 @@ origin over sigma * sqrt(steps), fair to small samples.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,6 +27,8 @@ __all__ = [
     "EvaluationPlan",
     "MoreScores",
     "Sample",
+    "Window",
+    "alignment_of",
     "draw_windows",
     "evaluate",
     "figures",
@@ -154,6 +156,7 @@ def evaluate(
     events: CorpusEvents | None = None,
     alignment: Alignment | None = None,
     more: MoreScores | None = None,
+    windows: Sequence[Window] | None = None,
 ) -> pd.DataFrame:
     """Score a model and the cone on the same windows.
 
@@ -165,6 +168,7 @@ def evaluate(
         events: Events of the corpus; without them, every window counts as quiet.
         alignment: That of the event rows that the model reads; None for one that reads none.
         more: Computes further columns.
+        windows: The windows; None for those that the plan draws.
 
     Returns:
         One row per window and step: series, interval, group, origin (the first bar scored, UTC),
@@ -172,7 +176,7 @@ def evaluate(
         width and error of `raw` (as sampled), `anchored` and `cone`. The error is that of the
         median, in the cone's sigmas.
     """
-    windows = draw_windows(corpus, plan)
+    windows = draw_windows(corpus, plan) if windows is None else windows
     sampling = SamplingParameters(sample_count=plan.sample_count, seed=plan.seed)
     tables = []
     for first in range(0, len(windows), plan.batch):
