@@ -82,6 +82,12 @@ class ModelObjective:
     s2_attention: S2Attention = S2Attention.ROTATED
     drift_weight: float = field(default=0.0, repr=False)  # a run without one is known as before
 
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.drift_weight < math.inf:
+            raise InvalidRequest(
+                f"The weight of the drift must be at least 0, found {self.drift_weight}."
+            )
+
     def with_tokenizer(
         self, tokenizer: KronosTokenizer, returns: Tensor | None = None
     ) -> Callable[[nn.Module, Batch], Losses]:
@@ -132,7 +138,9 @@ def returns_by_token(tokenizer: KronosTokenizer, batches: Iterable[Batch]) -> Te
         tokenizer: One of "returns"; the tokens of one that reads windows are levels.
         batches: Bars that the means are taken of.
     """
-    sums, counts = torch.zeros(2, 1 << tokenizer.config.s1_bits, dtype=torch.float64)
+    device = next(tokenizer.parameters()).device
+    shape = 2, 1 << tokenizer.config.s1_bits
+    sums, counts = torch.zeros(shape, dtype=torch.float64, device=device)
     for batch in batches:
         s1 = tokenizer.encode(batch.x)[0].flatten()
         moves = batch.x[..., CLOSE].double().sinh().clamp(-_OUTLIER, _OUTLIER).flatten()

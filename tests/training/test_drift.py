@@ -57,6 +57,8 @@ def test_a_tokenizer_of_whole_windows_is_refused(bars_folder, tmp_path, capsys):
     tokenizer = KronosTokenizer(**TINY_TOKENIZER.to_dict())
     with pytest.raises(InvalidRequest, match="needs the returns"):
         ModelObjective(drift_weight=0.1).with_tokenizer(tokenizer)
+    with pytest.raises(InvalidRequest, match="at least 0, found nan"):
+        ModelObjective(drift_weight=float("nan"))
     save_checkpoint(tokenizer, tmp_path / "tokenizer")
     options = ["--data", str(bars_folder), "--out", str(tmp_path), "--steps", "1"]
     assert main(["train", "model", *options, "--drift-weight", "0.1"]) == 2
