@@ -13,7 +13,7 @@ from data_sources.csv.reader import CsvChoices
 from data_sources.samples import load_sample
 from kronos.system import asset_path
 from pages.ui.fan import exports
-from pages.ui.frame.text import DISCLAIMER
+from pages.ui.frame.text import DISCLAIMER, file_part
 from pages.ui.inputs.candles import fetch_code, sample_code, upload_code
 from pages.ui.inputs.fetching import Wanted
 
@@ -22,6 +22,14 @@ def test_file_names_are_harmless(simulate):
     candles, forecast = simulate(symbol="../../etc/pass wd\n<x>")
     stem = exports.file_stem(candles, forecast)
     assert stem == "etc-pass-wd-x_30m_20190805T1800_24bars"
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [("BRK/B", "BRK-B"), ("7203 トヨタ", "7203-トヨタ"), ("..\\..", "file"), ("a" * 50, "a" * 40)],
+)
+def test_a_name_in_a_file_name_is_safe_and_keeps_its_script(name, part):
+    assert file_part(name, "file") == part
 
 
 def test_the_html_needs_no_network_and_says_what_it_is(simulate):

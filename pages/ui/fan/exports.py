@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from kronos.export import quantiles_table
 from kronos.forecast import DEFAULT_LEVELS, Forecast
 from pages.ui.chart.figure import Look, fan_figure
 from pages.ui.frame.excel import workbook
-from pages.ui.frame.text import DISCLAIMER
+from pages.ui.frame.text import DISCLAIMER, file_part
 
 _ENSEMBLE_IMPORT = "from kronos.ensemble import load_ensemble, market_of\n"
 _CALIBRATION_IMPORT = "from kronos.calibration import calibrate, load_state\n"
@@ -22,7 +21,7 @@ _CALIBRATION_IMPORT = "from kronos.calibration import calibrate, load_state\n"
 
 def file_stem(candles: Candles, forecast: Forecast) -> str:
     """A file name without suffix, safe on every system."""
-    symbol = re.sub(r"[^A-Za-z0-9]+", "-", candles.symbol).strip("-")[:40] or "candles"
+    symbol = file_part(candles.symbol, "candles")
     fan = "" if forecast.calibration_hash is None else "_calibrated"
     return f"{symbol}_{candles.interval}_{forecast.origin:%Y%m%dT%H%M}_{forecast.horizon}bars{fan}"
 

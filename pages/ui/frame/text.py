@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -66,6 +67,16 @@ def size_text(n_bytes: int | None) -> str:
     if n_bytes < 1e6:
         return f"{n_bytes / 1e3:,.0f} kB"
     return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:,.0f} MB"
+
+
+def file_part(name: str, otherwise: str) -> str:
+    """A name as part of a file's name: letters and digits of every script, safe on every system.
+
+    Args:
+        name: What the file is of.
+        otherwise: Where the name has neither.
+    """
+    return re.sub(r"[\W_]+", "-", name).strip("-")[:40].rstrip("-") or otherwise
 
 
 def moment_text(moment: pd.Timestamp, candles: Candles) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import zipfile
 from functools import partial
 
@@ -20,7 +19,7 @@ from pages.ui.fan.exports import forecast_settings
 from pages.ui.frame.excel import MAX_ROWS, MIME, workbook
 from pages.ui.frame.glossary import meaning
 from pages.ui.frame.messages import plain
-from pages.ui.frame.text import counted, in_print
+from pages.ui.frame.text import counted, file_part, in_print
 from pages.ui.inputs.candles import ChosenCandles
 from pages.ui.inputs.controls import LARGEST_SEED
 from pages.ui.inputs.model_choices import choice_of, choices
@@ -153,7 +152,7 @@ def _show_report(report: Realism, *, narrow: bool) -> None:
 
 
 def _show_downloads(outcome: Outcome) -> None:
-    stem = re.sub(r"[^A-Za-z0-9]+", "-", outcome.source.symbol).strip("-")[:40] or "candles"
+    stem = file_part(outcome.source.symbol, "candles")
     with st.container(horizontal=True):
         if len(outcome.series) == 1:
             st.download_button(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +13,7 @@ from pages.ui.frame.browser_store import BrowserStore, Stored
 from pages.ui.frame.links import open_addresses, visited_addresses
 from pages.ui.frame.messages import plain
 from pages.ui.frame.shell import ADDRESSES
+from pages.ui.frame.text import file_part
 from pages.ui.inputs.candles import UPLOAD
 from pages.ui.inputs.events import own_events_text, put_own_events
 from pages.ui.jobs.forecast_runs import COMPARISON, FORECAST
@@ -128,7 +128,7 @@ def _show_saved(known: _Known) -> None:
         ):
             _open(chosen)
         st.download_button(
-            "Export", partial(chosen.file, name), file_name=_file_name(name),
+            "Export", partial(chosen.file, name), file_name=f"{file_part(name, 'workspace')}.json",
             mime="application/json", key="workspace_export", on_click="ignore",
             icon=":material/download:",
         )  # fmt: skip
@@ -136,12 +136,6 @@ def _show_saved(known: _Known) -> None:
             "Delete", key="workspace_delete", on_click=_change, icon=":material/delete:",
             args=({name: None}, f"{name} is deleted."),
         )  # fmt: skip
-
-
-def _file_name(name: str) -> str:
-    """Safe on every system."""
-    stem = re.sub(r"\W+", "-", name).strip("-_")
-    return f"{stem or 'workspace'}.json"
 
 
 def _show_saving(known: _Known, address: str) -> None:
