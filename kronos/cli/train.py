@@ -77,7 +77,7 @@ def _add_arguments(sub: argparse.ArgumentParser, stage: str) -> None:
             default=0.0,
             metavar="W",
             help="weight of the squared drift of 24 bars, which keeps the fan from drifting by "
-            "chance (default 0; the last steps of the bundled model: 0.3)",
+            "chance (default 0)",
         )
     sub.add_argument("--steps", type=int, help="optimizer steps")
     sub.add_argument("--lr", type=float, help="peak learning rate; 1e-5 or less for adapting")
