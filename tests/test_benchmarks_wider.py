@@ -55,8 +55,48 @@ def test_only_held_out_families_are_written(tmp_path):
     columns = ["file", "interval", "group", "family", "ticker", "clock", "zone", "leader"]
     pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "manifest.csv", index=False)
     out = tmp_path / "out"
-    assert main([str(tmp_path), str(tmp_path / "manifest.csv"), str(out), "1h"]) == 0
+    assert main(["make", str(tmp_path), str(tmp_path / "manifest.csv"), str(out), "1h"]) == 0
     corpus = load_corpus(out, manifest=out / "manifest.csv", holdout=Holdout(), held_out=True)
     (series,) = corpus.series
     assert (series.interval, series.group, series.family) == ("1h", "crypto/1h", held_out)
     assert series.n_bars == pytest.approx(400, abs=1)
+
+
+def scores(file, interval, crps):
+    n = 10 * 24
+    rows = pd.DataFrame(
+        {
+            "series": "one",
+            "interval": interval,
+            "origin": [*pd.date_range("2025-06-02", periods=10, freq="7D").repeat(24).astype(str)],
+            "step": [*range(1, 25)] * 10,
+            "anchored_crps": crps,
+            "cone_crps": 1.0,
+            "anchored_inside": [True, True, True, False] * (n // 4),
+            "anchored_inside95": True,
+        }
+    )
+    rows.to_csv(file, index=False)
+    return str(file)
+
+
+def test_the_table_joins_the_scores_of_several_runs(tmp_path, capsys):
+    ours = [scores(tmp_path / "a.csv", "1h", 0.9), scores(tmp_path / "b.csv", "15m", 1.0)]
+    theirs = [scores(tmp_path / "c.csv", "1h", 1.0), scores(tmp_path / "d.csv", "15m", 1.0)]
+    assert main(["table", "--ours", *ours, "--theirs", *theirs]) == 0
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in capsys.readouterr().out.strip().splitlines()[2:]
+    ]
+    assert [row[:4] for row in rows] == [
+        ["a", "1h", "10", "1"], ["a", "all", "10", "1"], ["b", "15m", "10", "1"],
+        ["b", "all", "10", "1"], ["all", "15m", "10", "1"], ["all", "1h", "10", "1"],
+        ["all", "all", "20", "2"],
+    ]  # fmt: skip
+    assert rows[-1][4:7] == ["0.9500 (0.9500 to 0.9500)", "0.950", "1.000"]
+    assert rows[-1][7:9] == ["0.750 (0.750 to 0.750)", "1.000 (1.000 to 1.000)"]
+    assert rows[-1][9] == "-0.0500 (-0.0500 to -0.0500)"
+    other = pd.read_csv(theirs[0]).assign(series="other")
+    other.to_csv(theirs[0], index=False)
+    with pytest.raises(ValueError, match="not of the same windows"):
+        main(["table", "--ours", ours[0], "--theirs", theirs[0]])
